@@ -1,0 +1,58 @@
+"""Your own space and your own objective, searched without installing them: plug-ins are classes, and nothing more."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from nasctl import registry
+from nasctl.api import Builder, Candidate, Classifier, ConvNormAct, Fidelity, Gene, Genome, Input, Network, validate
+from nasctl.search import Task, search
+from nasctl.store import Store
+
+
+class Plain:
+    """Four convolutions, each with a kernel and a width of its own."""
+
+    input = Input((3, 32, 32))
+    fidelity = Fidelity()  # metrics are computed on the real network
+    genes = tuple(Gene(f"{k}.{what}", choices, ordered=True) for k in range(4)
+                  for what, choices in (("kernel", (1, 3, 5)), ("channels", (16, 32, 64))))  # fmt: skip
+
+    def canonical(self, genome: Genome) -> Genome:
+        validate(self.genes, genome)
+        return genome  # no two genomes are the same network
+
+    def network(self, genome: Genome) -> Network:
+        net = Builder(self.input.shape)
+        (x,) = net.inputs
+        chosen = [gene.choices[choice] for gene, choice in zip(self.genes, genome, strict=True)]
+        for k, (kernel, channels) in enumerate(zip(chosen[::2], chosen[1::2], strict=True)):
+            x = net.add(ConvNormAct(channels, kernel, stride=1 + k % 2), x, name=f"conv{k}")
+        return net.build(net.add(Classifier(10), x, name="classifier"))
+
+    def reduced(self, fidelity: Fidelity) -> "Plain":
+        return self
+
+
+class Depth:
+    """The number of layers with weights; a plug-in for objectives/ would be this file."""
+
+    unit, direction, transform, needs, version = "layers", "max", "identity", frozenset({"network"}), "1"
+
+    def __call__(self, candidate: Candidate) -> float:
+        return float(sum(node.layer.params(*node.in_shapes) > 0 for node in candidate.network.nodes))
+
+
+metrics = {
+    "naswot": registry.create("objectives", "naswot"),
+    "macs": registry.create("objectives", "macs"),
+    "depth": Depth(),
+}
+task = Task(Plain(), metrics, recorded=frozenset({"depth"}))
+searcher = registry.create("searchers", "nsga2", task, np.random.default_rng(0))
+columns = {name: {"label": task.label(name)} for name in metrics}
+with TemporaryDirectory() as folder:
+    journal = Store(Path(folder) / "s.db").journal("plain", {"space": "plain", "asked": {}, "columns": columns})
+    for visit in search(task, searcher, journal, budget=30):
+        print(visit.evaluation)

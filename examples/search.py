@@ -1,0 +1,24 @@
+"""A search from Python: what `nasctl search`, `pareto show` and `export` do, as three calls."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nasctl import ids, registry
+from nasctl.networks.source import source
+from nasctl.run import Run
+from nasctl.search import front
+from nasctl.store import Store
+
+run = Run("nbmacro", objectives=("synflow", "latency@gpu"), searcher="mtf_pdns", constraints=("params<=2M",))
+space = registry.create("spaces", run.space)
+
+with TemporaryDirectory() as folder:
+    store = Store(Path(folder) / "nasctl.db")
+    for visit in run.search(store, budget=40):  # resumes when it is called again
+        print(visit.generation, visit.evaluation.genome, visit.evaluation.values)
+    best = front(store.evaluations(run.name), run.task.objectives, run.task.constraints)
+
+for found in best:
+    print(ids.encode(run.space, space.genes, found.genome), found.values)
+
+print(source(space.network(best[0].genome)))  # a Python module that needs torch alone

@@ -1,0 +1,35 @@
+"""The distinct blocks of a space: the rows that a latency table of it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nasctl.api import Genome, SearchSpace, Span
+
+PATIENCE = 1000  # genomes in a row without a new block, after which all blocks count as found
+
+
+def distinct_blocks(space: SearchSpace) -> dict[str, Span]:
+    """One span for every key that random genomes of the space have, in the order of the keys.
+
+    A rare block can be missed; a look-up then takes it from the operator model, or names it as missing.
+    """
+    found: dict[str, Span] = {}
+    stale = 0
+    for genome in random_genomes(space, seed=0):
+        fresh = {span.emission.key: span for span in space.network(genome).spans if span.emission.key not in found}
+        stale = 0 if fresh else stale + 1
+        found |= fresh
+        if stale == PATIENCE:
+            break
+    return dict(sorted(found.items()))
+
+
+def random_genomes(space: SearchSpace, seed: int) -> Iterator[Genome]:
+    """Canonical genomes, drawn uniformly gene by gene, without end."""
+    rng = np.random.default_rng(seed)
+    cardinalities = [len(gene.choices) for gene in space.genes]
+    while True:
+        yield space.canonical(tuple(rng.integers(cardinalities).tolist()))

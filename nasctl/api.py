@@ -1,0 +1,54 @@
+"""All that a plug-in may import; it stands elsewhere, so that nothing here is imported by what it imports."""
+
+from nasctl.archive import Archive
+from nasctl.candidate import Candidate, Objective, Setting
+from nasctl.errors import BadOption, InvalidGenome, MissingBlock, NasctlError, UnknownName
+from nasctl.networks.blocks import (
+    ACTIVATIONS,
+    ActConvNorm,
+    BasicBlock,
+    Classifier,
+    ConvNormAct,
+    Identity,
+    Logits,
+    MBConv,
+    SqueezeExcite,
+    make_divisible,
+)
+from nasctl.networks.graph import Block, Builder, Emission, Network, Span
+from nasctl.networks.layers import (
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Flatten,
+    GlobalAvgPool,
+    HSigmoid,
+    HSwish,
+    Linear,
+    MaxPool,
+    Multiply,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    Swish,
+    Zero,
+)
+from nasctl.networks.node import Call, Layer, Node, Shape
+from nasctl.sampling import unseen
+from nasctl.values import (
+    Direction,
+    Evaluation,
+    Fidelity,
+    Gene,
+    Genome,
+    Goal,
+    Input,
+    Notation,
+    Problem,
+    Searcher,
+    SearchSpace,
+    Transform,
+    validate,
+)

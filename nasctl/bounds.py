@@ -1,0 +1,89 @@
+"""What a space can cost: a sample, and the least and the most that its networks can have of a quantity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from nasctl.candidate import DEFAULT, Candidate, Objective
+from nasctl.constraints import Constraint
+from nasctl.errors import NasctlError
+from nasctl.sampling import ENUMERABLE, every, unseen
+from nasctl.values import Genome, SearchSpace
+
+SAMPLE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The least and the most of a quantity over a space."""
+
+    least: float
+    most: float
+    proven: bool  # whether no network lies beyond; otherwise it is the best that was found
+
+
+def sample(space: SearchSpace, number: int = SAMPLE, seed: int = 0) -> list[Genome]:
+    """So many different canonical genomes; fewer if the space has no more."""
+    return [space.canonical(raw) for raw in unseen(space, np.random.default_rng(seed), number)]
+
+
+def bounds(space: SearchSpace, objective: Objective, exhaust: bool = True) -> Bounds:
+    """The range of an objective that is arithmetic on the network.
+
+    Proven where the space is small enough to be enumerated, or where all its genes are ordered and the objective is
+    monotone; otherwise by changing one gene at a time, from the best of a sample, for as long as that helps.
+
+    Args:
+        space: The space.
+        objective: It needs the network alone.
+        exhaust: Whether to enumerate a small space, which may take some seconds.
+    """
+
+    def value(genome: Genome) -> float:
+        return objective(Candidate(space, space.canonical(genome), DEFAULT, objective.needs))
+
+    cardinalities = [len(gene.choices) for gene in space.genes]
+    if exhaust and prod(cardinalities) <= ENUMERABLE:
+        values = [value(genome) for genome in every(space)]
+        return Bounds(min(values), max(values), proven=True)
+    if getattr(objective, "monotone", False) and all(gene.ordered for gene in space.genes):
+        first, last = (0,) * len(cardinalities), tuple(size - 1 for size in cardinalities)
+        return Bounds(value(first), value(last), proven=True)
+    drawn = sorted(sample(space), key=value)
+    least, most = _descended(drawn[0], cardinalities, value), _descended(drawn[-1], cardinalities, lambda g: -value(g))
+    return Bounds(value(least), value(most), proven=False)
+
+
+def warnings(space: SearchSpace, objective: Objective, constraint: Constraint) -> str | None:
+    """What to tell a person before a search if no candidate may meet a constraint.
+
+    Raises:
+        NasctlError: It is proven that none can.
+    """
+    reach = bounds(space, objective)
+    nearest = reach.least if constraint.upper else reach.most
+    if constraint.violation({constraint.name: nearest}) == 0:
+        return None
+    word = "least" if constraint.upper else "most"
+    said = f"{constraint.name} of this space is {nearest:.6g} {objective.unit} at {word}"
+    if reach.proven:
+        raise NasctlError(f"no candidate can meet {constraint}: {said}; give a bound beyond that")
+    return f"perhaps no candidate can meet {constraint}: {said}, as far as a quick look can tell"
+
+
+def _descended(genome: Genome, cardinalities: Sequence[int], loss: Callable[[Genome], float]) -> Genome:
+    """The genome that is reached by setting one gene after another to its best choice, until none can be bettered."""
+    best, before = loss(genome), math.inf
+    while best < before:
+        before = best
+        for k, size in enumerate(cardinalities):
+            for choice in range(size):
+                other = (*genome[:k], choice, *genome[k + 1 :])
+                if (found := loss(other)) < best:
+                    best, genome = found, other
+    return genome

@@ -1,0 +1,160 @@
+"""A genome in its space, with evidence about it computed when first asked for, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from nasctl.errors import NasctlError
+from nasctl.networks.graph import Network
+from nasctl.values import Direction, Fidelity, Genome, Input, SearchSpace, Transform
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nasctl.evidence import Evidence, SignCodes, Weight
+
+T = TypeVar("T")
+
+ARITHMETIC = frozenset({"network", "scored"})  # needs that no module has to be made for
+
+FULL = Fidelity()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a measured value depends on besides the genome.
+
+    Args:
+        batch: Examples in the batch of noise that the shared pass runs on.
+        fidelity: Of the network that is scored; full by default.
+        seed: Of the weights and of the batch; not of the search, so that searches with other seeds share measurements.
+        device: Where modules run, as torch names it.
+        threads: Of torch on the CPU; sums come out different in their last digits with another number.
+    """
+
+    batch: int = 16
+    fidelity: Fidelity = FULL
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 1
+
+    def __str__(self) -> str:
+        return ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
+
+
+DEFAULT = Setting()
+
+
+class Candidate:
+    """What an objective is given.
+
+    Args:
+        space: The space that the genome belongs to.
+        genome: The genome, canonical.
+        setting: What measured values depend on besides.
+        needs: All that the objectives of the run need, so that one pass can gather it.
+    """
+
+    def __init__(self, space: SearchSpace, genome: Genome, setting: Setting, needs: frozenset[str]) -> None:
+        self.space, self.genome, self.setting, self._needs = space, genome, setting, needs
+
+    @cached_property
+    def network(self) -> Network:
+        """The real network, which costs are about."""
+        return self.space.network(self.genome)
+
+    @cached_property
+    def scored(self) -> Network:
+        """The network at the setting's fidelity, which modules and closed-form metrics are about."""
+        return self.network if self._reduced is self.space else self._reduced.network(self.genome)
+
+    @property
+    def input(self) -> Input:
+        """What `scored` takes."""
+        (shape,) = self.scored.input_shapes
+        return replace(self._reduced.input, shape=shape)
+
+    def module(self) -> nn.Module:
+        """A fresh module of `scored` in training mode, the caller's to change.
+
+        Its weights depend on space, genome, fidelity and seed alone.
+        """
+        from nasctl.networks.weights import initialised
+
+        # Drawn on the CPU whatever the device, so that weights are the same everywhere.
+        module = initialised(self.scored, self.setting.seed)
+        return module if self.setting.device == "cpu" else module.to(self.setting.device)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Images from N(0, 1), (B, C, H, W), or tokens drawn uniformly, (B, T), and labels drawn uniformly, (B,)."""
+        import torch
+
+        generator = torch.Generator().manual_seed(self.setting.seed)
+        shape = (self.setting.batch, *self.input.shape)
+        if self.input.kind == "images":
+            examples = torch.randn(shape, generator=generator)
+        else:
+            examples = torch.randint(self.input.vocabulary, shape, generator=generator)
+        (classes,) = self.scored.out_shape
+        labels = torch.randint(classes, shape[:1], generator=generator)
+        return examples.to(self.setting.device), labels.to(self.setting.device)
+
+    @property
+    def activations(self) -> Mapping[str, SignCodes]:
+        """Which units of every rectifier are on (ReLU, ReLU6, h-swish, swish), by the rectifier's name."""
+        return _declared(self._evidence.activations, "activations")
+
+    @property
+    def gradients(self) -> Mapping[str, Weight]:
+        """Every parameter that the loss depends on, with its gradient, by the parameter's name."""
+        return _declared(self._evidence.gradients, "gradients")
+
+    @property
+    def input_gradients(self) -> Tensor:
+        """The gradient of the sum of all logits with respect to the batch, in its shape.
+
+        Raises:
+            NasctlError: The space takes tokens, which have none.
+        """
+        if self.input.kind != "images":
+            raise NasctlError("an objective needs gradients of the input, and tokens have none; leave it out")
+        return _declared(self._evidence.input_gradients, "input_gradients")
+
+    @cached_property
+    def _reduced(self) -> SearchSpace:
+        fidelity = self.setting.fidelity
+        return self.space if fidelity == FULL else self.space.reduced(fidelity)
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        from nasctl.evidence import shared_pass
+
+        needs = self._needs if self.input.kind == "images" else self._needs - {"input_gradients"}
+        return shared_pass(self.module(), *self.batch(), needs)
+
+
+class Objective(Protocol):
+    """One number about a candidate, in its natural unit and direction.
+
+    One that also has `monotone = True` promises that a network in which no layer is smaller never has less of it.
+    """
+
+    unit: str  # what people read behind the number: "ms", "MACs", "log10"
+    direction: Direction
+    # What it reads of a candidate: "network", "scored", "module", "activations", "gradients", "input_gradients".
+    needs: frozenset[str]
+    version: str  # changes whenever values change, because stored values are filed under it
+    transform: Transform  # what searchers see of it
+
+    def __call__(self, candidate: Candidate) -> float:
+        """Score the candidate; raise rather than return a stand-in."""
+        ...
+
+
+def _declared(found: T | None, name: str) -> T:
+    if found is None:
+        raise NasctlError(f"an objective uses candidate.{name} without {name!r} in its `needs`; add it there")
+    return found

@@ -1,0 +1,44 @@
+"""The command line; each command is a module of nasctl.commands, imported when it is called."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+
+import click
+
+from nasctl import __version__, commands
+from nasctl.errors import NasctlError, UnknownName
+
+
+class _Failure(click.ClickException):
+    exit_code = 2
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            raise _Failure(str(UnknownName("command", cmd_name, self.list_commands(ctx))))
+        command: click.Command = import_module(f"nasctl.commands.{cmd_name}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except (NasctlError, click.UsageError) as error:
+            if ctx.params["debug"] and isinstance(error, NasctlError):
+                raise
+            text = error.format_message() if isinstance(error, click.UsageError) else str(error)
+            raise _Failure(text) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Search for neural architectures that trade quality against cost."""

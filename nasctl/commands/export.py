@@ -1,0 +1,79 @@
+"""`nasctl export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nasctl.commands import json_option, store_option
+
+
+@click.command()
+@click.option("--arch", required=True, metavar="ID", help="An id, its unique beginning, or a genome such as 0,3,1.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="FORMAT",
+    help="python: source that needs torch alone; torch: state dict; pt2: torch.export; onnx; json: a description. "
+    "May be repeated or separated by commas.  [default: what the suffix of -o says, else python]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File to write, or a folder; with several formats its suffix is replaced.  [default: the id]",
+)
+@click.option("--space", metavar="SPEC", help="The space of a genome, or of an id that the store cannot resolve.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the initial weights.")
+@click.option("--force", is_flag=True, help="Write over files that exist.")
+@store_option
+@json_option
+def command(
+    arch: str,
+    formats: tuple[str, ...],
+    output: Path | None,
+    space: str | None,
+    seed: int,
+    force: bool,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Take an architecture away as files that run without nasctl.
+
+    The network is untrained. Every file is run and compared with nasctl's module before it is kept; the paths written
+    go to stdout, the comparison to stderr.
+    """
+    import json
+    from dataclasses import asdict
+
+    from nasctl import export, ids, recount, registry
+    from nasctl.errors import NasctlError
+    from nasctl.store import Store
+
+    spec, genome = ids.resolve(arch, Store.reading(store), space)
+    whole = ids.encode(spec, registry.create("spaces", spec).genes, genome)
+    paths = export.destinations(whole, registry.split(formats), output, force)
+    model = export.model(spec, genome, seed)
+    differences = export.export(model, paths, force)
+    for name, found in differences.items():
+        compared = (
+            f"largest difference from the module {found.absolute:.2g}, {found.relative:.2g} of the largest output"
+        )
+        click.echo(f"{name}: {compared}", err=True)
+    macs, operators = model.architecture.network.macs, None
+    try:
+        count = recount.counted(model.module, model.examples[:1])
+        operators = count.operators
+        click.echo(count.compared(macs), err=True)
+    except NasctlError as error:  # a second opinion that cannot be had is no reason not to export
+        click.echo(f"MACs: {macs:,} by nasctl; {error}", err=True)
+    if as_json:
+        shown = {name: {"path": str(path), **asdict(differences[name])} for name, path in paths.items()}
+        counts = {"macs": macs, "fvcore": operators}
+        click.echo(json.dumps({"id": whole, "space": model.architecture.space, "files": shown, **counts}))
+        return
+    for path in paths.values():
+        click.echo(path)

@@ -1,0 +1,95 @@
+"""`nasctl pareto`: the front of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nasctl.commands import json_option, run_option, store_option
+
+
+@click.group()
+def command() -> None:
+    """Show and plot the non-dominated candidates of a run."""
+
+
+@command.command()
+@run_option
+@store_option
+@json_option
+def show(run: str | None, store: str, as_json: bool) -> None:
+    """Show the front of a run, in the units of its objectives."""
+    import json
+
+    from nasctl import ids, registry
+    from nasctl.report import say, table
+    from nasctl.run import goals, held
+    from nasctl.search import front
+    from nasctl.store import Store
+
+    opened = Store.reading(store)
+    name, spec = opened.run(run)
+    best = front(opened.evaluations(name), goals(spec), held(spec))
+    genes = registry.create("spaces", spec["space"]).genes
+    found = [(ids.encode(spec["space"], genes, e.genome), e) for e in best]
+    if as_json:
+        click.echo(json.dumps([{"id": arch, "genome": e.genome, "values": e.values} for arch, e in found]))
+        return
+    columns = spec["columns"]
+    say(f"front of run {name}: {len(found)} of {len(opened.evaluations(name))} candidates")
+    heads = [f"{objective} ({column['unit']})" for objective, column in columns.items()]
+    table(
+        ["id", *heads],
+        [[arch, *(e.values.get(objective, "failed") for objective in columns)] for arch, e in found],
+    )
+
+
+@command.command()
+@run_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Picture to write: .png, .svg or .pdf.  [default: RUN.png]",
+)
+@click.option("--force", is_flag=True, help="Write over an existing picture.")
+@store_option
+def plot(run: str | None, output: Path | None, force: bool, store: str) -> None:
+    """Draw the front of a run against all its candidates, a panel for each pair of cost and metric."""
+    import numpy as np
+
+    from nasctl import ids, registry
+    from nasctl.panels import Axis
+    from nasctl.plot import draw
+    from nasctl.report import say
+    from nasctl.run import goals, held
+    from nasctl.search import front
+    from nasctl.store import Store
+
+    opened = Store.reading(store)
+    name, spec = opened.run(run)
+    optimised = goals(spec)
+    whole = [e for e in opened.evaluations(name) if all(goal.name in e.values for goal in optimised)]
+    best = {e.genome for e in front(whole, optimised, held(spec))}
+    genes = registry.create("spaces", spec["space"]).genes
+    axes = [
+        Axis(goal.name, spec["columns"][goal.name]["unit"], goal.direction, goal.cost == "network", goal.transform)
+        for goal in optimised
+    ]
+    asked = spec["asked"]
+    subject = f", subject to {', '.join(asked['constraints'])}" if asked["constraints"] else ""
+    path = output or Path(f"{name}.png")
+    draw(
+        path,
+        axes,
+        np.array([[e.values[goal.name] for goal in optimised] for e in whole]),
+        np.array([e.genome in best for e in whole]),
+        [ids.encode(spec["space"], genes, e.genome) for e in whole],
+        title=f"run {name}",
+        subtitle=f"{asked['searcher']} on {asked['space']}{subject}; seed {asked['seed']}; {asked['setting']}",
+        others=[ids.encode(spec["space"], genes, genome) for genome in opened.genomes(spec["space"])],
+        overwrite=force,
+    )
+    say(f"the front of run {name} is in:")
+    click.echo(path)

@@ -1,0 +1,97 @@
+"""`nasctl runs`: what a store holds."""
+
+from __future__ import annotations
+
+import click
+
+from nasctl.commands import json_option, store_option
+
+
+@click.group()
+def command() -> None:
+    """List, show and delete runs."""
+
+
+@command.command(name="list")
+@store_option
+@json_option
+def listed(store: str, as_json: bool) -> None:
+    """List the runs of the store, the newest first."""
+    import json
+    from datetime import datetime
+
+    from nasctl.report import table
+    from nasctl.store import Store
+
+    found = Store.reading(store).runs()
+    if as_json:
+        keys = ("space", "searcher", "seed", "objectives", "constraints")
+        rows = [
+            {"name": run.name, "candidates": run.visited, "started": run.started}
+            | {key: run.spec["asked"][key] for key in keys}
+            for run in found
+        ]
+        click.echo(json.dumps(rows))
+        return
+    heads = ["run", "candidates", "space", "searcher", "seed", "objectives", "last started"]
+    lines = []
+    for run in found:
+        asked = run.spec["asked"]
+        when = datetime.fromtimestamp(run.started).isoformat(" ", "seconds")
+        space, searcher = (asked[key].partition(":")[0] for key in ("space", "searcher"))
+        lines.append([run.name, run.visited, space, searcher, asked["seed"], " ".join(asked["objectives"]), when])
+    table(heads, lines)
+
+
+@command.command()
+@click.argument("name", required=False)
+@store_option
+@json_option
+def show(name: str | None, store: str, as_json: bool) -> None:
+    """Show what the run NAME (or the newest) asked for, with which versions, and how it went."""
+    import json
+
+    from nasctl.report import definitions, duration
+    from nasctl.run import goals, held
+    from nasctl.search import front
+    from nasctl.store import Store
+
+    opened = Store.reading(store)
+    name, spec = opened.run(name)
+    visits = list(opened.visits(name))
+    found = [evaluation for evaluation, _ in visits]
+    errors = sorted({error for evaluation in found for error in evaluation.errors.values()})
+    result = {
+        "run": name,
+        **spec["asked"],
+        "versions": spec["versions"],
+        "candidates": len(found),
+        "failed": sum(bool(evaluation.errors) for evaluation in found),
+        "errors": errors,
+        "front": len(front(found, goals(spec), held(spec))),
+        "seconds": round(sum(seconds for _, seconds in visits), 3),
+    }
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    result["seconds"] = duration(float(str(result["seconds"])))
+    result["versions"] = ", ".join(f"{name} {number}" for name, number in spec["versions"].items())
+    listed = {key: ", ".join(value) if isinstance(value, list) else value for key, value in result.items()}
+    definitions({key: "-" if value == "" else value for key, value in listed.items()})
+
+
+@command.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_option
+def delete(name: str, yes: bool, store: str) -> None:
+    """Forget the run NAME; what it measured stays in the store, where other runs share it."""
+    from nasctl.report import say
+    from nasctl.store import Store
+
+    opened = Store.reading(store)
+    name, _ = opened.run(name)
+    if not yes:
+        click.confirm(f"Delete run {name} of {opened.path}?", abort=True, err=True)
+    opened.delete(name)
+    say(f"deleted run {name}; its measurements stay, so the same search would be quick")

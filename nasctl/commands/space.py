@@ -1,0 +1,137 @@
+"""`nasctl space`: what there is to search."""
+
+from __future__ import annotations
+
+import click
+
+from nasctl.commands import device_option, json_option
+
+FIGURES = ("least", "quarter", "median", "three_quarters", "most")
+
+
+@click.group()
+def command() -> None:
+    """List, show, sample and profile search spaces."""
+
+
+@command.command(name="list")
+@json_option
+def listed(as_json: bool) -> None:
+    """List the search spaces."""
+    import inspect
+    import json
+    import math
+
+    from nasctl import registry
+    from nasctl.report import table
+
+    rows = []
+    for name in registry.names("spaces"):
+        space = registry.create("spaces", name)
+        summary = (inspect.getdoc(type(space)) or "").partition("\n")[0]
+        size = math.prod(len(gene.choices) for gene in space.genes)
+        rows.append({"name": name, "genes": len(space.genes), "genomes": size, "summary": summary})
+    if as_json:
+        click.echo(json.dumps(rows))
+    else:
+        table(
+            ["space", "genes", "genomes", ""],
+            [[r["name"], r["genes"], f"{r['genomes']:.3g}", r["summary"]] for r in rows],
+        )
+
+
+@command.command()
+@click.argument("space")
+@json_option
+def show(space: str, as_json: bool) -> None:
+    """Show the genes and the options of SPACE, which is NAME or NAME:key=value,..."""
+    import inspect
+    import json
+    import math
+
+    from nasctl import registry
+    from nasctl.report import table
+
+    made = registry.create("spaces", space)
+    size = math.prod(len(gene.choices) for gene in made.genes)
+    described = {
+        "space": registry.spelled_out("spaces", space),
+        "genomes": size,
+        "input": list(made.input.shape),
+        "fidelity": str(made.fidelity),
+        "genes": {gene.name: list(gene.choices) for gene in made.genes},
+    }
+    if as_json:
+        click.echo(json.dumps(described))
+        return
+    click.echo(inspect.getdoc(type(made)))
+    click.echo(f"\n{described['space']}\n{size:.4g} genomes; input {'x'.join(map(str, made.input.shape))};")
+    click.echo(f"metrics are computed at {made.fidelity} unless --fidelity says otherwise\n")
+    table(["gene", "choices"], [[gene.name, " ".join(map(str, gene.choices))] for gene in made.genes])
+
+
+@command.command()
+@click.argument("space")
+@click.option("-n", "--number", default=10, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@json_option
+def sample(space: str, number: int, seed: int, as_json: bool) -> None:
+    """Draw different architectures of SPACE at random."""
+    import json
+
+    from nasctl import bounds, ids, registry
+    from nasctl.report import quantity, table
+
+    made = registry.create("spaces", space)
+    rows = []
+    for genome in bounds.sample(made, number, seed):
+        network, name = made.network(genome), ids.encode(space, made.genes, genome)
+        rows.append((name, genome, network.params, network.macs))
+    if as_json:
+        click.echo(json.dumps([dict(zip(("id", "genome", "params", "macs"), row, strict=True)) for row in rows]))
+        return
+    table(
+        ["id", "params", "MACs", "genome"],
+        [
+            [name, quantity(params, "parameters"), quantity(macs, "MACs"), ",".join(map(str, genome))]
+            for name, genome, params, macs in rows
+        ],
+    )
+
+
+@command.command()
+@click.argument("space")
+@device_option
+@click.option("-n", "--number", default=200, show_default=True, type=click.IntRange(2), help="Networks to draw.")
+@json_option
+def profile(space: str, devices: tuple[str, ...], number: int, as_json: bool) -> None:
+    """Show what networks of SPACE cost: the least, the quartiles of a sample, the most; before any search."""
+    import json
+
+    import numpy as np
+
+    from nasctl import bounds, registry
+    from nasctl.candidate import DEFAULT, Candidate
+    from nasctl.report import quantity, table
+    from nasctl.run import named
+
+    made = registry.create("spaces", space)
+    drawn = bounds.sample(made, number)
+    rows = []
+    for spec in ("params", "macs", "memory", *(f"latency@{device}" for device in registry.split(devices))):
+        name, objective = named(spec)
+        values = [objective(Candidate(made, genome, DEFAULT, objective.needs)) for genome in drawn]
+        reach = bounds.bounds(made, objective)
+        figures = [reach.least, *np.quantile(values, (0.25, 0.5, 0.75)).tolist(), reach.most]
+        rows.append((name, objective.unit, dict(zip(FIGURES, figures, strict=True)), reach.proven))
+    if as_json:
+        described = [{"objective": name, "unit": unit, **row, "proven": proven} for name, unit, row, proven in rows]
+        click.echo(json.dumps(described))
+        return
+    table(
+        ["", "least", "25%", "median", "75%", "most", "least and most are"],
+        [
+            [name, *(quantity(figure, unit) for figure in row.values()), "proven" if proven else "found"]
+            for name, unit, row, proven in rows
+        ],
+    )

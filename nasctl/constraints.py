@@ -1,0 +1,75 @@
+"""Constraints, as a person types them: "latency<=20", "params<=5M", "macs<=60%" of the space's maximum."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nasctl.errors import NasctlError
+
+FORM = re.compile(r"\s*([\w.@/:=-]+?)\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([kMG%]?)\s*", re.IGNORECASE)
+FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+FAILED = 1e9  # violation by a candidate of which the constrained quantity could not be measured
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """An objective that has to stay on one side of a bound, the bound itself included."""
+
+    name: str
+    upper: bool  # whether the bound is the most or the least that is allowed
+    bound: float  # in the objective's natural unit
+
+    def violation(self, values: Mapping[str, float]) -> float:
+        """How far beyond the bound, as a share of it: above 0 if the constraint is broken, else 0."""
+        if self.name not in values:
+            return FAILED
+        excess = values[self.name] - self.bound if self.upper else self.bound - values[self.name]
+        return max(0.0, excess / (abs(self.bound) or 1.0))
+
+    def __str__(self) -> str:
+        return f"{self.name}{'<=' if self.upper else '>='}{self.bound:g}"
+
+
+def parse(text: str, known: Sequence[str], maximum: Callable[[str], float]) -> Constraint:
+    """Read a constraint.
+
+    Args:
+        text: What a person typed.
+        known: Names of objectives; "latency" stands for "latency@DEVICE" while there is one device.
+        maximum: The largest value of an objective in the space, for percentages.
+
+    Raises:
+        NasctlError: It is no constraint, or about something else, or its percentage has no maximum to refer to.
+    """
+    match = FORM.fullmatch(text)
+    if not match or not _number(match[3]):
+        raise NasctlError(f"{text!r} is no constraint; write one such as latency<=20, params<=5M or macs<=60%")
+    name, sign, number, suffix = match.groups()
+    full = [one for one in known if one == name.replace("-", "_") or one.startswith(f"{name}@")]
+    if len(full) != 1:
+        hint = f"say which: {', '.join(full)}" if full else f"there is: {', '.join(known)}"
+        raise NasctlError(f"the constraint {text!r} is about {name!r}; {hint}")
+    factor = maximum(full[0]) / 100 if suffix == "%" else FACTORS[suffix.lower()]
+    return Constraint(full[0], sign.startswith("<"), float(number) * factor)
+
+
+def subject(text: str) -> str:
+    """What a constraint is about, as it is written there.
+
+    Raises:
+        NasctlError: It is no constraint.
+    """
+    match = FORM.fullmatch(text)
+    if not match:
+        raise NasctlError(f"{text!r} is no constraint; write one such as latency<=20, params<=5M or macs<=60%")
+    return match[1]
+
+
+def _number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,130 @@
+"""Architecture ids: a genome as a word to read out, type and rebuild, such as "nb201-f882"."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from math import prod
+
+from nasctl import registry
+from nasctl.errors import InvalidGenome, NasctlError
+from nasctl.store import Store
+from nasctl.values import Gene, Genome, Notation, SearchSpace, validate
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
+GENOME = re.compile(r"\d+(,\d+)*")
+
+
+def encode(spec: str, genes: Sequence[Gene], genome: Genome) -> str:
+    """The id of a genome: its space, "-", its mixed-radix number in base 32, a check letter.
+
+    Raises:
+        InvalidGenome: The genes have no such genome.
+    """
+    validate(genes, genome)
+    number = 0
+    for gene, choice in zip(genes, genome, strict=True):
+        number = number * len(gene.choices) + choice
+    digits = [number >> 5 * place & 31 for place in reversed(range(_width(genes)))]
+    return f"{prefix(spec)}-{''.join(ALPHABET[digit] for digit in [*digits, _remainder([*digits, 0])])}"
+
+
+def decode(word: str, genes: Sequence[Gene]) -> Genome:
+    """The genome whose id ends in this word, which is what follows the "-".
+
+    Raises:
+        InvalidGenome: A letter is wrong, missing or too many; one wrong letter, or two that swapped, never go unseen.
+    """
+    digits = [ALPHABET.find(letter) for letter in word]
+    if len(digits) != _width(genes) + 1 or -1 in digits or _remainder(digits):
+        raise InvalidGenome(f"{word!r} is not the end of an id of this space; look for a letter that is mistyped")
+    number = 0
+    for digit in digits[:-1]:
+        number = number << 5 | digit
+    choices = []
+    for gene in reversed(genes):
+        number, choice = divmod(number, len(gene.choices))
+        choices.append(choice)
+    if number:
+        raise InvalidGenome(f"{word!r} lies beyond the last genome of this space")
+    return tuple(reversed(choices))
+
+
+def prefix(spec: str) -> str:
+    """What an id begins with: the space's name and, if options are not at their defaults, a digest of those."""
+    name, _, options = registry.normal("spaces", spec).partition(":")
+    digest = hashlib.sha256(options.encode()).digest()
+    return name + "." + "".join(ALPHABET[byte & 31] for byte in digest[:3]) if options else name
+
+
+def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Genome]:
+    """The space's spec and the genome that a person means.
+
+    Args:
+        text: An id; the beginning of one that the store holds and no other shares; or, with `spec`, a genome such as
+            "0,3,1" or an architecture as the space's benchmark writes it.
+        store: Knows which options a digest stands for.
+        spec: The space, if the text does not say.
+
+    Raises:
+        NasctlError: The text means nothing, or more than one thing.
+    """
+    if spec is not None and (genome := spelled(text, registry.create("spaces", spec))) is not None:
+        return spec, genome
+    if GENOME.fullmatch(text):
+        raise NasctlError(f"the genome {text} may be of any space; give it with --space")
+    head, dash, word = text.rpartition("-")
+    if not dash:
+        raise NasctlError(f"{text!r} is no id, which looks like nb201-f882, and no genome, which looks like 0,3,1")
+    name = registry.known("spaces", head.partition(".")[0])
+    head = ".".join([name, *head.split(".")[1:]])
+    known = [other for other in store.spaces() if other.partition(":")[0] == name]
+    considered = [spec] if spec and prefix(spec) == head else [name, *known]
+    meant = {registry.normal("spaces", one) for one in considered if prefix(one) == head}
+    if len(meant) != 1:
+        found = "several of the store's spaces have" if meant else f"no run in the store {store.path} has"
+        raise NasctlError(f"{found} options with the digest of {head!r}; give the space with --space")
+    (spec,) = meant
+    genes = registry.create("spaces", spec).genes
+    if len(word) > _width(genes):
+        return spec, decode(word.lower(), genes)
+    ids = {encode(spec, genes, genome): genome for genome in store.genomes(registry.spelled_out("spaces", spec))}
+    begun = sorted(whole for whole in ids if whole.startswith(f"{head}-{word.lower()}"))
+    if len(begun) != 1:
+        several = f"{len(begun)} in the store {store.path} begin so, such as {' and '.join(begun[:2])}"
+        nothing = f"none in the store {store.path} begins so"
+        raise NasctlError(f"{text!r} is no whole id, and {several if begun else nothing}")
+    return spec, ids[begun[0]]
+
+
+def spelled(text: str, space: SearchSpace) -> Genome | None:
+    """The genome that a text spells out, "0,3,1" or the space's own notation; none if it does neither.
+
+    Raises:
+        InvalidGenome: The space has no such genome.
+    """
+    if isinstance(space, Notation) and (genome := space.parse(text)) is not None:
+        return genome
+    if not GENOME.fullmatch(text):
+        return None
+    genome = tuple(map(int, text.split(",")))
+    validate(space.genes, genome)
+    return genome
+
+
+def _width(genes: Sequence[Gene]) -> int:
+    """Base-32 digits of the largest number: every id of a space is of one length."""
+    return max(1, -(-(prod(len(gene.choices) for gene in genes) - 1).bit_length() // 5))
+
+
+def _remainder(digits: Sequence[int]) -> int:
+    """The digits as a polynomial over GF(32), evaluated at a primitive element; 0 for a word with its check letter.
+
+    A changed digit adds a non-zero multiple of a power of that element, which is never 0; nor is what a swap of unequal
+    neighbours adds.
+    """
+    value = 0
+    for digit in digits:
+        value = value << 1 ^ (0b100101 if value & 16 else 0) ^ digit  # x^5 + x^2 + 1 is primitive
+    return value

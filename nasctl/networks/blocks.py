@@ -1,0 +1,177 @@
+"""Compositions that many spaces share; each is frozen and hashable, so what it emits is computed once for a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nasctl.networks.graph import Builder
+from nasctl.networks.layers import (
+    Add,
+    BatchNorm,
+    Conv,
+    Flatten,
+    GlobalAvgPool,
+    HSigmoid,
+    HSwish,
+    Linear,
+    Multiply,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    Swish,
+)
+from nasctl.networks.node import Layer
+
+ACTIVATIONS: Mapping[str, Layer] = {
+    "relu": ReLU(),
+    "relu6": ReLU6(),
+    "hswish": HSwish(),
+    "swish": Swish(),
+    "sigmoid": Sigmoid(),
+    "hsigmoid": HSigmoid(),
+}
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """The multiple of `divisor` nearest to `value`, one more if that would lose over a tenth of it.
+
+    References:
+        `_make_divisible` of github.com/tensorflow/models/blob/master/research/slim/nets/mobilenet/mobilenet.py.
+    """
+    nearest = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return nearest + divisor if nearest < 0.9 * value else nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Hands on its input; no layer, and so no row in a latency table."""
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        (x,) = inputs
+        return x
+
+
+@dataclass(frozen=True, slots=True)
+class ConvNormAct:
+    """Convolution, batch norm if `norm`, and an activation of ACTIVATIONS if `act`: (C, H, W) -> (channels, H', W')."""
+
+    channels: int
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+    act: str | None = "relu"
+    norm: bool = True
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        x = net.add(Conv(self.channels, self.kernel, self.stride, self.groups), *inputs, name="conv")
+        x = net.add(BatchNorm(), x, name="norm") if self.norm else x
+        return net.add(ACTIVATIONS[self.act], x, name="act") if self.act else x
+
+
+@dataclass(frozen=True, slots=True)
+class ActConvNorm:
+    """ReLU, convolution, batch norm: the weighted operation of NAS-Bench-201. (C, H, W) -> (channels, H', W')."""
+
+    channels: int
+    kernel: int = 1
+    stride: int = 1
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        x = net.add(ReLU(), *inputs, name="act")
+        x = net.add(Conv(self.channels, self.kernel, self.stride), x, name="conv")
+        return net.add(BatchNorm(), x, name="norm")
+
+
+@dataclass(frozen=True, slots=True)
+class SqueezeExcite:
+    """Scales every channel by a gate computed from the means of all channels: (C, H, W) -> (C, H, W).
+
+    References:
+        Hu et al., "Squeeze-and-excitation networks", CVPR 2018, arXiv:1709.01507; with the hard sigmoid of Howard et
+        al., "Searching for MobileNetV3", ICCV 2019, arXiv:1905.02244.
+    """
+
+    squeezed: int  # channels in the middle
+    gate: str = "hsigmoid"
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        (x,) = inputs
+        y = net.add(GlobalAvgPool(), x, name="pool")
+        y = net.add(Conv(self.squeezed, bias=True), y, name="squeeze")
+        y = net.add(ReLU(), y, name="act")
+        y = net.add(Conv(net.shape(x)[0], bias=True), y, name="excite")
+        y = net.add(ACTIVATIONS[self.gate], y, name="gate")
+        return net.add(Multiply(), x, y, name="scale")
+
+
+@dataclass(frozen=True, slots=True)
+class MBConv:
+    """An inverted residual: (C, H, W) -> (channels, H', W').
+
+    Expansion (none if `expand` is 1), depthwise convolution, squeeze-and-excitation of a quarter of the channels if
+    `se`, projection. The input is added to the output wherever the two have the same shape.
+
+    References:
+        Sandler et al., "MobileNetV2: Inverted residuals and linear bottlenecks", CVPR 2018, arXiv:1801.04381,
+        figure 4d; squeeze-and-excitation after the depthwise activation as in Cai et al., "Once-for-All", ICLR 2020,
+        arXiv:1908.09791 (`ofa/utils/layers.py` of github.com/mit-han-lab/once-for-all).
+    """
+
+    channels: int
+    kernel: int
+    expand: float
+    stride: int = 1
+    act: str = "relu"
+    se: bool = False
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        (x,) = inputs
+        channels = net.shape(x)[0]
+        wide = channels if self.expand == 1 else make_divisible(round(channels * self.expand))
+        y = net.add(ConvNormAct(wide, act=self.act), x, name="expand") if self.expand != 1 else x
+        y = net.add(ConvNormAct(wide, self.kernel, self.stride, groups=wide, act=self.act), y, name="depthwise")
+        y = net.add(SqueezeExcite(make_divisible(wide // 4)), y, name="se") if self.se else y
+        y = net.add(ConvNormAct(self.channels, act=None), y, name="project")
+        return net.add(Add(), x, y, name="add") if net.shape(x) == net.shape(y) else y
+
+
+@dataclass(frozen=True, slots=True)
+class BasicBlock:
+    """The residual block of two 3x3 convolutions: (C, H, W) -> (channels, H', W').
+
+    References:
+        He et al., "Deep residual learning for image recognition", CVPR 2016, arXiv:1512.03385, figure 5 left; with the
+        projection shortcut (B) where the shape changes.
+    """
+
+    channels: int
+    stride: int = 1
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        (x,) = inputs
+        y = net.add(ConvNormAct(self.channels, 3, self.stride), x, name="a")
+        y = net.add(ConvNormAct(self.channels, 3, act=None), y, name="b")
+        if net.shape(x) != net.shape(y):
+            x = net.add(ConvNormAct(self.channels, 1, self.stride, act=None), x, name="shortcut")
+        return net.add(ReLU(), net.add(Add(), y, x, name="add"), name="act")
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """All values in a row and a linear layer: (C, H, W) -> (classes,)."""
+
+    classes: int
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        return net.add(Linear(self.classes), net.add(Flatten(), *inputs, name="flatten"), name="linear")
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """Global average pool and a linear layer: (C, H, W) -> (classes,)."""
+
+    classes: int
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        return net.add(Logits(self.classes), net.add(GlobalAvgPool(), *inputs, name="pool"), name="logits")

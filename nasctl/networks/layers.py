@@ -1,0 +1,221 @@
+"""The primitives that networks are made of; H' and W' are H and W after the stride."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from nasctl.networks.node import Call, Layer, Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Layer):
+    """A convolution, padded so that stride 1 keeps the size: (C, H, W) -> (channels, H', W')."""
+
+    channels: int
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+    dilation: int = 1
+    bias: bool = False
+
+    def out(self, *inputs: Shape) -> Shape:
+        ((_, height, width),) = inputs
+        return self.channels, self._slid(height), self._slid(width)
+
+    def params(self, *inputs: Shape) -> int:
+        ((channels, _, _),) = inputs
+        return self.channels * (channels // self.groups * self.kernel**2 + self.bias)
+
+    def macs(self, *inputs: Shape) -> int:
+        ((channels, _, _),) = inputs
+        _, height, width = self.out(*inputs)
+        return self.channels * channels // self.groups * self.kernel**2 * height * width
+
+    def module(self, *inputs: Shape) -> Call:
+        ((channels, _, _),) = inputs
+        # What is at PyTorch's own default stays out of the call, so that exported source reads well.
+        options = {"stride": self.stride, "padding": self._padding, "dilation": self.dilation, "groups": self.groups}
+        given = {name: value for name, value in options.items() if value != (name != "padding")}
+        return Call("nn.Conv2d", channels, self.channels, self.kernel, **given, bias=self.bias)
+
+    @property
+    def _padding(self) -> int:
+        return self.dilation * (self.kernel - 1) // 2
+
+    def _slid(self, size: int) -> int:
+        return _slid(size, self.dilation * (self.kernel - 1) + 1, self.stride, self._padding)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm(Layer):
+    """Batch normalisation with a scale and a shift for each channel: (C, H, W) -> (C, H, W)."""
+
+    def params(self, *inputs: Shape) -> int:
+        return 2 * inputs[0][0]
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.BatchNorm2d", inputs[0][0])
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU(Layer):
+    """max(x, 0)."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.ReLU")
+
+
+@dataclass(frozen=True, slots=True)
+class ReLU6(Layer):
+    """min(max(x, 0), 6)."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.ReLU6")
+
+
+@dataclass(frozen=True, slots=True)
+class HSwish(Layer):
+    """x times the hard sigmoid of x (Howard et al., "Searching for MobileNetV3", ICCV 2019, arXiv:1905.02244)."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.Hardswish")
+
+
+@dataclass(frozen=True, slots=True)
+class Swish(Layer):
+    """x times the sigmoid of x, also called SiLU (Ramachandran et al., arXiv:1710.05941)."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.SiLU")
+
+
+@dataclass(frozen=True, slots=True)
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x))."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.Sigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class HSigmoid(Layer):
+    """min(max(x + 3, 0), 6) / 6."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.Hardsigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool(Layer):
+    """The mean of a window; what lies outside the image is not counted: (C, H, W) -> (C, H', W')."""
+
+    kernel: int
+    stride: int = 1
+
+    def out(self, *inputs: Shape) -> Shape:
+        return _pooled(inputs[0], self.kernel, self.stride)
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.AvgPool2d", self.kernel, self.stride, (self.kernel - 1) // 2, count_include_pad=False)
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool(Layer):
+    """The largest of a window: (C, H, W) -> (C, H', W')."""
+
+    kernel: int
+    stride: int = 1
+
+    def out(self, *inputs: Shape) -> Shape:
+        return _pooled(inputs[0], self.kernel, self.stride)
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.MaxPool2d", self.kernel, self.stride, (self.kernel - 1) // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalAvgPool(Layer):
+    """The mean of each channel: (C, H, W) -> (C, 1, 1)."""
+
+    def out(self, *inputs: Shape) -> Shape:
+        return inputs[0][0], 1, 1
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.AdaptiveAvgPool2d", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Layer):
+    """All values in a row: (C, H, W) -> (C * H * W,)."""
+
+    def out(self, *inputs: Shape) -> Shape:
+        return (prod(inputs[0]),)
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.Flatten")
+
+
+@dataclass(frozen=True, slots=True)
+class Linear(Layer):
+    """A matrix product over the last dimension: (..., D) -> (..., units)."""
+
+    units: int
+    bias: bool = True
+
+    def out(self, *inputs: Shape) -> Shape:
+        return (*inputs[0][:-1], self.units)
+
+    def params(self, *inputs: Shape) -> int:
+        return (inputs[0][-1] + self.bias) * self.units
+
+    def macs(self, *inputs: Shape) -> int:
+        return prod(inputs[0]) * self.units
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.Linear", inputs[0][-1], self.units, bias=self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Add(Layer):
+    """The sum of two or more values of one shape."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("Add")
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply(Layer):
+    """A value times a gate for each channel: (C, H, W), (C, 1, 1) -> (C, H, W)."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("Multiply")
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Layer):
+    """The channels of all inputs in a row: (C1, H, W), (C2, H, W), ... -> (C1 + C2 + ..., H, W)."""
+
+    def out(self, *inputs: Shape) -> Shape:
+        return (sum(shape[0] for shape in inputs), *inputs[0][1:])
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("Concat")
+
+
+@dataclass(frozen=True, slots=True)
+class Zero(Layer):
+    """Zeros in the shape of its input."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("Zero")
+
+
+def _pooled(shape: Shape, kernel: int, stride: int) -> Shape:
+    channels, *sizes = shape
+    return (channels, *(_slid(size, kernel, stride, (kernel - 1) // 2) for size in sizes))
+
+
+def _slid(size: int, window: int, stride: int, padding: int) -> int:
+    """How many steps a window takes over `size` values with `padding` more at each end."""
+    return (size + 2 * padding - window) // stride + 1

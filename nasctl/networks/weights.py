@@ -1,0 +1,116 @@
+"""A network's module with its initial weights, which follow from the network and a seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from functools import lru_cache
+from math import ceil, sqrt
+
+import torch
+from torch import Tensor, nn
+
+from nasctl.networks.graph import Network
+from nasctl.networks.module import Executable, made
+from nasctl.networks.node import Call, Layer, Shape
+
+CHUNK = 1 << 20  # numbers; the stream is drawn in pieces of one size, so that it is the same however it grew
+
+WEIGHTED = (nn.Conv2d, nn.Linear)
+
+
+class Noise:
+    """A stream of numbers from U(-1, 1) that follows from its seed; drawn when first needed and kept."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._drawn = torch.empty(0)
+
+    def first(self, number: int) -> Tensor:
+        """The beginning of the stream."""
+        missing = ceil((number - len(self._drawn)) / CHUNK)
+        if missing > 0:
+            fresh = [torch.empty(CHUNK).uniform_(-1, 1, generator=self._generator) for _ in range(missing)]
+            self._drawn = torch.cat([self._drawn, *fresh])
+        return self._drawn[:number]
+
+
+def initialised(network: Network, seed: int) -> nn.Module:
+    """A new module of the network, in training mode, with the weights that belong to the seed.
+
+    Weights have PyTorch's own initial distribution: U(-1/sqrt(n), 1/sqrt(n)) for the weights and biases of convolutions
+    and linear layers, n being the number of inputs of one output; ones, zeros and fresh running statistics for batch
+    norms. They are consecutive slices of one stream of noise, scaled layer by layer, which candidates share (common
+    random numbers). The numbers are those that torch's constructors draw after `torch.manual_seed(seed)`, but no
+    generator is touched, the stream is drawn once, and modules are copies of templates, for a fraction of the time.
+
+    A layer of a plug-in that brings a module class of its own gets what its constructor gives it, under torch's global
+    generator seeded anew and put back afterwards.
+    """
+    templates = [_template(node.layer, node.in_shapes) for node in network.nodes]
+    parts = _made(templates, seed)
+    noise, start = _noise(seed).first(network.params), 0
+    for part, template in zip(parts, templates, strict=True):
+        if isinstance(template, Call):
+            continue
+        if isinstance(part, WEIGHTED):
+            start = _fill(part, noise, start)
+        elif isinstance(part, nn.BatchNorm2d):
+            _reset(part)
+    return Executable(network.nodes, network.output, parts)
+
+
+@lru_cache(maxsize=1 << 14)
+def _template(layer: Layer, in_shapes: tuple[Shape, ...]) -> nn.Module | Call:
+    """A module to be copied, without memory for its weights; or the call, where only the constructor knows them."""
+    call = layer.module(*in_shapes)
+    if not isinstance(call.factory, str):
+        return call
+    with torch.device("meta"):
+        part = made(call)
+    known = type(part) in (*WEIGHTED, nn.BatchNorm2d) or not part.state_dict()
+    return part if known else call
+
+
+def _made(templates: Sequence[nn.Module | Call], seed: int) -> list[nn.Module]:
+    own = any(isinstance(template, Call) for template in templates)
+    with torch.random.fork_rng(devices=[], enabled=own):
+        if own:
+            torch.default_generator.manual_seed(seed)
+        return [made(template) if isinstance(template, Call) else _copied(template) for template in templates]
+
+
+def _copied(template: nn.Module) -> nn.Module:
+    """A module that shares nothing that can be changed with its template, except for its tensors."""
+    part = copy(template)
+    for name, value in part.__dict__.items():  # parameters, buffers and a dozen kinds of hooks
+        if isinstance(value, dict):
+            part.__dict__[name] = value.copy()
+    return part
+
+
+def _fill(part: nn.Module, noise: Tensor, start: int) -> int:
+    """Take the part's weights and its bias from `noise[start:]`; returns where the next part goes on."""
+    weight = part._parameters["weight"]
+    assert weight is not None
+    bound = 1 / sqrt(weight[0].numel())
+    for name, parameter in part._parameters.items():
+        if parameter is not None:
+            stop = start + parameter.numel()
+            part._parameters[name] = nn.Parameter((noise[start:stop] * bound).view(parameter.shape))
+            start = stop
+    return start
+
+
+def _reset(part: nn.BatchNorm2d) -> None:
+    """Give the part the values that a new batch norm has: scale and variance 1, all else 0."""
+    for values in (part._parameters, part._buffers):
+        for name, value in values.items():
+            if value is not None:
+                fresh = torch.full(value.shape, name in ("weight", "running_var"), dtype=value.dtype)
+                values[name] = nn.Parameter(fresh) if values is part._parameters else fresh
+
+
+@lru_cache(maxsize=2)
+def _noise(seed: int) -> Noise:
+    return Noise(seed)

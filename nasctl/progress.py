@@ -1,0 +1,153 @@
+"""Follows a search for the person who waits for it: what was asked, how far it is, what came out."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from nasctl import ids, report
+from nasctl.archive import Archive, knee
+from nasctl.candidate import FULL
+from nasctl.indicators import Ruler
+from nasctl.run import Run
+from nasctl.search import Visit, front, losses, violations
+from nasctl.store import Store
+from nasctl.values import Evaluation
+
+
+class Watch:
+    """One search, seen from outside.
+
+    Args:
+        run: What is searched.
+        budget: Different candidates to visit.
+        limit: Seconds after which to stop; None for no limit.
+    """
+
+    def __init__(self, run: Run, budget: int, limit: float | None) -> None:
+        self._run, self._budget, self._limit = run, budget, limit
+        self._task = run.task
+        self._archive = Archive(len(self._task.objectives))
+        self._found: list[Evaluation] = []
+        self._fresh: list[float] = []  # seconds of the candidates that the store did not know
+        self._failed = self._proposed = 0
+        self._volume: float | None = None
+        self._start = time.monotonic()
+
+    def opening(self) -> list[str]:
+        """What is about to be done."""
+        task, space = self._task, self._task.space
+        size = math.prod(len(gene.choices) for gene in space.genes)
+        arrows = {"min": "down", "max": "up"}
+        wanted = ", ".join(f"{goal.name} ({arrows[goal.direction]})" for goal in task.objectives)
+        lines = [
+            f"run {self._run.name}: {self._run.searcher} on {self._run.space} ({size:.3g} genomes), up to"
+            f" {self._budget} candidates",
+            f"objectives: {wanted}"
+            + (f"; subject to {', '.join(map(str, task.constraints))}" * bool(task.constraints)),
+        ]
+        if any(goal.cost == "module" for goal in task.objectives):
+            lines.append(self._scored())
+        for name, metric in task.metrics.items():
+            lines += [f"{name}: {remark}" for remark in getattr(metric, "remarks", lambda spec: [])(self._run.space)]
+        return lines
+
+    def _scored(self) -> str:
+        """At what the metrics are computed, and the costs."""
+        setting, space = self._task.setting, self._task.space
+        own = "x".join(map(str, space.input.shape))
+        if setting.fidelity == FULL:
+            return f"metrics on {setting.batch} images of seeded noise, {own}, the network's own size"
+        reduced = "x".join(map(str, space.reduced(setting.fidelity).input.shape))
+        also = f", {setting.fidelity.repeats} cells or blocks a stage" if setting.fidelity.repeats else ""
+        return f"metrics on {setting.batch} images of seeded noise, {reduced}{also}; costs and latency at {own}"
+
+    def follow(self, store: Store) -> None:
+        """Run the search to its end."""
+        ruler = Ruler(self._task)
+        deadline = math.inf if self._limit is None else self._start + self._limit
+        generation = 0
+        with report.Progress() as shown:
+            for visit in self._run.search(store, self._budget, deadline):
+                if visit.generation > generation:
+                    generation = visit.generation
+                    ruler.start(self._found)  # does nothing after the first generation
+                    self._volume = ruler.volume(self._archive.losses)
+                self._note(visit)
+                shown.update(self._state(visit.generation))
+            ruler.start(self._found)
+            self._volume = ruler.volume(self._archive.losses)
+            if self._found:
+                shown.update(self._state(generation))
+
+    def _note(self, visit: Visit) -> None:
+        found = visit.evaluation
+        self._found.append(found)
+        self._proposed = visit.proposed
+        self._failed += bool(found.errors)
+        if visit.seconds > 0.005:  # a look-up in the store is faster, a pass over a module slower
+            self._fresh.append(visit.seconds)
+        (row,) = losses([found], self._task.objectives)
+        broken = violations([found], self._task.constraints).max(initial=0.0) > 0
+        if not broken and not np.isnan(row).any():
+            self._archive.add(found.genome, row)
+
+    def _state(self, generation: int) -> report.State:
+        each = sum(self._fresh) / len(self._fresh) if self._fresh else None
+        left = None if each is None else each * (self._budget - len(self._found))
+        if self._limit is not None:
+            remaining = max(0.0, self._limit - (time.monotonic() - self._start))
+            left = remaining if left is None else min(left, remaining)
+        done, size = len(self._found), len(self._archive.genomes)
+        return report.State(done, self._budget, self._failed, size, self._volume, each, left, generation)
+
+    def closing(self) -> list[str]:
+        """How it ended, and the next two commands to type."""
+        size = len(self._archive.genomes)
+        seconds = report.duration(time.monotonic() - self._start)
+        line = f"{len(self._found)} candidates in {seconds}, {self._failed} failed, {size} on the front"
+        lines = [f"run {self._run.name}: {line}"]
+        if len(self._found) < self._budget and self._limit is None:
+            lines.append("the search ended early: the space, or the searcher's way through it, is used up")
+        if self._failed:
+            errors = [error for found in self._found for error in found.errors.values()]
+            lines.append(f"the last failure was: {errors[-1]}")
+        if not size:
+            return [*lines, "the front is empty: relax a constraint, or give a larger --budget"]
+        best = self._archive.genomes[knee(self._archive.losses)]
+        store = self._store_option()
+        return [*lines, f"next: nasctl pareto plot{store}", f"      nasctl export --arch {self._id(best)}{store}"]
+
+    def interrupted(self) -> list[str]:
+        """What to type to go on."""
+        return ["", f"stopped after {len(self._found)} candidates; this goes on:", f"  {_command()}"]
+
+    def json(self) -> str:
+        """The result for programs."""
+        held = self._task.constraints
+        result: dict[str, Any] = {
+            "run": self._run.name,
+            "evaluations": self._proposed,
+            "distinct": len(self._found),
+            "failed": self._failed,
+            "front": [self._id(found.genome) for found in front(self._found, self._task.objectives, held)],
+            "seconds": round(time.monotonic() - self._start, 3),
+        }
+        return json.dumps(result)
+
+    def _id(self, genome: tuple[int, ...]) -> str:
+        return ids.encode(self._run.space, self._task.space.genes, genome)
+
+    def _store_option(self) -> str:
+        given = [f"--store {shlex.quote(b)}" for a, b in zip(sys.argv, sys.argv[1:], strict=False) if a == "--store"]
+        return f" {given[0]}" if given else ""
+
+
+def _command() -> str:
+    return shlex.join(["nasctl", *sys.argv[1:]])

@@ -1,0 +1,188 @@
+"""Finds plug-ins by name: modules of spaces/, objectives/ and searchers/, device tables, and entry points."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pkgutil
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from nasctl.errors import BadOption, UnknownName
+
+KINDS = ("spaces", "objectives", "searchers", "devices")
+SWITCHES = {"on": True, "off": False, "yes": True, "no": False}
+
+
+def names(kind: str) -> list[str]:
+    """Every name of this kind, sorted; imports no plug-in."""
+    if kind == "devices":
+        tables = files("nasctl.hardware").joinpath("tables").iterdir()
+        built_in = {table.name.removesuffix(".json") for table in tables if table.name.endswith(".json")}
+    else:
+        modules = pkgutil.iter_modules(import_module(f"nasctl.{kind}").__path__)
+        built_in = {module.name for module in modules if not module.name.startswith("_")}
+    return sorted(built_in | {point.name for point in _points(kind)})
+
+
+def known(kind: str, name: str) -> str:
+    """The name as `names` has it: what a person types may have "-" for "_".
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+    """
+    for spelling in (name, name.replace("-", "_"), name.replace("_", "-")):
+        if spelling in names(kind):
+            return spelling
+    raise UnknownName(kind.removesuffix("s"), name, names(kind))
+
+
+def load(kind: str, name: str) -> Any:
+    """The plug-in's class: the one name in its module's `__all__`, or what the entry point points at.
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+    """
+    name = known(kind, name)
+    for point in _points(kind):
+        if point.name == name:
+            return point.load()
+    module = import_module(f"nasctl.{kind}.{name}")
+    (public,) = module.__all__
+    return getattr(module, public)
+
+
+def device_file(device: str) -> Path:
+    """The file of a device's table: shipped, of another distribution, or, if it ends in ".json", the path itself.
+
+    Raises:
+        UnknownName: There is no such device.
+    """
+    if device.endswith(".json"):
+        return Path(device)
+    name = known("devices", device)
+    for point in _points("devices"):
+        if point.name == name:
+            return Path(point.load())
+    return Path(str(files("nasctl.hardware").joinpath("tables", f"{name}.json")))
+
+
+def create(kind: str, spec: str, *args: Any) -> Any:
+    """Make a plug-in from what a person typed: `name`, or `name:key=value,key=value`.
+
+    Values are read as the option's type wants them: numbers, words, on/off, and lists such as `resolutions=160,192`.
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+        BadOption: The plug-in does not take an option or a value, or does not get one that it must have.
+    """
+    name, options = _parsed(kind, spec)
+    return load(kind, name)(*args, **options)
+
+
+def normal(kind: str, spec: str) -> str:
+    """The spec with its options in order and without those at their default: the same for all ways to write it.
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+        BadOption: It does not take such an option.
+    """
+    name, options = _parsed(kind, spec)
+    parameters = inspect.signature(load(kind, name)).parameters
+    changed = {key: value for key, value in options.items() if value != parameters[key].default}
+    return f"{name}:{_joined(changed)}".removesuffix(":")
+
+
+def spelled_out(kind: str, spec: str) -> str:
+    """The spec with every option, those at their default too: what does not change when a default does."""
+    name, options = _parsed(kind, spec)
+    parameters = inspect.signature(load(kind, name)).parameters.items()
+    defaults = {key: one.default for key, one in parameters if one.default is not one.empty}
+    return f"{name}:{_joined(defaults | options)}".removesuffix(":")
+
+
+def split(texts: Iterable[str]) -> list[str]:
+    """Specs given one by one or separated by commas: "a,b:x=1,y=2" and "c" are "a", "b:x=1,y=2" and "c".
+
+    A piece that begins with a letter and gives no option its value begins a spec; all others go on with the last.
+    """
+    specs: list[str] = []
+    for text in texts:
+        for k, piece in enumerate(text.split(",")):
+            head = piece.partition(":")[0]
+            if k and ("=" in head or not head[:1].isalpha()):
+                specs[-1] += f",{piece}"
+            else:
+                specs.append(piece.strip())
+    return [spec for spec in specs if spec]
+
+
+def _points(kind: str) -> tuple[EntryPoint, ...]:
+    return tuple(entry_points(group=f"nasctl.{kind}"))
+
+
+def _joined(options: dict[str, Any]) -> str:
+    return ",".join(f"{key}={_written(value)}" for key, value in sorted(options.items()))
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_written, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _parsed(kind: str, spec: str) -> tuple[str, dict[str, Any]]:
+    """The name and the options of a spec, each of the type of its default."""
+    typed, _, text = spec.partition(":")
+    name = known(kind, typed)
+    parameters = inspect.signature(load(kind, name)).parameters
+    injected = ("problem", "rng") if kind == "searchers" else ()
+    takes = [key for key in parameters if key not in injected]
+    pairs: list[list[str]] = []
+    for piece in text.split(",") if text else []:
+        key, equals, value = piece.partition("=")
+        if equals:
+            pairs.append([key.strip().replace("-", "_"), value.strip()])
+        elif pairs:
+            pairs[-1][1] += f",{piece.strip()}"
+        else:
+            raise BadOption(f"{spec!r}: {piece!r} is no option; write {name}:key=value,key=value")
+    options: dict[str, Any] = {}
+    for key, value in pairs:
+        if key not in takes:
+            raise BadOption(str(UnknownName(f"option of {name!r}", key, takes or ["none"])))
+        options[key] = _value(f"{name}:{key}={value}", value, parameters[key].default)
+    missing = [key for key in takes if parameters[key].default is inspect.Parameter.empty and key not in options]
+    if missing:
+        raise BadOption(f"{name!r} needs {missing[0]!r}: write {name}:{missing[0]}=...")
+    return name, options
+
+
+def _value(given: str, text: str, default: Any) -> Any:
+    """A value of the default's type.
+
+    Raises:
+        BadOption: The text is none.
+    """
+    if isinstance(default, str) or default is inspect.Parameter.empty:
+        return text
+    if isinstance(default, tuple):
+        return tuple(_value(given, piece, default[0] if default else 0) for piece in text.split(",") if piece)
+    value: Any
+    try:
+        value = SWITCHES[text] if text in SWITCHES else json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    kinds: dict[type, tuple[Any, str]] = {
+        bool: ((bool,), "on or off"),
+        int: ((int,), "a whole number"),
+        float: ((int, float), "a number"),
+    }
+    wanted, called = kinds.get(type(default), ((object,), ""))
+    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+        raise BadOption(f"{given}: that option is {called}")
+    return float(value) if isinstance(default, float) else value

@@ -1,0 +1,169 @@
+"""A run, as a person asks for it: specs, seeds, and the name that follows from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from nasctl import __version__, bounds, constraints, registry
+from nasctl.candidate import DEFAULT, Objective, Setting
+from nasctl.constraints import Constraint
+from nasctl.errors import NasctlError
+from nasctl.search import Task, Visit, measure, search
+from nasctl.store import Store
+from nasctl.values import Goal, SearchSpace
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was asked for, in the words of the command line.
+
+    Args:
+        space: Spec of the space, such as "nb201:channels=16".
+        objectives: Specs of what to optimise; "latency@gpu" is short for "latency:device=gpu".
+        searcher: Spec of the searcher.
+        seed: Of the searcher; that of weights and data belongs to the setting.
+        setting: What measured values depend on besides the genome.
+        record: Specs of what to measure besides.
+        constraints: Such as "latency<=20"; see `nasctl.constraints`.
+        called: A name to give to the run in place of its own.
+    """
+
+    space: str
+    objectives: tuple[str, ...]
+    searcher: str = "nsga2"
+    seed: int = 0
+    setting: Setting = DEFAULT
+    record: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
+    called: str = field(default="", compare=False)
+
+    @cached_property
+    def asked(self) -> dict[str, Any]:
+        """The question, with every default written out: the same for all ways to put it.
+
+        Raises:
+            NasctlError: A spec names something that does not exist.
+        """
+        return {
+            "space": registry.spelled_out("spaces", self.space),
+            "objectives": list(self._metrics(self.objectives)),
+            "record": list(self._metrics(self.record)),
+            "constraints": [str(constraint) for constraint in self.task.constraints],
+            "searcher": registry.spelled_out("searchers", self.searcher),
+            "seed": self.seed,
+            "setting": str(self.setting),
+        }
+
+    @property
+    def name(self) -> str:
+        """Such as "nbmacro-1c9f2a07": the same question has the same name, so asking again resumes."""
+        digest = hashlib.sha256(json.dumps(self.asked).encode()).hexdigest()
+        return self.called or f"{self.asked['space'].partition(':')[0]}-{digest[:8]}"
+
+    @cached_property
+    def task(self) -> Task:
+        """What is searched, with everything made.
+
+        Raises:
+            NasctlError: A spec names something that does not exist, or a constraint makes no sense.
+        """
+        space = registry.create("spaces", self.space)
+        metrics = self._metrics(self.objectives)
+        if not metrics:
+            raise NasctlError("a search needs at least one objective; give it with --objective")
+        also = self._metrics(self.record)
+        for text in self.constraints:
+            subject = constraints.subject(text)
+            if not any(name == subject or name.startswith(f"{subject}@") for name in {**metrics, **also}):
+                also |= self._metrics((subject,))
+        known = metrics | also
+        held = tuple(
+            constraints.parse(text, list(known), lambda name: self._maximum(space, name, known[name]))
+            for text in self.constraints
+        )
+        return Task(space, known, self.setting, frozenset(also.keys() - metrics.keys()), held)
+
+    def check(self) -> list[str]:
+        """Find what cannot work before anything is written; returns what to tell a person before the search.
+
+        Raises:
+            NasctlError: A spec names something that does not exist or takes no such option, a device lacks a block, or
+                a constraint can be met by no candidate.
+        """
+        task = self.task
+        registry.create("searchers", self.searcher, task, np.random.default_rng(self.seed))
+        cheap = {name: name for name, metric in task.metrics.items() if metric.needs <= {"network"}}
+        measure(task, bounds.sample(task.space, 1)[0], cheap)
+        found = [
+            bounds.warnings(task.space, task.metrics[constraint.name], constraint)
+            for constraint in task.constraints
+            if constraint.name in cheap
+        ]
+        return [sentence for sentence in found if sentence]
+
+    def search(self, store: Store, budget: int, deadline: float = math.inf) -> Iterator[Visit]:
+        """Search, or go on, until the run has visited `budget` different genomes; yields all of them.
+
+        Raises:
+            NasctlError: A spec names something that does not exist, or something else is the user's to mend.
+        """
+        task = self.task
+        searcher = registry.create("searchers", self.searcher, task, np.random.default_rng(self.seed))
+        goals = {goal.name: asdict(goal) for goal in task.objectives}
+        columns = {
+            name: {"label": task.label(name), "unit": metric.unit, "goal": goals.get(name)}
+            for name, metric in task.metrics.items()
+        }
+        spec = {
+            "space": self.asked["space"],
+            "asked": self.asked,
+            "columns": columns,
+            "constraints": [asdict(constraint) for constraint in task.constraints],
+            "versions": {"nasctl": __version__, **{name: version(name) for name in ("numpy", "pymoo", "torch")}},
+        }
+        yield from search(task, searcher, store.journal(self.name, spec), budget, deadline)
+
+    def _metrics(self, specs: tuple[str, ...]) -> dict[str, Objective]:
+        made: dict[str, Objective] = {}
+        for spec in specs:
+            name, objective = named(spec)
+            if name in made:
+                raise NasctlError(f"the objective {name!r} is given twice; leave one out")
+            made[name] = objective
+        return made
+
+    def _maximum(self, space: SearchSpace, name: str, objective: Objective) -> float:
+        if not objective.needs <= {"network"}:
+            raise NasctlError(f"a percentage needs a quantity whose maximum is known before the search, not {name!r}")
+        return bounds.bounds(space, objective).most
+
+
+def named(spec: str) -> tuple[str, Objective]:
+    """An objective and what people call it: its own label if it has one ("latency@gpu"), else its spec.
+
+    Raises:
+        NasctlError: There is none of that spec.
+    """
+    base, at, device = spec.partition("@")
+    spec = f"{base}:device={device}" if at and ":" not in base else spec
+    objective: Objective = registry.create("objectives", spec)
+    return getattr(objective, "label", None) or registry.normal("objectives", spec), objective
+
+
+def goals(spec: Mapping[str, Any]) -> list[Goal]:
+    """What a stored run optimises."""
+    return [Goal(**column["goal"]) for column in spec["columns"].values() if column["goal"]]
+
+
+def held(spec: Mapping[str, Any]) -> list[Constraint]:
+    """The constraints of a stored run."""
+    return [Constraint(**constraint) for constraint in spec["constraints"]]

@@ -1,0 +1,43 @@
+"""Genomes drawn at random, each different network once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from nasctl.values import Genome, SearchSpace
+
+ENUMERABLE = 20_000  # genomes up to which a space is listed rather than drawn from until nothing new comes
+TRIES = 100  # draws for each genome that is wanted
+
+
+def unseen(space: SearchSpace, rng: np.random.Generator, number: int, seen: Collection[Genome] = ()) -> list[Genome]:
+    """Different genomes that are not in `seen`, drawn uniformly over raw genomes, not canonical themselves.
+
+    Different means different canonical genomes, which is what `seen` holds too.
+
+    Returns:
+        `number` of them, or fewer where the space, or the patience to draw from a very large one, is used up.
+    """
+    cardinalities = [len(gene.choices) for gene in space.genes]
+    found: dict[Genome, Genome] = {}  # canonical -> raw
+    for _ in range(TRIES):
+        for raw in map(tuple, rng.integers(cardinalities, size=(number - len(found), len(cardinalities))).tolist()):
+            if (canonical := space.canonical(raw)) not in seen:
+                found.setdefault(canonical, raw)
+        if len(found) == number:
+            return list(found.values())
+    if prod(cardinalities) <= ENUMERABLE:
+        for canonical in every(space):
+            if canonical not in seen and len(found) < number:
+                found.setdefault(canonical, canonical)
+    return list(found.values())
+
+
+def every(space: SearchSpace) -> Iterator[Genome]:
+    """Every canonical genome of a space, once; only for spaces of up to ENUMERABLE genomes."""
+    listed = {space.canonical(genome) for genome in product(*(range(len(gene.choices)) for gene in space.genes))}
+    return iter(sorted(listed))

@@ -1,0 +1,188 @@
+"""The search loop: ask, evaluate, record, tell."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from nasctl.archive import Archive
+from nasctl.candidate import ARITHMETIC, DEFAULT, Candidate, Objective, Setting
+from nasctl.constraints import Constraint
+from nasctl.errors import NasctlError
+from nasctl.store import Journal, Measurement, evaluation
+from nasctl.values import Evaluation, Genome, Goal, Searcher, SearchSpace, Transform
+
+PATIENCE = 20  # batches in a row without a new genome, after which the space counts as used up
+
+TRANSFORMS: Mapping[Transform, Callable[[np.ndarray], np.ndarray]] = {
+    "identity": lambda s: s,
+    "log10": np.log10,
+    "-log10(-s)": lambda s: -np.log10(-s),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is searched and what is measured of it, by what a person calls it; to a searcher it is the problem.
+
+    Args:
+        space: Where to search.
+        metrics: Everything that is measured, by name.
+        setting: What measured values depend on besides the genome.
+        recorded: Names of those metrics that are measured and not optimised.
+        constraints: What a candidate has to hold to be on the front.
+    """
+
+    space: SearchSpace
+    metrics: Mapping[str, Objective]
+    setting: Setting = DEFAULT
+    recorded: frozenset[str] = frozenset()
+    constraints: tuple[Constraint, ...] = ()
+
+    @cached_property
+    def objectives(self) -> tuple[Goal, ...]:
+        """The metrics to optimise as searchers know them, (M,)."""
+        return tuple(
+            Goal(name, metric.direction, metric.transform, "network" if metric.needs <= ARITHMETIC else "module")
+            for name, metric in self.metrics.items()
+            if name not in self.recorded
+        )
+
+    def screen(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """As `Problem` says; computed anew in a replay, which costs less than looking it up."""
+        cheap = {goal.name: goal.name for goal in self.objectives if goal.cost == "network"}
+        found = [evaluation(genome, cheap, measure(self, genome, cheap)) for genome in genomes]
+        return losses(found, self.objectives)
+
+    def label(self, name: str) -> str:
+        """What the store files an objective's values under: all that they depend on besides space and genome."""
+        objective = self.metrics[name]
+        label = f"{name} v{objective.version}"
+        return label if objective.needs <= {"network"} else f"{label} @ {self.setting}"
+
+
+class Visit(NamedTuple):
+    """One candidate of a search, when it is on disk."""
+
+    evaluation: Evaluation
+    generation: int  # number of the batch that it was proposed in, from 0
+    proposed: int  # genomes proposed so far, those that were evaluated before included
+    seconds: float  # spent on it now; what the store knew costs next to none
+
+
+def search(
+    task: Task, searcher: Searcher, journal: Journal, budget: int, deadline: float = math.inf
+) -> Iterator[Visit]:
+    """Yield `budget` different genomes, or as many as the searcher finds, each as soon as it is on disk.
+
+    A run is resumed by calling this again with a searcher made from the same seed. It is told what the store knows,
+    so it takes the same path as before, and only what is missing is evaluated.
+
+    Args:
+        task: What is searched.
+        searcher: Proposes genomes.
+        journal: Where they are recorded.
+        budget: Different genomes to visit.
+        deadline: Of `time.monotonic()`, after which no further genome is evaluated.
+    """
+    path: dict[Genome, Evaluation] = {}
+    stale = generation = proposed = 0
+    while stale < PATIENCE and (batch := searcher.ask()):
+        stale = stale + 1 if path.keys() >= set(batch) else 0
+        for genome in batch:
+            proposed += 1
+            if genome in path:
+                continue
+            if len(path) == budget or time.monotonic() > deadline:
+                return
+            start = time.perf_counter()
+            path[genome] = evaluate(task, genome, journal)
+            yield Visit(path[genome], generation, proposed, time.perf_counter() - start)
+        found = [path[genome] for genome in batch]
+        searcher.tell(losses(found, task.objectives), violations(found, task.constraints))
+        generation += 1
+
+
+def evaluate(task: Task, genome: Genome, journal: Journal) -> Evaluation:
+    """Measure what the store does not know of a genome, and record the visit."""
+    labels = {name: task.label(name) for name in task.metrics}
+    known = journal.known(genome, labels.values())
+    fresh = measure(task, genome, {name: label for name, label in labels.items() if label not in known})
+    journal.visit(genome, fresh)
+    return evaluation(genome, labels, known | fresh)
+
+
+def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, Measurement]:
+    """Score a genome by some of the objectives; returns measurements by label.
+
+    The pass that they share is charged to the first that uses it.
+
+    Raises:
+        NasctlError: What the user has to mend, such as a table that lacks a block; any other failure is recorded.
+    """
+    needs = frozenset[str]().union(*(task.metrics[name].needs for name in labels))
+    candidate = Candidate(task.space, genome, task.setting, needs)
+    if needs <= ARITHMETIC:  # arithmetic and look-ups, without the seconds that importing torch takes
+        return {label: score(task.metrics[name], candidate) for name, label in labels.items()}
+    from nasctl.evidence import threads
+
+    with threads(task.setting.threads):
+        return {label: score(task.metrics[name], candidate) for name, label in labels.items()}
+
+
+def score(objective: Objective, candidate: Candidate) -> Measurement:
+    """The value of one objective, or why there is none."""
+    start = time.perf_counter()
+    value, error = None, None
+    try:
+        value = objective(candidate)
+        if not math.isfinite(value):
+            raise ArithmeticError(f"the score is {value}")  # and SQLite would turn a NaN into NULL
+    except NasctlError:
+        raise
+    except Exception as failure:  # one broken candidate must not end a run of a thousand
+        value, error = None, f"{type(failure).__name__}: {failure}"
+    return Measurement(value, error, time.perf_counter() - start)
+
+
+def losses(evaluations: Iterable[Evaluation], goals: Sequence[Goal]) -> np.ndarray:
+    """The values as an (N, M) matrix to be minimised: the only place where directions and transforms are applied.
+
+    NaN where an objective failed, or has a value that its transform is not defined for.
+    """
+    rows = [[e.values.get(goal.name, math.nan) for goal in goals] for e in evaluations]
+    matrix = np.array(rows, dtype=float).reshape(len(rows), len(goals))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for column, goal in zip(matrix.T, goals, strict=True):
+            seen = TRANSFORMS[goal.transform](column)
+            column[:] = seen if goal.direction == "min" else -seen
+    return np.where(np.isfinite(matrix), matrix, math.nan)
+
+
+def violations(evaluations: Sequence[Evaluation], constraints: Sequence[Constraint]) -> np.ndarray:
+    """By how much constraints are broken, (N, C); see `Constraint.violation`."""
+    rows = [[constraint.violation(e.values) for constraint in constraints] for e in evaluations]
+    return np.array(rows, dtype=float).reshape(len(evaluations), len(constraints))
+
+
+def front(
+    evaluations: Iterable[Evaluation], goals: Sequence[Goal], constraints: Sequence[Constraint] = ()
+) -> list[Evaluation]:
+    """The evaluations that nothing dominates, best in the first objective first.
+
+    Those that failed in an objective or break a constraint are left out.
+    """
+    found = {e.genome: e for e in evaluations if not e.errors.keys() & {goal.name for goal in goals}}
+    archive = Archive(len(goals))
+    broken = violations(list(found.values()), constraints).max(axis=1, initial=0.0) > 0  # (N,)
+    for genome, row, out in zip(found, losses(found.values(), goals), broken, strict=True):
+        if not out and not np.isnan(row).any():
+            archive.add(genome, row)
+    ranked = sorted(zip(archive.losses.tolist(), archive.genomes, strict=True))
+    return [found[genome] for _, genome in ranked]

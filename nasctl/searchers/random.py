@@ -1,0 +1,33 @@
+"""Random search: the baseline that every other searcher has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nasctl.api import BadOption, Genome, Problem, unseen
+
+__all__ = ["RandomSearch"]
+
+
+class RandomSearch:
+    """Draws every gene uniformly, and no network twice.
+
+    Args:
+        problem: Where to search; for what is of no interest here.
+        rng: Source of all randomness.
+        batch: Genomes in one ask.
+    """
+
+    def __init__(self, problem: Problem, rng: np.random.Generator, batch: int = 20) -> None:
+        if batch < 1:
+            raise BadOption(f"random needs a batch of 1 or more, not batch={batch}")
+        self._space, self._rng, self._batch = problem.space, rng, batch
+        self._seen: set[Genome] = set()
+
+    def ask(self) -> list[Genome]:
+        drawn = [self._space.canonical(raw) for raw in unseen(self._space, self._rng, self._batch, self._seen)]
+        self._seen |= set(drawn)
+        return drawn
+
+    def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
+        pass

@@ -1,0 +1,214 @@
+"""What every plug-in promises, as tests: subclass a contract and give it the fixture that it names."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasctl import registry
+from nasctl.api import Builder, InvalidGenome, Linear, NasctlError, Network, Shape
+from nasctl.candidate import Candidate
+from nasctl.networks.source import source
+from nasctl.run import Run
+from nasctl.search import Task, search
+from nasctl.store import Store
+from nasctl.values import Evaluation, Fidelity, Gene, Genome, Input, SearchSpace
+
+
+class Chain:
+    """A space for tests: linear layers without bias in a row; every gene is the width of one."""
+
+    input = Input((3,))
+    fidelity = Fidelity()
+
+    def __init__(self, depth: int = 2, widths: tuple[int, ...] = (2, 5)) -> None:
+        self.genes: Sequence[Gene] = tuple(Gene(f"layer{k}", widths) for k in range(depth))
+
+    def canonical(self, genome: Genome) -> Genome:
+        return genome
+
+    def network(self, genome: Genome) -> Network:
+        net = Builder(self.input.shape)
+        (x,) = net.inputs
+        for gene, choice in zip(self.genes, genome, strict=True):
+            x = net.add(Linear(gene.choices[choice], bias=False), x, name=gene.name)  # type: ignore[arg-type]
+        return net.build(x)
+
+    def reduced(self, fidelity: Fidelity) -> Chain:
+        return self
+
+
+class SpaceContract:
+    """Needs the fixture `space`."""
+
+    def test_canonical_is_idempotent_and_no_larger(self, space: SearchSpace) -> None:
+        for genome in drawn(space, 100):
+            canonical = space.canonical(genome)
+            assert space.canonical(canonical) == canonical
+            assert space.network(canonical).params <= space.network(genome).params
+
+    def test_canonical_computes_the_same(self, space: SearchSpace) -> None:
+        x = torch.randn(2, *space.input.shape, dtype=torch.double)
+        for genome in drawn(space, 5):
+            one, other = (_filled(space.network(g).module()) for g in (genome, space.canonical(genome)))
+            torch.testing.assert_close(one(x), other(x))
+
+    def test_a_genome_of_another_space_raises(self, space: SearchSpace) -> None:
+        (genome,) = drawn(space, 1)
+        for wrong in (genome[1:], (-1, *genome[1:]), (*genome[:-1], len(space.genes[-1].choices))):
+            with pytest.raises(InvalidGenome):
+                space.canonical(wrong)
+
+    def test_network_and_module_agree(self, space: SearchSpace) -> None:
+        for genome in drawn(space, 3):
+            network = space.network(genome)
+            seen: list[Shape] = []
+            with torch.device("meta"), FlopCounterMode(display=False) as counter:
+                module = network.module()
+                for part in module.children():
+                    part.register_forward_hook(lambda part, inputs, out, seen=seen: seen.append(tuple(out.shape[1:])))
+                module(torch.empty(2, *space.input.shape))
+            assert seen == [node.out_shape for node in network.nodes]
+            assert sum(map(torch.numel, module.parameters())) == network.params
+            assert counter.get_total_flops() == 2 * 2 * network.macs  # two examples, two FLOPs a multiply-accumulate
+
+    def test_reduced_has_the_same_genes_and_costs_no_more(self, space: SearchSpace) -> None:
+        full, reduced = space.reduced(Fidelity()), space.reduced(Fidelity(size=max(space.input.shape) // 2, repeats=1))
+        assert list(reduced.genes) == list(full.genes) == list(space.genes)
+        for whole, same, cheap in ([s.network(g) for s in (space, full, reduced)] for g in drawn(space, 3)):
+            assert (same, cheap.out_shape) == (whole, whole.out_shape)
+            assert cheap.macs <= whole.macs
+
+    def test_source_is_the_module(self, space: SearchSpace) -> None:
+        network, names = space.network(drawn(space, 1)[0]), dict[str, Any]()
+        exec(source(network), names)
+        module, rebuilt = network.module().eval(), names["Net"]().eval()
+        rebuilt.load_state_dict(module.state_dict())
+        x = torch.randn(1, *space.input.shape)
+        assert torch.equal(rebuilt(x), module(x))
+
+
+class ObjectiveContract:
+    """Needs the fixture `run`, with that objective and no other."""
+
+    def test_leaves_everything_as_it_was(self, run: Run) -> None:
+        space, objective = registry.create("spaces", run.space), registry.create("objectives", *run.objectives)
+        candidate = Candidate(space, space.canonical(drawn(space, 1)[0]), run.setting, objective.needs)
+        before = _surroundings(candidate)
+        again = Candidate(space, candidate.genome, run.setting, objective.needs)
+        assert objective(candidate) == objective(again)
+        assert _surroundings(candidate) == before
+
+    def test_has_the_same_values_in_another_process(self, run: Run, tmp_path: Path) -> None:
+        here = found(run, tmp_path / "here", 3)
+        assert not any(evaluation.errors for evaluation in here)
+        assert in_another_process(run, tmp_path / "there", 3) == here
+
+
+class SearcherContract:
+    """Needs the fixture `run`, with that searcher, two objectives and some milliseconds for each candidate."""
+
+    def test_same_seed_same_run(self, run: Run, tmp_path: Path) -> None:
+        cheap = replace(run, objectives=("params", "macs"))  # which need no torch
+        here = found(cheap, tmp_path / "here", 60)
+        assert len({evaluation.genome for evaluation in here}) == 60
+        np.random.seed(1)  # noqa: NPY002  # not what holds it
+        assert found(cheap, tmp_path / "again", 60) == here
+        assert in_another_process(cheap, tmp_path / "there", 60) == here
+
+    def test_resume_is_replay(self, run: Run, tmp_path: Path) -> None:
+        whole = found(run, tmp_path / "whole", 60)
+        process = subprocess.Popen(_command(run, tmp_path / "killed", 60), stderr=subprocess.DEVNULL)
+        while _visited(run, tmp_path / "killed") < 23:  # beyond the first generation
+            assert process.poll() is None, "the search ended by itself"
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        assert _visited(run, tmp_path / "killed") < 60, "killed too late to show anything"
+        assert found(run, tmp_path / "killed", 30) == whole[:30]
+        assert found(run, tmp_path / "killed", 60) == whole
+
+    def test_stops_when_the_space_is_used_up(self, run: Run, tmp_path: Path) -> None:
+        task = Task(Chain(), {"params": registry.create("objectives", "params")})
+        searcher = registry.create("searchers", run.searcher, task, np.random.default_rng(0))
+        journal = Store(tmp_path / "store").journal("chain", journalled(task))
+        visited = [visit.evaluation.genome for visit in search(task, searcher, journal, 1000)]
+        assert sorted(visited) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+    def test_survives_failures_and_violations(self, run: Run) -> None:
+        space, rng = registry.create("spaces", run.space), np.random.default_rng(0)
+        task = Task(space, {name: registry.create("objectives", name) for name in ("params", "macs")})
+        searcher = registry.create("searchers", run.searcher, task, rng)
+        for share in (1.0, 0.5, 0.1, 0.0):
+            batch = searcher.ask()
+            assert [space.canonical(genome) for genome in batch] == batch
+            losses = np.where(rng.random((len(batch), 1)) < share, np.nan, rng.random((len(batch), 2)))
+            searcher.tell(losses, rng.normal(size=(len(batch), 1)))
+
+
+def drawn(space: SearchSpace, number: int) -> list[Genome]:
+    """Random genomes, not canonical."""
+    rng = random.Random(0)
+    return [tuple(rng.randrange(len(gene.choices)) for gene in space.genes) for _ in range(number)]
+
+
+def found(run: Run, path: Path, budget: int) -> list[Evaluation]:
+    """What a search finds here."""
+    return [visit.evaluation for visit in run.search(Store(path), budget)]
+
+
+def journalled(task: Task, space: str = "chain") -> dict[str, Any]:
+    """What a store wants to know of a run, for a task that was put together by hand."""
+    columns = {name: {"label": task.label(name), "unit": "", "goal": None} for name in task.metrics}
+    return {"space": space, "asked": {"space": space}, "columns": columns, "constraints": []}
+
+
+def in_another_process(run: Run, path: Path, budget: int) -> list[Evaluation]:
+    """What `nasctl search` finds where strings hash otherwise."""
+    environment = {**os.environ, "PYTHONHASHSEED": "42"}
+    subprocess.run(_command(run, path, budget), env=environment, check=True, stderr=subprocess.DEVNULL)
+    return Store(path).evaluations(run.name)
+
+
+def _command(run: Run, path: Path, budget: int) -> list[str]:
+    options = {"space": run.space, "searcher": run.searcher, "seed": run.seed, "budget": budget, "store": path}
+    setting = {"fidelity": str(run.setting.fidelity), "batch": run.setting.batch}
+    given = [*(("objective", spec) for spec in run.objectives), *options.items(), *setting.items()]
+    return [sys.executable, "-m", "nasctl", "search", *(f"--{option}={value}" for option, value in given)]
+
+
+def _visited(run: Run, path: Path) -> int:
+    try:
+        return len(Store(path).evaluations(run.name))
+    except NasctlError:  # it has not got so far
+        return 0
+
+
+def _surroundings(candidate: Candidate) -> list[object]:
+    """What an objective has to leave alone: the weights that others will see, generators and global switches."""
+    generators = [torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()]  # noqa: NPY002
+    weights = [hash(tensor.numpy().tobytes()) for tensor in candidate.module().state_dict().values()]
+    return [weights, generators, torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()]
+
+
+def _filled(module: nn.Module) -> nn.Module:
+    """The module in double precision, with weights that depend on a layer's shape and not on its place."""
+    for name, parameter in module.named_parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, generator=torch.Generator().manual_seed(0))
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+    return module.double().eval()

@@ -1,0 +1,177 @@
+"""The values that travel through a search, and the protocols between its parts; below everything that uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from nasctl.errors import BadOption, InvalidGenome
+from nasctl.networks.graph import Network
+from nasctl.networks.node import Shape
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Genome = tuple[int, ...]  # (G,): the choice made at each gene, and the only identity of a candidate
+Direction = Literal["min", "max"]
+Transform = Literal["identity", "log10", "-log10(-s)"]  # what searchers see of a value s, beside the sign
+Cost = Literal["network", "module"]  # arithmetic on the network, or passes over a module
+
+
+@dataclass(frozen=True, slots=True)
+class Gene:
+    """One decision: its name, such as "stage2.1.kernel", and what there is to choose from, such as (3, 5, 7)."""
+
+    name: str
+    choices: tuple[object, ...]
+    ordered: bool = False  # promises that a later choice makes no layer of the network smaller and removes none
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One example: its shape, and what it holds."""
+
+    shape: Shape  # (C, H, W) of an image, (T,) of tokens
+    kind: Literal["images", "tokens"] = "images"
+    vocabulary: int = 0  # tokens are 0 to vocabulary - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """Bounds on the network that is scored in place of the real one; None bounds nothing."""
+
+    size: int | None = None  # height and width of images, length of sequences
+    repeats: int | None = None  # cells or blocks in a stage, where a space repeats them
+
+    def __str__(self) -> str:
+        bounds = {bound.name: getattr(self, bound.name) for bound in fields(self)}
+        return ",".join(f"{name}={most}" for name, most in bounds.items() if most is not None) or "full"
+
+    @classmethod
+    def parse(cls, text: str) -> Fidelity:
+        """Read "full", or bounds such as "size=64,repeats=1".
+
+        Raises:
+            BadOption: It is neither.
+        """
+        found: dict[str, int] = {}
+        for piece in text.split(",") if text != "full" else ():
+            name, _, value = piece.partition("=")
+            if name not in {bound.name for bound in fields(cls)} or not value.isdecimal() or int(value) < 1:
+                raise BadOption(f"{text!r} is no fidelity; write full, or bounds such as size=64,repeats=1")
+            found[name] = int(value)
+        return cls(**found)
+
+
+class SearchSpace(Protocol):
+    """A finite set of networks, addressed by genomes."""
+
+    input: Input
+    genes: Sequence[Gene]  # (G,)
+    fidelity: (
+        Fidelity  # what metrics are computed at by default; how well it keeps their order stands in docs/spaces.md
+    )
+
+    def canonical(self, genome: Genome) -> Genome:
+        """The genome that stands for all that compute the same function of the same weights; idempotent.
+
+        Raises:
+            InvalidGenome: The space has no such genome; `validate` raises it.
+        """
+        ...
+
+    def network(self, genome: Genome) -> Network:
+        """The network exactly as the genome spells it, parts that change nothing included."""
+        ...
+
+    def reduced(self, fidelity: Fidelity) -> SearchSpace:
+        """The same genes with cheaper networks; what the space has no use for is ignored."""
+        ...
+
+
+@runtime_checkable
+class Notation(Protocol):
+    """What a space has beside if its benchmark writes architectures in a way of its own."""
+
+    def spell(self, genome: Genome) -> str:
+        """A genome in that notation."""
+        ...
+
+    def parse(self, text: str) -> Genome | None:
+        """The genome that a text stands for; none if it is not in that notation."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured of a genome, by objective; an objective that failed is in `errors` and not in `values`."""
+
+    genome: Genome
+    values: dict[str, float]
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """An objective as searchers know it: one column of the losses."""
+
+    name: str
+    direction: Direction
+    transform: Transform
+    cost: Cost
+
+
+class Problem(Protocol):
+    """What a searcher is told of the search."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """Where to search."""
+        ...
+
+    @property
+    def objectives(self) -> Sequence[Goal]:
+        """What to minimise, (M,)."""
+        ...
+
+    def screen(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """Losses of canonical genomes in the objectives of cost "network", free of budget.
+
+        Returns:
+            (N, M), every objective to be minimised; NaN where it failed and in the columns of cost "module".
+        """
+        ...
+
+
+class Searcher(Protocol):
+    """Proposes genomes and learns from their losses; made with (problem, rng, **options).
+
+    All its randomness comes from `rng`, so a search can be replayed.
+    """
+
+    def ask(self) -> list[Genome]:
+        """The next genomes, canonical; none when there is nothing left to propose."""
+        ...
+
+    def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
+        """Learn about the genomes of the last ask, in their order.
+
+        Args:
+            losses: (N, M), every objective to be minimised; NaN where it failed.
+            violations: (N, C), above 0 where a constraint is broken.
+        """
+        ...
+
+
+def validate(genes: Sequence[Gene], genome: Genome) -> None:
+    """Check that a genome picks one of the choices of every gene.
+
+    Raises:
+        InvalidGenome: It does not; the message names the gene.
+    """
+    if len(genome) != len(genes):
+        raise InvalidGenome(f"a genome of this space has {len(genes)} genes, not {len(genome)}")
+    for gene, choice in zip(genes, genome, strict=True):
+        if not 0 <= choice < len(gene.choices):
+            raise InvalidGenome(f"gene {gene.name!r} is 0 to {len(gene.choices) - 1}, not {choice}")

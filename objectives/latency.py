@@ -1,0 +1,39 @@
+"""Latency on a device, by its table of blocks."""
+
+from __future__ import annotations
+
+from nasctl.api import Candidate, Direction, Transform
+from nasctl.hardware.table import LatencyTable
+
+__all__ = ["Latency"]
+
+
+class Latency:
+    """The sum over the candidate's blocks of what each costs on the device, in ms for one batch of the table's size.
+
+    References:
+        Cai et al., "ProxylessNAS: Direct neural architecture search on target task and hardware", ICLR 2019,
+        arXiv:1812.00332, section 3.3, has latency as such a sum.
+
+    Args:
+        device: A table of `nasctl device list`, or the path of one.
+    """
+
+    unit = "ms"
+    direction: Direction = "min"
+    transform: Transform = "identity"
+    needs = frozenset({"network"})
+
+    def __init__(self, device: str) -> None:
+        self.table = LatencyTable.load(device)
+        self.label = f"latency@{self.table.device}"  # what people see in place of the file's name
+        self.version = self.table.digest  # a table that is measured again gives new measurements
+        self.monotone = self.table.monotone  # a network with no smaller layer is never faster
+
+    def __call__(self, candidate: Candidate) -> float:
+        """Look up.
+
+        Raises:
+            MissingBlock: The table lacks a block of the candidate.
+        """
+        return float(self.table.latency(candidate.network))

@@ -1,0 +1,45 @@
+"""SNIP: how much the loss depends on the untrained weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from nasctl.api import Candidate, Direction, Transform
+
+__all__ = ["SNIP"]
+
+
+class SNIP:
+    """``sum |w * dL/dw|`` over the weights of convolutions and linear layers.
+
+    The paper divides every term by the sum to rank weights; to rank networks it is the sum that counts (Abdelfattah).
+    Networks differ in it by orders of magnitude, so searchers see its logarithm.
+
+    References:
+        Lee et al., "SNIP: Single-shot network pruning based on connection sensitivity", ICLR 2019, arXiv:1810.02340,
+        equation 5.
+        Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134.
+    """
+
+    unit = "nats"  # of the loss that is attributed to the weights
+    direction: Direction = "max"
+    transform: Transform = "log10"
+    needs = frozenset({"gradients"})
+    version = "1"
+
+    def __call__(self, candidate: Candidate) -> float:
+        """Score the candidate.
+
+        Raises:
+            ValueError: The loss depends on no weight, so there is nothing to compare.
+            ArithmeticError: A gradient is not finite.
+        """
+        weights = [weight for weight in candidate.gradients.values() if weight.value.ndim > 1]  # no biases, no norms
+        score = sum(float((one.value * one.gradient).abs_().sum(dtype=torch.double)) for one in weights)
+        if score == 0.0:
+            raise ValueError("the loss depends on no weight")
+        if not math.isfinite(score):
+            raise ArithmeticError("the gradients of the weights are not finite")
+        return score

@@ -1,0 +1,193 @@
+"""The cell of NAS-Bench-201: one operation on each of six edges, 15,625 genomes.
+
+References:
+    Dong & Yang, "NAS-Bench-201: Extending the scope of reproducible neural architecture search", ICLR 2020,
+    arXiv:2001.00326.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+from nasctl.api import (
+    ActConvNorm,
+    Add,
+    AvgPool,
+    BadOption,
+    BatchNorm,
+    Block,
+    Builder,
+    Classifier,
+    Conv,
+    ConvNormAct,
+    Fidelity,
+    Gene,
+    Genome,
+    Identity,
+    Input,
+    Layer,
+    Network,
+    ReLU,
+    Zero,
+    validate,
+)
+
+__all__ = ["NB201"]
+
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # (from, to): gene i is the operation on edge i
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+WEIGHTED = ("nor_conv_1x1", "nor_conv_3x3")
+
+
+class NB201:
+    """Three stages of equal cells, with a residual block between them that doubles the channels and halves the size.
+
+    Args:
+        channels: Of the first stage.
+        cells: In each stage.
+        classes: Outputs of the classifier.
+        resolution: Height and width of the images, a multiple of 4.
+        canonical: Whether cells that compute the same count as one; the published tables hold a row for each genome.
+    """
+
+    genes: Sequence[Gene] = tuple(Gene(f"edge{source}{target}", OPERATIONS) for source, target in EDGES)
+    fidelity = Fidelity(size=16, repeats=1)
+
+    def __init__(
+        self, channels: int = 16, cells: int = 5, classes: int = 10, resolution: int = 32, canonical: bool = True
+    ) -> None:
+        if min(channels, cells, classes) < 1:
+            raise BadOption("nb201 needs channels, cells and classes of 1 or more")
+        if resolution < 4 or resolution % 4:
+            raise BadOption(f"nb201 halves its images twice: resolution={resolution} has to be a multiple of 4")
+        self.input = Input((3, resolution, resolution))
+        self._channels, self._cells, self._classes, self._merge = channels, cells, classes, canonical
+
+    def canonical(self, genome: Genome) -> Genome:
+        """The genome with the fewest open edges, then the smallest, of those that compute the same function.
+
+        Same function means: for any weights of the one there are weights of the other, layer for layer, that make the
+        outputs equal; what a layer makes of zeros counts as zeros, as it is before training. There are 5,260 such
+        functions. The 6,466 of the paper come from a string that keeps sums with zeros apart (x and x + 0 differ) and
+        puts a value used twice together with two layers of equal kind, which have two sets of weights.
+        """
+        validate(self.genes, genome)
+        return _representatives()[_function(genome)] if self._merge else genome
+
+    def spell(self, genome: Genome) -> str:
+        """The benchmark's own string: "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|"."""
+        edges = [f"{OPERATIONS[choice]}~{source}" for choice, (source, _) in zip(genome, EDGES, strict=True)]
+        return "+".join(f"|{'|'.join(edges[start:stop])}|" for start, stop in ((0, 1), (1, 3), (3, 6)))
+
+    def parse(self, text: str) -> Genome | None:
+        """The genome of such a string; none if the text is something else."""
+        words = [word for node in text.split("+") for word in node.strip("|").split("|")]
+        edges = [word.rpartition("~") for word in words]
+        sources = [str(source) for source, _ in EDGES]
+        if [source for _, _, source in edges] != sources or any(name not in OPERATIONS for name, _, _ in edges):
+            return None
+        return tuple(OPERATIONS.index(name) for name, _, _ in edges)
+
+    def network(self, genome: Genome) -> Network:
+        net = Builder(self.input.shape)
+        x = net.add(ConvNormAct(self._channels, 3, act=None), *net.inputs, name="stem")
+        for stage in range(3):
+            channels = self._channels << stage
+            if stage:
+                x = net.add(Reduction(channels), x, name=f"reduction{stage}")
+            operations = _operations(channels)
+            for cell in range(self._cells):
+                x = _cell(net, x, [operations[OPERATIONS[choice]] for choice in genome], f"stage{stage + 1}.{cell}")
+        return net.build(net.add(Head(self._classes), x, name="head"))
+
+    def reduced(self, fidelity: Fidelity) -> NB201:
+        """Fewer cells in each stage, and smaller images."""
+        reduced, largest = copy(self), self.input.shape[-1]
+        size = max(4, min(largest, fidelity.size or largest) // 4 * 4)
+        reduced.input = Input((3, size, size))
+        reduced._cells = min(self._cells, fidelity.repeats or self._cells)
+        return reduced
+
+
+def _cell(net: Builder, x: int, operations: list[Layer | Block | None], name: str) -> int:
+    values: list[int | None] = [x]  # what the nodes hold; None stands for zeros, made only where something reads them
+    for target in (1, 2, 3):
+        terms = []
+        for (source, end), operation in zip(EDGES, operations, strict=True):
+            if end != target or operation is None:
+                continue
+            start = values[source]
+            if start is None:
+                values[source] = start = net.add(Zero(), x, name=f"{name}.zero{source}")
+            terms.append(net.add(operation, start, name=f"{name}.edge{source}{target}"))
+        total = net.add(Add(), *terms, name=f"{name}.node{target}") if len(terms) > 1 else None
+        values.append(terms[0] if len(terms) == 1 else total)
+    return values[3] if values[3] is not None else net.add(Zero(), x, name=f"{name}.zero3")
+
+
+@cache
+def _operations(channels: int) -> Mapping[str, Layer | Block | None]:
+    convolutions = {name: ActConvNorm(channels, kernel) for name, kernel in zip(WEIGHTED, (1, 3), strict=True)}
+    return {"none": None, "skip_connect": Identity(), "avg_pool_3x3": AvgPool(3), **convolutions}
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """The basic residual block with stride 2: (C, H, W) -> (channels, H / 2, W / 2)."""
+
+    channels: int
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        (x,) = inputs
+        y = net.add(ActConvNorm(self.channels, 3, stride=2), x, name="conv_a")
+        y = net.add(ActConvNorm(self.channels, 3), y, name="conv_b")
+        shortcut = net.add(AvgPool(2, stride=2), x, name="pool")
+        shortcut = net.add(Conv(self.channels), shortcut, name="shortcut")
+        return net.add(Add(), y, shortcut, name="add")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Batch norm, ReLU and classifier: (C, H, W) -> (classes,)."""
+
+    classes: int
+
+    def emit(self, net: Builder, *inputs: int) -> int:
+        x = net.add(BatchNorm(), *inputs, name="norm")
+        x = net.add(ReLU(), x, name="act")
+        return net.add(Classifier(self.classes), x, name="classifier")
+
+
+@cache
+def _representatives() -> dict[object, Genome]:
+    best_last = sorted(product(range(len(OPERATIONS)), repeat=len(EDGES)), key=lambda g: (-g.count(0), g), reverse=True)
+    return {_function(genome): genome for genome in best_last}
+
+
+def _function(genome: Genome) -> object:
+    """What a cell computes: equal for two genomes exactly if they compute the same function (see `canonical`).
+
+    A node's value is written as the sorted terms of a sum. That alone takes conv(x) + conv(x) with one convolution for
+    the same with two, so the convolutions that the output depends on are listed beside it.
+    """
+    terms: list[tuple[str, ...]] = [("x",), (), (), ()]
+    layers: list[set[tuple[int, str]]] = [set(), set(), set(), set()]
+    for target in (1, 2, 3):
+        for edge, (source, end) in enumerate(EDGES):
+            operation = OPERATIONS[genome[edge]]
+            if end != target or operation == "none" or not terms[source]:
+                continue
+            layers[target] |= layers[source]
+            if operation == "skip_connect":
+                terms[target] += terms[source]
+                continue
+            term = f"{operation}({' + '.join(terms[source])})"
+            terms[target] += (term,)
+            if operation in WEIGHTED:
+                layers[target].add((edge, term))
+        terms[target] = tuple(sorted(terms[target]))
+    return terms[3], tuple(sorted(term for _, term in layers[3]))

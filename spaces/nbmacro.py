@@ -1,0 +1,99 @@
+"""The chain of eight blocks of NAS-Bench-Macro: 3**8 = 6,561 genomes, 3,969 different networks.
+
+References:
+    Su et al., "Prioritized architecture sampling with Monto-Carlo tree search", CVPR 2021, arXiv:2103.11922.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+
+from nasctl.api import (
+    BadOption,
+    Block,
+    Builder,
+    Classifier,
+    ConvNormAct,
+    Fidelity,
+    Gene,
+    Genome,
+    Identity,
+    Input,
+    MBConv,
+    Network,
+    validate,
+)
+
+__all__ = ["NBMacro"]
+
+STAGES = ((64, 2), (128, 3), (256, 3))  # (channels, blocks); the first block of a stage halves the resolution
+CHOICES = ("identity", "MB3_K3", "MB6_K5")  # digits 0, 1, 2 of the benchmark's own encoding
+
+
+class NBMacro:
+    """Inverted residuals of two sizes, or none, in three stages.
+
+    Parameters and MACs equal the benchmark's "params" and "flops" on all 6,561 networks: it counts multiply-accumulates
+    of convolutions and of the linear layer, without biases and batch norms, as `Layer.macs` does.
+
+    Args:
+        classes: Outputs of the classifier.
+        resolution: Height and width of the images.
+        canonical: Whether genomes of the same network count as one; the published table holds a row for each genome.
+    """
+
+    fidelity = Fidelity(size=16)
+
+    def __init__(self, classes: int = 10, resolution: int = 32, canonical: bool = True) -> None:
+        if classes < 1 or resolution < 8:
+            raise BadOption("nbmacro needs a class or more, and a resolution of 8 or more")
+        self.input = Input((3, resolution, resolution))
+        self._merge = canonical
+        places = [(stage, place) for stage, (_, depth) in enumerate(STAGES) for place in range(depth)]
+        self.genes: Sequence[Gene] = tuple(Gene(f"stage{stage + 1}.{place}", CHOICES) for stage, place in places)
+        self._blocks = tuple(_choices(STAGES[stage][0], stride=1 if place else 2) for stage, place in places)
+        self._classifier = Classifier(classes)
+
+    def canonical(self, genome: Genome) -> Genome:
+        """Move the identities of a stage behind its other blocks: where they stand makes no difference.
+
+        The first block of a stage stays: with a stride even the identity is a layer.
+        """
+        validate(self.genes, genome)
+        if not self._merge:
+            return genome
+        ordered: list[int] = []
+        for _, depth in STAGES:
+            first, *rest = genome[len(ordered) : len(ordered) + depth]
+            ordered += [first, *sorted(rest, key=lambda choice: choice == 0)]
+        return tuple(ordered)
+
+    def spell(self, genome: Genome) -> str:
+        """The benchmark's own code: eight digits, such as "22212220"."""
+        return "".join(map(str, genome))
+
+    def parse(self, text: str) -> Genome | None:
+        """The genome of such a code; none if the text is something else."""
+        return tuple(map(int, text)) if len(text) == len(self.genes) and set(text) <= set("012") else None
+
+    def network(self, genome: Genome) -> Network:
+        net = Builder(self.input.shape)
+        x = net.add(ConvNormAct(32, 3), *net.inputs, name="stem")
+        for gene, choice, blocks in zip(self.genes, genome, self._blocks, strict=True):
+            x = net.add(blocks[choice], x, name=gene.name)
+        x = net.add(ConvNormAct(1280), x, name="head")
+        return net.build(net.add(self._classifier, x, name="classifier"))
+
+    def reduced(self, fidelity: Fidelity) -> NBMacro:
+        """Smaller images; every block is a gene of its own, so none can be left out."""
+        reduced = copy(self)
+        size = min(self.input.shape[-1], fidelity.size or self.input.shape[-1])
+        reduced.input = Input((3, size, size))
+        return reduced
+
+
+def _choices(channels: int, stride: int) -> tuple[Block, ...]:
+    """The blocks that a gene chooses from, in the order of CHOICES."""
+    identity = Identity() if stride == 1 else ConvNormAct(channels, stride=stride, act=None)
+    return identity, MBConv(channels, 3, 3, stride), MBConv(channels, 5, 6, stride)

@@ -1,0 +1,21 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.register_assert_rewrite("nasctl.testing")
+torch.set_num_threads(1)  # on a busy machine threads that wait for one another cost ten times what they bring
+
+
+@pytest.fixture(scope="session")
+def data():
+    """The folder of a published data set, by its name; tests skip where it is absent."""
+    root = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+    def folder(name):
+        if not (root / name).is_dir():
+            pytest.skip(f"no data folder (set NASCTL_DATA to a directory that holds {name}/)")
+        return root / name
+
+    return folder

@@ -1,0 +1,372 @@
+"""Latency tables: what they say, what they refuse, how they are fitted and measured."""
+
+import json
+import os
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from nasctl import registry
+from nasctl.api import Builder, Classifier, ConvNormAct, MBConv, MissingBlock, NasctlError, UnknownName
+from nasctl.cli import cli
+from nasctl.hardware import profile
+from nasctl.hardware.blocks import distinct_blocks
+from nasctl.hardware.fit import accuracy, cross_predictions, fitted, predictions, whole
+from nasctl.hardware.model import features, predicted
+from nasctl.hardware.schema import Row, Validation
+from nasctl.hardware.table import LatencyTable
+from nasctl.networks.graph import emitted
+from nasctl.testing import drawn
+from perf import fit_tables
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("NASCTL_DATA", ROOT.parent / "shared" / "data"))
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the public measurements are not here; set NASCTL_DATA")
+TINY = "nb201:channels=4,cells=1,resolution=8"
+
+
+def two_blocks():
+    net = Builder((3, 8, 8))
+    x = net.add(ConvNormAct(4, 3), *net.inputs, name="stem")
+    return net.build(net.add(Classifier(10), x, name="head"))
+
+
+STEM, HEAD = "ConvNormAct(channels=4, kernel=3) @ 3x8x8", "Classifier(classes=10) @ 4x8x8"
+
+
+def toy(**changes):
+    blocks = {STEM: Row(1.5, 0.1, 40), HEAD: Row(0.25, 0.01, 50)}
+    return LatencyTable(**{"device": "toy", "kind": "cpu", "batch": 1, "blocks": blocks, **changes})
+
+
+def test_latency_is_the_sum_of_the_rows_and_the_overhead():
+    assert toy(overhead=0.125).latency(two_blocks()) == 1.5 + 0.25 + 0.125
+    assert toy().block(two_blocks().spans[0].emission) == (1.5, "measured")
+
+
+def test_a_table_comes_back_as_it_was_saved(tmp_path):
+    one = Validation("some", 20, 3.5, -1.0, 0.99, None)
+    table = toy(validation=(one,), inferred=("a", "b"), source={"data": "x"}, operators={"count": 0.5}, threads=2)
+    table.save(tmp_path / "toy.json")
+    assert LatencyTable.load(str(tmp_path / "toy.json")) == table
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.json"]
+
+
+def test_the_digest_follows_what_a_latency_follows_from():
+    same = [toy(), toy(processor="other", date="2000-01-01"), toy(blocks={HEAD: Row(0.25), STEM: Row(1.5)})]
+    other = [toy(overhead=0.1), toy(batch=2), toy(operators={"count": 0.1}), toy(blocks={STEM: Row(1.5)})]
+    other.append(toy(blocks={STEM: Row(1.5), HEAD: Row(0.26)}))
+    assert len({table.digest for table in same}) == 1
+    assert len({table.digest for table in same[:1] + other}) == 1 + len(other)
+
+
+def test_a_missing_block_is_named_or_modelled():
+    lacking = {STEM: Row(1.5)}
+    with pytest.raises(MissingBlock, match="Classifier"):
+        toy(blocks=lacking).latency(two_blocks())
+    with pytest.raises(MissingBlock, match="Classifier"):  # nothing is known of linear layers
+        toy(blocks=lacking, operators={"count": 1.0, "globalavgpool.moved": 0.0}).latency(two_blocks())
+    # Flatten is no work; the pool reads 4x8x8 and writes 4, the linear layer has 40 MACs and 50 weights.
+    known = {"count": 1.0, "globalavgpool.moved": 0.01, "linear.read": 0.0, "linear.written": 0.0}
+    table = toy(blocks=lacking, operators=known | {"linear.weights": 0.001, "linear.macs": 0.1})
+    head = 2 * 1.0 + (256 + 4) * 0.01 + 50 * 0.001 + 40 * 0.1
+    assert table.latency(two_blocks()) == table.latency(two_blocks()) == pytest.approx(1.5 + head)
+    assert table.block(two_blocks().spans[1].emission) == (pytest.approx(head), "modelled")
+    assert not table.monotone
+
+
+BAD = {
+    "is not 1": lambda c: c | {"schema": 2},
+    'has no "schema"': lambda c: {k: v for k, v in c.items() if k != "schema"},
+    '"unit" is not "ms"': lambda c: c | {"unit": "s"},
+    "lacks the field 'batch'": lambda c: {k: v for k, v in c.items() if k != "batch"},
+    "unknown field 'colour'": lambda c: c | {"colour": "red"},
+    "'kind' is \"tpu\", not one of gpu, cpu, mobile": lambda c: c | {"kind": "tpu"},
+    "not a name of letters": lambda c: c | {"device": "a b"},
+    "'batch' is 0, not a whole number above 0": lambda c: c | {"batch": 0},
+    "'overhead' is -1, not 0 or more": lambda c: c | {"overhead": -1},
+    "is NaN, not a finite number": lambda c: c | {"blocks": {STEM: [float("nan")]}},
+    "'a block' is \\[-0.5\\]|'a block': .*not 0 or more|is -0.5, not 0 or more": lambda c: (
+        c | {"blocks": {"a block": [-0.5]}}
+    ),
+    "not \\[ms\\] or \\[ms, iqr, n\\]": lambda c: c | {"blocks": {STEM: [1.0, 2.0]}},
+    "'operators': 'count' is Infinity": lambda c: c | {"operators": {"count": float("inf")}},
+    "not an object with the fields held_out": lambda c: c | {"validation": [{"mape": 1}]},
+    "is 7, not a list": lambda c: c | {"spaces": 7},
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_a_bad_table_is_refused_in_one_sentence(tmp_path, message):
+    toy().save(path := tmp_path / "toy.json")
+    path.write_text(json.dumps(BAD[message](json.loads(path.read_text()))))
+    with pytest.raises(NasctlError, match=message) as error:
+        LatencyTable.load(str(path))
+    assert str(path) in str(error.value)
+    assert "device profile" in str(error.value)
+
+
+def test_what_is_no_table_at_all_is_refused(tmp_path):
+    (tmp_path / "text.json").write_text("latency: 5")
+    for name, message in (("text.json", "is not JSON"), ("none.json", "cannot be read: No such file")):
+        with pytest.raises(NasctlError, match=message):
+            LatencyTable.load(str(tmp_path / name))
+    with pytest.raises(UnknownName, match="did you mean 'mobile'"):
+        LatencyTable.load("mobil")
+    with pytest.raises(NasctlError, match="cannot be written"):
+        toy().save(tmp_path / "no" / "toy.json")
+
+
+def test_large_tables_load_fast(tmp_path):
+    toy(blocks={f"Block(channels={k}) @ 3x8x8": Row(k / 7, 0.1, 9) for k in range(20_000)}).save(tmp_path / "big.json")
+    start = time.perf_counter()
+    assert len(LatencyTable.load(str(tmp_path / "big.json")).blocks) == 20_000
+    assert time.perf_counter() - start < 1
+
+
+def test_features_of_one_block_by_hand():
+    block = MBConv(8, kernel=7, expand=2, se=True)  # 8x6x6 -> 16x6x6 -> 8x6x6; the gate has 8 channels in the middle
+    image = 6 * 6
+    assert features(emitted(block, ((8, 6, 6),))) == {
+        # expand, depthwise and project with their norms and 2 ReLUs; 6 operators of the gate; the addition
+        "count": 3 + 3 + 2 + 6 + 1,
+        "pointwise.read": 8 * image + 16 + 8 + 16 * image,
+        "pointwise.written": 16 * image + 8 + 16 + 8 * image,
+        "pointwise.weights": 8 * 16 + (16 * 8 + 8) + (8 * 16 + 16) + 16 * 8,
+        "pointwise.macs": 8 * 16 * image + 16 * 8 + 8 * 16 + 16 * 8 * image,
+        "depthwise.read": 16 * image,
+        "depthwise.written": 16 * image,
+        "depthwise.weights": 16 * 49,
+        "depthwise.k5": 16 * image,
+        "depthwise.k7": 16 * image,
+        "batchnorm.moved": 2 * (16 + 16 + 8) * image,
+        "relu.moved": 2 * 2 * 16 * image + 2 * 8,
+        "globalavgpool.moved": 16 * image + 16,
+        "hsigmoid.moved": 2 * 16,
+        "multiply.moved": 2 * 16 * image + 16,
+        "add.moved": 3 * 8 * image,
+    }
+
+
+@pytest.mark.parametrize("spec", ["mbconv", "mbconv:resolutions=32,64,96,224"])
+def test_no_feature_falls_when_an_ordered_gene_rises(spec):
+    space = registry.create("spaces", spec)
+    for genome in drawn(space, 20):
+        for k, gene in enumerate(space.genes):
+            chain = [(*genome[:k], choice, *genome[k + 1 :]) for choice in range(len(gene.choices))]
+            for small, large in pairwise(space.network(one) for one in chain):
+                less, more = whole(small), whole(large)
+                assert all(less[name] <= more.get(name, 0) for name in less), (gene, genome)
+
+
+def test_nnls_finds_the_coefficients_that_made_the_data():
+    rng = np.random.default_rng(0)
+    truth = {"overhead": 0.5, "a": 2e-6, "b": 0.03, "idle": 0.0}
+    samples = [{"overhead": 1.0, "a": x, "b": y, "idle": z} for x, y, z in rng.uniform(1, [1e6, 20, 5], (60, 3))]
+    ms = np.array([sum(truth[name] * sample[name] for name in truth) for sample in samples])
+    found = fitted(samples, ms)
+    assert found == pytest.approx(truth, rel=1e-4, abs=1e-6)
+    assert predictions(found, samples) == pytest.approx(ms, rel=1e-4)
+    noisy = fitted(samples, ms * rng.normal(1, 0.02, 60))
+    assert all(value >= 0 for value in noisy.values())
+    assert np.isnan(predictions(found, [{"a": 1.0, "unheard of": 1.0}])).all()
+
+
+def test_what_is_held_out_is_not_fitted():
+    rng = np.random.default_rng(0)
+    samples = [{"a": x} for x in rng.uniform(1, 2, 16)]
+    ms = np.array([3 * sample["a"] for sample in samples])
+    ms[5] = 1000.0  # which a fit that has seen it would follow
+    guesses = cross_predictions(samples, ms, range(16))
+    assert guesses[5] == pytest.approx(3 * samples[5]["a"], rel=1e-5)
+
+
+def test_accuracy_by_hand():
+    found = accuracy("x", np.array([1.1, 1.8, 4.0]), np.array([1.0, 2.0, 4.0]))
+    assert found == Validation("x", 3, pytest.approx(20 / 3, abs=1e-3), 0.0, 1.0, 1.0)
+    assert accuracy("x", np.ones(3), np.array([1.0, 2.0, 4.0])).spearman is None
+
+
+@pytest.mark.parametrize("device", ["gpu", "mobile"])
+def test_shipped_tables_have_every_block_as_the_model_has_it(device):
+    table, spans = LatencyTable.load(device), distinct_blocks(registry.create("spaces", "mbconv"))
+    assert table.device == table.kind == device
+    assert table.monotone
+    # 5 stages of 9 choices, in the first place of the stage and in the others, and 6 blocks that every network has.
+    assert table.blocks.keys() == spans.keys()
+    assert len(spans) == 5 * 9 * 2 + 6
+    for key, row in table.blocks.items():
+        assert row.ms == predicted(table.operators, features(spans[key].emission)) > 0
+    assert table.covers("mbconv")
+    assert table.covers("mbconv:width=1.2,resolution=192")
+    assert not table.covers("mbconv:width=1.0")
+    assert not table.covers("nbmacro")
+    with pytest.raises(MissingBlock):  # dense 3x3 convolutions are no part of the data
+        table.latency(registry.create("spaces", "nb201").network((3,) * 6))
+
+
+@needs_data
+def test_the_gpu_table_predicts_networks_that_it_has_not_seen_as_well_as_it_says():
+    genomes, ms = fit_tables.help_latencies(DATA, "v100_64")
+    held_out = np.random.default_rng(0).permutation(5000)[:1500]
+    table = LatencyTable.load("gpu")
+    space = registry.create("spaces", f"mbconv:width=1.2,resolutions={','.join(map(str, range(128, 225, 4)))}")
+    networks = [space.network(genomes[k]) for k in held_out]
+    assert space.network(genomes[0]).macs == 305_047_776  # a known answer of the data's own description
+    errors = np.array([table.latency(network) for network in networks]) / ms[held_out] - 1
+    assert 100 * np.abs(errors).mean() == pytest.approx(table.validation[0].mape, abs=0.01)
+    assert table.validation[0].mape < 1
+    assert table.validation[0].spearman > 0.999
+
+
+@needs_data
+def test_the_mobile_table_comes_out_again():
+    again, table = fit_tables.mobile(DATA), LatencyTable.load("mobile")
+    for key, row in table.blocks.items():
+        assert again.blocks[key].ms == pytest.approx(row.ms, rel=1e-3)
+    for one, other in zip(again.validation, table.validation, strict=True):
+        assert (one.mape, one.spearman) == pytest.approx((other.mape, other.spearman), abs=0.01)
+
+
+@needs_data
+def test_the_note10_reader_finds_the_published_30_ms():
+    rows = {fit_tables.note10_emission(key).key: ms for key, ms in fit_tables.note10(DATA, 224).items()}
+    space = registry.create("spaces", "mbconv")
+    assert rows.keys() == distinct_blocks(space).keys()
+    kernels = ("33", "533", "553", "333", "3333")
+    expansions = ("33", "434", "443", "644", "6643")
+    genome = []
+    for ks, es in zip(kernels, expansions, strict=True):
+        places = [("357".index(k), "346".index(e)) for k, e in zip(ks, es, strict=True)] + [(0, 0)] * (4 - len(ks))
+        genome += [len(ks) - 2, *(choice for place in places for choice in place)]
+    network = space.network(tuple(genome))
+    assert sum(rows[span.emission.key] for span in network.spans) == pytest.approx(29.965345915208594)
+    assert network.macs == 339_352_816
+
+
+def timing(module, inputs, threads):
+    """Additive over blocks; whole networks, which take an image, take a quarter more."""
+    work = sum(parameter.numel() for parameter in module.parameters()) + len(list(module.children()))
+    whole_network = inputs[0].shape[1] == 3 and work > 1000
+    return Row(work * (1.25 if whole_network else 1.0), 0.0, 9)
+
+
+class Recorder:
+    """Times like `timing`, counts, and can be told to be noisy or to be interrupted."""
+
+    def __init__(self, noisy=range(0), stop=None):
+        self.calls, self.noisy, self.stop = 0, noisy, stop
+
+    def __call__(self, module, inputs, threads):
+        self.calls += 1
+        if self.calls == self.stop:
+            raise KeyboardInterrupt
+        row = timing(module, inputs, threads)
+        return row._replace(iqr=row.ms) if self.calls in self.noisy else row
+
+
+def run_profile(monkeypatch, path, timed, *more):
+    monkeypatch.setattr(profile, "timed", timed)
+    return CliRunner().invoke(cli, ["device", "profile", "--space", TINY, "--name", "here", "-o", str(path), *more])
+
+
+def test_profile_measures_validates_and_resumes(monkeypatch, tmp_path):
+    path, number = tmp_path / "here.json", len(distinct_blocks(registry.create("spaces", TINY)))
+    stopped = run_profile(monkeypatch, path, Recorder(stop=8))
+    assert (stopped.exit_code, len(LatencyTable.load(str(path)).blocks)) == (130, 7)
+    assert "the same command goes on" in stopped.stderr
+    done = run_profile(monkeypatch, path, rest := Recorder())
+    assert done.exit_code == 0, done.output
+    assert "busier" not in done.stderr
+    assert rest.calls == number - 7 + profile.NETWORKS
+    table = LatencyTable.load(str(path))
+    assert len(table.blocks) == number
+    assert table.spaces == (registry.normal("spaces", TINY),)
+    assert table.covers(TINY)
+    of_networks, of_blocks = table.validation
+    assert (of_networks.number, of_networks.bias) == (20, pytest.approx(-20))  # 1 / 1.25 of what was measured
+    assert of_networks.spearman == pytest.approx(1)
+    assert of_blocks.held_out == profile.BLOCKS_HELD_OUT
+    wider = registry.create("spaces", TINY.replace("channels=4", "channels=8")).network((3,) * 6)
+    assert table.block(wider.spans[0].emission).origin == "modelled"
+
+
+def test_profile_refuses_noise_and_measures_it_again(monkeypatch, tmp_path):
+    path, number = tmp_path / "here.json", len(distinct_blocks(registry.create("spaces", TINY)))
+    refused = run_profile(monkeypatch, path, Recorder(noisy=range(4, 4 + profile.ATTEMPTS)))
+    assert refused.exit_code == 1
+    assert "quiet the machine and type the same command again" in refused.stderr
+    table = LatencyTable.load(str(path))
+    assert len(table.blocks) == number - 1
+    assert not table.validation
+    once = run_profile(monkeypatch, path, again := Recorder(noisy=range(1, profile.ATTEMPTS)))  # quiet the third time
+    assert (once.exit_code, again.calls) == (0, profile.ATTEMPTS + profile.NETWORKS)
+
+
+def test_profile_writes_over_nothing_else(monkeypatch, tmp_path):
+    toy().save(path := tmp_path / "here.json")
+    before = path.read_text()
+    for more, message in (
+        ((), "has the device 'toy', not 'here'"),
+        (("--torch-device", "cuda:7"), "torch cannot use 'cuda:7' here"),
+        (("-o", str(tmp_path / "here.txt")), "has to end in .json"),
+        (("--name", "a b"), "'a b' is no name for a device"),
+    ):
+        failed = run_profile(monkeypatch, path, Recorder(), *more)
+        assert (failed.exit_code, path.read_text()) == (2, before)
+        assert message in failed.stderr
+    with profile.alone():
+        assert "another `nasctl device profile`" in run_profile(monkeypatch, path, Recorder(), "--force").stderr
+    assert run_profile(monkeypatch, path, Recorder(), "--force").exit_code == 0
+    assert LatencyTable.load(str(path)).device == "here"
+
+
+def test_profile_doubts_sums_that_are_far_off(monkeypatch, tmp_path):
+    number = len(distinct_blocks(registry.create("spaces", TINY)))
+    recorder = Recorder()
+
+    def busy_at_first(*given):
+        row = recorder(*given)
+        return row if recorder.calls > number else Row(2 * row.ms, 0.0, 9)
+
+    done = run_profile(monkeypatch, tmp_path / "here.json", busy_at_first)
+    assert done.exit_code == 0
+    assert "measure again with --force" in done.stderr  # 60% too high
+
+
+def test_the_timer_times(monkeypatch):
+    monkeypatch.setattr(profile, "SECONDS", 0.02)
+    small, large = (
+        profile.timed(one.module().eval(), [profile.torch.randn(1, 16, 32, 32)], 1) for one in (chain(1), chain(30))
+    )
+    assert 0 < small.ms < large.ms < 1000
+    assert min(small.n, large.n) >= profile.ROUNDS
+
+
+def chain(length):
+    net = Builder((16, 32, 32))
+    (x,) = net.inputs
+    for k in range(length):
+        x = net.add(ConvNormAct(16, 3), x, name=f"layer{k}")
+    return net.build(x)
+
+
+def test_devices_are_listed_and_shown():
+    listed = json.loads(CliRunner().invoke(cli, ["device", "list", "--json"]).stdout)
+    assert [one["name"] for one in listed] == registry.names("devices")
+    facts = {one["name"]: one for one in listed}
+    assert (facts["gpu"]["batch"], facts["gpu"]["method"]) == (64, "fitted")
+    assert "NVIDIA V100" in CliRunner().invoke(cli, ["device", "list"]).stdout
+    shown = json.loads(CliRunner().invoke(cli, ["device", "show", "mobile", "--json"]).stdout)
+    assert len(shown["blocks"]) == 96
+    assert {block["origin"] for block in shown["blocks"]} == {"fitted"}
+    other = CliRunner().invoke(cli, ["device", "show", "mobile", "--space", "mbconv:width=1.0"])
+    assert "modelled" in other.stdout
+    assert "was not validated for mbconv:width=1.0" in other.stderr
+    foreign = json.loads(CliRunner().invoke(cli, ["device", "show", "gpu", "--space", "nb201", "--json"]).stdout)
+    assert {"missing", "modelled"} == {block["origin"] for block in foreign["blocks"]}
+    assert foreign["covers"] == {"nb201": False}

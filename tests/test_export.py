@@ -1,0 +1,314 @@
+"""What is taken away runs without nasctl and computes the same."""
+
+import ast
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasctl import export, recount, registry
+from nasctl.api import Builder, Conv, Layer, NasctlError
+from nasctl.cli import cli
+from nasctl.formats import FORMATS
+from nasctl.networks.node import Call
+from nasctl.networks.source import source
+from nasctl.testing import drawn
+
+SMALL = ("nb201:channels=4,cells=1", (3, 1, 2, 1, 4, 3))
+MACRO = ("nbmacro:resolution=16", (1, 2, 0, 1, 1, 2, 0, 0))
+OFA = ("mbconv:width=0.5,resolution=32,classes=10", (2, *[2, 1] * 4, *[0] * 36))
+
+# Runs in a process that has the folder of torch on its path and refuses to import nasctl.
+ALONE = """
+import importlib.abc, runpy, sys
+class Refused(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "nasctl":
+            raise ImportError("nasctl is not here")
+sys.meta_path.insert(0, Refused())
+sys.path.append(sys.argv.pop(1))
+import torch
+torch.set_num_threads(1)
+"""
+LOADED = """
+script, weights, program, examples, found = sys.argv[1:]
+x = torch.load(examples)
+net = runpy.run_path(script)["Net"]()
+net.load_state_dict(torch.load(weights, weights_only=True))
+with torch.no_grad():
+    torch.save([net.eval()(x), torch.export.load(program).module()(x)], found)
+assert not [name for name in sys.modules if name.startswith("nasctl")]
+"""
+
+
+def alone(script, *arguments):
+    """Standard output of a script in a process without nasctl."""
+    command = [sys.executable, "-I", "-S", "-c", ALONE + script, str(Path(torch.__file__).parents[1])]
+    return subprocess.run([*command, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+
+
+def typed(*words):
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+def exported(spec, genome, *words):
+    return typed("export", "--space", spec, "--arch", ",".join(map(str, genome)), *words)
+
+
+def flops(network):
+    """Twice the MACs of convolutions and linear layers, as torch counts them."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network.module().eval()(torch.empty(1, *network.input_shapes[0]))
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize(("spec", "genome"), [SMALL, MACRO, OFA], ids=["nb201", "nbmacro", "mbconv"])
+def test_files_run_without_nasctl_and_compute_what_the_module_does(spec, genome, tmp_path):
+    done = exported(spec, genome, "--format", "python,torch", "--format", "pt2,json", "-o", tmp_path / "net.py")
+    assert done.exit_code == 0, done.stderr
+    paths = [tmp_path / f"net{suffix}" for suffix in (".py", ".pt", ".pt2", ".json")]
+    assert done.stdout.splitlines() == list(map(str, paths))
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+    network = registry.create("spaces", spec).network(genome)
+    module = network.module().eval()
+    module.load_state_dict(torch.load(paths[1], weights_only=True))
+    x = torch.randn(5, *network.input_shapes[0], generator=torch.Generator().manual_seed(7))
+    torch.save(x, tmp_path / "x")
+    alone(LOADED, *paths[:3], tmp_path / "x", tmp_path / "found")
+    with torch.no_grad():
+        expected = module(x)
+    assert (expected - expected[0]).abs().max() > 0.01 * expected.abs().max(), "all examples look the same to it"
+    for found in torch.load(tmp_path / "found"):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+    content = json.loads(paths[3].read_text())
+    params = sum(parameter.numel() for parameter in module.parameters())
+    assert params == content["params"] == sum(layer["params"] for layer in content["layers"])
+    assert flops(network) == 2 * content["macs"] == 2 * sum(layer["macs"] for layer in content["layers"])
+    assert registry.create("spaces", content["space"]).network(tuple(content["genome"])) == network
+    assert f"{tuple(expected[:1].shape)}, {params:,} parameters" in alone(
+        'runpy.run_path(sys.argv[1], run_name="__main__")', paths[0]
+    )
+
+
+@pytest.mark.parametrize(("spec", "genome"), [SMALL, OFA], ids=["nb201", "mbconv"])
+def test_onnx_is_one_file_for_any_batch(spec, genome, tmp_path):
+    import onnx
+    import onnxruntime
+
+    done = exported(spec, genome, "--format", "onnx,torch", "-o", tmp_path / "net", "--seed", 3, "--json")
+    assert done.exit_code == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "net.pt"}
+    loaded = onnx.load(tmp_path / "net.onnx")
+    onnx.checker.check_model(loaded, full_check=True)
+    assert {one.key: json.loads(one.value) for one in loaded.metadata_props}["space"] == content["space"]
+    assert str(Path(torch.__file__).parent).encode() not in (tmp_path / "net.onnx").read_bytes()
+
+    network = registry.create("spaces", spec).network(genome)
+    module = network.module().eval()
+    module.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    for batch in (1, 4):
+        x = torch.randn(batch, *network.input_shapes[0], generator=torch.Generator().manual_seed(batch))
+        (found,) = session.run(None, {"input": x.numpy()})
+        expected = module(x).detach().numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * abs(expected).max())
+
+
+def test_weights_follow_from_the_seed_alone(tmp_path):
+    states = []
+    for k, seed in enumerate((0, 0, 1)):
+        torch.manual_seed(k)
+        states.append(export.model(*SMALL, seed=seed).module.state_dict())
+    same = [all(torch.equal(one[key], states[0][key]) for key in one) for one in states]
+    assert same == [True, True, False]
+
+
+@pytest.mark.parametrize(("spec", "genome"), [SMALL, OFA], ids=["nb201", "mbconv"])
+def test_one_early_weight_shows_in_the_comparison(spec, genome, tmp_path):
+    model = export.model(spec, genome)
+    first = next(model.module.parameters())  # of the stem
+    before = model.outputs
+    with torch.no_grad():
+        first.view(-1)[first.abs().argmax()] *= 1.01
+        found = export.difference(before, model.module(model.examples))
+    assert found.relative > export.TOLERANCE
+    assert export.difference(before, before) == export.Difference(0, 0)
+    assert math.isinf(export.difference(before, before[:1]).relative)
+
+
+def test_without_calibration_the_comparison_is_blind(monkeypatch):
+    # Why export.model gives batch norms the statistics of a batch: without them only the classifier's bias shows.
+    monkeypatch.setattr(export, "_calibrate", lambda *_: None)
+    model = export.model(*OFA)
+    before = model.outputs
+    with torch.no_grad():
+        next(model.module.parameters()).mul_(1.5)
+        assert export.difference(before, model.module(model.examples)).relative < export.TOLERANCE
+
+
+def test_a_file_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
+    save = torch.save
+
+    def corrupted(weights, path):
+        stem = next(iter(weights.values())).clone()
+        stem[0, 0] *= 1.5
+        save(weights | {next(iter(weights)): stem}, path)
+
+    monkeypatch.setattr(torch, "save", corrupted)
+    done = exported(*SMALL, "--format", "python,torch", "-o", tmp_path)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "torch export computes something else" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_over_without_force(tmp_path):
+    (path := tmp_path / "net.py").write_text("mine")
+    done = exported(*SMALL, "--format", "json,python", "-o", path)
+    assert (done.exit_code, done.stdout, path.read_text()) == (2, "", "mine")
+    assert "exists; add --force" in done.stderr
+    assert list(tmp_path.iterdir()) == [path]
+    assert exported(*SMALL, "-o", path, "--force").stdout == f"{path}\n"
+    assert "class Net" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_mistakes_are_found_before_the_work(tmp_path, monkeypatch):
+    def late(*_):
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setitem(FORMATS, "python", replace(FORMATS["python"], write=late))
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.py").mkdir()
+    mistakes = {
+        "did you mean 'python'?": ["--format", "pyhton"],
+        "add --format python|torch|pt2|onnx|json": ["-o", tmp_path / "net.pth"],
+        "No such file or directory": ["-o", tmp_path / "none" / "net.py"],
+        "Not a directory": ["-o", tmp_path / "file" / "net.py"],
+        "is a folder": ["-o", tmp_path / "folder", "--format", "python,json"],
+    }
+    for sentence, words in mistakes.items():
+        done = exported(*SMALL, *words)
+        assert (done.exit_code, done.stdout) == (2, ""), sentence
+        assert sentence in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.py"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_takes_no_file_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    done = exported(*SMALL, "-o", tmp_path)
+    tmp_path.chmod(0o700)
+    assert done.exit_code == 2
+    assert "Permission denied" in done.stderr
+
+
+def test_the_suffix_says_the_format_and_the_id_the_name(tmp_path):
+    paths = export.destinations("nb201.nrg-a1tf", (), tmp_path / "net.onnx")
+    assert paths == {"onnx": tmp_path / "net.onnx"}
+    paths = export.destinations("nb201.nrg-a1tf", ("python", "pt2", "python"), tmp_path)
+    assert paths == {"python": tmp_path / "nb201_nrg_a1tf.py", "pt2": tmp_path / "nb201.nrg-a1tf.pt2"}
+    assert export.destinations("a-b", ("torch", "json"), Path("v1.5")) == {
+        "torch": Path("v1.5.pt"),
+        "json": Path("v1.5.json"),
+    }
+
+
+@pytest.mark.parametrize("spec", registry.names("spaces"))
+def test_source_is_tidy_and_frees_what_it_no_longer_needs(spec, tmp_path):
+    space = registry.create("spaces", spec)
+    for k, genome in enumerate(drawn(space, 5)):
+        network = space.network(genome)
+        text = source(network)
+        (tmp_path / f"net{k}.py").write_text(text)
+        assert 4 * _peak(text, network) == network.memory
+    for words in (["format", "--check"], ["check", "--select", "E,F,W,I,B,UP,SIM,RUF"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *words, "--isolated", "--no-cache", "--line-length", "120", str(tmp_path)],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+
+
+def _peak(text, network):
+    """Most values that the variables of `forward` and the one being computed hold at once, read off its source."""
+    (net,) = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    (forward,) = [node for node in net.body if getattr(node, "name", "") == "forward"]
+    held, nodes, most = {"x": math.prod(network.input_shapes[0])}, iter(network.nodes), 0
+    for statement in forward.body:
+        if isinstance(statement, ast.Delete):
+            for name in statement.targets:
+                del held[name.id]
+        elif not isinstance(statement, ast.Return):
+            size = math.prod(next(nodes).out_shape)
+            most = max(most, size + sum(held.values()))
+            if isinstance(statement, ast.Assign):
+                held[statement.targets[0].id] = size
+    assert next(nodes, None) is None
+    return most
+
+
+class Doubled(torch.nn.Module):
+    """What a plug-in may bring: a module of its own."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.factor
+
+
+@dataclass(frozen=True)
+class Doubling(Layer):
+    def module(self, *inputs):
+        return Call(Doubled, 2.0)
+
+
+def test_a_plugins_own_module_goes_along():
+    net = Builder((3, 4, 4))
+    x = net.add(Doubling(), *net.inputs, name="twice")
+    net.add(Conv(5), x, name="dead")  # runs, and nothing reads it
+    text = source(net.build(net.add(Conv(2), x, name="conv")), header='a """quoted""" \\N{BULLET} "word"')
+    names = {"__name__": "net"}
+    exec(text, names)
+    assert names["__doc__"] == 'a """quoted""" \\N{BULLET} "word"'
+    module, x = names["Net"](), torch.randn(1, 3, 4, 4)
+    torch.testing.assert_close(module(x), module.conv(2 * x))
+
+
+def test_names_that_python_cannot_have_are_refused():
+    for name in ("a-b", "lambda"):
+        net = Builder((3, 4, 4))
+        with pytest.raises(NasctlError, match="rename it in its space"):
+            source(net.build(net.add(Conv(2), *net.inputs, name=name)))
+
+
+@pytest.mark.parametrize("spec", registry.names("spaces"))
+def test_fvcore_counts_the_same_convolutions_and_products(spec):
+    space = registry.create("spaces", spec)
+    for genome in drawn(space, 3):
+        network = space.network(genome)
+        count = recount.counted(network.module().eval(), torch.zeros(1, *network.input_shapes[0]))
+        assert count.operators["conv"] + count.operators["linear"] == count.macs == network.macs
+        assert count.total > count.macs
+        assert "the same; its total" in count.compared(network.macs)
+        assert "not the same: +1 by nasctl" in count.compared(network.macs + 1)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

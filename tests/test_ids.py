@@ -1,0 +1,82 @@
+"""Ids stand for genomes, and a mistyped one for none."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nasctl import ids, registry
+from nasctl.api import Gene, InvalidGenome, NasctlError
+from nasctl.cli import cli
+from nasctl.run import Run
+from nasctl.store import Store
+from nasctl.testing import drawn
+
+SMALL = "nb201:channels=4,cells=1"
+GENES = st.lists(st.integers(1, 40), min_size=1, max_size=20).map(
+    lambda sizes: tuple(Gene(f"gene{k}", tuple(range(size))) for k, size in enumerate(sizes))
+)
+
+
+@st.composite
+def addressed(draw):
+    genes = draw(GENES)
+    return genes, tuple(draw(st.integers(0, len(gene.choices) - 1)) for gene in genes)
+
+
+@given(addressed())
+def test_an_id_is_its_genome(given):
+    genes, genome = given
+    assert ids.decode(ids.encode("nb201", genes, genome).removeprefix("nb201-"), genes) == genome
+
+
+@pytest.mark.parametrize("spec", registry.names("spaces"))
+def test_every_substitution_and_swap_is_caught(spec):
+    space = registry.create("spaces", spec)
+    for genome in drawn(space, 20):
+        word = ids.encode(spec, space.genes, genome).removeprefix(f"{spec}-")
+        substituted = {word[:k] + c + word[k + 1 :] for k in range(len(word)) for c in ids.ALPHABET + "ilou-."}
+        swapped = {word[:k] + word[k + 1] + word[k] + word[k + 2 :] for k in range(len(word) - 1)}
+        for wrong in (substituted | swapped) - {word}:
+            with pytest.raises(InvalidGenome):
+                ids.decode(wrong, space.genes)
+
+
+def test_the_last_genome_has_the_last_number():
+    space = registry.create("spaces", "nb201")
+    assert ids.encode("nb201", space.genes, (4,) * 6) == "nb201-f882"  # 5**6 - 1 is 15 * 32**2 + 8 * 32 + 8
+    with pytest.raises(InvalidGenome, match="beyond the last genome"):
+        ids.decode("f890", space.genes)
+
+
+def test_options_at_their_default_leave_no_digest():
+    assert ids.prefix("nb201:cells=5,channels=16") == "nb201"
+    assert ids.prefix("nb201:cells=1,channels=4") == ids.prefix(SMALL) != ids.prefix("nb201:channels=4")
+
+
+@pytest.mark.parametrize("spec", [SMALL, "nb201:cells=5"])
+def test_the_store_resolves_what_pareto_shows(spec, tmp_path):
+    store = Store(tmp_path / "store")
+    genomes = [visit.evaluation.genome for visit in Run(spec, ("params", "macs"), "random").search(store, 20)]
+    shown = CliRunner().invoke(cli, ["pareto", "show", "--json", "--store", str(tmp_path / "store")])
+    for row in json.loads(shown.stdout):
+        again = CliRunner().invoke(cli, ["show", row["id"], "--json", "--store", str(tmp_path / "store")])
+        assert (json.loads(again.stdout)["id"], json.loads(again.stdout)["genome"]) == (row["id"], row["genome"])
+    whole = ids.encode(spec, registry.create("spaces", spec).genes, genomes[0])
+    head, _, word = whole.partition("-")
+    meant = (registry.normal("spaces", spec), genomes[0])
+    found = [ids.resolve(f"{head}-{typed}", store) for typed in (word, word.upper(), word[:-1])]
+    assert [(registry.normal("spaces", one), genome) for one, genome in found] == [meant] * 3
+    with pytest.raises(NasctlError, match=r"20 in the store .* begin so, such as nb201"):
+        ids.resolve(f"{head}-", store)
+
+
+def test_without_the_store_a_digest_needs_its_space(tmp_path):
+    whole = ids.encode(SMALL, registry.create("spaces", SMALL).genes, (3, 1, 2, 1, 4, 3))
+    with pytest.raises(NasctlError, match="give the space with --space"):
+        ids.resolve(whole, Store(tmp_path / "store"))
+    spec, genome = ids.resolve(whole, Store(tmp_path / "store"), SMALL)
+    assert (registry.normal("spaces", SMALL), (3, 1, 2, 1, 4, 3)) == (spec, genome)
+    assert ids.resolve("3,1,2,1,4,3", Store(tmp_path / "store"), SMALL) == (SMALL, genome)

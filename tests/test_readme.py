@@ -1,0 +1,70 @@
+"""Every command of the README's tour and every example works as it is written."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BUDGET = "12"  # candidates, in place of what the tour says
+
+
+def blocks():
+    tour = (ROOT / "README.md").read_text().partition("## Five minutes")[2].partition("## What is where")[0]
+    return [block.strip() for block in re.findall(r"```console\n(.*?)```", tour, re.DOTALL)]
+
+
+def run(command, folder):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "NASCTL_BUDGET": BUDGET}
+    options = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
+    return subprocess.run(["/bin/bash", "-c", command], **options)
+
+
+def test_the_tour(tmp_path):
+    arch = ""
+    for line in "\n".join(blocks()).splitlines():
+        if "device profile" in line:
+            continue  # minutes, and alone: tests/test_devices.py does it with a smaller space
+        line = re.sub(r" --budget \d+", "", line)
+        line = line.replace("my-laptop.json", "gpu").replace("ARCH", arch)
+        done = run(line, tmp_path)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        if line == "nasctl pareto show":
+            arch = done.stdout.splitlines()[1].split("\t")[0]
+    assert arch
+    pictures = [path.name for path in tmp_path.glob("*.png")]
+    assert len(pictures) == 1
+    assert {path.suffix for path in tmp_path.glob(f"*{arch.partition('-')[2]}*")} == {".py", ".pt", ".onnx"}
+
+
+def test_the_readme_says_what_the_project_is_asked_for():
+    text = (ROOT / "README.md").read_text()
+    assert "pip install -c constraints.txt -e . && nasctl search --space mbconv --device gpu" in text
+    assert "pip install -c constraints.txt -e '.[test]' && pytest" in text
+    for target in re.findall(r"\]\(([\w./]+)\)", text):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("name", ["search.py", "own_space.py"])
+def test_an_example(name, tmp_path):
+    done = run(shlex.join([sys.executable, str(ROOT / "examples" / name)]), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_exported_can_be_trained(tmp_path):
+    exported = run("nasctl export --space nbmacro --arch 11111111 -o net.py", tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    done = run(shlex.join([sys.executable, str(ROOT / "examples" / "train_exported.py"), "net.py"]), tmp_path)
+    losses = [float(loss) for loss in re.findall(r"loss ([\d.]+)", done.stdout)]
+    assert losses[-1] < losses[0]
+
+
+def test_examples_are_short():
+    assert [path for path in (ROOT / "examples").glob("*.py") if len(path.read_text().splitlines()) > 60] == []

@@ -1,0 +1,178 @@
+"""What a store promises: shared, whole whatever happens to its users, and never written over what is no store."""
+
+import json
+import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from nasctl.errors import NasctlError, RunChanged, UnknownName
+from nasctl.run import Run
+from nasctl.search import Task, evaluate
+from nasctl.store import Store
+from nasctl.testing import Chain, found, journalled
+
+NASCTL = [sys.executable, "-m", "nasctl"]
+RUN = Run("nbmacro", ("params", "macs"), "random")
+
+
+class Broken:
+    unit, direction, transform, needs, version = "s", "max", "identity", frozenset({"network"}), "1"
+
+    def __call__(self, candidate):
+        return 1.0 / candidate.genome[0]
+
+
+def count(path, table):
+    database = sqlite3.connect(path)
+    (rows,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()
+    database.close()
+    return rows
+
+
+def test_a_second_search_never_pays_twice(tmp_path):
+    found(RUN, tmp_path / "store", 30)
+    found(Run("nbmacro:classes=10", ("macs",), "random"), tmp_path / "store", 30)
+    assert count(tmp_path / "store", "measurement") == 30 * 2
+    assert count(tmp_path / "store", "run") == 2
+
+
+def test_a_run_that_takes_another_path_says_so_and_records_nothing(tmp_path):
+    task, store = Task(Chain(), {"broken": Broken()}), Store(tmp_path / "store")
+    evaluate(task, (1, 1), store.journal("run", journalled(task)))
+    with pytest.raises(RunChanged, match="1,1 as candidate 0 before and to 1,0 now"):
+        evaluate(task, (1, 0), store.journal("run", journalled(task)))
+    assert count(tmp_path / "store", "measurement") == count(tmp_path / "store", "visit") == 1
+
+
+def test_a_name_stands_for_one_question(tmp_path):
+    named = Run("nbmacro", ("params", "macs"), "random", called="mine")
+    found(named, tmp_path / "store", 5)
+    assert len(found(named, tmp_path / "store", 8)) == 8
+    with pytest.raises(NasctlError, match="was started with another seed; give this one another name"):
+        found(Run("nbmacro", ("params", "macs"), "random", seed=1, called="mine"), tmp_path / "store", 5)
+
+
+def test_runs_are_found_by_the_beginning_of_their_name(tmp_path):
+    store = Store(tmp_path / "store")
+    for seed in (0, 1):
+        list(Run("nbmacro", ("params",), "random", seed, called=f"seed{seed}").search(store, 2))
+    assert [store.run()[0], store.run("seed0")[0]] == ["seed1", "seed0"]
+    with pytest.raises(NasctlError, match="2 runs begin with 'seed': seed1, seed0"):
+        store.run("seed")
+    with pytest.raises(UnknownName, match="did you mean 'seed0'"):
+        store.run("sed0")
+    store.delete("seed1")
+    assert [summary.name for summary in store.runs()] == ["seed0"]
+    assert len(store.genomes(RUN.asked["space"])) == 4  # what was measured stays
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not a database, but somebody's thesis", b"SQLite format 3\0", "foreign", "truncated", "torn", "newer"],
+    ids=lambda content: content if isinstance(content, str) else "bytes",
+)
+def test_what_is_no_sound_store_is_refused_and_left_as_it_is(content, tmp_path):
+    path = tmp_path / "store"
+    if content == "foreign":
+        database = sqlite3.connect(path)
+        database.execute("CREATE TABLE thesis (chapter TEXT)")
+        database.commit()
+        database.close()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        found(RUN, path, 200)
+        database = sqlite3.connect(path)
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if content == "newer":
+            database.execute("PRAGMA user_version = 99")
+        database.close()
+        whole = path.read_bytes()
+        middle = len(whole) // 2 // 4096 * 4096
+        if content == "truncated":
+            path.write_bytes(whole[:middle])
+        if content == "torn":
+            path.write_bytes(whole[:4096] + bytes(range(256)) * 64 + whole[4096 + 16384 :])
+    before = path.read_bytes()
+    with pytest.raises(NasctlError, match=r"not a store of nasctl|is damaged|of a newer nasctl"):
+        Store(path)
+    assert path.read_bytes() == before
+
+
+def test_reading_makes_no_file(tmp_path):
+    assert Store.reading(tmp_path / "none").runs() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence_and_costs_nothing_that_was_recorded(tmp_path):
+    store = Store(tmp_path / "store")
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages + 8}")  # SQLite then says what it says of a full disk
+    seen = []
+    with pytest.raises(NasctlError, match=r"disk is full\); free some space and run the same command again"):
+        seen.extend(visit.evaluation for visit in RUN.search(store, 2000))
+    del store
+    assert 0 < len(seen) < 2000
+    assert Store(tmp_path / "store").evaluations(RUN.name) == seen
+    assert found(RUN, tmp_path / "store", 300) == found(RUN, tmp_path / "other", 300)
+
+
+def test_two_processes_share_a_store(tmp_path):
+    options = [
+        "--space",
+        "nb201:channels=4,cells=1",
+        "--objective",
+        "snip,macs",
+        "--searcher",
+        "random",
+        "--budget",
+        "60",
+    ]
+    searches = [
+        subprocess.Popen([*NASCTL, "search", *options, "--seed", str(seed), "--store", str(tmp_path / "store")],
+                         stderr=subprocess.DEVNULL)
+        for seed in (0, 0, 1)  # two at the same run, and another
+    ]  # fmt: skip
+    assert [search.wait() for search in searches] == [0, 0, 0]
+    store = Store(tmp_path / "store")
+    assert sorted(summary.visited for summary in store.runs()) == [60, 60]
+    for summary in store.runs():
+        own = [f"--seed={summary.spec['asked']['seed']}", f"--store={tmp_path / 'alone'}"]
+        subprocess.run([*NASCTL, "search", *options, *own], stderr=subprocess.DEVNULL, check=True)
+        assert Store(tmp_path / "alone").evaluations(summary.name) == store.evaluations(summary.name)
+
+
+@pytest.mark.parametrize("moment", range(3))
+def test_a_killed_search_ends_as_if_it_had_not_been(moment, tmp_path):
+    options = ["--space", "nb201:channels=8,cells=1", "--budget", "80", "--json"]
+    rng = np.random.default_rng(moment)
+    command = [*NASCTL, "search", *options, "--store", str(tmp_path / "store")]
+    for _ in range(2):
+        search = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        search.stderr.readline()  # it has begun
+        time.sleep(rng.uniform(0, 3))
+        search.kill()
+        search.communicate()
+    whole = [*NASCTL, "search", *options, "--store", str(tmp_path / "whole")]
+    ends = [subprocess.run(one, capture_output=True, check=True, text=True).stdout for one in (command, whole)]
+    fronts = [json.loads(end)["front"] for end in ends]
+    assert fronts[0] == fronts[1] != []
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    arguments = ["search", "--space", "nb201", "-o", "snip,macs", "--budget", "5000", "--store", str(tmp_path / "s")]
+    search = subprocess.Popen([*NASCTL, *arguments], stderr=subprocess.PIPE, text=True)
+    while "generation 0" not in search.stderr.readline():
+        assert search.poll() is None
+    search.send_signal(signal.SIGINT)
+    _, said = search.communicate()
+    assert search.returncode == 130
+    assert said.rstrip().endswith(shlex.join(["nasctl", *arguments]))
+    assert "Traceback" not in said
+    assert count(tmp_path / "s", "visit") >= 20
