@@ -139,7 +139,9 @@ class Candidate:
 class Objective(Protocol):
     """One number about a candidate, in its natural unit and direction.
 
-    One that also has `monotone = True` promises that a network in which no layer is smaller never has less of it.
+    It may also have `monotone = True`, the promise that a network in which no layer is smaller never has less of it;
+    `label`, a name for people in place of its spec; and `remarks(space, example)`, sentences to show beside its values
+    for a space, by its spec, of which a network is given.
     """
 
     unit: str  # what people read behind the number: "ms", "MACs", "log10"

@@ -155,7 +155,7 @@ def _style(column: np.ndarray) -> str:
     largest, reach = float(np.abs(column).max()), float(np.ptp(column))
     if largest < 1e4 and (column == np.round(column)).all():
         return "g"
-    return f"#.{min(8, max(4, 2 + math.ceil(math.log10(largest / reach))) if reach else 4)}g"
+    return f"#.{min(8, max(4, 3 + math.ceil(math.log10(largest / reach))) if reach else 4)}g"
 
 
 def offsets(

@@ -36,7 +36,7 @@ class Watch:
         self._archive = Archive(len(self._task.objectives))
         self._found: list[Evaluation] = []
         self._fresh: list[float] = []  # seconds of the candidates that the store did not know
-        self._failed = self._proposed = 0
+        self._failed = self._unscored = self._proposed = 0
         self._volume: float | None = None
         self._start = time.monotonic()
 
@@ -54,9 +54,7 @@ class Watch:
         ]
         if any(goal.cost == "module" for goal in task.objectives):
             lines.append(self._scored())
-        for name, metric in task.metrics.items():
-            lines += [f"{name}: {remark}" for remark in getattr(metric, "remarks", lambda spec: [])(self._run.space)]
-        return lines
+        return lines + [f"{name}: {remark}" for name, remarks in self._run.remarks.items() for remark in remarks]
 
     def _scored(self) -> str:
         """At what the metrics are computed, and the costs."""
@@ -91,6 +89,7 @@ class Watch:
         self._found.append(found)
         self._proposed = visit.proposed
         self._failed += bool(found.errors)
+        self._unscored += found.values.keys() | found.errors.keys() < self._task.metrics.keys()
         if visit.seconds > 0.005:  # a look-up in the store is faster, a pass over a module slower
             self._fresh.append(visit.seconds)
         (row,) = losses([found], self._task.objectives)
@@ -115,6 +114,8 @@ class Watch:
         lines = [f"run {self._run.name}: {line}"]
         if len(self._found) < self._budget and self._limit is None:
             lines.append("the search ended early: the space, or the searcher's way through it, is used up")
+        if self._unscored:
+            lines.append(f"{self._unscored} of them break a constraint by their cost alone and went unscored")
         if self._failed:
             errors = [error for found in self._found for error in found.errors.values()]
             lines.append(f"the last failure was: {errors[-1]}")

@@ -92,6 +92,14 @@ class Run:
         )
         return Task(space, known, self.setting, frozenset(also.keys() - metrics.keys()), held)
 
+    @cached_property
+    def remarks(self) -> dict[str, list[str]]:
+        """What people are to know of each metric on this space, such as a device's processor and error."""
+        space = self.task.space
+        example = space.network(bounds.sample(space, 1)[0])
+        speaking = {name: getattr(metric, "remarks", None) for name, metric in self.task.metrics.items()}
+        return {name: speak(self.space, example) if speak else [] for name, speak in speaking.items()}
+
     def check(self) -> list[str]:
         """Find what cannot work before anything is written; returns what to tell a person before the search.
 
@@ -120,7 +128,12 @@ class Run:
         searcher = registry.create("searchers", self.searcher, task, np.random.default_rng(self.seed))
         goals = {goal.name: asdict(goal) for goal in task.objectives}
         columns = {
-            name: {"label": task.label(name), "unit": metric.unit, "goal": goals.get(name)}
+            name: {
+                "label": task.label(name),
+                "unit": metric.unit,
+                "goal": goals.get(name),
+                "remarks": self.remarks[name],
+            }
             for name, metric in task.metrics.items()
         }
         spec = {

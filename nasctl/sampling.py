@@ -8,9 +8,10 @@ from math import prod
 
 import numpy as np
 
-from nasctl.values import Genome, SearchSpace
+from nasctl.values import Genome, Problem, SearchSpace
 
 ENUMERABLE = 20_000  # genomes up to which a space is listed rather than drawn from until nothing new comes
+CHOICE = 50  # genomes for each one that a search with constraints begins with
 TRIES = 100  # draws for each genome that is wanted
 
 
@@ -35,6 +36,20 @@ def unseen(space: SearchSpace, rng: np.random.Generator, number: int, seen: Coll
             if canonical not in seen and len(found) < number:
                 found.setdefault(canonical, canonical)
     return list(found.values())
+
+
+def initial(problem: Problem, rng: np.random.Generator, number: int) -> list[Genome]:
+    """The genomes that a search begins with, as `unseen` has them.
+
+    They are random; with constraints on what needs no module, those of a larger sample that break them least.
+    """
+    space = problem.space
+    drawn = unseen(space, rng, number)
+    if not problem.excess([space.canonical(raw) for raw in drawn]).any():
+        return drawn
+    drawn = unseen(space, rng, number * CHOICE)
+    excess = problem.excess([space.canonical(raw) for raw in drawn])
+    return [drawn[k] for k in np.argsort(excess, kind="stable")[:number]]
 
 
 def every(space: SearchSpace) -> Iterator[Genome]:

@@ -60,6 +60,22 @@ class Task:
         found = [evaluation(genome, cheap, measure(self, genome, cheap)) for genome in genomes]
         return losses(found, self.objectives)
 
+    def excess(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """As `Problem` says; computed anew in a replay too."""
+        names = {constraint.name: constraint.name for constraint in self.bounded}
+        found = [evaluation(genome, names, measure(self, genome, names)) for genome in genomes]
+        return np.asarray(violations(found, self.bounded).sum(axis=1))
+
+    @cached_property
+    def cheap(self) -> frozenset[str]:
+        """Names of the metrics that need no module."""
+        return frozenset(name for name, metric in self.metrics.items() if metric.needs <= ARITHMETIC)
+
+    @cached_property
+    def bounded(self) -> tuple[Constraint, ...]:
+        """The constraints on those."""
+        return tuple(constraint for constraint in self.constraints if constraint.name in self.cheap)
+
     def label(self, name: str) -> str:
         """What the store files an objective's values under: all that they depend on besides space and genome."""
         objective = self.metrics[name]
@@ -110,10 +126,18 @@ def search(
 
 
 def evaluate(task: Task, genome: Genome, journal: Journal) -> Evaluation:
-    """Measure what the store does not know of a genome, and record the visit."""
+    """Measure what the store does not know of a genome, and record the visit.
+
+    Where it breaks a constraint on what needs no module, what needs one is left out: it cannot be on the front.
+    """
     labels = {name: task.label(name) for name in task.metrics}
+    cheap = {name: label for name, label in labels.items() if name in task.cheap}
     known = journal.known(genome, labels.values())
-    fresh = measure(task, genome, {name: label for name, label in labels.items() if label not in known})
+    fresh = measure(task, genome, {name: label for name, label in cheap.items() if label not in known})
+    if violations([evaluation(genome, cheap, known | fresh)], task.bounded).any():
+        labels = cheap  # also where another run knows the rest, so that what a search sees does not depend on the store
+    else:
+        fresh |= measure(task, genome, {name: label for name, label in labels.items() if label not in known | fresh})
     journal.visit(genome, fresh)
     return evaluation(genome, labels, known | fresh)
 

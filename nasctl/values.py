@@ -143,6 +143,14 @@ class Problem(Protocol):
         """
         ...
 
+    def excess(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """By how much canonical genomes break the constraints on what needs no module, free of budget.
+
+        Returns:
+            (N,), the sum over those constraints; 0 where all of them hold.
+        """
+        ...
+
 
 class Searcher(Protocol):
     """Proposes genomes and learns from their losses; made with (problem, rng, **options).

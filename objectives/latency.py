@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, MissingBlock, Network, Transform
 from nasctl.hardware.table import LatencyTable
 
 __all__ = ["Latency"]
@@ -27,8 +27,23 @@ class Latency:
     def __init__(self, device: str) -> None:
         self.table = LatencyTable.load(device)
         self.label = f"latency@{self.table.device}"  # what people see in place of the file's name
+        self.unit = f"ms, batch {self.table.batch}"
         self.version = self.table.digest  # a table that is measured again gives new measurements
         self.monotone = self.table.monotone  # a network with no smaller layer is never faster
+
+    def remarks(self, space: str, example: Network) -> list[str]:
+        """What the table is, how far off it is, and where it was never checked."""
+        table = self.table
+        lines = [f"{table.processor}, {table.precision}, {table.method}; error on what was held out: {table.accuracy}"]
+        if not table.covers(space):
+            lines.append(f"NOT VALIDATED for {space}: take its figures as rough")
+        try:
+            modelled = sum(table.block(span.emission).origin == "modelled" for span in example.spans)
+        except MissingBlock:
+            return lines
+        if modelled:
+            lines.append(f"{modelled} of {len(example.spans)} blocks of a typical network are estimated from operators")
+        return lines
 
     def __call__(self, candidate: Candidate) -> float:
         """Look up.

@@ -8,12 +8,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasctl.api import Candidate, Direction, Multiply, Network, Transform
+from nasctl.api import (
+    Candidate,
+    Direction,
+    HSigmoid,
+    HSwish,
+    Multiply,
+    Network,
+    ReLU6,
+    Sigmoid,
+    Swish,
+    Transform,
+)
 
 __all__ = ["SynFlow"]
 
 # Taken as the identity, which a ReLU is on the non-negative signal anyway.
 PASSED = (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU, nn.Sigmoid, nn.Hardsigmoid)
+BENT = (ReLU6, HSwish, Swish, Sigmoid, HSigmoid, Multiply)  # the layers where that changes the signal
 
 
 class SynFlow:
@@ -39,6 +51,11 @@ class SynFlow:
     transform: Transform = "identity"
     needs = frozenset({"module"})  # its pass is not the shared one: other weights, other input, other precision
     version = "1"
+
+    def remarks(self, space: str, example: Network) -> list[str]:
+        """What is taken as the identity, if the space has any of it."""
+        bent = sorted({type(node.layer).__name__ for node in example.nodes if isinstance(node.layer, BENT)})
+        return [f"takes activations as the identity and gates as 1 ({', '.join(bent)})"] if bent else []
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.
@@ -86,9 +103,11 @@ def _product(part: nn.Conv2d | nn.Linear, x: Tensor, weight: Tensor) -> Tensor:
     """The layer without its bias."""
     if isinstance(part, nn.Linear):
         return F.linear(x, weight)
-    if part.groups == part.in_channels == part.out_channels > 1 and part.dilation == (1, 1):
+    square = all(len(set(pair)) == 1 for pair in (part.kernel_size, part.stride, part.padding))
+    if square and part.dilation == (1, 1) and part.groups == part.in_channels == part.out_channels > 1:
         return _depthwise(x, weight, part.stride[0], int(part.padding[0]))
-    return F.conv2d(x, weight, None, part.stride, part.padding, part.dilation, part.groups)
+    out: Tensor = part._conv_forward(x, weight, None)
+    return out
 
 
 def _depthwise(x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:

@@ -213,7 +213,7 @@ def test_numbers_lie_on_nothing(losses, towards):
 def test_the_key_tells_near_values_apart():
     points = np.array([[4.2e6, -16.0254], [5e6, -16.0232]])
     shown = picture((PARAMS, JACOV), points, np.ones(2, bool), np.ones(2, bool), ["a", "b"])
-    assert [line.split()[2:] for line in key(shown)[1:]] == [["4.200", "M", "-16.0254"], ["5.000", "M", "-16.0232"]]
+    assert [line.split()[2:] for line in key(shown)[1:]] == [["4.200", "M", "-16.02540"], ["5.000", "M", "-16.02320"]]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def list_devices(as_json: bool) -> None:
         ]
         click.echo(json.dumps(facts, default=asdict))
         return
-    rows = [[name, *(getattr(one, column) for column in columns), _error(one)] for name, one in found.items()]
+    rows = [[name, *(getattr(one, column) for column in columns), one.accuracy] for name, one in found.items()]
     table(["name", *columns, "error, held out"], rows)
 
 
@@ -132,7 +132,7 @@ def profile(
         say(f"too noisy to be believed, and not in {path}:", *(f"  {key}" for key in refused))
         say("quiet the machine and type the same command again: only these are measured")
         ctx.exit(1)
-    say(f"{len(table.blocks)} blocks in {path}: {_error(table)}")
+    say(f"{len(table.blocks)} blocks in {path}: {table.accuracy}")
     if any(one.mape > DOUBTFUL for one in table.validation if one.held_out != BLOCKS_HELD_OUT):
         # A machine that is busy all the time slows blocks down without making any of them noisy.
         say("the sums are far from whole networks, as where a machine was busier at times: measure again with --force")
@@ -228,11 +228,3 @@ def _of_space(table: LatencyTable, spec: str) -> list[dict[str, object]]:
 
 def _cells(one: Validation) -> list[object]:
     return [one.number, one.mape, one.bias, one.spearman, one.kendall, one.held_out]
-
-
-def _error(table: LatencyTable) -> str:
-    if not table.validation:
-        return "never validated"
-    first = table.validation[0]
-    rank = "" if first.spearman is None else f", Spearman {first.spearman:.4f}"
-    return f"{first.mape:.1f}%{rank}, {first.number} {first.held_out.partition(';')[0]}"

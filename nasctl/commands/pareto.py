@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -64,32 +66,41 @@ def plot(run: str | None, output: Path | None, force: bool, store: str) -> None:
     from nasctl.plot import draw
     from nasctl.report import say
     from nasctl.run import goals, held
-    from nasctl.search import front
+    from nasctl.search import front, violations
     from nasctl.store import Store
 
     opened = Store.reading(store)
     name, spec = opened.run(run)
-    optimised = goals(spec)
+    optimised, columns = goals(spec), spec["columns"]
     whole = [e for e in opened.evaluations(name) if all(goal.name in e.values for goal in optimised)]
     best = {e.genome for e in front(whole, optimised, held(spec))}
     genes = registry.create("spaces", spec["space"]).genes
+    path = output or Path(f"{name}.png")
     axes = [
-        Axis(goal.name, spec["columns"][goal.name]["unit"], goal.direction, goal.cost == "network", goal.transform)
+        Axis(goal.name, columns[goal.name]["unit"], goal.direction, goal.cost == "network", goal.transform)
         for goal in optimised
     ]
-    asked = spec["asked"]
-    subject = f", subject to {', '.join(asked['constraints'])}" if asked["constraints"] else ""
-    path = output or Path(f"{name}.png")
     draw(
         path,
         axes,
         np.array([[e.values[goal.name] for goal in optimised] for e in whole]),
         np.array([e.genome in best for e in whole]),
         [ids.encode(spec["space"], genes, e.genome) for e in whole],
-        title=f"run {name}",
-        subtitle=f"{asked['searcher']} on {asked['space']}{subject}; seed {asked['seed']}; {asked['setting']}",
+        title=f"{registry.normal('spaces', spec['space'])}: run {name}",
+        subtitle="\n".join(_facts(spec)),
         others=[ids.encode(spec["space"], genes, genome) for genome in opened.genomes(spec["space"])],
+        feasible=violations(whole, held(spec)).max(axis=1, initial=0.0) == 0,
         overwrite=force,
     )
     say(f"the front of run {name} is in:")
     click.echo(path)
+
+
+def _facts(spec: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader of the picture has to know of a run: the searcher, the setting, the devices."""
+    asked = spec["asked"]
+    subject = f", subject to {', '.join(asked['constraints'])}" if asked["constraints"] else ""
+    yield f"{asked['searcher']}, seed {asked['seed']}{subject}; metrics: {asked['setting']}"
+    for name, column in spec["columns"].items():
+        if "@" in name:
+            yield f"{name}: {column['remarks'][0]}"

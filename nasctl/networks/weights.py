@@ -103,12 +103,15 @@ def _fill(part: nn.Module, noise: Tensor, start: int) -> int:
 
 
 def _reset(part: nn.BatchNorm2d) -> None:
-    """Give the part the values that a new batch norm has: scale and variance 1, all else 0."""
-    for values in (part._parameters, part._buffers):
-        for name, value in values.items():
-            if value is not None:
-                fresh = torch.full(value.shape, name in ("weight", "running_var"), dtype=value.dtype)
-                values[name] = nn.Parameter(fresh) if values is part._parameters else fresh
+    for name, parameter in part._parameters.items():
+        part._parameters[name] = None if parameter is None else nn.Parameter(_fresh(name, parameter))
+    for name, buffer in part._buffers.items():
+        part._buffers[name] = None if buffer is None else _fresh(name, buffer)
+
+
+def _fresh(name: str, like: Tensor) -> Tensor:
+    """What a new batch norm holds under that name: scale and variance 1, all else 0."""
+    return torch.full(like.shape, name in ("weight", "running_var"), dtype=like.dtype)
 
 
 @lru_cache(maxsize=2)

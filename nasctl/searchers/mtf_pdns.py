@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasctl.api import Archive, BadOption, Genome, Problem, unseen
+from nasctl.api import Archive, BadOption, Genome, Problem, initial, unseen
 
 __all__ = ["MTFPDNS"]
 
@@ -39,7 +39,7 @@ class MTFPDNS:
         if population < 2 or population % 2:
             raise BadOption(f"mtf_pdns mates in pairs: population={population} has to be even and 2 or more")
         self._archive = Archive(len(problem.objectives))
-        self._space, self._rng = problem.space, rng
+        self._problem, self._space, self._rng = problem, problem.space, rng
         self._cardinalities = np.array([len(gene.choices) for gene in problem.space.genes])  # (G,)
         self._parents = np.empty((0, len(self._cardinalities)), dtype=int)  # (N, G)
         self._losses = np.empty((0, len(problem.objectives)))  # of the parents, (N, M)
@@ -51,7 +51,7 @@ class MTFPDNS:
         if not len(self._parents) and self._published:
             children = self._rng.integers(self._cardinalities, size=(self._size, len(self._cardinalities)))
         elif not len(self._parents):
-            children = np.array(unseen(self._space, self._rng, self._size), dtype=int)
+            children = np.array(initial(self._problem, self._rng, self._size), dtype=int)
         else:
             children = self._mutated(self._crossed(self._parents))
             children = children if self._published else self._renewed(children)
