@@ -65,7 +65,7 @@ class Host:
             source={
                 "data": f"this project's own measurement: torch.utils.benchmark, {SECONDS} s for each block by itself, "
                 "evaluation mode, random weights and input",
-                "system": platform.platform(),
+                "system": f"{platform.system()} {platform.machine()}",
             },
             command=command,
             date=date.today().isoformat(),

@@ -52,7 +52,7 @@ def say(*lines: str) -> None:
 def quantity(value: float, unit: str) -> str:
     """A number as people read it: "389.5 M", "14.5 MB", "23.1 ms"."""
     if unit not in UNITS:
-        return f"{value:.6g} {unit}".strip()
+        return f"{value:.4g} {unit}".strip()
     power = min(4, max(0, int(math.log10(max(abs(value), 1)) // 3)))
     return f"{value / 1000**power:.4g} {' kMGT'[power].strip()}{UNITS[unit]}".strip()
 

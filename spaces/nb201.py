@@ -55,7 +55,7 @@ class NB201:
     """
 
     genes: Sequence[Gene] = tuple(Gene(f"edge{source}{target}", OPERATIONS) for source, target in EDGES)
-    fidelity = Fidelity(size=16, repeats=1)
+    fidelity = Fidelity(size=16)
 
     def __init__(
         self, channels: int = 16, cells: int = 5, classes: int = 10, resolution: int = 32, canonical: bool = True

@@ -144,6 +144,18 @@ def test_params_and_macs_and_memory_of_a_chain():
     assert scored("memory", given) == 4 * (3 + 5)
 
 
+@pytest.mark.parametrize("name", ["params", "macs", "memory"])
+def test_what_is_monotone_never_falls_with_a_larger_layer(name):
+    space, cost = registry.create("spaces", "mbconv:resolutions=128,224"), registry.create("objectives", name)
+    assert cost.monotone
+    for genome in map(space.canonical, drawn(space, 5)):
+        before = cost(Candidate(space, genome, DEFAULT, frozenset()))
+        for place, gene in enumerate(space.genes):
+            if gene.ordered and genome[place] + 1 < len(gene.choices):
+                larger = (*genome[:place], genome[place] + 1, *genome[place + 1 :])
+                assert cost(Candidate(space, larger, DEFAULT, frozenset())) >= before
+
+
 def test_synflow_of_a_linear_chain():
     # R is linear in each of the L weight matrices, so each contributes R: the score is log10(L R).
     given, signal = chain((1, 1, 0)), np.ones(3)
@@ -262,5 +274,5 @@ def test_synflow_orders_cells_as_another_implementation_does():
         ours.append(scored("synflow", Candidate(space, genome, DEFAULT, frozenset({"module"}))))
         theirs.append(float(reference[k]["synflow_log10"]))
     assert spearmanr(ours, theirs).statistic > 0.99
-    # They differ by the draw of the weights alone: by 0.04 to 0.07 (standard deviation of natural logarithms).
-    assert np.median(np.abs(np.subtract(ours, theirs))) < 0.1
+    # It has the same seed and thus the same weights; isomorphic cells may draw them in another order.
+    assert np.median(np.abs(np.subtract(ours, theirs))) < 1e-5

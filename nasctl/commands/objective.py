@@ -31,7 +31,7 @@ def listed(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
     else:
-        table(["objective", "unit", "wanted", "searchers see", ""], [list(row.values()) for row in rows])
+        table(["objective", "unit", "wanted", "searchers see", "what it is"], [list(row.values()) for row in rows])
 
 
 @command.command()

@@ -112,7 +112,7 @@ def profile(space: str, devices: tuple[str, ...], number: int, as_json: bool) ->
 
     from nasctl import bounds, registry
     from nasctl.candidate import DEFAULT, Candidate
-    from nasctl.report import quantity, table
+    from nasctl.report import UNITS, quantity, table
     from nasctl.run import named
 
     made = registry.create("spaces", space)
@@ -131,7 +131,11 @@ def profile(space: str, devices: tuple[str, ...], number: int, as_json: bool) ->
     table(
         ["", "least", "25%", "median", "75%", "most", "least and most are"],
         [
-            [name, *(quantity(figure, unit) for figure in row.values()), "proven" if proven else "found"]
+            [
+                name if unit in UNITS else f"{name} ({unit})",
+                *(quantity(figure, unit if unit in UNITS else "") for figure in row.values()),
+                "proven" if proven else "found",
+            ]
             for name, unit, row, proven in rows
         ],
     )

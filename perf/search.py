@@ -1,0 +1,66 @@
+"""Where the time of the main job goes: `nasctl search --space mbconv --device gpu`, in this process, by the clock.
+
+    python perf/search.py [--budget 300] [--json FILE]
+
+Figures to reach: building and initialising modules 15% or less, everything else outside the passes of metrics under 5%.
+"""
+
+import time
+
+START = time.perf_counter()  # imports are part of what a user waits for
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+from pathlib import Path  # noqa: E402
+from tempfile import TemporaryDirectory  # noqa: E402
+
+from click.testing import CliRunner  # noqa: E402
+
+from nasctl import search  # noqa: E402
+from nasctl.candidate import Candidate  # noqa: E402
+from nasctl.cli import cli  # noqa: E402
+
+spent = {"modules": 0.0, "scores": 0.0}
+
+
+def timed(name, function):
+    """The function, with the seconds of its outermost calls added up."""
+    inside = []
+
+    def call(*arguments):
+        begun = time.perf_counter()
+        inside.append(None)
+        try:
+            return function(*arguments)
+        finally:
+            inside.pop()
+            if not inside:
+                spent[name] += time.perf_counter() - begun
+
+    return call
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--budget", type=int, default=300)
+parser.add_argument("--json", type=Path)
+given = parser.parse_args()
+
+Candidate.module = timed("modules", Candidate.module)
+search.score = timed("scores", search.score)
+with TemporaryDirectory() as folder:
+    options = ["--budget", str(given.budget), "--store", f"{folder}/store", "--json"]
+    done = CliRunner().invoke(cli, ["search", "--space", "mbconv", "--device", "gpu", *options], catch_exceptions=False)
+total = time.perf_counter() - START
+result = json.loads(done.stdout)
+
+parts = {
+    "passes of metrics": spent["scores"] - spent["modules"],
+    "building and initialising modules": spent["modules"],
+    "everything else, imports included": total - spent["scores"],
+}
+print(f"{result['distinct']} candidates in {total:.1f} s, {total / result['distinct']:.3f} s each")
+for name, seconds in parts.items():
+    print(f"{name:36} {seconds:8.2f} s {100 * seconds / total:6.1f}%")
+if given.json:
+    figures = {"candidates": result["distinct"], "seconds": total, **parts}
+    given.json.write_text(json.dumps({name: round(figure, 3) for name, figure in figures.items()}) + "\n")
