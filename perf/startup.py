@@ -1,6 +1,8 @@
-"""How long `nasctl --help` takes, beside Python itself; figure to reach: under 0.3 s.
+"""How long `nasctl --help` takes, beside Python itself.
 
-python perf/startup.py [--json FILE]
+    python perf/startup.py [--json FILE]
+
+Figure to reach: under 0.3 s.
 """
 
 import argparse

@@ -83,8 +83,10 @@ def command(
     from nasctl.run import Run
     from nasctl.values import Fidelity
 
-    chosen = registry.split(objectives) or [*METRICS, *(() if devices else ("macs",))]
-    chosen += [f"latency@{device}" for device in registry.split(devices)]
+    named = registry.split(devices)
+    chosen = registry.split(objectives) or [*METRICS, *(() if named else ("macs",))]
+    chosen = [spec for spec in chosen if spec != "latency" or not named]  # that of every device is added
+    chosen += [f"latency@{device}" for device in named]
     scored = Fidelity.parse(fidelity) if fidelity else registry.create("spaces", space).fidelity
     setting = Setting(batch, scored, weights_seed, torch_device)
     also = tuple(registry.split(record))
