@@ -51,8 +51,7 @@ metrics = {
 }
 task = Task(Plain(), metrics, recorded=frozenset({"depth"}))
 searcher = registry.create("searchers", "nsga2", task, np.random.default_rng(0))
-columns = {name: {"label": task.label(name)} for name in metrics}
 with TemporaryDirectory() as folder:
-    journal = Store(Path(folder) / "s.db").journal("plain", {"space": "plain", "asked": {}, "columns": columns})
+    journal = Store(Path(folder) / "s.db").journal("plain", task.record("plain"))
     for visit in search(task, searcher, journal, budget=30):
         print(visit.evaluation)

@@ -18,14 +18,14 @@ import torch
 from torch.utils.benchmark import Timer
 
 from nasctl.api import NasctlError, Network, SearchSpace, Span
+from nasctl.evidence import usable
 from nasctl.hardware.blocks import distinct_blocks, random_genomes
 from nasctl.hardware.fit import FEWEST, FOLDS, accuracy, cross_predictions, fitted
 from nasctl.hardware.model import features
 from nasctl.hardware.schema import Row, Validation
 from nasctl.hardware.table import LatencyTable
 
-SECONDS = 0.5  # that one block or network is repeated for,
-ROUND = 0.005  # in rounds of so many seconds, or of one call if that takes longer,
+ROUND = 0.005  # seconds of one round of calls, or one call if that takes longer,
 ROUNDS = 10  # and at least so many
 NOISE = 0.1  # interquartile range over median, above which a timing is refused
 ATTEMPTS = 3
@@ -42,6 +42,7 @@ class Host:
     torch_device: str = "cpu"
     threads: int = 1
     batch: int = 1
+    seconds: float = 0.5  # that one block or network is repeated for
 
     def table(self, command: str) -> LatencyTable:
         """A table without rows, with all that is known before anything is measured.
@@ -63,8 +64,8 @@ class Host:
             threads=self.threads,
             precision="float32, TF32 in convolutions where the device has it" if short else "float32",
             source={
-                "data": f"this project's own measurement: torch.utils.benchmark, {SECONDS} s for each block by itself, "
-                "evaluation mode, random weights and input",
+                "data": "this project's own measurement: torch.utils.benchmark, "
+                f"{self.seconds:g} s for each block by itself, evaluation mode, random weights and input",
                 "system": f"{platform.system()} {platform.machine()}",
             },
             command=command,
@@ -127,13 +128,13 @@ def measure(network: Network, host: Host) -> Row | None:
         module = network.module().eval().to(host.torch_device)
         inputs = [torch.randn(host.batch, *shape).to(host.torch_device) for shape in network.input_shapes]
     for _ in range(ATTEMPTS):
-        row = timed(module, inputs, host.threads)
+        row = timed(module, inputs, host.threads, host.seconds)
         if row.iqr <= NOISE * row.ms:
             return row
     return None
 
 
-def timed(module: torch.nn.Module, inputs: list[torch.Tensor], threads: int) -> Row:
+def timed(module: torch.nn.Module, inputs: list[torch.Tensor], threads: int, seconds: float) -> Row:
     """Median and interquartile range, in ms, over rounds of calls.
 
     `Timer.timeit` pins the threads, calls twice or more before every round to warm up, and waits for a CUDA device
@@ -143,7 +144,7 @@ def timed(module: torch.nn.Module, inputs: list[torch.Tensor], threads: int) -> 
     rounds: list[float] = []
     with torch.inference_mode():
         calls = max(1, round(ROUND / timer.timeit(1).median))
-        while len(rounds) < ROUNDS or sum(rounds) * calls < SECONDS:
+        while len(rounds) < ROUNDS or sum(rounds) * calls < seconds:
             rounds.append(timer.timeit(calls).median)
     low, median, high = np.percentile(rounds, [25, 50, 75]) * 1e3
     return Row(round(float(median), 6), round(float(high - low), 6), len(rounds))
@@ -196,12 +197,12 @@ def _with(table: LatencyTable, found: Validation) -> LatencyTable:
 
 
 def _available(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise NasctlError(f"torch cannot use {name!r} here ({first}); give --torch-device cpu or cuda:0") from None
+    """The device of that name.
+
+    Raises:
+        NasctlError: torch has no such device here, or it cannot be timed.
+    """
+    device = usable(name)
     if device.type not in ("cpu", "cuda"):
         raise NasctlError(f"{name!r} cannot be timed yet; give --torch-device cpu or cuda:0")
     return device

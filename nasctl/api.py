@@ -36,7 +36,7 @@ from nasctl.networks.layers import (
     Zero,
 )
 from nasctl.networks.node import Call, Layer, Node, Shape
-from nasctl.sampling import initial, unseen
+from nasctl.sampling import promising, unseen
 from nasctl.values import (
     Direction,
     Evaluation,

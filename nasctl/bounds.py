@@ -9,7 +9,7 @@ from math import prod
 
 import numpy as np
 
-from nasctl.candidate import DEFAULT, Candidate, Objective
+from nasctl.candidate import DEFAULT, Candidate, Objective, Setting
 from nasctl.constraints import Constraint
 from nasctl.errors import NasctlError
 from nasctl.sampling import ENUMERABLE, every, unseen
@@ -32,7 +32,7 @@ def sample(space: SearchSpace, number: int = SAMPLE, seed: int = 0) -> list[Geno
     return [space.canonical(raw) for raw in unseen(space, np.random.default_rng(seed), number)]
 
 
-def bounds(space: SearchSpace, objective: Objective, exhaust: bool = True) -> Bounds:
+def bounds(space: SearchSpace, objective: Objective, setting: Setting = DEFAULT, exhaust: bool = True) -> Bounds:
     """The range of an objective that is arithmetic on the network.
 
     Proven where the space is small enough to be enumerated, or where all its genes are ordered and the objective is
@@ -40,12 +40,13 @@ def bounds(space: SearchSpace, objective: Objective, exhaust: bool = True) -> Bo
 
     Args:
         space: The space.
-        objective: It needs the network alone.
+        objective: It needs no module.
+        setting: What its values depend on besides the genome.
         exhaust: Whether to enumerate a small space, which may take some seconds.
     """
 
     def value(genome: Genome) -> float:
-        return objective(Candidate(space, space.canonical(genome), DEFAULT, objective.needs))
+        return objective(Candidate(space, space.canonical(genome), setting, objective.needs))
 
     cardinalities = [len(gene.choices) for gene in space.genes]
     if exhaust and prod(cardinalities) <= ENUMERABLE:
@@ -59,13 +60,13 @@ def bounds(space: SearchSpace, objective: Objective, exhaust: bool = True) -> Bo
     return Bounds(value(least), value(most), proven=False)
 
 
-def warnings(space: SearchSpace, objective: Objective, constraint: Constraint) -> str | None:
-    """What to tell a person before a search if no candidate may meet a constraint.
+def doubt(space: SearchSpace, objective: Objective, constraint: Constraint, setting: Setting) -> str | None:
+    """What to tell a person before a search if perhaps no candidate meets a constraint; none if one was found.
 
     Raises:
         NasctlError: It is proven that none can.
     """
-    reach = bounds(space, objective)
+    reach = bounds(space, objective, setting)
     nearest = reach.least if constraint.upper else reach.most
     if constraint.violation({constraint.name: nearest}) == 0:
         return None

@@ -23,6 +23,11 @@ ARITHMETIC = frozenset({"network", "scored"})  # needs that no module has to be 
 FULL = Fidelity()
 
 
+def closed_form(objective: Objective) -> bool:
+    """Whether an objective is arithmetic, free of budget."""
+    return objective.needs <= ARITHMETIC
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What a measured value depends on besides the genome.
@@ -60,6 +65,7 @@ class Candidate:
 
     def __init__(self, space: SearchSpace, genome: Genome, setting: Setting, needs: frozenset[str]) -> None:
         self.space, self.genome, self.setting, self._needs = space, genome, setting, needs
+        self._failure: Exception | None = None  # of the shared pass
 
     @cached_property
     def network(self) -> Network:
@@ -132,8 +138,14 @@ class Candidate:
     def _evidence(self) -> Evidence:
         from nasctl.evidence import shared_pass
 
+        if self._failure is not None:  # every objective that needs the pass gets its error, and none runs it again
+            raise self._failure
         needs = self._needs if self.input.kind == "images" else self._needs - {"input_gradients"}
-        return shared_pass(self.module(), *self.batch(), needs)
+        try:
+            return shared_pass(self.module(), *self.batch(), needs)
+        except Exception as failure:
+            self._failure = failure
+            raise
 
 
 class Objective(Protocol):

@@ -32,8 +32,8 @@ class MissingBlock(NasctlError):
 
     def __init__(self, device: str, key: str) -> None:
         super().__init__(
-            f"device {device!r} has no row for {key!r} and no model to estimate it;"
-            " measure the space with `nasctl device profile`"
+            f"device {device!r} has no row for {key!r}, and nothing that its operators could be estimated from;"
+            " measure the space with `nasctl device profile`, or choose another device"
         )
 
 

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasctl.errors import NasctlError
+
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)  # whose units are on or off by the sign of what comes in
 
 WORD = 8  # bytes that are compared at once
@@ -88,6 +90,21 @@ def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: froz
     traces = torch.autograd.grad(logits.sum(), examples, retain_graph=weighed)[0] if traced else None
     gradients = _weights(module, F.cross_entropy(logits, labels)) if weighed else None
     return Evidence(codes if "activations" in needs else None, gradients, traces)
+
+
+def usable(name: str) -> torch.device:
+    """The device of a name such as "cpu" or "cuda:0".
+
+    Raises:
+        NasctlError: torch has no such device here.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise NasctlError(f"torch cannot use {name!r} here ({first}); give --torch-device cpu or cuda:0") from None
+    return device
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class Ruler:
         self._goals = task.objectives
         self._cheap = np.array([goal.cost == "network" for goal in self._goals])  # (M,)
         cheap = [goal for goal in self._goals if goal.cost == "network"]
-        reach = {goal.name: bounds(task.space, task.metrics[goal.name], exhaust=False) for goal in cheap}
+        reach = {goal.name: bounds(task.space, task.metrics[goal.name], task.setting, exhaust=False) for goal in cheap}
         ends = [{name: getattr(found, end) for name, found in reach.items()} for end in ("least", "most")]
         self._reach = np.zeros((2, len(self._goals)))
         self._reach[:, self._cheap] = _range(losses([Evaluation((), values) for values in ends], cheap))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
-import sys
 import time
 from typing import Any
 
@@ -28,10 +26,11 @@ class Watch:
         run: What is searched.
         budget: Different candidates to visit.
         limit: Seconds after which to stop; None for no limit.
+        options: What commands about the same store have to be given, such as " --store FILE".
     """
 
-    def __init__(self, run: Run, budget: int, limit: float | None) -> None:
-        self._run, self._budget, self._limit = run, budget, limit
+    def __init__(self, run: Run, budget: int, limit: float | None, options: str = "") -> None:
+        self._run, self._budget, self._limit, self._options = run, budget, limit, options
         self._task = run.task
         self._archive = Archive(len(self._task.objectives))
         self._found: list[Evaluation] = []
@@ -120,14 +119,15 @@ class Watch:
             errors = [error for found in self._found for error in found.errors.values()]
             lines.append(f"the last failure was: {errors[-1]}")
         if not size:
-            return [*lines, "the front is empty: relax a constraint, or give a larger --budget"]
+            relax = "relax a constraint, or " if self._task.constraints else ""
+            return [*lines, f"the front is empty: {relax}give a larger --budget"]
         best = self._archive.genomes[knee(self._archive.losses)]
-        store = self._store_option()
-        return [*lines, f"next: nasctl pareto plot{store}", f"      nasctl export --arch {self._id(best)}{store}"]
+        then = f"nasctl pareto plot{self._options}", f"nasctl export --arch {self._id(best)}{self._options}"
+        return [*lines, f"next: {then[0]}", f"      {then[1]}"]
 
-    def interrupted(self) -> list[str]:
-        """What to type to go on."""
-        return ["", f"stopped after {len(self._found)} candidates; this goes on:", f"  {_command()}"]
+    def interrupted(self, command: str) -> list[str]:
+        """What to type to go on, which is the command itself."""
+        return ["", f"stopped after {len(self._found)} candidates; this goes on:", f"  {command}"]
 
     def json(self) -> str:
         """The result for programs."""
@@ -144,11 +144,3 @@ class Watch:
 
     def _id(self, genome: tuple[int, ...]) -> str:
         return ids.encode(self._run.space, self._task.space.genes, genome)
-
-    def _store_option(self) -> str:
-        given = [f"--store {shlex.quote(b)}" for a, b in zip(sys.argv, sys.argv[1:], strict=False) if a == "--store"]
-        return f" {given[0]}" if given else ""
-
-
-def _command() -> str:
-    return shlex.join(["nasctl", *sys.argv[1:]])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 
 from nasctl import __version__, bounds, constraints, registry
-from nasctl.candidate import DEFAULT, Objective, Setting
-from nasctl.constraints import Constraint
+from nasctl.candidate import DEFAULT, Objective, Setting, closed_form
 from nasctl.errors import NasctlError
 from nasctl.search import Task, Visit, measure, search
 from nasctl.store import Store
-from nasctl.values import Goal, SearchSpace
+from nasctl.values import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Run:
 
     space: str
     objectives: tuple[str, ...]
-    searcher: str = "nsga2"
+    searcher: str = "mtf_pdns"
     seed: int = 0
     setting: Setting = DEFAULT
     record: tuple[str, ...] = ()
@@ -109,10 +108,14 @@ class Run:
         """
         task = self.task
         registry.create("searchers", self.searcher, task, np.random.default_rng(self.seed))
-        cheap = {name: name for name, metric in task.metrics.items() if metric.needs <= {"network"}}
+        cheap = {name: name for name, metric in task.metrics.items() if closed_form(metric)}
         measure(task, bounds.sample(task.space, 1)[0], cheap)
+        if len(cheap) < len(task.metrics):
+            from nasctl.evidence import usable
+
+            usable(task.setting.device)
         found = [
-            bounds.warnings(task.space, task.metrics[constraint.name], constraint)
+            bounds.doubt(task.space, task.metrics[constraint.name], constraint, task.setting)
             for constraint in task.constraints
             if constraint.name in cheap
         ]
@@ -126,24 +129,9 @@ class Run:
         """
         task = self.task
         searcher = registry.create("searchers", self.searcher, task, np.random.default_rng(self.seed))
-        goals = {goal.name: asdict(goal) for goal in task.objectives}
-        columns = {
-            name: {
-                "label": task.label(name),
-                "unit": metric.unit,
-                "goal": goals.get(name),
-                "remarks": self.remarks[name],
-            }
-            for name, metric in task.metrics.items()
-        }
-        spec = {
-            "space": self.asked["space"],
-            "asked": self.asked,
-            "columns": columns,
-            "constraints": [asdict(constraint) for constraint in task.constraints],
-            "versions": {"nasctl": __version__, **{name: version(name) for name in ("numpy", "pymoo", "torch")}},
-        }
-        yield from search(task, searcher, store.journal(self.name, spec), budget, deadline)
+        versions = {"nasctl": __version__, **{name: version(name) for name in ("numpy", "pymoo", "torch")}}
+        record = task.record(self.asked["space"], self.asked, versions, self.remarks)
+        yield from search(task, searcher, store.journal(self.name, record), budget, deadline)
 
     def _metrics(self, specs: tuple[str, ...]) -> dict[str, Objective]:
         made: dict[str, Objective] = {}
@@ -155,9 +143,9 @@ class Run:
         return made
 
     def _maximum(self, space: SearchSpace, name: str, objective: Objective) -> float:
-        if not objective.needs <= {"network"}:
+        if not closed_form(objective):
             raise NasctlError(f"a percentage needs a quantity whose maximum is known before the search, not {name!r}")
-        return bounds.bounds(space, objective).most
+        return bounds.bounds(space, objective, self.setting).most
 
 
 def named(spec: str) -> tuple[str, Objective]:
@@ -170,13 +158,3 @@ def named(spec: str) -> tuple[str, Objective]:
     spec = f"{base}:device={device}" if at and ":" not in base else spec
     objective: Objective = registry.create("objectives", spec)
     return getattr(objective, "label", None) or registry.normal("objectives", spec), objective
-
-
-def goals(spec: Mapping[str, Any]) -> list[Goal]:
-    """What a stored run optimises."""
-    return [Goal(**column["goal"]) for column in spec["columns"].values() if column["goal"]]
-
-
-def held(spec: Mapping[str, Any]) -> list[Constraint]:
-    """The constraints of a stored run."""
-    return [Constraint(**constraint) for constraint in spec["constraints"]]

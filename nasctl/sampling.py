@@ -11,7 +11,7 @@ import numpy as np
 from nasctl.values import Genome, Problem, SearchSpace
 
 ENUMERABLE = 20_000  # genomes up to which a space is listed rather than drawn from until nothing new comes
-CHOICE = 50  # genomes for each one that a search with constraints begins with
+OVERSAMPLING = 50  # genomes drawn for each one that is wanted under constraints
 TRIES = 100  # draws for each genome that is wanted
 
 
@@ -38,16 +38,16 @@ def unseen(space: SearchSpace, rng: np.random.Generator, number: int, seen: Coll
     return list(found.values())
 
 
-def initial(problem: Problem, rng: np.random.Generator, number: int) -> list[Genome]:
-    """The genomes that a search begins with, as `unseen` has them.
+def promising(problem: Problem, rng: np.random.Generator, number: int, seen: Collection[Genome] = ()) -> list[Genome]:
+    """Random genomes that a search may begin with, as `unseen` has them.
 
-    They are random; with constraints on what needs no module, those of a larger sample that break them least.
+    With constraints on what needs no module they are the first of a larger sample that hold them, or break them least.
     """
     space = problem.space
-    drawn = unseen(space, rng, number)
+    drawn = unseen(space, rng, number, seen)
     if not problem.excess([space.canonical(raw) for raw in drawn]).any():
         return drawn
-    drawn = unseen(space, rng, number * CHOICE)
+    drawn = unseen(space, rng, number * OVERSAMPLING, seen)
     excess = problem.excess([space.canonical(raw) for raw in drawn])
     return [drawn[k] for k in np.argsort(excess, kind="stable")[:number]]
 

@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nasctl.archive import Archive
-from nasctl.candidate import ARITHMETIC, DEFAULT, Candidate, Objective, Setting
+from nasctl.candidate import ARITHMETIC, DEFAULT, Candidate, Objective, Setting, closed_form
 from nasctl.constraints import Constraint
 from nasctl.errors import NasctlError
-from nasctl.store import Journal, Measurement, evaluation
-from nasctl.values import Evaluation, Genome, Goal, Searcher, SearchSpace, Transform
+from nasctl.record import Column, Record
+from nasctl.store import Journal, Measurement, evaluation, seen
+from nasctl.values import Cost, Evaluation, Genome, Goal, Searcher, SearchSpace, Transform
 
+HOPELESS = 10  # candidates of a first generation that all fail, which ends a search: something else is wrong
 PATIENCE = 20  # batches in a row without a new genome, after which the space counts as used up
 
 TRANSFORMS: Mapping[Transform, Callable[[np.ndarray], np.ndarray]] = {
@@ -49,7 +51,7 @@ class Task:
     def objectives(self) -> tuple[Goal, ...]:
         """The metrics to optimise as searchers know them, (M,)."""
         return tuple(
-            Goal(name, metric.direction, metric.transform, "network" if metric.needs <= ARITHMETIC else "module")
+            Goal(name, metric.direction, metric.transform, _cost(metric))
             for name, metric in self.metrics.items()
             if name not in self.recorded
         )
@@ -62,25 +64,36 @@ class Task:
 
     def excess(self, genomes: Sequence[Genome]) -> np.ndarray:
         """As `Problem` says; computed anew in a replay too."""
-        names = {constraint.name: constraint.name for constraint in self.bounded}
+        bounded = [constraint for constraint in self.constraints if closed_form(self.metrics[constraint.name])]
+        names = {constraint.name: constraint.name for constraint in bounded}
         found = [evaluation(genome, names, measure(self, genome, names)) for genome in genomes]
-        return np.asarray(violations(found, self.bounded).sum(axis=1))
+        return np.asarray(violations(found, bounded).sum(axis=1))
 
-    @cached_property
-    def cheap(self) -> frozenset[str]:
-        """Names of the metrics that need no module."""
-        return frozenset(name for name, metric in self.metrics.items() if metric.needs <= ARITHMETIC)
+    def record(
+        self,
+        space: str,
+        asked: Mapping[str, Any] | None = None,
+        versions: Mapping[str, str] | None = None,
+        remarks: Mapping[str, Sequence[str]] | None = None,
+    ) -> Record:
+        """The task as the store keeps it."""
+        goals = {goal.name: goal for goal in self.objectives}
+        said = {name: tuple((remarks or {}).get(name, ())) for name in self.metrics}
+        columns = {
+            name: Column(self._label(name), metric.unit, _cost(metric), goals.get(name), said[name])
+            for name, metric in self.metrics.items()
+        }
+        return Record(space, columns, self.constraints, asked or {}, versions or {})
 
-    @cached_property
-    def bounded(self) -> tuple[Constraint, ...]:
-        """The constraints on those."""
-        return tuple(constraint for constraint in self.constraints if constraint.name in self.cheap)
-
-    def label(self, name: str) -> str:
+    def _label(self, name: str) -> str:
         """What the store files an objective's values under: all that they depend on besides space and genome."""
         objective = self.metrics[name]
         label = f"{name} v{objective.version}"
         return label if objective.needs <= {"network"} else f"{label} @ {self.setting}"
+
+
+def _cost(metric: Objective) -> Cost:
+    return "network" if closed_form(metric) else "module"
 
 
 class Visit(NamedTuple):
@@ -106,6 +119,9 @@ def search(
         journal: Where they are recorded.
         budget: Different genomes to visit.
         deadline: Of `time.monotonic()`, after which no further genome is evaluated.
+
+    Raises:
+        NasctlError: The whole first generation failed, or something else is the user's to mend.
     """
     path: dict[Genome, Evaluation] = {}
     stale = generation = proposed = 0
@@ -121,6 +137,9 @@ def search(
             path[genome] = evaluate(task, genome, journal)
             yield Visit(path[genome], generation, proposed, time.perf_counter() - start)
         found = [path[genome] for genome in batch]
+        if generation == 0 and len(found) >= HOPELESS and all(one.errors for one in found):
+            name, error = next(iter(found[-1].errors.items()))
+            raise NasctlError(f"{name} failed for all {len(found)} candidates of the first generation: {error}")
         searcher.tell(losses(found, task.objectives), violations(found, task.constraints))
         generation += 1
 
@@ -130,14 +149,11 @@ def evaluate(task: Task, genome: Genome, journal: Journal) -> Evaluation:
 
     Where it breaks a constraint on what needs no module, what needs one is left out: it cannot be on the front.
     """
-    labels = {name: task.label(name) for name in task.metrics}
-    cheap = {name: label for name, label in labels.items() if name in task.cheap}
-    known = journal.known(genome, labels.values())
-    fresh = measure(task, genome, {name: label for name, label in cheap.items() if label not in known})
-    if violations([evaluation(genome, cheap, known | fresh)], task.bounded).any():
-        labels = cheap  # also where another run knows the rest, so that what a search sees does not depend on the store
-    else:
-        fresh |= measure(task, genome, {name: label for name, label in labels.items() if label not in known | fresh})
+    record = journal.record
+    known = journal.known(genome, record.labels.values())
+    fresh = measure(task, genome, {name: label for name, label in record.cheap.items() if label not in known})
+    labels = seen(record, genome, known | fresh)  # what another run knows beside these is not looked at
+    fresh |= measure(task, genome, {name: label for name, label in labels.items() if label not in known | fresh})
     journal.visit(genome, fresh)
     return evaluation(genome, labels, known | fresh)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import finalize
 
 from nasctl.errors import NasctlError, RunChanged, UnknownName
+from nasctl.record import Record
 from nasctl.values import Evaluation, Genome
 
 APPLICATION = 0x4E415343  # "NASC" in the header of the file says that it is a store
@@ -59,7 +59,7 @@ class Summary(NamedTuple):
     """One line about a run."""
 
     name: str
-    spec: dict[str, Any]
+    record: Record
     started: float  # seconds since the epoch, when it was last started or resumed
     visited: int
 
@@ -94,56 +94,56 @@ class Store:
         return store
 
     def _connect(self, database: str) -> None:
-        with self._guarded():
-            self._db = sqlite3.connect(database, timeout=60)
-            finalize(self, self._db.close)
-            if not self._db.execute("PRAGMA user_version").fetchone()[0]:
-                self._db.executescript(SCHEMA % (APPLICATION, VERSION))
-            (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        with _guarded(self.path):
+            self.database = sqlite3.connect(database, timeout=60)
+            finalize(self, self.database.close)
+            if not self.database.execute("PRAGMA user_version").fetchone()[0]:
+                self.database.executescript(SCHEMA % (APPLICATION, VERSION))
+            (found,) = self.database.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise sqlite3.DatabaseError(found)
         # In WAL mode readers never wait, and NORMAL is safe against a kill (a power cut may cost the last candidates).
         with suppress(sqlite3.OperationalError):  # the one statement that does not wait for a lock; others will set it
-            self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
+            self.database.execute("PRAGMA journal_mode=WAL")
+        self.database.execute("PRAGMA synchronous=NORMAL")
 
-    def journal(self, run: str, spec: Mapping[str, Any]) -> Journal:
+    def journal(self, run: str, record: Record) -> Journal:
         """Start a run, or take it up again from its beginning.
 
         Args:
             run: Its name.
-            spec: What was asked for, as JSON has it: "asked" identifies the question; "space" and "columns" (name ->
-                "label", ...) are read back.
+            record: What was asked for.
 
         Raises:
             NasctlError: There is a run of that name which asked for something else.
         """
-        with self._guarded(), self._db:
-            row = self._db.execute("SELECT spec FROM run WHERE name = ?", (run,)).fetchone()
-            before = json.loads(row[0])["asked"] if row else spec["asked"]
-            after = json.loads(json.dumps(spec["asked"]))
+        text = record.json()
+        with _guarded(self.path), self.database:
+            row = self.database.execute("SELECT spec FROM run WHERE name = ?", (run,)).fetchone()
+            after = Record.parsed(text).asked
+            before = Record.parsed(row[0]).asked if row else after
             if other := sorted(key for key in {*before, *after} if before.get(key) != after.get(key)):
                 raise NasctlError(
                     f"run {run!r} was started with another {', '.join(other)}; give this one another name with --run"
                 )
-            self._db.execute(
+            self.database.execute(
                 "INSERT INTO run (name, spec, started) VALUES (?1, ?2, ?3)"
                 " ON CONFLICT (name) DO UPDATE SET spec = ?2, started = ?3",
-                (run, json.dumps(spec), time.time()),
+                (run, text, time.time()),
             )
-            (number,) = self._db.execute("SELECT id FROM run WHERE name = ?", (run,)).fetchone()
-            labels = {column["label"]: self._text(column["label"]) for column in spec["columns"].values()}
-            return Journal(self, run, number, self._text(spec["space"]), labels)
+            (number,) = self.database.execute("SELECT id FROM run WHERE name = ?", (run,)).fetchone()
+            labels = {label: self._text(label) for label in record.labels.values()}
+            return Journal(self, record, run, number, self._text(record.space), labels)
 
-    def run(self, name: str | None = None) -> tuple[str, dict[str, Any]]:
-        """Name and spec of a run, by its name or a beginning of it that no other has, or of the one started last.
+    def run(self, name: str | None = None) -> tuple[str, Record]:
+        """A run and its name, by its name or a beginning of it that no other has, or of the one started last.
 
         Raises:
             UnknownName: There is no such run.
             NasctlError: There is no run at all, or more than one is meant.
         """
-        with self._guarded():
-            runs = dict(self._db.execute("SELECT name, spec FROM run ORDER BY started DESC"))
+        with _guarded(self.path):
+            runs = dict(self.database.execute("SELECT name, spec FROM run ORDER BY started DESC"))
         if not runs:
             raise NasctlError(f"the store {self.path} holds no run yet; `nasctl search` starts one")
         begun = [one for one in runs if name is None or one.startswith(name)]
@@ -152,87 +152,78 @@ class Store:
         if not begun:
             raise UnknownName("run", str(name), list(runs))
         chosen = str(name if name in runs else begun[0])
-        return chosen, json.loads(runs[chosen])
+        return chosen, Record.parsed(runs[chosen])
 
     def runs(self) -> list[Summary]:
         """All runs, the one started last first."""
-        with self._guarded():
-            rows = self._db.execute(
+        with _guarded(self.path):
+            rows = self.database.execute(
                 "SELECT name, spec, started, (SELECT count(*) FROM visit WHERE run = run.id) FROM run"
                 " ORDER BY started DESC"
             ).fetchall()
-        return [Summary(name, json.loads(spec), started, visited) for name, spec, started, visited in rows]
+        return [Summary(name, Record.parsed(spec), started, visited) for name, spec, started, visited in rows]
 
     def delete(self, run: str) -> None:
         """Forget a run; what it measured stays, for other runs share it."""
-        with self._guarded(), self._db:
-            self._db.execute("DELETE FROM visit WHERE run = (SELECT id FROM run WHERE name = ?)", (run,))
-            self._db.execute("DELETE FROM run WHERE name = ?", (run,))
+        with _guarded(self.path), self.database:
+            self.database.execute("DELETE FROM visit WHERE run = (SELECT id FROM run WHERE name = ?)", (run,))
+            self.database.execute("DELETE FROM run WHERE name = ?", (run,))
 
     def evaluations(self, run: str) -> list[Evaluation]:
         """What a run has visited, in order, with what was measured of it."""
         return [found for found, _ in self.visits(run)]
 
     def visits(self, run: str) -> Iterator[tuple[Evaluation, float]]:
-        """What a run has visited, in order, with what was measured of it and the seconds that it took."""
-        _, spec = self.run(run)
-        labels = {name: column["label"] for name, column in spec["columns"].items()}
-        with self._guarded():
-            (number,) = self._db.execute("SELECT id FROM run WHERE name = ?", (run,)).fetchone()
-            rows = self._db.execute(VISITED, (number,)).fetchall()
+        """What a run has visited, in order, with what was measured of it and the seconds that it took.
+
+        Of what breaks a constraint by its cost alone that is its costs, as in the search, whatever other runs know.
+        """
+        _, record = self.run(run)
+        with _guarded(self.path):
+            (number,) = self.database.execute("SELECT id FROM run WHERE name = ?", (run,)).fetchone()
+            rows = self.database.execute(VISITED, (number,)).fetchall()
         by_position: dict[int, tuple[str, dict[str, Measurement]]] = {}
         for position, genes, label, *rest in rows:
             by_position.setdefault(position, (genes, {}))[1][label] = Measurement(*rest)
         for genes, found in by_position.values():
+            labels = seen(record, _genome(genes), found)
             seconds = sum(found[label].seconds for label in labels.values() if label in found)
             yield evaluation(_genome(genes), labels, found), seconds
 
     def spaces(self) -> list[str]:
         """Specs of all spaces of which something was measured."""
-        with self._guarded():
+        with _guarded(self.path):
             query = "SELECT DISTINCT text.value FROM genome JOIN text ON text.id = genome.space"
-            return [space for (space,) in self._db.execute(query)]
+            return [space for (space,) in self.database.execute(query)]
 
     def genomes(self, space: str) -> list[Genome]:
         """All genomes of a space, by its spec, that a run has visited."""
         query = "SELECT genes FROM genome JOIN text ON text.id = genome.space WHERE text.value = ?"
-        with self._guarded():
-            return [_genome(genes) for (genes,) in self._db.execute(query, (space,))]
+        with _guarded(self.path):
+            return [_genome(genes) for (genes,) in self.database.execute(query, (space,))]
 
     def _text(self, value: str) -> int:
         """The number that stands for a text."""
-        self._db.execute("INSERT OR IGNORE INTO text (value) VALUES (?)", (value,))
-        (number,) = self._db.execute("SELECT id FROM text WHERE value = ?", (value,)).fetchone()
+        self.database.execute("INSERT OR IGNORE INTO text (value) VALUES (?)", (value,))
+        (number,) = self.database.execute("SELECT id FROM text WHERE value = ?", (value,)).fetchone()
         return int(number)
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Turn what SQLite says into a sentence for the user."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            mend = "free some space and run the same command again" if "full" in str(error) else "see to its path, or"
-            mend = mend if "full" in str(error) else f"{mend} give another with --store"
-            raise NasctlError(f"the store {self.path} cannot be used ({error}); {mend}") from error
-        except sqlite3.DatabaseError as error:
-            raise NasctlError(
-                f"the store {self.path} is damaged ({error}); it is left as it is: restore a copy, or give another"
-                " with --store"
-            ) from error
 
 
 class Journal:
     """One run's view of the store."""
 
-    def __init__(self, store: Store, run: str, number: int, space: int, labels: Mapping[str, int]) -> None:
-        self._store, self._db = store, store._db  # the store closes the file when nobody holds it
+    def __init__(
+        self, store: Store, record: Record, run: str, number: int, space: int, labels: Mapping[str, int]
+    ) -> None:
+        self.record = record
+        self._store = store  # which closes the file when nobody holds it
         self._run, self._number, self._space, self._position = run, number, space, 0
         self._labels = labels
 
     def known(self, genome: Genome, labels: Collection[str]) -> dict[str, Measurement]:
         """What any run has measured of a genome under these labels."""
-        with self._store._guarded():
-            rows = self._db.execute(MEASURED, (self._space, _text(genome))).fetchall()
+        with _guarded(self._store.path):
+            rows = self._store.database.execute(MEASURED, (self._space, _text(genome))).fetchall()
         return {label: Measurement(*rest) for label, *rest in rows if label in labels}
 
     def visit(self, genome: Genome, measured: Mapping[str, Measurement]) -> None:
@@ -242,14 +233,15 @@ class Journal:
             RunChanged: The run went to another genome at this point before; nothing is recorded.
         """
         key, where = (self._space, _text(genome)), (self._number, self._position)
-        with self._store._guarded(), self._db:
-            self._db.execute("INSERT OR IGNORE INTO genome (space, genes) VALUES (?, ?)", key)
-            (number,) = self._db.execute("SELECT id FROM genome WHERE space = ? AND genes = ?", key).fetchone()
+        database = self._store.database
+        with _guarded(self._store.path), database:
+            database.execute("INSERT OR IGNORE INTO genome (space, genes) VALUES (?, ?)", key)
+            (number,) = database.execute("SELECT id FROM genome WHERE space = ? AND genes = ?", key).fetchone()
             rows = [(number, self._labels[label], *measurement) for label, measurement in measured.items()]
-            self._db.executemany("INSERT OR IGNORE INTO measurement VALUES (?, ?, ?, ?, ?)", rows)
-            self._db.execute("INSERT OR IGNORE INTO visit VALUES (?, ?, ?)", (*where, number))
+            database.executemany("INSERT OR IGNORE INTO measurement VALUES (?, ?, ?, ?, ?)", rows)
+            database.execute("INSERT OR IGNORE INTO visit VALUES (?, ?, ?)", (*where, number))
             query = "SELECT genes FROM visit JOIN genome ON genome.id = visit.genome WHERE run = ? AND position = ?"
-            (before,) = self._db.execute(query, where).fetchone()
+            (before,) = database.execute(query, where).fetchone()
             if before != _text(genome):
                 raise RunChanged(
                     f"run {self._run!r} went to {before} as candidate {self._position} before and to {_text(genome)}"
@@ -264,6 +256,28 @@ def evaluation(genome: Genome, labels: Mapping[str, str], found: Mapping[str, Me
     values = {name: measurement.value for name, measurement in by_name.items() if measurement.value is not None}
     errors = {name: measurement.error for name, measurement in by_name.items() if measurement.error is not None}
     return Evaluation(genome, values, errors)
+
+
+def seen(record: Record, genome: Genome, found: Mapping[str, Measurement]) -> Mapping[str, str]:
+    """The labels that count for a genome: all, or those that need no module where these break a constraint."""
+    values = evaluation(genome, record.cheap, found).values
+    broken = any(constraint.violation(values) for constraint in record.bounded)
+    return record.cheap if broken else record.labels
+
+
+@contextmanager
+def _guarded(path: str) -> Iterator[None]:
+    """Turn what SQLite says into a sentence for the user."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        full = "full" in str(error)
+        mend = "free some space and type the same command again" if full else "mend that, or give another with --store"
+        raise NasctlError(f"the store {path} cannot be used ({error}); {mend}") from error
+    except sqlite3.DatabaseError as error:
+        raise NasctlError(
+            f"the store {path} is damaged ({error}); it is left as it is: restore a copy, or give another with --store"
+        ) from error
 
 
 def _check_header(path: Path) -> None:

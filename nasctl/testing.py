@@ -144,7 +144,7 @@ class SearcherContract:
     def test_stops_when_the_space_is_used_up(self, run: Run, tmp_path: Path) -> None:
         task = Task(Chain(), {"params": registry.create("objectives", "params")})
         searcher = registry.create("searchers", run.searcher, task, np.random.default_rng(0))
-        journal = Store(tmp_path / "store").journal("chain", journalled(task))
+        journal = Store(tmp_path / "store").journal("chain", task.record("chain"))
         visited = [visit.evaluation.genome for visit in search(task, searcher, journal, 1000)]
         assert sorted(visited) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
@@ -156,7 +156,7 @@ class SearcherContract:
             batch = searcher.ask()
             assert [space.canonical(genome) for genome in batch] == batch
             losses = np.where(rng.random((len(batch), 1)) < share, np.nan, rng.random((len(batch), 2)))
-            searcher.tell(losses, rng.normal(size=(len(batch), 1)))
+            searcher.tell(losses, np.maximum(rng.normal(size=(len(batch), 2)), 0))
 
 
 def drawn(space: SearchSpace, number: int) -> list[Genome]:
@@ -170,12 +170,6 @@ def found(run: Run, path: Path, budget: int) -> list[Evaluation]:
     return [visit.evaluation for visit in run.search(Store(path), budget)]
 
 
-def journalled(task: Task, space: str = "chain") -> dict[str, Any]:
-    """What a store wants to know of a run, for a task that was put together by hand."""
-    columns = {name: {"label": task.label(name), "unit": "", "goal": None} for name in task.metrics}
-    return {"space": space, "asked": {"space": space}, "columns": columns, "constraints": []}
-
-
 def in_another_process(run: Run, path: Path, budget: int) -> list[Evaluation]:
     """What `nasctl search` finds where strings hash otherwise."""
     environment = {**os.environ, "PYTHONHASHSEED": "42"}
@@ -185,8 +179,9 @@ def in_another_process(run: Run, path: Path, budget: int) -> list[Evaluation]:
 
 def _command(run: Run, path: Path, budget: int) -> list[str]:
     options = {"space": run.space, "searcher": run.searcher, "seed": run.seed, "budget": budget, "store": path}
-    setting = {"fidelity": str(run.setting.fidelity), "batch": run.setting.batch}
-    given = [*(("objective", spec) for spec in run.objectives), *options.items(), *setting.items()]
+    setting = {"fidelity": run.setting.fidelity, "batch": run.setting.batch, "weights-seed": run.setting.seed}
+    lists = {"objective": run.objectives, "record": run.record, "constraint": run.constraints}
+    given = [*((option, spec) for option, specs in lists.items() for spec in specs), *(options | setting).items()]
     return [sys.executable, "-m", "nasctl", "search", *(f"--{option}={value}" for option, value in given)]
 
 

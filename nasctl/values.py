@@ -167,7 +167,7 @@ class Searcher(Protocol):
 
         Args:
             losses: (N, M), every objective to be minimised; NaN where it failed.
-            violations: (N, C), above 0 where a constraint is broken.
+            violations: (N, C), 0 where a constraint holds, above 0 by how much it is broken.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, Network, Transform
 
 __all__ = ["Jacov"]
 
@@ -29,6 +29,10 @@ class Jacov:
     transform: Transform = "-log10(-s)"
     needs = frozenset({"input_gradients"})
     version = "1"
+
+    def remarks(self, space: str, example: Network) -> list[str]:
+        """A warning: of all metrics here it keeps its order least."""
+        return ["its order depends on the seed of weights and data, on mbconv wholly: see docs/spaces.md"]
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

@@ -87,7 +87,7 @@ def mobile(folder: Path) -> LatencyTable:
     groups = [re.sub(r"\d+x\d+x", "", key) if key.startswith("expanded") else None for _, key, _ in rows]
     guesses = cross_predictions(samples, ms, groups)
     held = np.array([group is not None for group in groups])
-    kept = "each block is predicted by a fit on the seven eighths of the blocks that it is not in, at whatever size"
+    kept = "each inverted residual is predicted by a fit on the seven eighths of these that it is not in, at any size"
     at_224 = {e.key: k for k, (e, row) in enumerate(zip(emissions, rows, strict=True)) if row[0] == 224}
     networks = [[at_224[key] for key in keys] for keys in _sampled(registry.create("spaces", "mbconv"))]
     sums, truths = (np.array([values[list(network)].sum() for network in networks]) for values in (guesses, ms))

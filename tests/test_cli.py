@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 
 import pytest
@@ -134,3 +135,32 @@ def test_a_failure_leaves_the_front_and_is_shown(nasctl):
     assert all(math.isfinite(row["values"]["synflow"]) for row in nasctl("pareto", "show", "--json"))
     store = Store("nasctl.db")
     assert front(store.evaluations(searched["run"]), [])  # with no objective nothing dominates anything
+
+
+def test_what_is_recorded_of_a_run_does_not_depend_on_other_runs(nasctl):
+    options = ["search", "--space=nbmacro", "-onaswot,macs", "--searcher=random", "--budget=20", "--fidelity=size=8"]
+    nasctl(*options, "--run=free")
+    bounded = [*options, "--constraint=params<=1M", "--constraint=macs<=30M"]
+    nasctl(*bounded, "--run=bounded")
+    nasctl(*bounded, "--run=bounded", "--store=alone.db")
+    shared, alone = (Store(path).evaluations("bounded") for path in ("nasctl.db", "alone.db"))
+    assert shared == alone
+    assert all("naswot" in e.values for e in Store("nasctl.db").evaluations("free"))
+
+
+def test_random_search_spends_its_budget_where_constraints_hold(nasctl):
+    nasctl("search", "--space=nbmacro", "-omacs", "--searcher=random", "--constraint=params<=1M", "--budget=40")
+    store = Store("nasctl.db")
+    assert all(e.values["params"] <= 1_000_000 for e in store.evaluations(store.run()[0]))
+
+
+def test_the_last_words_can_be_typed(nasctl):
+    done = CliRunner().invoke(cli, ["search", "--space=nbmacro", "-oparams", "--budget=20", "--store=my own.db"])
+    plot, export = done.stderr.splitlines()[-2:]
+    assert plot == "next: nasctl pareto plot --store 'my own.db'"
+    assert re.fullmatch(r"      nasctl export --arch nbmacro-\w{4} --store 'my own.db'", export)
+
+
+def test_plain_latency_is_that_of_the_device(nasctl):
+    nasctl("search", "--space=nbmacro", "-olatency,params", "--device=gpu", "--budget=5")
+    assert nasctl("runs", "show", "--json")["objectives"] == ["params", "latency@gpu"]

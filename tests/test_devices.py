@@ -191,6 +191,18 @@ def test_accuracy_by_hand():
     assert accuracy("x", np.ones(3), np.array([1.0, 2.0, 4.0])).spearman is None
 
 
+@pytest.mark.parametrize("device", registry.names("devices"))
+def test_shipped_tables_cover_the_spaces_that_they_name(device):
+    table = LatencyTable.load(device)
+    assert table.spaces
+    assert table.validation
+    for spec in {"mbconv", *table.spaces} & set(registry.names("spaces")):
+        spans = distinct_blocks(registry.create("spaces", spec))
+        assert {key: table.block(span.emission).origin for key, span in spans.items()} == dict.fromkeys(
+            spans, table.method
+        )
+
+
 @pytest.mark.parametrize("device", ["gpu", "mobile"])
 def test_shipped_tables_have_every_block_as_the_model_has_it(device):
     table, spans = LatencyTable.load(device), distinct_blocks(registry.create("spaces", "mbconv"))
@@ -248,7 +260,7 @@ def test_the_note10_reader_finds_the_published_30_ms():
     assert network.macs == 339_352_816
 
 
-def timing(module, inputs, threads):
+def timing(module, inputs, threads, seconds):
     """Additive over blocks; whole networks, which take an image, take a quarter more."""
     work = sum(parameter.numel() for parameter in module.parameters()) + len(list(module.children()))
     whole_network = inputs[0].shape[1] == 3 and work > 1000
@@ -261,11 +273,11 @@ class Recorder:
     def __init__(self, noisy=range(0), stop=None):
         self.calls, self.noisy, self.stop = 0, noisy, stop
 
-    def __call__(self, module, inputs, threads):
+    def __call__(self, module, inputs, threads, seconds):
         self.calls += 1
         if self.calls == self.stop:
             raise KeyboardInterrupt
-        row = timing(module, inputs, threads)
+        row = timing(module, inputs, threads, seconds)
         return row._replace(iqr=row.ms) if self.calls in self.noisy else row
 
 
@@ -338,10 +350,10 @@ def test_profile_doubts_sums_that_are_far_off(monkeypatch, tmp_path):
     assert "measure again with --force" in done.stderr  # 60% too high
 
 
-def test_the_timer_times(monkeypatch):
-    monkeypatch.setattr(profile, "SECONDS", 0.02)
+def test_the_timer_times():
     small, large = (
-        profile.timed(one.module().eval(), [profile.torch.randn(1, 16, 32, 32)], 1) for one in (chain(1), chain(30))
+        profile.timed(one.module().eval(), [profile.torch.randn(1, 16, 32, 32)], 1, 0.02)
+        for one in (chain(1), chain(30))
     )
     assert 0 < small.ms < large.ms < 1000
     assert min(small.n, large.n) >= profile.ROUNDS

@@ -20,7 +20,7 @@ def blocks():
 
 def run(command, folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "NASCTL_BUDGET": BUDGET}
+    environment = {**os.environ, "PATH": path, "NASCTL_BUDGET": BUDGET, "NASCTL_SECONDS": "0.05"}
     options = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
     return subprocess.run(["/bin/bash", "-c", command], **options)
 
@@ -28,11 +28,15 @@ def run(command, folder):
 def test_the_tour(tmp_path):
     arch = ""
     for line in "\n".join(blocks()).splitlines():
-        if "device profile" in line:
-            continue  # minutes, and alone: tests/test_devices.py does it with a smaller space
-        line = re.sub(r" --budget \d+", "", line)
-        line = line.replace("my-laptop.json", "gpu").replace("ARCH", arch)
+        line = re.sub(r" --budget \d+", "", line).replace("ARCH", arch)
         done = run(line, tmp_path)
+        if "device profile" in line:
+            for _ in range(8):  # cells that are too noisy are refused, and measured when the command is typed again
+                done = done if done.returncode == 0 else run(line, tmp_path)
+            if done.returncode:
+                assert "quiet the machine and type the same command again" in done.stderr
+                (tmp_path / "my-laptop.json").write_bytes((ROOT / "hardware" / "tables" / "cpu.json").read_bytes())
+                continue
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         if line == "nasctl pareto show":
             arch = done.stdout.splitlines()[1].split("\t")[0]

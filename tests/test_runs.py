@@ -8,11 +8,14 @@ import pytest
 from click.testing import CliRunner
 
 from nasctl import registry
-from nasctl.api import Evaluation
+from nasctl.api import Evaluation, unseen
+from nasctl.archive import knee
 from nasctl.cli import cli
-from nasctl.search import Task, evaluate, front, losses
+from nasctl.errors import NasctlError
+from nasctl.indicators import Ruler
+from nasctl.search import Task, evaluate, front, losses, search
 from nasctl.store import Store
-from nasctl.testing import Chain, journalled
+from nasctl.testing import Chain
 from nasctl.values import Goal
 
 
@@ -25,7 +28,7 @@ class Broken:
 
 def test_a_failure_is_recorded_and_never_a_number(tmp_path):
     task = Task(Chain(), {"broken": Broken()})
-    journal = Store(tmp_path / "store").journal("run", journalled(task))
+    journal = Store(tmp_path / "store").journal("run", task.record("chain"))
     found = [evaluate(task, genome, journal) for genome in ((0, 1), (1, 1))]
     assert found[0] == Evaluation((0, 1), {}, {"broken": "ZeroDivisionError: float division by zero"})
     assert np.array_equal(losses(found, task.objectives), [[np.nan], [-1.0]], equal_nan=True)
@@ -73,6 +76,9 @@ def test_search_then_pareto(tmp_path):
         (["search", "--space", "nb201", "-c", "latency<=3"], "'latency' needs 'device': write latency:device=..."),
         (["search", "--space", "nb201", "-o", "macs", "-c", "macs<=1"], "no candidate can meet macs<=1"),
         (["search", "--space", "mbconv", "-o", "params", "-c", "params<=1M"], "no candidate can meet params<=1e+06"),
+        (["search", "--space", "nb201", "--torch-device", "cuda:99"], "torch cannot use 'cuda:99' here"),
+        (["search", "--space", "nb201", "--torch-device", "gpu"], "torch cannot use 'gpu' here"),
+        (["search", "--space", "nb201", "--device", "gpu"], "and nothing that its operators could be estimated from"),
         (["search", "--space", "nb201", "-c", "macs=3"], "'macs=3' is no constraint; write one such as latency<=20"),
         (["search", "--space", "nb201", "-c", "snip<=10%"], "a percentage needs a quantity whose maximum is known"),
         (["search", "--space", "nb201", "--fidelity", "tiny"], "'tiny' is no fidelity; write full, or bounds such"),
@@ -100,3 +106,50 @@ def test_help_imports_nothing_that_costs():
     )
     loaded = start([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "pymoo", "rich"} & set(loaded)
+
+
+class Hopeless(Broken):
+    def __call__(self, candidate):
+        raise RuntimeError("no such library")
+
+
+def test_a_search_in_which_everything_fails_stops(tmp_path):
+    space = registry.create("spaces", "nbmacro")
+    task = Task(space, {"hopeless": Hopeless()})
+    searcher = registry.create("searchers", "random", task, np.random.default_rng(0))
+    journal = Store(tmp_path / "store").journal("run", task.record("nbmacro"))
+    with pytest.raises(
+        NasctlError, match="hopeless failed for all 20 candidates of the first generation: RuntimeError"
+    ):
+        list(search(task, searcher, journal, 100))
+
+
+def test_hypervolume_by_hand():
+    # Params of the chain run from 3*2+2*2 = 10 to 3*5+5*5 = 40, scaled to 0 and 1; the reference point lies at 1.05.
+    task = Task(Chain(), {name: registry.create("objectives", name) for name in ("params", "macs")})
+    ruler = Ruler(task)
+    assert ruler.volume(np.array([[10.0, 40.0], [40.0, 10.0]])) == pytest.approx(2 * 1.05 * 0.05 - 0.05**2)
+    assert ruler.volume(np.array([[25.0, 25.0]])) == pytest.approx(0.55**2)
+    assert ruler.volume(np.empty((0, 2))) is None
+
+
+def test_hypervolume_of_metrics_waits_for_the_first_generation():
+    ruler = Ruler(Task(Chain(), {"snip": registry.create("objectives", "snip")}))
+    assert ruler.volume(np.array([[-1.0]])) is None
+    ruler.start([Evaluation((0, 0), {"snip": 10.0}), Evaluation((0, 1), {"snip": 1000.0})])  # losses -1 and -3
+    assert ruler.volume(np.array([[-2.0]])) == pytest.approx(0.55)
+    ruler.start([Evaluation((0, 0), {"snip": 1.0})])  # changes nothing
+    assert ruler.volume(np.array([[-4.0]])) == pytest.approx(1.55)
+
+
+def test_the_knee_is_nearest_to_the_best_of_all():
+    assert knee(np.array([[0.0, 100.0], [1.0, 40.0], [4.0, 30.0], [10.0, 0.0]])) == 1
+    assert knee(np.array([[5.0, 5.0]])) == 0
+
+
+def test_unseen_genomes_are_new_and_all_there_are():
+    space, rng = registry.create("spaces", "nbmacro"), np.random.default_rng(0)
+    first = unseen(space, rng, 30)
+    seen = {space.canonical(genome) for genome in first}
+    rest = {space.canonical(genome) for genome in unseen(space, rng, 10_000, seen)}
+    assert (len(seen), len(rest), len(seen & rest)) == (30, 3969 - 30, 0)

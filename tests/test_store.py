@@ -15,7 +15,7 @@ from nasctl.errors import NasctlError, RunChanged, UnknownName
 from nasctl.run import Run
 from nasctl.search import Task, evaluate
 from nasctl.store import Store
-from nasctl.testing import Chain, found, journalled
+from nasctl.testing import Chain, found
 
 NASCTL = [sys.executable, "-m", "nasctl"]
 RUN = Run("nbmacro", ("params", "macs"), "random")
@@ -44,9 +44,9 @@ def test_a_second_search_never_pays_twice(tmp_path):
 
 def test_a_run_that_takes_another_path_says_so_and_records_nothing(tmp_path):
     task, store = Task(Chain(), {"broken": Broken()}), Store(tmp_path / "store")
-    evaluate(task, (1, 1), store.journal("run", journalled(task)))
+    evaluate(task, (1, 1), store.journal("run", task.record("chain")))
     with pytest.raises(RunChanged, match="1,1 as candidate 0 before and to 1,0 now"):
-        evaluate(task, (1, 0), store.journal("run", journalled(task)))
+        evaluate(task, (1, 0), store.journal("run", task.record("chain")))
     assert count(tmp_path / "store", "measurement") == count(tmp_path / "store", "visit") == 1
 
 
@@ -112,10 +112,10 @@ def test_reading_makes_no_file(tmp_path):
 
 def test_a_full_disk_is_one_sentence_and_costs_nothing_that_was_recorded(tmp_path):
     store = Store(tmp_path / "store")
-    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
-    store._db.execute(f"PRAGMA max_page_count = {pages + 8}")  # SQLite then says what it says of a full disk
+    (pages,) = store.database.execute("PRAGMA page_count").fetchone()
+    store.database.execute(f"PRAGMA max_page_count = {pages + 8}")  # SQLite then says what it says of a full disk
     seen = []
-    with pytest.raises(NasctlError, match=r"disk is full\); free some space and run the same command again"):
+    with pytest.raises(NasctlError, match=r"disk is full\); free some space and type the same command again"):
         seen.extend(visit.evaluation for visit in RUN.search(store, 2000))
     del store
     assert 0 < len(seen) < 2000
@@ -143,7 +143,7 @@ def test_two_processes_share_a_store(tmp_path):
     store = Store(tmp_path / "store")
     assert sorted(summary.visited for summary in store.runs()) == [60, 60]
     for summary in store.runs():
-        own = [f"--seed={summary.spec['asked']['seed']}", f"--store={tmp_path / 'alone'}"]
+        own = [f"--seed={summary.record.asked['seed']}", f"--store={tmp_path / 'alone'}"]
         subprocess.run([*NASCTL, "search", *options, *own], stderr=subprocess.DEVNULL, check=True)
         assert Store(tmp_path / "alone").evaluations(summary.name) == store.evaluations(summary.name)
 

@@ -88,6 +88,15 @@ def show(name: str, space: str | None, as_json: bool) -> None:
 @click.option("--torch-device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, or such as cuda:0.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="That torch may use.")
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Examples at a time.")
+@click.option(
+    "--seconds",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0, 60, min_open=True),
+    envvar="NASCTL_SECONDS",
+    show_envvar=True,
+    help="How long to repeat each block.",
+)
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="The table.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Write over a table of another device or setting.")
 @click.pass_context
@@ -98,6 +107,7 @@ def profile(
     torch_device: str,
     threads: int,
     batch: int,
+    seconds: float,
     out: Path | None,
     force: bool,
 ) -> None:
@@ -116,7 +126,7 @@ def profile(
     defaults = {"torch-device": (torch_device, "cpu"), "threads": (threads, 1), "batch": (batch, 1)}
     flags += [f"--{flag} {value}" for flag, (value, usual) in defaults.items() if value != usual]
     typed = f"nasctl device profile --name {name} {' '.join(flags)}"
-    host = Host(name, torch_device, threads, batch)
+    host = Host(name, torch_device, threads, batch, seconds)
     table = _begun(path, host.table(typed), force)
     table.save(path)  # so that a file that cannot be written is found out now
     refused: tuple[str, ...] = ()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from nasctl.commands import json_option, run_option, store_option
+
+if TYPE_CHECKING:
+    from nasctl.record import Record
 
 
 @click.group()
@@ -26,24 +29,22 @@ def show(run: str | None, store: str, as_json: bool) -> None:
 
     from nasctl import ids, registry
     from nasctl.report import say, table
-    from nasctl.run import goals, held
     from nasctl.search import front
     from nasctl.store import Store
 
     opened = Store.reading(store)
-    name, spec = opened.run(run)
-    best = front(opened.evaluations(name), goals(spec), held(spec))
-    genes = registry.create("spaces", spec["space"]).genes
-    found = [(ids.encode(spec["space"], genes, e.genome), e) for e in best]
+    name, record = opened.run(run)
+    best = front(opened.evaluations(name), record.goals, record.constraints)
+    genes = registry.create("spaces", record.space).genes
+    found = [(ids.encode(record.space, genes, e.genome), e) for e in best]
     if as_json:
         click.echo(json.dumps([{"id": arch, "genome": e.genome, "values": e.values} for arch, e in found]))
         return
-    columns = spec["columns"]
     say(f"front of run {name}: {len(found)} of {len(opened.evaluations(name))} candidates")
-    heads = [f"{objective} ({column['unit']})" for objective, column in columns.items()]
+    heads = [f"{objective} ({column.unit})" for objective, column in record.columns.items()]
     table(
         ["id", *heads],
-        [[arch, *(e.values.get(objective, "failed") for objective in columns)] for arch, e in found],
+        [[arch, *(e.values.get(objective, "failed") for objective in record.columns)] for arch, e in found],
     )
 
 
@@ -65,19 +66,18 @@ def plot(run: str | None, output: Path | None, force: bool, store: str) -> None:
     from nasctl.panels import Axis
     from nasctl.plot import draw
     from nasctl.report import say
-    from nasctl.run import goals, held
     from nasctl.search import front, violations
     from nasctl.store import Store
 
     opened = Store.reading(store)
-    name, spec = opened.run(run)
-    optimised, columns = goals(spec), spec["columns"]
+    name, record = opened.run(run)
+    optimised = record.goals
     whole = [e for e in opened.evaluations(name) if all(goal.name in e.values for goal in optimised)]
-    best = {e.genome for e in front(whole, optimised, held(spec))}
-    genes = registry.create("spaces", spec["space"]).genes
+    best = {e.genome for e in front(whole, optimised, record.constraints)}
+    genes = registry.create("spaces", record.space).genes
     path = output or Path(f"{name}.png")
     axes = [
-        Axis(goal.name, columns[goal.name]["unit"], goal.direction, goal.cost == "network", goal.transform)
+        Axis(goal.name, record.columns[goal.name].unit, goal.direction, goal.cost == "network", goal.transform)
         for goal in optimised
     ]
     draw(
@@ -85,22 +85,22 @@ def plot(run: str | None, output: Path | None, force: bool, store: str) -> None:
         axes,
         np.array([[e.values[goal.name] for goal in optimised] for e in whole]),
         np.array([e.genome in best for e in whole]),
-        [ids.encode(spec["space"], genes, e.genome) for e in whole],
-        title=f"{registry.normal('spaces', spec['space'])}: run {name}",
-        subtitle="\n".join(_facts(spec)),
-        others=[ids.encode(spec["space"], genes, genome) for genome in opened.genomes(spec["space"])],
-        feasible=violations(whole, held(spec)).max(axis=1, initial=0.0) == 0,
+        [ids.encode(record.space, genes, e.genome) for e in whole],
+        title=f"{registry.normal('spaces', record.space)}: run {name}",
+        subtitle="\n".join(_facts(record)),
+        others=[ids.encode(record.space, genes, genome) for genome in opened.genomes(record.space)],
+        feasible=violations(whole, record.constraints).max(axis=1, initial=0.0) == 0,
         overwrite=force,
     )
     say(f"the front of run {name} is in:")
     click.echo(path)
 
 
-def _facts(spec: Mapping[str, Any]) -> Iterator[str]:
+def _facts(record: Record) -> Iterator[str]:
     """What a reader of the picture has to know of a run: the searcher, the setting, the devices."""
-    asked = spec["asked"]
+    asked = record.asked
     subject = f", subject to {', '.join(asked['constraints'])}" if asked["constraints"] else ""
     yield f"{asked['searcher']}, seed {asked['seed']}{subject}; metrics: {asked['setting']}"
-    for name, column in spec["columns"].items():
+    for name, column in record.columns.items():
         if "@" in name:
-            yield f"{name}: {column['remarks'][0]}"
+            yield f"{name}: {column.remarks[0]}"

@@ -28,7 +28,7 @@ def listed(store: str, as_json: bool) -> None:
         keys = ("space", "searcher", "seed", "objectives", "constraints")
         rows = [
             {"name": run.name, "candidates": run.visited, "started": run.started}
-            | {key: run.spec["asked"][key] for key in keys}
+            | {key: run.record.asked[key] for key in keys}
             for run in found
         ]
         click.echo(json.dumps(rows))
@@ -36,7 +36,7 @@ def listed(store: str, as_json: bool) -> None:
     heads = ["run", "candidates", "space", "searcher", "seed", "objectives", "last started"]
     lines = []
     for run in found:
-        asked = run.spec["asked"]
+        asked = run.record.asked
         when = datetime.fromtimestamp(run.started).isoformat(" ", "seconds")
         space, searcher = (asked[key].partition(":")[0] for key in ("space", "searcher"))
         lines.append([run.name, run.visited, space, searcher, asked["seed"], " ".join(asked["objectives"]), when])
@@ -52,30 +52,29 @@ def show(name: str | None, store: str, as_json: bool) -> None:
     import json
 
     from nasctl.report import definitions, duration
-    from nasctl.run import goals, held
     from nasctl.search import front
     from nasctl.store import Store
 
     opened = Store.reading(store)
-    name, spec = opened.run(name)
+    name, record = opened.run(name)
     visits = list(opened.visits(name))
     found = [evaluation for evaluation, _ in visits]
     errors = sorted({error for evaluation in found for error in evaluation.errors.values()})
     result = {
         "run": name,
-        **spec["asked"],
-        "versions": spec["versions"],
+        **record.asked,
+        "versions": record.versions,
         "candidates": len(found),
         "failed": sum(bool(evaluation.errors) for evaluation in found),
         "errors": errors,
-        "front": len(front(found, goals(spec), held(spec))),
+        "front": len(front(found, record.goals, record.constraints)),
         "seconds": round(sum(seconds for _, seconds in visits), 3),
     }
     if as_json:
         click.echo(json.dumps(result))
         return
     result["seconds"] = duration(float(str(result["seconds"])))
-    result["versions"] = ", ".join(f"{name} {number}" for name, number in spec["versions"].items())
+    result["versions"] = ", ".join(f"{name} {number}" for name, number in record.versions.items())
     listed = {key: ", ".join(value) if isinstance(value, list) else value for key, value in result.items()}
     definitions({key: "-" if value == "" else value for key, value in listed.items()})
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
+import sys
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from nasctl.commands import batch_option, device_option, fidelity_option, json_option, space_option, store_option
 
@@ -92,10 +95,12 @@ def command(
     also = tuple(registry.split(record))
     run = Run(space, tuple(dict.fromkeys(chosen)), searcher, seed, setting, also, constraints, called)
     seconds = None if limit is None else _seconds(limit)
-    ctx.exit(_searched(run, store, budget, seconds, as_json))
+    given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
+    options = f" --store {shlex.quote(store)}" if given else ""
+    ctx.exit(_searched(run, store, options, budget, seconds, as_json))
 
 
-def _searched(run: Run, store: str, budget: int, limit: float | None, as_json: bool) -> int:
+def _searched(run: Run, store: str, options: str, budget: int, limit: float | None, as_json: bool) -> int:
     """Run the search, show its progress, and say how it ended; returns the exit code."""
     from nasctl.progress import Watch
     from nasctl.report import say
@@ -103,12 +108,12 @@ def _searched(run: Run, store: str, budget: int, limit: float | None, as_json: b
 
     warnings = run.check()  # before anything is written
     opened = Store(store)
-    watch = Watch(run, budget, limit)
+    watch = Watch(run, budget, limit, options)
     say(*watch.opening(), *(f"Warning: {sentence}" for sentence in warnings))
     try:
         watch.follow(opened)
     except KeyboardInterrupt:
-        say(*watch.interrupted())
+        say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
         return 130
     if as_json:
         click.echo(watch.json())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasctl.api import Archive, BadOption, Genome, Problem, initial, unseen
+from nasctl.api import Archive, BadOption, Genome, Problem, promising, unseen
 
 __all__ = ["MTFPDNS"]
 
@@ -22,9 +22,10 @@ class MTFPDNS:
     Genomes are bred as they are and only evaluated and archived as canonical ones: bred from canonical genomes alone, a
     population loses the genes that have no effect now, and with them its diversity (on NAS-Bench-201 it collapses).
 
-    Departures from the authors' code, all undone by `published`: a child that was evaluated before is mutated again;
-    every gene mutates with probability 1 / G in place of 1 / 6; crossover may exchange the last gene too. What fails or
-    breaks a constraint never enters the archive, and ranks below all that is feasible by how much it breaks.
+    Departures from the authors' code that `published` undoes: a child that was evaluated before is mutated again; every
+    gene mutates with probability 1 / G in place of 1 / 6; crossover may exchange the last gene too. Departures that
+    stay: where all losses agree in an objective its range counts as 1; a candidate that failed never enters the archive
+    and ranks last; what breaks a constraint, which the paper does not have, ranks below all that holds it.
 
     Args:
         problem: Where to search, and for what: the M objectives are the dimensions of the descriptor.
@@ -51,7 +52,7 @@ class MTFPDNS:
         if not len(self._parents) and self._published:
             children = self._rng.integers(self._cardinalities, size=(self._size, len(self._cardinalities)))
         elif not len(self._parents):
-            children = np.array(initial(self._problem, self._rng, self._size), dtype=int)
+            children = np.array(promising(self._problem, self._rng, self._size), dtype=int)
         else:
             children = self._mutated(self._crossed(self._parents))
             children = children if self._published else self._renewed(children)

@@ -18,7 +18,7 @@ from pymoo.core.problem import Problem as PymooProblem
 from pymoo.core.termination import NoTermination
 from pymoo.operators.crossover.pntx import TwoPointCrossover
 
-from nasctl.api import BadOption, Genome, Problem, SearchSpace, initial, unseen
+from nasctl.api import BadOption, Genome, Problem, SearchSpace, promising, unseen
 
 __all__ = ["NSGA2"]
 
@@ -45,7 +45,7 @@ class NSGA2:
         self._seen: set[Genome] = set()
         self._algorithm = PymooNSGA2(
             pop_size=population,
-            sampling=np.array(initial(problem, rng, population)),
+            sampling=np.array(promising(problem, rng, population)),
             crossover=TwoPointCrossover(prob=1.0),
             mutation=_Redraw(),
             eliminate_duplicates=_Unseen(problem.space, self._seen),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasctl.api import BadOption, Genome, Problem, unseen
+from nasctl.api import BadOption, Genome, Problem, promising
 
 __all__ = ["RandomSearch"]
 
 
 class RandomSearch:
-    """Draws every gene uniformly, and no network twice.
+    """Draws every gene uniformly, and no network twice; under constraints on costs, until enough genomes hold them.
 
     Args:
         problem: Where to search; for what is of no interest here.
@@ -21,11 +21,11 @@ class RandomSearch:
     def __init__(self, problem: Problem, rng: np.random.Generator, batch: int = 20) -> None:
         if batch < 1:
             raise BadOption(f"random needs a batch of 1 or more, not batch={batch}")
-        self._space, self._rng, self._batch = problem.space, rng, batch
+        self._problem, self._space, self._rng, self._batch = problem, problem.space, rng, batch
         self._seen: set[Genome] = set()
 
     def ask(self) -> list[Genome]:
-        drawn = [self._space.canonical(raw) for raw in unseen(self._space, self._rng, self._batch, self._seen)]
+        drawn = [self._space.canonical(raw) for raw in promising(self._problem, self._rng, self._batch, self._seen)]
         self._seen |= set(drawn)
         return drawn
 
