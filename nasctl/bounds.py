@@ -13,6 +13,7 @@ from nasctl.candidate import DEFAULT, Candidate, Objective, Setting
 from nasctl.constraints import Constraint
 from nasctl.errors import NasctlError
 from nasctl.sampling import ENUMERABLE, every, unseen
+from nasctl.search import score
 from nasctl.values import Genome, SearchSpace
 
 SAMPLE = 200
@@ -22,7 +23,7 @@ SAMPLE = 200
 class Bounds:
     """The least and the most of a quantity over a space."""
 
-    least: float
+    least: float  # NaN where it could be computed of no network
     most: float
     proven: bool  # whether no network lies beyond; otherwise it is the best that was found
 
@@ -46,17 +47,20 @@ def bounds(space: SearchSpace, objective: Objective, setting: Setting = DEFAULT,
     """
 
     def value(genome: Genome) -> float:
-        return objective(Candidate(space, space.canonical(genome), setting, objective.needs))
+        found = score(objective, Candidate(space, space.canonical(genome), setting, objective.needs)).value
+        return math.nan if found is None else found
 
     cardinalities = [len(gene.choices) for gene in space.genes]
     if exhaust and prod(cardinalities) <= ENUMERABLE:
-        values = [value(genome) for genome in every(space)]
-        return Bounds(min(values), max(values), proven=True)
+        return Bounds(*_ends([value(genome) for genome in every(space)]), proven=True)
     if getattr(objective, "monotone", False) and all(gene.ordered for gene in space.genes):
-        first, last = (0,) * len(cardinalities), tuple(size - 1 for size in cardinalities)
-        return Bounds(value(first), value(last), proven=True)
-    drawn = sorted(sample(space), key=value)
-    least, most = _descended(drawn[0], cardinalities, value), _descended(drawn[-1], cardinalities, lambda g: -value(g))
+        last = tuple(size - 1 for size in cardinalities)
+        return Bounds(value((0,) * len(cardinalities)), value(last), proven=True)
+    drawn = {genome: found for genome in sample(space) if not math.isnan(found := value(genome))}
+    if not drawn:
+        return Bounds(math.nan, math.nan, proven=False)
+    least = _descended(min(drawn, key=drawn.__getitem__), cardinalities, value)
+    most = _descended(max(drawn, key=drawn.__getitem__), cardinalities, lambda genome: -value(genome))
     return Bounds(value(least), value(most), proven=False)
 
 
@@ -68,13 +72,19 @@ def doubt(space: SearchSpace, objective: Objective, constraint: Constraint, sett
     """
     reach = bounds(space, objective, setting)
     nearest = reach.least if constraint.upper else reach.most
-    if constraint.violation({constraint.name: nearest}) == 0:
+    if constraint.violation({constraint.name: nearest}) == 0 or math.isnan(nearest):
         return None
     word = "least" if constraint.upper else "most"
     said = f"{constraint.name} of this space is {nearest:.6g} {objective.unit} at {word}"
     if reach.proven:
         raise NasctlError(f"no candidate can meet {constraint}: {said}; give a bound beyond that")
     return f"perhaps no candidate can meet {constraint}: {said}, as far as a quick look can tell"
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the most, failures left out."""
+    found = [value for value in values if not math.isnan(value)]
+    return min(found, default=math.nan), max(found, default=math.nan)
 
 
 def _descended(genome: Genome, cardinalities: Sequence[int], loss: Callable[[Genome], float]) -> Genome:

@@ -15,6 +15,10 @@ class _Failure(click.ClickException):
     exit_code = 2
 
 
+class _Unexpected(click.ClickException):
+    exit_code = 1
+
+
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
@@ -35,6 +39,13 @@ class _Commands(click.Group):
                 raise
             text = error.format_message() if isinstance(error, click.UsageError) else str(error)
             raise _Failure(text) from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # a mistake of ours, or a full disk, a number that is too large, and the like
+            if ctx.params["debug"]:
+                raise
+            reason = " ".join(str(error).split())[:200] or "no reason given"
+            raise _Unexpected(f"{type(error).__name__}: {reason} (unexpected; nasctl --debug shows where)") from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -30,7 +30,7 @@ class Constraint:
         return max(0.0, excess / (abs(self.bound) or 1.0))
 
     def __str__(self) -> str:
-        return f"{self.name}{'<=' if self.upper else '>='}{self.bound:g}"
+        return f"{self.name}{'<=' if self.upper else '>='}{repr(self.bound).removesuffix('.0')}"
 
 
 def parse(text: str, known: Sequence[str], maximum: Callable[[str], float]) -> Constraint:
@@ -48,12 +48,14 @@ def parse(text: str, known: Sequence[str], maximum: Callable[[str], float]) -> C
     if not match or not _number(match[3]):
         raise NasctlError(f"{text!r} is no constraint; write one such as latency<=20, params<=5M or macs<=60%")
     name, sign, number, suffix = match.groups()
-    full = [one for one in known if one == name.replace("-", "_") or one.startswith(f"{name}@")]
+    full = [one for one in known if name.replace("-", "_") in (one.replace("-", "_"), one.partition("@")[0])]
     if len(full) != 1:
         hint = f"say which: {', '.join(full)}" if full else f"there is: {', '.join(known)}"
         raise NasctlError(f"the constraint {text!r} is about {name!r}; {hint}")
-    factor = maximum(full[0]) / 100 if suffix == "%" else FACTORS[suffix.lower()]
-    return Constraint(full[0], sign.startswith("<"), float(number) * factor)
+    bound = float(number) * (maximum(full[0]) / 100 if suffix == "%" else FACTORS[suffix.lower()])
+    if not math.isfinite(bound):
+        raise NasctlError(f"the bound of {text!r} is too large; write a smaller one")
+    return Constraint(full[0], sign.startswith("<"), bound)
 
 
 def subject(text: str) -> str:

@@ -77,10 +77,13 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     head, dash, word = text.rpartition("-")
     if not dash:
         raise NasctlError(f"{text!r} is no id, which looks like nb201-f882, and no genome, which looks like 0,3,1")
+    head = head.lower()
     name = registry.known("spaces", head.partition(".")[0])
     head = ".".join([name, *head.split(".")[1:]])
+    if spec and prefix(spec) != head:
+        raise NasctlError(f"{text!r} is an id of {head!r}, and --space {spec} has ids that begin with {prefix(spec)!r}")
     known = [other for other in store.spaces() if other.partition(":")[0] == name]
-    considered = [spec] if spec and prefix(spec) == head else [name, *known]
+    considered = [spec] if spec else [name, *known]
     meant = {registry.normal("spaces", one) for one in considered if prefix(one) == head}
     if len(meant) != 1:
         found = "several of the store's spaces have" if meant else f"no run in the store {store.path} has"

@@ -32,13 +32,13 @@ class Ruler:
         ends = [{name: getattr(found, end) for name, found in reach.items()} for end in ("least", "most")]
         self._reach = np.zeros((2, len(self._goals)))
         self._reach[:, self._cheap] = _range(losses([Evaluation((), values) for values in ends], cheap))
-        self._range = self._reach if self._cheap.all() else None
+        self._range = self._reach if self._cheap.all() and not np.isnan(self._reach).any() else None
 
     def start(self, first: Sequence[Evaluation]) -> None:
         """Fix the ranges of what needs a module, by the first generation; a second call changes nothing."""
         seen = losses(first, self._goals)
         if self._range is None and not np.isnan(seen).all(axis=0).any():
-            self._range = np.where(self._cheap, self._reach, _range(seen))
+            self._range = np.where(self._cheap & ~np.isnan(self._reach).any(axis=0), self._reach, _range(seen))
 
     def volume(self, front: np.ndarray) -> float | None:
         """The hypervolume of a front's losses, (A, M); None before `start`."""
@@ -53,4 +53,4 @@ class Ruler:
 
 def _range(losses: np.ndarray) -> np.ndarray:
     """The least and the most of each column, (N, M) -> (2, M)."""
-    return np.stack([np.nanmin(losses, axis=0), np.nanmax(losses, axis=0)])
+    return np.stack([np.fmin.reduce(losses), np.fmax.reduce(losses)])

@@ -81,7 +81,7 @@ def draw(
     suffix = path.suffix.removeprefix(".").lower()
     if suffix not in FORMATS:
         nearest = (get_close_matches(suffix, FORMATS, n=1) or FORMATS)[0]
-        raise NasctlError(f"a picture is .png, .svg or .pdf; name the file {path.with_suffix('.' + nearest).name!r}")
+        raise NasctlError(f"a picture is .png, .svg or .pdf; name the file '{path.stem or 'front'}.{nearest}'")
     if not len(points):
         raise NasctlError("no candidate of this run has a value in every objective, so there is nothing to draw yet")
     held = np.ones(len(points), bool) if feasible is None else np.asarray(feasible, dtype=bool)

@@ -37,6 +37,7 @@ class Watch:
         self._fresh: list[float] = []  # seconds of the candidates that the store did not know
         self._failed = self._unscored = self._proposed = 0
         self._volume: float | None = None
+        self._ruler = Ruler(self._task)
         self._start = time.monotonic()
 
     def opening(self) -> list[str]:
@@ -67,10 +68,10 @@ class Watch:
 
     def follow(self, store: Store) -> None:
         """Run the search to its end."""
-        ruler = Ruler(self._task)
+        ruler = self._ruler
         deadline = math.inf if self._limit is None else self._start + self._limit
         generation = 0
-        with report.Progress() as shown:
+        with report.Progress(self._budget) as shown:
             for visit in self._run.search(store, self._budget, deadline):
                 if visit.generation > generation:
                     generation = visit.generation
@@ -118,6 +119,8 @@ class Watch:
         if self._failed:
             errors = [error for found in self._found for error in found.errors.values()]
             lines.append(f"the last failure was: {errors[-1]}")
+        if not self._found:
+            return [*lines, "the time was over before the first candidate; give a larger --time"]
         if not size:
             relax = "relax a constraint, or " if self._task.constraints else ""
             return [*lines, f"the front is empty: {relax}give a larger --budget"]

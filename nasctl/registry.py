@@ -108,17 +108,22 @@ def spelled_out(kind: str, spec: str) -> str:
 def split(texts: Iterable[str]) -> list[str]:
     """Specs given one by one or separated by commas: "a,b:x=1,y=2" and "c" are "a", "b:x=1,y=2" and "c".
 
-    A piece that begins with a letter and gives no option its value begins a spec; all others go on with the last.
+    A piece that gives an option its value, or begins with a digit, goes on with the last spec; all others begin one.
+
+    Raises:
+        BadOption: A piece is empty.
     """
     specs: list[str] = []
     for text in texts:
         for k, piece in enumerate(text.split(",")):
-            head = piece.partition(":")[0]
-            if k and ("=" in head or not head[:1].isalpha()):
-                specs[-1] += f",{piece}"
+            head = piece.strip().partition(":")[0]
+            if not head:
+                raise BadOption(f"{text!r} lacks a name; give one, or leave the option out")
+            if k and ("=" in head or head[0].isdigit()):
+                specs[-1] += f",{piece.strip()}"
             else:
                 specs.append(piece.strip())
-    return [spec for spec in specs if spec]
+    return specs
 
 
 def _points(kind: str) -> tuple[EntryPoint, ...]:
@@ -153,6 +158,8 @@ def _parsed(kind: str, spec: str) -> tuple[str, dict[str, Any]]:
             raise BadOption(f"{spec!r}: {piece!r} is no option; write {name}:key=value,key=value")
     options: dict[str, Any] = {}
     for key, value in pairs:
+        if key in options:
+            raise BadOption(f"{spec!r} gives {key!r} twice; leave one out")
         if key not in takes:
             raise BadOption(str(UnknownName(f"option of {name!r}", key, takes or ["none"])))
         options[key] = _value(f"{name}:{key}={value}", value, parameters[key].default)
@@ -175,7 +182,7 @@ def _value(given: str, text: str, default: Any) -> Any:
     value: Any
     try:
         value = SWITCHES[text] if text in SWITCHES else json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, or a number of thousands of digits
         value = text
     kinds: dict[type, tuple[Any, str]] = {
         bool: ((bool,), "on or off"),

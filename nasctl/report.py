@@ -69,7 +69,8 @@ def duration(seconds: float) -> str:
 class Progress:
     """Shows a search while it runs, on stderr: a live bar on a terminal, one line a generation otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
         self._live = sys.stderr.isatty()
         self._last: State | None = None
 
@@ -85,7 +86,7 @@ class Progress:
             )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=False)
             self._bar.start()
-            self._task = self._bar.add_task("", total=None, found="")
+            self._task = self._bar.add_task("", total=self._budget, found="")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:

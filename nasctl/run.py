@@ -47,7 +47,7 @@ class Run:
 
     @cached_property
     def asked(self) -> dict[str, Any]:
-        """The question, with every default written out: the same for all ways to put it.
+        """The question, with the defaults of space and searcher written out: the same for all ways to put it.
 
         Raises:
             NasctlError: A spec names something that does not exist.
@@ -60,6 +60,8 @@ class Run:
             "searcher": registry.spelled_out("searchers", self.searcher),
             "seed": self.seed,
             "setting": str(self.setting),
+            # A latency by another table is another question, whatever the device is called.
+            "tables": {name: one.version for name, one in self.task.metrics.items() if hasattr(one, "label")},
         }
 
     @property
@@ -80,14 +82,15 @@ class Run:
         if not metrics:
             raise NasctlError("a search needs at least one objective; give it with --objective")
         also = self._metrics(self.record)
-        for text in self.constraints:
+        bounds_asked = [text for given in self.constraints for text in given.split(",")]
+        for text in bounds_asked:
             subject = constraints.subject(text)
             if not any(name == subject or name.startswith(f"{subject}@") for name in {**metrics, **also}):
                 also |= self._metrics((subject,))
         known = metrics | also
         held = tuple(
             constraints.parse(text, list(known), lambda name: self._maximum(space, name, known[name]))
-            for text in self.constraints
+            for text in bounds_asked
         )
         return Task(space, known, self.setting, frozenset(also.keys() - metrics.keys()), held)
 

@@ -181,7 +181,7 @@ def score(objective: Objective, candidate: Candidate) -> Measurement:
     start = time.perf_counter()
     value, error = None, None
     try:
-        value = objective(candidate)
+        value = float(objective(candidate))  # numpy's numbers are not SQLite's
         if not math.isfinite(value):
             raise ArithmeticError(f"the score is {value}")  # and SQLite would turn a NaN into NULL
     except NasctlError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -26,7 +27,9 @@ CREATE TABLE IF NOT EXISTS measurement (
     genome INTEGER REFERENCES genome, label INTEGER REFERENCES text, value REAL, error TEXT, seconds REAL,
     PRIMARY KEY (genome, label)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS run (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, spec TEXT NOT NULL, started REAL);
+CREATE TABLE IF NOT EXISTS run (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, spec TEXT NOT NULL, started REAL
+);
 CREATE TABLE IF NOT EXISTS visit (
     run INTEGER REFERENCES run, position INTEGER, genome INTEGER NOT NULL REFERENCES genome,
     PRIMARY KEY (run, position)
@@ -77,7 +80,7 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self.path = str(path)
         _check_header(Path(path))
-        self._connect(self.path)
+        self._connect(str(Path(path).absolute()))  # so that ":memory:" is a file like others
 
     @classmethod
     def reading(cls, path: Path | str) -> Store:
@@ -86,16 +89,19 @@ class Store:
         Raises:
             NasctlError: As for a store that is written.
         """
-        if Path(path).exists():
+        file = Path(path)
+        there = file.exists() and (file.is_dir() or file.stat().st_size > 0)
+        if there and os.access(file, os.W_OK) and os.access(file.absolute().parent, os.W_OK):
             return cls(path)
         store = cls.__new__(cls)
         store.path = str(path)
-        store._connect(":memory:")
+        _check_header(file)
+        store._connect(f"{file.absolute().as_uri()}?immutable=1" if there else ":memory:")
         return store
 
     def _connect(self, database: str) -> None:
         with _guarded(self.path):
-            self.database = sqlite3.connect(database, timeout=60)
+            self.database = sqlite3.connect(database, timeout=60, uri=database.startswith("file:"))
             finalize(self, self.database.close)
             if not self.database.execute("PRAGMA user_version").fetchone()[0]:
                 self.database.executescript(SCHEMA % (APPLICATION, VERSION))
@@ -120,11 +126,18 @@ class Store:
         text = record.json()
         with _guarded(self.path), self.database:
             row = self.database.execute("SELECT spec FROM run WHERE name = ?", (run,)).fetchone()
-            after = Record.parsed(text).asked
-            before = Record.parsed(row[0]).asked if row else after
-            if other := sorted(key for key in {*before, *after} if before.get(key) != after.get(key)):
+            after = Record.parsed(text)
+            before = Record.parsed(row[0]) if row else after
+            keys = {*before.asked, *after.asked}
+            if other := sorted(key for key in keys if before.asked.get(key) != after.asked.get(key)):
                 raise NasctlError(
                     f"run {run!r} was started with another {', '.join(other)}; give this one another name with --run"
+                )
+            if before.labels != after.labels:
+                changed = sorted(name for name in after.labels if before.labels.get(name) != after.labels[name])
+                raise RunChanged(
+                    f"run {run!r} was made with another version of {', '.join(changed)} and is left as it is;"
+                    " give this one another name with --run"
                 )
             self.database.execute(
                 "INSERT INTO run (name, spec, started) VALUES (?1, ?2, ?3)"
@@ -197,7 +210,7 @@ class Store:
             return [space for (space,) in self.database.execute(query)]
 
     def genomes(self, space: str) -> list[Genome]:
-        """All genomes of a space, by its spec, that a run has visited."""
+        """All genomes of a space, by its spec, of which something was measured."""
         query = "SELECT genes FROM genome JOIN text ON text.id = genome.space WHERE text.value = ?"
         with _guarded(self.path):
             return [_genome(genes) for (genes,) in self.database.execute(query, (space,))]
@@ -235,6 +248,8 @@ class Journal:
         key, where = (self._space, _text(genome)), (self._number, self._position)
         database = self._store.database
         with _guarded(self._store.path), database:
+            if not database.execute("SELECT 1 FROM run WHERE id = ?", (self._number,)).fetchone():
+                raise NasctlError(f"run {self._run!r} was deleted while it ran; type the same command to start it anew")
             database.execute("INSERT OR IGNORE INTO genome (space, genes) VALUES (?, ?)", key)
             (number,) = database.execute("SELECT id FROM genome WHERE space = ? AND genes = ?", key).fetchone()
             rows = [(number, self._labels[label], *measurement) for label, measurement in measured.items()]
@@ -271,12 +286,14 @@ def _guarded(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        full = "full" in str(error)
+        full, held = "full" in str(error), "locked" in str(error)
         mend = "free some space and type the same command again" if full else "mend that, or give another with --store"
+        mend = "another process holds it: type the same command when that is done" if held else mend
         raise NasctlError(f"the store {path} cannot be used ({error}); {mend}") from error
     except sqlite3.DatabaseError as error:
+        reason = " ".join(str(error).split())[:100]
         raise NasctlError(
-            f"the store {path} is damaged ({error}); it is left as it is: restore a copy, or give another with --store"
+            f"the store {path} is damaged ({reason}); it is left as it is: restore a copy, or give another with --store"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """What a store and the command line promise."""
 
 import sys
+from dataclasses import replace
 from subprocess import run as start
 
 import numpy as np
@@ -10,9 +11,12 @@ from click.testing import CliRunner
 from nasctl import registry
 from nasctl.api import Evaluation, unseen
 from nasctl.archive import knee
+from nasctl.bounds import Bounds, bounds
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
+from nasctl.hardware.table import LatencyTable
 from nasctl.indicators import Ruler
+from nasctl.run import Run
 from nasctl.search import Task, evaluate, front, losses, search
 from nasctl.store import Store
 from nasctl.testing import Chain
@@ -75,7 +79,7 @@ def test_search_then_pareto(tmp_path):
         (["search", "--space", "nb201", "--time", "0"], "'0' is no time limit; write 90 (seconds), 5m or 2h"),
         (["search", "--space", "nb201", "-c", "latency<=3"], "'latency' needs 'device': write latency:device=..."),
         (["search", "--space", "nb201", "-o", "macs", "-c", "macs<=1"], "no candidate can meet macs<=1"),
-        (["search", "--space", "mbconv", "-o", "params", "-c", "params<=1M"], "no candidate can meet params<=1e+06"),
+        (["search", "--space", "mbconv", "-o", "params", "-c", "params<=1M"], "no candidate can meet params<=1000000"),
         (["search", "--space", "nb201", "--torch-device", "cuda:99"], "torch cannot use 'cuda:99' here"),
         (["search", "--space", "nb201", "--torch-device", "gpu"], "torch cannot use 'gpu' here"),
         (["search", "--space", "nb201", "--device", "gpu"], "and nothing that its operators could be estimated from"),
@@ -86,6 +90,13 @@ def test_search_then_pareto(tmp_path):
         (["pareto", "plot"], "holds no run yet; `nasctl search` starts one"),
         (["runs", "show", "some"], "holds no run yet; `nasctl search` starts one"),
         (["objective", "score", "--space", "nb201", "-o", "macs"], "say what to score: --genomes FILE or --sample"),
+        (["search", "--space", "nbmacro", "-o", ""], "'' lacks a name; give one, or leave the option out"),
+        (["search", "--space", "nbmacro:classes=2,classes=3"], "gives 'classes' twice; leave one out"),
+        (["search", "--space", "nbmacro", "-o", "macs", "-c", "macs>=1e308G"], "is too large; write a smaller one"),
+        (["search", "--space", "nbmacro", "--searcher", "nsga2:population=1000000"], "a population of 2 to 10,000"),
+        (["pareto", "plot", "-o", ""], "holds no run yet"),
+        (["show", "nbmacro-0000", "--space", "nb201"], "is an id of 'nbmacro', and --space nb201 has ids that begin"),
+        (["objective", "score", "--space", "nb201", "-o", "macs", "--genomes", __file__], "line 1 of the genomes: "),
         (["serch"], "did you mean 'search'?"),
         (["show", "0,1,2"], "the genome 0,1,2 may be of any space; give it with --space"),
         (["show", "nb201-zzzz"], "'zzzz' is not the end of an id of this space"),
@@ -153,3 +164,72 @@ def test_unseen_genomes_are_new_and_all_there_are():
     seen = {space.canonical(genome) for genome in first}
     rest = {space.canonical(genome) for genome in unseen(space, rng, 10_000, seen)}
     assert (len(seen), len(rest), len(seen & rest)) == (30, 3969 - 30, 0)
+
+
+def test_what_is_no_python_float_is_stored_as_one_and_what_is_no_number_is_a_failure(tmp_path):
+    class Odd(Broken):
+        def __call__(self, candidate):
+            return (np.float32(0.5), "0.25", None, 10**400)[2 * candidate.genome[0] + candidate.genome[1]]
+
+    task = Task(Chain(), {"odd": Odd()})
+    for path in (tmp_path / "store",) * 2:  # the second time from the store
+        journal = Store(path).journal("run", task.record("chain"))
+        found = [evaluate(task, genome, journal) for genome in ((0, 0), (0, 1), (1, 0), (1, 1))]
+        assert [e.values.get("odd") for e in found] == [0.5, 0.25, None, None]
+        assert [error.partition(":")[0] for e in found for error in e.errors.values()] == ["TypeError", "OverflowError"]
+
+
+def test_arithmetic_that_fails_on_some_networks_has_bounds_all_the_same():
+    task = Task(Chain(depth=10), {"broken": Broken()})  # 1 / the first gene
+    assert bounds(task.space, task.metrics["broken"]) == Bounds(1.0, 1.0, proven=True)
+    assert Ruler(task).volume(np.array([[-1.0]])) is not None
+
+
+def test_constraints_that_differ_in_the_last_digit_are_two_questions():
+    runs = [Run("nbmacro", ("macs",), constraints=(f"params>={bound}",)) for bound in (1500906, 1500907)]
+    assert runs[0].name != runs[1].name
+    assert runs[0].asked["constraints"] == ["params>=1500906"]
+    assert Run("nbmacro", ("macs",), constraints=("params>=1500906,macs<=50M",)).task.constraints[1].bound == 50e6
+
+
+def test_another_table_of_the_same_name_is_another_question(tmp_path):
+    table = LatencyTable.load("gpu")
+    paths = [tmp_path / f"{k}.json" for k in range(2)]
+    table.save(paths[0])
+    replace(table, overhead=1.0).save(paths[1])
+    runs = [Run("nbmacro", (f"latency@{path}",), "random") for path in paths]
+    assert runs[0].asked["objectives"] == runs[1].asked["objectives"] == ["latency@gpu"]
+    assert runs[0].name != runs[1].name
+
+
+def test_a_run_whose_objective_has_changed_is_left_as_it_is(tmp_path):
+    before, after = Task(Chain(), {"broken": Broken()}), Task(Chain(), {"broken": Broken()})
+    after.metrics["broken"].version = "2"
+    store = Store(tmp_path / "store")
+    evaluate(before, (1, 1), store.journal("run", before.record("chain")))
+    with pytest.raises(NasctlError, match="made with another version of broken and is left as it is"):
+        store.journal("run", after.record("chain"))
+    assert store.evaluations("run") == [Evaluation((1, 1), {"broken": 1.0})]
+
+
+def test_a_run_that_is_deleted_while_it_runs_ends(tmp_path):
+    task, store = Task(Chain(), {"broken": Broken()}), Store(tmp_path / "store")
+    journal = store.journal("run", task.record("chain"))
+    evaluate(task, (1, 1), journal)
+    store.delete("run")
+    store.journal("other", task.record("chain"))
+    with pytest.raises(NasctlError, match="was deleted while it ran"):
+        evaluate(task, (1, 0), journal)
+    assert store.evaluations("other") == []
+
+
+def test_what_nobody_foresaw_is_one_sentence_too(monkeypatch, tmp_path):
+    def broken(*given):
+        raise MemoryError("no room\nat all")
+
+    monkeypatch.setattr(Store, "runs", broken)
+    done = CliRunner().invoke(cli, ["runs", "list", "--store", str(tmp_path / "store")])
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "Error: MemoryError: no room at all (unexpected; nasctl --debug shows where)\n",
+    )

@@ -1,6 +1,7 @@
 """What a store promises: shared, whole whatever happens to its users, and never written over what is no store."""
 
 import json
+import os
 import shlex
 import signal
 import sqlite3
@@ -108,6 +109,15 @@ def test_what_is_no_sound_store_is_refused_and_left_as_it_is(content, tmp_path):
 def test_reading_makes_no_file(tmp_path):
     assert Store.reading(tmp_path / "none").runs() == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_may_not_be_written_can_be_read(tmp_path, monkeypatch):
+    found(RUN, tmp_path / "store", 5)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # which root may everywhere
+    store = Store.reading(tmp_path / "store")
+    assert len(store.evaluations(RUN.name)) == 5
+    with pytest.raises(NasctlError, match="cannot be used"):
+        store.delete(RUN.name)
 
 
 def test_a_full_disk_is_one_sentence_and_costs_nothing_that_was_recorded(tmp_path):

@@ -22,6 +22,11 @@ fidelity_option = click.option(
     help="What metrics are computed at: `full`, or bounds such as size=64,repeats=1.  [default: the space's own]",
 )
 batch_option = click.option(
-    "--batch", default=16, show_default=True, type=click.IntRange(2), help="Examples in the batch of the metrics."
+    "--batch",
+    default=16,
+    show_default=True,
+    type=click.IntRange(2, 65536),
+    help="Examples in the batch of the metrics.",
 )
+weights_seed = click.IntRange(0, 2**63 - 1)  # what torch takes
 device_option = click.option("--device", "devices", multiple=True, metavar="NAME", help="Device; see `device list`.")

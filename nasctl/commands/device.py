@@ -87,7 +87,7 @@ def show(name: str, space: str | None, as_json: bool) -> None:
 @click.option("--name", required=True, help="What to call the device.")
 @click.option("--torch-device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, or such as cuda:0.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="That torch may use.")
-@click.option("--batch", default=1, show_default=True, type=click.IntRange(1), help="Examples at a time.")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 65536), help="Examples at a time.")
 @click.option(
     "--seconds",
     default=0.5,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
 import click
 
-from nasctl.commands import batch_option, fidelity_option, json_option, space_option, store_option
+from nasctl.commands import batch_option, fidelity_option, json_option, space_option, store_option, weights_seed
+
+if TYPE_CHECKING:
+    from nasctl.values import Genome
 
 
 @click.group()
@@ -39,9 +45,11 @@ def listed(as_json: bool) -> None:
 @click.option(
     "-o", "--objective", "objectives", multiple=True, required=True, metavar="SPEC", help="Repeatable, or A,B."
 )
-@click.option("--genomes", type=click.File(), help="Ids, genomes or native strings, one a line; - is stdin.")
-@click.option("--sample", type=click.IntRange(1), help="Score so many random architectures instead.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and data.")
+@click.option(
+    "--genomes", type=click.File(encoding="utf-8-sig"), help="Ids, genomes or native strings, one a line; - is stdin."
+)
+@click.option("--sample", type=click.IntRange(1, 10**6), help="Score so many random architectures instead.")
+@click.option("--seed", default=0, show_default=True, type=weights_seed, help="Of weights and data.")
 @fidelity_option
 @batch_option
 @store_option
@@ -73,14 +81,13 @@ def score(
     if (genomes is None) == (sample is None):
         raise NasctlError("say what to score: --genomes FILE or --sample NUMBER")
     made = registry.create("spaces", space)
-    setting = Setting(batch, Fidelity.parse(fidelity) if fidelity else made.fidelity, seed)
+    setting = Setting(batch, Fidelity.parse(fidelity) if fidelity is not None else made.fidelity, seed)
     task = Task(made, dict(named(spec) for spec in registry.split(objectives)), setting)
     opened = Store.reading(store)
     if genomes is None:
-        chosen = bounds.sample(made, sample or 0)
+        chosen = bounds.sample(made, sample or 0, seed)
     else:
-        lines = [line.strip() for line in genomes if line.strip()]
-        chosen = [made.canonical(ids.resolve(line, opened, space)[1]) for line in lines]
+        chosen = _read(genomes, lambda line: made.canonical(ids.resolve(line, opened, space)[1]))
     labels = {name: name for name in task.metrics}
     rows = []
     for genome in chosen:
@@ -91,3 +98,31 @@ def score(
         return
     heads = [f"{name} ({metric.unit})" for name, metric in task.metrics.items()]
     table(["id", *heads], [[arch, *(found.values.get(name, "failed") for name in labels)] for arch, found in rows])
+
+
+def _read(lines: Iterable[str], meant: Callable[[str], Genome]) -> list[Genome]:
+    """The genomes of a file, one a line.
+
+    Raises:
+        NasctlError: A line is none, or all are blank.
+    """
+    from nasctl.errors import NasctlError
+
+    found = []
+    try:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                found.append((number, line.strip()))
+    except UnicodeDecodeError as error:
+        raise NasctlError(
+            f"the genomes are no text ({error.reason}); give a file with one architecture a line"
+        ) from None
+    genomes = []
+    for number, line in found:
+        try:
+            genomes.append(meant(line))
+        except NasctlError as error:
+            raise NasctlError(f"line {number} of the genomes: {error}") from error
+    if not genomes:
+        raise NasctlError("the file of genomes is empty; give one architecture a line")
+    return genomes

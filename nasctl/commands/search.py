@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from nasctl.commands import batch_option, device_option, fidelity_option, json_option, space_option, store_option
+from nasctl.commands import (
+    batch_option,
+    device_option,
+    fidelity_option,
+    json_option,
+    space_option,
+    store_option,
+    weights_seed,
+)
 
 if TYPE_CHECKING:
     from nasctl.run import Run
@@ -50,7 +58,7 @@ METRICS = ("synflow", "jacov", "snip")  # what is optimised unless a person says
 )
 @click.option("--time", "limit", metavar="TIME", help="Stop after this long: 90 (seconds), 5m or 2h.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the searcher.")
-@click.option("--weights-seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and data.")
+@click.option("--weights-seed", "noise", default=0, show_default=True, type=weights_seed, help="Of weights and data.")
 @fidelity_option
 @batch_option
 @click.option("--torch-device", default="cpu", show_default=True, help="Where metrics are computed: cpu or cuda:0.")
@@ -69,7 +77,7 @@ def command(
     budget: int,
     limit: str | None,
     seed: int,
-    weights_seed: int,
+    noise: int,
     fidelity: str | None,
     batch: int,
     torch_device: str,
@@ -90,8 +98,8 @@ def command(
     chosen = registry.split(objectives) or [*METRICS, *(() if named else ("macs",))]
     chosen = [spec for spec in chosen if spec != "latency" or not named]  # that of every device is added
     chosen += [f"latency@{device}" for device in named]
-    scored = Fidelity.parse(fidelity) if fidelity else registry.create("spaces", space).fidelity
-    setting = Setting(batch, scored, weights_seed, torch_device)
+    scored = Fidelity.parse(fidelity) if fidelity is not None else registry.create("spaces", space).fidelity
+    setting = Setting(batch, scored, noise, torch_device)
     also = tuple(registry.split(record))
     run = Run(space, tuple(dict.fromkeys(chosen)), searcher, seed, setting, also, constraints, called)
     seconds = None if limit is None else _seconds(limit)
@@ -107,8 +115,8 @@ def _searched(run: Run, store: str, options: str, budget: int, limit: float | No
     from nasctl.store import Store
 
     warnings = run.check()  # before anything is written
-    opened = Store(store)
     watch = Watch(run, budget, limit, options)
+    opened = Store(store)
     say(*watch.opening(), *(f"Warning: {sentence}" for sentence in warnings))
     try:
         watch.follow(opened)

@@ -72,7 +72,7 @@ def show(space: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("space")
-@click.option("-n", "--number", default=10, show_default=True, type=click.IntRange(1))
+@click.option("-n", "--number", default=10, show_default=True, type=click.IntRange(1, 10**6))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @json_option
 def sample(space: str, number: int, seed: int, as_json: bool) -> None:
@@ -102,7 +102,7 @@ def sample(space: str, number: int, seed: int, as_json: bool) -> None:
 @command.command()
 @click.argument("space")
 @device_option
-@click.option("-n", "--number", default=200, show_default=True, type=click.IntRange(2), help="Networks to draw.")
+@click.option("-n", "--number", default=200, show_default=True, type=click.IntRange(2, 10**6), help="Networks to draw.")
 @json_option
 def profile(space: str, devices: tuple[str, ...], number: int, as_json: bool) -> None:
     """Show what networks of SPACE cost: the least, the quartiles of a sample, the most; before any search."""

@@ -37,8 +37,8 @@ class MTFPDNS:
     def __init__(
         self, problem: Problem, rng: np.random.Generator, population: int = 20, published: bool = False
     ) -> None:
-        if population < 2 or population % 2:
-            raise BadOption(f"mtf_pdns mates in pairs: population={population} has to be even and 2 or more")
+        if not 2 <= population <= 10_000 or population % 2:
+            raise BadOption(f"mtf_pdns mates in pairs: population={population} has to be even, 2 to 10,000")
         self._archive = Archive(len(problem.objectives))
         self._problem, self._space, self._rng = problem, problem.space, rng
         self._cardinalities = np.array([len(gene.choices) for gene in problem.space.genes])  # (G,)

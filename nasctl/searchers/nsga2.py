@@ -39,8 +39,8 @@ class NSGA2:
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator, population: int = 20) -> None:
-        if population < 2:
-            raise BadOption(f"nsga2 needs a population of 2 or more, not population={population}")
+        if not 2 <= population <= 10_000:
+            raise BadOption(f"nsga2 needs a population of 2 to 10,000, not population={population}")
         self._space, self._rng, self._size = problem.space, rng, population
         self._seen: set[Genome] = set()
         self._algorithm = PymooNSGA2(

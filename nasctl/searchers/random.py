@@ -19,8 +19,8 @@ class RandomSearch:
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator, batch: int = 20) -> None:
-        if batch < 1:
-            raise BadOption(f"random needs a batch of 1 or more, not batch={batch}")
+        if not 1 <= batch <= 10_000:
+            raise BadOption(f"random needs a batch of 1 to 10,000, not batch={batch}")
         self._problem, self._space, self._rng, self._batch = problem, problem.space, rng, batch
         self._seen: set[Genome] = set()
 
