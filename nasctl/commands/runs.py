@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from nasctl.commands import json_option, store_option
@@ -74,9 +76,14 @@ def show(name: str | None, store: str, as_json: bool) -> None:
         click.echo(json.dumps(result))
         return
     result["seconds"] = duration(float(str(result["seconds"])))
-    result["versions"] = ", ".join(f"{name} {number}" for name, number in record.versions.items())
-    listed = {key: ", ".join(value) if isinstance(value, list) else value for key, value in result.items()}
+    listed = {key: _listed(value) for key, value in result.items()}
     definitions({key: "-" if value == "" else value for key, value in listed.items()})
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 @command.command()
