@@ -49,9 +49,10 @@ class Watch:
         lines = [
             f"run {self._run.name}: {self._run.searcher} on {self._run.space} ({size:.3g} genomes), up to"
             f" {self._budget} candidates",
-            f"objectives: {wanted}"
-            + (f"; subject to {', '.join(map(str, task.constraints))}" * bool(task.constraints)),
+            f"objectives: {wanted}",
         ]
+        if task.constraints:
+            lines.append(f"subject to: {', '.join(map(str, task.constraints))}")
         if any(goal.cost == "module" for goal in task.objectives):
             lines.append(self._scored())
         return lines + [f"{name}: {remark}" for name, remarks in self._run.remarks.items() for remark in remarks]

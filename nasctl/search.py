@@ -137,11 +137,22 @@ def search(
             path[genome] = evaluate(task, genome, journal)
             yield Visit(path[genome], generation, proposed, time.perf_counter() - start)
         found = [path[genome] for genome in batch]
-        if generation == 0 and len(found) >= HOPELESS and all(one.errors for one in found):
-            name, error = next(iter(found[-1].errors.items()))
-            raise NasctlError(f"{name} failed for all {len(found)} candidates of the first generation: {error}")
+        if generation == 0 and len(found) >= HOPELESS:
+            _give_up_if_hopeless(task, found)
         searcher.tell(losses(found, task.objectives), violations(found, task.constraints))
         generation += 1
+
+
+def _give_up_if_hopeless(task: Task, found: Sequence[Evaluation]) -> None:
+    """Stop where an objective failed for every candidate; what is only recorded may fail as it likes.
+
+    Raises:
+        NasctlError: One did.
+    """
+    for goal in task.objectives:
+        if all(goal.name in one.errors for one in found):
+            error = found[-1].errors[goal.name]
+            raise NasctlError(f"{goal.name} failed for all {len(found)} candidates of the first generation: {error}")
 
 
 def evaluate(task: Task, genome: Genome, journal: Journal) -> Evaluation:

@@ -191,7 +191,7 @@ class Store:
 
         Of what breaks a constraint by its cost alone that is its costs, as in the search, whatever other runs know.
         """
-        _, record = self.run(run)
+        run, record = self.run(run)
         with _guarded(self.path):
             (number,) = self.database.execute("SELECT id FROM run WHERE name = ?", (run,)).fetchone()
             rows = self.database.execute(VISITED, (number,)).fetchall()

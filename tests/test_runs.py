@@ -135,6 +135,15 @@ def test_a_search_in_which_everything_fails_stops(tmp_path):
         list(search(task, searcher, journal, 100))
 
 
+def test_what_is_only_recorded_may_fail(tmp_path):
+    space = registry.create("spaces", "nbmacro")
+    task = Task(space, {"hopeless": Hopeless(), "macs": registry.create("objectives", "macs")}, recorded={"hopeless"})
+    searcher = registry.create("searchers", "random", task, np.random.default_rng(0))
+    visits = list(search(task, searcher, Store(tmp_path / "store").journal("run", task.record("nbmacro")), 30))
+    assert len(visits) == 30
+    assert len(front([visit.evaluation for visit in visits], task.objectives)) >= 1
+
+
 def test_hypervolume_by_hand():
     # Params of the chain run from 3*2+2*2 = 10 to 3*5+5*5 = 40, scaled to 0 and 1; the reference point lies at 1.05.
     task = Task(Chain(), {name: registry.create("objectives", name) for name in ("params", "macs")})

@@ -49,7 +49,7 @@ def listed(as_json: bool) -> None:
     "--genomes", type=click.File(encoding="utf-8-sig"), help="Ids, genomes or native strings, one a line; - is stdin."
 )
 @click.option("--sample", type=click.IntRange(1, 10**6), help="Score so many random architectures instead.")
-@click.option("--seed", default=0, show_default=True, type=weights_seed, help="Of weights and data.")
+@click.option("--seed", default=0, show_default=True, type=weights_seed, help="Of weights, data and --sample.")
 @fidelity_option
 @batch_option
 @store_option
