@@ -15,7 +15,6 @@ class Plain:
     """Four convolutions, each with a kernel and a width of its own."""
 
     input = Input((3, 32, 32))
-    fidelity = Fidelity()  # metrics are computed on the real network
     genes = tuple(Gene(f"{k}.{what}", choices, ordered=True) for k in range(4)
                   for what, choices in (("kernel", (1, 3, 5)), ("channels", (16, 32, 64))))  # fmt: skip
 

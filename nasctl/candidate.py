@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from nasctl.data import Data, batch, source
 from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.values import Direction, Fidelity, Genome, Input, SearchSpace, Transform
@@ -14,13 +15,16 @@ from nasctl.values import Direction, Fidelity, Genome, Input, SearchSpace, Trans
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from nasctl.evidence import Evidence, SignCodes, Weight
+    from nasctl.evidence import Evidence, Salience, SignCodes, Weight
+    from nasctl.features import Features
+    from nasctl.networks.weights import Init
+    from nasctl.samples import Samples
 
 T = TypeVar("T")
 
-ARITHMETIC = frozenset({"network", "scored"})  # needs that no module has to be made for
+USUAL, NOISE, FULL = source("dead_leaves"), source("noise"), Fidelity()
 
-FULL = Fidelity()
+ARITHMETIC = frozenset({"network", "scored"})  # needs that no module has to be made for
 
 
 def closed_form(objective: Objective) -> bool:
@@ -33,14 +37,14 @@ class Setting:
     """What a measured value depends on besides the genome.
 
     Args:
-        batch: Examples in the batch of noise that the shared pass runs on.
-        fidelity: Of the network that is scored; full by default.
+        data: Where the examples come from.
+        fidelity: Of the network that is scored, and how many examples and draws; full by default.
         seed: Of the weights and of the batch; not of the search, so that searches with other seeds share measurements.
         device: Where modules run, as torch names it.
         threads: Of torch on the CPU; sums come out different in their last digits with another number.
     """
 
-    batch: int = 16
+    data: Data = USUAL
     fidelity: Fidelity = FULL
     seed: int = 0
     device: str = "cpu"
@@ -48,6 +52,16 @@ class Setting:
 
     def __str__(self) -> str:
         return ",".join(f"{field.name}={getattr(self, field.name)}" for field in fields(self))
+
+    @property
+    def batch(self) -> int:
+        """Examples in a batch."""
+        return self.fidelity.batch
+
+    def draws(self) -> Iterator[Setting]:
+        """The setting of each draw of weights and examples; no two seeds have one in common."""
+        repeats = self.fidelity.repeats
+        return (replace(self, seed=self.seed * repeats + k) for k in range(repeats))
 
 
 DEFAULT = Setting()
@@ -83,30 +97,42 @@ class Candidate:
         (shape,) = self.scored.input_shapes
         return replace(self._reduced.input, shape=shape)
 
-    def module(self) -> nn.Module:
+    def module(self, init: Init = "uniform") -> nn.Module:
         """A fresh module of `scored` in training mode, the caller's to change.
 
         Its weights depend on space, genome, fidelity and seed alone.
+
+        Args:
+            init: What weights of convolutions and linear layers are drawn from: PyTorch's own "uniform", "normal"
+                (N(0, 1), no bias) or "kaiming" (N(0, 2 / n) with n inputs of one output, no bias).
         """
         from nasctl.networks.weights import initialised
 
         # Drawn on the CPU whatever the device, so that weights are the same everywhere.
-        module = initialised(self.scored, self.setting.seed)
+        module = initialised(self.scored, self.setting.seed, init)
         return module if self.setting.device == "cpu" else module.to(self.setting.device)
 
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """Images from N(0, 1), (B, C, H, W), or tokens drawn uniformly, (B, T), and labels drawn uniformly, (B,)."""
+    def batch(self, place: int = 0) -> tuple[Tensor, Tensor]:
+        """Examples and their labels, (B,): images as the setting says, (B, C, H, W), or tokens drawn uniformly, (B, T).
+
+        What is neither, such as (B, D) vectors, is drawn from N(0, 1).
+
+        Args:
+            place: Number of the batch: the next one has other examples.
+        """
         import torch
 
-        generator = torch.Generator().manual_seed(self.setting.seed)
-        shape = (self.setting.batch, *self.input.shape)
+        setting, (classes,) = self.setting, self.scored.out_shape
         if self.input.kind == "images":
-            examples = torch.randn(shape, generator=generator)
+            data = setting.data if len(self.input.shape) == 3 else NOISE
+            images, targets = batch(data, self.input.shape, classes, setting.batch, setting.seed, place)
+            examples, labels = torch.tensor(images), torch.tensor(targets)
         else:
+            generator = torch.Generator().manual_seed((setting.seed << 8) + place)
+            shape = (setting.batch, *self.input.shape)
             examples = torch.randint(self.input.vocabulary, shape, generator=generator)
-        (classes,) = self.scored.out_shape
-        labels = torch.randint(classes, shape[:1], generator=generator)
-        return examples.to(self.setting.device), labels.to(self.setting.device)
+            labels = torch.randint(classes, shape[:1], generator=generator)
+        return examples.to(setting.device), labels.to(setting.device)
 
     @property
     def activations(self) -> Mapping[str, SignCodes]:
@@ -115,8 +141,57 @@ class Candidate:
 
     @property
     def gradients(self) -> Mapping[str, Weight]:
-        """Every parameter that the loss depends on, with its gradient, by the parameter's name."""
+        """The weights of convolutions and linear layers that the loss depends on, each with its gradient, by name."""
         return _declared(self._evidence.gradients, "gradients")
+
+    @cached_property
+    def second_gradients(self) -> Mapping[str, Weight]:
+        """The same weights with their gradients on the next batch."""
+        from nasctl.evidence import shared_pass
+
+        if "second_gradients" not in self._needs:
+            return _declared(None, "second_gradients")
+        return shared_pass(self.module(), *self.batch(1), frozenset({"gradients"})).gradients or {}
+
+    @property
+    def curvature(self) -> Mapping[str, Tensor]:
+        """The Hessian of the loss times those weights, restricted to them, by name."""
+        return _declared(self._evidence.curvature, "curvature")
+
+    @property
+    def saliences(self) -> Mapping[str, Salience]:
+        """How the loss depends on the outputs of convolutions and linear layers, by the layer's name."""
+        return _declared(self._evidence.saliences, "saliences")
+
+    @cached_property
+    def samples(self) -> Samples:
+        """Gradients of single examples."""
+        from nasctl.samples import Samples
+
+        if "samples" not in self._needs:
+            return _declared(None, "samples")
+        return Samples(self.module(), *self.batch())
+
+    def samples_of(self, module: nn.Module, running: bool = False) -> Samples:
+        """Gradients of single examples of the batch in a module of the caller's own, which is spent afterwards.
+
+        Args:
+            module: In training mode.
+            running: Let batch norms use their running statistics.
+        """
+        from nasctl.samples import Samples
+
+        return Samples(module, *self.batch(), running)
+
+    @cached_property
+    def features(self) -> Features:
+        """What the blocks of the network put out, one after another, and how gradients pass between them."""
+        from nasctl.features import Features
+
+        if "features" not in self._needs:
+            return _declared(None, "features")
+        setting = self.setting
+        return Features(self.scored, self.module("kaiming"), setting.batch, setting.seed, setting.device)
 
     @property
     def input_gradients(self) -> Tensor:
@@ -132,7 +207,7 @@ class Candidate:
     @cached_property
     def _reduced(self) -> SearchSpace:
         fidelity = self.setting.fidelity
-        return self.space if fidelity == FULL else self.space.reduced(fidelity)
+        return self.space if fidelity.whole else self.space.reduced(fidelity)
 
     @cached_property
     def _evidence(self) -> Evidence:
@@ -158,7 +233,8 @@ class Objective(Protocol):
 
     unit: str  # what people read behind the number: "ms", "MACs", "log10"
     direction: Direction
-    # What it reads of a candidate: "network", "scored", "module", "activations", "gradients", "input_gradients".
+    # What it reads of a candidate: "network", "scored", "module", "activations", "gradients", "input_gradients",
+    # "second_gradients", "curvature", "saliences", "samples", "features".
     needs: frozenset[str]
     version: str  # changes whenever values change, because stored values are filed under it
     transform: Transform  # what searchers see of it

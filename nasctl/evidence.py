@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +16,12 @@ from torch import Tensor, nn
 
 from nasctl.errors import NasctlError
 
+Layer = nn.Conv2d | nn.Linear  # what metrics of weights are about
+WEIGHTED = (nn.Conv2d, nn.Linear)
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)  # whose units are on or off by the sign of what comes in
+
+BENT = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid)  # that have no second derivative where their pieces meet
+STEP = 2.0**-8  # of all weights, relative: larger ones bend, smaller ones drown in single precision
 
 WORD = 8  # bytes that are compared at once
 
@@ -42,6 +48,20 @@ class SignCodes(NamedTuple):
             differ[k, k + 1 :] = np.bitwise_count(code ^ self.packed[k + 1 :]).sum(axis=1, dtype=np.int64)
         return self.units - differ - differ.T
 
+    def patterns(self) -> np.ndarray:
+        """For which examples each unit is on, (D, ceil(B / 64)) uint64: bit k of word w is example 64 w + k.
+
+        Squares of 8 by 8 bits are transposed in words of 64, as in Warren, "Hacker's Delight", section 7-3.
+        """
+        rows = np.pad(self.packed.view(np.uint8), ((0, -len(self.packed) % 64), (0, 0)))
+        squares = np.ascontiguousarray(rows.reshape(len(rows) // 8, 8, -1).swapaxes(1, 2)).view(np.uint64)
+        for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0)):
+            swapped = (squares ^ (squares >> np.uint64(shift))) & np.uint64(mask)
+            squares = squares ^ swapped ^ (swapped << np.uint64(shift))
+        # (8 examples, 8 units, the unit) -> (8 units, the unit, 8 examples); packing put the first unit of 8 last.
+        units = squares.view(np.uint8).transpose(1, 2, 0)[:, ::-1].reshape(-1, len(rows) // 8)
+        return np.ascontiguousarray(units[: self.units]).view(np.uint64)
+
 
 class Weight(NamedTuple):
     """A parameter and the gradient of the loss with respect to it, of one shape."""
@@ -50,12 +70,21 @@ class Weight(NamedTuple):
     gradient: Tensor
 
 
+class Salience(NamedTuple):
+    """A layer's outputs times the gradient of the loss with respect to them."""
+
+    products: Tensor  # (B, C), summed over positions
+    fan_in: int  # weights that make one channel
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the shared pass left behind; None is what nobody needed."""
 
     activations: Mapping[str, SignCodes] | None = None  # by the name of the rectifier
     gradients: Mapping[str, Weight] | None = None  # by the name of the parameter
+    curvature: Mapping[str, Tensor] | None = None  # the Hessian times the weights, by the name of the parameter
+    saliences: Mapping[str, Salience] | None = None  # by the name of the layer
     input_gradients: Tensor | None = None  # of the sum of all logits, in the shape of the batch
 
 
@@ -74,13 +103,24 @@ def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: froz
         ArithmeticError: The module puts out what is not finite, so nothing of it can be trusted.
     """
     codes: dict[str, SignCodes] = {}
+    hooks = []
     if "activations" in needs:
         for name, part in module.named_modules():
             if isinstance(part, RECTIFIERS):
                 # On what comes in: what goes out may have overwritten it, and says less (h-swish).
-                part.register_forward_pre_hook(partial(_note, codes, name))
-    weighed, traced = "gradients" in needs, "input_gradients" in needs
-    module.requires_grad_(weighed)
+                hooks.append(part.register_forward_pre_hook(partial(_note, codes, name)))
+    weighed, traced = bool(needs & {"gradients", "curvature", "saliences"}), "input_gradients" in needs
+    module.requires_grad_(False)
+    layers = {name: part for name, part in module.named_modules() if isinstance(part, WEIGHTED)}
+    outputs: dict[str, Tensor] = {}
+    for name, layer in layers.items() if weighed else ():
+        layer.weight.requires_grad_()
+        if "saliences" in needs:
+            hooks.append(layer.register_forward_hook(partial(_keep, outputs, name)))
+    pieces: dict[nn.Module, Piece] = {}
+    for part in module.modules() if "curvature" in needs else ():
+        if isinstance(part, BENT):
+            hooks.append(part.register_forward_hook(partial(_note_piece, pieces)))
     if examples.ndim == 4:  # a third faster on CPUs, by the convolutions
         examples = examples.to(memory_format=torch.channels_last)
     examples = examples.detach().requires_grad_(traced)  # the caller's batch stays as it is
@@ -88,8 +128,26 @@ def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: froz
     if not torch.isfinite(logits).all():
         raise ArithmeticError("the outputs of the network are not finite")
     traces = torch.autograd.grad(logits.sum(), examples, retain_graph=weighed)[0] if traced else None
-    gradients = _weights(module, F.cross_entropy(logits, labels)) if weighed else None
-    return Evidence(codes if "activations" in needs else None, gradients, traces)
+    for hook in hooks:
+        hook.remove()
+    found = Evidence(codes if "activations" in needs else None, input_gradients=traces)
+    if not weighed:
+        return found
+    weights = {f"{name}.weight": layer.weight for name, layer in layers.items()}
+    products: dict[str, Tensor] = {}
+    for name, output in outputs.items():
+        output.register_hook(partial(_weigh, products, name, layers[name], output.detach()))  # type: ignore[no-untyped-call]
+    reached = _gradients(F.cross_entropy(logits, labels), weights)
+    gradients = {name: Weight(weights[name].detach(), part) for name, part in reached.items()}
+    saliences = {name: Salience(product, layers[name].weight[0].numel()) for name, product in products.items()}
+    curvature = None
+    if "curvature" in needs:
+        for part, piece in pieces.items():
+            part.register_forward_hook(piece)
+        curvature = _curvature(lambda: F.cross_entropy(module(examples.detach()), labels), weights)
+    return replace(
+        found, gradients=gradients, saliences=saliences if "saliences" in needs else None, curvature=curvature
+    )
 
 
 def usable(name: str) -> torch.device:
@@ -118,14 +176,65 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _weights(module: nn.Module, loss: Tensor) -> dict[str, Weight]:
-    names, parameters = zip(*module.named_parameters(), strict=True)
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return {
-        name: Weight(parameter.detach(), gradient)
-        for name, parameter, gradient in zip(names, parameters, gradients, strict=True)
-        if gradient is not None  # as it is where no path leads to the loss
-    }
+def _gradients(loss: Tensor, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the weights that a path leads from to the loss."""
+    parts = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+    return {name: part for name, part in zip(weights, parts, strict=True) if part is not None}
+
+
+def _curvature(loss: Callable[[], Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The Hessian of the loss times the weights: how the gradient changes as all of them grow by one factor.
+
+    It is a central difference of two gradients, for half of what differentiating twice costs, and the same: rectifiers
+    are held to the piece of their graph that they are on, for a unit that switches has no second derivative.
+    """
+    values = {name: weight.detach().clone() for name, weight in weights.items()}
+    ends = []
+    for step in (STEP, -STEP):
+        for name, weight in weights.items():
+            weight.detach().copy_(values[name] * (1 + step))
+        ends.append(_gradients(loss(), weights))
+    for name, weight in weights.items():
+        weight.detach().copy_(values[name])
+    more, less = ends
+    return {name: (more[name] - less[name]) / (2 * STEP) for name in more}
+
+
+def _keep(outputs: dict[str, Tensor], name: str, part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+    outputs[name] = output
+
+
+def _weigh(products: dict[str, Tensor], name: str, part: Layer, output: Tensor, gradient: Tensor) -> None:
+    channels = -1 if isinstance(part, nn.Linear) else 1  # which a linear layer has last, behind all positions
+    terms = (output * gradient.detach()).movedim(channels, 1)
+    products[name] = terms.reshape(*terms.shape[:2], -1).sum(2)
+
+
+class Piece:
+    """The parabola that touches a rectifier's graph at what came in, to stand for it nearby.
+
+    It is a forward hook. Of a rectifier that is linear in pieces it is the line of the piece.
+    """
+
+    def __init__(self, part: nn.Module, x: Tensor, y: Tensor) -> None:
+        self._x, self._y, self._bend = x, y, 0.0 * x
+        if isinstance(part, nn.ReLU | nn.ReLU6):
+            self._slope = ((x > 0) & (x < (6 if isinstance(part, nn.ReLU6) else math.inf))).to(x.dtype)
+        elif isinstance(part, nn.Hardsigmoid):
+            self._slope = (x.abs() < 3).to(x.dtype) / 6
+        else:
+            self._slope = torch.where(x.abs() < 3, (2 * x + 3) / 6, (x > 0).to(x.dtype))
+            self._bend = (x.abs() < 3).to(x.dtype) / 3
+
+    def __call__(self, part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        if isinstance(part, nn.ReLU):
+            return inputs[0] * self._slope
+        change = inputs[0] - self._x
+        return self._y + change * (self._slope + change * self._bend / 2)
+
+
+def _note_piece(pieces: dict[nn.Module, Piece], part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+    pieces[part] = Piece(part, inputs[0].detach(), output.detach())
 
 
 def _note(codes: dict[str, SignCodes], name: str, part: nn.Module, inputs: tuple[Tensor]) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nasctl import registry
-from nasctl.candidate import FULL, Candidate, Setting
+from nasctl.candidate import Candidate, Setting
 from nasctl.description import architecture
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.formats import FORMATS, Model
@@ -38,7 +38,7 @@ def model(spec: str, genome: Genome, seed: int = 0) -> Model:
     output is the classifier's bias whatever comes before it: a comparison would compare nothing else. With the
     statistics of a batch every layer shows in the output. Training overwrites them.
     """
-    candidate = Candidate(registry.create("spaces", spec), genome, Setting(fidelity=FULL, seed=seed), frozenset())
+    candidate = Candidate(registry.create("spaces", spec), genome, Setting(seed=seed), frozenset())
     made, described = candidate.module(), architecture(spec, genome)
     noise = _noise(described.input, CALIBRATION + COMPARED, seed)
     _calibrate(made, noise[:CALIBRATION])

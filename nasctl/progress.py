@@ -11,7 +11,6 @@ import numpy as np
 
 from nasctl import ids, report
 from nasctl.archive import Archive, knee
-from nasctl.candidate import FULL
 from nasctl.indicators import Ruler
 from nasctl.run import Run
 from nasctl.search import Visit, front, losses, violations
@@ -61,11 +60,14 @@ class Watch:
         """At what the metrics are computed, and the costs."""
         setting, space = self._task.setting, self._task.space
         own = "x".join(map(str, space.input.shape))
-        if setting.fidelity == FULL:
-            return f"metrics on {setting.batch} images of seeded noise, {own}, the network's own size"
-        reduced = "x".join(map(str, space.reduced(setting.fidelity).input.shape))
-        also = f", {setting.fidelity.repeats} cells or blocks a stage" if setting.fidelity.repeats else ""
-        return f"metrics on {setting.batch} images of seeded noise, {reduced}{also}; costs and latency at {own}"
+        fidelity = setting.fidelity
+        examples = f"metrics on {fidelity.batch} examples of {setting.data}"
+        draws = f", mean of {fidelity.repeats} draws" if fidelity.repeats > 1 else ""
+        if fidelity.whole:
+            return f"{examples}, {own}, the network's own size{draws}"
+        reduced = "x".join(map(str, space.reduced(fidelity).input.shape))
+        also = f", {fidelity.cells} cells or blocks a stage" if fidelity.cells else ""
+        return f"{examples}, {reduced}{also}{draws}; costs and latency at {own}"
 
     def follow(self, store: Store) -> None:
         """Run the search to its end."""

@@ -74,7 +74,8 @@ def device_file(device: str) -> Path:
 def create(kind: str, spec: str, *args: Any) -> Any:
     """Make a plug-in from what a person typed: `name`, or `name:key=value,key=value`.
 
-    Values are read as the option's type wants them: numbers, words, on/off, and lists such as `resolutions=160,192`.
+    Values are read as the option's type wants them: numbers, words, on/off, and lists such as `resolutions=160,192`. A
+    switch that is off by default may be named alone: `name:key`.
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
@@ -82,6 +83,11 @@ def create(kind: str, spec: str, *args: Any) -> Any:
     """
     name, options = _parsed(kind, spec)
     return load(kind, name)(*args, **options)
+
+
+def optional(kind: str, name: str) -> bool:
+    """Whether a plug-in can be made without options."""
+    return all(one.default is not one.empty for one in inspect.signature(load(kind, name)).parameters.values())
 
 
 def normal(kind: str, spec: str) -> str:
@@ -152,6 +158,8 @@ def _parsed(kind: str, spec: str) -> tuple[str, dict[str, Any]]:
         key, equals, value = piece.partition("=")
         if equals:
             pairs.append([key.strip().replace("-", "_"), value.strip()])
+        elif key in takes and parameters[key].default is False:  # a switch may be named to be on
+            pairs.append([key, "on"])
         elif pairs:
             pairs[-1][1] += f",{piece.strip()}"
         else:

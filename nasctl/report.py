@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
+
+Item = TypeVar("Item")
 
 UNITS = {"bytes": "B", "MACs": "", "parameters": ""}  # that take a prefix: 389.5 M
 
@@ -102,6 +105,24 @@ class Progress:
         elif self._last is not None and state.generation > self._last.generation:
             say(_line(self._last))
         self._last = state
+
+
+def counted(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
+    """Hand on the items and show how many there were: a bar on a terminal, some ten lines on stderr otherwise."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True)) as shown:
+            yield from shown.track(items, total=total)
+        return
+    start = time.monotonic()
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % max(1, math.ceil(total / 10)) == 0 or number == total:
+            left = (time.monotonic() - start) * (total - number) / number
+            say(f"{what}: {number}/{total}, {duration(left)} left")
 
 
 def definitions(pairs: Mapping[str, object]) -> None:

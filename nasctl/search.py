@@ -178,13 +178,28 @@ def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, 
         NasctlError: What the user has to mend, such as a table that lacks a block; any other failure is recorded.
     """
     needs = frozenset[str]().union(*(task.metrics[name].needs for name in labels))
-    candidate = Candidate(task.space, genome, task.setting, needs)
+    setting = task.setting
     if needs <= ARITHMETIC:  # arithmetic and look-ups, without the seconds that importing torch takes
+        candidate = Candidate(task.space, genome, setting, needs)
         return {label: score(task.metrics[name], candidate) for name, label in labels.items()}
     from nasctl.evidence import threads
 
-    with threads(task.setting.threads):
-        return {label: score(task.metrics[name], candidate) for name, label in labels.items()}
+    with threads(setting.threads):
+        found: dict[str, list[Measurement]] = {label: [] for label in labels.values()}
+        for drawn in setting.draws():  # one after another, so that what one needs is freed before the next
+            candidate = Candidate(task.space, genome, drawn, needs)
+            for name, label in labels.items():
+                if not found[label] or not closed_form(task.metrics[name]):
+                    found[label].append(score(task.metrics[name], candidate))
+    return {label: mean(draws) for label, draws in found.items()}
+
+
+def mean(draws: Sequence[Measurement]) -> Measurement:
+    """What several draws of weights and examples give together: failed if one failed."""
+    seconds = sum(one.seconds for one in draws)
+    values = [one.value for one in draws if one.value is not None]
+    error = next((one.error for one in draws if one.error is not None), None)
+    return Measurement(None if error else math.fsum(values) / len(values), error, seconds)
 
 
 def score(objective: Objective, candidate: Candidate) -> Measurement:

@@ -148,6 +148,11 @@ class Store:
             labels = {label: self._text(label) for label in record.labels.values()}
             return Journal(self, record, run, number, self._text(record.space), labels)
 
+    def ledger(self, space: str, labels: Collection[str]) -> Ledger:
+        """Where measurements under these labels are kept, of a space by its spec with every default written out."""
+        with _guarded(self.path), self.database:
+            return Ledger(self, self._text(space), {label: self._text(label) for label in labels})
+
     def run(self, name: str | None = None) -> tuple[str, Record]:
         """A run and its name, by its name or a beginning of it that no other has, or of the one started last.
 
@@ -222,16 +227,12 @@ class Store:
         return int(number)
 
 
-class Journal:
-    """One run's view of the store."""
+class Ledger:
+    """The measurements of one space."""
 
-    def __init__(
-        self, store: Store, record: Record, run: str, number: int, space: int, labels: Mapping[str, int]
-    ) -> None:
-        self.record = record
+    def __init__(self, store: Store, space: int, labels: Mapping[str, int]) -> None:
         self._store = store  # which closes the file when nobody holds it
-        self._run, self._number, self._space, self._position = run, number, space, 0
-        self._labels = labels
+        self._space, self._labels = space, labels
 
     def known(self, genome: Genome, labels: Collection[str]) -> dict[str, Measurement]:
         """What any run has measured of a genome under these labels."""
@@ -239,22 +240,42 @@ class Journal:
             rows = self._store.database.execute(MEASURED, (self._space, _text(genome))).fetchall()
         return {label: Measurement(*rest) for label, *rest in rows if label in labels}
 
+    def file(self, genome: Genome, measured: Mapping[str, Measurement]) -> None:
+        """Keep what was newly measured of a genome."""
+        with _guarded(self._store.path), self._store.database:
+            self._file(genome, measured)
+
+    def _file(self, genome: Genome, measured: Mapping[str, Measurement]) -> int:
+        """Keep it as a part of the transaction that is open; returns the genome's number."""
+        key, database = (self._space, _text(genome)), self._store.database
+        database.execute("INSERT OR IGNORE INTO genome (space, genes) VALUES (?, ?)", key)
+        (number,) = database.execute("SELECT id FROM genome WHERE space = ? AND genes = ?", key).fetchone()
+        rows = [(number, self._labels[label], *measurement) for label, measurement in measured.items()]
+        database.executemany("INSERT OR IGNORE INTO measurement VALUES (?, ?, ?, ?, ?)", rows)
+        return int(number)
+
+
+class Journal(Ledger):
+    """One run's view of the store."""
+
+    def __init__(
+        self, store: Store, record: Record, run: str, number: int, space: int, labels: Mapping[str, int]
+    ) -> None:
+        super().__init__(store, space, labels)
+        self.record = record
+        self._run, self._number, self._position = run, number, 0
+
     def visit(self, genome: Genome, measured: Mapping[str, Measurement]) -> None:
         """Record the run's next genome and what was newly measured of it: both or neither.
 
         Raises:
             RunChanged: The run went to another genome at this point before; nothing is recorded.
         """
-        key, where = (self._space, _text(genome)), (self._number, self._position)
-        database = self._store.database
+        where, database = (self._number, self._position), self._store.database
         with _guarded(self._store.path), database:
             if not database.execute("SELECT 1 FROM run WHERE id = ?", (self._number,)).fetchone():
                 raise NasctlError(f"run {self._run!r} was deleted while it ran; type the same command to start it anew")
-            database.execute("INSERT OR IGNORE INTO genome (space, genes) VALUES (?, ?)", key)
-            (number,) = database.execute("SELECT id FROM genome WHERE space = ? AND genes = ?", key).fetchone()
-            rows = [(number, self._labels[label], *measurement) for label, measurement in measured.items()]
-            database.executemany("INSERT OR IGNORE INTO measurement VALUES (?, ?, ?, ?, ?)", rows)
-            database.execute("INSERT OR IGNORE INTO visit VALUES (?, ?, ?)", (*where, number))
+            database.execute("INSERT OR IGNORE INTO visit VALUES (?, ?, ?)", (*where, self._file(genome, measured)))
             query = "SELECT genes FROM visit JOIN genome ON genome.id = visit.genome WHERE run = ? AND position = ?"
             (before,) = database.execute(query, where).fetchone()
             if before != _text(genome):

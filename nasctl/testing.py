@@ -32,7 +32,6 @@ class Chain:
     """A space for tests: linear layers without bias in a row; every gene is the width of one."""
 
     input = Input((3,))
-    fidelity = Fidelity()
 
     def __init__(self, depth: int = 2, widths: tuple[int, ...] = (2, 5)) -> None:
         self.genes: Sequence[Gene] = tuple(Gene(f"layer{k}", widths) for k in range(depth))
@@ -86,7 +85,7 @@ class SpaceContract:
             assert counter.get_total_flops() == 2 * 2 * network.macs  # two examples, two FLOPs a multiply-accumulate
 
     def test_reduced_has_the_same_genes_and_costs_no_more(self, space: SearchSpace) -> None:
-        full, reduced = space.reduced(Fidelity()), space.reduced(Fidelity(size=max(space.input.shape) // 2, repeats=1))
+        full, reduced = space.reduced(Fidelity()), space.reduced(Fidelity(size=max(space.input.shape) // 2, cells=1))
         assert list(reduced.genes) == list(full.genes) == list(space.genes)
         for whole, same, cheap in ([s.network(g) for s in (space, full, reduced)] for g in drawn(space, 3)):
             assert (same, cheap.out_shape) == (whole, whole.out_shape)
@@ -179,7 +178,7 @@ def in_another_process(run: Run, path: Path, budget: int) -> list[Evaluation]:
 
 def _command(run: Run, path: Path, budget: int) -> list[str]:
     options = {"space": run.space, "searcher": run.searcher, "seed": run.seed, "budget": budget, "store": path}
-    setting = {"fidelity": run.setting.fidelity, "batch": run.setting.batch, "weights-seed": run.setting.seed}
+    setting = {"fidelity": run.setting.fidelity, "weights-seed": run.setting.seed, "data": run.setting.data}
     lists = {"objective": run.objectives, "record": run.record, "constraint": run.constraints}
     given = [*((option, spec) for option, specs in lists.items() for spec in specs), *(options | setting).items()]
     return [sys.executable, "-m", "nasctl", "search", *(f"--{option}={value}" for option, value in given)]

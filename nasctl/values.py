@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from nasctl.errors import BadOption, InvalidGenome
@@ -39,39 +40,58 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """Bounds on the network that is scored in place of the real one; None bounds nothing."""
+    """What a metric is computed on: bounds on the network in place of the real one, and how much of it is looked at.
+
+    The first two bound the network, and None bounds nothing.
+    """
 
     size: int | None = None  # height and width of images, length of sequences
-    repeats: int | None = None  # cells or blocks in a stage, where a space repeats them
+    cells: int | None = None  # cells or blocks in a stage, where a space repeats them
+    batch: int = 64  # examples
+    repeats: int = 1  # draws of weights and examples over which the mean is taken
 
     def __str__(self) -> str:
-        bounds = {bound.name: getattr(self, bound.name) for bound in fields(self)}
-        return ",".join(f"{name}={most}" for name, most in bounds.items() if most is not None) or "full"
+        given = {bound.name: getattr(self, bound.name) for bound in fields(self)}
+        return ",".join(f"{name}={value}" for name, value in given.items() if value is not None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the real network that is looked at."""
+        return self.size is None and self.cells is None
 
     @classmethod
-    def parse(cls, text: str) -> Fidelity:
-        """Read "full", or bounds such as "size=64,repeats=1".
+    def parse(cls, text: str, levels: Mapping[str, Fidelity]) -> Fidelity:
+        """Read the name of a level, bounds such as "size=64,cells=1,batch=32,repeats=3", or a level and what differs.
+
+        Without a level, what is left out is as in the full one.
 
         Raises:
-            BadOption: It is neither.
+            BadOption: It is none of these.
         """
+        pieces = text.split(",")
+        level = levels[pieces.pop(0)] if pieces[0] in levels else levels["full"]
         found: dict[str, int] = {}
-        for piece in text.split(",") if text != "full" else ():
+        for piece in pieces:
             name, _, value = piece.partition("=")
-            if name not in {bound.name for bound in fields(cls)} or not value.isdecimal() or int(value) < 1:
-                raise BadOption(f"{text!r} is no fidelity; write full, or bounds such as size=64,repeats=1")
+            least = 2 if name == "batch" else 1  # metrics compare examples with one another
+            known = name in {bound.name for bound in fields(cls)} and re.fullmatch("[0-9]{1,6}", value)
+            if not known or int(value) < least:
+                raise BadOption(
+                    f"{text!r} is no fidelity; write {', '.join(levels)}, or bounds such as size=64,batch=32"
+                )
             found[name] = int(value)
-        return cls(**found)
+        return replace(level, **found)
 
 
 class SearchSpace(Protocol):
-    """A finite set of networks, addressed by genomes."""
+    """A finite set of networks, addressed by genomes.
+
+    It may also have `levels`, named fidelities, of which "full", "balanced" and "fast" mean the same everywhere;
+    "balanced" is what metrics are computed at unless a person says otherwise, "full" if there is no other.
+    """
 
     input: Input
     genes: Sequence[Gene]  # (G,)
-    fidelity: (
-        Fidelity  # what metrics are computed at by default; how well it keeps their order stands in docs/spaces.md
-    )
 
     def canonical(self, genome: Genome) -> Genome:
         """The genome that stands for all that compute the same function of the same weights; idempotent.
@@ -170,6 +190,17 @@ class Searcher(Protocol):
             violations: (N, C), 0 where a constraint holds, above 0 by how much it is broken.
         """
         ...
+
+
+def levels(space: SearchSpace) -> dict[str, Fidelity]:
+    """The named fidelities of a space; "full" is always one of them."""
+    return {"full": Fidelity(), **getattr(space, "levels", {})}
+
+
+def usual(space: SearchSpace) -> Fidelity:
+    """What metrics are computed at unless a person says otherwise."""
+    named = levels(space)
+    return named.get("balanced", named["full"])
 
 
 def validate(genes: Sequence[Gene], genome: Genome) -> None:

@@ -36,7 +36,7 @@ class SNIP:
             ValueError: The loss depends on no weight, so there is nothing to compare.
             ArithmeticError: A gradient is not finite.
         """
-        weights = [weight for weight in candidate.gradients.values() if weight.value.ndim > 1]  # no biases, no norms
+        weights = candidate.gradients.values()
         score = sum(float((one.value * one.gradient).abs_().sum(dtype=torch.double)) for one in weights)
         if score == 0.0:
             raise ValueError("the loss depends on no weight")

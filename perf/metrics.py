@@ -1,4 +1,4 @@
-"""What shared passes save on NAS-Bench-201 cells, and where the time of a candidate of mbconv goes.
+"""What shared passes and cheaper forms save on NAS-Bench-201 cells, the closed form's speed, and a candidate of mbconv.
 
 python perf/metrics.py --json FILE
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.stats import kendalltau
 from torch import Tensor, nn
 
 from nasctl import registry
@@ -25,7 +26,8 @@ from nasctl.networks.weights import initialised
 from nasctl.search import Task, measure
 from nasctl.values import Fidelity, Genome, SearchSpace
 
-METRICS = ("synflow", "snip", "grad_norm", "jacov", "naswot")
+METRICS = ("synflow", "snip", "grad_norm", "plain", "fisher", "jacov", "grasp")
+CLOSED = {"nb201": "expected_synflow", "nbmacro": "expected_synflow", "mbconv": "expected_synflow:linear"}
 DEFAULT = ("synflow", "jacov", "snip")  # of a search; latency is a look-up
 ROUNDS = 3  # of which the fastest counts
 
@@ -112,21 +114,38 @@ def plain_jacov(net: nn.Module, images: Tensor, labels: Tensor) -> float:
     return float(-np.sum(np.log(values + 1e-5) + 1 / (values + 1e-5)).real)
 
 
-def plain_naswot(net: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Agreement of codes, as products of matrices."""
-    kernel = np.zeros((len(images), len(images)))
+def plain_plain(net: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Gradients of weights, times the weights."""
+    F.cross_entropy(net(images), labels).backward()
+    return sum(float((p.weight * p.weight.grad).detach().sum()) for p in weighted(net) if p.weight.grad is not None)
 
-    def count(part: nn.Module, inputs: tuple[Tensor]) -> None:
-        nonlocal kernel
-        on = (inputs[0].flatten(1) > 0).float()
-        kernel = kernel + (on @ on.T).numpy() + ((1 - on) @ (1 - on).T).numpy()
 
-    for part in net.modules():
-        if isinstance(part, nn.ReLU):
-            part.register_forward_pre_hook(count)
-    with torch.no_grad():
-        net(images)
-    return float(np.linalg.slogdet(kernel)[1])
+def plain_fisher(net: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Gradients of outputs, by hooks, times the weights of a channel."""
+    terms = []
+
+    def watch(part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        def weigh(gradient: Tensor) -> None:
+            products = (output.detach() * gradient).flatten(2).sum(2) if output.ndim > 2 else output.detach() * gradient
+            terms.append(float(products.pow(2).mean(0).mul(0.5).sum()) * part.weight[0].numel())
+
+        output.register_hook(weigh)
+
+    for part in weighted(net):
+        part.register_forward_hook(watch)
+    F.cross_entropy(net(images), labels).backward()
+    return sum(terms)
+
+
+def plain_grasp(net: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Two passes for gradients, the second to be differentiated once more."""
+    weights = [part.weight for part in weighted(net)]
+    first = torch.autograd.grad(F.cross_entropy(net(images), labels), weights, allow_unused=True)
+    loss = F.cross_entropy(net(images), labels)
+    second = torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
+    along = sum((one * other).sum() for one, other in zip(first, second, strict=True) if one is not None)
+    along.backward()
+    return sum(float((-weight * weight.grad).detach().sum()) for weight in weights if weight.grad is not None)
 
 
 PLAIN: dict[str, Plain] = {
@@ -134,12 +153,14 @@ PLAIN: dict[str, Plain] = {
     "snip": plain_snip,
     "grad_norm": plain_grad_norm,
     "jacov": plain_jacov,
-    "naswot": plain_naswot,
+    "plain": plain_plain,
+    "fisher": plain_fisher,
+    "grasp": plain_grasp,
 }
 
 
 def sharing(fidelity: Fidelity, number: int) -> dict[str, float]:
-    """Milliseconds for a cell, mean: the five metrics together, each alone, and each by its plain implementation."""
+    """Milliseconds for a cell, mean: the metrics together, each alone, and each by its plain implementation."""
     space, setting = registry.create("spaces", "nb201"), Setting(fidelity=fidelity)
     task = Task(space, {name: registry.create("objectives", name) for name in METRICS}, setting)
     figures: dict[str, float] = {}
@@ -161,10 +182,38 @@ def sharing(fidelity: Fidelity, number: int) -> dict[str, float]:
     return figures
 
 
+def kept(number: int) -> dict[str, float]:
+    """Kendall's tau of each metric at the level `fast` with itself at `full`, over random cells."""
+    space, values = registry.create("spaces", "nb201"), {}
+    genomes = list(dict.fromkeys(drawn(space, number)))
+    for level in ("full", "fast"):
+        setting = Setting(fidelity=space.levels[level])
+        task = Task(space, {name: registry.create("objectives", name) for name in METRICS}, setting)
+        found = [measure(task, genome, {name: name for name in METRICS}) for genome in genomes]
+        values[level] = {name: [one[name].value for one in found if one[name].value is not None] for name in METRICS}
+    return {name: float(kendalltau(values["full"][name], values["fast"][name]).statistic) for name in METRICS}
+
+
+def closed(number: int) -> dict[str, float]:
+    """Candidates a second of the closed form, each described and scored for the first time, on the real network."""
+    figures = {}
+    for name, spec in CLOSED.items():
+        space = registry.create("spaces", name)
+        task = Task(space, {spec: registry.create("objectives", spec)})
+        genomes = drawn(space, number)
+        for genome in genomes[: number // 10]:  # blocks that candidates share are learnt once
+            asked(task, genome, [spec])
+        start = time.process_time()
+        for genome in genomes:
+            asked(task, genome, [spec])
+        figures[f"{name}: {spec}"] = number / (time.process_time() - start)
+    return figures
+
+
 def stages(number: int) -> dict[str, float]:
     """Milliseconds for a candidate of mbconv at its default fidelity, mean."""
     space = registry.create("spaces", "mbconv")
-    setting, genomes = Setting(fidelity=space.fidelity), drawn(space, number)
+    setting, genomes = Setting(fidelity=space.levels["balanced"]), drawn(space, number)
     task = Task(space, {name: registry.create("objectives", name) for name in METRICS}, setting)
     figures: dict[str, float] = {}
     for genome in genomes:
@@ -186,7 +235,7 @@ def stages(number: int) -> dict[str, float]:
         found |= {f"alone: {name}": fastest(asked, task, genome, [name]) for name in METRICS}
         found |= {
             "default three": fastest(asked, task, genome, DEFAULT),
-            "all five": fastest(asked, task, genome, METRICS),
+            "all seven": fastest(asked, task, genome, METRICS),
         }
         figures = added(figures, found, number)
     # SynFlow has a module of its own, so there are two.
@@ -201,15 +250,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    reduced = registry.create("spaces", "nb201").fidelity
-    tables = {
-        "nb201, full": sharing(Fidelity(), options.number),
-        f"nb201, {reduced}": sharing(reduced, options.number),
-        "mbconv": stages(options.number),
-    }
+    cells = registry.create("spaces", "nb201").levels
+    tables = {f"nb201, {level} ({cells[level]}): ms": sharing(cells[level], options.number) for level in cells}
+    plain, fast = (next(table for title, table in tables.items() if level in title) for level in ("full", "fast"))
+    fast["plain at full / together"] = plain["plain"] / fast["together"]
+    tables["nb201, fast against full: Kendall's tau"] = kept(5 * options.number)
+    tables["closed form: candidates a second"] = closed(100 * options.number)
+    tables["mbconv, balanced: ms"] = stages(options.number)
     for title, figures in tables.items():
-        print(f"{title}: ms for a candidate, batch 16, 1 thread, mean of {options.number} candidates")
-        print(*(f"    {name:44} {value:8.1f}" for name, value in figures.items()), sep="\n")
+        print(f"{title}, 1 thread, mean of {options.number} candidates or more")
+        print(*(f"    {name:44} {value:8.2f}" for name, value in figures.items()), sep="\n", flush=True)
     if options.json:
         options.json.write_text(json.dumps(tables, indent=1) + "\n")
 

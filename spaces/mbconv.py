@@ -8,7 +8,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import NamedTuple
 
@@ -66,6 +66,12 @@ class MBConvSpace:
         resolutions: Makes the resolution a gene with these choices, in place of `resolution`.
     """
 
+    levels: Mapping[str, Fidelity] = {
+        "full": Fidelity(batch=16),
+        "balanced": Fidelity(size=64, batch=16),
+        "fast": Fidelity(size=32, batch=16),
+    }
+
     def __init__(
         self, width: float = 1.2, resolution: int = 224, classes: int = 1000, resolutions: tuple[int, ...] = ()
     ) -> None:
@@ -80,7 +86,6 @@ class MBConvSpace:
         self._chosen = bool(resolutions)  # whether the resolution is a gene
         self._sizes = resolutions or (resolution,)
         self.input = Input((3, self._sizes[-1], self._sizes[-1]))
-        self.fidelity = Fidelity(size=64)
         self.genes: Sequence[Gene] = tuple(_genes(resolutions))
         stem = make_divisible(STEM * width)
         self._stem = ConvNormAct(stem, 3, 2, act="hswish")

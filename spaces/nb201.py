@@ -55,7 +55,11 @@ class NB201:
     """
 
     genes: Sequence[Gene] = tuple(Gene(f"edge{source}{target}", OPERATIONS) for source, target in EDGES)
-    fidelity = Fidelity(size=16)
+    levels: Mapping[str, Fidelity] = {
+        "full": Fidelity(batch=64),
+        "balanced": Fidelity(size=16, batch=32),
+        "fast": Fidelity(size=16, cells=1, batch=16),
+    }
 
     def __init__(
         self, channels: int = 16, cells: int = 5, classes: int = 10, resolution: int = 32, canonical: bool = True
@@ -109,7 +113,7 @@ class NB201:
         reduced, largest = copy(self), self.input.shape[-1]
         size = max(4, min(largest, fidelity.size or largest) // 4 * 4)
         reduced.input = Input((3, size, size))
-        reduced._cells = min(self._cells, fidelity.repeats or self._cells)
+        reduced._cells = min(self._cells, fidelity.cells or self._cells)
         return reduced
 
 

@@ -6,7 +6,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 
 from nasctl.api import (
@@ -43,7 +43,11 @@ class NBMacro:
         canonical: Whether genomes of the same network count as one; the published table holds a row for each genome.
     """
 
-    fidelity = Fidelity(size=16)
+    levels: Mapping[str, Fidelity] = {
+        "full": Fidelity(batch=64),
+        "balanced": Fidelity(size=16, batch=32),
+        "fast": Fidelity(size=8, batch=16),
+    }
 
     def __init__(self, classes: int = 10, resolution: int = 32, canonical: bool = True) -> None:
         if classes < 1 or resolution < 8:

@@ -45,7 +45,7 @@ def test_search_and_pareto_speak_json(nasctl):
 
 
 def test_the_front_is_what_nothing_visited_dominates(nasctl):
-    nasctl("search", "--space=nbmacro", "-onaswot,macs,memory", "--budget=60", "--fidelity=size=8", "--batch=4")
+    nasctl("search", "--space=nbmacro", "-onaswot,macs,memory", "--budget=60", "--fidelity=size=8,batch=4")
     store = Store("nasctl.db")
     found = [e.values for e in store.evaluations(store.run()[0]) if not e.errors]
     points = {tuple(v[name] * sign for name, sign in (("naswot", -1), ("macs", 1), ("memory", 1))): v for v in found}

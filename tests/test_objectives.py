@@ -222,16 +222,17 @@ def test_what_is_not_finite_is_no_score(name):
 
 
 def test_fidelity_changes_what_is_scored_and_no_cost():
-    setting = Setting(fidelity=Fidelity(size=16, repeats=1))
+    setting = Setting(fidelity=Fidelity(size=16, cells=1))
     space, genome = registry.create("spaces", "nb201:channels=4,cells=2"), (3, 1, 2, 1, 4, 3)
     reduced = Candidate(space, genome, setting, frozenset({"gradients"}))
     assert reduced.network == space.network(genome)
     assert reduced.scored == registry.create("spaces", "nb201:channels=4,resolution=16,cells=1").network(genome)
-    assert reduced.batch()[0].shape == (16, 3, 16, 16)
+    assert reduced.batch()[0].shape == (64, 3, 16, 16)
     assert scored("snip", reduced) != scored("snip", candidate("gradients"))
     task = Task(space, {name: registry.create("objectives", name) for name in ("snip", "macs")}, setting)
     labels = task.record("any").labels
-    assert labels["snip"] == "snip v1 @ batch=16,fidelity=size=16,repeats=1,seed=0,device=cpu,threads=1"
+    fidelity = "size=16,cells=1,batch=64,repeats=1"
+    assert labels["snip"] == f"snip v1 @ data=dead_leaves,fidelity={fidelity},seed=0,device=cpu,threads=1"
     assert labels["macs"] == "macs v1"
 
 

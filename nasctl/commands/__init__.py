@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from nasctl.candidate import Setting
+    from nasctl.values import SearchSpace
 
 store_option = click.option(
     "--store",
@@ -18,15 +24,31 @@ run_option = click.option("--run", metavar="NAME", help="Name of a run, or its b
 space_option = click.option("--space", required=True, metavar="SPEC", help="Search space: NAME or NAME:key=value,...")
 fidelity_option = click.option(
     "--fidelity",
-    metavar="BOUNDS",
-    help="What metrics are computed at: `full`, or bounds such as size=64,repeats=1.  [default: the space's own]",
+    default="",
+    metavar="LEVEL",
+    help="What metrics are computed at: full, balanced, fast, or bounds such as size=64,cells=1,batch=32,repeats=3."
+    "  [default: balanced]",
 )
-batch_option = click.option(
-    "--batch",
-    default=16,
+data_option = click.option(
+    "--data",
+    default="dead-leaves",
     show_default=True,
-    type=click.IntRange(2, 65536),
-    help="Examples in the batch of the metrics.",
+    metavar="SOURCE",
+    help="Examples for metrics: dead-leaves, noise, a folder or zip of images by class, a CIFAR-10 archive, or .npz.",
 )
-weights_seed = click.IntRange(0, 2**63 - 1)  # what torch takes
+weights_seed = click.IntRange(0, 2**32 - 1)
 device_option = click.option("--device", "devices", multiple=True, metavar="NAME", help="Device; see `device list`.")
+
+
+def setting(space: SearchSpace, fidelity: str, data: str, seed: int, torch_device: str = "cpu") -> Setting:
+    """What measured values depend on, as a person put it.
+
+    Raises:
+        NasctlError: There is no such level of fidelity, or no such data.
+    """
+    from nasctl.candidate import Setting
+    from nasctl.data import source
+    from nasctl.values import Fidelity, levels, usual
+
+    chosen = Fidelity.parse(fidelity, levels(space)) if fidelity else usual(space)
+    return Setting(source(data), chosen, seed, torch_device)

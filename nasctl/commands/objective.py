@@ -1,21 +1,49 @@
-"""`nasctl objective`: what can be optimised or recorded."""
+"""`nasctl objective`: what can be optimised or recorded, and how far it can be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import batch_option, fidelity_option, json_option, space_option, store_option, weights_seed
+from nasctl.commands import (
+    data_option,
+    fidelity_option,
+    json_option,
+    setting,
+    space_option,
+    store_option,
+    weights_seed,
+)
 
 if TYPE_CHECKING:
     from nasctl.values import Genome
 
+USUAL = ("synflow", "snip", "grad_norm", "jacov", "naswot")
+SIZES = ("params", "macs", "depth")  # that every metric has to beat
+
+objective_option = click.option(
+    "-o",
+    "--objective",
+    "objectives",
+    multiple=True,
+    default=USUAL,
+    metavar="SPEC",
+    help=f"Repeatable, or A,B; all is every one that needs no option.  [default: {','.join(USUAL)}]",
+)
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=weights_seed, help="Of weights, data and --sample."
+)
+torch_device_option = click.option(
+    "--torch-device", default="cpu", show_default=True, help="Where metrics are computed: cpu or cuda:0."
+)
+
 
 @click.group()
 def command() -> None:
-    """List objectives, and score given architectures with them."""
+    """List objectives, score architectures with them, and see what they are worth."""
 
 
 @command.command(name="list")
@@ -42,16 +70,18 @@ def listed(as_json: bool) -> None:
 
 @command.command()
 @space_option
-@click.option(
-    "-o", "--objective", "objectives", multiple=True, required=True, metavar="SPEC", help="Repeatable, or A,B."
-)
+@objective_option
 @click.option(
     "--genomes", type=click.File(encoding="utf-8-sig"), help="Ids, genomes or native strings, one a line; - is stdin."
 )
 @click.option("--sample", type=click.IntRange(1, 10**6), help="Score so many random architectures instead.")
-@click.option("--seed", default=0, show_default=True, type=weights_seed, help="Of weights, data and --sample.")
+@click.option("--all", "whole", is_flag=True, help="Score every architecture of a space of up to 20,000 genomes.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write: .csv or .csv.gz.")
+@click.option("--force", is_flag=True, help="Write over an existing table.")
+@seed_option
 @fidelity_option
-@batch_option
+@data_option
+@torch_device_option
 @store_option
 @json_option
 def score(
@@ -59,45 +89,166 @@ def score(
     objectives: tuple[str, ...],
     genomes: click.utils.LazyFile | None,
     sample: int | None,
+    whole: bool,
+    output: Path | None,
+    force: bool,
     seed: int,
-    fidelity: str | None,
-    batch: int,
+    fidelity: str,
+    data: str,
+    torch_device: str,
     store: str,
     as_json: bool,
 ) -> None:
-    """Score architectures of SPACE; writes nothing to the store, which only helps to read ids."""
+    """Score architectures of SPACE; the same command goes on where it was stopped."""
     import json
     from dataclasses import asdict
 
-    from nasctl import bounds, ids, registry
-    from nasctl.candidate import Setting
+    from nasctl import ids, registry, sampling, scoring
+    from nasctl.bounds import sample as drawn
     from nasctl.errors import NasctlError
-    from nasctl.report import table
-    from nasctl.run import named
-    from nasctl.search import Task, measure
-    from nasctl.store import Store, evaluation
-    from nasctl.values import Fidelity
+    from nasctl.report import counted, say, table
+    from nasctl.search import Task
+    from nasctl.store import Store
 
-    if (genomes is None) == (sample is None):
-        raise NasctlError("say what to score: --genomes FILE or --sample NUMBER")
+    if (genomes is not None) + (sample is not None) + whole != 1:
+        raise NasctlError("say what to score: --genomes FILE, --sample NUMBER or --all")
     made = registry.create("spaces", space)
-    setting = Setting(batch, Fidelity.parse(fidelity) if fidelity is not None else made.fidelity, seed)
-    task = Task(made, dict(named(spec) for spec in registry.split(objectives)), setting)
-    opened = Store.reading(store)
-    if genomes is None:
-        chosen = bounds.sample(made, sample or 0, seed)
+    measured = setting(made, fidelity, data, seed, torch_device)
+    task = Task(made, scoring.metrics(objectives), measured)
+    if output:
+        scoring.check(output, force)
+    if genomes is not None:
+        known = Store.reading(store)
+        chosen = _read(genomes, lambda line: made.canonical(ids.resolve(line, known, space)[1]))
     else:
-        chosen = _read(genomes, lambda line: made.canonical(ids.resolve(line, opened, space)[1]))
-    labels = {name: name for name in task.metrics}
-    rows = []
-    for genome in chosen:
-        found = evaluation(genome, labels, measure(task, genome, labels))
-        rows.append((ids.encode(space, made.genes, genome), found))
+        chosen = list(sampling.every(made)) if whole else drawn(made, sample or 0, seed)
+    rows = list(counted(scoring.scored(task, space, chosen, Store(store)), len(chosen), "scored"))
+    if output:
+        scoring.write(output, task, space, rows)
+        say(f"the scores of {len(rows)} architectures are in:")
+        click.echo(output)
+        return
+    found = [(ids.encode(space, made.genes, row.evaluation.genome), row.evaluation) for row in rows]
     if as_json:
-        click.echo(json.dumps([{"id": arch, **asdict(found)} for arch, found in rows]))
+        click.echo(json.dumps([{"id": arch, **asdict(one)} for arch, one in found]))
         return
     heads = [f"{name} ({metric.unit})" for name, metric in task.metrics.items()]
-    table(["id", *heads], [[arch, *(found.values.get(name, "failed") for name in labels)] for arch, found in rows])
+    table(["id", *heads], [[arch, *(one.values.get(name, "failed") for name in task.metrics)] for arch, one in found])
+
+
+@command.command()
+@space_option
+@objective_option
+@click.option("--truth", required=True, type=click.Path(path_type=Path), metavar="FILE", help="CSV or JSON, or packed.")
+@click.option("--column", "columns", multiple=True, help="Of the truth, such as an accuracy; repeatable.")
+@click.option("--lower-is-better", is_flag=True, help="What the columns hold is better where it is lower.")
+@click.option("--sample", default=200, show_default=True, type=click.IntRange(10, 10**6), help="Architectures.")
+@click.option(
+    "--score",
+    "aggregations",
+    multiple=True,
+    metavar="METHOD:A+B",
+    help="Also rank by several metrics: log_rank, mean_rank or vote, as in log_rank:synflow+jacov; repeatable.",
+)
+@seed_option
+@fidelity_option
+@data_option
+@torch_device_option
+@store_option
+@json_option
+def correlate(
+    space: str,
+    objectives: tuple[str, ...],
+    truth: Path,
+    columns: tuple[str, ...],
+    lower_is_better: bool,
+    sample: int,
+    aggregations: tuple[str, ...],
+    seed: int,
+    fidelity: str,
+    data: str,
+    torch_device: str,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Compare metrics with what is known of architectures of SPACE, such as their accuracies.
+
+    Parameters, MACs and depth stand beside them, larger taken as better: a metric that does not beat them is not worth
+    its time. Brackets hold 95% bootstrap intervals; a failed architecture counts as worst.
+    """
+    import json
+
+    from nasctl import registry, scoring, worth
+    from nasctl.report import counted, say, table
+    from nasctl.search import Task
+    from nasctl.store import Store
+
+    made = registry.create("spaces", space)
+    task = Task(made, scoring.metrics([*objectives, *SIZES]), setting(made, fidelity, data, seed, torch_device))
+    scores = worth.scores(task, aggregations)
+    facts = worth.facts(truth, space, columns, sample, seed)
+    genomes = list(dict.fromkeys(map(made.canonical, facts.genomes)))
+    found = counted(scoring.scored(task, space, genomes, Store(store)), len(genomes), "scored")
+    judged = worth.judged(task, scores, facts, {row.evaluation.genome: row for row in found}, lower_is_better, seed)
+    if as_json:
+        click.echo(json.dumps(judged.report()))
+        return
+    for column, lines in judged.tables():
+        say(f"{column}, {len(facts.genomes)} architectures of {space}; {task.setting}")
+        table(["metric", "Spearman", "Kendall", "top 10%", "failed", "s each"], lines)
+    say(*judged.warnings())
+
+
+@command.command()
+@space_option
+@objective_option
+@click.option("--form", "forms", multiple=True, metavar="BOUNDS", help="Also measure this fidelity; repeatable.")
+@click.option("--sample", default=30, show_default=True, type=click.IntRange(3, 10**5), help="Architectures.")
+@seed_option
+@data_option
+@torch_device_option
+@store_option
+@json_option
+def calibrate(
+    space: str,
+    objectives: tuple[str, ...],
+    forms: tuple[str, ...],
+    sample: int,
+    seed: int,
+    data: str,
+    torch_device: str,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Measure how well each cheaper fidelity of SPACE keeps the order of the full one (Kendall's tau), and its cost.
+
+    The last row is the full form with other weights and examples: no cheaper form can be expected to keep more.
+    """
+    import json
+    from dataclasses import asdict
+
+    from nasctl import registry, scoring
+    from nasctl.bounds import sample as drawn
+    from nasctl.calibration import compared
+    from nasctl.report import counted, table
+    from nasctl.search import Task
+    from nasctl.store import Store
+    from nasctl.values import Fidelity, levels
+
+    made = registry.create("spaces", space)
+    named = levels(made)
+    asked = named | {form: Fidelity.parse(form, named) for form in forms}
+    task = Task(made, scoring.metrics(objectives), setting(made, "full", data, seed, torch_device))
+    rows = compared(task, space, asked, drawn(made, sample, seed), Store(store))
+    found = list(counted(rows, len(asked) + 1, "forms"))
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in found]))
+        return
+    heads = list(found[0].tau)
+    lines = [
+        [row.name, str(row.fidelity), f"{row.seconds:.3f}", *(f"{row.tau[one]:.2f}" for one in heads)] for row in found
+    ]
+    table(["level", "fidelity", "s each", *heads], lines)
 
 
 def _read(lines: Iterable[str], meant: Callable[[str], Genome]) -> list[Genome]:

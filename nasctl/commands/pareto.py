@@ -21,31 +21,45 @@ def command() -> None:
 
 @command.command()
 @run_option
+@click.option(
+    "--score",
+    metavar="METHOD:A+B",
+    help="Ranks among the run's candidates, as one number to look at: log_rank, mean_rank or vote of which metrics."
+    "  [default: log_rank of all metrics optimised]",
+)
 @store_option
 @json_option
-def show(run: str | None, store: str, as_json: bool) -> None:
-    """Show the front of a run, in the units of its objectives."""
+def show(run: str | None, score: str | None, store: str, as_json: bool) -> None:
+    """Show the front of a run, in the units of its objectives, and a score that no search sees."""
     import json
 
     from nasctl import ids, registry
     from nasctl.report import say, table
     from nasctl.search import front
     from nasctl.store import Store
+    from nasctl.worth import scores_of_run
 
     opened = Store.reading(store)
     name, record = opened.run(run)
-    best = front(opened.evaluations(name), record.goals, record.constraints)
+    visited = opened.evaluations(name)
+    best = front(visited, record.goals, record.constraints)
+    head, scores = scores_of_run(record, visited, score) or ("", {})
     genes = registry.create("spaces", record.space).genes
     found = [(ids.encode(record.space, genes, e.genome), e) for e in best]
     if as_json:
-        click.echo(json.dumps([{"id": arch, "genome": e.genome, "values": e.values} for arch, e in found]))
+        report = [
+            {"id": arch, "genome": e.genome, "values": e.values, "score": {head: scores.get(e.genome)}}
+            for arch, e in found
+        ]
+        click.echo(json.dumps(report))
         return
-    say(f"front of run {name}: {len(found)} of {len(opened.evaluations(name))} candidates")
+    say(f"front of run {name}: {len(found)} of {len(visited)} candidates")
     heads = [f"{objective} ({column.unit})" for objective, column in record.columns.items()]
-    table(
-        ["id", *heads],
-        [[arch, *(e.values.get(objective, "failed") for objective in record.columns)] for arch, e in found],
-    )
+    rows = [[arch, *(e.values.get(objective, "failed") for objective in record.columns)] for arch, e in found]
+    if head:
+        heads.append(f"score: {head}")
+        rows = [[*row, scores.get(e.genome, "-")] for row, (_, e) in zip(rows, found, strict=True)]
+    table(["id", *heads], rows)
 
 
 @command.command()

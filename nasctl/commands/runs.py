@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from nasctl.commands import json_option, store_option
+
+if TYPE_CHECKING:
+    from nasctl.record import Record
+    from nasctl.values import Evaluation
 
 
 @click.group()
@@ -70,6 +75,7 @@ def show(name: str | None, store: str, as_json: bool) -> None:
         "failed": sum(bool(evaluation.errors) for evaluation in found),
         "errors": errors,
         "front": len(front(found, record.goals, record.constraints)),
+        "score": _best(record, found),
         "seconds": round(sum(seconds for _, seconds in visits), 3),
     }
     if as_json:
@@ -78,6 +84,19 @@ def show(name: str | None, store: str, as_json: bool) -> None:
     result["seconds"] = duration(float(str(result["seconds"])))
     listed = {key: _listed(value) for key, value in result.items()}
     definitions({key: "-" if value == "" else value for key, value in listed.items()})
+
+
+def _best(record: Record, found: Sequence[Evaluation]) -> dict[str, object]:
+    """Who is best by the score of the run, and what that is made of."""
+    from nasctl import ids, registry
+    from nasctl.worth import scores_of_run
+
+    head, scores = scores_of_run(record, found, None) or ("", {})
+    if not scores:
+        return {}
+    genome = max(scores, key=lambda one: scores[one])
+    arch = ids.encode(record.space, registry.create("spaces", record.space).genes, genome)
+    return {head: round(scores[genome], 6), "best": arch}
 
 
 def _listed(value: object) -> object:

@@ -11,10 +11,11 @@ import click
 from click.core import ParameterSource
 
 from nasctl.commands import (
-    batch_option,
+    data_option,
     device_option,
     fidelity_option,
     json_option,
+    setting,
     space_option,
     store_option,
     weights_seed,
@@ -60,7 +61,7 @@ METRICS = ("synflow", "jacov", "snip")  # what is optimised unless a person says
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the searcher.")
 @click.option("--weights-seed", "noise", default=0, show_default=True, type=weights_seed, help="Of weights and data.")
 @fidelity_option
-@batch_option
+@data_option
 @click.option("--torch-device", default="cpu", show_default=True, help="Where metrics are computed: cpu or cuda:0.")
 @click.option("--run", "called", default="", metavar="NAME", help="A name of your own for the run.")
 @store_option
@@ -78,8 +79,8 @@ def command(
     limit: str | None,
     seed: int,
     noise: int,
-    fidelity: str | None,
-    batch: int,
+    fidelity: str,
+    data: str,
     torch_device: str,
     called: str,
     store: str,
@@ -90,18 +91,15 @@ def command(
     The same command resumes where it was stopped, or goes on with a larger budget.
     """
     from nasctl import registry
-    from nasctl.candidate import Setting
     from nasctl.run import Run
-    from nasctl.values import Fidelity
 
     named = registry.split(devices)
     chosen = registry.split(objectives) or [*METRICS, *(() if named else ("macs",))]
     chosen = [spec for spec in chosen if spec != "latency" or not named]  # that of every device is added
     chosen += [f"latency@{device}" for device in named]
-    scored = Fidelity.parse(fidelity) if fidelity is not None else registry.create("spaces", space).fidelity
-    setting = Setting(batch, scored, noise, torch_device)
+    measured = setting(registry.create("spaces", space), fidelity, data, noise, torch_device)
     also = tuple(registry.split(record))
-    run = Run(space, tuple(dict.fromkeys(chosen)), searcher, seed, setting, also, constraints, called)
+    run = Run(space, tuple(dict.fromkeys(chosen)), searcher, seed, measured, also, constraints, called)
     seconds = None if limit is None else _seconds(limit)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""

@@ -51,6 +51,7 @@ def show(space: str, as_json: bool) -> None:
 
     from nasctl import registry
     from nasctl.report import table
+    from nasctl.values import levels, usual
 
     made = registry.create("spaces", space)
     size = math.prod(len(gene.choices) for gene in made.genes)
@@ -58,7 +59,7 @@ def show(space: str, as_json: bool) -> None:
         "space": registry.spelled_out("spaces", space),
         "genomes": size,
         "input": list(made.input.shape),
-        "fidelity": str(made.fidelity),
+        "fidelity": {name: str(level) for name, level in levels(made).items()},
         "genes": {gene.name: list(gene.choices) for gene in made.genes},
     }
     if as_json:
@@ -66,7 +67,8 @@ def show(space: str, as_json: bool) -> None:
         return
     click.echo(inspect.getdoc(type(made)))
     click.echo(f"\n{described['space']}\n{size:.4g} genomes; input {'x'.join(map(str, made.input.shape))};")
-    click.echo(f"metrics are computed at {made.fidelity} unless --fidelity says otherwise\n")
+    table(["fidelity", "metrics are computed at"], [[name, str(level)] for name, level in levels(made).items()])
+    click.echo(f"the default is {usual(made)}\n")
     table(["gene", "choices"], [[gene.name, " ".join(map(str, gene.choices))] for gene in made.genes])
 
 

@@ -110,7 +110,8 @@ class Network:
     @property
     def out_shape(self) -> Shape:
         """Shape of what the network returns for one example."""
-        return self.nodes[self.output].out_shape
+        span = next(span for span in reversed(self.spans) if span.start <= self.output)
+        return span.emission.nodes[self.output - span.start].out_shape  # without making all nodes
 
     def module(self) -> nn.Module:
         """A new torch module, with weights drawn from torch's global generator."""

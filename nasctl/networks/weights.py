@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 from functools import lru_cache
 from math import ceil, sqrt
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,45 +17,58 @@ from nasctl.networks.node import Call, Layer, Shape
 
 CHUNK = 1 << 20  # numbers; the stream is drawn in pieces of one size, so that it is the same however it grew
 
+Init = Literal["uniform", "normal", "kaiming"]  # what weights are drawn from
+
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
 
 class Noise:
-    """A stream of numbers from U(-1, 1) that follows from its seed; drawn when first needed and kept."""
+    """A stream of numbers from U(-1, 1) or N(0, 1) that follows from its seed; drawn when first needed and kept."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, normal: bool = False) -> None:
         self._generator = torch.Generator().manual_seed(seed)
+        self._normal = normal
         self._drawn = torch.empty(0)
 
     def first(self, number: int) -> Tensor:
         """The beginning of the stream."""
         missing = ceil((number - len(self._drawn)) / CHUNK)
         if missing > 0:
-            fresh = [torch.empty(CHUNK).uniform_(-1, 1, generator=self._generator) for _ in range(missing)]
-            self._drawn = torch.cat([self._drawn, *fresh])
+            self._drawn = torch.cat([self._drawn, *(self._chunk() for _ in range(missing))])
         return self._drawn[:number]
 
+    def _chunk(self) -> Tensor:
+        empty = torch.empty(CHUNK)
+        return (
+            empty.normal_(generator=self._generator)
+            if self._normal
+            else empty.uniform_(-1, 1, generator=self._generator)
+        )
 
-def initialised(network: Network, seed: int) -> nn.Module:
+
+def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Module:
     """A new module of the network, in training mode, with the weights that belong to the seed.
 
-    Weights have PyTorch's own initial distribution: U(-1/sqrt(n), 1/sqrt(n)) for the weights and biases of convolutions
-    and linear layers, n being the number of inputs of one output; ones, zeros and fresh running statistics for batch
-    norms. They are consecutive slices of one stream of noise, scaled layer by layer, which candidates share (common
-    random numbers). The numbers are those that torch's constructors draw after `torch.manual_seed(seed)`, but no
-    generator is touched, the stream is drawn once, and modules are copies of templates, for a fraction of the time.
+    With "uniform" weights have PyTorch's own initial distribution: U(-1/sqrt(n), 1/sqrt(n)) for the weights and biases
+    of convolutions and linear layers, n being the number of inputs of one output; ones, zeros and fresh running
+    statistics for batch norms. They are consecutive slices of one stream of noise, scaled layer by layer, which
+    candidates share (common random numbers). The numbers are those that torch's constructors draw after
+    `torch.manual_seed(seed)`, but no generator is touched, the stream is drawn once, and modules are copies of
+    templates.
+
+    With "normal" weights are from N(0, 1), with "kaiming" from N(0, 2 / n), and biases are 0 with both.
 
     A layer of a plug-in that brings a module class of its own gets what its constructor gives it, under torch's global
     generator seeded anew and put back afterwards.
     """
     templates = [_template(node.layer, node.in_shapes) for node in network.nodes]
     parts = _made(templates, seed)
-    noise, start = _noise(seed).first(network.params), 0
+    noise, start = _noise(seed, init != "uniform").first(network.params), 0
     for part, template in zip(parts, templates, strict=True):
         if isinstance(template, Call):
             continue
         if isinstance(part, WEIGHTED):
-            start = _fill(part, noise, start)
+            start = _fill(part, noise, start, init)
         elif isinstance(part, nn.BatchNorm2d):
             _reset(part)
     return Executable(network.nodes, network.output, parts)
@@ -89,15 +103,17 @@ def _copied(template: nn.Module) -> nn.Module:
     return part
 
 
-def _fill(part: nn.Module, noise: Tensor, start: int) -> int:
+def _fill(part: nn.Module, noise: Tensor, start: int, init: Init) -> int:
     """Take the part's weights and its bias from `noise[start:]`; returns where the next part goes on."""
     weight = part._parameters["weight"]
     assert weight is not None
-    bound = 1 / sqrt(weight[0].numel())
+    inputs = weight[0].numel()
+    scale = {"uniform": 1 / sqrt(inputs), "normal": 1.0, "kaiming": sqrt(2 / inputs)}[init]
     for name, parameter in part._parameters.items():
         if parameter is not None:
             stop = start + parameter.numel()
-            part._parameters[name] = nn.Parameter((noise[start:stop] * bound).view(parameter.shape))
+            factor = scale if name == "weight" or init == "uniform" else 0.0
+            part._parameters[name] = nn.Parameter((noise[start:stop] * factor).view(parameter.shape))
             start = stop
     return start
 
@@ -114,6 +130,6 @@ def _fresh(name: str, like: Tensor) -> Tensor:
     return torch.full(like.shape, name in ("weight", "running_var"), dtype=like.dtype)
 
 
-@lru_cache(maxsize=2)
-def _noise(seed: int) -> Noise:
-    return Noise(seed)
+@lru_cache(maxsize=4)
+def _noise(seed: int, normal: bool) -> Noise:
+    return Noise(seed, normal)

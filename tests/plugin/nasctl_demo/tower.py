@@ -27,8 +27,6 @@ class Tower:
         resolution: Height and width of the images.
     """
 
-    fidelity = Fidelity()
-
     def __init__(self, resolution: int = 16) -> None:
         if resolution < 1:
             raise BadOption(f"demo_tower needs images of 1 or more, not resolution={resolution}")

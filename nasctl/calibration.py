@@ -1,0 +1,74 @@
+"""How well cheaper fidelities keep the order that the full one gives, and what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from scipy.stats import kendalltau
+
+from nasctl.candidate import closed_form
+from nasctl.scoring import Scored, scored
+from nasctl.search import Task
+from nasctl.store import Store
+from nasctl.values import Fidelity, Genome
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One fidelity beside the full one.
+
+    Args:
+        name: Of the level, or "" if it has none.
+        fidelity: What was measured.
+        seconds: Mean for a candidate, all metrics together.
+        tau: Kendall's tau with the full form by metric; NaN where fewer than two candidates have both.
+        failed: Candidates without a value, by metric.
+    """
+
+    name: str
+    fidelity: Fidelity
+    seconds: float
+    tau: dict[str, float]
+    failed: dict[str, int]
+
+
+def compared(
+    task: Task, space: str, forms: Mapping[str, Fidelity], genomes: Sequence[Genome], store: Store
+) -> Iterator[Form]:
+    """Yield the forms, each compared with the first; last the first one with another seed.
+
+    That last row is what no cheaper form can be expected to beat: an order that other weights do not keep.
+
+    Args:
+        task: What is measured.
+        space: Spec of its space.
+        forms: By name; the full one first.
+        genomes: Canonical ones.
+        store: Where measurements are kept.
+    """
+    names = [name for name, metric in task.metrics.items() if not closed_form(metric)]
+    settings = {name: replace(task.setting, fidelity=fidelity) for name, fidelity in forms.items()}
+    first = next(iter(forms))
+    settings[f"{first}, other seed"] = replace(settings[first], seed=task.setting.seed + 1)
+    reference: list[Scored] = []
+    for name, setting in settings.items():
+        rows = list(scored(replace(task, setting=setting), space, genomes, store))
+        reference = reference or rows
+        yield Form(
+            name,
+            setting.fidelity,
+            sum(sum(row.seconds.values()) for row in rows) / len(rows),
+            {one: _tau(one, reference, rows) for one in names},
+            {one: sum(one in row.evaluation.errors for row in rows) for one in names},
+        )
+
+
+def _tau(name: str, one: Sequence[Scored], other: Sequence[Scored]) -> float:
+    pairs = [
+        (a.evaluation.values[name], b.evaluation.values[name])
+        for a, b in zip(one, other, strict=True)
+        if name in a.evaluation.values and name in b.evaluation.values
+    ]
+    return float(kendalltau(*zip(*pairs, strict=True)).statistic) if len(pairs) > 1 else math.nan

@@ -1,0 +1,147 @@
+"""Scores of given architectures: each is measured once, kept in the store, and can be written as a table."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from nasctl import __version__, registry
+from nasctl.candidate import Objective
+from nasctl.errors import NasctlError
+from nasctl.ids import encode
+from nasctl.run import named
+from nasctl.search import Task, measure
+from nasctl.store import Store, evaluation
+from nasctl.values import Evaluation, Genome, Notation
+
+DIGITS = 7  # of a value in a table
+
+
+class Scored(NamedTuple):
+    """What is known of one architecture."""
+
+    evaluation: Evaluation
+    seconds: dict[str, float]  # by metric: what measuring it took, now or whenever it was; the first pays for the pass
+
+
+def chosen(specs: Iterable[str]) -> list[str]:
+    """Specs of objectives, with "all" for every one that works without an option."""
+    found: dict[str, None] = {}
+    for spec in registry.split(specs):
+        everyone = registry.names("objectives") if spec == "all" else [spec]
+        found |= dict.fromkeys(name for name in everyone if spec != "all" or registry.optional("objectives", name))
+    return list(found)
+
+
+def metrics(specs: Iterable[str]) -> dict[str, Objective]:
+    """The objectives of these specs by what people call them.
+
+    Raises:
+        NasctlError: There is no such objective.
+    """
+    return dict(named(spec) for spec in chosen(specs))
+
+
+def scored(task: Task, space: str, genomes: Iterable[Genome], store: Store) -> Iterator[Scored]:
+    """Yield what is known of each genome as soon as it is on disk; only what the store lacks is measured.
+
+    Args:
+        task: What is measured, and how.
+        space: Spec of its space, as a person put it.
+        genomes: Canonical ones.
+        store: Where measurements are kept.
+    """
+    spec = registry.spelled_out("spaces", space)
+    labels = task.record(spec).labels
+    ledger = store.ledger(spec, labels.values())
+    for genome in genomes:
+        known = ledger.known(genome, labels.values())
+        missing = {name: label for name, label in labels.items() if label not in known}
+        if missing:
+            fresh = measure(task, genome, missing)
+            ledger.file(genome, fresh)
+            known |= fresh
+        yield Scored(evaluation(genome, labels, known), {name: known[label].seconds for name, label in labels.items()})
+
+
+def check(path: Path, overwrite: bool) -> None:
+    """Refuse a place for a table before any work is done for it.
+
+    Raises:
+        NasctlError: It has another ending, is there already, or its folder is not.
+    """
+    if not path.name.endswith((".csv", ".csv.gz")):
+        raise NasctlError(f"{path} is no name for a table; end it in .csv or .csv.gz")
+    if path.exists() and not overwrite:
+        raise NasctlError(f"{path} exists already; give --force to write over it, or another name")
+    if not path.absolute().parent.is_dir():
+        raise NasctlError(f"there is no folder {path.parent}; make it, or give another place")
+
+
+def write(path: Path, task: Task, space: str, rows: Sequence[Scored]) -> None:
+    """Write a table of scores as CSV, packed if its name ends in ".gz", and beside it what it was made with as JSON.
+
+    An architecture is written as its benchmark spells it, or as its id; a metric that failed leaves its cell empty.
+
+    Raises:
+        NasctlError: It cannot be written.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["arch", *task.metrics])
+    for row in rows:
+        values = row.evaluation.values
+        cells = [f"{values[name]:.{DIGITS}g}" if name in values else "" for name in task.metrics]
+        table.writerow([spelled(task, space, row.evaluation.genome), *cells])
+    content = text.getvalue().encode()
+    about = json.dumps(_about(task, space, rows), indent=1) + "\n"
+    stem = path.name.removesuffix(".gz").removesuffix(".csv")
+    try:
+        _replace(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
+        _replace(path.with_name(f"{stem}.json"), about.encode())
+    except OSError as error:
+        raise NasctlError(f"{path} cannot be written ({error.strerror}); give another place") from error
+
+
+def spelled(task: Task, space: str, genome: Genome) -> str:
+    """An architecture as its benchmark writes it, or its id."""
+    notation = task.space
+    return notation.spell(genome) if isinstance(notation, Notation) else encode(space, notation.genes, genome)
+
+
+def _about(task: Task, space: str, rows: Sequence[Scored]) -> dict[str, object]:
+    return {
+        "command": shlex.join(["nasctl", *sys.argv[1:]]),
+        "space": registry.spelled_out("spaces", space),
+        "setting": str(task.setting),
+        "architectures": len(rows),
+        "versions": {"nasctl": __version__, **{name: version(name) for name in ("numpy", "torch")}},
+        "metrics": {
+            name: {
+                "version": metric.version,
+                "unit": metric.unit,
+                "direction": metric.direction,
+                "failed": sum(name in row.evaluation.errors for row in rows),
+            }
+            for name, metric in task.metrics.items()
+        },
+    }
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

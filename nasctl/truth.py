@@ -1,0 +1,198 @@
+"""Tables of what is known about architectures, such as published accuracies: CSV or JSON to numbers by genome."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from nasctl import ids, registry
+from nasctl.errors import BadOption, InvalidGenome, NasctlError, UnknownName
+from nasctl.values import Genome, SearchSpace
+
+NAMES = ("id", "arch", "architecture", "genome", "arch_str", "code")  # columns that are tried first, in any case
+SENTINEL = -1e8  # what published tables of metrics hold where there is no value
+KEY, VALUE = "architecture", "value"  # the columns of a JSON object whose keys are architectures
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One column of a table.
+
+    Args:
+        column: Its name.
+        values: By genome as the table spells it, not canonical: equivalent ones may have values of their own, as those
+            that were trained apart. The mean where several rows are of one.
+        rows: Of the table.
+        skipped: Of those, without a number: empty, a word, not finite, or -1e8, which tables write for "none".
+    """
+
+    column: str
+    values: Mapping[Genome, float]
+    rows: int
+    skipped: int
+
+    @property
+    def merged(self) -> int:
+        """Rows that went into the mean of another of the same genome."""
+        return self.rows - self.skipped - len(self.values)
+
+
+def read(path: Path, spec: str, column: str | None = None) -> Truth:
+    """Read a column of a table of architectures.
+
+    The table is CSV with a header line, separated by commas or tabs; a JSON list of objects; or a JSON object by
+    architecture, of numbers or of objects. Each may be compressed with gzip. An architecture is an id, a genome such as
+    "0,3,1", or written as the space's benchmark does. It stands in the first column that holds one in the first row;
+    those called as in `NAMES` are tried before the others. A JSON list of numbers counts as its mean.
+
+    Args:
+        path: The file.
+        spec: The space.
+        column: Its name; may be left out if only one holds numbers.
+
+    Raises:
+        NasctlError: The file cannot be read, has no such column, or has an architecture that the space does not know.
+    """
+    space: SearchSpace = registry.create("spaces", spec)
+    rows = _rows(path)
+    names = list(dict.fromkeys(chain.from_iterable(rows)))
+    address = _address(path, rows[0], names, space, spec)
+    column = _column(path, rows, [name for name in names if name != address], column)
+    found: dict[Genome, list[float]] = {}
+    for k, row in enumerate(rows, start=1):
+        value = _number(row.get(column))
+        if value is None:
+            continue
+        try:
+            genome = _genome(row.get(address), space, spec)
+        except InvalidGenome as error:
+            raise NasctlError(f"{path}, architecture {k}: {error}") from None
+        found.setdefault(genome, []).append(value)
+    if not found:
+        raise NasctlError(f"column {column!r} of {path} holds no numbers")
+    means = {genome: math.fsum(values) / len(values) for genome, values in found.items()}
+    return Truth(column, means, len(rows), len(rows) - sum(map(len, found.values())))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of the table, one or more."""
+    try:
+        content = path.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+        text = content.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:
+        raise NasctlError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    except UnicodeDecodeError:
+        raise NasctlError(f"{path} is neither CSV nor JSON, compressed or not: it is no text in UTF-8") from None
+    try:
+        rows = _json_rows(text) if text.lstrip().startswith(("{", "[")) else _csv_rows(text)
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise NasctlError(f"{path} cannot be read as a table: {error}") from None
+    if not rows:
+        raise NasctlError(f"{path} holds no table: it needs a header line and rows, or JSON")
+    return rows
+
+
+def _csv_rows(text: str) -> list[dict[str, Any]]:
+    first, _, _ = text.partition("\n")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first else ",")
+    header = next(reader, [])
+    if len(set(header)) < len(header):
+        raise ValueError("two columns have the same name")
+    rows: list[dict[str, Any]] = []
+    for line in reader:
+        if len(line) not in (0, len(header)):
+            counts = f"{len(line)} fields, and the header {len(header)}"
+            raise ValueError(f"line {reader.line_num} has {counts}; a field with commas needs quotes")
+        if line:
+            rows.append(dict(zip(header, line, strict=True)))
+    return rows
+
+
+def _json_rows(text: str) -> list[dict[str, Any]]:
+    content = json.loads(text)
+    if isinstance(content, dict):
+        content = [{**(v if isinstance(v, dict) else {VALUE: v}), KEY: key} for key, v in content.items()]
+    if not all(isinstance(row, dict) for row in content):
+        raise ValueError("JSON has to be a list of objects, or an object by architecture")
+    rows: list[dict[str, Any]] = content
+    return rows
+
+
+def _address(path: Path, first: Mapping[str, Any], names: Sequence[str], space: SearchSpace, spec: str) -> str:
+    """The column that holds architectures."""
+    for name in sorted(names, key=lambda name: name.lower() not in NAMES):
+        if _is_genome(first.get(name), space, spec):
+            if _is_genome(name, space, spec):
+                raise NasctlError(f"{path} has no header line: its first line holds an architecture")
+            return name
+    columns = shorten(", ".join(names), 400, placeholder=" ...")
+    raise NasctlError(f"no column of {path} holds an architecture of {spec} in its first row; its columns: {columns}")
+
+
+def _is_genome(cell: object, space: SearchSpace, spec: str) -> bool:
+    try:
+        _genome(cell, space, spec)
+    except InvalidGenome:
+        return False
+    return True
+
+
+def _column(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str], column: str | None) -> str:
+    """The column that is meant, of those beside the architectures."""
+    if column is not None:
+        if column not in names:
+            raise UnknownName(f"column of {path}", column, names)
+        return column
+    numeric = [name for name in names if any(_number(row.get(name)) is not None for row in rows)]
+    if len(numeric) != 1:
+        several = f"several columns of numbers; name one of {', '.join(numeric)}"
+        raise BadOption(f"{path} has {several if numeric else 'no column of numbers'}")
+    return numeric[0]
+
+
+def _genome(cell: object, space: SearchSpace, spec: str) -> Genome:
+    """The genome that a cell of the table stands for, not canonical itself.
+
+    Raises:
+        InvalidGenome: It stands for none of this space.
+    """
+    text = ",".join(map(str, cell)) if isinstance(cell, list) else str(cell).strip()
+    try:
+        genome = ids.spelled(text, space)
+    except ValueError:  # of int(): more digits than Python reads
+        genome = None
+    if genome is None:
+        head, _, word = text.lower().rpartition("-")
+        if head != ids.prefix(spec):
+            shown = text if len(text) <= 60 else text[:60] + "..."
+            raise InvalidGenome(f"{shown!r} is no architecture of {spec}")
+        genome = ids.decode(word, space.genes)
+    space.canonical(genome)  # which refuses what is none
+    return genome
+
+
+def _number(cell: object) -> float | None:
+    """The number in a cell; none if there is none."""
+    if isinstance(cell, list):
+        numbers = [_number(part) for part in cell]
+        known = [number for number in numbers if number is not None]
+        return math.fsum(known) / len(known) if known and len(known) == len(numbers) else None
+    if not isinstance(cell, str | int | float) or isinstance(cell, bool):
+        return None
+    try:
+        number = float(cell)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and number != SENTINEL else None

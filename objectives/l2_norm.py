@@ -1,0 +1,39 @@
+"""The size of the untrained weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from nasctl.api import Candidate, Direction, Transform
+
+__all__ = ["L2Norm"]
+
+
+class L2Norm:
+    """The sum, over convolutions and linear layers, of the Euclidean norm of the initial weights, biases left out.
+
+    It sees no data and no wiring, only shapes: with PyTorch's initial distribution the norm of a layer with O outputs
+    is close to sqrt(O / 3). That makes it a baseline for metrics that claim to see more.
+
+    References:
+        Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134: not in the paper, but
+        `foresight/pruners/measures/l2_norm.py` of their code, github.com/SamsungLabs/zero-cost-nas.
+    """
+
+    unit = "norm"
+    direction: Direction = "max"
+    transform: Transform = "identity"
+    needs = frozenset({"module"})
+    version = "1"
+
+    def __call__(self, candidate: Candidate) -> float:
+        """Score the candidate.
+
+        Raises:
+            ValueError: The network has no such layer.
+        """
+        layers = [part for part in candidate.module().modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+        if not layers:
+            raise ValueError("the network has no convolution and no linear layer")
+        return sum(float(torch.linalg.vector_norm(layer.weight.detach(), dtype=torch.double)) for layer in layers)

@@ -1,0 +1,157 @@
+"""Tables of published values are read by genome, and bad ones are refused in a sentence."""
+
+import csv
+import gzip
+import json
+import time
+
+import pytest
+
+from nasctl import ids, registry, truth
+from nasctl.errors import BadOption, NasctlError, UnknownName
+
+SPACE = "nb201"
+STRING = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+GENOME = (3, 3, 3, 1, 3, 3)  # its own canonical genome
+OTHER = (3, 1, 3, 3, 3, 1)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def written(content, name="table"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("spec", ["nb201", "nb201:canonical=off", "nb201:classes=100"])
+def test_the_table_of_nasbench201(data, spec):
+    started = time.process_time()
+    found = truth.read(data("nb201") / "nb201_table.csv.gz", spec, "test_acc_200_cifar10")
+    assert time.process_time() - started < 2
+    assert (len(found.values), found.rows, found.skipped, found.merged) == (15_625, 15_625, 0, 0)
+    assert max(found.values.values()) == pytest.approx(94.3733, abs=1e-4)
+
+
+def test_the_table_of_nasbench_macro(data):
+    path = data("nb-macro") / "nas-bench-macro_cifar10.json.gz"
+    found = truth.read(path, "nbmacro", "mean_acc")
+    space = registry.create("spaces", "nbmacro")
+    assert len(found.values) == 6_561
+    assert space.spell(max(found.values, key=found.values.get)) == "22212220"
+    trainings = truth.read(path, "nbmacro", "test_acc").values
+    assert trainings == pytest.approx(found.values)  # the benchmark's mean is that of its three trainings
+
+
+def test_a_sentinel_is_no_value(data):
+    path = data("nb201") / "nb201_table.csv.gz"
+    found = truth.read(path, "nb201:canonical=off", "zen_cifar10")
+    assert (found.skipped, len(found.values)) == (341, 15_284)  # the cells without a path, as the benchmark has them
+
+
+def spellings():
+    space = registry.create("spaces", SPACE)
+    return {"string": STRING, "genome": ",".join(map(str, GENOME)), "id": ids.encode(SPACE, space.genes, GENOME)}
+
+
+@pytest.mark.parametrize("kind", ["string", "genome", "id"])
+@pytest.mark.parametrize("header", ["Arch", "what it is"])
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_every_spelling_in_every_csv(file, tmp_path, kind, header, delimiter, pack):
+    with open(tmp_path / "plain", "w", encoding="utf-8-sig", newline="") as plain:
+        rows = [["index", header, "accuracy"], [0, spellings()[kind], 91.5], [1, "3,1,3,3,3,1", ""]]
+        csv.writer(plain, delimiter=delimiter).writerows(rows)
+    found = truth.read(file(pack((tmp_path / "plain").read_bytes())), SPACE, "accuracy")
+    assert (found.values, found.rows, found.skipped) == ({GENOME: 91.5}, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {STRING: 91.5},
+        {STRING: {"value": 91.5, "note": "x"}},
+        {STRING: {"value": [91, 92.0], "architecture": 7}},
+        [{"genome": GENOME, "value": 91.5, "flag": True}],
+        [{"code": STRING, "value": "91.5"}, {"code": STRING, "value": None}, {"code": "what"}],
+    ],
+)
+def test_json(file, content):
+    found = truth.read(file(json.dumps(content)), SPACE)
+    assert (found.column, found.values, found.skipped) == ("value", {GENOME: 91.5}, len(content) - 1)
+
+
+def test_rows_of_one_genome_are_averaged_and_equivalent_ones_are_not(file):
+    # The second is the first with its two ways from the input to the output the other way round.
+    rows = ["arch,a", '"3,0,0,0,1,0",90', '"0,3,0,0,0,1",91', '"3,0,0,0,1,0",95', f"{STRING},1"]
+    found = truth.read(file("\n".join(rows)), SPACE)
+    assert list(found.values.values()) == [92.5, 91, 1]
+    assert found.merged == 1
+
+
+def test_what_is_not_finite_is_skipped(file):
+    cells = ["nan", "inf", "-1e999", "-1e8", "-100000000.0", "", "n/a", "-5"]
+    rows = "".join(f"{STRING},{cell}\n" for cell in cells)
+    found = truth.read(file(f"arch,a\n{rows}"), SPACE, "a")
+    assert (found.values, found.skipped) == ({GENOME: -5}, 7)
+    huge = json.dumps([{"arch": STRING, "a": 10**400}, {"arch": STRING, "a": 1}])
+    assert truth.read(file(huge), SPACE, "a").skipped == 1
+
+
+def test_the_column_is_named_or_the_only_one(file):
+    path = file(f"arch,accuracy,loss,note\n{STRING},1,2,good\n")
+    with pytest.raises(UnknownName, match=r"column of .*table is called 'acuracy'; did you mean 'accuracy'"):
+        truth.read(path, SPACE, "acuracy")
+    with pytest.raises(BadOption, match=r"several columns of numbers; name one of accuracy, loss$"):
+        truth.read(path, SPACE)
+    with pytest.raises(BadOption, match="no column of numbers"):
+        truth.read(file(f"arch,note\n{STRING},good\n"), SPACE)
+    with pytest.raises(NasctlError, match=r"'note' of .* holds no numbers"):
+        truth.read(path, SPACE, "note")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "holds no table"),
+        (b"  \n\n", "holds no table"),
+        (b"arch,a\n", "holds no table"),
+        (b"[]", "holds no table"),
+        (b"{}", "holds no table"),
+        (b"\x1f\x8b broken", "cannot read"),
+        (gzip.compress(b"arch,a\n" * 99)[:-12], "cannot read"),
+        (gzip.compress(b"arch,a\n" * 99)[:15] + bytes(9), "cannot read"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "no text in UTF-8"),
+        (bytes(100), "holds no table"),
+        (f"{STRING},1\n{STRING},2\n", "no header line"),
+        ("x,a\n1,2\n", "no column of .* holds an architecture of nb201 in its first row; its columns: x, a"),
+        (f"arch,a,a\n{STRING},1,2\n", "two columns have the same name"),
+        ("arch,a\n3,3,3,1,3,3,91\n", "line 2 has 7 fields, and the header 2"),
+        (f"arch,a\n{STRING}\n", "line 2 has 1 fields"),
+        (f"arch,a\n{STRING},1\nwhat,2\n", "architecture 2: 'what' is no architecture of nb201"),
+        (f'arch,a\n{STRING},1\n"3,3,3",2\n', "architecture 2: a genome of this space has 6 genes, not 3"),
+        (f"arch,a\n{STRING},1\nnb201-f883,2\n", "architecture 2: 'f883' is not the end of an id"),
+        (f"arch,a\n{STRING},1\nnbmacro-f882,2\n", "is no architecture of nb201"),
+        (f"arch,a\n{STRING},1\n{'9' * 5000},2\n", "architecture 2: '9+...' is no architecture of nb201"),
+        (f"arch,a\n{STRING},1\n{'9' * 200_000},2\n", "cannot be read as a table: field larger"),
+        ("[1, 2]", "JSON has to be a list of objects"),
+        ("{", "cannot be read as a table"),
+        ("[" * 100_000, "cannot be read as a table"),
+        ('[{"arch": ' + "9" * 5000 + "}]", "cannot be read as a table"),
+        (json.dumps({"cifar10": {STRING: {"a": 1}}}), "no column of"),
+    ],
+)
+def test_bad_files(file, content, says):
+    with pytest.raises(NasctlError, match=says) as error:
+        truth.read(file(content), SPACE, "a")
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 700
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(NasctlError, match=r"cannot read .*: No such file"):
+        truth.read(tmp_path / "none.csv", SPACE)
+    with pytest.raises(NasctlError, match=r"cannot read .*: Is a directory"):
+        truth.read(tmp_path, SPACE)
