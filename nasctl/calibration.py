@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from scipy.stats import kendalltau
 
-from nasctl.candidate import closed_form
+from nasctl.errors import NasctlError
 from nasctl.scoring import Scored, scored
 from nasctl.search import Task
 from nasctl.store import Store
@@ -23,14 +23,14 @@ class Form:
         name: Of the level, or "" if it has none.
         fidelity: What was measured.
         seconds: Mean for a candidate, all metrics together.
-        tau: Kendall's tau with the full form by metric; NaN where fewer than two candidates have both.
+        tau: Kendall's tau with the full form by metric; None where one of them tells no two candidates apart.
         failed: Candidates without a value, by metric.
     """
 
     name: str
     fidelity: Fidelity
     seconds: float
-    tau: dict[str, float]
+    tau: dict[str, float | None]
     failed: dict[str, int]
 
 
@@ -47,8 +47,13 @@ def compared(
         forms: By name; the full one first.
         genomes: Canonical ones.
         store: Where measurements are kept.
+
+    Raises:
+        NasctlError: Nothing that is measured depends on the fidelity.
     """
-    names = [name for name, metric in task.metrics.items() if not closed_form(metric)]
+    names = [name for name, metric in task.metrics.items() if not metric.needs <= {"network"}]
+    if not names:
+        raise NasctlError(f"the fidelity does not matter to {', '.join(task.metrics)}; give a metric with --objective")
     settings = {name: replace(task.setting, fidelity=fidelity) for name, fidelity in forms.items()}
     first = next(iter(forms))
     settings[f"{first}, other seed"] = replace(settings[first], seed=task.setting.seed + 1)
@@ -65,10 +70,11 @@ def compared(
         )
 
 
-def _tau(name: str, one: Sequence[Scored], other: Sequence[Scored]) -> float:
+def _tau(name: str, one: Sequence[Scored], other: Sequence[Scored]) -> float | None:
     pairs = [
         (a.evaluation.values[name], b.evaluation.values[name])
         for a, b in zip(one, other, strict=True)
         if name in a.evaluation.values and name in b.evaluation.values
     ]
-    return float(kendalltau(*zip(*pairs, strict=True)).statistic) if len(pairs) > 1 else math.nan
+    tau = float(kendalltau(*zip(*pairs, strict=True)).statistic) if len(pairs) > 1 else math.nan
+    return None if math.isnan(tau) else tau

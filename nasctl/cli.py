@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
+import shlex
+import sys
 from importlib import import_module
 
 import click
@@ -41,6 +43,9 @@ class _Commands(click.Group):
             raise _Failure(text) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except KeyboardInterrupt:  # what was measured is on disk already
+            click.echo(f"\nstopped; this takes it up again:\n  {shlex.join(['nasctl', *sys.argv[1:]])}", err=True)
+            raise click.exceptions.Exit(130) from None
         except Exception as error:  # a mistake of ours, or a full disk, a number that is too large, and the like
             if ctx.params["debug"]:
                 raise

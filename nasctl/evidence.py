@@ -102,52 +102,60 @@ def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: froz
     Raises:
         ArithmeticError: The module puts out what is not finite, so nothing of it can be trusted.
     """
-    codes: dict[str, SignCodes] = {}
-    hooks = []
-    if "activations" in needs:
-        for name, part in module.named_modules():
-            if isinstance(part, RECTIFIERS):
-                # On what comes in: what goes out may have overwritten it, and says less (h-swish).
-                hooks.append(part.register_forward_pre_hook(partial(_note, codes, name)))
     weighed, traced = bool(needs & {"gradients", "curvature", "saliences"}), "input_gradients" in needs
-    module.requires_grad_(False)
     layers = {name: part for name, part in module.named_modules() if isinstance(part, WEIGHTED)}
-    outputs: dict[str, Tensor] = {}
-    for name, layer in layers.items() if weighed else ():
-        layer.weight.requires_grad_()
-        if "saliences" in needs:
-            hooks.append(layer.register_forward_hook(partial(_keep, outputs, name)))
-    pieces: dict[nn.Module, Piece] = {}
-    for part in module.modules() if "curvature" in needs else ():
-        if isinstance(part, BENT):
-            hooks.append(part.register_forward_hook(partial(_note_piece, pieces)))
+    weights = {f"{name}.weight": layer.weight for name, layer in layers.items()} if weighed else {}
+    module.requires_grad_(False)
+    for weight in weights.values():
+        weight.requires_grad_()
+    notes = Notes(module, needs)
     if examples.ndim == 4:  # a third faster on CPUs, by the convolutions
         examples = examples.to(memory_format=torch.channels_last)
     examples = examples.detach().requires_grad_(traced)  # the caller's batch stays as it is
     logits = module(examples)
     if not torch.isfinite(logits).all():
         raise ArithmeticError("the outputs of the network are not finite")
+    notes.close()
     traces = torch.autograd.grad(logits.sum(), examples, retain_graph=weighed)[0] if traced else None
-    for hook in hooks:
-        hook.remove()
-    found = Evidence(codes if "activations" in needs else None, input_gradients=traces)
+    found = Evidence(notes.codes if "activations" in needs else None, input_gradients=traces)
     if not weighed:
         return found
-    weights = {f"{name}.weight": layer.weight for name, layer in layers.items()}
     products: dict[str, Tensor] = {}
-    for name, output in outputs.items():
+    for name, output in notes.outputs.items():
         output.register_hook(partial(_weigh, products, name, layers[name], output.detach()))  # type: ignore[no-untyped-call]
     reached = _gradients(F.cross_entropy(logits, labels), weights)
     gradients = {name: Weight(weights[name].detach(), part) for name, part in reached.items()}
     saliences = {name: Salience(product, layers[name].weight[0].numel()) for name, product in products.items()}
-    curvature = None
-    if "curvature" in needs:
-        for part, piece in pieces.items():
-            part.register_forward_hook(piece)
-        curvature = _curvature(lambda: F.cross_entropy(module(examples.detach()), labels), weights)
-    return replace(
-        found, gradients=gradients, saliences=saliences if "saliences" in needs else None, curvature=curvature
-    )
+    found = replace(found, gradients=gradients, saliences=saliences if "saliences" in needs else None)
+    if "curvature" not in needs:
+        return found
+    for part, piece in notes.pieces.items():
+        part.register_forward_hook(piece)
+    bent = _curvature(lambda: F.cross_entropy(module(examples.detach()), labels), weights)
+    return replace(found, curvature=bent)
+
+
+class Notes:
+    """What is noted of one forward pass while it runs, by hooks on the parts of the module."""
+
+    def __init__(self, module: nn.Module, needs: frozenset[str]) -> None:
+        self.codes: dict[str, SignCodes] = {}
+        self.outputs: dict[str, Tensor] = {}
+        self.pieces: dict[nn.Module, Piece] = {}
+        self._hooks = []
+        for name, part in module.named_modules():
+            if "activations" in needs and isinstance(part, RECTIFIERS):
+                # On what comes in: what goes out may have overwritten it, and says less (h-swish).
+                self._hooks.append(part.register_forward_pre_hook(partial(_note, self.codes, name)))
+            if "saliences" in needs and isinstance(part, WEIGHTED):
+                self._hooks.append(part.register_forward_hook(partial(_keep, self.outputs, name)))
+            if "curvature" in needs and isinstance(part, BENT):
+                self._hooks.append(part.register_forward_hook(partial(_note_piece, self.pieces)))
+
+    def close(self) -> None:
+        """Note nothing more."""
+        for hook in self._hooks:
+            hook.remove()
 
 
 def usable(name: str) -> torch.device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 from nasctl import registry
@@ -51,6 +52,7 @@ def decode(word: str, genes: Sequence[Gene]) -> Genome:
     return tuple(reversed(choices))
 
 
+@lru_cache(maxsize=64)  # finding plug-ins by name takes milliseconds
 def prefix(spec: str) -> str:
     """What an id begins with: the space's name and, if options are not at their defaults, a digest of those."""
     name, _, options = registry.normal("spaces", spec).partition(":")

@@ -33,7 +33,7 @@ class Samples:
     Batch norms normalise by the statistics of the whole batch, as in training, but take them for constants. So the
     outputs are those of training, and still every example has a gradient of its own. Of the papers whose metrics use
     this, TE-NAS and HNAS differentiate through the statistics, by which an example's gradient depends on the others,
-    and GradSign runs batches of one, whose outputs no batch norm of a trained network sees.
+    and GradSign runs batches of one, so that every example is normalised by itself.
 
     The gradient of a layer's weights follows for each example from what the layer took in and from the gradient of
     what it put out. One backward has the latter for all examples and layers at once, so no more than the gradients of

@@ -23,7 +23,7 @@ from nasctl.search import Task, measure
 from nasctl.store import Store, evaluation
 from nasctl.values import Evaluation, Genome, Notation
 
-DIGITS = 7  # of a value in a table
+DIGITS = 7  # of a value in a table, where it is no whole number
 
 
 class Scored(NamedTuple):
@@ -77,14 +77,18 @@ def check(path: Path, overwrite: bool) -> None:
     """Refuse a place for a table before any work is done for it.
 
     Raises:
-        NasctlError: It has another ending, is there already, or its folder is not.
+        NasctlError: It has another ending, it or the JSON beside it is there already, or its folder is not.
     """
     if not path.name.endswith((".csv", ".csv.gz")):
         raise NasctlError(f"{path} is no name for a table; end it in .csv or .csv.gz")
-    if path.exists() and not overwrite:
-        raise NasctlError(f"{path} exists already; give --force to write over it, or another name")
-    if not path.absolute().parent.is_dir():
+    for file in (path, _beside(path)):
+        if file.exists() and not overwrite:
+            raise NasctlError(f"{file} exists already; give --force to write over it, or another name")
+    folder = path.absolute().parent
+    if not folder.is_dir():
         raise NasctlError(f"there is no folder {path.parent}; make it, or give another place")
+    if not os.access(folder, os.W_OK):
+        raise NasctlError(f"the folder {path.parent} cannot be written; give another place")
 
 
 def write(path: Path, task: Task, space: str, rows: Sequence[Scored]) -> None:
@@ -100,14 +104,13 @@ def write(path: Path, task: Task, space: str, rows: Sequence[Scored]) -> None:
     table.writerow(["arch", *task.metrics])
     for row in rows:
         values = row.evaluation.values
-        cells = [f"{values[name]:.{DIGITS}g}" if name in values else "" for name in task.metrics]
+        cells = [_cell(values[name]) if name in values else "" for name in task.metrics]
         table.writerow([spelled(task, space, row.evaluation.genome), *cells])
     content = text.getvalue().encode()
     about = json.dumps(_about(task, space, rows), indent=1) + "\n"
-    stem = path.name.removesuffix(".gz").removesuffix(".csv")
     try:
         _replace(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
-        _replace(path.with_name(f"{stem}.json"), about.encode())
+        _replace(_beside(path), about.encode())
     except OSError as error:
         raise NasctlError(f"{path} cannot be written ({error.strerror}); give another place") from error
 
@@ -116,6 +119,23 @@ def spelled(task: Task, space: str, genome: Genome) -> str:
     """An architecture as its benchmark writes it, or its id."""
     notation = task.space
     return notation.spell(genome) if isinstance(notation, Notation) else encode(space, notation.genes, genome)
+
+
+def failures(rows: Sequence[Scored]) -> list[str]:
+    """What to tell a person of metrics that failed, if any did."""
+    errors = [error for row in rows for error in row.evaluation.errors.items()]
+    number = sum(bool(row.evaluation.errors) for row in rows)
+    return [f"{number} of {len(rows)} failed in a metric, the last in {': '.join(errors[-1])}"] if errors else []
+
+
+def _cell(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.{DIGITS}g}"
+
+
+def _beside(path: Path) -> Path:
+    """Where it says how a table was made."""
+    stem = path.name.removesuffix(".gz").removesuffix(".csv")
+    return path.with_name(f"{stem}.json")
 
 
 def _about(task: Task, space: str, rows: Sequence[Scored]) -> dict[str, object]:

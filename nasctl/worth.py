@@ -11,12 +11,13 @@ import numpy as np
 from nasctl.aggregate import Score, orient
 from nasctl.candidate import Objective, closed_form
 from nasctl.correlation import Agreement, Estimate, agreement
-from nasctl.record import Record
+from nasctl.errors import NasctlError
+from nasctl.record import Column, Record
 from nasctl.run import named
 from nasctl.scoring import Scored
-from nasctl.search import Task, measure
+from nasctl.search import Task, measure, violations
 from nasctl.truth import read
-from nasctl.values import Evaluation, Genome
+from nasctl.values import Direction, Evaluation, Genome
 
 TIMED = 5  # candidates that each metric is timed on, alone
 
@@ -38,11 +39,13 @@ def facts(path: Path, space: str, columns: Sequence[str], sample: int, seed: int
     """A random sample of the architectures that all columns have a value for.
 
     Raises:
-        NasctlError: As `nasctl.truth.read`.
+        NasctlError: As `nasctl.truth.read`, or no architecture has a value in every column.
     """
     wanted: Sequence[str | None] = columns or [None]
     tables = [read(path, space, column) for column in wanted]
     shared = sorted(set.intersection(*(set(table.values) for table in tables)))
+    if not shared:
+        raise NasctlError(f"no architecture of {path} has a value in each of {', '.join(columns)}; give them apart")
     drawn = np.random.default_rng(seed).permutation(len(shared))[:sample]
     genomes = [shared[k] for k in sorted(drawn)]
     return Facts(genomes, {table.column: np.array([table.values[g] for g in genomes]) for table in tables})
@@ -96,7 +99,7 @@ class Judged:
                 for line in lines
                 if line.seconds is not None and not line.size and _kendall(line) <= _kendall(best)
             ]
-            if beaten:
+            if beaten and best.agreement.kendall:
                 yield f"Warning: on {column} these do not beat {best.name}, which is free: {', '.join(beaten)}"
 
     def report(self) -> dict[str, object]:
@@ -141,24 +144,28 @@ def judged(
 def scores_of_run(
     record: Record, found: Sequence[Evaluation], text: str | None
 ) -> tuple[str, dict[Genome, float]] | None:
-    """One score for each candidate of a run, by its ranks among all of them that metrics were computed for.
+    """One score for each candidate of a run, by its ranks among those that hold the constraints.
 
     It is for people to look at: no search ever sees it, and the candidates of another run have another score.
 
     Args:
         record: The run.
         found: Its candidates.
-        text: As `Score.parse` reads it; by default the log ranks of all metrics that it optimised.
+        text: As `Score.parse` reads it; by default the log ranks of all that it optimised but costs.
 
     Returns:
         What the score is called and its values, higher is better; None for a run without such metrics.
     """
-    usual = "+".join(goal.name for goal in record.goals if goal.cost == "module")
+    usual = "+".join(goal.name for goal in record.goals if goal.cost == "module" or goal.direction == "max")
     if not (text or usual):
         return None
     score = Score.parse(text or f"log_rank:{usual}", list(record.columns))
-    rated = [one for one in found if all(name in one.values or name in one.errors for name in score.metrics)]
-    values = {name: oriented(named(name)[1], [one.values.get(name, np.nan) for one in rated]) for name in score.metrics}
+    broken = violations(found, record.constraints)
+    rated = [one for one, row in zip(found, broken, strict=True) if not row.any()]
+    values = {
+        name: orient(np.array([one.values.get(name, np.nan) for one in rated]), _wanted(name, record.columns[name]))
+        for name in score.metrics
+    }
     made = score.of(values).tolist() if rated else []
     return str(score), {one.genome: value for one, value in zip(rated, made, strict=True)}
 
@@ -171,6 +178,12 @@ def oriented(metric: Objective, values: Sequence[float]) -> np.ndarray:
 def is_size(metric: Objective) -> bool:
     """Whether it is a cost that is known of the network itself, such as its parameters."""
     return closed_form(metric) and metric.direction == "min"
+
+
+def _wanted(name: str, column: Column) -> Direction:
+    """Which values of a run's column are taken for better; an objective need not be installed any more."""
+    direction = column.goal.direction if column.goal else named(name)[1].direction
+    return "max" if column.cost == "network" else direction
 
 
 def _kendall(line: Line) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ from nasctl.commands import (
 )
 
 if TYPE_CHECKING:
-    from nasctl.values import Genome
+    from nasctl.search import Task
+    from nasctl.values import Genome, SearchSpace
 
 USUAL = ("synflow", "snip", "grad_norm", "jacov", "naswot")
 SIZES = ("params", "macs", "depth")  # that every metric has to beat
@@ -103,31 +104,31 @@ def score(
     import json
     from dataclasses import asdict
 
-    from nasctl import ids, registry, sampling, scoring
+    from nasctl import ids, scoring
     from nasctl.bounds import sample as drawn
     from nasctl.errors import NasctlError
     from nasctl.report import counted, say, table
-    from nasctl.search import Task
     from nasctl.store import Store
 
     if (genomes is not None) + (sample is not None) + whole != 1:
         raise NasctlError("say what to score: --genomes FILE, --sample NUMBER or --all")
-    made = registry.create("spaces", space)
-    measured = setting(made, fidelity, data, seed, torch_device)
-    task = Task(made, scoring.metrics(objectives), measured)
     if output:
         scoring.check(output, force)
+    task = _task(space, objectives, fidelity, data, seed, torch_device)
+    made = task.space
     if genomes is not None:
         known = Store.reading(store)
         chosen = _read(genomes, lambda line: made.canonical(ids.resolve(line, known, space)[1]))
     else:
-        chosen = list(sampling.every(made)) if whole else drawn(made, sample or 0, seed)
+        chosen = _whole(made) if whole else drawn(made, sample or 0, seed)
     rows = list(counted(scoring.scored(task, space, chosen, Store(store)), len(chosen), "scored"))
+    say(*scoring.failures(rows))
     if output:
         scoring.write(output, task, space, rows)
-        say(f"the scores of {len(rows)} architectures are in:")
-        click.echo(output)
-        return
+        say(f"the scores of {len(rows)} architectures are in:", *([str(output)] if as_json else []))
+        if not as_json:
+            click.echo(output)
+            return
     found = [(ids.encode(space, made.genes, row.evaluation.genome), row.evaluation) for row in rows]
     if as_json:
         click.echo(json.dumps([{"id": arch, **asdict(one)} for arch, one in found]))
@@ -178,17 +179,16 @@ def correlate(
     """
     import json
 
-    from nasctl import registry, scoring, worth
+    from nasctl import scoring, worth
     from nasctl.report import counted, say, table
-    from nasctl.search import Task
     from nasctl.store import Store
 
-    made = registry.create("spaces", space)
-    task = Task(made, scoring.metrics([*objectives, *SIZES]), setting(made, fidelity, data, seed, torch_device))
+    task = _task(space, (*objectives, *SIZES), fidelity, data, seed, torch_device)
     scores = worth.scores(task, aggregations)
     facts = worth.facts(truth, space, columns, sample, seed)
-    genomes = list(dict.fromkeys(map(made.canonical, facts.genomes)))
-    found = counted(scoring.scored(task, space, genomes, Store(store)), len(genomes), "scored")
+    genomes = list(dict.fromkeys(map(task.space.canonical, facts.genomes)))
+    found = list(counted(scoring.scored(task, space, genomes, Store(store)), len(genomes), "scored"))
+    say(*scoring.failures(found))
     judged = worth.judged(task, scores, facts, {row.evaluation.genome: row for row in found}, lower_is_better, seed)
     if as_json:
         click.echo(json.dumps(judged.report()))
@@ -227,28 +227,62 @@ def calibrate(
     import json
     from dataclasses import asdict
 
-    from nasctl import registry, scoring
     from nasctl.bounds import sample as drawn
     from nasctl.calibration import compared
     from nasctl.report import counted, table
-    from nasctl.search import Task
     from nasctl.store import Store
     from nasctl.values import Fidelity, levels
 
-    made = registry.create("spaces", space)
-    named = levels(made)
+    task = _task(space, objectives, "full", data, seed, torch_device)
+    named = levels(task.space)
     asked = named | {form: Fidelity.parse(form, named) for form in forms}
-    task = Task(made, scoring.metrics(objectives), setting(made, "full", data, seed, torch_device))
-    rows = compared(task, space, asked, drawn(made, sample, seed), Store(store))
+    rows = compared(task, space, asked, drawn(task.space, sample, seed), Store(store))
     found = list(counted(rows, len(asked) + 1, "forms"))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in found]))
         return
     heads = list(found[0].tau)
-    lines = [
-        [row.name, str(row.fidelity), f"{row.seconds:.3f}", *(f"{row.tau[one]:.2f}" for one in heads)] for row in found
-    ]
+    lines = []
+    for row in found:
+        taus = ["-" if tau is None else f"{tau:.2f}" for tau in row.tau.values()]
+        lines.append([row.name, str(row.fidelity), f"{row.seconds:.3f}", *taus])
     table(["level", "fidelity", "s each", *heads], lines)
+
+
+def _task(space: str, objectives: Sequence[str], fidelity: str, data: str, seed: int, torch_device: str) -> Task:
+    """What is measured, as a person put it.
+
+    Raises:
+        NasctlError: Something of that name does not exist, or torch has no such device.
+    """
+    from nasctl import registry, scoring
+    from nasctl.candidate import closed_form
+    from nasctl.search import Task
+
+    made = registry.create("spaces", space)
+    task = Task(made, scoring.metrics(objectives), setting(made, fidelity, data, seed, torch_device))
+    if not all(map(closed_form, task.metrics.values())):
+        from nasctl.evidence import usable
+
+        usable(torch_device)
+    return task
+
+
+def _whole(space: SearchSpace) -> list[Genome]:
+    """All of a space.
+
+    Raises:
+        NasctlError: It is too large.
+    """
+    from math import prod
+
+    from nasctl.errors import NasctlError
+    from nasctl.sampling import ENUMERABLE, every
+
+    number = prod(len(gene.choices) for gene in space.genes)
+    if number > ENUMERABLE:
+        raise NasctlError(f"a space of {number:.3g} genomes is too large for --all; give --sample NUMBER")
+    return list(every(space))
 
 
 def _read(lines: Iterable[str], meant: Callable[[str], Genome]) -> list[Genome]:

@@ -24,8 +24,8 @@ def command() -> None:
 @click.option(
     "--score",
     metavar="METHOD:A+B",
-    help="Ranks among the run's candidates, as one number to look at: log_rank, mean_rank or vote of which metrics."
-    "  [default: log_rank of all metrics optimised]",
+    help="Ranks among the run's candidates, as one number to look at: log_rank, mean_rank or vote of which metrics;"
+    " of a cost more counts as better.  [default: log_rank of all metrics optimised]",
 )
 @store_option
 @json_option
@@ -48,7 +48,7 @@ def show(run: str | None, score: str | None, store: str, as_json: bool) -> None:
     found = [(ids.encode(record.space, genes, e.genome), e) for e in best]
     if as_json:
         report = [
-            {"id": arch, "genome": e.genome, "values": e.values, "score": {head: scores.get(e.genome)}}
+            {"id": arch, "genome": e.genome, "values": e.values, "score": {head: scores.get(e.genome)} if head else {}}
             for arch, e in found
         ]
         click.echo(json.dumps(report))
