@@ -6,13 +6,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from scipy.stats import kendalltau
 
+from nasctl.candidate import Objective
 from nasctl.errors import NasctlError
 from nasctl.scoring import Scored, scored
 from nasctl.search import Task
 from nasctl.store import Store
 from nasctl.values import Fidelity, Genome
+from nasctl.worth import TIMED, oriented, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Form:
     Args:
         name: Of the level, or "" if it has none.
         fidelity: What was measured.
-        seconds: Mean for a candidate, all metrics together.
+        seconds: Of the processor for a candidate, all metrics together: the median over some.
         tau: Kendall's tau with the full form by metric; None where one of them tells no two candidates apart.
         failed: Candidates without a value, by metric.
     """
@@ -64,17 +67,14 @@ def compared(
         yield Form(
             name,
             setting.fidelity,
-            sum(sum(row.seconds.values()) for row in rows) / len(rows),
-            {one: _tau(one, reference, rows) for one in names},
+            together(replace(task, setting=setting), genomes[:TIMED]),
+            {one: _tau(one, task.metrics[one], reference, rows) for one in names},
             {one: sum(one in row.evaluation.errors for row in rows) for one in names},
         )
 
 
-def _tau(name: str, one: Sequence[Scored], other: Sequence[Scored]) -> float | None:
-    pairs = [
-        (a.evaluation.values[name], b.evaluation.values[name])
-        for a, b in zip(one, other, strict=True)
-        if name in a.evaluation.values and name in b.evaluation.values
-    ]
-    tau = float(kendalltau(*zip(*pairs, strict=True)).statistic) if len(pairs) > 1 else math.nan
+def _tau(name: str, metric: Objective, one: Sequence[Scored], other: Sequence[Scored]) -> float | None:
+    """Of two forms; who failed in one is worst there, as elsewhere."""
+    columns = [oriented(metric, [row.evaluation.values.get(name, math.nan) for row in rows]) for rows in (one, other)]
+    tau = float(kendalltau(*(np.where(np.isfinite(values), values, -np.inf) for values in columns)).statistic)
     return None if math.isnan(tau) else tau

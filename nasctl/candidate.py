@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nasctl.data import Data, batch, source
-from nasctl.errors import NasctlError
+from nasctl.errors import NasctlError, again
 from nasctl.networks.graph import Network
 from nasctl.values import Direction, Fidelity, Genome, Input, SearchSpace, Transform
 
@@ -79,7 +79,7 @@ class Candidate:
 
     def __init__(self, space: SearchSpace, genome: Genome, setting: Setting, needs: frozenset[str]) -> None:
         self.space, self.genome, self.setting, self._needs = space, genome, setting, needs
-        self._failure: Exception | None = None  # of the shared pass
+        self._failures: dict[str, Exception] = {}  # of passes, by their names
 
     @cached_property
     def network(self) -> Network:
@@ -120,57 +120,59 @@ class Candidate:
         Args:
             place: Number of the batch: the next one has other examples.
         """
+        import numpy as np
         import torch
 
-        setting, (classes,) = self.setting, self.scored.out_shape
+        setting, shape = self.setting, self.scored.out_shape
+        if len(shape) != 1:
+            raise ValueError(f"examples have one label each, and this network puts out {'x'.join(map(str, shape))}")
+        (classes,) = shape
         if self.input.kind == "images":
             data = setting.data if len(self.input.shape) == 3 else NOISE
             images, targets = batch(data, self.input.shape, classes, setting.batch, setting.seed, place)
             examples, labels = torch.tensor(images), torch.tensor(targets)
         else:
-            generator = torch.Generator().manual_seed((setting.seed << 8) + place)
-            shape = (setting.batch, *self.input.shape)
-            examples = torch.randint(self.input.vocabulary, shape, generator=generator)
-            labels = torch.randint(classes, shape[:1], generator=generator)
+            rng = np.random.default_rng([setting.seed, place])
+            examples = torch.tensor(rng.integers(self.input.vocabulary, size=(setting.batch, *self.input.shape)))
+            labels = torch.tensor(rng.integers(classes, size=setting.batch))
         return examples.to(setting.device), labels.to(setting.device)
 
     @property
     def activations(self) -> Mapping[str, SignCodes]:
         """Which units of every rectifier are on (ReLU, ReLU6, h-swish, swish), by the rectifier's name."""
-        return _declared(self._evidence.activations, "activations")
+        return _found(self._evidence, "activations")  # type: ignore[no-any-return]
 
     @property
     def gradients(self) -> Mapping[str, Weight]:
         """The weights of convolutions and linear layers that the loss depends on, each with its gradient, by name."""
-        return _declared(self._evidence.gradients, "gradients")
+        return _found(self._evidence, "gradients")  # type: ignore[no-any-return]
 
     @cached_property
     def second_gradients(self) -> Mapping[str, Weight]:
         """The same weights with their gradients on the next batch."""
         from nasctl.evidence import shared_pass
 
-        if "second_gradients" not in self._needs:
-            return _declared(None, "second_gradients")
-        return shared_pass(self.module(), *self.batch(1), frozenset({"gradients"})).gradients or {}
+        found = self._once(
+            "second_gradients", lambda: shared_pass(self.module(), *self.batch(1), frozenset({"gradients"}))
+        )
+        return _found(found, "gradients")  # type: ignore[no-any-return]
 
     @property
     def curvature(self) -> Mapping[str, Tensor]:
         """The Hessian of the loss times those weights, restricted to them, by name."""
-        return _declared(self._evidence.curvature, "curvature")
+        return _found(self._evidence, "curvature")  # type: ignore[no-any-return]
 
     @property
     def saliences(self) -> Mapping[str, Salience]:
         """How the loss depends on the outputs of convolutions and linear layers, by the layer's name."""
-        return _declared(self._evidence.saliences, "saliences")
+        return _found(self._evidence, "saliences")  # type: ignore[no-any-return]
 
     @cached_property
     def samples(self) -> Samples:
         """Gradients of single examples."""
         from nasctl.samples import Samples
 
-        if "samples" not in self._needs:
-            return _declared(None, "samples")
-        return Samples(self.module(), *self.batch())
+        return self._once("samples", lambda: Samples(self.module(), *self.batch()))
 
     def samples_of(self, module: nn.Module, running: bool = False) -> Samples:
         """Gradients of single examples of the batch in a module of the caller's own, which is spent afterwards.
@@ -188,10 +190,11 @@ class Candidate:
         """What the blocks of the network put out, one after another, and how gradients pass between them."""
         from nasctl.features import Features
 
-        if "features" not in self._needs:
-            return _declared(None, "features")
-        setting = self.setting
-        return Features(self.scored, self.module("kaiming"), setting.batch, setting.seed, setting.device)
+        given = self.setting
+        return self._once(
+            "features",
+            lambda: Features(self.scored, self.module("kaiming"), given.batch, given.seed, given.device),
+        )
 
     @property
     def input_gradients(self) -> Tensor:
@@ -202,7 +205,7 @@ class Candidate:
         """
         if self.input.kind != "images":
             raise NasctlError("an objective needs gradients of the input, and tokens have none; leave it out")
-        return _declared(self._evidence.input_gradients, "input_gradients")
+        return _found(self._evidence, "input_gradients")  # type: ignore[no-any-return]
 
     @cached_property
     def _reduced(self) -> SearchSpace:
@@ -213,13 +216,19 @@ class Candidate:
     def _evidence(self) -> Evidence:
         from nasctl.evidence import shared_pass
 
-        if self._failure is not None:  # every objective that needs the pass gets its error, and none runs it again
-            raise self._failure
         needs = self._needs if self.input.kind == "images" else self._needs - {"input_gradients"}
+        return self._once("evidence", lambda: shared_pass(self.module(), *self.batch(), needs))
+
+    def _once(self, name: str, work: Callable[[], T]) -> T:
+        """Run a pass; every objective that needs it gets its error, and none runs it again."""
+        if name != "evidence" and name not in self._needs:
+            raise _undeclared(name)
+        if name in self._failures:
+            raise again(self._failures[name])
         try:
-            return shared_pass(self.module(), *self.batch(), needs)
+            return work()
         except Exception as failure:
-            self._failure = failure
+            self._failures[name] = again(failure)
             raise
 
 
@@ -244,7 +253,14 @@ class Objective(Protocol):
         ...
 
 
-def _declared(found: T | None, name: str) -> T:
-    if found is None:
-        raise NasctlError(f"an objective uses candidate.{name} without {name!r} in its `needs`; add it there")
-    return found
+def _found(evidence: Evidence, field: str) -> Any:
+    """A field of the evidence, or the error that stands in its place."""
+    if field in evidence.failures:
+        raise again(evidence.failures[field])
+    if (value := getattr(evidence, field)) is None:
+        raise _undeclared(field)
+    return value
+
+
+def _undeclared(name: str) -> NasctlError:
+    return NasctlError(f"an objective uses candidate.{name} without {name!r} in its `needs`; add it there")

@@ -39,3 +39,11 @@ class MissingBlock(NasctlError):
 
 class RunChanged(NasctlError):
     """A run, replayed, left the path it took before: the code or a library has changed in between."""
+
+
+def again(failure: Exception) -> Exception:
+    """The same error without its traceback, which would keep alive all that was at hand when it was raised."""
+    try:
+        return type(failure)(str(failure))
+    except TypeError:  # a class that wants more than a message
+        return RuntimeError(str(failure))

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from itertools import chain, count
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nasctl.errors import NasctlError
+from nasctl.errors import NasctlError, again
 
 Layer = nn.Conv2d | nn.Linear  # what metrics of weights are about
 WEIGHTED = (nn.Conv2d, nn.Linear)
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)  # whose units are on or off by the sign of what comes in
 
 BENT = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid)  # that have no second derivative where their pieces meet
+OF_THE_LOSS = {"gradients", "curvature", "saliences"}  # needs of a backward pass of the loss
 STEP = 2.0**-8  # of all weights, relative: larger ones bend, smaller ones drown in single precision
 
 WORD = 8  # bytes that are compared at once
@@ -86,6 +89,7 @@ class Evidence:
     curvature: Mapping[str, Tensor] | None = None  # the Hessian times the weights, by the name of the parameter
     saliences: Mapping[str, Salience] | None = None  # by the name of the layer
     input_gradients: Tensor | None = None  # of the sum of all logits, in the shape of the batch
+    failures: Mapping[str, Exception] = field(default_factory=dict)  # by what there is none of, though it was needed
 
 
 def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: frozenset[str]) -> Evidence:
@@ -102,7 +106,7 @@ def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: froz
     Raises:
         ArithmeticError: The module puts out what is not finite, so nothing of it can be trusted.
     """
-    weighed, traced = bool(needs & {"gradients", "curvature", "saliences"}), "input_gradients" in needs
+    weighed, traced = bool(needs & OF_THE_LOSS), "input_gradients" in needs
     layers = {name: part for name, part in module.named_modules() if isinstance(part, WEIGHTED)}
     weights = {f"{name}.weight": layer.weight for name, layer in layers.items()} if weighed else {}
     module.requires_grad_(False)
@@ -116,39 +120,65 @@ def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: froz
     if not torch.isfinite(logits).all():
         raise ArithmeticError("the outputs of the network are not finite")
     notes.close()
-    traces = torch.autograd.grad(logits.sum(), examples, retain_graph=weighed)[0] if traced else None
-    found = Evidence(notes.codes if "activations" in needs else None, input_gradients=traces)
-    if not weighed:
-        return found
-    products: dict[str, Tensor] = {}
-    for name, output in notes.outputs.items():
-        output.register_hook(partial(_weigh, products, name, layers[name], output.detach()))  # type: ignore[no-untyped-call]
-    reached = _gradients(F.cross_entropy(logits, labels), weights)
-    gradients = {name: Weight(weights[name].detach(), part) for name, part in reached.items()}
-    saliences = {name: Salience(product, layers[name].weight[0].numel()) for name, product in products.items()}
-    found = replace(found, gradients=gradients, saliences=saliences if "saliences" in needs else None)
-    if "curvature" not in needs:
-        return found
-    for part, piece in notes.pieces.items():
-        part.register_forward_hook(piece)
-    bent = _curvature(lambda: F.cross_entropy(module(examples.detach()), labels), weights)
-    return replace(found, curvature=bent)
+    found, failures = _backward(notes, weights, examples, logits, labels, needs)
+    if "curvature" in needs and "gradients" not in failures:
+        for part, pieces in notes.pieces.items():
+            part.register_forward_hook(partial(_on_piece, pieces))
+        try:
+            found["curvature"] = _curvature(lambda: F.cross_entropy(module(examples.detach()), labels), weights)
+        except Exception as failure:
+            failures["curvature"] = again(failure)
+    return Evidence(**found, failures=failures)
+
+
+def _backward(
+    notes: Notes,
+    weights: Mapping[str, Tensor],
+    examples: Tensor,
+    logits: Tensor,
+    labels: Tensor,
+    needs: frozenset[str],
+) -> tuple[dict[str, Any], dict[str, Exception]]:
+    """Fields of the evidence that backward passes fill, and what went wrong.
+
+    That spoils what it is about and nothing else, so that no value depends on what else is asked for.
+    """
+    found: dict[str, Any] = {"activations": notes.codes} if "activations" in needs else {}
+    failures: dict[str, Exception] = {}
+    if "input_gradients" in needs:
+        try:
+            (found["input_gradients"],) = torch.autograd.grad(
+                logits.sum(), examples, retain_graph=True, materialize_grads=True
+            )
+        except Exception as failure:
+            failures["input_gradients"] = again(failure)
+    if not needs & OF_THE_LOSS:
+        return found, failures
+    watched = notes.watched()
+    try:
+        found["gradients"] = _gradients(F.cross_entropy(logits, labels), weights)
+    except Exception as failure:
+        return found, failures | dict.fromkeys(OF_THE_LOSS, again(failure))
+    return found | ({"saliences": watched} if "saliences" in needs else {}), failures
 
 
 class Notes:
-    """What is noted of one forward pass while it runs, by hooks on the parts of the module."""
+    """What is noted of one forward pass while it runs, by hooks on the parts of the module.
+
+    A part may run more than once: each time counts.
+    """
 
     def __init__(self, module: nn.Module, needs: frozenset[str]) -> None:
         self.codes: dict[str, SignCodes] = {}
-        self.outputs: dict[str, Tensor] = {}
-        self.pieces: dict[nn.Module, Piece] = {}
+        self.pieces: dict[nn.Module, deque[Piece]] = {}
+        self._outputs: list[tuple[str, Layer, Tensor]] = []
         self._hooks = []
         for name, part in module.named_modules():
             if "activations" in needs and isinstance(part, RECTIFIERS):
                 # On what comes in: what goes out may have overwritten it, and says less (h-swish).
                 self._hooks.append(part.register_forward_pre_hook(partial(_note, self.codes, name)))
             if "saliences" in needs and isinstance(part, WEIGHTED):
-                self._hooks.append(part.register_forward_hook(partial(_keep, self.outputs, name)))
+                self._hooks.append(part.register_forward_hook(partial(_keep, self._outputs, name)))
             if "curvature" in needs and isinstance(part, BENT):
                 self._hooks.append(part.register_forward_hook(partial(_note_piece, self.pieces)))
 
@@ -156,6 +186,13 @@ class Notes:
         """Note nothing more."""
         for hook in self._hooks:
             hook.remove()
+
+    def watched(self) -> Mapping[str, Salience]:
+        """How the loss depends on the outputs that were noted; filled by the backward pass that comes next."""
+        found: dict[str, Salience] = {}
+        for name, layer, output in self._outputs:
+            output.register_hook(partial(_weigh, found, name, layer, output.detach()))  # type: ignore[no-untyped-call]
+        return found
 
 
 def usable(name: str) -> torch.device:
@@ -174,20 +211,24 @@ def usable(name: str) -> torch.device:
 
 
 @contextmanager
-def threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads, and put the number back."""
+def steady(threads: int) -> Iterator[None]:
+    """Let torch use so many threads, and on a GPU whole single precision and repeatable sums; put it all back."""
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(threads)
     try:
-        yield
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
     finally:
         torch.set_num_threads(before)
 
 
-def _gradients(loss: Tensor, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _gradients(loss: Tensor, weights: Mapping[str, Tensor]) -> dict[str, Weight]:
     """Those of the weights that a path leads from to the loss."""
+    if not weights:
+        return {}
     parts = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
-    return {name: part for name, part in zip(weights, parts, strict=True) if part is not None}
+    reached = zip(weights.items(), parts, strict=True)
+    return {name: Weight(weight.detach(), part) for (name, weight), part in reached if part is not None}
 
 
 def _curvature(loss: Callable[[], Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -205,23 +246,29 @@ def _curvature(loss: Callable[[], Tensor], weights: Mapping[str, Tensor]) -> dic
     for name, weight in weights.items():
         weight.detach().copy_(values[name])
     more, less = ends
-    return {name: (more[name] - less[name]) / (2 * STEP) for name in more}
+    return {name: (more[name].gradient - less[name].gradient) / (2 * STEP) for name in more}
 
 
-def _keep(outputs: dict[str, Tensor], name: str, part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-    outputs[name] = output
+def _keep(outputs: list[tuple[str, Layer, Tensor]], name: str, part: Layer, inputs: object, output: Tensor) -> None:
+    outputs.append((name, part, output))
 
 
-def _weigh(products: dict[str, Tensor], name: str, part: Layer, output: Tensor, gradient: Tensor) -> None:
+def _weigh(found: dict[str, Salience], name: str, part: Layer, output: Tensor, gradient: Tensor) -> None:
     channels = -1 if isinstance(part, nn.Linear) else 1  # which a linear layer has last, behind all positions
     terms = (output * gradient.detach()).movedim(channels, 1)
-    products[name] = terms.reshape(*terms.shape[:2], -1).sum(2)
+    products = terms.reshape(*terms.shape[:2], -1).sum(2)
+    found[_unused(name, found)] = Salience(products, part.weight[0].numel())
+
+
+def _unused(name: str, names: Container[str]) -> str:
+    """The name, or one for the second time, and so on."""
+    return next(one for one in chain([name], (f"{name}#{k}" for k in count(2))) if one not in names)
 
 
 class Piece:
     """The parabola that touches a rectifier's graph at what came in, to stand for it nearby.
 
-    It is a forward hook. Of a rectifier that is linear in pieces it is the line of the piece.
+    Of a rectifier that is linear in pieces it is the line of the piece.
     """
 
     def __init__(self, part: nn.Module, x: Tensor, y: Tensor) -> None:
@@ -234,16 +281,23 @@ class Piece:
             self._slope = torch.where(x.abs() < 3, (2 * x + 3) / 6, (x > 0).to(x.dtype))
             self._bend = (x.abs() < 3).to(x.dtype) / 3
 
-    def __call__(self, part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    def __call__(self, part: nn.Module, x: Tensor) -> Tensor:
         if isinstance(part, nn.ReLU):
-            return inputs[0] * self._slope
-        change = inputs[0] - self._x
+            return x * self._slope
+        change = x - self._x
         return self._y + change * (self._slope + change * self._bend / 2)
 
 
-def _note_piece(pieces: dict[nn.Module, Piece], part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-    pieces[part] = Piece(part, inputs[0].detach(), output.detach())
+def _note_piece(pieces: dict[nn.Module, deque[Piece]], part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+    pieces.setdefault(part, deque()).append(Piece(part, inputs[0].detach(), output.detach()))
+
+
+def _on_piece(pieces: deque[Piece], part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """What the rectifier's next piece puts out; the next pass begins with the first again."""
+    piece = pieces[0]
+    pieces.rotate(-1)
+    return piece(part, inputs[0])
 
 
 def _note(codes: dict[str, SignCodes], name: str, part: nn.Module, inputs: tuple[Tensor]) -> None:
-    codes[name] = SignCodes.of(inputs[0].detach())
+    codes[_unused(name, codes)] = SignCodes.of(inputs[0].detach())

@@ -182,9 +182,9 @@ def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, 
     if needs <= ARITHMETIC:  # arithmetic and look-ups, without the seconds that importing torch takes
         candidate = Candidate(task.space, genome, setting, needs)
         return {label: score(task.metrics[name], candidate) for name, label in labels.items()}
-    from nasctl.evidence import threads
+    from nasctl.evidence import steady
 
-    with threads(setting.threads):
+    with steady(setting.threads):
         found: dict[str, list[Measurement]] = {label: [] for label in labels.values()}
         for drawn in setting.draws():  # one after another, so that what one needs is freed before the next
             candidate = Candidate(task.space, genome, drawn, needs)

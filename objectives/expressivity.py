@@ -26,7 +26,7 @@ class Expressivity:
     direction: Direction = "max"
     transform: Transform = "identity"
     needs = frozenset({"features"})
-    version = "1"
+    version = "2"
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

@@ -43,7 +43,7 @@ class Fisher:
         if not any(one.gradient.any() for one in candidate.gradients.values()):
             raise ValueError("the loss depends on no weight")
         layers = candidate.saliences.values()
-        score = sum(layer.fan_in * float(layer.products.double().square_().mean(0).sum()) / 2 for layer in layers)
+        score = sum(layer.fan_in * float(layer.products.double().square().mean(0).sum()) / 2 for layer in layers)
         if not math.isfinite(score):
             raise ArithmeticError("the gradients of the outputs of layers are not finite")
         return score

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nasctl.api import Add, BadOption, Builder, Candidate, Conv, Direction, Fidelity, Network, Transform
+from nasctl.api import Add, BadOption, Builder, Candidate, Conv, Direction, Fidelity, Network, Transform, Zero
 
 __all__ = ["LinearRegions"]
 
@@ -110,9 +110,11 @@ def _regions(network: Network, images: torch.Tensor, seed: int) -> int:
                     nn.init.zeros_(layer.bias)
     live, codes = {network.output}, list[np.ndarray]()
     for k in range(len(network.nodes) - 1, -1, -1):
-        live |= set(network.nodes[k].inputs) if k in live else set()
-    for k, part in enumerate(module.children()):
-        if k in live and isinstance(part, RECTIFIERS):
+        leads = k in live and not isinstance(network.nodes[k].layer, Zero)
+        live |= set(network.nodes[k].inputs) if leads else set()
+    leading = nn.ModuleList([part for k, part in enumerate(module.children()) if k in live])
+    for part in leading.modules():
+        if isinstance(part, RECTIFIERS):
             part.register_forward_pre_hook(
                 lambda part, inputs: codes.append(np.packbits((inputs[0] > 0).flatten(1).numpy(force=True), axis=1))
             )

@@ -35,10 +35,12 @@ class NASWOT:
         agreement = np.zeros((batch, batch), np.int64)
         for codes in candidate.activations.values():
             agreement += codes.agreement()
-        # Equal codes are found by counting: rounding would let a singular matrix pass for one of tiny determinant.
+        # Equal codes are found by counting, which is exact.
         if (np.triu(agreement, 1) == agreement.diagonal().max()).any():
             raise ValueError("two examples of the batch have the same code")
-        sign, log_determinant = np.linalg.slogdet(agreement.astype(np.float64))
-        if sign <= 0:
-            raise ValueError("the codes of the batch are linearly dependent")
+        kernel = agreement.astype(np.float64)
+        values = np.linalg.eigvalsh(kernel)
+        if values[0] <= batch * np.finfo(np.float64).eps * values[-1]:  # rounding would let it pass for a tiny one
+            raise ValueError("the codes of the batch are linearly dependent, as those of few units are")
+        _, log_determinant = np.linalg.slogdet(kernel)
         return float(log_determinant)

@@ -38,7 +38,8 @@ class SynFlow:
     Departures from the papers, which have networks of ReLUs in mind: biases are left out, so that R is homogeneous in
     every layer; activations that are not ReLUs (ReLU6, h-swish, swish, the sigmoids) are taken as the identity and the
     gates of squeeze-and-excitation as 1, because they would bend the signal. A weight that no path leads through, such
-    as one of a gate, adds nothing. A plug-in's layers of other kinds run as they are, with magnitudes for parameters.
+    as one of a gate, adds nothing. A plug-in's modules of other kinds run as they are, with
+    magnitudes for parameters, and add nothing of their own.
 
     References:
         Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic flow", NeurIPS 2020,
@@ -61,9 +62,11 @@ class SynFlow:
         """Score the candidate.
 
         Raises:
-            ValueError: No signal gets through, so the score would be minus infinity.
+            ValueError: No signal gets through, so the score would be minus infinity; or the network takes tokens.
             ArithmeticError: The score is too large for double precision.
         """
+        if candidate.input.kind != "images":
+            raise ValueError("synflow feeds a network with ones, which tokens cannot be")
         ones = torch.ones(1, *candidate.input.shape, dtype=torch.double, device=candidate.setting.device)
         score = _flow(candidate.scored, list(candidate.module().children()), ones)
         if score == 0.0:
@@ -94,6 +97,8 @@ def _flow(network: Network, parts: list[nn.Module], ones: Tensor) -> float:
             for parameter in part.parameters():
                 parameter.data.abs_()
             values[k] = part.double()(*inputs)
+    if not weighted:
+        return 0.0
     signals = torch.autograd.grad(values[network.output].sum(), weighted, allow_unused=True)
     terms = zip(weighted, signals, strict=True)
     return sum(float((y.detach() * signal).sum()) for y, signal in terms if signal is not None)

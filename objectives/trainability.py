@@ -27,7 +27,7 @@ class Trainability:
     direction: Direction = "max"
     transform: Transform = "identity"
     needs = frozenset({"features"})
-    version = "1"
+    version = "2"
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

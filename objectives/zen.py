@@ -35,7 +35,7 @@ class Zen:
     direction: Direction = "max"
     transform: Transform = "identity"
     needs = frozenset({"module"})
-    version = "1"
+    version = "2"
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

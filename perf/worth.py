@@ -56,7 +56,6 @@ PUBLISHED = {
         "epe_nas": (".67", ".42", ".10"),
         "l2_norm": (".73", ".75", ".74"),
         "plain": ("-.26", "-.27", "-.26"),
-        "swap": ("", ".90", ""),
         "expressivity": ("tau .57", "", ""),
         "progressivity": ("tau .52", "", ""),
         "trainability": ("tau .35", "", ""),
@@ -70,7 +69,8 @@ def compared(space: str, data: str, fidelity: str, store: str, sample: int) -> s
     """The tables of a space in Markdown, one for each column of the truth."""
     made = registry.create("spaces", space)
     level = Fidelity.parse(fidelity, levels(made)) if fidelity else usual(made)
-    task = Task(made, scoring.metrics(name for name in scoring.chosen(["all"]) if name != TRAINED), Setting(source(data), level))
+    names = [name for name in scoring.chosen(["all"]) if name != TRAINED]
+    task = Task(made, scoring.metrics(names), Setting(source(data), level))
     path, columns = TRUTH[space]
     combined = scores(task, COMBINED)
     known = facts(path, space, columns, sample, seed=0)

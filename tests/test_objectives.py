@@ -241,7 +241,7 @@ def test_tokens_stay_in_the_vocabulary_and_have_no_gradient():
     space.input = Input((3,), "tokens", vocabulary=7)
     given = Candidate(space, (1, 0), DEFAULT, frozenset({"input_gradients"}))
     tokens, labels = given.batch()
-    assert (tokens.shape, labels.shape) == ((16, 3), (16,))
+    assert (tokens.shape, labels.shape) == ((64, 3), (64,))
     assert set(tokens.flatten().tolist()) <= set(range(7))
     with pytest.raises(NasctlError, match="tokens have none"):
         scored("jacov", given)

@@ -26,7 +26,8 @@ class Noise:
     """A stream of numbers from U(-1, 1) or N(0, 1) that follows from its seed; drawn when first needed and kept."""
 
     def __init__(self, seed: int, normal: bool = False) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
+        # Normal ones have a seed of their own, because metrics draw inputs from N(0, 1) with the seed itself.
+        self._generator = torch.Generator().manual_seed(seed + (normal << 62))
         self._normal = normal
         self._drawn = torch.empty(0)
 
@@ -91,7 +92,16 @@ def _made(templates: Sequence[nn.Module | Call], seed: int) -> list[nn.Module]:
     with torch.random.fork_rng(devices=[], enabled=own):
         if own:
             torch.default_generator.manual_seed(seed)
-        return [made(template) if isinstance(template, Call) else _copied(template) for template in templates]
+        return [_own(template) if isinstance(template, Call) else _copied(template) for template in templates]
+
+
+def _own(call: Call) -> nn.Module:
+    """A plug-in's own module, in which nothing is overwritten that a metric may have noted."""
+    module = made(call)
+    for part in module.modules():
+        if getattr(part, "inplace", False):
+            part.inplace = False  # type: ignore[assignment]
+    return module
 
 
 def _copied(template: nn.Module) -> nn.Module:
@@ -130,6 +140,6 @@ def _fresh(name: str, like: Tensor) -> Tensor:
     return torch.full(like.shape, name in ("weight", "running_var"), dtype=like.dtype)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _noise(seed: int, normal: bool) -> Noise:
     return Noise(seed, normal)
