@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, Network, Transform
 
 __all__ = ["EPENAS"]
 
@@ -33,6 +33,10 @@ class EPENAS:
     transform: Transform = "identity"
     needs = frozenset({"input_gradients"})
     version = "1"
+
+    def remarks(self, space: str, example: Network) -> list[str]:
+        """What its labels have to be."""
+        return ["labels have to mean something: those of dead leaves and noise are drawn; give images with --data"]
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

@@ -52,8 +52,11 @@ class LGA:
         self._steps, self._rate = steps, rate
 
     def remarks(self, space: str, example: Network) -> list[str]:
-        """A warning: what training adds comes later than a search can wait for."""
-        return ["it wants epochs of training: after a few steps it orders cells of nb201 the wrong way round"]
+        """What its labels have to be, and a warning: what training adds comes later than a search can wait for."""
+        return [
+            "labels have to mean something: those of dead leaves and noise are drawn; give images with --data",
+            "it wants epochs of training: after a few steps it orders cells of nb201 the wrong way, see docs/metrics.md",
+        ]
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.
