@@ -15,8 +15,8 @@ class Expressivity:
 
     Departures: eigenvalues are found in double precision and cut off at 0, where the released code
     (github.com/cvlab-yonsei/AZ-NAS) has minus infinity for one that rounding made negative. A block that is the
-    identity has no output of its own here, and adds nothing; there it repeats the one before. On mobile spaces that code
-    takes what rectifiers put out, here it is what blocks do.
+    identity has no output of its own here, and adds nothing; there it repeats the one before. On mobile spaces that
+    code takes what rectifiers put out, here it is what blocks do.
 
     References:
         Lee & Ham, "AZ-NAS: Assembling zero-cost proxies for network architecture search", CVPR 2024, arXiv:2403.19232,

@@ -55,7 +55,7 @@ class LGA:
         """What its labels have to be, and a warning: what training adds comes later than a search can wait for."""
         return [
             "labels have to mean something: those of dead leaves and noise are drawn; give images with --data",
-            "it wants epochs of training: after a few steps it orders cells of nb201 the wrong way, see docs/metrics.md",
+            "it wants epochs of training: after a few steps it orders nb201's cells the wrong way, see docs/metrics.md",
         ]
 
     def __call__(self, candidate: Candidate) -> float:
