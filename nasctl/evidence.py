@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +23,6 @@ RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)  # whose units are on or
 
 BENT = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid)  # that have no second derivative where their pieces meet
 OF_THE_LOSS = {"gradients", "curvature", "saliences"}  # needs of a backward pass of the loss
-STEP = 2.0**-8  # of all weights, relative: larger ones bend, smaller ones drown in single precision
 
 WORD = 8  # bytes that are compared at once
 
@@ -123,9 +121,10 @@ def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: froz
     found, failures = _backward(notes, weights, examples, logits, labels, needs)
     if "curvature" in needs and "gradients" not in failures:
         for part, pieces in notes.pieces.items():
-            part.register_forward_hook(partial(_on_piece, pieces))
+            part.forward = partial(_on_piece, pieces)
         try:
-            found["curvature"] = _curvature(lambda: F.cross_entropy(module(examples.detach()), labels), weights)
+            again_at = partial(_loss, module, examples.detach(), labels)
+            found["curvature"] = _curvature(again_at, weights, found["gradients"])
         except Exception as failure:
             failures["curvature"] = again(failure)
     return Evidence(**found, failures=failures)
@@ -222,6 +221,10 @@ def steady(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _loss(module: nn.Module, examples: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(module(examples), labels)
+
+
 def _gradients(loss: Tensor, weights: Mapping[str, Tensor]) -> dict[str, Weight]:
     """Those of the weights that a path leads from to the loss."""
     if not weights:
@@ -231,22 +234,23 @@ def _gradients(loss: Tensor, weights: Mapping[str, Tensor]) -> dict[str, Weight]
     return {name: Weight(weight.detach(), part) for (name, weight), part in reached if part is not None}
 
 
-def _curvature(loss: Callable[[], Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _curvature(
+    loss: Callable[[], Tensor], weights: Mapping[str, Tensor], gradients: Mapping[str, Weight]
+) -> dict[str, Tensor]:
     """The Hessian of the loss times the weights: how the gradient changes as all of them grow by one factor.
 
-    It is a central difference of two gradients, for half of what differentiating twice costs, and the same: rectifiers
-    are held to the piece of their graph that they are on, for a unit that switches has no second derivative.
+    It is the difference of two gradients, of which one is there, and so takes a quarter of what differentiating twice
+    does. Rectifiers are held to the piece of their graph that they are on: a unit that switches has no second
+    derivative. The factor is the usual one for such a difference, the root of what the precision resolves.
     """
     values = {name: weight.detach().clone() for name, weight in weights.items()}
-    ends = []
-    for step in (STEP, -STEP):
-        for name, weight in weights.items():
-            weight.detach().copy_(values[name] * (1 + step))
-        ends.append(_gradients(loss(), weights))
+    steps = {name: torch.finfo(weight.dtype).eps ** 0.5 for name, weight in weights.items()}
+    for name, weight in weights.items():
+        weight.detach().mul_(1 + steps[name])
+    more = _gradients(loss(), weights)
     for name, weight in weights.items():
         weight.detach().copy_(values[name])
-    more, less = ends
-    return {name: (more[name].gradient - less[name].gradient) / (2 * STEP) for name in more}
+    return {name: (one.gradient - gradients[name].gradient) / steps[name] for name, one in more.items()}
 
 
 def _keep(outputs: list[tuple[str, Layer, Tensor]], name: str, part: Layer, inputs: object, output: Tensor) -> None:
@@ -272,18 +276,20 @@ class Piece:
     """
 
     def __init__(self, part: nn.Module, x: Tensor, y: Tensor) -> None:
-        self._x, self._y, self._bend = x, y, 0.0 * x
-        if isinstance(part, nn.ReLU | nn.ReLU6):
-            self._slope = ((x > 0) & (x < (6 if isinstance(part, nn.ReLU6) else math.inf))).to(x.dtype)
+        self._x, self._y, self._bend = x, y, torch.zeros(())
+        self._line = isinstance(part, nn.ReLU)  # through 0, so nothing else has to be known of it
+        if isinstance(part, nn.ReLU6):
+            self._slope = ((x > 0) & (x < 6)).to(x.dtype)
         elif isinstance(part, nn.Hardsigmoid):
             self._slope = (x.abs() < 3).to(x.dtype) / 6
-        else:
+        elif isinstance(part, nn.Hardswish):
             self._slope = torch.where(x.abs() < 3, (2 * x + 3) / 6, (x > 0).to(x.dtype))
             self._bend = (x.abs() < 3).to(x.dtype) / 3
 
-    def __call__(self, part: nn.Module, x: Tensor) -> Tensor:
-        if isinstance(part, nn.ReLU):
-            return x * self._slope
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._line:
+            passed: Tensor = torch.ops.aten.threshold_backward(x, self._x, 0.0)  # x where what came in is above 0
+            return passed
         change = x - self._x
         return self._y + change * (self._slope + change * self._bend / 2)
 
@@ -292,11 +298,11 @@ def _note_piece(pieces: dict[nn.Module, deque[Piece]], part: nn.Module, inputs: 
     pieces.setdefault(part, deque()).append(Piece(part, inputs[0].detach(), output.detach()))
 
 
-def _on_piece(pieces: deque[Piece], part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+def _on_piece(pieces: deque[Piece], x: Tensor) -> Tensor:
     """What the rectifier's next piece puts out; the next pass begins with the first again."""
     piece = pieces[0]
     pieces.rotate(-1)
-    return piece(part, inputs[0])
+    return piece(x)
 
 
 def _note(codes: dict[str, SignCodes], name: str, part: nn.Module, inputs: tuple[Tensor]) -> None:

@@ -121,7 +121,7 @@ def test_parts_that_run_twice_count_twice():
         nn.functional.cross_entropy(module(examples.double()), labels), weight, create_graph=True
     )
     (exact,) = torch.autograd.grad((weight.detach() * first).sum(), weight)
-    torch.testing.assert_close(found.curvature["layer.weight"], exact, rtol=1e-2, atol=1e-4)
+    torch.testing.assert_close(found.curvature["layer.weight"], exact, rtol=1e-5, atol=1e-8)
 
 
 def test_codes_of_few_units_are_dependent():

@@ -4,12 +4,13 @@ import csv
 import gzip
 import math
 from collections import Counter
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import kendalltau, spearmanr
 from torch import nn
 from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_hook
@@ -119,7 +120,7 @@ def test_grasp_by_finite_differences(given):
     step = 1e-9 / max(float(part.abs().max()) for part in steepest)
     pairs = zip(gradient(step, steepest), gradient(-step, steepest), start, strict=True)
     score = -sum(float((w * (ahead - behind)).sum()) for ahead, behind, w in pairs) / (2 * step)
-    assert scored("grasp", given) == pytest.approx(score, rel=1e-2)
+    assert scored("grasp", given) == pytest.approx(score, rel=0.1)  # its difference is one of single precision
 
 
 def test_curvature_is_what_differentiating_twice_gives():
@@ -131,7 +132,7 @@ def test_curvature_is_what_differentiating_twice_gives():
     first = torch.autograd.grad(loss, weights, create_graph=True)
     along = sum((weight.detach() * part).sum() for weight, part in zip(weights, first, strict=True))
     for mine, theirs in zip(found.values(), torch.autograd.grad(along, weights), strict=True):
-        assert float((mine - theirs).norm()) < 1e-3 * float(theirs.norm())
+        assert float((mine - theirs).norm()) < 1e-6 * float(theirs.norm())
 
 
 def test_layers_in_front_of_norms_add_nothing_to_plain():
@@ -205,7 +206,7 @@ def test_a_linear_layer():
         "grasp": -(weight * bent).sum(),
         "zico": math.log(((abs(gradient) + abs(other)) / abs(gradient - other)).sum()),
     }
-    assert {name: scored(name, given) for name in expected} == pytest.approx(expected, rel=1e-4)
+    assert {name: scored(name, given) for name in expected} == pytest.approx(expected, rel=5e-4)
 
 
 @pytest.mark.parametrize("outputs", [5, 120])
@@ -234,9 +235,9 @@ def test_metrics_share_one_forward_and_none_changes_another(given):
     )
     try:
         values = {name: scored(name, together) for name in names if name != "zico"}
-        assert len(forwards) == 3  # two of them for the curvature, with other weights
+        assert len(forwards) == 2  # one of them for the curvature, with other weights
         values["zico"] = scored("zico", together)
-        assert len(forwards) == 4
+        assert len(forwards) == 3
     finally:
         hook.remove()
     for name, value in values.items():
@@ -280,6 +281,31 @@ def test_what_is_not_finite_is_no_score(name):
     )
     with pytest.raises(ArithmeticError, match="not finite"):
         scored(name, given)
+
+
+@pytest.mark.slow
+def test_grasp_orders_cells_as_differentiating_twice_in_double_precision_does():
+    space, values = registry.create("spaces", "nb201"), []
+    for genome in dict.fromkeys(map(space.canonical, drawn(space, 40))):
+        given, other = (
+            Candidate(space, genome, Setting(fidelity=Fidelity(16), seed=seed), needs_of(["grasp"])) for seed in (0, 1)
+        )
+        with suppress(ValueError):  # of a cell that is not connected
+            values.append((scored("grasp", given), differentiated_twice(given), scored("grasp", other)))
+    ours, exact, another = zip(*values, strict=True)
+    assert len(ours) > 30
+    assert kendalltau(ours, exact).statistic > 0.95
+    assert kendalltau(ours, another).statistic < 0.8  # what the batch does to it is of another order
+
+
+def differentiated_twice(given):
+    module, (images, labels) = given.module().double(), given.batch()
+    weights = weights_of(module)
+    loss = nn.functional.cross_entropy(module(images.double()), labels)
+    first = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
+    along = sum((gradient.detach() * gradient).sum() for gradient in first)
+    second = torch.autograd.grad(along, weights, materialize_grads=True)
+    return -sum(float((weight.detach() * bent).sum()) for weight, bent in zip(weights, second, strict=True))
 
 
 @pytest.mark.slow

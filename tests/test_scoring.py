@@ -237,9 +237,10 @@ def test_an_interrupt_ends_in_a_sentence_and_the_command_goes_on(nasctl, tmp_pat
 
     monkeypatch.setattr(kind, "__call__", interrupted)
     options = ["score", f"--space={SPACE}", "-oparams", "--sample=6", "--output=table.csv"]
+    monkeypatch.setattr(sys, "argv", ["nasctl", *options])  # from which the command is made
     done = nasctl(*options)
     assert (done.exit_code, done.stdout) == (130, "")
-    assert "\nstopped; this takes it up again:\n  nasctl" in done.stderr
+    assert "\nstopped; this takes it up again:\n  nasctl " in done.stderr
     assert not (tmp_path / "table.csv").exists()
     assert nasctl(*options).exit_code == 0
     assert len(calls) == 7  # the fourth twice

@@ -1,0 +1,129 @@
+"""Which metrics are best combined, chosen on two spaces and judged on cells that were not looked at.
+
+python perf/combine.py --store combine.db
+
+Every set of up to four metrics that are neither sizes nor trained is ranked by Kendall's tau between its log rank and
+accuracies that are not test accuracies of what it is judged on: over 400 random cells of NAS-Bench-201 validation
+accuracies (the mean of its three data sets), over 100 random networks of Once-for-All's MobileNetV3 the ImageNet
+accuracy with shared weights. The set with the best mean over both spaces comes first. What the first sets, and those of
+the literature, are worth on test accuracy is taken over all other cells of NAS-Bench-201. What fails counts as worst.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import csv
+import gzip
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from itertools import chain, combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import kendalltau
+
+from nasctl import registry, scoring
+from nasctl.aggregate import log_rank, orient
+from nasctl.candidate import Setting
+from nasctl.data import source
+from nasctl.report import counted
+from nasctl.search import Task
+from nasctl.store import Store
+from nasctl.values import Genome, SearchSpace, usual
+
+DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+SIZES = ("params", "macs", "depth", "memory")
+LEFT_OUT = ("lga", "expected_synflow")  # trained; a filter in place of synflow, with another form for each space
+AZ = ("expressivity", "progressivity", "trainability", "macs")
+PUBLISHED = (AZ, ("synflow", "jacov"), (*AZ, "synflow", "jacov"))
+FIRST = 5  # so many sets are printed
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
+MOBILE = "mbconv:width=1.0"
+RUNS = ("evounsga3_acc_macs_params", "linasnsga2_acc_macs")  # each begins with 50 random networks
+
+Values = dict[str, np.ndarray]  # by metric, (N,); higher is better
+
+
+def cells(rows: list[dict[str, str]]) -> Values:
+    """What the shipped table has for cells; of a size, the larger counts as better."""
+    space = registry.create("spaces", "nb201")
+    text = gzip.decompress(files("nasctl").joinpath("benchmarks", "nb201.csv.gz").read_bytes()).decode()
+    table = {row["arch"]: row for row in csv.DictReader(text.splitlines())}
+    found = [table[space.spell(space.canonical(space.parse(row["arch_str"])))] for row in rows]
+    return {
+        name: oriented(name, [float(row[name]) if row[name] else None for row in found])
+        for name in found[0]
+        if name != "arch"
+    }
+
+
+def networks(store: str, names: Sequence[str]) -> tuple[Values, np.ndarray]:
+    """Metrics of random networks of Once-for-All, and their accuracies."""
+    space, accuracies = registry.create("spaces", MOBILE), dict[Genome, float]()
+    for run in RUNS:
+        with open(DATA / "ofa-latency" / f"dynast_mbnv3w10_{run}.csv", encoding="utf-8", newline="") as file:
+            for row in list(csv.DictReader(file))[:50]:
+                accuracies[genome(ast.literal_eval(row["Sub-network"]), space)] = float(row["Top-1 Acc (%)"])
+    setting = Setting(source(str(DATA / "images" / "cifar10_train_12000.zip")), usual(space))
+    task = Task(space, scoring.metrics(names), setting)
+    rows = counted(scoring.scored(task, MOBILE, list(accuracies), Store(store)), len(accuracies), "scored")
+    found = [row.evaluation.values for row in rows]
+    values = {name: oriented(name, [one.get(name) for one in found]) for name in names}
+    return values, np.array(list(accuracies.values()))
+
+
+def genome(network: dict[str, list[int]], space: SearchSpace) -> Genome:
+    """That of a network as Once-for-All writes it: every stage has kernels and expansions for four blocks."""
+    choices, wanted = iter(space.genes), []
+    for stage, depth in enumerate(network["d"]):
+        wanted.append(depth)
+        for block in range(4 * stage, 4 * stage + 4):
+            wanted += [network["ks"][block], network["e"][block]]
+    return space.canonical(tuple(next(choices).choices.index(value) for value in wanted))
+
+
+def oriented(name: str, values: Sequence[float | None]) -> np.ndarray:
+    """(N,), higher is better."""
+    numbers = np.array([np.nan if value is None else value for value in values])
+    return orient(numbers, "max" if name in SIZES else registry.load("objectives", name).direction)
+
+
+def tau(values: Values, metrics: tuple[str, ...], truth: np.ndarray) -> float:
+    """Of the log rank of some metrics with the truth, (N,)."""
+    return float(kendalltau(log_rank(np.stack([values[name] for name in metrics])), truth).statistic)
+
+
+def main() -> None:
+    """Print the sets."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--store", default="nasctl.db", help="where the metrics of mbconv are kept")
+    parser.add_argument("--sample", type=int, default=400, help="cells to choose by")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with gzip.open(DATA / "nb201" / "nb201_table.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    drawn = np.random.default_rng(0).permutation(len(rows))
+    some, others = ([rows[k] for k in part] for part in (drawn[: options.sample], drawn[options.sample :]))
+    known, judged = cells(some), cells(others)
+    mobile, accuracies = networks(options.store, [name for name in known if name not in LEFT_OUT])
+    free = [name for name in mobile if name not in SIZES and np.isfinite(mobile[name]).any()]
+    validation = [np.array([float(row[f"val_acc_200_{data}"]) for row in some]) for data in DATASETS]
+    test = [np.array([float(row[f"test_acc_200_{data}"]) for row in others]) for data in DATASETS]
+
+    def chosen(metrics: tuple[str, ...]) -> tuple[float, float]:
+        of_cells = float(np.mean([tau(known, metrics, truth) for truth in validation]))
+        return of_cells, tau(mobile, metrics, accuracies)
+
+    sets = chain.from_iterable(combinations(free, size) for size in range(1, 5))
+    best = sorted(sets, key=lambda metrics: -sum(chosen(metrics)))[:FIRST]
+    print(f"tau over {len(some)} cells, {len(accuracies)} networks | with test accuracies over {len(others)} cells")
+    for metrics in (*best, *PUBLISHED):
+        pairs = chosen(metrics), [tau(judged, metrics, truth) for truth in test]
+        print(" | ".join(" ".join(f"{figure:.3f}" for figure in part) for part in pairs), "+".join(metrics))
+
+
+if __name__ == "__main__":
+    main()
