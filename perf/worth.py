@@ -39,7 +39,7 @@ COMBINED = (
     "log_rank:synflow+jacov",
     f"log_rank:{AZ}",
     f"log_rank:{AZ}+synflow+jacov",
-    "log_rank:jacov+swap+progressivity+gradsign",
+    "log_rank:jacov+zen+expressivity+gradsign",  # what perf/combine.py chooses by NAS-Bench-201
     "vote:synflow+jacov+snip",
 )
 # Spearman's rho with the final accuracy on CIFAR-10, CIFAR-100 and ImageNet16-120, by metric: Li et al., "ZiCo", ICLR
