@@ -20,6 +20,7 @@ from nasctl.networks.layers import (
     Add,
     AvgPool,
     BatchNorm,
+    ChannelShuffle,
     Concat,
     Conv,
     Flatten,

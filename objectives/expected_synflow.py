@@ -15,6 +15,7 @@ from nasctl.api import (
     AvgPool,
     BatchNorm,
     Candidate,
+    ChannelShuffle,
     Concat,
     Conv,
     Direction,
@@ -41,7 +42,7 @@ __all__ = ["ExpectedSynFlow"]
 
 Array = npt.NDArray[np.float64]
 
-PASSED = (BatchNorm, ReLU, ReLU6, HSwish, Swish, Sigmoid, HSigmoid, Multiply)
+PASSED = (BatchNorm, ChannelShuffle, ReLU, ReLU6, HSwish, Swish, Sigmoid, HSigmoid, Multiply)
 # They change a non-negative signal in a way whose expectation has no closed form.
 BENT = (ReLU6, HSwish, Swish, Sigmoid, HSigmoid, Multiply, MaxPool)
 NOTHING = -(1 << 20)  # the exponent of zeros: below that of any number

@@ -8,7 +8,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from nasctl.api import Add, BadOption, Builder, Candidate, Conv, Direction, Fidelity, Network, Transform, Zero
+from nasctl.api import (
+    Add,
+    BadOption,
+    Builder,
+    Candidate,
+    ChannelShuffle,
+    Conv,
+    Direction,
+    Fidelity,
+    Network,
+    Transform,
+    Zero,
+)
 
 __all__ = ["LinearRegions"]
 
@@ -75,7 +87,11 @@ def _thin(network: Network, size: int) -> Network:
     """
     net, at = Builder((1, size, size)), {-1: -1}
     for k, node in enumerate(network.nodes):
-        layer = replace(node.layer, channels=1, groups=1) if isinstance(node.layer, Conv) else node.layer
+        layer = node.layer
+        if isinstance(layer, Conv):
+            layer = replace(layer, channels=1, groups=1)
+        elif isinstance(layer, ChannelShuffle):
+            layer = replace(layer, groups=1)
         inputs = [at[source] for source in node.inputs]
         at[k] = net.add(layer, *inputs, name=node.name)
         uneven = isinstance(layer, Add) and len({net.shape(source) for source in inputs}) > 1

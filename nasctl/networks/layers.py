@@ -204,6 +204,23 @@ class Concat(Layer):
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelShuffle(Layer):
+    """Deals out the channels of each group in turn, so that a grouped layer after it sees all: (C, H, W) -> (C, H, W).
+
+    Of C channels in g groups, channel c goes to place ``c % (C / g) * g + c // (C / g)``.
+
+    References:
+        Zhang et al., "ShuffleNet: An extremely efficient convolutional neural network for mobile devices", CVPR 2018,
+        arXiv:1707.01083, section 3.1.
+    """
+
+    groups: int
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.ChannelShuffle", self.groups)
+
+
+@dataclass(frozen=True, slots=True)
 class Zero(Layer):
     """Zeros in the shape of its input."""
 

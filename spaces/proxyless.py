@@ -1,0 +1,148 @@
+"""The ProxylessNAS space of Once-for-All: depth of five stages, kernel and expansion of each block; 2e20 networks.
+
+References:
+    Cai et al., "Once-for-All: Train one network and specialize it for efficient deployment", ICLR 2020,
+    arXiv:1908.09791; `ofa/imagenet_classification/elastic_nn/networks/ofa_proxyless.py` of
+    github.com/mit-han-lab/once-for-all.
+    Cai et al., "ProxylessNAS: Direct neural architecture search on target task and hardware", ICLR 2019,
+    arXiv:1812.00332, for the channels and the strides of the stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+
+from nasctl.api import (
+    BadOption,
+    Builder,
+    Classifier,
+    ConvNormAct,
+    Fidelity,
+    Gene,
+    Genome,
+    Input,
+    MBConv,
+    Network,
+    make_divisible,
+    validate,
+)
+
+__all__ = ["Proxyless"]
+
+KERNELS, EXPANSIONS, DEPTHS = (3, 5, 7), (3, 4, 6), (2, 3, 4)
+STEM, FIRST, LAST = 32, 16, 1280  # channels
+STRIDES = (2, 2, 2, 1, 2, 1)  # of the first block of each stage
+BLOCKS = max(DEPTHS)  # in each stage but the last, which is one block; those beyond the stage's depth are inactive
+ACT = "relu6"
+
+
+class Proxyless:
+    """Five stages of two to four inverted residuals and a sixth of one, without squeeze-and-excitation.
+
+    Each block has a kernel of 3, 5 or 7 and an expansion of 3, 4 or 6. Parameters and MACs are those of Once-for-All.
+
+    Departures: its dropout before the classifier, which costs nothing and has no place in an untrained network, is left
+    out; and where a `width` below .35 makes the stem as narrow as the first block, that block has a shortcut too.
+
+    Args:
+        width: Multiplies all channels; the released weights have 1.3, the published latencies of a Pixel 1 have 1.0.
+        resolution: Height and width of the images.
+        classes: Outputs of the classifier.
+        widths: Channels of the six stages; the "google" form of Once-for-All has 24,32,64,96,160,320.
+        resolutions: Makes the resolution a gene with these choices, in place of `resolution`.
+    """
+
+    levels: Mapping[str, Fidelity] = {
+        "full": Fidelity(batch=16),
+        "balanced": Fidelity(size=64, batch=16),
+        "fast": Fidelity(size=32, batch=16),
+    }
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        resolution: int = 224,
+        classes: int = 1000,
+        widths: tuple[int, ...] = (24, 40, 80, 96, 192, 320),
+        resolutions: tuple[int, ...] = (),
+    ) -> None:
+        if not 0 < width <= 10:
+            raise BadOption(f"proxyless multiplies its channels by width={width}, which has to be above 0 and up to 10")
+        if len(widths) != len(STRIDES) or min(widths) < 1:
+            raise BadOption(f"proxyless has six stages: widths={','.join(map(str, widths))} has to be six numbers")
+        if not all(32 <= size <= 4096 for size in (resolution, *resolutions)):
+            raise BadOption("proxyless halves its images five times: resolutions have to be 32 to 4096")
+        if list(resolutions) != sorted(set(resolutions)):
+            raise BadOption(f"proxyless wants resolutions in ascending order, not {','.join(map(str, resolutions))}")
+        if classes < 1:
+            raise BadOption(f"proxyless needs at least one class, not classes={classes}")
+        self._chosen = bool(resolutions)  # whether the resolution is a gene
+        self._sizes = resolutions or (resolution,)
+        self.input = Input((3, self._sizes[-1], self._sizes[-1]))
+        self.genes: Sequence[Gene] = tuple(_genes(resolutions))
+        self._stem = ConvNormAct(make_divisible(STEM * width), 3, 2, act=ACT)
+        self._first = MBConv(make_divisible(FIRST * width), 3, 1, act=ACT)
+        # The blocks that a place chooses from, by (kernel, expansion).
+        self._blocks = [
+            [_choices(make_divisible(channels * width), 1 if place else stride) for place in range(len(names))]
+            for names, channels, stride in zip(NAMES, widths, STRIDES, strict=True)
+        ]
+        self._mix = ConvNormAct(make_divisible(LAST * width), act=ACT)
+        self._classifier = Classifier(classes)
+
+    def canonical(self, genome: Genome) -> Genome:
+        """The first choice for every gene of a block beyond its stage's depth; nothing else is redundant."""
+        validate(self.genes, genome)
+        start = int(self._chosen)
+        out = list(genome[:start])
+        for depth, genes in _stages(genome[start:-2]):
+            active = 2 * DEPTHS[depth]
+            out += [depth, *genes[:active], *[0] * (len(genes) - active)]
+        return (*out, *genome[-2:])
+
+    def network(self, genome: Genome) -> Network:
+        start = int(self._chosen)
+        size = self._sizes[genome[0] if start else 0]
+        net = Builder((3, size, size))
+        x = net.add(self._stem, *net.inputs, name="stem")
+        x = net.add(self._first, x, name="first")
+        pairs = [genes[: 2 * DEPTHS[depth]] for depth, genes in _stages(genome[start:-2])]
+        for names, blocks, genes in zip(NAMES, self._blocks, [*pairs, genome[-2:]], strict=True):
+            for place in range(len(genes) // 2):
+                choice = genes[2 * place] * len(EXPANSIONS) + genes[2 * place + 1]
+                x = net.add(blocks[place][choice], x, name=names[place])
+        x = net.add(self._mix, x, name="mix")
+        return net.build(net.add(self._classifier, x, name="classifier"))
+
+    def reduced(self, fidelity: Fidelity) -> Proxyless:
+        """Smaller images; resolutions that are genes keep their ratios. Blocks are genes, so none is left out."""
+        reduced, largest = copy(self), self._sizes[-1]
+        size = min(fidelity.size or largest, largest)
+        reduced._sizes = tuple(max(32, round(one * size / largest)) for one in self._sizes)
+        reduced.input = Input((3, reduced._sizes[-1], reduced._sizes[-1]))
+        return reduced
+
+
+NAMES = [[f"stage{stage}.{place}" for place in range(BLOCKS)] for stage in range(1, len(STRIDES))] + [["stage6.0"]]
+
+
+def _choices(channels: int, stride: int) -> list[MBConv]:
+    return [MBConv(channels, kernel, expand, stride, ACT) for kernel in KERNELS for expand in EXPANSIONS]
+
+
+def _genes(resolutions: tuple[int, ...]) -> Iterator[Gene]:
+    if resolutions:
+        yield Gene("resolution", resolutions, ordered=True)
+    for names in NAMES:
+        if len(names) == BLOCKS:
+            yield Gene(f"{names[0].partition('.')[0]}.depth", DEPTHS, ordered=True)
+        for name in names:
+            yield Gene(f"{name}.kernel", KERNELS, ordered=True)
+            yield Gene(f"{name}.expand", EXPANSIONS, ordered=True)
+
+
+def _stages(genes: Genome) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """The depth gene and the (kernel, expansion) genes of each stage but the last."""
+    for start in range(0, len(genes), 1 + 2 * BLOCKS):
+        yield genes[start], genes[start + 1 : start + 1 + 2 * BLOCKS]
