@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import nnls
@@ -11,7 +11,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from nasctl.api import Network
 from nasctl.hardware.model import features
-from nasctl.hardware.schema import Validation
+from nasctl.hardware.schema import Against, Validation
 
 OVERHEAD = "overhead"  # the amount that every whole network has one of
 FOLDS = 8
@@ -32,6 +32,17 @@ def whole(network: Network) -> Amounts:
 def fitted(samples: Sequence[Amounts], ms: np.ndarray) -> dict[str, float]:
     """Coefficients, none negative, of the least sum of squared relative errors; one for each amount that occurs.
 
+    Args:
+        samples: What was measured, (N,).
+        ms: Its latencies, (N,), above 0.
+    """
+    names = sorted({name for sample in samples for name in sample})
+    return dict(zip(names, nonnegative(_matrix(samples, names), ms).tolist(), strict=True))
+
+
+def nonnegative(amounts: np.ndarray, ms: np.ndarray) -> np.ndarray:
+    """Coefficients, (P,), none negative, of the least sum of squared relative errors; six digits of each.
+
     Rows are divided by the measured latency, because networks of 10 and of 100 ms are to be met equally well. Where
     amounts always come together, what each costs is arbitrary and only their sum is known.
 
@@ -39,14 +50,12 @@ def fitted(samples: Sequence[Amounts], ms: np.ndarray) -> dict[str, float]:
         Lawson & Hanson, "Solving least squares problems", 1974, chapter 23 (`scipy.optimize.nnls`).
 
     Args:
-        samples: What was measured, (N,).
-        ms: Its latencies, (N,), above 0.
+        amounts: (N, P), 0 or more.
+        ms: (N,), above 0.
     """
-    names = sorted({name for sample in samples for name in sample})
-    amounts = _matrix(samples, names)
     scale = np.maximum(amounts.max(axis=0), 1e-12)  # columns differ by ten orders of magnitude
     solution, _ = nnls(amounts / scale / ms[:, None], np.ones(len(ms)))
-    return {name: float(f"{value:.6g}") for name, value in zip(names, solution / scale, strict=True)}
+    return np.array([float(f"{value:.6g}") for value in solution / scale])
 
 
 def predictions(coefficients: Mapping[str, float], samples: Sequence[Amounts]) -> np.ndarray:
@@ -82,14 +91,20 @@ def cross_predictions(samples: Sequence[Amounts], ms: np.ndarray, groups: Sequen
     return out
 
 
-def accuracy(held_out: str, predicted: np.ndarray, measured: np.ndarray) -> Validation:
-    """How far predictions, (N,), are from measurements, (N,)."""
+def accuracy(
+    held_out: str,
+    predicted: np.ndarray,
+    measured: np.ndarray,
+    spaces: Iterable[str] = (),
+    against: Against = "networks",
+) -> Validation:
+    """How far predictions, (N,), are from measurements, (N,), of networks of some spaces, by normal spec."""
     errors = 100 * (predicted - measured) / measured
     varied = len(set(predicted.tolist())) > 1 and len(set(measured.tolist())) > 1
     spearman = round(float(spearmanr(predicted, measured).statistic), 4) if varied else None
     kendall = round(float(kendalltau(predicted, measured).statistic), 4) if varied else None
     mape, bias = float(np.abs(errors).mean()), float(errors.mean())
-    return Validation(held_out, len(errors), round(mape, 3), round(bias, 3), spearman, kendall)
+    return Validation(held_out, tuple(spaces), against, len(errors), round(mape, 3), round(bias, 3), spearman, kendall)
 
 
 def _matrix(samples: Sequence[Amounts], names: Sequence[str]) -> np.ndarray:

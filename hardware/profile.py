@@ -6,7 +6,7 @@ import fcntl
 import platform
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,17 +20,18 @@ from torch.utils.benchmark import Timer
 from nasctl.api import NasctlError, Network, SearchSpace, Span
 from nasctl.evidence import usable
 from nasctl.hardware.blocks import distinct_blocks, random_genomes
-from nasctl.hardware.fit import FEWEST, FOLDS, accuracy, cross_predictions, fitted
-from nasctl.hardware.model import features
-from nasctl.hardware.schema import Row, Validation
+from nasctl.hardware.making import with_context, with_error, with_operators
+from nasctl.hardware.runtimes import Call, Runtime, call, named
+from nasctl.hardware.schema import Row
 from nasctl.hardware.table import LatencyTable
 
 ROUND = 0.005  # seconds of one round of calls, or one call if that takes longer,
 ROUNDS = 10  # and at least so many
 NOISE = 0.1  # interquartile range over median, above which a timing is refused
 ATTEMPTS = 3
-NETWORKS = 20  # whole ones of each space that predictions are compared with
-BLOCKS_HELD_OUT = f"blocks, for what the operator model covers beside the table's rows; {FOLDS} folds"
+STRETCH = 20  # blocks between two looks at whether the machine still is what it was
+CALIBRATION = 40  # whole networks of each space, from which follows what blocks cost within them,
+NETWORKS = 40  # and other ones, which predictions are compared with
 SETTING = ("device", "kind", "processor", "runtime", "threads", "precision", "batch", "method")
 
 
@@ -39,6 +40,7 @@ class Host:
     """Where modules run, and how."""
 
     name: str  # what users will call it
+    runtime: Runtime = "torch"
     torch_device: str = "cpu"
     threads: int = 1
     batch: int = 1
@@ -48,9 +50,11 @@ class Host:
         """A table without rows, with all that is known before anything is measured.
 
         Raises:
-            NasctlError: torch has no such device here.
+            NasctlError: torch has no such device here, or the runtime is not for it.
         """
         device = _available(self.torch_device)
+        if self.runtime == "onnxruntime" and device.type != "cpu":
+            raise NasctlError("ONNX Runtime is measured on the CPU; leave --torch-device out, or measure torch")
         cuda = device.type == "cuda"
         # torch's own default, which is left as it is: users get it too.
         short = cuda and torch.backends.cudnn.allow_tf32
@@ -60,7 +64,7 @@ class Host:
             batch=self.batch,
             blocks={},
             processor=torch.cuda.get_device_name(device) if cuda else _processor(),
-            runtime=f"torch {torch.__version__}",
+            runtime=named(self.runtime),
             threads=self.threads,
             precision="float32, TF32 in convolutions where the device has it" if short else "float32",
             source={
@@ -86,7 +90,9 @@ class Step:
 def profile(spaces: Mapping[str, SearchSpace], host: Host, table: LatencyTable) -> Iterator[Step]:
     """Measure what the table lacks of every distinct block of the spaces, then whole networks of each space.
 
-    Blocks are visited in random order, so that a slow drift of the machine becomes noise and not bias. While a block is
+    Blocks are visited in random order, so that a slow drift of the machine becomes noise and not bias, and one of them
+    again and again: where it has moved, so has the machine, and what was measured since does not count. From half of
+    the networks follows what a block costs within a network, and the other half says how good that is. While a block is
     refused, whole networks are left out: they could not be predicted.
 
     Args:
@@ -96,51 +102,75 @@ def profile(spaces: Mapping[str, SearchSpace], host: Host, table: LatencyTable) 
     """
     spans = {key: span for space in spaces.values() for key, span in distinct_blocks(space).items()}
     missing = [key for key in spans if key not in table.blocks]
-    total = len(missing) + NETWORKS * len(spaces)
+    total = len(missing) + (CALIBRATION + NETWORKS) * len(spaces)
+    order = [missing[k] for k in np.random.default_rng(0).permutation(len(missing))]
     refused: tuple[str, ...] = ()
-    order = np.random.default_rng(0).permutation(len(missing))
-    for done, key in enumerate((missing[k] for k in order), 1):
-        row = measure(spans[key].alone(), host)
-        if row is None:
-            refused += (key,)
-        else:
-            table = replace(table, blocks=dict(sorted({**table.blocks, key: row}.items())))
-        yield Step(done, total, table, refused)
-    if refused:
-        return
-    table = _modelled(table, spans)
-    for number, (spec, space) in enumerate(spaces.items()):
-        networks = [space.network(genome) for genome in islice(random_genomes(space, seed=1), NETWORKS)]
-        measured: list[tuple[float, float]] = []
-        for place, network in enumerate(networks, 1):
+    for start in range(0, len(order), STRETCH):
+        for step in _stretch(order[start : start + STRETCH], spans, host, table):
+            table = step.table
+            yield replace(step, done=start + step.done, total=total, refused=refused + step.refused)
+        refused += step.refused
+    if not refused:
+        yield from _networks(spaces, host, with_operators(table, spans), len(missing), total)
+
+
+def _stretch(keys: Sequence[str], spans: Mapping[str, Span], host: Host, table: LatencyTable) -> Iterator[Step]:
+    """Measure some blocks, and all of them again if the machine is not at the end what it was when it began."""
+    anchor = next(iter(table.blocks), None)
+    if anchor not in spans:
+        anchor = None
+    for _again in range(ATTEMPTS):
+        found, refused = table, tuple[str, ...]()
+        for done, key in enumerate(keys, 1):
+            row = measure(spans[key].alone(), host)
+            if row is None:
+                refused += (key,)
+            else:
+                found = replace(found, blocks=dict(sorted({**found.blocks, key: row}.items())))
+            yield Step(done, len(keys), found, refused)
+        again = None if anchor is None else measure(spans[anchor].alone(), host)
+        if anchor is None or (again is not None and abs(again.ms / table.blocks[anchor].ms - 1) <= NOISE):
+            return
+    yield Step(len(keys), len(keys), table, tuple(keys))
+
+
+def _networks(
+    spaces: Mapping[str, SearchSpace], host: Host, table: LatencyTable, done: int, total: int
+) -> Iterator[Step]:
+    """Measure whole networks: some that say what blocks cost within one, others that say how good that is."""
+    known: list[tuple[Network, float]] = []  # with what each took, in ms
+    fresh: dict[str, list[tuple[Network, float]]] = {spec: [] for spec in spaces}
+    for spec, space in spaces.items():
+        genomes = islice(random_genomes(space, seed=1), CALIBRATION + NETWORKS)
+        for place, network in enumerate(map(space.network, genomes)):
             row = measure(network, host)
             if row is not None:  # one that is too noisy says nothing about the table
-                measured.append((table.latency(network), row.ms))
-            yield Step(len(missing) + NETWORKS * number + place, total, table, refused)
-        table = _validated(table, spec, measured)
-    yield Step(total, total, table, refused)
+                (known if place < CALIBRATION else fresh[spec]).append((network, row.ms))
+            done += 1
+            yield Step(done, total, table, ())
+    table = with_context(table, known)
+    for spec, measured in fresh.items():
+        table = with_error(table, spec, measured)
+    yield Step(total, total, table, ())
 
 
 def measure(network: Network, host: Host) -> Row | None:
     """Time a network in evaluation mode; None if every attempt was too noisy."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        module = network.module().eval().to(host.torch_device)
-        inputs = [torch.randn(host.batch, *shape).to(host.torch_device) for shape in network.input_shapes]
+    run = call(network, host.runtime, host.torch_device, host.threads, host.batch)
     for _ in range(ATTEMPTS):
-        row = timed(module, inputs, host.threads, host.seconds)
+        row = timed(run, host.threads, host.seconds)
         if row.iqr <= NOISE * row.ms:
             return row
     return None
 
 
-def timed(module: torch.nn.Module, inputs: list[torch.Tensor], threads: int, seconds: float) -> Row:
+def timed(run: Call, threads: int, seconds: float) -> Row:
     """Median and interquartile range, in ms, over rounds of calls.
 
     `Timer.timeit` pins the threads, calls twice or more before every round to warm up, and waits for a CUDA device
     around it. `blocked_autorange` is not used because one round, whose range is 0, can be all that it measures.
     """
-    timer = Timer("module(*inputs)", globals={"module": module, "inputs": inputs}, num_threads=threads)
+    timer = Timer("run()", globals={"run": run}, num_threads=threads)
     rounds: list[float] = []
     with torch.inference_mode():
         calls = max(1, round(ROUND / timer.timeit(1).median))
@@ -165,35 +195,6 @@ def alone() -> Iterator[None]:
                 "another `nasctl device profile` is measuring on this machine; type the same command when it is done"
             ) from None
         yield
-
-
-def _modelled(table: LatencyTable, spans: Mapping[str, Span]) -> LatencyTable:
-    """The table with an operator model of its rows, and how well that predicts blocks that it has not seen."""
-    keys = [key for key in spans if key in table.blocks]
-    if len(keys) < FEWEST:
-        return table
-    samples = [features(spans[key].emission) for key in keys]
-    ms = np.array([table.blocks[key].ms for key in keys])
-    guesses = cross_predictions(samples, ms, keys)
-    known = np.isfinite(guesses)
-    table = replace(table, operators=fitted(samples, ms))
-    return _with(table, accuracy(BLOCKS_HELD_OUT, guesses[known], ms[known])) if known.any() else table
-
-
-def _validated(table: LatencyTable, spec: str, measured: list[tuple[float, float]]) -> LatencyTable:
-    """The table with the error of sums over its rows against whole networks of a space."""
-    if not measured:
-        return table
-    sums, times = np.array(measured).T
-    found = accuracy(f"whole random networks of {spec}, measured alone after the blocks", sums, times)
-    return replace(_with(table, found), spaces=tuple(sorted({*table.spaces, spec})))
-
-
-def _with(table: LatencyTable, found: Validation) -> LatencyTable:
-    """The table with one validation more, in place of an older one of the same; of whole networks first."""
-    others = [one for one in table.validation if one.held_out != found.held_out]
-    ordered = sorted([*others, found], key=lambda one: one.held_out == BLOCKS_HELD_OUT)
-    return replace(table, validation=tuple(ordered))
 
 
 def _available(name: str) -> torch.device:

@@ -7,13 +7,20 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from nasctl.api import NasctlError
 
-SCHEMA = 1  # changes whenever older files would be misread
-Kind = Literal["gpu", "cpu", "mobile"]
-Method = Literal["measured", "fitted"]
+SCHEMA = 2  # changes whenever older files would be misread
+Kind = Literal["gpu", "cpu", "mobile", "accelerator"]
+# How the figures came about: each row by timing its block; rows by an additive fit to whole networks; no rows, but an
+# operator model for all blocks.
+Method = Literal["measured", "fitted", "modelled"]
+# What predictions were compared with: whole networks that were timed, sums of block times, or single blocks.
+Against = Literal["networks", "sums", "blocks"]
+# What a block costs within a network: so many times its row ("alone"), and so much for each weight, element that is
+# moved, and operator.
+CONTEXT = ("alone", "weights", "moved", "count")
 NAME = r"[\w.-]+"  # of a device: it stands behind the "@" of an objective's label, and in specs
 T = TypeVar("T")
 
@@ -31,6 +38,8 @@ class Validation:
     """How far predictions were from measurements that took no part in the fit."""
 
     held_out: str  # what was predicted, and how it was kept apart
+    spaces: tuple[str, ...]  # normal specs of the spaces that it is about
+    against: Against
     number: int
     mape: float  # mean absolute error, % of the measured
     bias: float  # mean signed error, % of the measured
@@ -56,7 +65,12 @@ def parsed(text: str) -> dict[str, Any]:
         raise NasctlError('its "unit" is not "ms"')
     if wrong := sorted(content.keys() ^ FIELDS.keys()):
         raise NasctlError(f"it {'has an unknown' if wrong[0] in content else 'lacks the'} field {wrong[0]!r}")
-    return {name: check(content[name], repr(name)) for name, check in FIELDS.items()}
+    found = {name: check(content[name], repr(name)) for name, check in FIELDS.items()}
+    if wrong := sorted(found["context"].keys() - set(CONTEXT)):
+        raise NasctlError(f"its field 'context' knows no {wrong[0]!r}; it may have {', '.join(CONTEXT)}")
+    if found["method"] == "modelled" and (found["blocks"] or found["operators"] is None):
+        raise NasctlError('its "method" is "modelled", so it has to have "operators" and no "blocks"')
+    return found
 
 
 def written(values: Mapping[str, Any]) -> str:
@@ -153,6 +167,8 @@ def _row(value: object, where: str) -> Row:
 def _validation(value: object, where: str) -> Validation:
     checks: Mapping[str, Callable[[Any, str], Any]] = {
         "held_out": _text,
+        "spaces": _each(_text),
+        "against": _one_of(*get_args(Against)),
         "number": _count,
         "mape": _cost,
         "bias": _number,
@@ -171,20 +187,20 @@ def _wrong(value: object, where: str, wanted: str) -> NasctlError:
 
 FIELDS: Mapping[str, Callable[[Any, str], Any]] = {
     "device": _name,
-    "kind": _one_of("gpu", "cpu", "mobile"),
+    "kind": _one_of(*get_args(Kind)),
     "processor": _text,
     "runtime": _text,
     "threads": _or_none(_count),
     "precision": _text,
     "batch": _count,
-    "method": _one_of("measured", "fitted"),
+    "method": _one_of(*get_args(Method)),
     "source": _every(_text),
     "inferred": _each(_text),
     "command": _text,
     "date": _text,
     "overhead": _cost,
-    "spaces": _each(_text),
     "validation": _each(_validation),
+    "context": _every(_cost),
     "operators": _or_none(_every(_cost)),
     "blocks": _every(_row),
 }

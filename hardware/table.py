@@ -8,13 +8,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-from nasctl.api import Emission, MissingBlock, NasctlError, Network
+from nasctl.api import Emission, MissingBlock, NasctlError, Network, SearchSpace, UnknownName
+from nasctl.hardware.blocks import random_genomes
+from nasctl.hardware.context import within
 from nasctl.hardware.model import VERSION, features, predicted
 from nasctl.hardware.schema import Kind, Method, Row, Validation, parsed, written
-from nasctl.registry import device_file, normal
+from nasctl.registry import create, device_file, names, normal
+
+SOME = 3  # random networks that a table has to be able to price
+KINDS: tuple[str, ...] = get_args(Kind)  # which people may name in place of a device
 
 
 class Figure(NamedTuple):
@@ -31,9 +37,10 @@ class LatencyTable:
     device: str  # what users call it
     kind: Kind
     batch: int  # every figure is for one batch of this many examples
-    blocks: Mapping[str, Row]  # by Emission.key; those of a fitted table are its operator model's own figures
+    blocks: Mapping[str, Row]  # by Emission.key
     method: Method = "measured"
     operators: Mapping[str, float] | None = None  # ms for one of each of `model.features`
+    context: Mapping[str, float] = field(default_factory=dict)  # see `schema.CONTEXT`; empty: rows are what blocks cost
     overhead: float = 0.0  # ms that a network takes beside its blocks
     processor: str = ""
     runtime: str = ""  # "torch 2.13.0"
@@ -43,18 +50,30 @@ class LatencyTable:
     inferred: tuple[str, ...] = ()  # what the source does not say and was concluded
     command: str = ""  # that made the table
     date: str = ""
-    spaces: tuple[str, ...] = ()  # normal specs of the spaces that `validation` is about
-    validation: tuple[Validation, ...] = ()  # the first is what people are shown beside the device's name
+    validation: tuple[Validation, ...] = ()  # of several on one space, the first is what people are shown
 
     @classmethod
-    def load(cls, device: str) -> LatencyTable:
+    def load(cls, device: str, space: str | None = None) -> LatencyTable:
         """The table of a device that `nasctl device list` names, or a file whose path ends in ".json".
+
+        Args:
+            device: Or one of `KINDS`, which stands for the table that `best` chooses.
+            space: What it is wanted for, as a person spells it; a kind needs it.
 
         Raises:
             UnknownName: There is no such device.
             NasctlError: The file is missing or not such a table.
         """
-        path = device_file(device)
+        if device in KINDS:
+            if space is None:
+                raise NasctlError(
+                    f"which table {device!r} stands for depends on the space; add --space, or name a table"
+                )
+            return best(device, space)
+        try:
+            path = device_file(device)
+        except UnknownName:
+            raise UnknownName("device", device, [*KINDS, *names("devices")]) from None
         try:
             return cls(**parsed(path.read_text()))
         except (OSError, UnicodeDecodeError) as error:
@@ -82,29 +101,39 @@ class LatencyTable:
         """Short hash of all that a latency follows from: other numbers, other digest."""
         figures = {key: row.ms for key, row in self.blocks.items()}
         model = None if self.operators is None else [VERSION, self.operators]
-        content = json.dumps([self.batch, self.overhead, figures, model], sort_keys=True)
+        content = json.dumps([self.batch, self.overhead, self.context, figures, model], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     @property
     def monotone(self) -> bool:
         """Whether a network with no smaller layer and no fewer of them is never faster.
 
-        True of a fitted table, whose every figure comes from non-negative coefficients of `model.features`.
+        True where every figure comes from non-negative coefficients of `model.features`.
         """
-        return self.method == "fitted" and self.operators is not None
+        modelled: bool = self.method == "modelled"
+        return modelled
 
-    @property
-    def accuracy(self) -> str:
-        """The held-out error that people are shown: "0.8%, Spearman 0.9994, 1500 whole networks at 128 to 224 px"."""
-        if not self.validation:
+    def accuracy(self, space: str | None = None) -> str:
+        """The held-out error that people are shown: "0.8%, Spearman 0.9994, 1500 whole networks at 128 to 224 px".
+
+        Args:
+            space: That it is to be about if the table was validated there, as a person spells it.
+        """
+        first = (self.validated(space) if space else None) or next(iter(self.validation), None)
+        if first is None:
             return "never validated"
-        first = self.validation[0]
         rank = "" if first.spearman is None else f", Spearman {first.spearman:.4f}"
         return f"{first.mape:.1f}%{rank}, {first.number} {first.held_out.partition(';')[0]}"
 
-    def covers(self, space: str) -> bool:
-        """Whether `validation` is about this space, as a person spells it; warn where it is not."""
-        return normal("spaces", space) in self.spaces
+    def validated(self, space: str) -> Validation | None:
+        """How well the table predicts networks of a space, as a person spells it; None where nobody knows."""
+        spec = normal("spaces", space)
+        return next((one for one in self.validation if spec in one.spaces), None)
+
+    @property
+    def spaces(self) -> list[str]:
+        """Normal specs of the spaces that it was validated on."""
+        return sorted({space for one in self.validation for space in one.spaces})
 
     def latency(self, network: Network) -> float:
         """Sum over a network's blocks, and the overhead: ms for one batch.
@@ -114,8 +143,8 @@ class LatencyTable:
         """
         known, total = self._known, self.overhead
         for span in network.spans:
-            ms = known.get(span.emission.key)
-            total += self.block(span.emission).ms if ms is None else ms
+            figure = known.get(span.emission.key)
+            total += (self.block(span.emission) if figure is None else figure).ms
         return total
 
     def block(self, emission: Emission) -> Figure:
@@ -124,17 +153,52 @@ class LatencyTable:
         Raises:
             MissingBlock: The table lacks it, and its operator model, if it has one, an operator of it.
         """
-        if (row := self.blocks.get(emission.key)) is not None:
-            return Figure(row.ms, self.method)
-        ms = self._known.get(emission.key)
+        if (known := self._known.get(emission.key)) is not None:
+            return known
+        row = self.blocks.get(emission.key)
+        ms = predicted(self.operators or {}, features(emission)) if row is None else row.ms
         if ms is None:
-            ms = None if self.operators is None else predicted(self.operators, features(emission))
-            if ms is None:
-                raise MissingBlock(self.device, emission.key)
-            self._known[emission.key] = ms
-        return Figure(ms, "modelled")
+            raise MissingBlock(self.device, emission.key)
+        if self.context:
+            ms = round(within(self.context, ms, features(emission)), 6)
+        figure = Figure(ms, "modelled" if row is None else self.method)
+        self._known[emission.key] = figure
+        return figure
 
     @cached_property
-    def _known(self) -> dict[str, float]:
-        """By key: the rows, and what the operator model was asked for so far."""
-        return {key: row.ms for key, row in self.blocks.items()}
+    def _known(self) -> dict[str, Figure]:
+        """By key: what was asked for so far."""
+        return {}
+
+
+def best(kind: str, space: str) -> LatencyTable:
+    """The table that a kind of device stands for: of those validated on the space, the one of the least error.
+
+    Whole networks that were timed count before sums of block times. Where no table of the kind was validated on the
+    space, one is taken that can price its networks.
+
+    Args:
+        kind: One of `KINDS`.
+        space: What it is wanted for, as a person spells it.
+
+    Raises:
+        NasctlError: No table of that kind can price the space's networks.
+    """
+    made: SearchSpace = create("spaces", space)
+    networks = [made.network(genome) for genome in islice(random_genomes(made, seed=0), SOME)]
+    tables = [table for table in map(LatencyTable.load, names("devices")) if table.kind == kind and table.validation]
+    for table in sorted(tables, key=lambda table: rank(table, space)):
+        try:
+            for network in networks:
+                table.latency(network)
+        except MissingBlock:
+            continue
+        return table
+    raise NasctlError(f"no table of the kind {kind!r} knows the blocks of {space}; see `nasctl device list`")
+
+
+def rank(table: LatencyTable, space: str) -> tuple[bool, bool, float, str]:
+    """What is less for a table that knows more of a space."""
+    about = table.validated(space)
+    shown = about or table.validation[0]
+    return about is None, shown.against != "networks", shown.mape, table.device

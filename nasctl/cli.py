@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import pkgutil
 import shlex
 import sys
-from importlib import import_module
 
 import click
 
-from nasctl import __version__, commands
-from nasctl.errors import NasctlError, UnknownName
+from nasctl import __version__
+from nasctl.commands import Commands
+from nasctl.errors import NasctlError
 
 
 class _Failure(click.ClickException):
@@ -21,16 +20,7 @@ class _Unexpected(click.ClickException):
     exit_code = 1
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
-            raise _Failure(str(UnknownName("command", cmd_name, self.list_commands(ctx))))
-        command: click.Command = import_module(f"nasctl.commands.{cmd_name}").command
-        return command
-
+class _Root(Commands):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
@@ -53,7 +43,7 @@ class _Commands(click.Group):
             raise _Unexpected(f"{type(error).__name__}: {reason} (unexpected; nasctl --debug shows where)") from error
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Root, package="nasctl.commands", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:

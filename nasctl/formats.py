@@ -129,13 +129,13 @@ def _traced(model: Model) -> torch.export.ExportedProgram:
 
 
 def _write_pt2(model: Model, path: Path) -> None:
-    with _quiet():
+    with quiet():
         facts = json.dumps(model.architecture.facts(), default=str)
         torch.export.save(_traced(model), path, extra_files={"architecture.json": facts})
 
 
 def _run_pt2(model: Model, path: Path) -> Tensor:
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         found: Tensor = torch.export.load(path).module()(model.examples)
     return found
 
@@ -143,7 +143,7 @@ def _run_pt2(model: Model, path: Path) -> Tensor:
 def _write_onnx(model: Model, path: Path) -> None:
     import onnx
 
-    with _quiet():
+    with quiet():
         names: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}
         program = torch.onnx.export(_traced(model), dynamo=True, verbose=False, external_data=False, **names)
     if program is None:
@@ -218,7 +218,7 @@ def _run_json(model: Model, path: Path) -> Tensor:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep torch's exporters off stdout, and to themselves what a person can do nothing about.
 
     They warn about their own use of what torch and Python deprecate, and say that torchvision is not there.

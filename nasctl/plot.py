@@ -78,17 +78,13 @@ def draw(
     Raises:
         NasctlError: The suffix is no format, there is nothing to draw, or the file cannot be written.
     """
-    suffix = path.suffix.removeprefix(".").lower()
-    if suffix not in FORMATS:
-        nearest = (get_close_matches(suffix, FORMATS, n=1) or FORMATS)[0]
-        raise NasctlError(f"a picture is .png, .svg or .pdf; name the file '{path.stem or 'front'}.{nearest}'")
+    suffix = _format(path)
     if not len(points):
         raise NasctlError("no candidate of this run has a value in every objective, so there is nothing to draw yet")
     held = np.ones(len(points), bool) if feasible is None else np.asarray(feasible, dtype=bool)
     if not held.any():
         raise NasctlError("no candidate of this run holds its constraints, so there is no front to draw; loosen them")
-    if path.exists() and not overwrite:
-        raise NasctlError(f"{path} exists; give another name, or replace it with --force")
+    check_free(path, overwrite)
     import matplotlib
 
     names = shortest(ids, others)
@@ -97,6 +93,68 @@ def draw(
         matplotlib.rcdefaults()  # what a person set for other pictures changes nothing here
         matplotlib.rcParams.update(STYLE)
         _save(_figure(shown, title, subtitle), path, suffix)
+
+
+def check_free(path: Path, overwrite: bool = False) -> None:
+    """Find out before the work that a picture cannot go there.
+
+    Raises:
+        NasctlError: Its suffix is no format, or the file exists and may not be replaced.
+    """
+    _format(path)
+    if path.exists() and not overwrite:
+        raise NasctlError(f"{path} exists; give another name, or replace it with --force")
+
+
+def _format(path: Path) -> str:
+    suffix = path.suffix.removeprefix(".").lower()
+    if suffix not in FORMATS:
+        nearest = (get_close_matches(suffix, FORMATS, n=1) or FORMATS)[0]
+        raise NasctlError(f"a picture is .png, .svg or .pdf; name the file '{path.stem or 'front'}.{nearest}'")
+    return suffix
+
+
+def scatter(path: Path, measured: np.ndarray, predicted: np.ndarray, title: str, note: str, near: float) -> None:
+    """Draw predictions against measurements, with the line where they agree and a band around it.
+
+    Args:
+        path: The file, replaced if it is there; its suffix says the format.
+        measured: ms, (N,).
+        predicted: ms, (N,).
+        title: Names the device.
+        note: What else a reader has to know.
+        near: Half the width of the band, in % of the measured.
+
+    Raises:
+        NasctlError: The suffix is no format, or the file cannot be written.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    suffix = _format(path)
+    both = np.concatenate([measured, predicted])
+    ends = np.array([both.min() / 1.05, both.max() * 1.05])
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure((WIDTH / 2, WIDTH / 2 + TITLE + 2 * NOTE), layout="constrained")
+        FigureCanvasAgg(figure)
+        area = figure.add_subplot()
+        called = f"within {near:g}% of the measured"
+        area.fill_between(ends, ends * (1 - near / 100), ends * (1 + near / 100), color="#ececec", lw=0, label=called)
+        area.plot(ends, ends, color="black", lw=0.7, label="as measured")
+        many = len(measured) > 5000  # drawn as vectors they make a file that readers choke on
+        called = f"networks ({len(measured)})"
+        area.plot(measured, predicted, "o", ms=2.6, mew=0, color=BLUE, alpha=0.7, rasterized=many, label=called)
+        ms = Axis("latency", "ms", "min", cost=True, transform="log10")
+        _scale(area, ms, both, "x")
+        _scale(area, ms, both, "y")
+        area.set(xlim=ends, ylim=ends, xlabel="measured (ms)", ylabel="predicted (ms)", aspect="equal")
+        area.legend(loc="upper left", frameon=False)
+        area.set_title("\n".join(textwrap.wrap(note, 62)), loc="left", size=6.5, color="#444444")
+        figure.suptitle("\n".join(textwrap.wrap(title, 42)), x=0, ha="left", size=8.5, weight="bold")
+        _save(figure, path, suffix)
 
 
 def _figure(shown: Picture, title: str, subtitle: str) -> Figure:

@@ -16,6 +16,7 @@ import numpy as np
 from nasctl import __version__, bounds, constraints, registry
 from nasctl.candidate import DEFAULT, Objective, Setting, closed_form
 from nasctl.errors import NasctlError
+from nasctl.hardware.table import KINDS, LatencyTable
 from nasctl.search import Task, Visit, measure, search
 from nasctl.store import Store
 from nasctl.values import SearchSpace
@@ -139,7 +140,7 @@ class Run:
     def _metrics(self, specs: tuple[str, ...]) -> dict[str, Objective]:
         made: dict[str, Objective] = {}
         for spec in specs:
-            name, objective = named(spec)
+            name, objective = named(spec, self.space)
             if name in made:
                 raise NasctlError(f"the objective {name!r} is given twice; leave one out")
             made[name] = objective
@@ -151,13 +152,19 @@ class Run:
         return bounds.bounds(space, objective, self.setting).most
 
 
-def named(spec: str) -> tuple[str, Objective]:
+def named(spec: str, space: str | None = None) -> tuple[str, Objective]:
     """An objective and what people call it: its own label if it has one ("latency@gpu"), else its spec.
+
+    Args:
+        spec: Of the objective.
+        space: Spec of the space, by which a kind of device ("gpu") stands for one.
 
     Raises:
         NasctlError: There is none of that spec.
     """
     base, at, device = spec.partition("@")
-    spec = f"{base}:device={device}" if at and ":" not in base else spec
+    if at and ":" not in base:
+        table = LatencyTable.load(device, space).device if device in KINDS else device
+        spec = f"{base}:device={table}" + f",called={device}" * (table != device)
     objective: Objective = registry.create("objectives", spec)
     return getattr(objective, "label", None) or registry.normal("objectives", spec), objective

@@ -17,6 +17,7 @@ class Latency:
 
     Args:
         device: A table of `nasctl device list`, or the path of one.
+        called: What to call it in place of its own name.
     """
 
     unit = "ms"
@@ -24,9 +25,9 @@ class Latency:
     transform: Transform = "identity"
     needs = frozenset({"network"})
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, called: str = "") -> None:
         self.table = LatencyTable.load(device)
-        self.label = f"latency@{self.table.device}"  # what people see in place of the file's name
+        self.label = f"latency@{called or self.table.device}"  # what people see in place of the file's name
         self.unit = f"ms, batch {self.table.batch}"
         self.version = self.table.digest  # a table that is measured again gives new measurements
         self.monotone = self.table.monotone  # a network with no smaller layer is never faster
@@ -34,9 +35,14 @@ class Latency:
     def remarks(self, space: str, example: Network) -> list[str]:
         """What the table is, how far off it is, and where it was never checked."""
         table = self.table
-        lines = [f"{table.processor}, {table.precision}, {table.method}; error on what was held out: {table.accuracy}"]
-        if not table.covers(space):
+        lines = [
+            f"{table.device}: {table.processor}, {table.precision}, {table.method}; error on "
+            f"what was held out: {table.accuracy(space)}"
+        ]
+        if table.validated(space) is None:
             lines.append(f"NOT VALIDATED for {space}: take its figures as rough")
+        if table.method == "modelled":
+            return lines
         try:
             modelled = sum(table.block(span.emission).origin == "modelled" for span in example.spans)
         except MissingBlock:

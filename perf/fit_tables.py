@@ -1,4 +1,4 @@
-"""Fits the shipped tables of devices to public measurements: python perf/fit_tables.py gpu|mobile [--json FILE]."""
+"""Fits the shipped tables that come from whole networks: python perf/fit_tables.py NAME...|all [--markdown]."""
 
 from __future__ import annotations
 
@@ -7,129 +7,198 @@ import csv
 import gzip
 import json
 import os
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from itertools import islice
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from nasctl import registry
-from nasctl.api import ConvNormAct, Emission, Genome, GlobalAvgPool, Logits, MBConv, SearchSpace
-from nasctl.hardware.blocks import distinct_blocks, random_genomes
-from nasctl.hardware.fit import OVERHEAD, Amounts, accuracy, cross_predictions, fitted, predictions, whole
-from nasctl.hardware.model import features, predicted
-from nasctl.hardware.schema import Row, Validation
+from nasctl.api import ActConvNorm, Add, AvgPool, Builder, ConvNormAct, Genome, Layer, Network, SearchSpace, Zero
+from nasctl.hardware.additive import Measured, check, fit, split
+from nasctl.hardware.fit import accuracy
+from nasctl.hardware.schema import Against, Kind, Validation
 from nasctl.hardware.table import LatencyTable
-from nasctl.networks.graph import emitted
+from nasctl.spaces.nb201 import EDGES, OPERATIONS, Head, Reduction
 
 ROOT = Path(__file__).parents[1]
 KERNELS, EXPANSIONS, DEPTHS = (3, 5, 7), (3, 4, 6), (2, 3, 4)
-HELP_SIZES = tuple(range(128, 225, 4))
-NOTE10_SIZES = tuple(range(160, 225, 4))
-HELD_OUT = 1500  # networks of HELP
-SUMS = 1000  # random networks of which sums over a table's blocks are compared
+SIZES = tuple(range(128, 225, 4))
+FBNET = "fbnet:cifar=on,classes=100,head=1504,resolution=32"
+SHARE = 0.3  # of the networks, held out
+DEVICES: Mapping[str, tuple[Kind, str]] = {  # by column of the data, without its batch
+    "v100": ("gpu", "NVIDIA V100"),
+    "1080ti": ("gpu", "NVIDIA GTX 1080 Ti"),
+    "2080ti": ("gpu", "NVIDIA RTX 2080 Ti"),
+    "titan_rtx": ("gpu", "NVIDIA Titan RTX"),
+    "titan_xp": ("gpu", "NVIDIA Titan Xp"),
+    "titanxp": ("gpu", "NVIDIA Titan Xp"),
+    "titanx": ("gpu", "NVIDIA Titan X"),
+    "gold_6226": ("cpu", "Intel Xeon Gold 6226"),
+    "gold_6240": ("cpu", "Intel Xeon Gold 6240"),
+    "silver_4114": ("cpu", "Intel Xeon Silver 4114"),
+    "silver_4210r": ("cpu", "Intel Xeon Silver 4210R"),
+    "essential_ph_1": ("mobile", "Essential PH-1"),
+    "pixel2": ("mobile", "Google Pixel 2"),
+    "pixel3": ("mobile", "Google Pixel 3"),
+    "samsung_a50": ("mobile", "Samsung Galaxy A50"),
+    "samsung_s7": ("mobile", "Samsung Galaxy S7"),
+    "raspi4": ("mobile", "Raspberry Pi 4"),
+    "eyeriss": ("accelerator", "Eyeriss, an ASIC (simulated)"),
+    "fpga": ("accelerator", "an FPGA (modelled)"),
+}
+HW_NAS_BENCH = ("pixel3", "raspi4", "eyeriss", "fpga")
+SUMMED = ("eyeriss", "fpga")  # of NAS-Bench-201; all four of FBNet
+LIVE = ("pixel3", "raspi4")  # where cells without a path took almost no time: these were not timed as declared
+HELP = (
+    "Lee et al., HELP: Hardware-adaptive efficient latency prediction for NAS via meta-learning, NeurIPS 2021, "
+    "arXiv:2106.08630"
+)
+MEASURED_BY = (
+    "; the figures are those of Li et al., HW-NAS-Bench: Hardware-aware neural architecture search benchmark, ICLR "
+    "2021, arXiv:2103.10584, github.com/GATECH-EIC/HW-NAS-Bench, MIT"
+)
+ATTRIBUTION = (
+    "Float32 and the runtime are not stated in the data.",
+    "Only whole networks were timed: how a network's latency divides over its blocks, and what those layers cost that "
+    "all networks have in common, is the fit's attribution.",
+)
+WHOLE_MS = "The latencies are whole milliseconds, which is part of the error."
+DECLARED = (
+    "Networks were timed as declared, with zeros for every `none` and with what does not reach the output. nasctl "
+    "prices what reaches the output: where a cell has more, the figure is below what was timed."
+)
+LEAN = (
+    "Cells without a path to the output took almost no time, so their runtime left something out; what it made of idle "
+    "parts of other cells is not known, and the fit saw none of those."
+)
+SUMS = (
+    "The latencies are themselves sums over their source's table of layers: the error says how well that table was "
+    "found again, not how well it predicts networks."
+)
 
 
-def data() -> Path:
-    """Where the public measurements lie."""
-    return Path(os.environ.get("NASCTL_DATA", ROOT.parent / "shared" / "data"))
+@dataclass(frozen=True)
+class Source:
+    """Networks that were timed on several devices."""
+
+    file: str  # below the folder of public measurements
+    data: str  # what that was made from
+    prefix: str  # of the columns of latencies
+    suffix: str  # of the tables' names
+    fitted: Callable[[LatencyTable, Source, str], LatencyTable]  # the table of a column, with figures and validation
+    shipped: tuple[str, ...] = ()  # columns, if not all
+
+    def made(self, column: str) -> LatencyTable:
+        """The table of a column, with all that is known of it."""
+        device, batch = _device(column)
+        kind, processor = DEVICES[device]
+        table = LatencyTable(
+            device=self.name(column),
+            kind=kind,
+            batch=batch,
+            blocks={},
+            processor=processor,
+            runtime="not stated",
+            source={
+                "data": f"{self.data} of github.com/HayeonLee/HELP: whole networks",
+                "commit": "45f70eb92d0d735970a33b608d1544ad3c52f285",
+                "licence": "MIT",
+                "citation": HELP + MEASURED_BY * (device in HW_NAS_BENCH),
+            },
+            inferred=ATTRIBUTION,
+            command=f"python perf/fit_tables.py {self.name(column)}",
+            date=date.today().isoformat(),
+        )
+        return self.fitted(table, self, column)
+
+    def name(self, column: str) -> str:
+        """What the device is called: "v100-b64", "gold-6226-nb201"."""
+        device, batch = _device(column)
+        sized = f"-b{batch}" if column != device else ""
+        readable = device.replace("titanx", "titan-x").replace("_", "-")
+        return f"{readable}{sized}{self.suffix}"
+
+    def columns(self) -> list[str]:
+        """Those of latencies, without the prefix."""
+        names = [name.removeprefix(self.prefix) for name in _rows(self.file)[0] if name.startswith(self.prefix)]
+        return [name for name in names if _device(name)[0] in DEVICES]
+
+    def ms(self, column: str) -> np.ndarray:
+        """The latencies, (N,)."""
+        return np.array([float(row[self.prefix + column]) for row in _rows(self.file)])
 
 
-def gpu(folder: Path) -> LatencyTable:
-    """The V100 at batch 64, from whole networks of HELP."""
-    genomes, ms = help_latencies(folder, "v100_64")
-    order = np.random.default_rng(0).permutation(len(ms))
-    out, inside = order[:HELD_OUT], order[HELD_OUT:]
-    samples = [whole(network) for network in map(_help_space(1.2).network, genomes)]
-    coefficients = fitted([samples[k] for k in inside], ms[inside])
-    guesses = predictions(coefficients, samples)
-    at_224 = np.array([k for k in out if HELP_SIZES[genomes[k][0]] == 224])
-    kept = f"the fit saw {len(inside):,} others"
-    table = LatencyTable(
-        device="gpu",
-        kind="gpu",
-        batch=64,
-        blocks={},
-        method="fitted",
-        processor="NVIDIA V100",
+def _ofa(table: LatencyTable, source: Source, column: str) -> LatencyTable:
+    data = replace(ofa_networks(1.2), ms=source.ms(column))
+    inside, out = split(len(data.ms), SHARE, seed=0)
+    table = fit(data.part(inside)).fill(table)
+    given = [f"mbconv:resolution={size}" for size in SIZES] + [f"mbconv:resolutions={','.join(map(str, SIZES))}"]
+    specs = sorted(registry.normal("spaces", spec) for spec in given)
+    large = out[[int(_rows(source.file)[k]["r"]) == SIZES[-1] for k in out]]
+    return replace(
+        table,
         runtime="PyTorch (version not stated)",
-        source={
-            "data": "data/ofa/ofa_archs.pt and data/ofa/latency of github.com/HayeonLee/HELP: whole networks",
-            "commit": "45f70eb92d0d735970a33b608d1544ad3c52f285",
-            "licence": "MIT",
-            "citation": "Lee et al., HELP: Hardware-adaptive efficient latency prediction for NAS via meta-learning, "
-            "NeurIPS 2021, arXiv:2106.08630",
-        },
-        inferred=(
-            _width(folder),
-            "Float32 and PyTorch are not stated in the data.",
-            "Only whole networks were measured: how a network's latency divides over its blocks, and what those layers "
-            "cost that all networks have in common, is the fit's attribution.",
-        ),
-        spaces=_specs(HELP_SIZES),
+        inferred=(_width(source), *table.inferred),
         validation=(
-            accuracy(f"whole networks at {HELP_SIZES[0]} to {HELP_SIZES[-1]} px; {kept}", guesses[out], ms[out]),
-            accuracy(f"those of them at 224 px; {kept}", guesses[at_224], ms[at_224]),
+            check(table, data.part(inside), data.part(out), f"whole networks at {SIZES[0]} to {SIZES[-1]} px", specs),
+            check(table, data.part(inside), data.part(large), f"those of them at {SIZES[-1]} px", specs),
         ),
     )
-    return _filled(table, coefficients)
 
 
-def mobile(folder: Path) -> LatencyTable:
-    """The Samsung Note10 at batch 1, from the block table of Once-for-All."""
-    rows = [(size, key, ms) for size in NOTE10_SIZES for key, ms in note10(folder, size).items()]
-    emissions = [note10_emission(key) for _, key, _ in rows]
-    samples = [features(emission) for emission in emissions]
-    ms = np.array([row[2] for row in rows])
-    groups = [re.sub(r"\d+x\d+x", "", key) if key.startswith("expanded") else None for _, key, _ in rows]
-    guesses = cross_predictions(samples, ms, groups)
-    held = np.array([group is not None for group in groups])
-    kept = "each inverted residual is predicted by a fit on the seven eighths of these that it is not in, at any size"
-    at_224 = {e.key: k for k, (e, row) in enumerate(zip(emissions, rows, strict=True)) if row[0] == 224}
-    networks = [[at_224[key] for key in keys] for keys in _sampled(registry.create("spaces", "mbconv"))]
-    sums, truths = (np.array([values[list(network)].sum() for network in networks]) for values in (guesses, ms))
-    coefficients = fitted(samples, ms)
-    table = LatencyTable(
-        device="mobile",
-        kind="mobile",
-        batch=1,
-        blocks={},
-        method="fitted",
-        processor="Samsung Note10",
-        runtime="TensorFlow Lite (version not stated)",
-        source={
-            "data": "tutorial/checkpoints/latency_table@note10 of github.com/mit-han-lab/once-for-all: blocks",
-            "commit": "698a5c10b434172056a565b340c46ce11df18629",
-            "licence": "Apache-2.0 at that commit, MIT later",
-            "citation": "Cai et al., Once-for-All: Train one network and specialize it for efficient deployment, "
-            "ICLR 2020, arXiv:1908.09791",
-        },
-        inferred=(
-            "TensorFlow Lite, float32, the processor core and the number of threads are not stated in the data.",
-            "The data times blocks; that a network takes the sum of its blocks is its authors' assumption.",
-        ),
-        spaces=_specs(NOTE10_SIZES),
-        validation=(
-            accuracy(f"sums over random networks at 224 px against the source's own sums; {kept}", sums, truths),
-            accuracy(f"inverted residuals at 160 to 224 px; {kept}", guesses[held], ms[held]),
-        ),
+def _nb201(table: LatencyTable, source: Source, column: str) -> LatencyTable:
+    spec = [registry.normal("spaces", "nb201")]
+    lean = _device(column)[0] in LIVE
+    built, timed, alike, connected = nb201_networks(lean)
+    ms = source.ms(column)
+    inside, out = split(len(ms), SHARE, seed=0)
+    # What that runtime left out of a cell with idle parts is not known, so it is fitted to cells without any.
+    inside = inside[alike[inside]] if lean else inside
+    built, timed = replace(built, ms=ms), replace(timed, ms=ms)
+    table = fit(timed.part(inside)).fill(table)
+    checks = [("whole networks that nasctl builds as they were timed", timed, alike)]
+    checks += [] if lean else [("all networks, as they were declared and timed", timed, np.ones(len(ms), dtype=bool))]
+    checks += [("all with a path, the leaner networks of nasctl against what was timed", built, connected)]
+    found = [check(table, timed.part(inside), kind.part(out[mask[out]]), what, spec) for what, kind, mask in checks]
+    remarks = (LEAN if lean else DECLARED, *_remarks(ms, column in SUMMED))
+    against: Against = "sums" if column in SUMMED else "networks"
+    validation = tuple(replace(one, against=against) for one in found)
+    return replace(table, inferred=(*remarks, *table.inferred), validation=validation)
+
+
+def _fbnet(table: LatencyTable, source: Source, column: str) -> LatencyTable:
+    data = replace(fbnet_networks(), ms=source.ms(column))
+    inside, out = split(len(data.ms), SHARE, seed=0)
+    table = fit(data.part(inside)).fill(table)
+    summed = column in HW_NAS_BENCH
+    found = check(table, data.part(inside), data.part(out), "whole networks", [registry.normal("spaces", FBNET)])
+    return replace(
+        table,
+        inferred=(*_remarks(data.ms, summed), *table.inferred),
+        validation=(replace(found, against="sums" if summed else "networks"),),
     )
-    return _filled(table, coefficients)
 
 
-def help_latencies(folder: Path, column: str) -> tuple[list[Genome], np.ndarray]:
-    """Genomes of `_help_space`, (N,), and milliseconds for one batch, (N,); `column` is such as "v100_64"."""
-    with gzip.open(folder / "ofa-latency" / "help_ofa_latency_ms.csv.gz", "rt") as file:
-        rows = list(csv.DictReader(file))
-    return [_help_genome(row) for row in rows], np.array([float(row[f"lat_{column}"]) for row in rows])
+def _remarks(ms: np.ndarray, summed: bool) -> tuple[str, ...]:
+    """What is to be known of latencies, (N,), beside what holds for all."""
+    return (SUMS,) * summed + (WHOLE_MS,) * bool(np.all(ms == np.round(ms)))
 
 
-def _help_genome(row: dict[str, str]) -> Genome:
+@cache
+def ofa_networks(width: float) -> Measured:
+    """Networks of the file, (N,), without times."""
+    space: SearchSpace = registry.create("spaces", f"mbconv:width={width},resolutions={','.join(map(str, SIZES))}")
+    genomes = [ofa_genome(row) for row in _rows(SOURCES[0].file)]
+    return Measured.of(map(space.network, genomes), np.ones(len(genomes)))
+
+
+def ofa_genome(row: Mapping[str, str]) -> Genome:
+    """A row's genome in `mbconv` with the resolution as a gene."""
     kernels, expansions, depths = ([int(one) for one in row[name].split()] for name in ("ks", "e", "d"))
-    genome = [HELP_SIZES.index(int(row["r"]))]
+    genome = [SIZES.index(int(row["r"]))]
     for stage, depth in enumerate(depths):
         genome.append(DEPTHS.index(depth))
         for place in range(4 * stage, 4 * stage + 4):
@@ -137,119 +206,155 @@ def _help_genome(row: dict[str, str]) -> Genome:
     return tuple(genome)
 
 
-def _help_space(width: float) -> SearchSpace:
-    space: SearchSpace = registry.create("spaces", f"mbconv:width={width},resolutions={_listed(HELP_SIZES)}")
-    return space
-
-
-def _width(folder: Path) -> str:
-    """Which width HELP's networks had: the evidence, in words."""
+@cache
+def _width(source: Source) -> str:
+    """Which width the networks had: the evidence, in words."""
     figures = {}
-    devices = ("v100_64", "titan_rtx_64", "titan_xp_64", "2080ti_64")
-    order = np.random.default_rng(0).permutation(5000)
-    out, inside = order[:HELD_OUT], order[HELD_OUT:]
+    inside, out = split(len(_rows(source.file)), SHARE, seed=0)
     for width in (1.0, 1.2):
-        space, errors, ranks = _help_space(width), [], []
-        networks = [space.network(genome) for genome in help_latencies(folder, devices[0])[0]]
-        samples, macs = [whole(network) for network in networks], np.array([float(n.macs) for n in networks])
-        for device in devices:
-            ms = help_latencies(folder, device)[1]
-            coefficients = fitted([samples[k] for k in inside], ms[inside])
-            guesses = predictions(coefficients, [samples[k] for k in out])
-            errors.append(accuracy("", guesses, ms[out]).mape)
-            ranks.append(accuracy("", macs, ms).spearman or 0.0)
+        errors, ranks = [], []
+        for device in ("v100_64", "titan_rtx_64", "titan_xp_64", "2080ti_64"):
+            data = replace(ofa_networks(width), ms=source.ms(device))
+            table = fit(data.part(inside), operators_only=True).fill(LatencyTable(device, "gpu", 64, {}))
+            errors.append(accuracy("", data.part(out).predicted(table), data.ms[out]).mape)
+            ranks.append(accuracy("", data.macs, data.ms).spearman or 0.0)
         figures[width] = f"{np.mean(errors):.2f}% and {np.mean(ranks):.4f}"
     return (
         f"The data does not state the width of its networks; 1.2 is taken: its authors' code validates networks of "
-        f"that width, and over four GPUs at batch 64 the mean held-out error and the mean Spearman correlation of MACs "
-        f"with latency are {figures[1.2]} with 1.2, {figures[1.0]} with 1.0."
+        f"that width, and over four GPUs at batch 64 the mean held-out error of operators alone and the mean Spearman "
+        f"correlation of MACs with latency are {figures[1.2]} with 1.2, {figures[1.0]} with 1.0."
     )
 
 
-def note10(folder: Path, size: int) -> dict[str, float]:
-    """Mean milliseconds by key, of the source's table for images of that size."""
-    means, key = {}, ""
-    for line in (folder / "mobile-lut" / "note10" / f"{size}_lookup_table.yaml").read_text().splitlines():
-        name, _, value = line.rpartition(":")
-        if not line.startswith(" "):
-            key = name
-        elif name.strip() == "mean":
-            means[key] = float(value)
-    return means
+@cache
+def nb201_networks(lean: bool) -> tuple[Measured, Measured, np.ndarray, np.ndarray]:
+    """All cells as nasctl builds them, as they were timed, where the two are the same, and which have a path.
+
+    Args:
+        lean: Whether zeros were left out where they were timed.
+    """
+    space: SearchSpace = registry.create("spaces", "nb201")
+    strings = {row["index"]: row["arch_str"] for row in _rows("nb201/nb201_table.csv.gz")}
+    genomes = [space.parse(strings[row["index"]]) for row in _rows(SOURCES[1].file)]  # type: ignore[attr-defined]
+    chosen = [space.canonical(genome) for genome in genomes]
+    as_timed = space.network if lean else declared
+    pairs = [
+        (_keys(space.network(mine)), _keys(as_timed(genome))) for mine, genome in zip(chosen, genomes, strict=True)
+    ]
+    connected = np.array([any(one) for one in chosen])  # what has no path has the canonical cell without any operation
+    alike = np.array([mine == theirs for mine, theirs in pairs]) & connected
+    none = np.ones(len(genomes))
+    return Measured.of(map(space.network, chosen), none), Measured.of(map(as_timed, genomes), none), alike, connected
 
 
-def note10_emission(key: str) -> Emission:
-    """The block that a key of the source stands for; its `expand` is a number of channels."""
-    found = re.fullmatch(r"(\w+)-input:(\d+)x(\d+)x(\d+)-output:(?:\d+x\d+x)?(\d+)(.*)", key)
-    if found is None:
-        raise ValueError(f"{key!r} is no key of the Note10 table")
-    name, height, width, inputs, outputs = found[1], *map(int, found.groups()[1:5])
-    if name == "expanded_conv":
-        given = {field: int(value) for field, _, value in (one.partition(":") for one in found[6].split("-")[1:])}
-        act = "hswish" if given["hs"] else "relu"
-        block = MBConv(outputs, given["kernel"], given["expand"] / inputs, given["stride"], act, bool(given["se"]))
-    else:
-        block = {
-            "Conv": ConvNormAct(outputs, 3, 2, act="hswish"),
-            "Conv_1": ConvNormAct(outputs, act="hswish"),
-            "AvgPool2D": GlobalAvgPool(),
-            "Conv_2": ConvNormAct(outputs, act="hswish", norm=False),
-            "Logits": Logits(outputs),
-        }[name]
-    return emitted(block, ((inputs, height, width),))
+def declared(genome: Genome) -> Network:
+    """A network of NAS-Bench-201 as its authors' code runs it: every edge is computed, `none` as zeros, and summed."""
+    net = Builder((3, 32, 32))
+    x = net.add(ConvNormAct(16, 3, act=None), *net.inputs, name="stem")
+    for stage, channels in enumerate((16, 32, 64)):
+        x = net.add(Reduction(channels), x, name=f"reduction{stage}") if stage else x
+        for cell in range(5):
+            values: list[int] = [x]
+            for target in (1, 2, 3):
+                terms = [
+                    _edge(
+                        net, values[source], OPERATIONS[choice], channels, f"stage{stage}.{cell}.edge{source}{target}"
+                    )
+                    for choice, (source, end) in zip(genome, EDGES, strict=True)
+                    if end == target
+                ]
+                values.append(
+                    net.add(Add(), *terms, name=f"stage{stage}.{cell}.node{target}") if terms[1:] else terms[0]
+                )
+            x = values[3]
+    return net.build(net.add(Head(10), x, name="head"))
 
 
-def _sampled(space: SearchSpace) -> Iterable[list[str]]:
-    """The keys of random networks."""
-    for genome in islice(random_genomes(space, seed=1), SUMS):
-        yield [span.emission.key for span in space.network(genome).spans]
+def _edge(net: Builder, x: int, operation: str, channels: int, name: str) -> int:
+    made: Mapping[str, Layer | ActConvNorm] = {
+        "none": Zero(),
+        "avg_pool_3x3": AvgPool(3),
+        "nor_conv_1x1": ActConvNorm(channels),
+        "nor_conv_3x3": ActConvNorm(channels, 3),
+    }
+    return net.add(made[operation], x, name=name) if operation in made else x
 
 
-def _filled(table: LatencyTable, coefficients: Amounts) -> LatencyTable:
-    """The table with its operator model and a row, of that model's, for every block of the default space."""
-    operators = {name: value for name, value in coefficients.items() if name != OVERHEAD}
-    spans = distinct_blocks(registry.create("spaces", "mbconv"))
-    figures = {key: predicted(operators, features(span.emission)) for key, span in spans.items()}
-    blocks = {key: Row(ms) for key, ms in figures.items() if ms is not None}
-    return replace(
-        table,
-        blocks=blocks,
-        operators=operators,
-        overhead=coefficients.get(OVERHEAD, 0.0),
-        command=f"python perf/fit_tables.py {table.device}",
-        date=date.today().isoformat(),
-    )
+def _keys(network: Network) -> list[str]:
+    return sorted(span.emission.key for span in network.spans)
 
 
-def _specs(sizes: Sequence[int]) -> tuple[str, ...]:
-    """Specs of the spaces whose networks the data has: each size, and all of them as a gene."""
-    given = [f"mbconv:resolution={size}" for size in sizes] + [f"mbconv:resolutions={_listed(sizes)}"]
-    return tuple(sorted(registry.normal("spaces", spec) for spec in given))
+@cache
+def fbnet_networks() -> Measured:
+    """Networks of the file, (N,), without times."""
+    space: SearchSpace = registry.create("spaces", FBNET)
+    genomes = [tuple(int(row[f"layer{k}"]) for k in range(22)) for row in _rows(SOURCES[2].file)]
+    return Measured.of(map(space.network, genomes), np.ones(len(genomes)))
 
 
-def _listed(sizes: Sequence[int]) -> str:
-    return ",".join(map(str, sizes))
+@cache
+def _rows(file: str) -> Sequence[Mapping[str, str]]:
+    folder = Path(os.environ.get("NASCTL_DATA", ROOT.parent / "shared" / "data"))
+    with gzip.open(folder / file, "rt") as text:
+        return list(csv.DictReader(text))
 
 
-def _printed(validations: Sequence[Validation]) -> None:
-    print(f"{'number':>7} {'MAPE %':>8} {'bias %':>8} {'Spearman':>9} {'Kendall':>8}  held out")
-    for one in validations:
-        figures = f"{one.mape:8.2f} {one.bias:8.2f} {one.spearman:9.4f} {one.kendall:8.4f}"
-        print(f"{one.number:7} {figures}  {one.held_out}")
+def _device(column: str) -> tuple[str, int]:
+    """The device and the batch of a column, such as "v100_64"; a phone or a processor has no batch there."""
+    device, _, batch = column.rpartition("_")
+    return (column, 1) if column in DEVICES else (device, int(batch) if batch.isdigit() else 0)
+
+
+SOURCES = (
+    Source("ofa-latency/help_ofa_latency_ms.csv.gz", "data/ofa/ofa_archs.pt and data/ofa/latency", "lat_", "", _ofa),
+    Source("nb201-latency/help_nb201_latency_ms.csv.gz", "data/nasbench201/latency", "", "-nb201", _nb201),
+    Source(
+        "fbnet-latency/help_fbnet_latency_ms.csv.gz",
+        "data/fbnet/arch.pt and data/fbnet/latency",
+        "lat_",
+        "-fbnet",
+        _fbnet,
+        shipped=("pixel3", "raspi4"),
+    ),
+)
+
+
+def _line(table: LatencyTable, one: Validation) -> str:
+    """A line of a Markdown table."""
+    what, _, beside = one.held_out.partition("; ")
+    rows = f"{table.method}, {len(table.blocks)} rows" if table.blocks else table.method
+    ranks = " | ".join("" if rank is None else f"{rank:.4f}" for rank in (one.spearman, one.kendall))
+    facts = f"`{table.device}` | {table.processor} | {table.batch} | {rows} | {one.number:,} {what}"
+    return f"| {facts} | {one.mape:.2f}% | {one.bias:+.2f}% | {ranks} | {beside} |"
 
 
 def main() -> None:
-    """Fit, print the errors, write the table."""
+    """Fit, print the errors, write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("device", choices=("gpu", "mobile"))
+    parser.add_argument("names", nargs="+", metavar="NAME", help="of a table; or all: of everything in the data")
+    parser.add_argument("--markdown", type=Path, help="also write the errors there")
     parser.add_argument("--json", type=Path, help="also write the errors there")
+    parser.add_argument("-o", "--out", type=Path, default=ROOT / "hardware" / "tables", help="folder of the tables")
     given = parser.parse_args()
-    table = {"gpu": gpu, "mobile": mobile}[given.device](data())
-    _printed(table.validation)
-    print(*table.inferred, sep="\n")
-    table.save(ROOT / "hardware" / "tables" / f"{given.device}.json")
+    known = {source.name(column): (source, column) for source in SOURCES for column in source.columns()}
+    names = list(known) if given.names == ["all"] else given.names
+    if wrong := [name for name in names if name not in known]:
+        parser.error(f"there is no {wrong[0]}; there is {', '.join(known)}")
+    heads = "name|device|batch|method|held out|MAPE|bias|Spearman|Kendall|beside"
+    lines = [f"| {heads.replace('|', ' | ')} |", "|---" * (heads.count("|") + 1) + "|"]
+    errors = {}
+    for name in names:
+        source, column = known[name]
+        table = source.made(column)
+        lines += [_line(table, one) for one in table.validation]
+        print(*lines[-len(table.validation) :], sep="\n", flush=True)
+        errors[name] = [asdict(one) for one in table.validation]
+        if not source.shipped or column in source.shipped or given.names != ["all"]:
+            table.save(given.out / f"{name}.json")
+    if given.markdown:
+        given.markdown.write_text("\n".join(lines) + "\n")
     if given.json:
-        given.json.write_text(json.dumps([asdict(one) for one in table.validation], indent=1) + "\n")
+        given.json.write_text(json.dumps(errors, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from nasctl.run import Run
 from nasctl.testing import ObjectiveContract, SearcherContract, SpaceContract
 
 SMALL = "nb201:channels=4,cells=1"
-OPTIONS = {"latency": ("nbmacro", "latency:device=gpu")}  # objectives that cannot do without
+OPTIONS = {"latency": ("nbmacro", "latency:device=titan-xp-b64")}  # objectives that cannot do without
 
 
 class TestSpaces(SpaceContract):

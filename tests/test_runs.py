@@ -202,12 +202,12 @@ def test_constraints_that_differ_in_the_last_digit_are_two_questions():
 
 
 def test_another_table_of_the_same_name_is_another_question(tmp_path):
-    table = LatencyTable.load("gpu")
+    table = LatencyTable.load("v100-b64")
     paths = [tmp_path / f"{k}.json" for k in range(2)]
     table.save(paths[0])
     replace(table, overhead=1.0).save(paths[1])
     runs = [Run("nbmacro", (f"latency@{path}",), "random") for path in paths]
-    assert runs[0].asked["objectives"] == runs[1].asked["objectives"] == ["latency@gpu"]
+    assert runs[0].asked["objectives"] == runs[1].asked["objectives"] == ["latency@v100-b64"]
     assert runs[0].name != runs[1].name
 
 

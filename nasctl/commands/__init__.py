@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from nasctl.errors import NasctlError, UnknownName
 
 if TYPE_CHECKING:
     from nasctl.candidate import Setting
     from nasctl.values import SearchSpace
+
+
+class Commands(click.Group):
+    """A group of the commands that the modules of a package bind; "import_" has a name that Python keeps for itself."""
+
+    def __init__(self, *args: Any, package: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._modules())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        if (module := self._modules().get(cmd_name)) is None:
+            raise NasctlError(str(UnknownName("command", cmd_name, self.list_commands(ctx))))
+        command: click.Command = import_module(f"{self._package}.{module}").command
+        return command
+
+    def _modules(self) -> dict[str, str]:
+        path = import_module(self._package).__path__
+        names = (module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_"))
+        return {name.rstrip("_"): name for name in names}
+
 
 store_option = click.option(
     "--store",

@@ -11,18 +11,33 @@ from nasctl.commands import json_option, store_option
 
 if TYPE_CHECKING:
     from nasctl.description import Architecture
-    from nasctl.hardware.table import Figure
+    from nasctl.hardware.table import Figure, LatencyTable
     from nasctl.networks.graph import Network, Span
     from nasctl.networks.node import Shape
 
+MODELLED = "~ modelled: the device's table has no such block, so its model of single operators stands in"
+
+
+USUAL = ("gpu", "cpu", "mobile")  # devices that people see if they name none
+
 
 class Timed(NamedTuple):
-    """What a device's table says of a network; all in ms for one batch."""
+    """What a device's table says of a network; ms are for one batch of the table's size."""
 
-    batch: int
+    table: LatencyTable
     total: float
-    overhead: float  # what the total holds beside the blocks
     blocks: tuple[Figure, ...]  # as the network's spans
+
+    @property
+    def modelled(self) -> bool:
+        """Whether the figure of any block comes from the operator model."""
+        return any(figure.origin == "modelled" for figure in self.blocks)
+
+    @property
+    def origins(self) -> str:
+        """How the figures are known: "8 measured, 2 modelled"."""
+        origins = [figure.origin for figure in self.blocks]
+        return ", ".join(f"{origins.count(origin)} {origin}" for origin in dict.fromkeys(origins))
 
 
 @click.command()
@@ -33,7 +48,7 @@ class Timed(NamedTuple):
     "devices",
     multiple=True,
     metavar="DEVICE",
-    help="A device, or a table's file; may be repeated or separated by commas.  [default: all that know its blocks]",
+    help="A device, or a table's file; may be repeated or separated by commas.  [default: gpu,cpu,mobile]",
 )
 @store_option
 @json_option
@@ -47,35 +62,68 @@ def command(arch: str, space: str | None, devices: tuple[str, ...], store: str, 
 
     spec, genome = ids.resolve(arch, Store.reading(store), space)
     shown = architecture(spec, genome)
-    timed = _timed(shown.network, registry.split(devices) or registry.names("devices"))
+    found = priced(shown.network, registry.split(devices), spec)
     if as_json:
-        click.echo(json.dumps(_content(shown, timed), default=str))
+        click.echo(json.dumps({**shown.facts(), **latencies(shown.network, found, spec)}, default=str))
     else:
-        _print(shown, timed)
+        _print(shown, found, spec)
 
 
-def _timed(network: Network, devices: Sequence[str]) -> dict[str, Timed]:
-    """What each device's table says; a device whose table cannot say is left out, with a note."""
-    from nasctl.errors import MissingBlock
-    from nasctl.hardware.table import LatencyTable
+def priced(network: Network, devices: Sequence[str], space: str) -> dict[str, Timed]:
+    """What devices say of a network, USUAL by default; one that lacks a block is left out, with a note.
+
+    Raises:
+        NasctlError: A device that was asked for cannot be read.
+    """
+    from nasctl.errors import MissingBlock, NasctlError
     from nasctl.report import say
 
     found: dict[str, Timed] = {}
-    for device in devices:
-        table = LatencyTable.load(device)
+    for name in devices or USUAL:
         try:
-            blocks = tuple(table.block(span.emission) for span in network.spans)
-            timed = Timed(table.batch, table.latency(network), table.overhead, blocks)
-        except MissingBlock as missing:
-            say(f"without {device}: {missing}")
-        else:
-            # Two tables may call their device the same.
-            found[device if table.device in found else table.device] = timed
+            found |= {device: timed(network, table) for device, table in tables([name], space).items()}
+        except NasctlError as missing:
+            if devices and not isinstance(missing, MissingBlock):
+                raise
+            say(f"without {name}: {missing}")
     return found
 
 
-def _content(shown: Architecture, timed: Mapping[str, Timed]) -> dict[str, Any]:
-    """What --json prints."""
+def tables(devices: Sequence[str], space: str | None) -> dict[str, LatencyTable]:
+    """The tables of devices, by what to call them: as a person does, or a file by the name that stands in it.
+
+    Args:
+        devices: Names of devices, their kinds, and files.
+        space: Spec of the space that a kind ("gpu") is to be the best device for.
+    """
+    from nasctl.hardware.table import LatencyTable
+
+    found: dict[str, LatencyTable] = {}
+    for device in devices:
+        table = LatencyTable.load(device, space)
+        own = device.endswith(".json") and table.device not in found  # two files may call their device the same
+        found[table.device if own else device] = table
+    return found
+
+
+def timed(network: Network, table: LatencyTable) -> Timed:
+    """What a table says of a network.
+
+    Raises:
+        MissingBlock: It lacks a block.
+    """
+    return Timed(table, table.latency(network), tuple(table.block(span.emission) for span in network.spans))
+
+
+def error(table: LatencyTable, space: str | None) -> str:
+    """How far the table is off on what was held out, and whether that is known of this space; None is of none."""
+    shown: str = table.accuracy(space)
+    known = space is None or not table.validation or table.validated(space)
+    return shown if known else f"NOT VALIDATED for {space}; elsewhere {shown}"
+
+
+def latencies(network: Network, timed: Mapping[str, Timed], space: str | None) -> dict[str, Any]:
+    """What --json prints of the devices and the blocks."""
     blocks = [
         {
             "name": span.name,
@@ -87,19 +135,19 @@ def _content(shown: Architecture, timed: Mapping[str, Timed]) -> dict[str, Any]:
             "latency": {device: one.blocks[k].ms for device, one in timed.items()},
             "origin": {device: one.blocks[k].origin for device, one in timed.items()},
         }
-        for k, span in enumerate(shown.network.spans)
+        for k, span in enumerate(network.spans)
     ]
     return {
-        **shown.facts(),
         "latency": {device: one.total for device, one in timed.items()},
-        "overhead": {device: one.overhead for device, one in timed.items()},
-        "batch": {device: one.batch for device, one in timed.items()},
+        "error": {device: error(one.table, space) for device, one in timed.items()},
+        "overhead": {device: one.table.overhead for device, one in timed.items()},
+        "batch": {device: one.table.batch for device, one in timed.items()},
         "blocks": blocks,
     }
 
 
-def _print(shown: Architecture, timed: Mapping[str, Timed]) -> None:
-    from nasctl.report import definitions, quantity, table
+def _print(shown: Architecture, timed: Mapping[str, Timed], spec: str) -> None:
+    from nasctl.report import definitions, quantity
 
     network = shown.network
     definitions(
@@ -118,15 +166,22 @@ def _print(shown: Architecture, timed: Mapping[str, Timed]) -> None:
             "parameters": quantity(network.params, "parameters"),
             "MACs": f"{quantity(network.macs, 'MACs')} for one example",
             "memory": f"{quantity(network.memory, 'bytes')}, peak of activations for one example in float32",
-            **{f"latency@{device}": _latency(one) for device, one in timed.items()},
+            **{f"latency@{device}": _latency(one, spec) for device, one in timed.items()},
         }
     )
     click.echo()
-    times = [f"ms on {device} (batch {one.batch})" for device, one in timed.items()]
+    print_blocks(network, timed)
+
+
+def print_blocks(network: Network, timed: Mapping[str, Timed]) -> None:
+    """Print a line for each block, with its ms on each device."""
+    from nasctl.report import table
+
+    times = [f"ms on {device} (batch {one.table.batch})" for device, one in timed.items()]
     rows = [_row(span, [one.blocks[k] for one in timed.values()]) for k, span in enumerate(network.spans)]
     table(["block", "what", "input -> output", "parameters", "MACs", *times], rows)
-    if any(figure.origin == "modelled" for one in timed.values() for figure in one.blocks):
-        click.echo("~ modelled: the device's table has no such block, so its model of single operators stands in")
+    if any(one.modelled for one in timed.values()):
+        click.echo(MODELLED)
 
 
 def _choices(genes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -140,12 +195,11 @@ def _choices(genes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield group or "genes", "; ".join(f"{place} {', '.join(leaves)}".strip() for place, leaves in places.items())
 
 
-def _latency(one: Timed) -> str:
-    """The total with its batch, and where it comes from."""
-    origins = [figure.origin for figure in one.blocks]
-    known = ", ".join(f"{origins.count(origin)} {origin}" for origin in dict.fromkeys(origins))
-    beside = f", {one.overhead:.4g} ms of it beside the blocks" if one.overhead else ""
-    return f"{one.total:.4g} ms for a batch of {one.batch}{beside}; blocks: {known}"
+def _latency(one: Timed, space: str) -> str:
+    """The total with its batch, where it comes from, and how far off such figures are."""
+    beside = f", {one.table.overhead:.4g} ms of it beside the blocks" if one.table.overhead else ""
+    total = f"{one.total:.4g} ms for a batch of {one.table.batch}{beside}, by {one.table.device}; blocks: {one.origins}"
+    return f"{total}; error, held out: {error(one.table, space)}"
 
 
 def _row(span: Span, figures: Sequence[Figure]) -> list[str]:

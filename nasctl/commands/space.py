@@ -121,7 +121,7 @@ def profile(space: str, devices: tuple[str, ...], number: int, as_json: bool) ->
     drawn = bounds.sample(made, number)
     rows = []
     for spec in ("params", "macs", "memory", *(f"latency@{device}" for device in registry.split(devices))):
-        name, objective = named(spec)
+        name, objective = named(spec, space)
         values = [objective(Candidate(made, genome, DEFAULT, objective.needs)) for genome in drawn]
         reach = bounds.bounds(made, objective)
         figures = [reach.least, *np.quantile(values, (0.25, 0.5, 0.75)).tolist(), reach.most]

@@ -1,0 +1,72 @@
+"""What runs a network while it is timed: torch itself, or ONNX Runtime on the file that one would deploy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nasctl.api import NasctlError, Network
+from nasctl.formats import quiet
+
+Runtime = Literal["torch", "onnxruntime"]
+Call = Callable[[], object]
+
+
+def call(network: Network, runtime: Runtime, torch_device: str, threads: int, batch: int, seed: int = 0) -> Call:
+    """A function that runs the network once, in evaluation mode, on random input with random weights.
+
+    Args:
+        network: A whole one, or a single block.
+        runtime: Of which "onnxruntime" runs on the CPU alone.
+        torch_device: Where torch runs it.
+        threads: That ONNX Runtime takes; torch's are set around the call.
+        batch: Examples at a time.
+        seed: Of weights and input.
+    """
+    module, inputs = drawn(network, batch, seed)
+    if runtime == "torch":
+        module, inputs = module.to(torch_device), [one.to(torch_device) for one in inputs]
+        return lambda: module(*inputs)
+    import onnxruntime  # type: ignore[import-untyped]
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(exported(module, inputs), options, providers=["CPUExecutionProvider"])
+    feed = {one.name: given.numpy() for one, given in zip(session.get_inputs(), inputs, strict=True)}
+    return lambda: session.run(None, feed)
+
+
+def named(runtime: Runtime) -> str:
+    """With its version: "torch 2.13.0"."""
+    return f"{runtime} {version(runtime)}"
+
+
+def drawn(network: Network, batch: int, seed: int) -> tuple[nn.Module, list[Tensor]]:
+    """A module of the network in evaluation mode, and inputs for it, (B, ...) each."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return network.module().eval(), [torch.randn(batch, *shape) for shape in network.input_shapes]
+
+
+def exported(module: nn.Module, inputs: list[Tensor]) -> bytes:
+    """The module as an ONNX file for inputs of these shapes, batch included.
+
+    Raises:
+        NasctlError: torch cannot export it.
+    """
+    names = [f"input{k}" for k in range(len(inputs))]
+    with quiet():
+        program = torch.onnx.export(
+            module, tuple(inputs), input_names=names, dynamo=True, verbose=False, external_data=False
+        )
+    if program is None:
+        raise NasctlError("torch made no ONNX program of the network")
+    proto = program.model_proto
+    for node in proto.graph.node:
+        del node.metadata_props[:]  # how torch came to the node, with names of folders of this machine
+    content: bytes = proto.SerializeToString()
+    return content

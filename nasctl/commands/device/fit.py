@@ -1,0 +1,160 @@
+"""`nasctl device fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.commands import json_option, space_option
+from nasctl.commands.device import table_file
+
+if TYPE_CHECKING:
+    from nasctl.hardware.additive import Measured
+    from nasctl.hardware.schema import Kind
+    from nasctl.hardware.table import LatencyTable
+    from nasctl.values import Genome
+
+ATTRIBUTION = (
+    "Only whole networks were timed: how a network's latency divides over its blocks is the fit's attribution."
+)
+AGAIN = ("out", "force", "as_json")  # options that change nothing about the table
+
+
+@click.command("fit")
+@space_option
+@click.option("--csv", required=True, type=click.Path(path_type=Path), help="Architectures and ms; also .gz, or JSON.")
+@click.option("--column", metavar="NAME", help="The latencies, ms for one batch.  [default: the only one of numbers]")
+@click.option("--name", required=True, help="What to call the device.")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 65536), help="Examples at a time.")
+@click.option("--kind", default="mobile", show_default=True, type=click.Choice(["gpu", "cpu", "mobile", "accelerator"]))
+@click.option("--processor", default="", help="What was timed.")
+@click.option("--runtime", default="", help="With what, and its version.")
+@click.option("--precision", default="float32", show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="If known.")
+@click.option(
+    "--held-out",
+    default=0.3,
+    show_default=True,
+    type=click.FloatRange(0.05, 0.9),
+    help="Share of the networks that the fit does not see: the error is what it is on these.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the choice of these.")
+@click.option("--operators-only", is_flag=True, help="No rows: price every block by its operators.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="The table.  [default: NAME.json]")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@json_option
+def command(
+    space: str,
+    csv: Path,
+    column: str | None,
+    name: str,
+    batch: int,
+    kind: Kind,
+    processor: str,
+    runtime: str,
+    precision: str,
+    threads: int | None,
+    held_out: float,
+    seed: int,
+    operators_only: bool,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make the table NAME from end-to-end latencies of whole networks of a space, and say how far off it is.
+
+    An architecture is an id, a genome such as "0,3,1", or written as the space's benchmark does. Some hundreds of
+    random ones are a good number; a block gets a row of its own where that predicts better than its operators do.
+    """
+    from dataclasses import replace
+    from datetime import date
+
+    from nasctl import registry
+    from nasctl.hardware.additive import check, fit, split
+    from nasctl.hardware.table import LatencyTable
+    from nasctl.report import say
+
+    path = table_file(name, out, fresh=not force)
+    data, source = _measured(space, csv, column)
+    inside, held = (data.part(part) for part in split(len(data.ms), held_out, seed))
+    found = fit(inside, operators_only)
+    table = LatencyTable(name, kind, batch, {}, processor=processor, runtime=runtime, threads=threads, source=source)
+    table = found.fill(replace(table, precision=precision, inferred=(ATTRIBUTION,), date=date.today().isoformat()))
+    error = check(table, inside, held, "whole networks", [registry.normal("spaces", space)])
+    table = replace(table, command=_typed(), validation=(error,))
+    table.save(path)
+    say(found.remark)
+    _print(path, table, as_json)
+    say(f"next: nasctl device show {path} --space {space}")
+
+
+def _measured(spec: str, path: Path, column: str | None) -> tuple[Measured, dict[str, str]]:
+    """The networks of a file, each once with the mean of its latencies, and what the file was.
+
+    Raises:
+        NasctlError: The file cannot be read, an architecture is none of the space, or a latency is not above 0.
+    """
+    from hashlib import sha256
+
+    import numpy as np
+
+    from nasctl import registry, truth
+    from nasctl.errors import NasctlError
+    from nasctl.hardware.additive import Measured
+    from nasctl.report import say
+
+    given = truth.read(path, spec, column)
+    space = registry.create("spaces", spec)
+    times: dict[Genome, list[float]] = {}
+    for genome, ms in given.values.items():
+        if ms <= 0:
+            told = ",".join(map(str, genome))
+            raise NasctlError(f"column {given.column!r} of {path} has {ms:g} ms for {told}; a latency is above 0")
+        times.setdefault(space.canonical(genome), []).append(ms)
+    if given.skipped:
+        say(f"{given.skipped} of {given.rows} rows have no number and are left out")
+    if repeated := given.rows - given.skipped - len(times):
+        say(f"{repeated} rows are of networks that other rows have too: each network has their mean")
+    data = Measured.of(map(space.network, times), np.array([sum(each) / len(each) for each in times.values()]))
+    source = {"data": f"column {given.column} of {path.name}", "sha256": sha256(path.read_bytes()).hexdigest()}
+    return data, source
+
+
+def _typed() -> str:
+    """The command as it was typed, without folders, which mean nothing elsewhere, and without usual values."""
+    import shlex
+
+    ctx = click.get_current_context()
+    given = {option.name: ctx.params[option.name] for option in ctx.command.params if option.name in ctx.params}
+    usual = {option.name: option.get_default(ctx) for option in ctx.command.params}
+    flags = []
+    for name, value in given.items():
+        if name in AGAIN or value is None or (value == usual[name] and name != "kind"):
+            continue
+        flags.append(f"--{str(name).replace('_', '-')}")
+        if value is not True:
+            flags.append(shlex.quote(value.name if isinstance(value, Path) else str(value)))
+    return f"nasctl device fit {' '.join(flags)}"
+
+
+def _print(path: Path, table: LatencyTable, as_json: bool) -> None:
+    """Where the table is, what it has, and its error."""
+    import json
+    from dataclasses import asdict
+
+    from nasctl.report import say
+    from nasctl.report import table as printed
+
+    (error,) = table.validation
+    if as_json:
+        facts = {"file": str(path), "method": table.method, "blocks": len(table.blocks), "overhead": table.overhead}
+        click.echo(json.dumps({**facts, "digest": table.digest, "validation": [asdict(error)]}))
+        return
+    say(f"{path}: {table.method}, {len(table.blocks)} rows, an operator model for all other blocks")
+    figures = [error.number, error.mape, error.bias, error.spearman, error.kendall]
+    printed(
+        ["number", "MAPE %", "bias %", "Spearman", "Kendall", "held out"],
+        [[*("" if one is None else one for one in figures), error.held_out]],
+    )

@@ -1,0 +1,45 @@
+"""`nasctl device kit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--space", "specs", multiple=True, required=True, metavar="SPEC", help="Write its blocks. Repeatable.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A new folder.")
+@click.option(
+    "--networks",
+    default=40,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Whole random networks of each space, which tell how good the table is; 0 for blocks only.",
+)
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 65536), help="Examples at a time.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of networks and weights."
+)
+def command(specs: tuple[str, ...], out: Path, networks: int, batch: int, seed: int) -> None:
+    """Write the blocks of the spaces, and whole networks, as ONNX files to be timed on a device of your own.
+
+    README.txt in the folder says how to time them and what to bring back for `nasctl device import`. The same command
+    goes on where it was stopped; more --networks adds to a kit that is there.
+    """
+    from collections import deque
+
+    from nasctl import registry
+    from nasctl.hardware import kit
+    from nasctl.report import counted, quantity, say
+
+    spaces = list(dict.fromkeys(registry.normal("spaces", spec) for spec in registry.split(specs)))
+    made = kit.begun(out, spaces, batch, seed)
+    wanted = kit.pieces(spaces, networks, seed)
+    wholes = sum(piece.genome is not None for piece in wanted.values())
+    size = 4 * sum(network.params for network in kit.networks(wanted.values()).values())  # float32
+    say(f"{len(wanted) - wholes} blocks and {wholes} whole networks, about {quantity(size, 'bytes')} in all")
+    made = deque(counted(kit.make(out, made, wanted), len(wanted), "files"), maxlen=1).pop()
+    size = sum((out / file).stat().st_size for file in made.pieces)
+    say(f"{len(made.pieces)} files in {out}, {quantity(size, 'bytes')}; {out / kit.README} says how to time them")
+    say(f"next: nasctl device import {out} --csv times.csv --name NAME")

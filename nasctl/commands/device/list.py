@@ -1,0 +1,38 @@
+"""`nasctl device list`."""
+
+from __future__ import annotations
+
+import click
+
+from nasctl.commands import json_option
+
+
+@click.command("list")
+@click.option("--space", metavar="SPEC", help="Those that were validated on that space, the best of each kind first.")
+@json_option
+def command(space: str | None, as_json: bool) -> None:
+    """List the devices that `--device` takes, with the error of each table on what was held out.
+
+    Each of gpu, cpu, mobile and accelerator stands for the table of its kind that was validated best on the space.
+    """
+    import json
+    from dataclasses import asdict
+
+    from nasctl import registry
+    from nasctl.hardware.table import KINDS, LatencyTable, rank
+    from nasctl.report import table
+
+    found = {name: LatencyTable.load(name) for name in registry.names("devices")}
+    if space is not None:
+        about = [(name, one) for name, one in found.items() if one.validated(space)]
+        found = dict(sorted(about, key=lambda pair: (KINDS.index(pair[1].kind), rank(pair[1], space))))
+    columns = ("kind", "processor", "runtime", "batch", "precision", "method")
+    if as_json:
+        facts = [
+            {"name": name, **{column: getattr(one, column) for column in columns}, "validation": list(one.validation)}
+            for name, one in found.items()
+        ]
+        click.echo(json.dumps(facts, default=asdict))
+        return
+    rows = [[name, *(getattr(one, column) for column in columns), one.accuracy(space)] for name, one in found.items()]
+    table(["name", *columns, "error, held out"], rows)

@@ -1,0 +1,223 @@
+"""`nasctl device predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from nasctl.commands import json_option, store_option
+from nasctl.commands.show import MODELLED, Timed, error, latencies, print_blocks, tables, timed
+
+if TYPE_CHECKING:
+    from nasctl.hardware.table import LatencyTable
+    from nasctl.networks.graph import Network
+    from nasctl.store import Store
+
+
+class Meant(NamedTuple):
+    """An architecture that a person means."""
+
+    name: str  # its id, or the name of the file of a free one
+    space: str | None  # spec of the space; none of a free one
+    network: Network
+
+
+class Prediction(NamedTuple):
+    """What the devices say of it, by what they are called."""
+
+    of: Meant
+    tables: Mapping[str, LatencyTable]  # all that were asked
+    timed: Mapping[str, Timed]  # those that know its blocks
+
+
+@click.command()
+@click.argument("archs", nargs=-1, required=True, metavar="ARCH...")
+@click.option("--space", metavar="SPEC", help="The space of a genome, or of an id that the store cannot resolve.")
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="DEVICE",
+    help="A device, or a table's file; may be repeated or separated by commas.  [default: all that know the blocks]",
+)
+@store_option
+@json_option
+def command(archs: tuple[str, ...], space: str | None, devices: tuple[str, ...], store: str, as_json: bool) -> None:
+    """Predict the latency of ARCH on several devices side by side, in total and by block.
+
+    ARCH is an id or a genome; a file with one of these on each line; or a .json file: an export of nasctl, or a free
+    architecture, {"input": [3, 224, 224], "blocks": [{"block": "MBConv", "channels": 24, ...}, ...]}. Blocks are shown
+    of one architecture on devices that are named; of many, or on all devices, only totals are, and --json has all.
+    """
+    import json
+
+    from nasctl import registry
+    from nasctl.errors import NasctlError
+    from nasctl.store import Store
+
+    asked = registry.split(devices)
+    meant = _meant(archs, Store.reading(store), space)
+    made = _predicted(meant, asked or registry.names("devices"))
+    if as_json:
+        comma = "["
+        for one in made:  # one after another, because a file may hold many
+            click.echo(f"{comma}{json.dumps(_content(one), default=str)}", nl=False)
+            comma = ",\n "
+        click.echo("]" if comma != "[" else "[]")
+        return
+    first = next(made, None)
+    if first is None:
+        raise NasctlError(f"{', '.join(archs)} holds no architecture")
+    second = next(made, None)
+    if second is None:
+        _print_one(first, bool(asked))
+    else:
+        _print_many([first, second], made)
+
+
+def _meant(words: Sequence[str], store: Store, space: str | None) -> Iterator[Meant]:
+    """The architectures that the words, or the lines of files, stand for.
+
+    Raises:
+        NasctlError: A file cannot be read, or a word or a line means nothing.
+    """
+    from nasctl.errors import NasctlError
+
+    for word in words:
+        path = Path(word)
+        if not path.is_file():
+            if path.suffix in (".json", ".txt", ".csv"):
+                raise NasctlError(f"there is no file {word}")
+            yield _spelled(word, store, space)
+            continue
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise NasctlError(f"cannot read {word}: {getattr(error, 'strerror', None) or error}") from None
+        if text.lstrip().startswith("{"):
+            yield _from_json(path, text, store)
+            continue
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                try:
+                    yield _spelled(line.strip(), store, space)
+                except NasctlError as error:
+                    raise NasctlError(f"{word}, line {number}: {error}") from None
+
+
+def _spelled(text: str, store: Store, space: str | None) -> Meant:
+    from nasctl import ids, registry
+
+    spec, genome = ids.resolve(text, store, space)
+    made = registry.create("spaces", spec)
+    return Meant(ids.encode(spec, made.genes, genome), registry.normal("spaces", spec), made.network(genome))
+
+
+def _from_json(path: Path, text: str, store: Store) -> Meant:
+    """A free architecture, or one that `nasctl export` has written.
+
+    Raises:
+        NasctlError: It is neither.
+    """
+    import json
+
+    from nasctl import free
+    from nasctl.errors import NasctlError
+
+    try:
+        content = json.loads(text)
+        if isinstance(content.get("space"), str) and isinstance(content.get("genome"), list):
+            return _spelled(",".join(map(str, content["genome"])), store, content["space"])
+        return Meant(path.name, None, free.network(content))
+    except (ValueError, RecursionError) as error:
+        raise NasctlError(f"{path} is not JSON: {error}") from None
+    except NasctlError as error:
+        raise NasctlError(f"{path}: {error}") from None
+
+
+def _predicted(meant: Iterator[Meant], devices: Sequence[str]) -> Iterator[Prediction]:
+    """Ask the devices; one that lacks a block is named on stderr when that happens first.
+
+    Raises:
+        MissingBlock: No device knows the blocks.
+    """
+    from nasctl.errors import MissingBlock
+    from nasctl.report import say
+
+    loaded: dict[str | None, dict[str, LatencyTable]] = {}  # a kind of device is another table in another space
+    told: set[str] = set()
+    for one in meant:
+        if one.space not in loaded:
+            loaded[one.space] = tables(devices, one.space)
+        found = {}
+        for device, table in loaded[one.space].items():
+            try:
+                found[device] = timed(one.network, table)
+            except MissingBlock as missing:
+                if len(loaded[one.space]) == 1:
+                    raise
+                if device not in told:
+                    say(f"without {device}: {missing}")
+                told.add(device)
+        yield Prediction(one, loaded[one.space], found)
+
+
+def _content(made: Prediction) -> dict[str, Any]:
+    """What --json prints of an architecture."""
+    of = made.of
+    facts = {"arch": of.name, "space": of.space, "params": of.network.params, "macs": of.network.macs}
+    tables = {device: one.table.device for device, one in made.timed.items()}
+    return {**facts, "table": tables, **latencies(of.network, made.timed, of.space)}
+
+
+def _print_one(made: Prediction, blocks: bool) -> None:
+    """Totals, a line for each device, and the blocks."""
+    from nasctl.report import definitions, quantity, table
+
+    of = made.of
+    sizes = {"parameters": quantity(of.network.params, "parameters"), "MACs": quantity(of.network.macs, "MACs")}
+    definitions({"architecture": of.name, "space": of.space or "none, a free architecture", **sizes})
+    click.echo()
+    rows = [
+        [device, one.table.device, _total(one), one.table.batch, one.origins, error(one.table, of.space)]
+        for device, one in made.timed.items()
+    ]
+    table(["device", "table", "ms", "batch", "blocks", "error, held out"], rows)
+    if blocks and made.timed:
+        click.echo()
+        print_blocks(of.network, made.timed)
+    elif any(one.modelled for one in made.timed.values()):
+        click.echo(MODELLED)
+
+
+def _print_many(begun: Sequence[Prediction], rest: Iterator[Prediction]) -> None:
+    """Totals, a line for each architecture, and then the error of each device."""
+    from itertools import chain
+
+    from nasctl.report import table
+
+    devices: dict[str, str] = {}  # with their column's heading
+    about: dict[tuple[str, str], list[object]] = {}
+    rows: list[dict[str, str]] = []
+    modelled = False
+    for made in chain(begun, rest):
+        for device, one in made.timed.items():
+            devices.setdefault(device, f"ms on {device} (batch {one.table.batch})")
+            about.setdefault(
+                (device, one.table.digest),
+                [device, one.table.device, one.table.method, error(one.table, made.of.space)],
+            )
+            modelled |= one.modelled
+        rows.append({"": made.of.name, **{device: _total(one) for device, one in made.timed.items()}})
+    table(["architecture", *devices.values()], [[row[""], *(row.get(one, "") for one in devices)] for row in rows])
+    if modelled:
+        click.echo(MODELLED)
+    click.echo()
+    table(["device", "table", "method", "error, held out"], about.values())
+
+
+def _total(one: Timed) -> str:
+    return f"{'~' if one.modelled else ''}{one.total:.4g}"

@@ -1,0 +1,75 @@
+"""`nasctl device show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.commands import json_option
+
+if TYPE_CHECKING:
+    from nasctl.hardware.schema import Validation
+    from nasctl.hardware.table import LatencyTable
+
+
+@click.command("show")
+@click.argument("name")
+@click.option("--space", metavar="SPEC", help="Show the blocks of that space in place of the table's rows.")
+@json_option
+def command(name: str, space: str | None, as_json: bool) -> None:
+    """Show where the table NAME (or a file) comes from, how well it predicts, and its blocks in ms for one batch."""
+    import json
+    from dataclasses import asdict, fields
+
+    from nasctl.hardware.table import LatencyTable
+    from nasctl.report import definitions, say, table
+
+    shown = LatencyTable.load(name)
+    blocks = _rows(shown) if space is None else _of_space(shown, space)
+    facts = {field.name: getattr(shown, field.name) for field in fields(shown) if field.name != "blocks"}
+    if as_json:
+        covered = {} if space is None else {"covers": {space: shown.validated(space) is not None}}
+        click.echo(json.dumps({**facts, "digest": shown.digest, **covered, "blocks": blocks}, default=asdict))
+        return
+    for plain in ("validation", "operators", "source", "inferred"):
+        facts.pop(plain)
+    definitions({**facts, "digest": shown.digest, **shown.source, "validated for": "; ".join(shown.spaces)})
+    for sentence in shown.inferred:
+        click.echo(f"inferred: {sentence}")
+    table(["number", "MAPE %", "bias %", "Spearman", "Kendall", "held out"], map(_cells, shown.validation))
+    unit = f"ms (batch {shown.batch})"
+    heads = ["block", unit, "origin", "IQR ms", "rounds"]
+    names = ("key", "ms", "origin", "iqr", "n")
+    table(heads, [["" if block[name] is None else block[name] for name in names] for block in blocks])
+    if space is not None and shown.validated(space) is None:
+        say(f"{shown.device!r} was not validated for {space}: take its figures as rough")
+
+
+def _rows(table: LatencyTable) -> list[dict[str, object]]:
+    return [
+        {"key": key, "ms": row.ms, "origin": table.method, "iqr": row.iqr if row.n else None, "n": row.n or None}
+        for key, row in table.blocks.items()
+    ]
+
+
+def _of_space(table: LatencyTable, spec: str) -> list[dict[str, object]]:
+    """The blocks of a space; one that the table has no figure for is marked "missing"."""
+    from nasctl import registry
+    from nasctl.errors import MissingBlock
+    from nasctl.hardware.blocks import distinct_blocks
+
+    known = {str(row["key"]): row for row in _rows(table)}
+    out = []
+    for key, span in distinct_blocks(registry.create("spaces", spec)).items():
+        try:
+            figure = table.block(span.emission)
+            found: dict[str, object] = {"key": key, "ms": figure.ms, "origin": figure.origin, "iqr": None, "n": None}
+        except MissingBlock:
+            found = {"key": key, "ms": None, "origin": "missing", "iqr": None, "n": None}
+        out.append(known.get(key, found))
+    return out
+
+
+def _cells(one: Validation) -> list[object]:
+    return [one.number, one.mape, one.bias, one.spearman, one.kendall, one.held_out]

@@ -1,0 +1,192 @@
+"""`nasctl device validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.commands import json_option
+
+if TYPE_CHECKING:
+    from nasctl.hardware.profile import Host
+    from nasctl.hardware.table import LatencyTable
+    from nasctl.hardware.validate import Comparison
+    from nasctl.networks.graph import Network
+
+SEED = 2  # of the random networks: `nasctl device profile` has 1, a kit 0
+
+
+@click.command()
+@click.argument("name")
+@click.option("--space", required=True, metavar="SPEC", help="Compare on networks of this space.")
+@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="A table of architectures and their ms.")
+@click.option("--column", metavar="NAME", help="The column of FILE that holds ms.  [default: the only one of numbers]")
+@click.option("--networks", default=20, show_default=True, type=click.IntRange(2), help="To measure on this machine.")
+@click.option("--seed", default=SEED, show_default=True, type=click.IntRange(0), help="Of these networks.")
+@click.option("--torch-device", metavar="DEVICE", help="Where torch runs them.  [default: cpu or cuda:0, as the table]")
+@click.option(
+    "--seconds",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0, 60, min_open=True),
+    envvar="NASCTL_SECONDS",
+    show_envvar=True,
+    help="How long to repeat each network.",
+)
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw predictions against measurements.")
+@click.option("--save", is_flag=True, help="Write the figures into the table.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save them in a copy of the table.")
+@click.option("--force", is_flag=True, help="Measure although this is another machine; write over a picture or copy.")
+@json_option
+def command(
+    name: str,
+    space: str,
+    csv: Path | None,
+    column: str | None,
+    networks: int,
+    seed: int,
+    torch_device: str | None,
+    seconds: float,
+    plot: Path | None,
+    save: bool,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Compare what the table NAME (or a file) predicts with what random whole networks take on this machine.
+
+    For a device elsewhere, --csv FILE has the milliseconds of networks that were timed there, for one batch of the
+    table's size. They should be networks that the table was not made of.
+    """
+    import json
+
+    from nasctl import registry
+    from nasctl.hardware import validate
+    from nasctl.hardware.table import LatencyTable
+    from nasctl.plot import check_free, scatter
+    from nasctl.report import say
+
+    table = LatencyTable.load(name, space)
+    spec = registry.normal("spaces", space)
+    target = _target(name, save, out, force)
+    if plot is not None:
+        check_free(plot, force)
+    if csv is None:
+        host = validate.host_of(table, torch_device, seconds)
+        found = _measured(table, spec, host, networks, seed, force)
+    else:
+        found = _read(table, spec, csv, column)
+    if plot is not None:
+        note = f"{found.held_out.partition(';')[0]}; MAPE {found.validation.mape:.1f}%, batch {table.batch}"
+        scatter(plot, found.measured, found.predicted, f"{table.device}: latency", note, validate.NEAR)
+        say(f"picture: {plot}")
+    if target is not None:
+        validate.with_validation(table, found.validation).save(target)
+        say(f"saved in {target}")
+    if as_json:
+        click.echo(json.dumps({"device": table.device, "batch": table.batch, **found.figures()}))
+    else:
+        _print(table, found)
+
+
+def _target(name: str, save: bool, out: Path | None, force: bool) -> Path | None:
+    """The table to write; None for none.
+
+    Raises:
+        NasctlError: It is a shipped one, or a copy has no name that is free and a table's.
+    """
+    from nasctl.errors import NasctlError
+
+    if out is not None:
+        if out.suffix != ".json":
+            raise NasctlError(f"{out} has to end in .json, so that --device takes it for a file; name another with -o")
+        if out.exists() and not force:
+            raise NasctlError(f"{out} exists; name another file with -o, or add --force")
+        return out
+    if save and not name.endswith(".json"):
+        raise NasctlError(f"{name!r} is installed with nasctl and stays as it is; save a copy with -o FILE.json")
+    return Path(name) if save else None
+
+
+def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int, force: bool) -> Comparison:
+    """The comparison with networks that are measured here.
+
+    Raises:
+        NasctlError: This is not the table's device.
+    """
+    from nasctl import ids, registry
+    from nasctl.errors import NasctlError
+    from nasctl.hardware import profile, validate
+    from nasctl.report import counted, say
+
+    here = host.table("")
+    if wrong := validate.differences(table, here):
+        if here.processor != table.processor and not force:
+            raise NasctlError(f"this is not the device of {table.device!r}: {wrong[0]}; give --csv, or add --force")
+        say(*(f"{table.device}: {one}" for one in wrong))
+    space = registry.create("spaces", spec)
+    genomes = validate.fresh(space, number, seed)
+    noisy: list[str] = []
+
+    def timed() -> Iterator[tuple[str, Network, float]]:
+        for genome in counted(genomes, len(genomes), "networks measured"):
+            network, whole = space.network(genome), ids.encode(spec, space.genes, genome)
+            row = profile.measure(network, host)
+            if row is None:
+                noisy.append(whole)
+            else:
+                yield whole, network, row.ms
+        if len(genomes) - len(noisy) < validate.FEWEST:
+            raise NasctlError(
+                f"{len(noisy)} of {len(genomes)} networks were too noisy to be believed; quiet the machine"
+            )
+
+    held_out = f"whole random networks of {spec}; drawn for this check, seed {seed}, and measured alone"
+    with profile.alone():
+        found = validate.compared(table, spec, held_out, timed())
+    if noisy:
+        say(f"left out, too noisy to be believed: {', '.join(noisy)}")
+    return found
+
+
+def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> Comparison:
+    """The comparison with a table of architectures, each exactly as it is spelled there."""
+    from nasctl import ids, registry, truth
+    from nasctl.hardware import validate
+
+    read = truth.read(path, spec, column)
+    space = registry.create("spaces", spec)
+    rows = ((ids.encode(spec, space.genes, g), space.network(g), ms) for g, ms in read.values.items())
+    return validate.compared(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
+
+
+def _print(table: LatencyTable, found: Comparison) -> None:
+    from nasctl.report import definitions
+    from nasctl.report import table as drawn
+
+    figures = found.figures()
+    rank, constraint = found.verdict()
+    definitions(
+        {
+            "device": f"{table.device}, {table.method}, batch {table.batch}",
+            "space": found.space,
+            "networks": f"{figures['networks']}: {found.held_out}",
+            "error": f"mean {figures['mape']:.2f}%, median {figures['median']:.2f}%, largest {figures['largest']:.2f}%",
+            "bias": f"{figures['bias']:+.2f}%",
+            "within 10%": f"{figures['near']:.0f}% of the networks",
+            "Spearman": f"{_cell(figures['spearman'])}, where MACs have {_cell(figures['spearman_of_macs'])}",
+            "Kendall": _cell(figures["kendall"]),
+            "order": rank,
+            "limits": constraint,
+        }
+    )
+    click.echo()
+    rows = [[one["id"], one["predicted"], one["measured"], f"{one['error']:+.1f}"] for one in figures["worst"]]
+    drawn(["furthest off", "predicted ms", "measured ms", "error %"], rows)
+
+
+def _cell(value: float | None) -> str:
+    return "not known, as all are equal" if value is None else f"{value:.4f}"

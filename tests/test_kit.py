@@ -1,0 +1,236 @@
+"""A kit for devices elsewhere: what is written, how it goes on, and the table that comes of the times."""
+
+import json
+from itertools import islice
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from click.testing import CliRunner
+
+from nasctl import registry
+from nasctl.cli import cli
+from nasctl.errors import NasctlError
+from nasctl.hardware import kit, runtimes
+from nasctl.hardware.blocks import distinct_blocks
+
+TINY = "nb201:channels=4,cells=1,resolution=8"
+NORMAL = registry.normal("spaces", TINY)
+BLOCKS = len(distinct_blocks(registry.create("spaces", TINY)))
+
+
+class Exporter:
+    """Writes small files quickly, counts them, and can be told to be interrupted."""
+
+    def __init__(self, stop=None):
+        self.calls, self.stop = 0, stop
+
+    def __call__(self, module, inputs):
+        self.calls += 1
+        if self.calls == self.stop:
+            raise KeyboardInterrupt
+        params = sum(one.numel() for one in module.parameters())
+        return onnx.ModelProto(doc_string=f"{params} {inputs[0].shape}").SerializeToString()
+
+
+def typed(monkeypatch, exporter, folder, *more):
+    monkeypatch.setattr(kit, "exported", exporter)
+    return CliRunner().invoke(cli, ["device", "kit", "--space", TINY, "-o", str(folder), *map(str, more)])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A kit of 40 networks."""
+    assert typed(monkeypatch, Exporter(), tmp_path / "kit").exit_code == 0
+    return tmp_path / "kit"
+
+
+def block_ms(span):
+    return 0.02 + span.emission.macs / 1e5
+
+
+def times(folder, network_ms, networks=40, **changes):
+    """A CSV of all blocks and some networks; `network_ms` makes what a network takes of what its blocks do."""
+    made = kit.Kit.read(folder)
+    found = kit.networks(made.pieces.values())
+    lines, left = ["file, ms, iqr, n"], networks
+    for file, piece in made.pieces.items():
+        ms = sum(map(block_ms, found[file].spans))
+        if piece.genome is not None:
+            left -= 1
+            if left < 0:
+                continue
+            ms = network_ms(ms)
+        lines.append(f"./{file}, {changes.get(file, ms):.9f}, 0.001, 50")
+    (folder.parent / "times.csv").write_text("\n".join(lines))
+    return folder.parent / "times.csv"
+
+
+def test_files_compute_what_the_blocks_do(tmp_path):
+    whole = kit.pieces([NORMAL], 1, 0)
+    chosen = [next(f for f in whole if f.startswith(head)) for head in ("Add", "nb201.Reduction", "network-")]
+    made = kit.begun(tmp_path / "kit", [NORMAL], 2, 0)
+    (*_, made) = kit.make(tmp_path / "kit", made, {file: whole[file] for file in chosen})
+    assert list(made.pieces) == chosen
+    for file, network in kit.networks(made.pieces.values()).items():
+        module, inputs = runtimes.drawn(network, 2, 0)
+        session = onnxruntime.InferenceSession(tmp_path / "kit" / file, providers=["CPUExecutionProvider"])
+        assert [tuple(one.shape) for one in session.get_inputs()] == [(2, *shape) for shape in made.pieces[file].inputs]
+        (out,) = session.run(None, {f"input{k}": one.numpy() for k, one in enumerate(inputs)})
+        with torch.no_grad():
+            assert np.allclose(out, module(*inputs).numpy(), atol=1e-5)
+        assert b".py" not in (tmp_path / "kit" / file).read_bytes()  # no folder of the machine that made it
+
+
+def test_a_kit_has_every_block_and_different_networks(folder):
+    content = json.loads((folder / "manifest.json").read_text())
+    assert (content["schema"], content["spaces"], content["batch"]) == (1, [NORMAL], 1)
+    files = content["files"]
+    keys = [one["what"] for one in files if one["genome"] is None]
+    assert sorted(keys) == list(distinct_blocks(registry.create("spaces", TINY)))
+    assert len({one["what"] for one in files if one["genome"] is not None}) == 40
+    assert sorted(path.name for path in folder.glob("*.onnx")) == sorted(one["file"] for one in files)
+    assert all(folder.joinpath(one["file"]).stat().st_size for one in files)
+    assert "file,ms,iqr,n" in (folder / "README.txt").read_text()
+
+
+def test_a_kit_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    folder = tmp_path / "kit"
+    stopped = typed(monkeypatch, Exporter(stop=8), folder, "--networks", 2)
+    assert stopped.exit_code == 130
+    assert len(kit.Kit.read(folder).pieces) == 7
+    done = typed(monkeypatch, rest := Exporter(), folder, "--networks", 2)
+    assert (done.exit_code, rest.calls) == (0, BLOCKS + 2 - 7)
+    assert f"{BLOCKS} blocks and 2 whole networks" in done.stderr
+    assert "left" in done.stderr
+    before = (folder / "manifest.json").read_text()
+    damaged = next(folder.glob("Add*.onnx"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert typed(monkeypatch, again := Exporter(), folder, "--networks", 2).exit_code == 0
+    assert (again.calls, (folder / "manifest.json").read_text()) == (1, before)
+    assert typed(monkeypatch, more := Exporter(), folder, "--networks", 5).exit_code == 0
+    assert more.calls == 3
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_what_is_no_kit_of_the_same_is_left_alone(folder, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "manifest.json").write_text('{"name": "an app", "files": []}')
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "manifest.json").write_text('{"schema": 0, "files": []}')
+    for name, more, sentence in (
+        ("photos", (), "holds other files; give a new or empty folder"),
+        ("file", (), "cannot be a folder"),
+        ("new", (), "is no manifest of a kit"),
+        ("old", (), "has the schema 0, not 1"),
+        ("kit", ("--batch", 2), "is a kit of the batch 1, not 2"),
+        ("kit", ("--space", "nbmacro"), "is a kit of the spaces"),
+        ("kit", ("--seed", 1), "is a kit of the seed 0, not 1"),
+    ):
+        refused = typed(monkeypatch, exporter := Exporter(), tmp_path / name, *more)
+        assert (refused.exit_code, exporter.calls) == (2, 0)
+        assert sentence in refused.stderr
+
+
+def test_times_make_a_table_that_its_networks_check(folder):
+    path = times(folder, lambda ms: 1.25 * ms + 0.5)
+    table = kit.imported(folder, path, "board", "mobile", processor="Some", runtime="TFLite 2.1", threads=4)
+    assert (table.device, table.kind, table.method, table.batch) == ("board", "mobile", "measured", 1)
+    assert (table.processor, table.runtime, table.threads) == ("Some", "TFLite 2.1", 4)
+    spans = distinct_blocks(registry.create("spaces", TINY))
+    assert table.blocks.keys() == spans.keys()
+    for key, row in table.blocks.items():
+        assert row == (pytest.approx(block_ms(spans[key])), 0.001, 50)
+    of_networks, of_blocks = table.validation
+    assert (of_networks.number, of_networks.spaces, of_networks.against) == (20, (NORMAL,), "networks")
+    assert of_networks.mape < 0.1  # it is exactly as half of the networks say
+    assert of_networks.spearman > 0.999
+    assert of_blocks.against == "blocks"
+    assert table.operators
+    assert not table.inferred
+    table.save(folder.parent / "board.json")
+    assert kit.LatencyTable.load(str(folder.parent / "board.json")) == table
+
+
+def test_the_command_imports_a_kit(folder, tmp_path):
+    path, out = times(folder, lambda ms: ms + 0.5, 12), tmp_path / "board.json"
+    words = ["device", "import", folder, "--csv", path, "--name", "board", "--kind", "cpu", "-o", out]
+    refused = CliRunner().invoke(cli, list(map(str, words)))
+    assert (refused.exit_code, out.exists()) == (2, False)
+    assert f"lacks 28 of {BLOCKS + 40} files" in refused.stderr
+    done = CliRunner().invoke(cli, list(map(str, [*words, "--partial"])))
+    assert done.exit_code == 0, done.output
+    table = kit.LatencyTable.load(str(out))
+    assert (table.kind, len(table.blocks), table.overhead) == ("cpu", BLOCKS, pytest.approx(0.5))
+    assert table.command.startswith("nasctl device import kit --csv times.csv ")
+
+
+@pytest.mark.parametrize(("networks", "overhead", "checked"), [(12, 0.5, 6), (9, 0.0, 9), (0, 0.0, None)])
+def test_few_networks_give_a_share_and_an_overhead_and_fewer_none(folder, networks, overhead, checked):
+    path = times(folder, lambda ms: ms + 0.5, networks)
+    table = kit.imported(folder, path, "board", "cpu", partial=True)
+    assert table.overhead == pytest.approx(overhead, abs=1e-5)
+    found = table.validated(TINY)
+    assert (found and found.number) == checked
+    if checked:
+        assert (found.mape < 0.01) == (overhead > 0)
+    assert f"the source lacks {40 - networks} of {BLOCKS + 40} files (network-" in table.inferred[0]
+
+
+def test_networks_may_be_faster_than_their_blocks(folder):
+    table = kit.imported(folder, times(folder, lambda ms: 0.9 * ms, 12), "board", "cpu", partial=True)
+    assert table.overhead == pytest.approx(0, abs=1e-6)
+    assert table.context == {"alone": pytest.approx(0.9, abs=1e-5)}
+    assert table.validated(TINY).mape < 0.01
+
+
+def test_a_block_without_a_time_is_modelled(folder):
+    path = times(folder, lambda ms: ms)
+    lines = path.read_text().splitlines()
+    gone = next(line for line in lines if "Add" in line)
+    path.write_text("\n".join(line for line in lines if line != gone))
+    with pytest.raises(NasctlError, match=r"lacks 1 of \d+ files \(Add-\w+.onnx\); time them, or add --partial"):
+        kit.imported(folder, path, "board", "cpu")
+    table = kit.imported(folder, path, "board", "cpu", partial=True)
+    (key,) = distinct_blocks(registry.create("spaces", TINY)).keys() - table.blocks.keys()
+    assert key.startswith("Add()")
+    assert table.block(distinct_blocks(registry.create("spaces", TINY))[key].emission).origin == "modelled"
+
+
+def test_times_that_are_none_are_refused_in_a_sentence(folder, tmp_path):
+    path = tmp_path / "bad.csv"
+    first, second = islice(kit.Kit.read(folder).pieces, 2)
+    for text, sentence in (
+        ("file,milliseconds\n", "it has to begin with the line file,ms"),
+        ("file,ms,ms\n", "it has to begin with the line file,ms"),
+        ("file,ms,device\n", "it has to begin with the line file,ms"),
+        ("", "it has to begin with the line file,ms"),
+        ("file,ms\nx.onnx,1\n", "line 2: the kit has no file 'x.onnx'"),
+        (f"file,ms\n{first},1\n{second},1\n{first},1\n", f"line 4: {first} is there twice"),
+        (f"file,ms\n{first},0\n", "line 2: ms is '0', not a number above 0"),
+        (f"file,ms\n{first},-1\n", "not a number above 0"),
+        (f"file,ms\n{first},nan\n", "line 2: ms is 'nan', not a number"),
+        (f"file,ms\n{first},inf\n", "ms is 'inf', not a number"),
+        (f"file,ms\n{first},fast\n", "ms is 'fast', not a number"),
+        (f"file,ms\n{first},\n", "not a number above 0"),
+        (f"file,ms\n{first}\n", "not a number above 0"),
+        (f"file,ms\n{first},1,2\n", "has more fields than the first line"),
+        (f"file,ms,n\n{first},1,1.5\n", "n a whole number above 0"),
+        (f"file,ms,iqr\n{first},1,-1\n", "iqr has to be 0 or more"),
+        ("file,ms\n", f"lacks {BLOCKS + 40} of {BLOCKS + 40} files"),
+    ):
+        path.write_text(text)
+        with pytest.raises(NasctlError) as caught:
+            kit.imported(folder, path, "board", "cpu")
+        assert sentence in str(caught.value)
+    with pytest.raises(NasctlError, match="cannot read"):
+        kit.imported(folder, tmp_path / "none.csv", "board", "cpu")
+    with pytest.raises(NasctlError, match="time of no block"):
+        kit.imported(folder, path, "board", "cpu", partial=True)
+    with pytest.raises(NasctlError, match="make one with `nasctl device kit`"):
+        kit.imported(tmp_path, path, "board", "cpu")
