@@ -33,7 +33,7 @@ TRUTH = {
     ),
     "nbmacro": (DATA / "nb-macro" / "nas-bench-macro_cifar10.json.gz", ("mean_acc",)),
 }
-TRAINED = "lga"  # which trains, and takes as long as all others together
+LEFT_OUT = ("lga", "size")  # which trains, and takes as long as all others together; which says what params does
 AZ = "expressivity+progressivity+trainability+macs"  # Lee & Ham, CVPR 2024, arXiv:2403.19232
 COMBINED = (
     "log_rank:synflow+jacov",
@@ -76,7 +76,7 @@ def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, st
     """The tables of a space in Markdown, one for each column of the truth."""
     made = registry.create("spaces", space)
     level = Fidelity.parse(fidelity, levels(made)) if fidelity else usual(made)
-    names = scoring.chosen(objectives) if objectives else [name for name in scoring.chosen(["all"]) if name != TRAINED]
+    names = scoring.chosen(objectives) if objectives else [name for name in scoring.chosen(["all"]) if name not in LEFT_OUT]
     task = Task(made, scoring.metrics(names), Setting(source(data), level))
     path, columns = TRUTH[space]
     combined = scores(task, [text for text in COMBINED if set(text.partition(":")[2].split("+")) <= set(names)])

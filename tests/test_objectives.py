@@ -15,7 +15,7 @@ from torch import nn
 from torch.func import functional_call
 
 from nasctl import evidence, registry
-from nasctl.api import Builder, Call, Fidelity, Input, Layer, Linear, NasctlError, Setting
+from nasctl.api import BadOption, Builder, Call, Fidelity, Input, Layer, Linear, NasctlError, Setting
 from nasctl.candidate import DEFAULT, Candidate
 from nasctl.evidence import SignCodes, shared_pass
 from nasctl.search import Task, measure
@@ -146,7 +146,16 @@ def test_params_and_macs_and_memory_of_a_chain():
     assert scored("memory", given) == 4 * (3 + 5)
 
 
-@pytest.mark.parametrize("name", ["params", "macs", "memory"])
+def test_size_and_memory_at_other_precisions(given):
+    network = given.network
+    assert scored("size", given) == 4 * network.params
+    assert scored("size:bits=8", given) == network.params
+    assert scored("memory", given) == 2 * scored("memory:bits=16", given) == network.memory
+    with pytest.raises(BadOption, match="write size:bits=8"):
+        registry.create("objectives", "size:bits=0")
+
+
+@pytest.mark.parametrize("name", ["params", "macs", "memory", "size"])
 def test_what_is_monotone_never_falls_with_a_larger_layer(name):
     space, cost = registry.create("spaces", "mbconv:resolutions=128,224"), registry.create("objectives", name)
     assert cost.monotone
