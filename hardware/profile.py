@@ -21,7 +21,7 @@ from nasctl.api import NasctlError, Network, SearchSpace, Span
 from nasctl.evidence import usable
 from nasctl.hardware.blocks import distinct_blocks, random_genomes
 from nasctl.hardware.making import with_context, with_error, with_operators
-from nasctl.hardware.runtimes import Call, Runtime, call, named
+from nasctl.hardware.runtimes import Call, Precision, Runtime, call, named
 from nasctl.hardware.schema import Row
 from nasctl.hardware.table import LatencyTable
 
@@ -44,6 +44,7 @@ class Host:
     torch_device: str = "cpu"
     threads: int = 1
     batch: int = 1
+    precision: Precision = "float32"
     seconds: float = 0.5  # that one block or network is repeated for
 
     def table(self, command: str) -> LatencyTable:
@@ -55,9 +56,11 @@ class Host:
         device = _available(self.torch_device)
         if self.runtime == "onnxruntime" and device.type != "cpu":
             raise NasctlError("ONNX Runtime is measured on the CPU; leave --torch-device out, or measure torch")
+        if self.runtime == "onnxruntime" and self.precision != "float32":
+            raise NasctlError("ONNX Runtime is measured in float32; leave --precision out, or measure torch")
         cuda = device.type == "cuda"
         # torch's own default, which is left as it is: users get it too.
-        short = cuda and torch.backends.cudnn.allow_tf32
+        short = cuda and self.precision == "float32" and torch.backends.cudnn.allow_tf32
         return LatencyTable(
             device=self.name,
             kind="gpu" if cuda else "cpu",
@@ -66,7 +69,7 @@ class Host:
             processor=torch.cuda.get_device_name(device) if cuda else _processor(),
             runtime=named(self.runtime),
             threads=self.threads,
-            precision="float32, TF32 in convolutions where the device has it" if short else "float32",
+            precision="float32, TF32 in convolutions where the device has it" if short else self.precision,
             source={
                 "data": "this project's own measurement: torch.utils.benchmark, "
                 f"{self.seconds:g} s for each block by itself, evaluation mode, random weights and input",
@@ -156,7 +159,7 @@ def _networks(
 
 def measure(network: Network, host: Host) -> Row | None:
     """Time a network in evaluation mode; None if every attempt was too noisy."""
-    run = call(network, host.runtime, host.torch_device, host.threads, host.batch)
+    run = call(network, host.runtime, host.torch_device, host.threads, host.batch, host.precision)
     for _ in range(ATTEMPTS):
         row = timed(run, host.threads, host.seconds)
         if row.iqr <= NOISE * row.ms:

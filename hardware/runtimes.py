@@ -13,10 +13,13 @@ from nasctl.api import NasctlError, Network
 from nasctl.formats import quiet
 
 Runtime = Literal["torch", "onnxruntime"]
+Precision = Literal["float32", "float16", "bfloat16"]
 Call = Callable[[], object]
 
 
-def call(network: Network, runtime: Runtime, torch_device: str, threads: int, batch: int, seed: int = 0) -> Call:
+def call(
+    network: Network, runtime: Runtime, torch_device: str, threads: int, batch: int, precision: Precision = "float32"
+) -> Call:
     """A function that runs the network once, in evaluation mode, on random input with random weights.
 
     Args:
@@ -25,11 +28,12 @@ def call(network: Network, runtime: Runtime, torch_device: str, threads: int, ba
         torch_device: Where torch runs it.
         threads: That ONNX Runtime takes; torch's are set around the call.
         batch: Examples at a time.
-        seed: Of weights and input.
+        precision: Of weights and activations, which torch may lower.
     """
-    module, inputs = drawn(network, batch, seed)
+    module, inputs = drawn(network, batch, seed=0)
     if runtime == "torch":
-        module, inputs = module.to(torch_device), [one.to(torch_device) for one in inputs]
+        kind = getattr(torch, precision)
+        module, inputs = module.to(torch_device, kind), [one.to(torch_device, kind) for one in inputs]
         return lambda: module(*inputs)
     import onnxruntime  # type: ignore[import-untyped]
 

@@ -15,7 +15,7 @@ from nasctl.api import Genome, NasctlError, Network, SearchSpace, unseen
 from nasctl.hardware.blocks import random_genomes
 from nasctl.hardware.fit import accuracy
 from nasctl.hardware.profile import CALIBRATION, NETWORKS, Host
-from nasctl.hardware.runtimes import Runtime
+from nasctl.hardware.runtimes import Precision, Runtime
 from nasctl.hardware.schema import Validation
 from nasctl.hardware.table import LatencyTable
 
@@ -165,7 +165,10 @@ def host_of(table: LatencyTable, torch_device: str | None, seconds: float) -> Ho
             "run; time networks on the device itself and give them with --csv"
         )
     usual = "cuda:0" if table.kind == "gpu" else "cpu"
-    return Host(table.device, runtime, torch_device or usual, table.threads or 1, table.batch, seconds)
+    precision = table.precision.partition(",")[0]  # what it may say of TF32 is torch's default
+    if precision not in get_args(Precision):
+        raise NasctlError(f"{table.device!r} computes in {precision!r}, which nasctl does not; time networks yourself")
+    return Host(table.device, runtime, torch_device or usual, table.threads or 1, table.batch, precision, seconds)
 
 
 def differences(table: LatencyTable, here: LatencyTable) -> list[str]:

@@ -132,6 +132,18 @@ def split(texts: Iterable[str]) -> list[str]:
     return specs
 
 
+def listed(texts: Iterable[str]) -> list[str]:
+    """Names given one by one or separated by commas, which take no options: "a,b" and "c" are "a", "b" and "c".
+
+    Raises:
+        BadOption: One is empty.
+    """
+    found = [name.strip() for text in texts for name in text.split(",")]
+    if not all(found):
+        raise BadOption(f"{','.join(found)!r} lacks a name; give one, or leave the option out")
+    return found
+
+
 def _points(kind: str) -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=f"nasctl.{kind}"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -164,7 +165,9 @@ def named(spec: str, space: str | None = None) -> tuple[str, Objective]:
     """
     base, at, device = spec.partition("@")
     if at and ":" not in base:
-        table = LatencyTable.load(device, space).device if device in KINDS else device
-        spec = f"{base}:device={table}" + f",called={device}" * (table != device)
+        spec = f"{base}:device={device}"
+    if (kind := re.search(rf"\bdevice=({'|'.join(KINDS)})(?=,|$)", spec)) and space is not None:
+        table = LatencyTable.load(kind[1], space)
+        spec = spec.replace(kind[0], f"device={table.device},called={kind[1]}")
     objective: Objective = registry.create("objectives", spec)
     return getattr(objective, "label", None) or registry.normal("objectives", spec), objective

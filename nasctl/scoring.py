@@ -42,13 +42,13 @@ def chosen(specs: Iterable[str]) -> list[str]:
     return list(found)
 
 
-def metrics(specs: Iterable[str]) -> dict[str, Objective]:
-    """The objectives of these specs by what people call them.
+def metrics(specs: Iterable[str], space: str) -> dict[str, Objective]:
+    """The objectives of these specs by what people call them, on a space of this spec.
 
     Raises:
         NasctlError: There is no such objective.
     """
-    return dict(named(spec) for spec in chosen(specs))
+    return dict(named(spec, space) for spec in chosen(specs))
 
 
 def scored(task: Task, space: str, genomes: Iterable[Genome], store: Store) -> Iterator[Scored]:

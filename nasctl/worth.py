@@ -188,8 +188,9 @@ def is_size(metric: Objective) -> bool:
 
 def _wanted(name: str, column: Column) -> Direction:
     """Which values of a run's column are taken for better; an objective need not be installed any more."""
-    direction = column.goal.direction if column.goal else named(name)[1].direction
-    return "max" if column.cost == "network" else direction
+    if column.cost == "network":
+        return "max"
+    return column.goal.direction if column.goal else named(name)[1].direction
 
 
 def _kendall(line: Line) -> float:

@@ -68,7 +68,7 @@ def networks(store: str, names: Sequence[str]) -> tuple[Values, np.ndarray]:
             for row in list(csv.DictReader(file))[:50]:
                 accuracies[genome(ast.literal_eval(row["Sub-network"]), space)] = float(row["Top-1 Acc (%)"])
     setting = Setting(source(str(DATA / "images" / "cifar10_train_12000.zip")), usual(space))
-    task = Task(space, scoring.metrics(names), setting)
+    task = Task(space, scoring.metrics(names, MOBILE), setting)
     rows = counted(scoring.scored(task, MOBILE, list(accuracies), Store(store)), len(accuracies), "scored")
     found = [row.evaluation.values for row in rows]
     values = {name: oriented(name, [one.get(name) for one in found]) for name in names}

@@ -76,8 +76,10 @@ def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, st
     """The tables of a space in Markdown, one for each column of the truth."""
     made = registry.create("spaces", space)
     level = Fidelity.parse(fidelity, levels(made)) if fidelity else usual(made)
-    names = scoring.chosen(objectives) if objectives else [name for name in scoring.chosen(["all"]) if name not in LEFT_OUT]
-    task = Task(made, scoring.metrics(names), Setting(source(data), level))
+    names = scoring.chosen(objectives or ["all"])
+    if not objectives:
+        names = [name for name in names if name not in LEFT_OUT]
+    task = Task(made, scoring.metrics(names, space), Setting(source(data), level))
     path, columns = TRUTH[space]
     combined = scores(task, [text for text in COMBINED if set(text.partition(":")[2].split("+")) <= set(names)])
     known = facts(path, space, columns, sample, seed=0)

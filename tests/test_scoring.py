@@ -135,7 +135,7 @@ def test_repeats_are_the_mean_of_draws_that_no_other_seed_has():
 
 
 def test_repeats_of_a_metric_are_those_of_its_draws(space):
-    metrics = scoring.metrics(["snip"])
+    metrics = scoring.metrics(["snip"], SPACE)
     whole, *single = (
         Task(space, metrics, Setting(fidelity=Fidelity(8, 1, 4, repeats), seed=seed))
         for repeats, seed in ((2, 1), (1, 2), (1, 3))
@@ -260,7 +260,7 @@ def test_all_is_every_metric_that_needs_no_option():
     assert set(scoring.chosen(["all"])) == names - {"latency"}
     assert scoring.chosen(["params,all", "swap:mu=1,sigma=2"])[0] == "params"
     assert scoring.chosen(["params,all", "swap:mu=1,sigma=2"])[-1] == "swap:mu=1,sigma=2"
-    assert list(scoring.metrics(["grad-norm", "grad_norm", "expected_synflow:linear"])) == [
+    assert list(scoring.metrics(["grad-norm", "grad_norm", "expected_synflow:linear"], SPACE)) == [
         "grad_norm",
         "expected_synflow:linear=true",
     ]

@@ -260,7 +260,7 @@ def _task(space: str, objectives: Sequence[str], fidelity: str, data: str, seed:
     from nasctl.search import Task
 
     made = registry.create("spaces", space)
-    task = Task(made, scoring.metrics(objectives), setting(made, fidelity, data, seed, torch_device))
+    task = Task(made, scoring.metrics(objectives, space), setting(made, fidelity, data, seed, torch_device))
     if not all(map(closed_form, task.metrics.values())):
         from nasctl.evidence import usable
 

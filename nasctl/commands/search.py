@@ -93,7 +93,7 @@ def command(
     from nasctl import registry
     from nasctl.run import Run
 
-    named = registry.split(devices)
+    named = registry.listed(devices)
     chosen = registry.split(objectives) or [*METRICS, *(() if named else ("macs",))]
     chosen = [spec for spec in chosen if spec != "latency" or not named]  # that of every device is added
     chosen += [f"latency@{device}" for device in named]

@@ -62,7 +62,7 @@ def command(arch: str, space: str | None, devices: tuple[str, ...], store: str, 
 
     spec, genome = ids.resolve(arch, Store.reading(store), space)
     shown = architecture(spec, genome)
-    found = priced(shown.network, registry.split(devices), spec)
+    found = priced(shown.network, registry.listed(devices), spec)
     if as_json:
         click.echo(json.dumps({**shown.facts(), **latencies(shown.network, found, spec)}, default=str))
     else:

@@ -120,7 +120,7 @@ def profile(space: str, devices: tuple[str, ...], number: int, as_json: bool) ->
     made = registry.create("spaces", space)
     drawn = bounds.sample(made, number)
     rows = []
-    for spec in ("params", "macs", "memory", *(f"latency@{device}" for device in registry.split(devices))):
+    for spec in ("params", "macs", "memory", *(f"latency@{device}" for device in registry.listed(devices))):
         name, objective = named(spec, space)
         values = [objective(Candidate(made, genome, DEFAULT, objective.needs)) for genome in drawn]
         reach = bounds.bounds(made, objective)

@@ -15,7 +15,7 @@ import click
     default=40,
     show_default=True,
     type=click.IntRange(0),
-    help="Whole random networks of each space, which tell how good the table is; 0 for blocks only.",
+    help="Whole random networks of each space, to see what blocks cost within one and how good the table is.",
 )
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 65536), help="Examples at a time.")
 @click.option(

@@ -58,9 +58,9 @@ def command(archs: tuple[str, ...], space: str | None, devices: tuple[str, ...],
     from nasctl.errors import NasctlError
     from nasctl.store import Store
 
-    asked = registry.split(devices)
+    asked = registry.listed(devices)
     meant = _meant(archs, Store.reading(store), space)
-    made = _predicted(meant, asked or registry.names("devices"))
+    made = _predicted(meant, asked)
     if as_json:
         comma = "["
         for one in made:  # one after another, because a file may hold many
@@ -138,15 +138,17 @@ def _from_json(path: Path, text: str, store: Store) -> Meant:
         raise NasctlError(f"{path}: {error}") from None
 
 
-def _predicted(meant: Iterator[Meant], devices: Sequence[str]) -> Iterator[Prediction]:
-    """Ask the devices; one that lacks a block is named on stderr when that happens first.
+def _predicted(meant: Iterator[Meant], asked: Sequence[str]) -> Iterator[Prediction]:
+    """Ask the devices, or all that there are; one that was asked for and lacks a block is named on stderr once.
 
     Raises:
         MissingBlock: No device knows the blocks.
     """
+    from nasctl import registry
     from nasctl.errors import MissingBlock
     from nasctl.report import say
 
+    devices = asked or registry.names("devices")
     loaded: dict[str | None, dict[str, LatencyTable]] = {}  # a kind of device is another table in another space
     told: set[str] = set()
     for one in meant:
@@ -159,7 +161,7 @@ def _predicted(meant: Iterator[Meant], devices: Sequence[str]) -> Iterator[Predi
             except MissingBlock as missing:
                 if len(loaded[one.space]) == 1:
                     raise
-                if device not in told:
+                if asked and device not in told:
                     say(f"without {device}: {missing}")
                 told.add(device)
         yield Prediction(one, loaded[one.space], found)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nasctl.hardware.profile import Step
     from nasctl.hardware.table import LatencyTable
 
-# % of mean absolute error of whole networks: 11 were measured on nbmacro, 62 to 83 when the load had changed midway.
+# % of mean absolute error of whole networks that no quiet machine has.
 DOUBTFUL = 30.0
 EVERY = 20  # measurements between two lines of progress where there is no terminal
 
@@ -30,7 +30,14 @@ EVERY = 20  # measurements between two lines of progress where there is no termi
     help="What runs blocks.",
 )
 @click.option("--torch-device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, or such as cuda:0.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="That torch may use.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="That the runtime may use.")
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    type=click.Choice(["float32", "float16", "bfloat16"]),
+    help="Of weights and activations; ONNX Runtime takes float32.",
+)
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 65536), help="Examples at a time.")
 @click.option(
     "--seconds",
@@ -52,11 +59,14 @@ def command(
     torch_device: str,
     threads: int,
     batch: int,
+    precision: Literal["float32", "float16", "bfloat16"],
     seconds: float,
     out: Path | None,
     force: bool,
 ) -> None:
-    """Measure every distinct block of the spaces on this machine, then whole networks to check the sums.
+    """Measure every distinct block of the spaces on this machine, then whole networks.
+
+    From half of the networks follows what blocks cost within one; the other half says how good the table is.
 
     The file is written after every block: the same command goes on where it was stopped.
     """
@@ -73,10 +83,11 @@ def command(
         "torch-device": (torch_device, "cpu"),
         "threads": (threads, 1),
         "batch": (batch, 1),
+        "precision": (precision, "float32"),
     }
     flags += [f"--{flag} {value}" for flag, (value, usual) in defaults.items() if value != usual]
     typed = f"nasctl device profile --name {name} {' '.join(flags)}"
-    host = Host(name, runtime, torch_device, threads, batch, seconds)
+    host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
     table = _begun(path, host.table(typed), force)
     table.save(path)  # so that a file that cannot be written is found out now
     refused: tuple[str, ...] = ()
@@ -97,7 +108,7 @@ def command(
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
     if any(one.mape > DOUBTFUL for one in table.validation if one.against == "networks"):
         # A machine that is busy all the time slows blocks down without making any of them noisy.
-        say("the sums are far from whole networks, as where a machine was busier at times: measure again with --force")
+        say("it is far from whole networks, as where a machine was busier at times: measure again with --force")
     say(f"next: nasctl device show {path}")
 
 

@@ -25,7 +25,7 @@ def command(name: str, space: str | None, as_json: bool) -> None:
     from nasctl.hardware.table import LatencyTable
     from nasctl.report import definitions, say, table
 
-    shown = LatencyTable.load(name)
+    shown = LatencyTable.load(name, space)
     blocks = _rows(shown) if space is None else _of_space(shown, space)
     facts = {field.name: getattr(shown, field.name) for field in fields(shown) if field.name != "blocks"}
     if as_json:
@@ -59,15 +59,15 @@ def _of_space(table: LatencyTable, spec: str) -> list[dict[str, object]]:
     from nasctl.errors import MissingBlock
     from nasctl.hardware.blocks import distinct_blocks
 
-    known = {str(row["key"]): row for row in _rows(table)}
-    out = []
+    out: list[dict[str, object]] = []
     for key, span in distinct_blocks(registry.create("spaces", spec)).items():
+        row = table.blocks.get(key)
+        rest = {"iqr": row.iqr, "n": row.n} if row and row.n else {"iqr": None, "n": None}
         try:
             figure = table.block(span.emission)
-            found: dict[str, object] = {"key": key, "ms": figure.ms, "origin": figure.origin, "iqr": None, "n": None}
+            out.append({"key": key, "ms": figure.ms, "origin": figure.origin, **rest})
         except MissingBlock:
-            found = {"key": key, "ms": None, "origin": "missing", "iqr": None, "n": None}
-        out.append(known.get(key, found))
+            out.append({"key": key, "ms": None, "origin": "missing", **rest})
     return out
 
 
