@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
 from nasctl.api import Genome, SearchSpace, Span
 
+DRAWS = 100  # genomes for each that is wanted, after which a space is used up
 PATIENCE = 1000  # genomes in a row without a new block, after which all blocks count as found
 
 
@@ -33,3 +35,13 @@ def random_genomes(space: SearchSpace, seed: int) -> Iterator[Genome]:
     cardinalities = [len(gene.choices) for gene in space.genes]
     while True:
         yield space.canonical(tuple(rng.integers(cardinalities).tolist()))
+
+
+def distinct_genomes(space: SearchSpace, number: int, seed: int) -> list[Genome]:
+    """The first so many different ones of `random_genomes`, or fewer where the space is used up."""
+    found: dict[Genome, None] = {}
+    for genome in islice(random_genomes(space, seed), number * DRAWS):
+        found[genome] = None
+        if len(found) == number:
+            break
+    return list(found)

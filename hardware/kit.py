@@ -10,15 +10,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nasctl import __version__, ids, registry
-from nasctl.api import Genome, NasctlError, Network, SearchSpace, Span, validate
-from nasctl.hardware.blocks import distinct_blocks, random_genomes
+from nasctl.api import NasctlError, Network, Span, validate
+from nasctl.hardware.blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fit import nonnegative
 from nasctl.hardware.making import with_context, with_error, with_operators
 from nasctl.hardware.runtimes import drawn, exported
@@ -27,7 +26,6 @@ from nasctl.hardware.table import LatencyTable
 
 SCHEMA = 1  # of the manifest; changes whenever older ones would be misread
 MANIFEST, README = "manifest.json", "README.txt"
-DRAWS = 100  # genomes for each network that is wanted, after which a space is used up
 FEWEST = 10  # whole networks of a space, below which none is spared to learn from
 COLUMNS = ("file", "ms", "iqr", "n")  # of what comes back; the first two are needed
 
@@ -81,10 +79,13 @@ class Kit:
             if content["schema"] != SCHEMA:
                 raise NasctlError(f"{path} has the schema {content['schema']!r}, not {SCHEMA}; make the kit again")
             pieces = {one["file"]: _piece(one) for one in content["files"]}
-            return cls(tuple(content["spaces"]), int(content["batch"]), int(content["seed"]), pieces)
+            spaces = tuple(registry.normal("spaces", spec) for spec in content["spaces"])
+            if type(content["batch"]) is not int or type(content["seed"]) is not int or content["batch"] < 1:
+                raise ValueError("its batch or seed is no whole number that a kit may have")
+            return cls(spaces, content["batch"], content["seed"], pieces)
         except OSError as error:
             raise NasctlError(f"{path} cannot be read ({error.strerror}); make one with `nasctl device kit`") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise NasctlError(f"{path} is no manifest of a kit ({type(error).__name__}: {error})") from None
 
     def save(self, folder: Path) -> None:
@@ -110,21 +111,11 @@ def pieces(specs: Sequence[str], networks: int, seed: int) -> dict[str, Piece]:
             found.setdefault(file, Piece(file, spec, key, None, span.emission.in_shapes))
     for spec in specs:
         space = registry.create("spaces", spec)
-        for genome in _several(space, networks, seed):
+        for genome in distinct_genomes(space, networks, seed):
             whole = ids.encode(spec, space.genes, genome)
             file = f"network-{whole}.onnx"
             found[file] = Piece(file, spec, whole, genome, space.network(genome).input_shapes)
     return found
-
-
-def _several(space: SearchSpace, number: int, seed: int) -> list[Genome]:
-    """So many different genomes, or fewer where a space is used up."""
-    found: dict[Genome, None] = {}
-    for genome in islice(random_genomes(space, seed), number * DRAWS):
-        found[genome] = None
-        if len(found) == number:
-            break
-    return list(found)
 
 
 def networks(wanted: Iterable[Piece]) -> dict[str, Network]:
@@ -339,16 +330,21 @@ def _number(text: str | None, name: str) -> float | None:
 
 
 def _piece(content: Mapping[str, Any]) -> Piece:
-    genome = content["genome"]
+    """One file of a manifest.
+
+    Raises:
+        ValueError: It is not what `Kit.save` writes.
+    """
+    texts = tuple(content[name] for name in ("file", "space", "what", "sha256"))
+    genome = None if content["genome"] is None else tuple(content["genome"])
     shapes = tuple(tuple(shape) for shape in content["inputs"])
-    return Piece(
-        content["file"],
-        content["space"],
-        content["what"],
-        None if genome is None else tuple(genome),
-        shapes,
-        content["sha256"],
-    )
+    numbers = [*(genome or ()), *(size for shape in shapes for size in shape)]
+    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
+        raise ValueError(f"an entry of its files is {str(content)[:80]}")
+    file, space, what, digest = texts
+    if Path(file).name != file or file in ("", ".", ".."):
+        raise ValueError(f"{file!r} is no name of a file beside it")
+    return Piece(file, space, what, genome, shapes, digest)
 
 
 def _whole(folder: Path, piece: Piece | None) -> bool:

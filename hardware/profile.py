@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from torch.utils.benchmark import Timer
 
 from nasctl.api import NasctlError, Network, SearchSpace, Span
 from nasctl.evidence import usable
-from nasctl.hardware.blocks import distinct_blocks, random_genomes
+from nasctl.hardware.blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.making import with_context, with_error, with_operators
 from nasctl.hardware.runtimes import Call, Precision, Runtime, call, named
 from nasctl.hardware.schema import Row
@@ -114,7 +113,7 @@ def profile(spaces: Mapping[str, SearchSpace], host: Host, table: LatencyTable) 
             yield replace(step, done=start + step.done, total=total, refused=refused + step.refused)
         refused += step.refused
     if not refused:
-        yield from _networks(spaces, host, with_operators(table, spans), len(missing), total)
+        yield from _networks(spaces, spans, host, table, len(missing), total)
 
 
 def _stretch(keys: Sequence[str], spans: Mapping[str, Span], host: Host, table: LatencyTable) -> Iterator[Step]:
@@ -138,17 +137,24 @@ def _stretch(keys: Sequence[str], spans: Mapping[str, Span], host: Host, table: 
 
 
 def _networks(
-    spaces: Mapping[str, SearchSpace], host: Host, table: LatencyTable, done: int, total: int
+    spaces: Mapping[str, SearchSpace],
+    spans: Mapping[str, Span],
+    host: Host,
+    table: LatencyTable,
+    done: int,
+    total: int,
 ) -> Iterator[Step]:
     """Measure whole networks: some that say what blocks cost within one, others that say how good that is."""
+    table = replace(table, validation=())  # older ones were of another model and context
+    table = with_operators(table, spans)
     known: list[tuple[Network, float]] = []  # with what each took, in ms
     fresh: dict[str, list[tuple[Network, float]]] = {spec: [] for spec in spaces}
     for spec, space in spaces.items():
-        genomes = islice(random_genomes(space, seed=1), CALIBRATION + NETWORKS)
+        genomes = distinct_genomes(space, CALIBRATION + NETWORKS, seed=1)
         for place, network in enumerate(map(space.network, genomes)):
             row = measure(network, host)
             if row is not None:  # one that is too noisy says nothing about the table
-                (known if place < CALIBRATION else fresh[spec]).append((network, row.ms))
+                (known if place < len(genomes) // 2 else fresh[spec]).append((network, row.ms))
             done += 1
             yield Step(done, total, table, ())
     table = with_context(table, known)
@@ -190,7 +196,12 @@ def alone() -> Iterator[None]:
     Raises:
         NasctlError: One is running.
     """
-    with (Path(tempfile.gettempdir()) / "nasctl-device-profile.lock").open("w") as file:
+    path = Path(tempfile.gettempdir()) / "nasctl-device-profile.lock"
+    try:
+        lock = path.open("w")
+    except OSError as error:
+        raise NasctlError(f"{path} cannot be opened ({error.strerror}); remove it, or set TMPDIR") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

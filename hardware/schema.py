@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from nasctl.api import NasctlError
@@ -21,6 +20,7 @@ Against = Literal["networks", "sums", "blocks"]
 # What a block costs within a network: so many times its row ("alone"), and so much for each weight, element that is
 # moved, and operator.
 CONTEXT = ("alone", "weights", "moved", "count")
+LARGEST = 1e15  # of any number in a table: ms of thousands of years
 NAME = r"[\w.-]+"  # of a device: it stands behind the "@" of an objective's label, and in specs
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def parsed(text: str) -> dict[str, Any]:
     """
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NasctlError(f"it is not JSON: {error}") from None
     if not isinstance(content, dict) or "schema" not in content:
         raise NasctlError('it has no "schema"')
@@ -121,8 +121,8 @@ def _count(value: object, where: str) -> int:
 
 
 def _number(value: object, where: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
-        raise _wrong(value, where, "a finite number")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= LARGEST:
+        raise _wrong(value, where, f"a number up to {LARGEST:g}")
     return value
 
 

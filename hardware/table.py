@@ -123,7 +123,8 @@ class LatencyTable:
         if first is None:
             return "never validated"
         rank = "" if first.spearman is None else f", Spearman {first.spearman:.4f}"
-        return f"{first.mape:.1f}%{rank}, {first.number} {first.held_out.partition(';')[0]}"
+        sums = ", which are sums and were not timed" if first.against == "sums" else ""
+        return f"{first.mape:.1f}%{rank}, {first.number} {first.held_out.partition(';')[0]}{sums}"
 
     def validated(self, space: str) -> Validation | None:
         """How well the table predicts networks of a space, as a person spells it; None where nobody knows."""
@@ -175,7 +176,7 @@ def best(kind: str, space: str) -> LatencyTable:
     """The table that a kind of device stands for: of those validated on the space, the one of the least error.
 
     Whole networks that were timed count before sums of block times. Where no table of the kind was validated on the
-    space, one is taken that can price its networks.
+    space, one is taken that can price its networks, of those the one that was validated on the most spaces.
 
     Args:
         kind: One of `KINDS`.
@@ -197,8 +198,9 @@ def best(kind: str, space: str) -> LatencyTable:
     raise NasctlError(f"no table of the kind {kind!r} knows the blocks of {space}; see `nasctl device list`")
 
 
-def rank(table: LatencyTable, space: str) -> tuple[bool, bool, float, str]:
+def rank(table: LatencyTable, space: str) -> tuple[bool, int, bool, float, str]:
     """What is less for a table that knows more of a space."""
     about = table.validated(space)
     shown = about or table.validation[0]
-    return about is None, shown.against != "networks", shown.mape, table.device
+    breadth = 0 if about else len(table.spaces)
+    return about is None, -breadth, shown.against != "networks", shown.mape, table.device

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from typing import Any, get_args
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from nasctl.api import Genome, NasctlError, Network, SearchSpace, unseen
-from nasctl.hardware.blocks import random_genomes
+from nasctl.hardware.blocks import distinct_genomes
 from nasctl.hardware.fit import accuracy
 from nasctl.hardware.profile import CALIBRATION, NETWORKS, Host
 from nasctl.hardware.runtimes import Precision, Runtime
@@ -145,7 +144,7 @@ def fresh(space: SearchSpace, number: int, seed: int) -> list[Genome]:
     Raises:
         NasctlError: The space has too few others.
     """
-    used = set(islice(random_genomes(space, seed=1), CALIBRATION + NETWORKS))
+    used = set(distinct_genomes(space, CALIBRATION + NETWORKS, seed=1))
     found = [space.canonical(genome) for genome in unseen(space, np.random.default_rng(seed), number, used)]
     if len(found) < FEWEST:
         raise NasctlError("the space has too few networks that `nasctl device profile` does not use; give --csv")

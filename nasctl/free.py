@@ -65,7 +65,7 @@ def _add(net: Builder, entry: object, place: str, last: str, places: dict[str, i
     name, inputs = entry.get("name", place), entry.get("inputs", [last])
     if not isinstance(name, str) or name in places:
         raise NasctlError(f"{name!r} is no name of its own; give each block another")
-    if not isinstance(inputs, list) or not inputs:
+    if not isinstance(inputs, list) or not inputs or not all(isinstance(one, str) for one in inputs):
         raise NasctlError(f'"inputs" is {inputs!r}, not a list of names')
     for one in inputs:
         if one not in places:

@@ -36,8 +36,8 @@ class Latency:
         """What the table is, how far off it is, and where it was never checked."""
         table = self.table
         lines = [
-            f"{table.device}: {table.processor}, {table.precision}, {table.method}; error on "
-            f"what was held out: {table.accuracy(space)}"
+            f"{table.device}: {table.processor}, {table.runtime or 'runtime not stated'}, batch {table.batch}, "
+            f"{table.precision}, {table.method}; error on what was held out: {table.accuracy(space)}"
         ]
         if table.validated(space) is None:
             lines.append(f"NOT VALIDATED for {space}: take its figures as rough")

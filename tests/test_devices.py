@@ -121,7 +121,7 @@ BAD = {
     "not a name of letters": lambda c: c | {"device": "a b"},
     "'batch' is 0, not a whole number above 0": lambda c: c | {"batch": 0},
     "'overhead' is -1, not 0 or more": lambda c: c | {"overhead": -1},
-    "is NaN, not a finite number": lambda c: c | {"blocks": {STEM: [float("nan")]}},
+    "is NaN, not a number up to": lambda c: c | {"blocks": {STEM: [float("nan")]}},
     "'a block' is \\[-0.5\\]|'a block': .*not 0 or more|is -0.5, not 0 or more": lambda c: (
         c | {"blocks": {"a block": [-0.5]}}
     ),

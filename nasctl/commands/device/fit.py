@@ -72,6 +72,7 @@ def command(
     from datetime import date
 
     from nasctl import registry
+    from nasctl.errors import NasctlError
     from nasctl.hardware.additive import check, fit, split
     from nasctl.hardware.table import LatencyTable
     from nasctl.report import say
@@ -79,7 +80,11 @@ def command(
     path = table_file(name, out, fresh=not force)
     data, source = _measured(space, csv, column)
     inside, held = (data.part(part) for part in split(len(data.ms), held_out, seed))
-    found = fit(inside, operators_only)
+    try:
+        found = fit(inside, operators_only)
+    except (ValueError, ArithmeticError) as failure:  # LinAlgError is a ValueError
+        least, most = data.ms.min(), data.ms.max()
+        raise NasctlError(f"latencies from {least:g} to {most:g} cannot be fitted; are all milliseconds?") from failure
     table = LatencyTable(name, kind, batch, {}, processor=processor, runtime=runtime, threads=threads, source=source)
     table = found.fill(replace(table, precision=precision, inferred=(ATTRIBUTION,), date=date.today().isoformat()))
     error = check(table, inside, held, "whole networks", [registry.normal("spaces", space)])

@@ -40,6 +40,6 @@ def command(specs: tuple[str, ...], out: Path, networks: int, batch: int, seed: 
     size = 4 * sum(network.params for network in kit.networks(wanted.values()).values())  # float32
     say(f"{len(wanted) - wholes} blocks and {wholes} whole networks, about {quantity(size, 'bytes')} in all")
     made = deque(counted(kit.make(out, made, wanted), len(wanted), "files"), maxlen=1).pop()
-    size = sum((out / file).stat().st_size for file in made.pieces)
+    size = sum((out / file).stat().st_size for file in made.pieces if (out / file).is_file())
     say(f"{len(made.pieces)} files in {out}, {quantity(size, 'bytes')}; {out / kit.README} says how to time them")
     say(f"next: nasctl device import {out} --csv times.csv --name NAME")

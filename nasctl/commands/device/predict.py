@@ -113,7 +113,9 @@ def _spelled(text: str, store: Store, space: str | None) -> Meant:
 
     spec, genome = ids.resolve(text, store, space)
     made = registry.create("spaces", spec)
-    return Meant(ids.encode(spec, made.genes, genome), registry.normal("spaces", spec), made.network(genome))
+    return Meant(
+        ids.encode(spec, made.genes, genome), registry.normal("spaces", spec), made.network(made.canonical(genome))
+    )
 
 
 def _from_json(path: Path, text: str, store: Store) -> Meant:

@@ -70,6 +70,8 @@ def command(
 
     The file is written after every block: the same command goes on where it was stopped.
     """
+    from dataclasses import replace
+
     from nasctl import registry
     from nasctl.hardware.profile import Host, alone
     from nasctl.hardware.profile import profile as measured
@@ -77,7 +79,6 @@ def command(
 
     spaces = {registry.normal("spaces", s): registry.create("spaces", s) for s in registry.split(specs)}
     path = table_file(name, out)
-    flags = [f"--space {spec}" for spec in spaces]
     defaults: dict[str, tuple[str | int, str | int]] = {
         "runtime": (runtime, "torch"),
         "torch-device": (torch_device, "cpu"),
@@ -85,13 +86,16 @@ def command(
         "batch": (batch, 1),
         "precision": (precision, "float32"),
     }
-    flags += [f"--{flag} {value}" for flag, (value, usual) in defaults.items() if value != usual]
-    typed = f"nasctl device profile --name {name} {' '.join(flags)}"
+    flags = [f"--{flag} {value}" for flag, (value, usual) in defaults.items() if value != usual]
     host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
-    table = _begun(path, host.table(typed), force)
-    table.save(path)  # so that a file that cannot be written is found out now
     refused: tuple[str, ...] = ()
     with alone():
+        table = _begun(path, host.table(""), force)
+        # A table has one context, so all spaces that it is for are measured together.
+        spaces |= {spec: registry.create("spaces", spec) for spec in table.spaces}
+        typed = ["nasctl device profile --name", name, *(f"--space {spec}" for spec in spaces), *flags]
+        table = replace(table, command=" ".join(typed))
+        table.save(path)  # so that a file that cannot be written is found out now
         try:
             for step in _shown(measured(spaces, host, table)):
                 step.table.save(path)
@@ -133,7 +137,7 @@ def _begun(path: Path, empty: LatencyTable, force: bool) -> LatencyTable:
             raise NasctlError(
                 f"{path} has the {field} {theirs!r}, not {ours!r}; name another file with -o, or add --force"
             )
-    return replace(found, command=empty.command, date=empty.date)
+    return replace(found, date=empty.date)
 
 
 def _shown(steps: Iterator[Step]) -> Iterator[Step]:

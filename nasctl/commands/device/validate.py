@@ -62,8 +62,10 @@ def command(
     table's size. They should be networks that the table was not made of.
     """
     import json
+    from hashlib import sha256
 
     from nasctl import registry
+    from nasctl.errors import NasctlError
     from nasctl.hardware import validate
     from nasctl.hardware.table import LatencyTable
     from nasctl.plot import check_free, scatter
@@ -79,6 +81,8 @@ def command(
         found = _measured(table, spec, host, networks, seed, force)
     else:
         found = _read(table, spec, csv, column)
+        if target is not None and sha256(csv.read_bytes()).hexdigest() in " ".join(table.source.values()):
+            raise NasctlError(f"{name} was made of {csv} itself, which says nothing of other networks; give others")
     if plot is not None:
         note = f"{found.held_out.partition(';')[0]}; MAPE {found.validation.mape:.1f}%, batch {table.batch}"
         scatter(plot, found.measured, found.predicted, f"{table.device}: latency", note, validate.NEAR)
@@ -153,13 +157,13 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
 
 
 def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> Comparison:
-    """The comparison with a table of architectures, each exactly as it is spelled there."""
+    """The comparison with a table of architectures, each as nasctl builds it."""
     from nasctl import ids, registry, truth
     from nasctl.hardware import validate
 
     read = truth.read(path, spec, column)
     space = registry.create("spaces", spec)
-    rows = ((ids.encode(spec, space.genes, g), space.network(g), ms) for g, ms in read.values.items())
+    rows = ((ids.encode(spec, space.genes, g), space.network(space.canonical(g)), ms) for g, ms in read.values.items())
     return validate.compared(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
 
 
