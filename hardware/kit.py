@@ -6,7 +6,6 @@ import csv
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -17,6 +16,7 @@ import numpy as np
 
 from nasctl import __version__, ids, registry
 from nasctl.api import NasctlError, Network, Span, validate
+from nasctl.files import write
 from nasctl.hardware.blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fit import nonnegative
 from nasctl.hardware.making import with_context, with_error, with_operators
@@ -27,6 +27,7 @@ from nasctl.hardware.table import LatencyTable
 SCHEMA = 1  # of the manifest; changes whenever older ones would be misread
 MANIFEST, README = "manifest.json", "README.txt"
 FEWEST = 10  # whole networks of a space, below which none is spared to learn from
+OTHER = "give another folder with -o"
 COLUMNS = ("file", "ms", "iqr", "n")  # of what comes back; the first two are needed
 
 TEXT = """\
@@ -93,7 +94,7 @@ class Kit:
         facts = {"schema": SCHEMA, "nasctl": __version__, "spaces": self.spaces, "batch": self.batch, "seed": self.seed}
         files = ",\n".join(f"  {json.dumps(asdict(one))}" for one in self.pieces.values())
         head = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in facts.items())
-        _replace(folder / MANIFEST, f'{{\n{head},\n "files": [\n{files}\n ]\n}}\n'.encode())
+        write(folder / MANIFEST, f'{{\n{head},\n "files": [\n{files}\n ]\n}}\n', OTHER)
 
 
 def pieces(specs: Sequence[str], networks: int, seed: int) -> dict[str, Piece]:
@@ -179,13 +180,13 @@ def make(folder: Path, kit: Kit, wanted: Mapping[str, Piece]) -> Iterator[Kit]:
         if file in lacking:
             module, inputs = drawn(made[file], kit.batch, kit.seed)
             content = exported(module, inputs)
-            _replace(folder / file, content)
+            write(folder / file, content, OTHER)
             digest = hashlib.sha256(content).hexdigest()
             kit = replace(kit, pieces={**kit.pieces, file: replace(piece, sha256=digest)})
             kit.save(folder)
         yield kit
     kit.save(folder)
-    _replace(folder / README, TEXT.format(number=len(kit.pieces), batch=kit.batch).encode())
+    write(folder / README, TEXT.format(number=len(kit.pieces), batch=kit.batch), OTHER)
 
 
 def imported(
@@ -356,18 +357,3 @@ def _whole(folder: Path, piece: Piece | None) -> bool:
             return hashlib.file_digest(file, "sha256").hexdigest() == piece.sha256
     except OSError:
         return False
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        NasctlError: It cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise NasctlError(f"{path} cannot be written ({error.strerror}); give another folder with -o") from None

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import platform
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
-from torch.utils.benchmark import Timer
 
-from nasctl.api import NasctlError, Network, SearchSpace, Span
+from nasctl.api import Genome, NasctlError, Network, SearchSpace
 from nasctl.evidence import usable
 from nasctl.hardware.blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.making import with_context, with_error, with_operators
 from nasctl.hardware.runtimes import Call, Precision, Runtime, call, named
-from nasctl.hardware.schema import Row
 from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.timing import MEMORY, in_turn, keep_memory
+from nasctl.hardware.visits import VISITS, Visits
 
-ROUND = 0.005  # seconds of one round of calls, or one call if that takes longer,
-ROUNDS = 10  # and at least so many
-NOISE = 0.1  # interquartile range over median, above which a timing is refused
-ATTEMPTS = 3
-STRETCH = 20  # blocks between two looks at whether the machine still is what it was
+MOST = 3 * VISITS  # that a thing gets before it counts as too noisy
 CALIBRATION = 40  # whole networks of each space, from which follows what blocks cost within them,
 NETWORKS = 40  # and other ones, which predictions are compared with
 SETTING = ("device", "kind", "processor", "runtime", "threads", "precision", "batch", "method")
@@ -71,144 +66,138 @@ class Host:
             precision="float32, TF32 in convolutions where the device has it" if short else self.precision,
             source={
                 "data": "this project's own measurement: torch.utils.benchmark, "
-                f"{self.seconds:g} s for each block by itself, evaluation mode, random weights and input",
+                f"{self.seconds:g} s for each block in turn with others, evaluation mode, random weights and input",
                 "system": f"{platform.system()} {platform.machine()}",
-            },
+            }
+            | ({"memory": MEMORY} if not cuda and keep_memory() else {}),
             command=command,
             date=date.today().isoformat(),
         )
 
+    def call(self, network: Network, folder: Path, name: str) -> Call:
+        """A function that runs the network here once.
+
+        Args:
+            network: A whole one, or a single block.
+            folder: Where to keep a file of it.
+            name: Of the network among all whose files are there.
+        """
+        file = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
+        return call(network, self.runtime, self.torch_device, self.threads, self.batch, self.precision, file)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing more that was measured."""
+    """How far measuring is."""
 
-    done: int
-    total: int
-    table: LatencyTable  # with all that is measured by now
-    refused: tuple[str, ...]  # keys of blocks too noisy to be believed
-
-
-def profile(spaces: Mapping[str, SearchSpace], host: Host, table: LatencyTable) -> Iterator[Step]:
-    """Measure what the table lacks of every distinct block of the spaces, then whole networks of each space.
-
-    Blocks are visited in random order, so that a slow drift of the machine becomes noise and not bias, and one of them
-    again and again: where it has moved, so has the machine, and what was measured since does not count. From half of
-    the networks follows what a block costs within a network, and the other half says how good that is. While a block is
-    refused, whole networks are left out: they could not be predicted.
-
-    Args:
-        spaces: By normal spec.
-        host: Where to measure.
-        table: With the rows measured before; `Host.table` makes an empty one.
-    """
-    spans = {key: span for space in spaces.values() for key, span in distinct_blocks(space).items()}
-    missing = [key for key in spans if key not in table.blocks]
-    total = len(missing) + (CALIBRATION + NETWORKS) * len(spaces)
-    order = [missing[k] for k in np.random.default_rng(0).permutation(len(missing))]
-    refused: tuple[str, ...] = ()
-    for start in range(0, len(order), STRETCH):
-        for step in _stretch(order[start : start + STRETCH], spans, host, table):
-            table = step.table
-            yield replace(step, done=start + step.done, total=total, refused=refused + step.refused)
-        refused += step.refused
-    if not refused:
-        yield from _networks(spaces, spans, host, table, len(missing), total)
+    done: int  # visits
+    total: int  # that are needed at the least
+    noisy: int  # things that will need more
 
 
-def _stretch(keys: Sequence[str], spans: Mapping[str, Span], host: Host, table: LatencyTable) -> Iterator[Step]:
-    """Measure some blocks, and all of them again if the machine is not at the end what it was when it began."""
-    anchor = next(iter(table.blocks), None)
-    if anchor not in spans:
-        anchor = None
-    for _again in range(ATTEMPTS):
-        found, refused = table, tuple[str, ...]()
-        for done, key in enumerate(keys, 1):
-            row = measure(spans[key].alone(), host)
-            if row is None:
-                refused += (key,)
-            else:
-                found = replace(found, blocks=dict(sorted({**found.blocks, key: row}.items())))
-            yield Step(done, len(keys), found, refused)
-        again = None if anchor is None else measure(spans[anchor].alone(), host)
-        if anchor is None or (again is not None and abs(again.ms / table.blocks[anchor].ms - 1) <= NOISE):
-            return
-    yield Step(len(keys), len(keys), table, tuple(keys))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Things that are timed in the same way."""
+
+    networks: Mapping[str, Network]  # by what `Visits` calls them: whole networks, or single blocks
+    company: int = 1  # how many of them in turn
 
 
-def _networks(
-    spaces: Mapping[str, SearchSpace],
-    spans: Mapping[str, Span],
-    host: Host,
-    table: LatencyTable,
-    done: int,
-    total: int,
-) -> Iterator[Step]:
-    """Measure whole networks: some that say what blocks cost within one, others that say how good that is."""
-    table = replace(table, validation=())  # older ones were of another model and context
-    table = with_operators(table, spans)
-    known: list[tuple[Network, float]] = []  # with what each took, in ms
-    fresh: dict[str, list[tuple[Network, float]]] = {spec: [] for spec in spaces}
-    for spec, space in spaces.items():
-        genomes = distinct_genomes(space, CALIBRATION + NETWORKS, seed=1)
-        for place, network in enumerate(map(space.network, genomes)):
-            row = measure(network, host)
-            if row is not None:  # one that is too noisy says nothing about the table
-                (known if place < len(genomes) // 2 else fresh[spec]).append((network, row.ms))
-            done += 1
-            yield Step(done, total, table, ())
-    table = with_context(table, known)
-    for spec, measured in fresh.items():
-        table = with_error(table, spec, measured)
-    yield Step(total, total, table, ())
+class Profile:
+    """All that has to be measured for a table: the distinct blocks of spaces, and whole networks of each space."""
+
+    def __init__(self, spaces: Mapping[str, SearchSpace]) -> None:
+        """Find them.
+
+        Args:
+            spaces: By normal spec.
+        """
+        self.blocks = {spec: distinct_blocks(space) for spec, space in spaces.items()}
+        self.networks = {
+            spec: {f"{spec} {genome}": space.network(genome) for genome in used_genomes(space)}
+            for spec, space in spaces.items()
+        }
+
+    def measured(self, host: Host, visits: Visits, folder: Path) -> Iterator[Step]:
+        """Measure; `visits` grows.
+
+        All are visited again and again in random order, so that a drift of the machine's speed becomes noise of single
+        visits and no bias of single blocks. Blocks are timed in turn with as many others of their space as its networks
+        have blocks, because alone they would find all that they need in the nearest cache.
+
+        Args:
+            host: Where to measure.
+            visits: With what was measured before.
+            folder: For files of networks that are expensive to make.
+        """
+        parts = []
+        for spec, networks in self.networks.items():
+            blocks = {key: span.alone() for key, span in self.blocks[spec].items()}
+            company = round(median(len(network.spans) for network in networks.values()))
+            parts += [Part(blocks, min(company, len(blocks))), Part(networks)]
+        yield from visited(parts, host, visits, folder)
+
+    def refused(self, visits: Visits) -> list[str]:
+        """Keys of the blocks that are not known well enough."""
+        return sorted({key for blocks in self.blocks.values() for key in blocks if visits.row(key) is None})
+
+    def table(self, visits: Visits, empty: LatencyTable) -> LatencyTable:
+        """The table of all that was measured.
+
+        From half of the networks follows what a block costs within one, and the other half says how good that is. A
+        network that is not known well enough says nothing about the table.
+
+        Args:
+            visits: Of which no block is refused.
+            empty: As `Host.table` makes it.
+        """
+        spans = {key: span for blocks in self.blocks.values() for key, span in blocks.items()}
+        rows = {key: row for key in sorted(spans) if (row := visits.row(key)) is not None}
+        table = with_operators(replace(empty, blocks=rows), spans)
+        known: list[tuple[Network, float]] = []  # with what each took, in ms
+        fresh: dict[str, list[tuple[Network, float]]] = {}
+        for spec, networks in self.networks.items():
+            times = [(network, visits.row(name)) for name, network in networks.items()]
+            cut = len(times) // 2
+            known += [(network, row.ms) for network, row in times[:cut] if row is not None]
+            fresh[spec] = [(network, row.ms) for network, row in times[cut:] if row is not None]
+        table = with_context(table, known)
+        for spec, others in fresh.items():
+            table = with_error(table, spec, others)
+        return table
 
 
-def measure(network: Network, host: Host) -> Row | None:
-    """Time a network in evaluation mode; None if every attempt was too noisy."""
-    run = call(network, host.runtime, host.torch_device, host.threads, host.batch, host.precision)
-    for _ in range(ATTEMPTS):
-        row = timed(run, host.threads, host.seconds)
-        if row.iqr <= NOISE * row.ms:
-            return row
-    return None
+def used_genomes(space: SearchSpace) -> list[Genome]:
+    """Of the whole networks that a profile of the space measures."""
+    genomes: list[Genome] = distinct_genomes(space, CALIBRATION + NETWORKS, seed=1)
+    return genomes
 
 
-def timed(run: Call, threads: int, seconds: float) -> Row:
-    """Median and interquartile range, in ms, over rounds of calls.
+def visited(parts: Sequence[Part], host: Host, visits: Visits, folder: Path) -> Iterator[Step]:
+    """Time all things of all parts, as often as it takes to know them well enough, or at most `MOST` times more."""
+    random = np.random.default_rng()  # a run that goes on must not repeat the order of the one before
+    things = sorted({name for part in parts for name in part.networks})
+    total = VISITS * len(things)
+    for most in range(1, MOST + 1):
+        for part in parts:
+            due = [name for name in part.networks if _due(visits, name, most)]
+            order = [due[k] for k in random.permutation(len(due))]
+            for start in range(0, len(order), part.company):
+                names = order[start : start + part.company]
+                if len(names) < part.company:  # others keep it company
+                    others = sorted(part.networks.keys() - set(names))
+                    names += random.choice(others, part.company - len(names), replace=False).tolist()
+                calls = [host.call(part.networks[name], folder, name) for name in names]
+                seconds = host.seconds / VISITS * len(calls)
+                found = in_turn(calls, host.threads, seconds, host.torch_device.startswith("cuda"))
+                visits.add({name: round(ms, 6) for name, ms in zip(names, found, strict=True)})
+                done = sum(min(visits.number(name), VISITS) for name in things)
+                yield Step(done, total, sum(visits.noisy(name) for name in things))
 
-    `Timer.timeit` pins the threads, calls twice or more before every round to warm up, and waits for a CUDA device
-    around it. `blocked_autorange` is not used because one round, whose range is 0, can be all that it measures.
-    """
-    timer = Timer("run()", globals={"run": run}, num_threads=threads)
-    rounds: list[float] = []
-    with torch.inference_mode():
-        calls = max(1, round(ROUND / timer.timeit(1).median))
-        while len(rounds) < ROUNDS or sum(rounds) * calls < seconds:
-            rounds.append(timer.timeit(calls).median)
-    low, median, high = np.percentile(rounds, [25, 50, 75]) * 1e3
-    return Row(round(float(median), 6), round(float(high - low), 6), len(rounds))
 
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Keep other profiles off this machine for the time being.
-
-    Raises:
-        NasctlError: One is running.
-    """
-    path = Path(tempfile.gettempdir()) / "nasctl-device-profile.lock"
-    try:
-        lock = path.open("w")
-    except OSError as error:
-        raise NasctlError(f"{path} cannot be opened ({error.strerror}); remove it, or set TMPDIR") from None
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NasctlError(
-                "another `nasctl device profile` is measuring on this machine; type the same command when it is done"
-            ) from None
-        yield
+def _due(visits: Visits, name: str, most: int) -> bool:
+    """Whether a thing is to be visited in a round, of which there were so many, this one included."""
+    return visits.number(name) < most if most <= VISITS else visits.row(name) is None
 
 
 def _available(name: str) -> torch.device:

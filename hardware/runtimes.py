@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from nasctl.api import NasctlError, Network
+from nasctl.files import write
 from nasctl.formats import quiet
 
 Runtime = Literal["torch", "onnxruntime"]
@@ -18,7 +20,13 @@ Call = Callable[[], object]
 
 
 def call(
-    network: Network, runtime: Runtime, torch_device: str, threads: int, batch: int, precision: Precision = "float32"
+    network: Network,
+    runtime: Runtime,
+    torch_device: str,
+    threads: int,
+    batch: int,
+    precision: Precision = "float32",
+    file: Path | None = None,
 ) -> Call:
     """A function that runs the network once, in evaluation mode, on random input with random weights.
 
@@ -29,6 +37,7 @@ def call(
         threads: That ONNX Runtime takes; torch's are set around the call.
         batch: Examples at a time.
         precision: Of weights and activations, which torch may lower.
+        file: Where the ONNX file is kept for the next time, or is found.
     """
     module, inputs = drawn(network, batch, seed=0)
     if runtime == "torch":
@@ -39,7 +48,10 @@ def call(
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(exported(module, inputs), options, providers=["CPUExecutionProvider"])
+    content = file.read_bytes() if file is not None and file.exists() else exported(module, inputs)
+    if file is not None and not file.exists():
+        write(file, content)
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     feed = {one.name: given.numpy() for one, given in zip(session.get_inputs(), inputs, strict=True)}
     return lambda: session.run(None, feed)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from nasctl.api import Emission, MissingBlock, NasctlError, Network, SearchSpace, UnknownName
+from nasctl.files import write
 from nasctl.hardware.blocks import random_genomes
 from nasctl.hardware.context import within
 from nasctl.hardware.model import VERSION, features, predicted
@@ -88,13 +88,7 @@ class LatencyTable:
         Raises:
             NasctlError: The file cannot be written.
         """
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            draft.write_text(written({field.name: getattr(self, field.name) for field in fields(self)}))
-            draft.replace(path)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            raise NasctlError(f"{path} cannot be written ({error.strerror}); name another file") from None
+        write(path, written({field.name: getattr(self, field.name) for field in fields(self)}))
 
     @cached_property
     def digest(self) -> str:

@@ -11,9 +11,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from nasctl.api import Genome, NasctlError, Network, SearchSpace, unseen
-from nasctl.hardware.blocks import distinct_genomes
 from nasctl.hardware.fit import accuracy
-from nasctl.hardware.profile import CALIBRATION, NETWORKS, Host
+from nasctl.hardware.profile import Host, used_genomes
 from nasctl.hardware.runtimes import Precision, Runtime
 from nasctl.hardware.schema import Validation
 from nasctl.hardware.table import LatencyTable
@@ -144,7 +143,7 @@ def fresh(space: SearchSpace, number: int, seed: int) -> list[Genome]:
     Raises:
         NasctlError: The space has too few others.
     """
-    used = set(distinct_genomes(space, CALIBRATION + NETWORKS, seed=1))
+    used = set(used_genomes(space))
     found = [space.canonical(genome) for genome in unseen(space, np.random.default_rng(seed), number, used)]
     if len(found) < FEWEST:
         raise NasctlError("the space has too few networks that `nasctl device profile` does not use; give --csv")

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from nasctl import __version__, registry
+from nasctl import __version__, files, registry
 from nasctl.candidate import Objective
 from nasctl.errors import NasctlError
 from nasctl.ids import encode
@@ -108,11 +108,8 @@ def write(path: Path, task: Task, space: str, rows: Sequence[Scored]) -> None:
         table.writerow([spelled(task, space, row.evaluation.genome), *cells])
     content = text.getvalue().encode()
     about = json.dumps(_about(task, space, rows), indent=1) + "\n"
-    try:
-        _replace(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
-        _replace(_beside(path), about.encode())
-    except OSError as error:
-        raise NasctlError(f"{path} cannot be written ({error.strerror}); give another place") from error
+    files.write(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
+    files.write(_beside(path), about)
 
 
 def spelled(task: Task, space: str, genome: Genome) -> str:
@@ -155,13 +152,3 @@ def _about(task: Task, space: str, rows: Sequence[Scored]) -> dict[str, object]:
             for name, metric in task.metrics.items()
         },
     }
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,4 +1,5 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,9 @@ def data():
         return root / name
 
     return folder
+
+
+@pytest.fixture
+def own_lock(monkeypatch, tmp_path_factory):
+    """Profiles that run on this machine meanwhile are none of a test's business."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("lock")))

@@ -19,9 +19,12 @@ from nasctl.hardware.making import BLOCKS_HELD_OUT
 from nasctl.hardware.model import features
 from nasctl.hardware.schema import Row, Validation
 from nasctl.hardware.table import LatencyTable, best
+from nasctl.hardware.timing import alone, in_turn
+from nasctl.hardware.visits import VISITS, Visits
 from nasctl.networks.graph import emitted
 from nasctl.testing import drawn
 
+pytestmark = pytest.mark.usefixtures("own_lock")
 TINY = "nb201:channels=4,cells=1,resolution=8"
 
 
@@ -236,43 +239,60 @@ def test_shipped_tables_price_the_spaces_that_they_name(device):
         assert all(table.latency(space.network(genome)) > 0 for genome in drawn(space, 3))
 
 
-def timing(network, threads, seconds):
+def timing(network):
     """Additive over blocks; whole networks take a quarter more, and 7 ms."""
     work = network.params + len(network.nodes)
-    return Row(1.25 * work + 7 if len(network.spans) > 1 else float(work), 0.0, 9)
+    return 1.25 * work + 7 if len(network.spans) > 1 else float(work)
 
 
 class Recorder:
-    """Times like `timing`, counts, and can be told to be noisy or to be interrupted."""
+    """Times like `timing`, counts, and can be told to be noisy about a network or to be interrupted."""
 
-    def __init__(self, noisy=range(0), stop=None):
-        self.calls, self.noisy, self.stop = 0, noisy, stop
+    def __init__(self, noisy=None, stop=None):
+        self.companies, self.noisy, self.stop, self.loud = [], noisy, stop, False
 
-    def __call__(self, network, threads, seconds):
-        self.calls += 1
-        if self.calls == self.stop:
+    def __call__(self, networks, threads, seconds, cuda):
+        if len(self.companies) == self.stop:
             raise KeyboardInterrupt
-        row = timing(network, threads, seconds)
-        return row._replace(iqr=row.ms) if self.calls in self.noisy else row
+        self.companies.append(networks)
+        times = [timing(network) for network in networks]
+        if self.noisy in networks:
+            self.loud = not self.loud
+            times[networks.index(self.noisy)] *= 1 + self.loud
+        return times
+
+    @property
+    def visits(self):
+        return sum(map(len, self.companies))
 
 
-def run_profile(monkeypatch, path, timed, *more):
+def run_profile(monkeypatch, path, in_turn, *more):
     monkeypatch.setattr(profile, "call", lambda network, *setting: network)
-    monkeypatch.setattr(profile, "timed", timed)
+    monkeypatch.setattr(profile, "in_turn", in_turn)
     return CliRunner().invoke(cli, ["device", "profile", "--space", TINY, "--name", "here", "-o", str(path), *more])
 
 
+def things():
+    """What a profile of the space visits."""
+    return len(distinct_blocks(registry.create("spaces", TINY))) + profile.CALIBRATION + profile.NETWORKS
+
+
 def test_profile_measures_validates_and_resumes(monkeypatch, tmp_path):
-    path, number = tmp_path / "here.json", len(distinct_blocks(registry.create("spaces", TINY)))
-    stopped = run_profile(monkeypatch, path, Recorder(stop=8))
-    assert (stopped.exit_code, len(LatencyTable.load(str(path)).blocks)) == (130, 7)
+    path, blocks = tmp_path / "here.json", distinct_blocks(registry.create("spaces", TINY))
+    stopped = run_profile(monkeypatch, path, first := Recorder(stop=8))
+    assert (stopped.exit_code, path.exists()) == (130, False)
     assert "the same command goes on" in stopped.stderr
+    (notes,) = (tmp_path / "here.json.part").iterdir()
+    notes.write_text(notes.read_text() + '{"half a li')  # as a kill may leave it
     done = run_profile(monkeypatch, path, rest := Recorder())
     assert done.exit_code == 0, done.output
     assert "busier" not in done.stderr
-    assert rest.calls == number - 7 + 1 + profile.CALIBRATION + profile.NETWORKS  # a block again, to see drift
+    assert VISITS * things() <= first.visits + rest.visits < (VISITS + 1) * things()
+    assert len(first.companies[0]) > 5  # blocks have company, whole networks have none
+    assert sorted({len(company) for company in rest.companies}) == [1, len(first.companies[0])]
+    assert list(tmp_path.iterdir()) == [path]
     table = LatencyTable.load(str(path))
-    assert len(table.blocks) == number
+    assert len(table.blocks) == len(blocks)
     assert table.spaces == [registry.normal("spaces", TINY)]
     of_networks, of_blocks = table.validation
     assert table.validated(TINY) == of_networks
@@ -284,55 +304,69 @@ def test_profile_measures_validates_and_resumes(monkeypatch, tmp_path):
     assert table.block(wider.spans[0].emission).origin == "modelled"
 
 
-def test_profile_refuses_noise_and_measures_it_again(monkeypatch, tmp_path):
-    path, number = tmp_path / "here.json", len(distinct_blocks(registry.create("spaces", TINY)))
-    refused = run_profile(monkeypatch, path, Recorder(noisy=range(4, 4 + profile.ATTEMPTS)))
+def test_profile_refuses_noise_and_goes_on_from_there(monkeypatch, tmp_path):
+    path, blocks = tmp_path / "here.json", distinct_blocks(registry.create("spaces", TINY))
+    key = next(key for key in blocks if "Conv" in key)
+    refused = run_profile(monkeypatch, path, Recorder(noisy=blocks[key].alone()))
     assert refused.exit_code == 1
-    assert "quiet the machine and type the same command again" in refused.stderr
-    table = LatencyTable.load(str(path))
-    assert len(table.blocks) == number - 1
-    assert not table.validation
-    once = run_profile(monkeypatch, path, again := Recorder(noisy=range(1, profile.ATTEMPTS)))  # quiet the third time
-    assert (once.exit_code, again.calls) == (0, profile.ATTEMPTS + 1 + profile.CALIBRATION + profile.NETWORKS)
+    assert f"there is no table yet:\n  {key}\nquiet the machine and type the same command again" in refused.stderr
+    assert not path.exists()
+    for _ in range(3):  # until the quiet visits outweigh the noisy ones
+        if not path.exists():
+            quiet = run_profile(monkeypatch, path, again := Recorder())
+    assert quiet.exit_code == 0
+    assert again.visits < VISITS * things() / 2
+    assert key in LatencyTable.load(str(path)).blocks
 
 
 def test_profile_writes_over_nothing_else(monkeypatch, tmp_path):
     toy().save(path := tmp_path / "here.json")
     before = path.read_text()
+    other = tmp_path / "other.json"
+    run_profile(monkeypatch, other, Recorder(stop=1))
     for more, message in (
-        ((), "has the device 'toy', not 'here'"),
-        (("--torch-device", "cuda:7"), "torch cannot use 'cuda:7' here"),
+        ((), "here.json is there already"),
+        (("--torch-device", "cuda:7", "--force"), "torch cannot use 'cuda:7' here"),
         (("-o", str(tmp_path / "here.txt")), "has to end in .json"),
         (("--name", "a b"), "'a b' is no name for a device"),
+        (("-o", str(other), "--batch", "2"), "has the batch 1, not 2; name another file with -o, or add --force"),
     ):
         failed = run_profile(monkeypatch, path, Recorder(), *more)
         assert (failed.exit_code, path.read_text()) == (2, before)
         assert message in failed.stderr
-    with profile.alone():
+    (notes,) = (tmp_path / "other.json.part").iterdir()
+    for junk in ("[]\n", "not JSON\n", notes.read_text() + "[1]\n", notes.read_text() + '{"x": "y"}\n'):
+        notes.write_text(junk)
+        assert "is not what a profile leaves" in run_profile(monkeypatch, other, Recorder()).stderr
+    with alone():
         assert "another `nasctl device profile`" in run_profile(monkeypatch, path, Recorder(), "--force").stderr
     assert run_profile(monkeypatch, path, Recorder(), "--force").exit_code == 0
     assert LatencyTable.load(str(path)).device == "here"
 
 
-def test_profile_sees_that_the_machine_has_changed(monkeypatch, tmp_path):
-    number, recorder = len(distinct_blocks(registry.create("spaces", TINY))), Recorder()
+def test_a_figure_is_known_when_its_own_error_is_small():
+    def row(*ms):
+        visits = Visits()
+        for one in ms:
+            visits.add({"x": one})
+        return visits.row("x")
 
-    def busy_at_first(*given):
-        row = recorder(*given)
-        return row if recorder.calls > profile.STRETCH else Row(1.2 * row.ms, 0.0, 9)
-
-    done = run_profile(monkeypatch, path := tmp_path / "here.json", busy_at_first)
-    assert done.exit_code == 1
-    assert recorder.calls == profile.STRETCH + profile.ATTEMPTS * (number - profile.STRETCH + 1)
-    assert len(LatencyTable.load(str(path)).blocks) == profile.STRETCH
-    assert "if it was busier when it began, begin again with --force" in done.stderr
+    assert row(*[1.0] * (VISITS - 1)) is None
+    assert row(*[1.0] * VISITS) == (1.0, 0.0, VISITS)
+    uneven = [0.9, 1.1] * (VISITS // 2)  # a range of .2 over the root of the visits
+    assert row(*uneven) is None
+    assert row(*uneven * 4).ms == pytest.approx(1)
+    assert row(*[0.01, 0.02] * VISITS).n == 2 * VISITS  # microseconds, which no network notices
 
 
 @pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
-def test_the_timer_times(runtime):
-    small, large = (profile.timed(profile.call(one, runtime, "cpu", 1, 1), 1, 0.02) for one in (chain(1), chain(30)))
-    assert 0 < small.ms < large.ms < 1000
-    assert min(small.n, large.n) >= profile.ROUNDS
+def test_the_timer_times(runtime, tmp_path):
+    calls = [profile.call(chain(n), runtime, "cpu", 1, 1, file=tmp_path / f"{n}.onnx") for n in (1, 30)]
+    small, large = in_turn(calls, 1, 0.05)
+    assert 0 < small < large < 1000
+    assert len(list(tmp_path.iterdir())) == (2 if runtime == "onnxruntime" else 0)
+    again = profile.call(chain(1), runtime, "cpu", 1, 1, file=tmp_path / "1.onnx")
+    assert in_turn([again], 1, 0.01)[0] < large
 
 
 def chain(length):

@@ -1,8 +1,7 @@
 """What a comparison of predictions with measurements says, and where it is kept."""
 
 import json
-import tempfile
-from itertools import islice
+from itertools import count
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from nasctl import ids, registry
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.hardware import profile, validate
-from nasctl.hardware.blocks import distinct_blocks, random_genomes
+from nasctl.hardware.blocks import distinct_blocks
 from nasctl.hardware.schema import Row, Validation
 from nasctl.hardware.table import LatencyTable
 from nasctl.testing import drawn
@@ -20,10 +19,7 @@ from nasctl.testing import drawn
 TINY = "nb201:channels=4,cells=1,resolution=8"
 
 
-@pytest.fixture(autouse=True)
-def own_lock(monkeypatch, tmp_path):
-    """Profiles that run on this machine meanwhile are none of a test's business."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("own_lock")
 
 
 def table(**changes):
@@ -110,33 +106,36 @@ def test_a_file_of_latencies_is_compared_drawn_and_saved(tmp_path):
 def test_networks_are_measured_here_that_no_profile_has_used(tmp_path, monkeypatch):
     measured = []
 
-    def measure(network, host):
+    def in_turn(networks, *setting):
+        (network,) = networks
         measured.append(network)
-        return None if len(measured) == 3 else Row(table().latency(network) / 1.1, 0.0, 9)
+        noisy = network == measured[0] and measured.count(network) % 2  # every other time it takes twice as long
+        return [table().latency(network) / 1.1 * (2 if noisy else 1)]
 
-    monkeypatch.setattr(profile, "measure", measure)
+    monkeypatch.setattr(profile, "call", lambda network, *setting: network)
+    monkeypatch.setattr(profile, "in_turn", in_turn)
     table().save(path := tmp_path / "toy.json")
     done = typed(path, "--space", TINY, "--networks", 12, "-o", tmp_path / "copy.json")
     assert done.exit_code == 0, done.output
     assert "left out, too noisy to be believed: nb201." in done.stderr
     assert "mean 10.00%" in done.stdout
-    space = registry.create("spaces", TINY)
-    used = islice(random_genomes(space, seed=1), profile.CALIBRATION + profile.NETWORKS)
-    networks = {space.network(genome) for genome in used}
-    assert len(measured) == 12
-    assert not networks & set(measured)
+    assert len(set(measured)) == 12
+    used = map(registry.create("spaces", TINY).network, profile.used_genomes(registry.create("spaces", TINY)))
+    assert not set(used) & set(measured)
     assert not LatencyTable.load(str(path)).validation
     assert LatencyTable.load(str(tmp_path / "copy.json")).validation[0].number == 11
 
 
 def test_a_machine_that_is_too_busy_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(profile, "measure", lambda network, host: None)
+    ever = count(1)
+    monkeypatch.setattr(profile, "call", lambda network, *setting: network)
+    monkeypatch.setattr(profile, "in_turn", lambda *given: [1.5 ** next(ever)])
     table().save(path := tmp_path / "toy.json")
     assert "12 of 12 networks were too noisy" in typed(path, "--space", TINY, "--networks", 12).stderr
 
 
 def test_what_cannot_be_compared_is_refused_in_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(profile, "measure", lambda network, host: Row(1.0, 0.0, 9))
+    monkeypatch.setattr(profile, "in_turn", lambda *given: [1.0])
     table().save(path := tmp_path / "toy.json")
     table(processor="Apple M9").save(other := tmp_path / "other.json")
     table(runtime="TFLite 2.1").save(foreign := tmp_path / "foreign.json")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nasctl.commands import Commands
 from nasctl.errors import NasctlError
+
+if TYPE_CHECKING:
+    from nasctl.hardware.profile import Step
 
 
 @click.group(cls=Commands, package=__name__)
@@ -37,3 +44,25 @@ def table_file(name: str, out: Path | None, fresh: bool = False) -> Path:
     if fresh and path.exists():
         raise NasctlError(f"{path} is there already; name another file with -o, or add --force")
     return path
+
+
+def shown(steps: Iterator[Step]) -> Iterator[Step]:
+    """The same steps, with progress and time left on stderr."""
+    from nasctl.report import duration, say
+
+    start, live = time.monotonic(), sys.stderr.isatty()
+    first: int | None = None  # what was done before
+    shown = 0  # tenths
+    for step in steps:
+        first = step.done if first is None else first
+        share = (step.total - step.done) / max(1, step.done - first)
+        text = f"{step.done} of {step.total} visits, {step.noisy} too noisy yet"
+        text += f", {duration((time.monotonic() - start) * share)} left" if step.done > first else ""
+        if live:
+            click.echo(f"\r{text:70}", err=True, nl=False)
+        elif (tenths := 10 * step.done // step.total) > shown:
+            say(text)
+            shown = tenths
+        yield step
+    if live:
+        click.echo(err=True)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from nasctl.commands.device import table_file
+from nasctl.commands.device import shown, table_file
 
 if TYPE_CHECKING:
-    from nasctl.hardware.profile import Step
     from nasctl.hardware.table import LatencyTable
+    from nasctl.hardware.visits import Visits
 
 # % of mean absolute error of whole networks that no quiet machine has.
 DOUBTFUL = 30.0
-EVERY = 20  # measurements between two lines of progress where there is no terminal
 
 
 @click.command("profile")
@@ -68,17 +66,18 @@ def command(
 
     From half of the networks follows what blocks cost within one; the other half says how good the table is.
 
-    The file is written after every block: the same command goes on where it was stopped.
+    Each is visited several times. What was measured stands in FILE.part until the table is made: the same command goes
+    on where it was stopped.
     """
-    from dataclasses import replace
+    import shutil
 
     from nasctl import registry
-    from nasctl.hardware.profile import Host, alone
-    from nasctl.hardware.profile import profile as measured
+    from nasctl.hardware.profile import Host, Profile
+    from nasctl.hardware.timing import alone
     from nasctl.report import say
 
     spaces = {registry.normal("spaces", s): registry.create("spaces", s) for s in registry.split(specs)}
-    path = table_file(name, out)
+    path = table_file(name, out, fresh=not force)
     defaults: dict[str, tuple[str | int, str | int]] = {
         "runtime": (runtime, "torch"),
         "torch-device": (torch_device, "cpu"),
@@ -87,28 +86,28 @@ def command(
         "precision": (precision, "float32"),
     }
     flags = [f"--{flag} {value}" for flag, (value, usual) in defaults.items() if value != usual]
+    typed = ["nasctl device profile --name", name, *(f"--space {spec}" for spec in spaces), *flags]
     host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
-    refused: tuple[str, ...] = ()
+    table = host.table(" ".join(typed))
+    folder = path.with_name(f"{path.name}.part")
     with alone():
-        table = _begun(path, host.table(""), force)
-        # A table has one context, so all spaces that it is for are measured together.
-        spaces |= {spec: registry.create("spaces", spec) for spec in table.spaces}
-        typed = ["nasctl device profile --name", name, *(f"--space {spec}" for spec in spaces), *flags]
-        table = replace(table, command=" ".join(typed))
-        table.save(path)  # so that a file that cannot be written is found out now
+        visits = _begun(folder, table, force)
+        profile = Profile(spaces)
         try:
-            for step in _shown(measured(spaces, host, table)):
-                step.table.save(path)
-                table, refused = step.table, step.refused
+            for _step in shown(profile.measured(host, visits, folder)):
+                pass
         except KeyboardInterrupt:
-            say(f"\nstopped; {path} has what was measured, the same command goes on")
+            say(f"\nstopped; {folder} has what was measured, the same command goes on")
             ctx.exit(130)
-    if refused:
-        say(f"too noisy to be believed, or measured while the machine's speed changed, and not in {path}:")
-        say(*(f"  {key}" for key in refused))
-        say("quiet the machine and type the same command again: only these are measured")
-        say("if it was busier when it began, begin again with --force")
-        ctx.exit(1)
+        if refused := profile.refused(visits):
+            say("too noisy to be believed, so there is no table yet:")
+            say(*(f"  {key}" for key in refused))
+            say("quiet the machine and type the same command again: only these are measured")
+            say("if it was busier when it began, begin again with --force")
+            ctx.exit(1)
+        table = profile.table(visits, table)
+        table.save(path)
+        shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
     if any(one.mape > DOUBTFUL for one in table.validation if one.against == "networks"):
         # A machine that is busy all the time slows blocks down without making any of them noisy.
@@ -116,44 +115,22 @@ def command(
     say(f"next: nasctl device show {path}")
 
 
-def _begun(path: Path, empty: LatencyTable, force: bool) -> LatencyTable:
-    """The table to go on with: what is in the file if it was made in the same setting.
+def _begun(folder: Path, empty: LatencyTable, force: bool) -> Visits:
+    """What was measured before in the same setting, to go on with.
 
     Raises:
-        NasctlError: The file is something else, which is left as it is.
+        NasctlError: It was another setting, or the folder cannot be used.
     """
-    from dataclasses import replace
+    import shutil
 
     from nasctl.errors import NasctlError
     from nasctl.hardware.profile import SETTING
-    from nasctl.hardware.table import LatencyTable
+    from nasctl.hardware.visits import Visits
 
-    if force or not path.exists():
-        return empty
-    found = LatencyTable.load(str(path.absolute()))
-    for field in SETTING:
-        if getattr(found, field) != getattr(empty, field):
-            ours, theirs = (getattr(one, field) for one in (empty, found))
-            raise NasctlError(
-                f"{path} has the {field} {theirs!r}, not {ours!r}; name another file with -o, or add --force"
-            )
-    return replace(found, date=empty.date)
-
-
-def _shown(steps: Iterator[Step]) -> Iterator[Step]:
-    """The same steps, with progress and time left on stderr."""
-    import sys
-    import time
-
-    from nasctl.report import duration, say
-
-    start, live, last = time.monotonic(), sys.stderr.isatty(), -1
-    for number, step in enumerate(steps, 1):
-        left = duration((time.monotonic() - start) / number * (step.total - step.done))
-        text = f"{step.done} of {step.total} measured, {len(step.refused)} refused, {left} left"
-        if live:
-            click.echo(f"\r{text:70}", err=True, nl=step.done == step.total)
-        elif step.done != last and (number % EVERY == 0 or step.done == step.total):
-            say(text)
-        last = step.done
-        yield step
+    try:
+        if force and folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NasctlError(f"{folder} cannot be used ({error.strerror}); name another file with -o") from None
+    return Visits(folder / "visits.jsonl", {field: getattr(empty, field) for field in SETTING})

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from nasctl.commands import json_option
+from nasctl.commands.device import shown
 
 if TYPE_CHECKING:
     from nasctl.hardware.profile import Host
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.validate import Comparison
-    from nasctl.networks.graph import Network
 
 SEED = 2  # of the random networks: `nasctl device profile` has 1, a kit 0
 
@@ -121,10 +120,13 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
     Raises:
         NasctlError: This is not the table's device.
     """
+    import tempfile
+
     from nasctl import ids, registry
     from nasctl.errors import NasctlError
-    from nasctl.hardware import profile, validate
-    from nasctl.report import counted, say
+    from nasctl.hardware import profile, timing, validate
+    from nasctl.hardware.visits import Visits
+    from nasctl.report import say
 
     here = host.table("")
     if wrong := validate.differences(table, here):
@@ -132,28 +134,21 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
             raise NasctlError(f"this is not the device of {table.device!r}: {wrong[0]}; give --csv, or add --force")
         say(*(f"{table.device}: {one}" for one in wrong))
     space = registry.create("spaces", spec)
-    genomes = validate.fresh(space, number, seed)
-    noisy: list[str] = []
-
-    def timed() -> Iterator[tuple[str, Network, float]]:
-        for genome in counted(genomes, len(genomes), "networks measured"):
-            network, whole = space.network(genome), ids.encode(spec, space.genes, genome)
-            row = profile.measure(network, host)
-            if row is None:
-                noisy.append(whole)
-            else:
-                yield whole, network, row.ms
-        if len(genomes) - len(noisy) < validate.FEWEST:
-            raise NasctlError(
-                f"{len(noisy)} of {len(genomes)} networks were too noisy to be believed; quiet the machine"
-            )
-
-    held_out = f"whole random networks of {spec}; drawn for this check, seed {seed}, and measured alone"
-    with profile.alone():
-        found = validate.compared(table, spec, held_out, timed())
+    networks = {
+        ids.encode(spec, space.genes, genome): space.network(genome) for genome in validate.fresh(space, number, seed)
+    }
+    visits = Visits()
+    with timing.alone(), tempfile.TemporaryDirectory() as folder:
+        for _step in shown(profile.visited([profile.Part(networks)], host, visits, Path(folder))):
+            pass
+    rows = {name: row for name in networks if (row := visits.row(name)) is not None}
+    noisy = [name for name in networks if name not in rows]
+    if len(rows) < validate.FEWEST:
+        raise NasctlError(f"{len(noisy)} of {len(networks)} networks were too noisy to be believed; quiet the machine")
     if noisy:
         say(f"left out, too noisy to be believed: {', '.join(noisy)}")
-    return found
+    held_out = f"whole random networks of {spec}; drawn for this check, seed {seed}, and measured alone"
+    return validate.compared(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
 
 
 def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> Comparison:
