@@ -17,9 +17,21 @@ class Archive:
     """
 
     def __init__(self, n_objectives: int) -> None:
-        self.genomes: list[Genome] = []  # (A,), in the order in which they were added
-        self._members: set[Genome] = set()
-        self.losses = np.empty((0, n_objectives))  # (A, M)
+        self._number = 0  # of rows in use, of which some are no members any more
+        self._rows = np.empty((n_objectives, 16)).T  # objective by objective in memory, which compares faster
+        self._alive = np.zeros(16, dtype=bool)
+        self._held: list[Genome] = []  # by row
+        self._place: dict[Genome, int] = {}  # of members
+
+    @property
+    def genomes(self) -> list[Genome]:
+        """The members in the order in which they were added, (A,)."""
+        return list(self._place)
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Of the members, (A, M)."""
+        return self._rows[: self._number][self._alive[: self._number]]
 
     def add(self, genome: Genome, losses: np.ndarray) -> None:
         """Put a genome in unless something in the archive dominates it, and throw out what it dominates.
@@ -28,15 +40,33 @@ class Archive:
             genome: The genome, canonical.
             losses: (M,), finite.
         """
-        if genome in self or dominates(self.losses, losses).any():
+        rows = self._rows[: self._number]  # what a former member dominates, a present one does too
+        if genome in self._place or dominates(rows, losses).any():
             return
-        kept = ~dominates(losses, self.losses)
-        self.genomes = [other for other, keep in zip(self.genomes, kept, strict=True) if keep] + [genome]
-        self._members = set(self.genomes)
-        self.losses = np.vstack([self.losses[kept], losses])
+        for place in np.flatnonzero(dominates(losses, rows) & self._alive[: self._number]).tolist():
+            self._alive[place] = False
+            del self._place[self._held[place]]
+        if self._number == len(self._rows):
+            self._make_room()
+        self._rows[self._number], self._alive[self._number] = losses, True
+        self._place[genome] = self._number
+        self._held.append(genome)
+        self._number += 1
+
+    def __len__(self) -> int:
+        return len(self._place)
 
     def __contains__(self, genome: Genome) -> bool:
-        return genome in self._members
+        return genome in self._place
+
+    def _make_room(self) -> None:
+        """Leave out rows of former members, and have as many free ones as members."""
+        rows, genomes = self.losses, self.genomes
+        room = max(16, 2 * len(genomes))
+        self._rows, self._alive = np.empty((rows.shape[1], room)).T, np.zeros(room, dtype=bool)
+        self._rows[: len(rows)], self._alive[: len(rows)] = rows, True
+        self._held, self._number = genomes, len(genomes)
+        self._place = {genome: place for place, genome in enumerate(genomes)}
 
 
 def dominates(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -128,18 +129,9 @@ def scatter(path: Path, measured: np.ndarray, predicted: np.ndarray, title: str,
     Raises:
         NasctlError: The suffix is no format, or the file cannot be written.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    suffix = _format(path)
     both = np.concatenate([measured, predicted])
     ends = np.array([both.min() / 1.05, both.max() * 1.05])
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        figure = Figure((WIDTH / 2, WIDTH / 2 + TITLE + 2 * NOTE), layout="constrained")
-        FigureCanvasAgg(figure)
+    with canvas(path, WIDTH / 2, WIDTH / 2 + TITLE + 2 * NOTE) as figure:
         area = figure.add_subplot()
         called = f"within {near:g}% of the measured"
         area.fill_between(ends, ends * (1 - near / 100), ends * (1 + near / 100), color="#ececec", lw=0, label=called)
@@ -148,12 +140,37 @@ def scatter(path: Path, measured: np.ndarray, predicted: np.ndarray, title: str,
         called = f"networks ({len(measured)})"
         area.plot(measured, predicted, "o", ms=2.6, mew=0, color=BLUE, alpha=0.7, rasterized=many, label=called)
         ms = Axis("latency", "ms", "min", cost=True, transform="log10")
-        _scale(area, ms, both, "x")
-        _scale(area, ms, both, "y")
+        scale(area, ms, both, "x")
+        scale(area, ms, both, "y")
         area.set(xlim=ends, ylim=ends, xlabel="measured (ms)", ylabel="predicted (ms)", aspect="equal")
         area.legend(loc="upper left", frameon=False)
         area.set_title("\n".join(textwrap.wrap(note, 62)), loc="left", size=6.5, color="#444444")
         figure.suptitle("\n".join(textwrap.wrap(title, 42)), x=0, ha="left", size=8.5, weight="bold")
+
+
+@contextmanager
+def canvas(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """An empty picture in the style of all, saved when it is drawn.
+
+    Args:
+        path: The file, replaced if it is there; its suffix says the format.
+        width: Inches.
+        height: Inches.
+
+    Raises:
+        NasctlError: The suffix is no format, or the file cannot be written.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    suffix = _format(path)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        figure = Figure((width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
         _save(figure, path, suffix)
 
 
@@ -234,8 +251,8 @@ def _draw_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> Non
         own = "non-dominated in the two objectives of the panel"
         called = f"non-dominated in all {count} objectives ({shown.front.sum()})"
         area.plot(x[shown.front], y[shown.front], "o", ms=2.6, mew=0, color=BLUE, label=called)
-    _scale(area, shown.axes[panel.x], x, "x")
-    _scale(area, shown.axes[panel.y], y, "y")
+    scale(area, shown.axes[panel.x], x, "x")
+    scale(area, shown.axes[panel.y], y, "y")
     area.margins(0.07)
     # Beyond its ends the staircase goes on to the worse side of the panel, around all that its points dominate.
     (left, right), (bottom, top) = area.get_xlim(), area.get_ylim()
@@ -250,20 +267,20 @@ def _draw_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> Non
     area.plot([], [], **line, **marker, label=own)
 
 
-def _scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Literal["x", "y"]) -> None:
+def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Literal["x", "y"]) -> None:
     """Scale, ticks and title of an axis; logarithmic if searchers see it so and the values go over a decade."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
-    drawn, scale = (area.xaxis, area.set_xscale) if letter == "x" else (area.yaxis, area.set_yscale)
+    drawn, stretch = (area.xaxis, area.set_xscale) if letter == "x" else (area.yaxis, area.set_yscale)
     sizes, written = np.abs(values), readable(values, ".6g")
     wide = sizes.max() >= 10 * sizes.min()
     ticks = (1, 2, 5) if sizes.max() < 30 * sizes.min() else (1,)  # in a decade
     if wide and axis.transform == "log10" and (values > 0).all():
-        scale("log")
+        stretch("log")
         drawn.set_major_locator(LogLocator(subs=ticks))
     elif wide and axis.transform == "-log10(-s)" and (values < 0).all():
         nearest = float(sizes.min()) / 2  # to 0; the scale is linear between this and 0, where no value lies
-        scale("symlog", linthresh=nearest, linscale=0.1)
+        stretch("symlog", linthresh=nearest, linscale=0.1)
         drawn.set_major_locator(SymmetricalLogLocator(base=10, linthresh=nearest, subs=ticks))
     else:
         drawn.set_major_locator(MaxNLocator(5))

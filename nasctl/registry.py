@@ -14,7 +14,7 @@ from typing import Any
 
 from nasctl.errors import BadOption, UnknownName
 
-KINDS = ("spaces", "objectives", "searchers", "devices")
+KINDS = ("spaces", "objectives", "searchers", "devices", "benchmarks")
 SWITCHES = {"on": True, "off": False, "yes": True, "no": False}
 
 

@@ -13,6 +13,7 @@ from nasctl.api import Archive, BadOption, Genome, Problem, promising, unseen
 
 __all__ = ["MTFPDNS"]
 
+SAMPLE = 4096  # members of the archive that distances are taken to, where it has more
 RETRIES = 50  # mutations of a child that was evaluated before, after which a random genome takes its place
 
 
@@ -24,8 +25,9 @@ class MTFPDNS:
 
     Departures from the authors' code that `published` undoes: a child that was evaluated before is mutated again; every
     gene mutates with probability 1 / G in place of 1 / 6; crossover may exchange the last gene too. Departures that
-    stay: where all losses agree in an objective its range counts as 1; a candidate that failed never enters the archive
-    and ranks last; what breaks a constraint, which the paper does not have, ranks below all that holds it.
+    stay: where all losses agree in an objective its range counts as 1; from an archive of more than `SAMPLE` members
+    distances are taken to as many of them, always drawn with the same seed; a candidate that failed never enters the
+    archive and ranks last; what breaks a constraint, which the paper does not have, ranks below all that holds it.
 
     Args:
         problem: Where to search, and for what: the M objectives are the dimensions of the descriptor.
@@ -71,7 +73,7 @@ class MTFPDNS:
         chosen = np.arange(len(pool))
         if len(self._parents):
             member = np.array([genome in self._archive for genome in self._canonical(pool)])
-            scores = novelty(pool_losses, self._archive.losses, member)
+            scores = novelty(pool_losses, sample(self._archive.losses), member)
             # A distance in M scaled dimensions never exceeds sqrt(M), so what is infeasible ranks below the rest.
             infeasible = -np.sqrt(losses.shape[1]) - pool_broken
             chosen = self._tournament(np.where(pool_broken > 0, infeasible, scores))
@@ -117,6 +119,13 @@ class MTFPDNS:
         shuffled = self._rng.permutation(len(scores))
         first, second = shuffled[::2], np.append(shuffled[1::2], shuffled[: len(shuffled) % 2])
         return np.where(scores[first] >= scores[second], first, second)
+
+
+def sample(archive: np.ndarray) -> np.ndarray:
+    """The losses of an archive, (A, M), or of `SAMPLE` of its members."""
+    if len(archive) <= SAMPLE:
+        return archive
+    return archive[np.random.default_rng(0).choice(len(archive), SAMPLE, replace=False)]
 
 
 def novelty(losses: np.ndarray, archive: np.ndarray, member: np.ndarray) -> np.ndarray:

@@ -1,0 +1,39 @@
+"""NAS-Bench-Macro: 6,561 chains of eight layers trained on CIFAR-10.
+
+References:
+    Su et al., "Prioritized architecture sampling with Monto-Carlo tree search", CVPR 2021, arXiv:2103.11922.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+
+from nasctl.bench.table import Listed, Scene, published, scaled
+
+__all__ = ["NBMacro"]
+
+WHERE = "nas-bench-macro_cifar10.json (github.com/xiusu/NAS-Bench-Macro, data/)"
+
+
+class NBMacro(Listed):
+    """Judged by the test error on CIFAR-10, the mean of three trainings, and by multiply-accumulates.
+
+    Args:
+        canonical: Whether the 6,561 chains count as the 3,969 different networks that they are; the published table
+            has the same accuracies for chains that are the same.
+    """
+
+    source = "NAS-Bench-Macro, mean test accuracies of three trainings"
+
+    def __init__(self, canonical: bool = True) -> None:
+        super().__init__("nbmacro", canonical)
+
+    @cached_property
+    def scenes(self) -> dict[str, Scene]:
+        """The one data set."""
+        table = json.loads(published("nb-macro", "nas-bench-macro_cifar10.json.gz", WHERE))
+        rows = {tuple(map(int, digits)): row for digits, row in table.items()}
+        accuracy = self.of({genome: row["mean_acc"] for genome, row in rows.items()})
+        macs = self.of({genome: row["flops"] for genome, row in rows.items()})
+        return {"cifar10": Scene(1 - accuracy / 100, scaled(macs), accuracy)}

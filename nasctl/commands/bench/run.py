@@ -1,0 +1,154 @@
+"""`nasctl bench run`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.commands import json_option
+
+if TYPE_CHECKING:
+    from nasctl.bench.compare import Comparison, Test
+    from nasctl.bench.replay import Replay, Worth
+
+SEARCHERS = ("mtf_pdns", "nsga2")
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--searcher", "searchers", multiple=True, metavar="SPEC", help="To compare. Repeatable.  [default: mtf_pdns, nsga2]"
+)
+@click.option(
+    "-o", "--objective", "objectives", multiple=True, metavar="NAME", help="What they optimise. [default: the usual]"
+)
+@click.option("--seeds", default=30, show_default=True, type=click.IntRange(1, 10_000), help="Runs of each, from 0.")
+@click.option(
+    "--evaluations",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1, 10_000_000),
+    envvar="NASCTL_BUDGET",
+    show_envvar=True,
+    help="That each run has; of an architecture evaluated before too.",
+)
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw how they converged.")
+@json_option
+def command(
+    name: str,
+    searchers: tuple[str, ...],
+    objectives: tuple[str, ...],
+    seeds: int,
+    evaluations: int,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Replay searches on a table, and say which did better.
+
+    Objectives are looked up. What architectures are judged by, such as their test error, no searcher sees: after a run
+    all of its archive is judged. Random search is always there.
+    """
+    import json
+
+    from nasctl import registry
+    from nasctl.bench.compare import BASELINE, compared, replays
+    from nasctl.report import counted, say
+
+    if plot is not None:
+        from nasctl.plot import check_free
+
+        check_free(plot)
+    benchmark = registry.create("benchmarks", name)
+    wanted = registry.split(objectives) or list(benchmark.usual)
+    asked = [registry.normal("searchers", one) for one in registry.split(searchers) or SEARCHERS]
+    asked = list(dict.fromkeys([*asked, BASELINE]))
+    found = list(counted(replays(benchmark, wanted, asked, seeds, evaluations), len(asked) * seeds, "searches"))
+    comparison = compared(benchmark, wanted, found)
+    if as_json:
+        about = {"benchmark": name, "source": benchmark.source, "objectives": wanted, "seeds": seeds}
+        click.echo(json.dumps({**about, "evaluations": evaluations, **comparison.figures()}))
+    else:
+        say(f"{name}: {benchmark.source}; objectives {', '.join(wanted)}; {seeds} seeds of {evaluations} evaluations")
+        _print(comparison)
+    if plot is not None:
+        from nasctl.bench.curves import draw
+
+        draw(plot, comparison, f"{name}: {', '.join(wanted)}, {seeds} seeds")
+        say(f"convergence in {plot}")
+
+
+def _print(comparison: Comparison) -> None:
+    from nasctl.bench.compare import INDICATORS
+    from nasctl.bench.replay import FEW
+    from nasctl.report import table
+
+    heads = ["IGD", "IGD+", "hypervolume", "best", f"hypervolume of {FEW}", "largest term of IGD"]
+    for scene, about in comparison.scenes.items():
+        rows = [
+            [searcher, *_sizes(comparison.runs[searcher]), *_worth(worths, comparison.few[scene][searcher])]
+            for searcher, worths in comparison.final[scene].items()
+        ]
+        top = comparison.best[scene]
+        rows.append(["exhaustive front of the objectives", str(len(comparison.ceiling)), "", "", *_worth([top], [])])
+        rows.append(["true front", str(len(about.front)), "", "", "0", "0", f"{about.ceiling:.4f}", "", "", ""])
+        table(["searcher", "archive", "different", "simulated hours", *heads], rows, title=scene)
+        click.echo()
+    tests = comparison.tests()
+    rows = [
+        [scene, f"{first} : {second}", *(_cell(tests, scene, first, second, one) for one in INDICATORS)]
+        for scene, first, second in dict.fromkeys((one.scene, one.first, one.second) for one in tests)
+    ]
+    table(
+        ["scene", "pair", *(f"{one}: better, p, d" for one in INDICATORS)], rows, title="signed-rank tests, Cohen's d"
+    )
+    _judge(tests)
+
+
+def _sizes(runs: Sequence[Replay]) -> list[str]:
+    """Means of the size of the archive, of different architectures and of simulated hours."""
+    from statistics import fmean
+
+    hours = fmean(run.seconds for run in runs) / 3600
+    sizes = fmean(len(run.archives[-1]) for run in runs), fmean(run.distinct for run in runs)
+    return [*(f"{size:.0f}" for size in sizes), f"{hours:.1f}" if hours else ""]
+
+
+def _worth(worths: Sequence[Worth], few: Sequence[Worth]) -> list[str]:
+    import numpy as np
+
+    def mean(values: list[float], digits: int) -> str:
+        if len(values) < 2:
+            return "".join(f"{value:.{digits}f}" for value in values)
+        return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
+
+    return [
+        mean([one.igd for one in worths], 4),
+        mean([one.igd_plus for one in worths], 4),
+        mean([one.hv for one in worths], 4),
+        mean([one.best for one in worths], 2),
+        mean([one.hv for one in few], 4),
+        f"{100 * float(np.mean([one.largest for one in worths])):.0f}%",
+    ]
+
+
+def _cell(tests: Sequence[Test], scene: str, first: str, second: str, indicator: str) -> str:
+    (one,) = (t for t in tests if (t.scene, t.first, t.second, t.indicator) == (scene, first, second, indicator))
+    return f"{one.better or 'neither'}, {one.p:.2g}, {one.d:+.2f}"
+
+
+def _judge(tests: Sequence[Test]) -> None:
+    """Say who does not beat random search beyond noise."""
+    from nasctl.bench.compare import BASELINE
+    from nasctl.report import say
+
+    for scene, searcher in dict.fromkeys((one.scene, one.first) for one in tests if one.second == BASELINE):
+        missed = [
+            one.indicator
+            for one in tests
+            if (one.scene, one.first, one.second) == (scene, searcher, BASELINE) and one.better != searcher
+        ]
+        if missed:
+            say(f"{searcher} does not beat {BASELINE} beyond noise on {scene} in {', '.join(missed)}")
