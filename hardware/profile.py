@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from nasctl.api import Genome, NasctlError, Network, SearchSpace
+from nasctl.api import Builder, Genome, NasctlError, Network, SearchSpace
 from nasctl.evidence import usable
 from nasctl.hardware.blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.making import with_context, with_error, with_operators
@@ -24,6 +24,7 @@ from nasctl.hardware.timing import MEMORY, in_turn, keep_memory
 from nasctl.hardware.visits import VISITS, Visits
 
 MOST = 3 * VISITS  # that a thing gets before it counts as too noisy
+RUN = "a network that does nothing"  # what `Visits` calls it; each block that runs by itself costs as much more
 CALIBRATION = 40  # whole networks of each space, from which follows what blocks cost within them,
 NETWORKS = 40  # and other ones, which predictions are compared with
 SETTING = ("device", "kind", "processor", "runtime", "threads", "precision", "batch", "method")
@@ -132,14 +133,15 @@ class Profile:
         """
         parts = []
         for spec, networks in self.networks.items():
-            blocks = {key: span.alone() for key, span in self.blocks[spec].items()}
+            blocks = {RUN: nothing(), **{key: span.alone() for key, span in self.blocks[spec].items()}}
             company = round(median(len(network.spans) for network in networks.values()))
             parts += [Part(blocks, min(company, len(blocks))), Part(networks)]
         yield from visited(parts, host, visits, folder)
 
     def refused(self, visits: Visits) -> list[str]:
         """Keys of the blocks that are not known well enough."""
-        return sorted({key for blocks in self.blocks.values() for key in blocks if visits.row(key) is None})
+        keys = {key for blocks in self.blocks.values() for key in blocks} | {RUN}
+        return sorted(key for key in keys if visits.row(key) is None)
 
     def table(self, visits: Visits, empty: LatencyTable) -> LatencyTable:
         """The table of all that was measured.
@@ -153,6 +155,8 @@ class Profile:
         """
         spans = {key: span for blocks in self.blocks.values() for key, span in blocks.items()}
         rows = {key: row for key in sorted(spans) if (row := visits.row(key)) is not None}
+        if (run := visits.row(RUN)) is not None:
+            rows = {key: row._replace(ms=round(max(row.ms - run.ms, 0.0), 6)) for key, row in rows.items()}
         table = with_operators(replace(empty, blocks=rows), spans)
         known: list[tuple[Network, float]] = []  # with what each took, in ms
         fresh: dict[str, list[tuple[Network, float]]] = {}
@@ -165,6 +169,12 @@ class Profile:
         for spec, others in fresh.items():
             table = with_error(table, spec, others)
         return table
+
+
+def nothing() -> Network:
+    """A network that hands its input on."""
+    net = Builder((1, 1, 1))
+    return net.build(*net.inputs)
 
 
 def used_genomes(space: SearchSpace) -> list[Genome]:

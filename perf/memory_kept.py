@@ -1,7 +1,7 @@
 """What torch loses on a CPU where the C library gives large buffers back: python perf/memory_kept.py [--space SPEC].
 
-Random networks run in two processes that take turns, one as it is, one that keeps its memory. Per network: the median
-over visits of each process, and their interquartile range over the median.
+Random networks, and the blocks of the space that hold the most activations, run in two processes that take turns, one
+as it is, one that keeps its memory. Each: the median over visits, and their interquartile range over the median.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from nasctl import registry
-from nasctl.hardware.blocks import distinct_genomes
+from nasctl.api import Network
+from nasctl.hardware.blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.runtimes import drawn
 from nasctl.hardware.timing import keep_memory
 
@@ -33,15 +34,24 @@ def begin(kept: bool) -> None:
 
 
 @cache
-def made(spec: str, number: int, place: int) -> tuple[nn.Module, list[Tensor]]:
-    """The module, made once in a process."""
+def chosen(what: str, spec: str, number: int) -> list[Network]:
+    """Networks, or single blocks."""
     space = registry.create("spaces", spec)
-    return drawn(space.network(distinct_genomes(space, number, SEED)[place]), 1, seed=0)
+    if what == "networks":
+        return [space.network(genome) for genome in distinct_genomes(space, number, SEED)]
+    alone = [span.alone() for span in distinct_blocks(space).values()]
+    return sorted(alone, key=lambda block: -block.memory)[:number]
 
 
-def visit(spec: str, number: int, place: int) -> float:
-    """Median ms of some runs of a network, after one that warms up."""
-    module, inputs = made(spec, number, place)
+@cache
+def made(what: str, spec: str, number: int, place: int) -> tuple[nn.Module, list[Tensor]]:
+    """The module, made once in a process."""
+    return drawn(chosen(what, spec, number)[place], 1, seed=0)
+
+
+def visit(what: str, spec: str, number: int, place: int) -> float:
+    """Median ms of some runs, after one that warms up."""
+    module, inputs = made(what, spec, number, place)
     times = []
     with torch.inference_mode():
         for _ in range(RUNS + 1):
@@ -55,30 +65,32 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--space", default="mbconv")
-    parser.add_argument("--networks", default=20, type=int)
+    parser.add_argument("--number", default=20, type=int)
     parser.add_argument("--visits", default=8, type=int)
     args = parser.parse_args()
+    print(f"{args.space}, {args.visits} visits of {RUNS} runs, torch {torch.__version__}")
     spawn = multiprocessing.get_context("spawn")
     with (
         ProcessPoolExecutor(1, spawn, begin, (False,)) as default,
         ProcessPoolExecutor(1, spawn, begin, (True,)) as kept,
     ):
-        times = np.array(
-            [
-                [
-                    [pool.submit(visit, args.space, args.networks, place).result() for pool in (default, kept)]
-                    for place in range(args.networks)
-                ]
+        for what in ("networks", "blocks"):
+            asked = [(what, args.space, args.number, place) for place in range(args.number)]
+            found = [
+                [[pool.submit(visit, *one).result() for pool in (default, kept)] for one in asked]
                 for _ in range(args.visits)
             ]
-        )  # (visits, networks, 2)
+            show(what, np.array(found))
+
+
+def show(what: str, times: np.ndarray) -> None:
+    """Print what visits took, (visits, N, 2), in ms."""
     middle = np.median(times, axis=0)
     spread = np.subtract(*np.percentile(times, [75, 25], axis=0)) / middle
-    ratio = middle[:, 0] / middle[:, 1]
-    print(f"{args.networks} networks of {args.space}, {args.visits} visits of {RUNS} runs, torch {torch.__version__}")
     for name, column in (("as it is", 0), ("memory kept", 1)):
-        ms, noise = middle[:, column], spread[:, column]
-        print(f"{name:12} {np.median(ms):6.2f} ms in the median, range of one network's visits {np.median(noise):.1%}")
+        ms, noise = np.median(middle[:, column]), np.median(spread[:, column])
+        print(f"{len(middle)} {what}, {name:11} {ms:6.2f} ms in the median, range of one's visits {noise:.1%}")
+    ratio = middle[:, 0] / middle[:, 1]
     print(f"as it is over memory kept: {np.median(ratio):.2f} in the median, {ratio.min():.2f} to {ratio.max():.2f}")
 
 

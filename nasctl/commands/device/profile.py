@@ -78,16 +78,11 @@ def command(
 
     spaces = {registry.normal("spaces", s): registry.create("spaces", s) for s in registry.split(specs)}
     path = table_file(name, out, fresh=not force)
-    defaults: dict[str, tuple[str | int, str | int]] = {
-        "runtime": (runtime, "torch"),
-        "torch-device": (torch_device, "cpu"),
-        "threads": (threads, 1),
-        "batch": (batch, 1),
-        "precision": (precision, "float32"),
-    }
-    flags = [f"--{flag} {value}" for flag, (value, usual) in defaults.items() if value != usual]
+    host, usual = Host(name, runtime, torch_device, threads, batch, precision, seconds), Host(name)
+    fields = ("runtime", "torch_device", "threads", "batch", "precision")
+    changed = {field: getattr(host, field) for field in fields if getattr(host, field) != getattr(usual, field)}
+    flags = [f"--{field.replace('_', '-')} {value}" for field, value in changed.items()]
     typed = ["nasctl device profile --name", name, *(f"--space {spec}" for spec in spaces), *flags]
-    host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
     table = host.table(" ".join(typed))
     folder = path.with_name(f"{path.name}.part")
     with alone():
