@@ -3,6 +3,7 @@
 from nasctl.archive import Archive
 from nasctl.candidate import Candidate, Objective, Setting
 from nasctl.errors import BadOption, InvalidGenome, MissingBlock, NasctlError, UnknownName
+from nasctl.ids import decode
 from nasctl.networks.blocks import (
     ACTIVATIONS,
     ActConvNorm,

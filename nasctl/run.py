@@ -22,6 +22,8 @@ from nasctl.search import Task, Visit, measure, search
 from nasctl.store import Store
 from nasctl.values import SearchSpace
 
+LIBRARIES = ("numpy", "pymoo", "scikit-learn", "torch")  # whose versions a run notes
+
 
 @dataclass(frozen=True)
 class Run:
@@ -134,7 +136,10 @@ class Run:
         """
         task = self.task
         searcher = registry.create("searchers", self.searcher, task, np.random.default_rng(self.seed))
-        versions = {"nasctl": __version__, **{name: version(name) for name in ("numpy", "pymoo", "torch")}}
+        versions = {
+            "nasctl": __version__,
+            **{name: version(name) for name in ("numpy", "pymoo", "scikit-learn", "torch")},
+        }
         record = task.record(self.asked["space"], self.asked, versions, self.remarks)
         yield from search(task, searcher, store.journal(self.name, record), budget, deadline)
 

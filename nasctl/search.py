@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from nasctl.constraints import Constraint
 from nasctl.errors import NasctlError
 from nasctl.record import Column, Record
 from nasctl.store import Journal, Measurement, evaluation, seen
-from nasctl.values import Cost, Evaluation, Genome, Goal, Searcher, SearchSpace, Transform
+from nasctl.values import Cost, Evaluation, Genome, Goal, Searcher, SearchSpace, Supernet, Transform
 
 HOPELESS = 10  # candidates of a first generation that all fail, which ends a search: something else is wrong
 PATIENCE = 20  # batches in a row without a new genome, after which the space counts as used up
@@ -68,6 +68,12 @@ class Task:
         names = {constraint.name: constraint.name for constraint in bounded}
         found = [evaluation(genome, names, measure(self, genome, names)) for genome in genomes]
         return np.asarray(violations(found, bounded).sum(axis=1))
+
+    def worth(self, allowed: Sequence[Sequence[int]]) -> np.ndarray:
+        """As `Problem` says; it counts in no budget and is not kept, so a replay measures it anew."""
+        names = {goal.name: goal.name for goal in self.objectives}
+        found = measure(replace(self, space=Supernet(self.space, allowed)), (), names)
+        return np.asarray(losses([evaluation((), names, found)], self.objectives)[0])
 
     def record(
         self,

@@ -87,7 +87,8 @@ class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
     It may also have `levels`, named fidelities, of which "full", "balanced" and "fast" mean the same everywhere;
-    "balanced" is what metrics are computed at unless a person says otherwise, "full" if there is no other.
+    "balanced" is what metrics are computed at unless a person says otherwise, "full" if there is no other. And it may
+    have `supernet(allowed)`, the network that sums, gene by gene, several choices, (G,) of one or more each.
     """
 
     input: Input
@@ -143,7 +144,10 @@ class Goal:
 
 
 class Problem(Protocol):
-    """What a searcher is told of the search."""
+    """What a searcher is told of the search.
+
+    It may also have `worth(allowed)`: the losses, (M,), of the supernet of these choices of each gene.
+    """
 
     @property
     def space(self) -> SearchSpace:
@@ -175,7 +179,8 @@ class Problem(Protocol):
 class Searcher(Protocol):
     """Proposes genomes and learns from their losses; made with (problem, rng, **options).
 
-    All its randomness comes from `rng`, so a search can be replayed.
+    All its randomness comes from `rng`, so a search can be replayed. A class that works on some problems alone says in
+    `needs` what it needs beside: "pool", a table of scores, or "supernet"; without that it raises BadOption when made.
     """
 
     def ask(self) -> list[Genome]:
@@ -190,6 +195,29 @@ class Searcher(Protocol):
             violations: (N, C), 0 where a constraint holds, above 0 by how much it is broken.
         """
         ...
+
+
+class Supernet:
+    """One network in the form of a space, so that whatever is measured of a genome can be measured of it.
+
+    Args:
+        space: A space that has supernets.
+        allowed: The choices of each gene that are summed.
+    """
+
+    def __init__(self, space: SearchSpace, allowed: Sequence[Sequence[int]]) -> None:
+        self.input, self.genes = space.input, space.genes
+        self._space, self._allowed = space, allowed
+
+    def canonical(self, genome: Genome) -> Genome:
+        return genome
+
+    def network(self, genome: Genome) -> Network:
+        network: Network = self._space.supernet(self._allowed)  # type: ignore[attr-defined]
+        return network
+
+    def reduced(self, fidelity: Fidelity) -> Supernet:
+        return Supernet(self._space.reduced(fidelity), self._allowed)
 
 
 def levels(space: SearchSpace) -> dict[str, Fidelity]:

@@ -97,15 +97,23 @@ class NB201:
         return tuple(OPERATIONS.index(name) for name, _, _ in edges)
 
     def network(self, genome: Genome) -> Network:
+        return self.supernet([(choice,) for choice in genome])
+
+    def supernet(self, allowed: Sequence[Sequence[int]]) -> Network:
+        """The network whose edges put out the sums of several operations.
+
+        Args:
+            allowed: The choices of each edge, (G,) of one or more.
+        """
         net = Builder(self.input.shape)
         x = net.add(ConvNormAct(self._channels, 3, act=None), *net.inputs, name="stem")
         for stage in range(3):
             channels = self._channels << stage
             if stage:
                 x = net.add(Reduction(channels), x, name=f"reduction{stage}")
-            operations = _operations(channels)
+            edges = [_terms(channels, tuple(choices)) for choices in allowed]
             for cell in range(self._cells):
-                x = _cell(net, x, [operations[OPERATIONS[choice]] for choice in genome], f"stage{stage + 1}.{cell}")
+                x = _cell(net, x, edges, f"stage{stage + 1}.{cell}")
         return net.build(net.add(Head(self._classes), x, name="head"))
 
     def reduced(self, fidelity: Fidelity) -> NB201:
@@ -117,17 +125,29 @@ class NB201:
         return reduced
 
 
-def _cell(net: Builder, x: int, operations: list[Layer | Block | None], name: str) -> int:
+Term = tuple[str, Layer | Block]  # an operation, and what is put behind the name of its edge
+
+
+@cache
+def _terms(channels: int, choices: tuple[int, ...]) -> Sequence[Term]:
+    """What an edge sums; an operation that is alone goes by the name of its edge."""
+    operations = _operations(channels)
+    named = [(OPERATIONS[choice], operations[OPERATIONS[choice]]) for choice in choices]
+    return [(f".{name}" if len(choices) > 1 else "", operation) for name, operation in named if operation]
+
+
+def _cell(net: Builder, x: int, edges: Sequence[Sequence[Term]], name: str) -> int:
     values: list[int | None] = [x]  # what the nodes hold; None stands for zeros, made only where something reads them
     for target in (1, 2, 3):
         terms = []
-        for (source, end), operation in zip(EDGES, operations, strict=True):
-            if end != target or operation is None:
+        for (source, end), operations in zip(EDGES, edges, strict=True):
+            if end != target or not operations:
                 continue
             start = values[source]
             if start is None:
                 values[source] = start = net.add(Zero(), x, name=f"{name}.zero{source}")
-            terms.append(net.add(operation, start, name=f"{name}.edge{source}{target}"))
+            for suffix, operation in operations:
+                terms.append(net.add(operation, start, name=f"{name}.edge{source}{target}{suffix}"))
         total = net.add(Add(), *terms, name=f"{name}.node{target}") if len(terms) > 1 else None
         values.append(terms[0] if len(terms) == 1 else total)
     return values[3] if values[3] is not None else net.add(Zero(), x, name=f"{name}.zero3")

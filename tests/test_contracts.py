@@ -3,8 +3,10 @@
 import pytest
 
 from nasctl import registry
+from nasctl.candidate import Setting
 from nasctl.run import Run
 from nasctl.testing import ObjectiveContract, SearcherContract, SpaceContract
+from nasctl.values import Fidelity
 
 SMALL = "nb201:channels=4,cells=1"
 OPTIONS = {"latency": ("nbmacro", "latency:device=titan-xp-b64")}  # objectives that cannot do without
@@ -26,4 +28,11 @@ class TestObjectives(ObjectiveContract):
 class TestSearchers(SearcherContract):
     @pytest.fixture(params=registry.names("searchers"))
     def run(self, request):
-        return Run("nb201:channels=8,cells=1", ("naswot", "macs"), request.param)
+        small = Setting(fidelity=Fidelity(size=16, batch=16))  # for those that measure supernets
+        setting = small if "supernet" in getattr(registry.load("searchers", request.param), "needs", ()) else Setting()
+        return Run("nb201:channels=8,cells=1", ("naswot", "macs"), request.param, setting=setting)
+
+    def test_stops_when_the_space_is_used_up(self, run, tmp_path):
+        if needs := getattr(registry.load("searchers", run.searcher), "needs", ()):
+            pytest.skip(f"the space of this contract has no {', '.join(needs)}")
+        super().test_stops_when_the_space_is_used_up(run, tmp_path)

@@ -24,7 +24,7 @@ from nasctl.ids import spelled
 from nasctl.indicators import REFERENCE
 from nasctl.networks.graph import Network
 from nasctl.search import TRANSFORMS
-from nasctl.values import Fidelity, Genome, Goal, SearchSpace
+from nasctl.values import Fidelity, Genome, Goal, Notation, SearchSpace
 
 DATA = "../shared/data"  # where published tables are looked for if NASCTL_DATA does not say
 
@@ -114,6 +114,8 @@ class Tabulated:
     def __init__(self, space: SearchSpace, canonical: Mapping[Genome, Genome]) -> None:
         self._space, self._canonical = space, canonical
         self.genes, self.input = space.genes, space.input
+        if isinstance(space, Notation):
+            self.parse, self.spell = space.parse, space.spell
 
     def canonical(self, genome: Genome) -> Genome:
         return self._canonical[genome]

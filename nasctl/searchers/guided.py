@@ -21,7 +21,7 @@ __all__ = ["Guided"]
 POOL = 20  # children for each one that is evaluated
 RANDOM = 20  # of as many evaluations one is drawn at random, so that the model sees what it does not expect
 WIDEST = 1500  # features, above which genes count one by one and pairs of them are left out
-PENALTY = 1e-2  # of the ridge, in variances of a loss
+PENALTY = 1e-2  # of the ridge, on squares of its weights
 
 
 class Guided:
@@ -29,10 +29,10 @@ class Guided:
 
     Each round makes `POOL` times as many children as it evaluates: two-point crossover of two members of the archive,
     then every gene redrawn with probability 1 / G, networks that were evaluated before left out. Objectives that need
-    no module are known of all of them. The others are predicted by ridge regression on genes and, in small spaces,
-    pairs of genes, fitted to everything evaluated so far. Children that neither the archive nor another child dominates
-    come first, in random order; then those that only another child dominates; then those that are nearest to the front.
-    Children that break a constraint on what needs no module come after all others.
+    no module are known of all of them. The others are predicted by ridge regression (penalty `PENALTY`) on the choice
+    of each gene and, in small spaces, of each pair of genes, fitted to everything evaluated so far. Children that
+    neither the archive nor another child dominates come first, in random order; then those that only another child
+    dominates; then those that are nearest to the front. What breaks a constraint on what needs no module comes last.
 
     Args:
         problem: Where to search, and for what.
@@ -47,8 +47,13 @@ class Guided:
         self._cardinalities = np.array([len(gene.choices) for gene in problem.space.genes])  # (G,)
         self._archive = Archive(len(problem.objectives))
         self._raw: dict[Genome, tuple[int, ...]] = {}  # what was asked for: by canonical genome, as it was bred
-        self._losses = np.empty((0, len(problem.objectives)))  # of these, (E, M)
         self._asked: list[Genome] = []
+        sizes, pairs = self._cardinalities, combinations(range(len(self._cardinalities)), 2)
+        paired = [(i, j) for i, j in pairs if min(sizes[i], sizes[j]) > 1]
+        self._pairs = paired if sum(sizes[i] * sizes[j] for i, j in paired) <= WIDEST else []
+        width = self._features(np.zeros((1, len(sizes)), dtype=int)).shape[1]
+        self._gram = PENALTY * np.eye(width)  # of the features of all that was evaluated, (F, F)
+        self._moments = np.zeros((width, len(problem.objectives)))  # of features and losses, (F, M)
 
     def ask(self) -> list[Genome]:
         fresh = self._chosen(self._children()) if self._archive.genomes else {}
@@ -65,10 +70,13 @@ class Guided:
         return self._asked
 
     def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
-        self._losses = np.concatenate([self._losses, losses])
-        for genome, row, excess in zip(self._asked, losses, violations.sum(axis=1), strict=True):
-            if excess == 0 and not np.isnan(row).any():
+        whole = ~np.isnan(losses).any(axis=1)
+        for genome, row, good in zip(self._asked, losses, whole & (violations.sum(axis=1) == 0), strict=True):
+            if good:
                 self._archive.add(genome, row)
+        features = self._features(np.array([self._raw[genome] for genome in self._asked]))[whole]
+        self._gram += features.T @ features
+        self._moments += features.T @ losses[whole]
 
     def _children(self) -> dict[Genome, tuple[int, ...]]:
         """New genomes bred from the archive, as they were bred, by canonical genome."""
@@ -102,30 +110,15 @@ class Guided:
         known = self._problem.screen(genomes)
         if not np.isnan(known).any():
             return known
-        whole = ~np.isnan(self._losses).any(axis=1)
-        targets = self._losses[whole]
-        middle, width = targets.mean(axis=0), targets.std(axis=0) + 1e-12
-        features = self._features(np.array(list(self._raw.values()))[whole])
-        weights = _ridge(features, (targets - middle) / width)
-        return np.where(np.isnan(known), self._features(raw) @ weights * width + middle, known)
+        weights = np.linalg.solve(self._gram, self._moments)  # (F, M)
+        return np.where(np.isnan(known), self._features(raw) @ weights, known)
 
     def _features(self, raw: np.ndarray) -> np.ndarray:
         """One column for each choice of each gene, and of each pair of genes in a small space, (N, G) -> (N, F)."""
-        sizes, pairs = self._cardinalities, list(combinations(range(raw.shape[1]), 2))
+        sizes = self._cardinalities
         columns = [np.ones((len(raw), 1))] + [np.eye(size)[gene] for size, gene in zip(sizes, raw.T, strict=True)]
-        if sum(sizes[i] * sizes[j] for i, j in pairs) <= WIDEST:
-            columns += [np.eye(sizes[i] * sizes[j])[raw[:, i] * sizes[j] + raw[:, j]] for i, j in pairs]
+        columns += [np.eye(sizes[i] * sizes[j])[raw[:, i] * sizes[j] + raw[:, j]] for i, j in self._pairs]
         return np.concatenate(columns, axis=1)
-
-
-def _ridge(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Weights of a ridge regression, (N, F) and (N, M) -> (F, M), by the smaller of its two systems of equations."""
-    number, width = features.shape
-    if number > width:
-        found = np.linalg.solve(features.T @ features + PENALTY * np.eye(width), features.T @ targets)
-    else:
-        found = features.T @ np.linalg.solve(features @ features.T + PENALTY * np.eye(number), targets)
-    return np.asarray(found)
 
 
 def _merit(predicted: np.ndarray, archive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -143,8 +136,9 @@ def _merit(predicted: np.ndarray, archive: np.ndarray) -> tuple[np.ndarray, np.n
 
     both = np.concatenate([predicted, archive])
     span = np.ptp(both, axis=0)
-    scaled, front = predicted / np.where(span > 0, span, 1.0), archive / np.where(span > 0, span, 1.0)
-    behind = np.array([(row - front).min(axis=1).max() for row in scaled])  # (N,), the additive epsilon
+    scaled = predicted / np.where(span > 0, span, 1.0)
+    front = (archive / np.where(span > 0, span, 1.0)).T.copy()  # (M, A)
+    behind = np.array([(row[:, None] - front).min(axis=0).max() for row in scaled])  # (N,), the additive epsilon
     dominated = behind >= 0
     first = moocore.is_nondominated(scaled, keep_weakly=True)
     classes = np.where(dominated, 2, np.where(first, 0, 1))

@@ -1,0 +1,50 @@
+"""`nasctl report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nasctl.commands import run_option, store_option
+
+
+@click.command()
+@run_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Page to write.  [default: RUN.html]",
+)
+@click.option("--force", is_flag=True, help="Write over an existing page.")
+@store_option
+def command(run: str | None, output: Path | None, force: bool, store: str) -> None:
+    """Write a run as one HTML page that can be sent, kept and opened anywhere.
+
+    It holds the question and the setting, the front as a picture and a table, convergence, correlations, the devices
+    and their errors, what failed, the versions, and the command that repeats the run. It loads nothing from elsewhere.
+    """
+    from nasctl.errors import NasctlError
+    from nasctl.files import write
+    from nasctl.findings import Findings
+    from nasctl.page import page
+    from nasctl.report import say
+    from nasctl.store import Store
+
+    opened = Store.reading(store)
+    name, _ = opened.run(run)
+    (summary,) = (one for one in opened.runs() if one.name == name)
+    path = output or Path(f"{name}.html")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise NasctlError(f"the report is a page; name the file '{path.stem or name}.html'")
+    if path.exists() and not force:
+        raise NasctlError(f"{path} exists; give another name, or replace it with --force")
+    visits = list(opened.visits(name))
+    if not visits:
+        raise NasctlError(f"run {name} has evaluated nothing yet, so there is nothing to report; start it again")
+    found = Findings(summary, [one for one, _ in visits], sum(seconds for _, seconds in visits))
+    write(path, page(found))
+    say(f"the report of run {name} is in:")
+    click.echo(path)
