@@ -69,8 +69,8 @@ def _laps(calls: Sequence[Call], cuda: bool) -> list[float]:
 def keep_memory() -> bool:
     """Make the C library keep freed memory for the next call, for good; False where it is not glibc.
 
-    By default glibc gives large buffers back to the system and pays for every page when it fetches them again: more
-    than half of a large block's time, and another share each time (`perf/memory_kept.py`).
+    By default glibc gives large buffers back to the system and pays for every page when it fetches them again: up to
+    half of a large block's time, and another share each time (`perf/memory_kept.py`).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

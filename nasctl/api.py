@@ -33,6 +33,7 @@ from nasctl.networks.layers import (
     Multiply,
     ReLU,
     ReLU6,
+    Shift,
     Sigmoid,
     Swish,
     Zero,

@@ -32,6 +32,7 @@ from nasctl.api import (
     ReLU,
     ReLU6,
     Shape,
+    Shift,
     Sigmoid,
     Swish,
     Transform,
@@ -300,6 +301,9 @@ def _mapped(node: Node, given: Term, blended: bool) -> Term:
         padding = (layer.kernel - 1) // 2
         taps = (_taps(size, layer.kernel, layer.stride, padding, 1) for size in shape[1:])
         rows, columns = (one / one.sum(1, keepdims=True) for one in taps)
+        return given.then(rows, columns.T)
+    if isinstance(layer, Shift):
+        rows, columns = (np.eye(size, k=1) for size in shape[1:])
         return given.then(rows, columns.T)
     if not isinstance(layer, Conv):
         raise ValueError(f"no closed form is known with {type(layer).__name__} @ {'x'.join(map(str, shape))}")

@@ -22,7 +22,6 @@ from nasctl.api import (
     BatchNorm,
     Block,
     Builder,
-    Call,
     Classifier,
     Concat,
     Conv,
@@ -32,10 +31,9 @@ from nasctl.api import (
     Genome,
     Identity,
     Input,
-    Layer,
     Network,
     ReLU,
-    Shape,
+    Shift,
     Zero,
     validate,
 )
@@ -164,14 +162,6 @@ def _operations(channels: int, reduces: bool) -> Sequence[Block | None]:
     stride = 2 if reduces else 1
     skip = FactorizedReduction(channels) if reduces else Identity()
     return None, skip, ActConvNorm(channels, 1, stride), ActConvNorm(channels, 3, stride)
-
-
-@dataclass(frozen=True, slots=True)
-class Shift(Layer):
-    """Every value moves one place up and to the left, and zeros come in: (C, H, W) -> (C, H, W)."""
-
-    def module(self, *inputs: Shape) -> Call:
-        return Call("nn.ZeroPad2d", (-1, 1, -1, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from nasctl.api import (
     Multiply,
     ReLU,
     Setting,
+    Shift,
     Zero,
 )
 from nasctl.candidate import DEFAULT, Candidate
@@ -43,7 +44,12 @@ from nasctl.networks.weights import initialised
 from nasctl.testing import Chain, drawn
 
 IDENTITIES = (nn.BatchNorm2d, nn.ReLU, nn.Hardswish, nn.Hardsigmoid)
-SPACES = ("nb201:channels=4,cells=1,resolution=12", "nbmacro:resolution=9", "mbconv:width=0.3,resolution=40,classes=7")
+SPACES = (
+    "nb201:channels=4,cells=1,resolution=12",
+    "nbmacro:resolution=9",
+    "tnb101_micro:channels=4,cells=1,resolution=36",
+    "mbconv:width=0.3,resolution=40,classes=7",
+)
 
 
 def scored(objective, network):
@@ -105,6 +111,7 @@ def test_expected_synflow_of_maps_of_every_kind():
     dilated = net.add(Conv(6, 3, stride=2, dilation=2), stem, name="dilated")
     averaged = net.add(AvgPool(3, 2), stem, name="averaged")
     both = net.add(Concat(), pooled, dilated, averaged, name="both")
+    both = net.add(Shift(), both, name="shifted")
     dense = net.add(Conv(22, 5), both, name="dense")
     summed = net.add(Add(), both, dense, both, name="summed")
     gate = net.add(HSigmoid(), net.add(GlobalAvgPool(), summed, name="pool"), name="gate")

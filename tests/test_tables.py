@@ -16,7 +16,7 @@ from nasctl.search import Task, measure
 from nasctl.values import usual
 
 FOLDER = files("nasctl").joinpath("benchmarks")
-SIZES = {"nb201": 5_260, "nbmacro": 3_969}
+SIZES = {"nb201": 5_260, "nbmacro": 3_969, "tnb101_micro": 1_376}
 
 
 def shipped(space):

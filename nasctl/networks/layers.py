@@ -221,6 +221,14 @@ class ChannelShuffle(Layer):
 
 
 @dataclass(frozen=True, slots=True)
+class Shift(Layer):
+    """Every value moves one place up and to the left, and zeros come in: (C, H, W) -> (C, H, W)."""
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("nn.ZeroPad2d", (-1, 1, -1, 1))
+
+
+@dataclass(frozen=True, slots=True)
 class Zero(Layer):
     """Zeros in the shape of its input."""
 
