@@ -149,6 +149,8 @@ class Run:
             name, objective = named(spec, self.space)
             if name in made:
                 raise NasctlError(f"the objective {name!r} is given twice; leave one out")
+            if twin := next((other for other, one in made.items() if _device(one) == _device(objective) != ""), None):
+                raise NasctlError(f"{twin!r} and {name!r} are one device, {_device(objective)}; leave one out")
             made[name] = objective
         return made
 
@@ -176,3 +178,9 @@ def named(spec: str, space: str | None = None) -> tuple[str, Objective]:
         spec = spec.replace(kind[0], f"device={table.device},called={kind[1]}")
     objective: Objective = registry.create("objectives", spec)
     return getattr(objective, "label", None) or registry.normal("objectives", spec), objective
+
+
+def _device(objective: Objective) -> str:
+    """The device that a latency is of, by its table's own name; "" for other objectives."""
+    table = getattr(objective, "table", None)
+    return table.device if isinstance(table, LatencyTable) else ""

@@ -71,6 +71,12 @@ class Comparison:
         """Of the exhaustive front of the objectives, by scene."""
         return {name: worth(scene, self.ceiling) for name, scene in self.scenes.items()}
 
+    def found(self, searcher: str) -> float:
+        """Share of the exhaustive front that its archives have at the end, mean over seeds."""
+        front = set(self.ceiling.tolist())
+        shares = [len(front.intersection(run.archives[-1].tolist())) / len(front) for run in self.runs[searcher]]
+        return float(np.mean(shares))
+
     def curves(self, searcher: str, scene: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Evaluations, (T,), and the indicators there over seeds, (seeds, T) each; a run that ended early stays."""
         runs = self.runs[searcher]
@@ -129,6 +135,7 @@ class Comparison:
                 ]
                 for name, runs in self.runs.items()
             },
+            "found": {name: self.found(name) for name in self.runs},
             "tests": [asdict(one) for one in self.tests()],
         }
 

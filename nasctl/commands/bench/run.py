@@ -12,7 +12,7 @@ from nasctl.commands import json_option
 
 if TYPE_CHECKING:
     from nasctl.bench.compare import Comparison, Test
-    from nasctl.bench.replay import Replay, Worth
+    from nasctl.bench.replay import Worth
 
 SEARCHERS = ("mtf_pdns", "nsga2")
 
@@ -88,13 +88,19 @@ def _print(comparison: Comparison) -> None:
     heads = ["IGD", "IGD+", "hypervolume", "best", f"hypervolume of {FEW}", "largest term of IGD"]
     for scene, about in comparison.scenes.items():
         rows = [
-            [searcher, *_sizes(comparison.runs[searcher]), *_worth(worths, comparison.few[scene][searcher])]
+            [searcher, *_sizes(comparison, searcher), *_worth(worths, comparison.few[scene][searcher])]
             for searcher, worths in comparison.final[scene].items()
         ]
         top = comparison.best[scene]
-        rows.append(["exhaustive front of the objectives", str(len(comparison.ceiling)), "", "", *_worth([top], [])])
-        rows.append(["true front", str(len(about.front)), "", "", "0", "0", f"{about.ceiling:.4f}", "", "", ""])
-        table(["searcher", "archive", "different", "simulated hours", *heads], rows, title=scene)
+        rows.append(
+            ["exhaustive front of the objectives", str(len(comparison.ceiling)), "100%", "", "", *_worth([top], [])]
+        )
+        rows.append(["true front", str(len(about.front)), "", "", "", "0", "0", f"{about.ceiling:.4f}", "", "", ""])
+        table(
+            ["searcher", "archive", "of the exhaustive front", "different", "simulated hours", *heads],
+            rows,
+            title=scene,
+        )
         click.echo()
     tests = comparison.tests()
     rows = [
@@ -107,13 +113,15 @@ def _print(comparison: Comparison) -> None:
     _judge(tests)
 
 
-def _sizes(runs: Sequence[Replay]) -> list[str]:
-    """Means of the size of the archive, of different architectures and of simulated hours."""
+def _sizes(comparison: Comparison, searcher: str) -> list[str]:
+    """Means of the archive's size, its share of the exhaustive front, different architectures, simulated hours."""
     from statistics import fmean
 
+    runs = comparison.runs[searcher]
     hours = fmean(run.seconds for run in runs) / 3600
     sizes = fmean(len(run.archives[-1]) for run in runs), fmean(run.distinct for run in runs)
-    return [*(f"{size:.0f}" for size in sizes), f"{hours:.1f}" if hours else ""]
+    share = f"{100 * comparison.found(searcher):.0f}%"
+    return [f"{sizes[0]:.0f}", share, f"{sizes[1]:.0f}", f"{hours:.1f}" if hours else ""]
 
 
 def _worth(worths: Sequence[Worth], few: Sequence[Worth]) -> list[str]:

@@ -16,6 +16,9 @@ from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
     from nasctl.hardware.profile import Step
+    from nasctl.hardware.table import LatencyTable
+
+DOUBTFUL = 30.0  # % of mean absolute error of whole networks, which no table that was measured well has
 
 
 @click.group(cls=Commands, package=__name__)
@@ -66,3 +69,11 @@ def shown(steps: Iterator[Step]) -> Iterator[Step]:
         yield step
     if live:
         click.echo(err=True)
+
+
+def doubts(table: LatencyTable) -> list[str]:
+    """What to tell a person about a table that is far from the whole networks that were measured with it."""
+    if any(one.mape > DOUBTFUL for one in table.validation if one.against == "networks"):
+        # A device that is busy all the time slows blocks down without making any of them noisy.
+        return ["it is far from whole networks, as where the device was busier at times: measure again, all of it"]
+    return []

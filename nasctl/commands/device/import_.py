@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nasctl.commands.device import table_file
+from nasctl.commands.device import doubts, table_file
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def command(
     facts = {"name": name, "command": _typed(), **options}
     table = _of_files(files, facts, **foreign) if csv is None else _of_kit(files, csv, partial, facts, foreign)
     table.save(path)
-    say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}", f"next: nasctl device show {path}")
+    say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}", *doubts(table))
+    say(f"next: nasctl device show {path}")
 
 
 def _of_kit(

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from nasctl.commands.device import shown, table_file
+from nasctl.commands.device import doubts, shown, table_file
 
 if TYPE_CHECKING:
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.visits import Visits
-
-# % of mean absolute error of whole networks that no quiet machine has.
-DOUBTFUL = 30.0
 
 
 @click.command("profile")
@@ -104,9 +101,7 @@ def command(
         table.save(path)
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
-    if any(one.mape > DOUBTFUL for one in table.validation if one.against == "networks"):
-        # A machine that is busy all the time slows blocks down without making any of them noisy.
-        say("it is far from whole networks, as where a machine was busier at times: measure again with --force")
+    say(*doubts(table))
     say(f"next: nasctl device show {path}")
 
 
