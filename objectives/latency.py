@@ -41,6 +41,10 @@ class Latency:
         ]
         if table.validated(space) is None:
             lines.append(f"NOT VALIDATED for {space}: take its figures as rough")
+        if table.batch > 1:
+            lines.append(f"NOT FOR ONE IMAGE: its figures are ms for a batch of {table.batch}")
+        if not table.precision.startswith("float32"):
+            lines.append(f"NOT IN FLOAT32, as networks are exported: it is of {table.precision or 'unknown precision'}")
         if table.method == "modelled":
             return lines
         try:
