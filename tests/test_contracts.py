@@ -24,6 +24,10 @@ class TestObjectives(ObjectiveContract):
         space, objective = OPTIONS.get(request.param, (SMALL, request.param))
         return Run(space, (objective,), "random:batch=2", seed=1)
 
+    @pytest.mark.slow  # seconds for each of many
+    def test_has_the_same_values_in_another_process(self, run, tmp_path):
+        super().test_has_the_same_values_in_another_process(run, tmp_path)
+
 
 class TestSearchers(SearcherContract):
     @pytest.fixture(params=registry.names("searchers"))
@@ -31,6 +35,10 @@ class TestSearchers(SearcherContract):
         small = Setting(fidelity=Fidelity(size=16, batch=16))  # for those that measure supernets
         setting = small if "supernet" in getattr(registry.load("searchers", request.param), "needs", ()) else Setting()
         return Run("nb201:channels=8,cells=1", ("naswot", "macs"), request.param, setting=setting)
+
+    @pytest.mark.slow  # seconds for each of many; tests/test_store.py kills searches too
+    def test_resume_is_replay(self, run, tmp_path):
+        super().test_resume_is_replay(run, tmp_path)
 
     def test_stops_when_the_space_is_used_up(self, run, tmp_path):
         if needs := getattr(registry.load("searchers", run.searcher), "needs", ()):

@@ -26,6 +26,7 @@ def run(command, folder):
     return subprocess.run(["/bin/bash", "-c", command], **options)
 
 
+@pytest.mark.slow  # it measures this machine, for one thing
 def test_the_tour(tmp_path):
     arch = ""
     for line in "\n".join(blocks()).splitlines():
