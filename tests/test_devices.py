@@ -392,31 +392,3 @@ def test_devices_are_listed_and_shown():
     foreign = json.loads(CliRunner().invoke(cli, ["device", "show", "v100-b64", "--space", "nb201", "--json"]).stdout)
     assert {"missing", "modelled"} == {block["origin"] for block in foreign["blocks"]}
     assert foreign["covers"] == {"nb201": False}
-
-
-def test_what_a_latency_is_not_for_is_said_loudly(tmp_path):
-    network = two_blocks()
-    toy(batch=8, precision="int8").save(path := tmp_path / "toy.json")
-    said = registry.create("objectives", f"latency:device={path}").remarks(TINY, network)
-    starts = (f"NOT VALIDATED for {TINY}", "NOT FOR ONE IMAGE", "NOT IN FLOAT32")
-    assert all(line.startswith(start) for line, start in zip(said[1:], starts, strict=True))
-    toy().save(path)
-    said = registry.create("objectives", f"latency:device={path}").remarks(TINY, network)
-    assert len([line for line in said if line.startswith("NOT ")]) == 1
-
-
-def test_one_device_is_not_searched_twice(tmp_path):
-    words = [
-        "search",
-        "--space",
-        "mbconv",
-        "--device",
-        "gpu",
-        "--device",
-        "titan-rtx-b64",
-        "--store",
-        tmp_path / "a.db",
-    ]
-    done = CliRunner().invoke(cli, list(map(str, words)))
-    assert (done.exit_code, (tmp_path / "a.db").exists()) == (2, False)
-    assert "'latency@gpu' and 'latency@titan-rtx-b64' are one device, titan-rtx-b64; leave one out" in done.stderr

@@ -188,3 +188,21 @@ def test_the_published_latencies_are_met_as_well_as_the_table_says(data, tmp_pat
     assert figures["spearman"] > max(0.998, figures["spearman_of_macs"])
     assert figures["rank_safe"]
     assert figures["constraint_safe"]
+
+
+def test_what_a_latency_is_not_for_is_said_loudly(tmp_path):
+    network = registry.create("spaces", TINY).network((3,) * 6)
+    table(batch=8, precision="int8").save(path := tmp_path / "toy.json")
+    said = registry.create("objectives", f"latency:device={path}").remarks(TINY, network)
+    starts = (f"NOT VALIDATED for {TINY}", "NOT FOR ONE IMAGE", "NOT IN FLOAT32")
+    assert all(line.startswith(start) for line, start in zip(said[1:], starts, strict=True))
+    table().save(path)
+    said = registry.create("objectives", f"latency:device={path}").remarks(TINY, network)
+    assert len([line for line in said if line.startswith("NOT ")]) == 1
+
+
+def test_one_device_is_not_searched_twice(tmp_path):
+    words = ["search", "--space", "mbconv", "--device", "gpu", "--device", "titan-rtx-b64", "--store"]
+    done = CliRunner().invoke(cli, [*words, str(tmp_path / "a.db")])
+    assert (done.exit_code, (tmp_path / "a.db").exists()) == (2, False)
+    assert "'latency@gpu' and 'latency@titan-rtx-b64' are one device, titan-rtx-b64; leave one out" in done.stderr
