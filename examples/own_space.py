@@ -7,8 +7,9 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.api import Builder, Candidate, Classifier, ConvNormAct, Fidelity, Gene, Genome, Input, Network, validate
-from nasctl.search import Task, search
-from nasctl.store import Store
+from nasctl.evaluation.task import Task
+from nasctl.search.loop import search
+from nasctl.store.store import Store
 
 
 class Plain:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nasctl import ids, registry
-from nasctl.networks.source import source
-from nasctl.run import Run
-from nasctl.search import front
-from nasctl.store import Store
+from nasctl import registry
+from nasctl.architectures import ids
+from nasctl.networks.python_source import source
+from nasctl.pareto.losses import front
+from nasctl.search.run import Run
+from nasctl.store.store import Store
 
 run = Run("nbmacro", objectives=("synflow", "latency@gpu"), constraints=("params<=2M",))
 space = registry.create("spaces", run.space)

@@ -7,21 +7,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
-from nasctl.api import Emission, MissingBlock, NasctlError, Network, SearchSpace, UnknownName
-from nasctl.files import read, write
-from nasctl.hardware.blocks import random_genomes
-from nasctl.hardware.context import within
-from nasctl.hardware.model import VERSION, features, predicted
-from nasctl.hardware.schema import Kind, Method, Row, Validation, parsed, written
-from nasctl.registry import create, device_file, names, normal, trusted
+from nasctl.api import Emission, MissingBlock, NasctlError, Network, UnknownName
+from nasctl.hardware.in_network import within
+from nasctl.hardware.operator_model import VERSION, features, predicted
+from nasctl.hardware.tables_schema import KINDS, Kind, Method, Row, Validation, parsed, written
+from nasctl.registry import device_file, names, normal
+from nasctl.system.files import read, write
 
 LIMIT = 1 << 26  # bytes of a file
-SOME = 3  # random networks that a table has to be able to price
-KINDS: tuple[str, ...] = get_args(Kind)  # which people may name in place of a device
 
 
 class Figure(NamedTuple):
@@ -54,23 +50,13 @@ class LatencyTable:
     validation: tuple[Validation, ...] = ()  # of several on one space, the first is what people are shown
 
     @classmethod
-    def load(cls, device: str, space: str | None = None) -> LatencyTable:
-        """The table of a device that `nasctl device list` names, or a file whose path ends in ".json".
-
-        Args:
-            device: Or one of `KINDS`, which stands for the table that `best` chooses.
-            space: What it is wanted for, as a person spells it; a kind needs it.
+    def load(cls, device: str) -> LatencyTable:
+        """Load the table of a device that `nasctl device list` names, or of a file whose path ends in ".json".
 
         Raises:
             UnknownName: There is no such device.
-            NasctlError: The file is missing or not such a table.
+            NasctlError: The file is missing or holds no latency table.
         """
-        if device in KINDS:
-            if space is None:
-                raise NasctlError(
-                    f"which table {device!r} stands for depends on the space; add --space, or name a table"
-                )
-            return best(device, space)
         try:
             path = device_file(device)
         except UnknownName:
@@ -165,37 +151,3 @@ class LatencyTable:
     def _known(self) -> dict[str, Figure]:
         """By key: what was asked for so far."""
         return {}
-
-
-def best(kind: str, space: str) -> LatencyTable:
-    """The table that a kind of device stands for: of those validated on the space, the one of the least error.
-
-    Whole networks that were timed count before sums of block times. Where no table of the kind was validated on the
-    space, one is taken that can price its networks, of those the one that was validated on the most spaces.
-
-    Args:
-        kind: One of `KINDS`.
-        space: What it is wanted for, as a person spells it.
-
-    Raises:
-        NasctlError: No table of that kind can price the space's networks.
-    """
-    made: SearchSpace = create("spaces", space)
-    networks = [made.network(genome) for genome in islice(random_genomes(made, seed=0), SOME)]
-    tables = [table for table in map(LatencyTable.load, trusted("devices")) if table.kind == kind and table.validation]
-    for table in sorted(tables, key=lambda table: rank(table, space)):
-        try:
-            for network in networks:
-                table.latency(network)
-        except MissingBlock:
-            continue
-        return table
-    raise NasctlError(f"no table of the kind {kind!r} knows the blocks of {space}; see `nasctl device list`")
-
-
-def rank(table: LatencyTable, space: str) -> tuple[bool, int, bool, float, str]:
-    """What is less for a table that knows more of a space."""
-    about = table.validated(space)
-    shown = about or table.validation[0]
-    breadth = 0 if about else len(table.spaces)
-    return about is None, -breadth, shown.against != "networks", shown.mape, table.device

@@ -1,10 +1,11 @@
 """All that a plug-in may import; it stands elsewhere, so that nothing here is imported by what it imports."""
 
-from nasctl.archive import Archive
-from nasctl.candidate import Candidate, Objective, Setting, only_classes, only_maps, only_rectified
+from nasctl.candidates.applicability import only_attention, only_classes, only_forward, only_maps, only_rectified
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.layer_sum import total
+from nasctl.candidates.objective import Objective
+from nasctl.candidates.setting import Setting
 from nasctl.errors import BadOption, InvalidGenome, MissingBlock, NasctlError, UnknownName
-from nasctl.ids import decode
-from nasctl.layerwise import total
 from nasctl.networks.blocks import (
     ACTIVATIONS,
     ActConvNorm,
@@ -43,16 +44,6 @@ from nasctl.networks.layers import (
     Truncate,
     Zero,
 )
-from nasctl.networks.mixing import (
-    Cosine,
-    DynamicConv,
-    Fourier,
-    HeadLinear,
-    Join,
-    PlaceConv,
-    RelativeScores,
-    TokenType,
-)
 from nasctl.networks.node import Call, Layer, Node, Shape
 from nasctl.networks.sequences import (
     GELU,
@@ -70,20 +61,19 @@ from nasctl.networks.sequences import (
     Tanh,
     Tokens,
 )
-from nasctl.roles import only_attention, only_forward
-from nasctl.sampling import promising, unseen
-from nasctl.values import (
-    Direction,
-    Evaluation,
-    Fidelity,
-    Gene,
-    Genome,
-    Goal,
-    Input,
-    Notation,
-    Problem,
-    Searcher,
-    SearchSpace,
-    Transform,
-    validate,
+from nasctl.networks.token_mixing import (
+    Cosine,
+    DynamicConv,
+    Fourier,
+    HeadLinear,
+    Join,
+    PlaceConv,
+    RelativeScores,
+    TokenType,
 )
+from nasctl.pareto.archive import Archive
+from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.ids import decode
+from nasctl.problem.sampling import promising, unseen
+from nasctl.problem.searcher import Direction, Evaluation, Goal, Problem, Searcher, Transform
+from nasctl.problem.space import Gene, Genome, Input, Notation, SearchSpace, validate

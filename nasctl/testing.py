@@ -21,12 +21,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasctl import registry
 from nasctl.api import Builder, InvalidGenome, Linear, Network, Shape
-from nasctl.candidate import Candidate
-from nasctl.networks.source import source
-from nasctl.run import Run
-from nasctl.search import Task, search
-from nasctl.store import Store
-from nasctl.values import Evaluation, Fidelity, Gene, Genome, Input, SearchSpace
+from nasctl.candidates.candidate import Candidate
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
+from nasctl.networks.python_source import source
+from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.searcher import Evaluation
+from nasctl.problem.space import Gene, Genome, Input, SearchSpace
+from nasctl.search.loop import search
+from nasctl.search.run import Run
+from nasctl.store.store import Store
 
 
 class Chain:
@@ -143,7 +147,7 @@ class SearcherContract:
 
     def test_stops_when_the_space_is_used_up(self, run: Run, tmp_path: Path) -> None:
         task = Task(Chain(), {"params": registry.create("objectives", "params")})
-        searcher = registry.create("searchers", run.searcher, task, np.random.default_rng(0))
+        searcher = registry.create("searchers", run.searcher, SearchProblem(task), np.random.default_rng(0))
         journal = Store(tmp_path / "store").journal("chain", task.record("chain"))
         visited = [visit.evaluation.genome for visit in search(task, searcher, journal, 1000)]
         assert sorted(visited) == [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -151,7 +155,7 @@ class SearcherContract:
     def test_survives_failures_and_violations(self, run: Run) -> None:
         space, rng = registry.create("spaces", run.space), np.random.default_rng(0)
         task = Task(space, {name: registry.create("objectives", name) for name in ("params", "macs")})
-        searcher = registry.create("searchers", run.searcher, task, rng)
+        searcher = registry.create("searchers", run.searcher, SearchProblem(task), rng)
         for share in (1.0, 0.5, 0.1, 0.0):
             batch = searcher.ask()
             assert [space.canonical(genome) for genome in batch] == batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, MissingBlock, Network, Transform
-from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.kinds import load_table
 
 __all__ = ["Latency"]
 
@@ -26,7 +26,7 @@ class Latency:
     needs = frozenset({"network"})
 
     def __init__(self, device: str, called: str = "") -> None:
-        self.table = LatencyTable.load(device)
+        self.table = load_table(device)
         self.label = f"latency@{called or self.table.device}"  # what people see in place of the file's name
         self.unit = f"ms, batch {self.table.batch}"
         self.version = self.table.digest  # a table that is measured again gives new measurements

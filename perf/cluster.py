@@ -23,14 +23,16 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.api import Candidate, unseen
-from nasctl.candidate import DEFAULT
-from nasctl.journal import Measurement
-from nasctl.run import named
-from nasctl.search import Task, search
-from nasctl.store import Store
-from nasctl.workers.desk import Answer, Message, Site, Worker
+from nasctl.candidates.setting import DEFAULT
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
+from nasctl.search.loop import search
+from nasctl.search.metrics import named
+from nasctl.store.measurements import Measurement
+from nasctl.store.store import Store
 from nasctl.workers.pool import Pool
 from nasctl.workers.processes import Processes
+from nasctl.workers.worker import Answer, Message, Site, Worker
 
 SPACE = "mbconv"
 POPULATIONS = (20, 100, 512, 2048)
@@ -202,7 +204,7 @@ def measured(site: str) -> Costs:
     """What real workers cost this process."""
     if site == "processes":
         return Costs(candidate_cost(Processes(["", ""], None)), pending_pipe())
-    from nasctl.workers.cluster import Ray
+    from nasctl.workers.ray import Ray
 
     real = Ray("", 2, DEFAULT, None)
     pending = pending_ray()
@@ -212,7 +214,9 @@ def measured(site: str) -> Costs:
 def simulated(population: int, workers: int, seconds: np.ndarray, costs: Costs) -> dict[str, float]:
     """One search on simulated workers."""
     task, number = posed(), max(1000, 4 * population)
-    searcher = registry.create("searchers", f"mtf_pdns:population={population}", task, np.random.default_rng(0))
+    searcher = registry.create(
+        "searchers", f"mtf_pdns:population={population}", SearchProblem(task), np.random.default_rng(0)
+    )
     with TemporaryDirectory() as folder:
         journal = Store(f"{folder}/store").journal("run", task.record(SPACE))
         site = Simulated(workers, seconds, costs)

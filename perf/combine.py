@@ -25,14 +25,15 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 
-from nasctl import registry, scoring
-from nasctl.aggregate import log_rank, orient
-from nasctl.candidate import Setting
+from nasctl import registry
+from nasctl.analysis import score
+from nasctl.analysis.aggregate import log_rank, orient
+from nasctl.candidates.setting import Setting
 from nasctl.data import source
-from nasctl.report import counted
-from nasctl.search import Task
-from nasctl.store import Store
-from nasctl.values import Genome, SearchSpace, usual
+from nasctl.evaluation.task import Task
+from nasctl.problem.space import Genome, SearchSpace, usual
+from nasctl.store.store import Store
+from nasctl.system.terminal import counted
 
 DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SIZES = ("params", "macs", "depth", "memory")
@@ -68,8 +69,8 @@ def networks(store: str, names: Sequence[str]) -> tuple[Values, np.ndarray]:
             for row in list(csv.DictReader(file))[:50]:
                 accuracies[genome(ast.literal_eval(row["Sub-network"]), space)] = float(row["Top-1 Acc (%)"])
     setting = Setting(source(str(DATA / "images" / "cifar10_train_12000.zip")), usual(space))
-    task = Task(space, scoring.metrics(names, MOBILE), setting)
-    rows = counted(scoring.scored(task, MOBILE, list(accuracies), Store(store)), len(accuracies), "scored")
+    task = Task(space, score.metrics(names, MOBILE), setting)
+    rows = counted(score.scored(task, MOBILE, list(accuracies), Store(store)), len(accuracies), "scored")
     found = [row.evaluation.values for row in rows]
     values = {name: oriented(name, [one.get(name) for one in found]) for name in names}
     return values, np.array(list(accuracies.values()))

@@ -16,9 +16,10 @@ import numpy as np
 from scipy.stats import wilcoxon
 
 from nasctl import registry
+from nasctl.bench.benchmark import Benchmark
 from nasctl.bench.compare import INDICATORS
+from nasctl.bench.problem import Posed
 from nasctl.bench.replay import replay, worth
-from nasctl.bench.table import Benchmark, Posed
 
 DEFAULT, OTHERS = "guided", ("mtf_pdns", "nsga2")
 

@@ -15,8 +15,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
 import numpy as np
 
 from nasctl import registry
-from nasctl.archive import Archive
-from nasctl.values import Gene, Genome, Goal, Input
+from nasctl.pareto.archive import Archive
+from nasctl.problem.searcher import Goal
+from nasctl.problem.space import Gene, Genome, Input
 
 GENES, CHOICES = 20, 5
 SEARCHERS = ("random", "mtf_pdns", "nsga2", "guided")

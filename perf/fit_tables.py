@@ -17,10 +17,10 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.api import ActConvNorm, Add, AvgPool, Builder, ConvNormAct, Genome, Layer, Network, SearchSpace, Zero
-from nasctl.hardware.additive import Measured, check, fit, split
-from nasctl.hardware.fit import accuracy
-from nasctl.hardware.schema import Against, Kind, Validation
+from nasctl.hardware.fitting.additive import Measured, check, fit, split
+from nasctl.hardware.fitting.operators import accuracy
 from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.tables_schema import Against, Kind, Validation
 from nasctl.spaces._cells import EDGES
 from nasctl.spaces.nb201 import OPERATIONS, Head, Reduction
 

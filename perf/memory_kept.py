@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from nasctl import registry
 from nasctl.api import Network
-from nasctl.hardware.blocks import distinct_blocks, distinct_genomes
-from nasctl.hardware.runtimes import drawn
-from nasctl.hardware.timing import keep_memory
+from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
+from nasctl.hardware.profiling.runtimes import drawn
+from nasctl.hardware.profiling.timing import keep_memory
 
 RUNS = 5  # in a visit
 SEED = 3

@@ -21,10 +21,13 @@ from scipy.stats import kendalltau
 from torch import Tensor, nn
 
 from nasctl import registry
-from nasctl.candidate import Candidate, Setting
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.setting import Setting
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
 from nasctl.networks.weights import initialised
-from nasctl.search import Task, measure
-from nasctl.values import Fidelity, Genome, SearchSpace
+from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.space import Genome, SearchSpace
 
 METRICS = ("synflow", "snip", "grad_norm", "plain", "fisher", "jacov", "grasp")
 CLOSED = {"nb201": "expected_synflow", "nbmacro": "expected_synflow", "mbconv": "expected_synflow:linear"}

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from nasctl import registry
+from nasctl.bench.benchmark import Benchmark
+from nasctl.bench.problem import Posed
 from nasctl.bench.replay import Worth, exhaustive, replay, worth
-from nasctl.bench.table import Benchmark, Posed
 
 OFFICIAL, NOVEL = "nsga2:published=on", "mtf_pdns:published=on"
 EVALUATIONS = {OFFICIAL: 1000}  # its generations count the first one in

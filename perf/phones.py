@@ -15,13 +15,13 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.api import Genome, SearchSpace
-from nasctl.hardware.blocks import random_genomes
-from nasctl.hardware.fit import FOLDS, accuracy, cross_predictions, fitted
+from nasctl.hardware.distinct_blocks import random_genomes
+from nasctl.hardware.fitting.operators import FOLDS, accuracy, cross_predictions, fitted
 from nasctl.hardware.importers import Entry, dialect, opened
 from nasctl.hardware.importers._table import sizeless
-from nasctl.hardware.model import features
-from nasctl.hardware.schema import Kind, Validation
+from nasctl.hardware.operator_model import features
 from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.tables_schema import Kind, Validation
 
 ROOT = Path(__file__).parents[1]
 SUMS = 1000  # random networks of which sums over a table's blocks are compared, or a few more

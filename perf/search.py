@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory  # noqa: E402
 
 from click.testing import CliRunner  # noqa: E402
 
-from nasctl import search  # noqa: E402
-from nasctl.candidate import Candidate  # noqa: E402
+from nasctl.candidates.candidate import Candidate  # noqa: E402
 from nasctl.cli import cli  # noqa: E402
+from nasctl.evaluation import measure  # noqa: E402
 
 spent = {"modules": 0.0, "scores": 0.0}
 
@@ -46,7 +46,7 @@ parser.add_argument("--json", type=Path)
 given = parser.parse_args()
 
 Candidate.module = timed("modules", Candidate.module)
-search.score = timed("scores", search.score)
+measure.score = timed("scores", measure.score)
 with TemporaryDirectory() as folder:
     options = ["--budget", str(given.budget), "--store", f"{folder}/store", "--json"]
     done = CliRunner().invoke(cli, ["search", "--space", "mbconv", "--device", "gpu", *options], catch_exceptions=False)

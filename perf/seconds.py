@@ -15,10 +15,12 @@ import numpy as np
 
 import nasctl
 from nasctl import registry
-from nasctl.candidate import DEFAULT, Setting, closed_form
-from nasctl.sampling import unseen
-from nasctl.search import Task, measure
-from nasctl.values import usual
+from nasctl.candidates.objective import closed_form
+from nasctl.candidates.setting import DEFAULT, Setting
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
+from nasctl.problem.sampling import unseen
+from nasctl.problem.space import usual
 
 FOLDER = Path(nasctl.__file__).parent / "benchmarks"
 

@@ -14,10 +14,10 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from nasctl import registry
-from nasctl.candidate import Setting
-from nasctl.run import Run
-from nasctl.store import Store
-from nasctl.values import usual
+from nasctl.candidates.setting import Setting
+from nasctl.problem.space import usual
+from nasctl.search.run import Run
+from nasctl.store.store import Store
 from nasctl.workers import Crew, opened
 
 

@@ -15,14 +15,16 @@ from pathlib import Path
 
 import torch
 
-from nasctl import registry, scoring
-from nasctl.candidate import Setting
+from nasctl import registry
+from nasctl.analysis import score
+from nasctl.analysis.correlate import Line, facts, judged, scores
+from nasctl.candidates.setting import Setting
 from nasctl.data import source
-from nasctl.report import counted
-from nasctl.search import Task
-from nasctl.store import Store
-from nasctl.values import Fidelity, levels, usual
-from nasctl.worth import Line, facts, judged, scores
+from nasctl.evaluation.task import Task
+from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.space import levels, usual
+from nasctl.store.store import Store
+from nasctl.system.terminal import counted
 
 DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 IMAGES = DATA / "images" / "cifar10_train_12000.zip"
@@ -93,15 +95,15 @@ def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, st
     """The tables of a space in Markdown, one for each column of the truth."""
     made = registry.create("spaces", space)
     level = Fidelity.parse(fidelity, levels(made)) if fidelity else usual(made)
-    names = scoring.chosen(objectives or ["all"])
+    names = score.chosen(objectives or ["all"])
     if not objectives:
         names = [name for name in names if name not in LEFT_OUT]
-    task = Task(made, scoring.metrics(names, space), Setting(source(data), level))
+    task = Task(made, score.metrics(names, space), Setting(source(data), level))
     path, columns = TRUTH[space]
     combined = scores(task, [text for text in COMBINED if set(text.partition(":")[2].split("+")) <= set(names)])
     known = facts(path, space, columns, sample, seed=0)
     genomes = list(dict.fromkeys(map(made.canonical, known.genomes)))
-    rows = counted(scoring.scored(task, space, genomes, Store(store)), len(genomes), "scored")
+    rows = counted(score.scored(task, space, genomes, Store(store)), len(genomes), "scored")
     found = judged(task, combined, known, {row.evaluation.genome: row for row in rows}, False, seed=0)
     text = [f"{len(known.genomes)} architectures; {task.setting}"]
     for place, (column, lines) in enumerate(found.columns.items()):

@@ -15,17 +15,21 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from nasctl import config, constraints, free, ids, registry, truth
-from nasctl.aggregate import Score
+from nasctl import registry
+from nasctl.analysis.aggregate import Score
+from nasctl.architectures import from_json, ids, known_values
+from nasctl.commands import _config
 from nasctl.data import arrays, cifar, pictures
 from nasctl.errors import NasctlError
-from nasctl.files import parsed
-from nasctl.hardware import kit, schema
+from nasctl.hardware import tables_schema
 from nasctl.hardware.importers import dialect, merged, opened, recognised
+from nasctl.hardware.profiling import kit
 from nasctl.hardware.table import LatencyTable
+from nasctl.problem import constraints
+from nasctl.problem.fidelity import Fidelity
 from nasctl.searchers import _pool
-from nasctl.store import Store
-from nasctl.values import Fidelity
+from nasctl.store.store import Store
+from nasctl.system.files import parsed
 
 SPACES = (
     "nb201",
@@ -171,7 +175,7 @@ def _tar():
     return file.getvalue()
 
 
-TABLE = schema.written(
+TABLE = tables_schema.written(
     {
         "device": "board",
         "kind": "cpu",
@@ -186,10 +190,10 @@ TABLE = schema.written(
         "command": "",
         "date": "",
         "overhead": 0.5,
-        "validation": [schema.Validation("networks", ("nbmacro",), "networks", 3, 1.0, -1.0, 0.9, None)],
+        "validation": [tables_schema.Validation("networks", ("nbmacro",), "networks", 3, 1.0, -1.0, 0.9, None)],
         "context": {"alone": 1.0},
         "operators": {"conv": 1e-9},
-        "blocks": {"Logits(channels=10) @ 64": schema.Row(1.0, 0.1, 5)},
+        "blocks": {"Logits(channels=10) @ 64": tables_schema.Row(1.0, 0.1, 5)},
     }
 ).encode()
 OFA = (
@@ -234,17 +238,17 @@ PARSERS = {
     "manifest": Parser(_kit, ".json", (MANIFEST,)),
     "times": Parser(_times, ".csv", (b"file,ms,iqr,n\na.onnx,1.5,0.1,5\nb.onnx,2,,\n",)),
     "truth": Parser(
-        lambda path: truth.read(path, "nbmacro"),
+        lambda path: known_values.read(path, "nbmacro"),
         ".csv",
         (b"code,acc\n00000000,93.1\n11111111,nan\n", _json([{"arch": "00000000", "acc": 1}]), _json({"22222222": 9.5})),
     ),
     "truth_gz": Parser(
-        lambda path: truth.read(path, "nbmacro"), ".csv.gz", (gzip.compress(b"code,acc\n00000000,1\n"),)
+        lambda path: known_values.read(path, "nbmacro"), ".csv.gz", (gzip.compress(b"code,acc\n00000000,1\n"),)
     ),
     "pool": Parser(
         lambda path: _pool._rows(path, ["a"]), ".csv", (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2"))
     ),
-    "free": Parser(lambda path: free.network(_values(path)), ".json", (FREE,)),
+    "free": Parser(lambda path: from_json.network(_values(path)), ".json", (FREE,)),
     "npz": Parser(arrays.read, ".npz", (_npz(),)),
     "zip": Parser(_pictures, ".zip", (_packed("zip"),)),
     "picture": Parser(_picture, ".png", (_packed("png"),)),
@@ -252,7 +256,7 @@ PARSERS = {
     "cifar_pickle": Parser(_batch("data_batch_1"), "", (_pickled(),)),
     "cifar_binary": Parser(_batch("train.bin"), ".bin", (bytes(3074),)),
     "config": Parser(
-        lambda path: config.read(str(path)), ".toml", (b'space = "nbmacro"\nbudget = 3\nrecord = ["a"]\n',)
+        lambda path: _config.read(str(path)), ".toml", (b'space = "nbmacro"\nbudget = 3\nrecord = ["a"]\n',)
     ),
     "architecture": Parser(_text(_architecture), "", (b"0,1,2,0,1,2,0,1", b"nb201-f882", NB201.encode(), b"01201201")),
     "spec": Parser(

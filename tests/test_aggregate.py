@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from nasctl.aggregate import METHODS, Score, log_rank, mean_rank, orient, ranks, vote
-from nasctl.correlation import _in_top, agreement
+from nasctl.analysis.aggregate import METHODS, Score, log_rank, mean_rank, orient, ranks, vote
+from nasctl.analysis.rank_correlation import _in_top, agreement
 from nasctl.errors import BadOption, UnknownName
 
 NAN = float("nan")
@@ -35,7 +35,7 @@ def drawn_scores(rng, metrics, count):
 
 @pytest.mark.parametrize("cells", [1, 300, 1 << 22])
 def test_a_vote_is_that_of_every_pair(monkeypatch, cells):
-    monkeypatch.setattr("nasctl.aggregate.CELLS", cells)
+    monkeypatch.setattr("nasctl.analysis.aggregate.CELLS", cells)
     scores = drawn_scores(np.random.default_rng(0), 3, 60)
     known = np.nan_to_num(scores, nan=-1)
     wins = np.zeros(60)

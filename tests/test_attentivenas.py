@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasctl import registry
 from nasctl.api import BadOption, Builder, Fidelity, make_divisible
-from nasctl.hardware.fit import whole
+from nasctl.hardware.fitting.operators import whole
 from nasctl.spaces._staged import Bridged
 from nasctl.testing import drawn
 

@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
 from nasctl import registry
+from nasctl.bench.benchmark import Column, Scene
 from nasctl.bench.compare import Comparison, cohen, compared, holm, replays, signed_rank
-from nasctl.bench.replay import Replay, exhaustive, replay, spread, worth
-from nasctl.bench.table import Column, Posed, Scene, hypervolume, pareto
+from nasctl.bench.problem import Posed
+from nasctl.bench.replay import Replay, exhaustive, replay, worth
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
-from nasctl.values import Goal
+from nasctl.pareto.crowding import spread
+from nasctl.pareto.hypervolume import hypervolume, pareto
+from nasctl.problem.searcher import Goal
 
 # Sizes of the true fronts and their hypervolumes, as published for these tables, and the best accuracy.
 CEILINGS = {"cifar10": (13, 1.0358, 94.37), "cifar100": (16, 0.8060, 73.51), "ImageNet16-120": (11, 0.5298, 47.31)}

@@ -8,8 +8,9 @@ from math import cos, pi, prod
 import pytest
 import torch
 
-from nasctl import registry, truth
+from nasctl import registry
 from nasctl.api import BadOption, Builder, Cosine, Fidelity, Fourier
+from nasctl.architectures import known_values
 from nasctl.spaces.bert import OPERATIONS, SpanConv, WeightedAttention
 from nasctl.testing import drawn
 
@@ -88,7 +89,7 @@ def test_the_published_counts_are_those_of_one_width_and_of_one_number_of_units(
 
 
 def test_the_benchmark_is_read_as_a_table(table):
-    found = truth.read(table / "BERT_benchmark.json.gz", "bert", "scores.glue")
+    found = known_values.read(table / "BERT_benchmark.json.gz", "bert", "scores.glue")
     assert (found.rows, found.skipped, found.merged, len(found.values)) == (500, 0, 9, 491)
     assert max(found.values.values()) == 75.13
 

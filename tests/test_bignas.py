@@ -7,7 +7,7 @@ import pytest
 
 from nasctl import registry
 from nasctl.api import BadOption, Fidelity, make_divisible
-from nasctl.hardware.fit import whole
+from nasctl.hardware.fitting.operators import whole
 from nasctl.testing import drawn
 
 STRIDES = (1, 2, 2, 2, 1, 2, 1)

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from nasctl import registry
 from nasctl.cli import cli
-from nasctl.search import front
-from nasctl.store import Store
+from nasctl.pareto.losses import front
+from nasctl.store.store import Store
 from nasctl.testing import drawn
 
 

@@ -39,7 +39,8 @@ from nasctl.api import (
     Shift,
     Zero,
 )
-from nasctl.candidate import DEFAULT, Candidate
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.setting import DEFAULT
 from nasctl.networks.weights import initialised
 from nasctl.testing import Chain, drawn
 

@@ -9,15 +9,15 @@ from click.testing import CliRunner
 from PIL import Image
 from pymoo.indicators.hv import HV
 
+from nasctl.analysis.compare_runs import Comparison, Side, coverage
+from nasctl.analysis.compare_runs_plot import COLOURS, overlay
 from nasctl.api import Evaluation, NasctlError
 from nasctl.cli import cli
-from nasctl.compare import Comparison, Side, coverage
-from nasctl.indicators import Scale, standing
-from nasctl.overlay import COLOURS, overlay
-from nasctl.record import Column, Record
-from nasctl.search import front, losses
-from nasctl.store import Store
-from nasctl.values import Goal
+from nasctl.pareto.hypervolume import Scale
+from nasctl.pareto.losses import front, losses, standing
+from nasctl.problem.searcher import Goal
+from nasctl.store.run_record import Column, Record
+from nasctl.store.store import Store
 
 GOALS = (Goal("x", "min", "identity", "network"), Goal("y", "max", "log10", "module"))
 RECORD = Record("chain", {goal.name: Column(f"{goal.name} v1", "", goal.cost, goal) for goal in GOALS})

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasctl.cli import cli
-from nasctl.config import Configured, config_option, read, resolved, set_option, toml
+from nasctl.commands._config import Configured, config_option, read, resolved, set_option, toml
 from nasctl.errors import NasctlError
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)

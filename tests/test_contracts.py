@@ -3,11 +3,11 @@
 import pytest
 
 from nasctl import registry
-from nasctl.candidate import Setting
+from nasctl.candidates.setting import Setting
 from nasctl.data import usual
-from nasctl.run import Run
+from nasctl.problem.fidelity import Fidelity
+from nasctl.search.run import Run
 from nasctl.testing import ObjectiveContract, SearcherContract, SpaceContract
-from nasctl.values import Fidelity
 
 SMALL = "nb201:channels=4,cells=1"
 TRANSFORMERS = (

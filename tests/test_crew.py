@@ -5,7 +5,7 @@ import torch
 from click.testing import CliRunner
 
 from nasctl.cli import cli
-from nasctl.commands import _crew
+from nasctl.commands import _workers
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def test_a_mistake_about_workers_is_one_sentence(command, arguments, message, tm
 
 
 def test_sizes_and_times_as_people_write_them():
-    assert [_crew.size(text) for text in ("4GB", "1.5G", "500 mb")] == [4 * 10**9, 15 * 10**8, 5 * 10**8]
-    assert [_crew.duration(text) for text in ("90", "1.5s", "5m", "2h")] == [90, 1.5, 300, 7200]
-    assert _crew.crew("auto", 1, "", "", "1m", "1GB").workers >= 1
-    assert _crew.crew("auto", 10**6, "", "", None, None).workers == 1
-    assert _crew.crew("auto", 1, "", "ray", None, None).workers is None  # all that the cluster has
+    assert [_workers.size(text) for text in ("4GB", "1.5G", "500 mb")] == [4 * 10**9, 15 * 10**8, 5 * 10**8]
+    assert [_workers.duration(text) for text in ("90", "1.5s", "5m", "2h")] == [90, 1.5, 300, 7200]
+    assert _workers.crew("auto", 1, "", "", "1m", "1GB").workers >= 1
+    assert _workers.crew("auto", 10**6, "", "", None, None).workers == 1
+    assert _workers.crew("auto", 1, "", "ray", None, None).workers is None  # all that the cluster has

@@ -11,8 +11,9 @@ import torch
 from scipy.stats import spearmanr
 from torch.nn.functional import batch_norm, conv2d, relu
 
-from nasctl import registry, truth
+from nasctl import registry
 from nasctl.api import BadOption, Builder, Candidate, FactorizedReduction, Fidelity, Setting
+from nasctl.architectures import known_values
 from nasctl.spaces.darts import OPERATIONS, Separable, TwiceSeparable
 from nasctl.testing import drawn
 
@@ -176,7 +177,7 @@ def test_an_option_that_makes_no_network_is_refused(options):
 
 
 def test_the_table_is_read_as_truth(data):
-    found = truth.read(data("nb301-darts") / TABLE, "darts", "val_accuracy")
+    found = known_values.read(data("nb301-darts") / TABLE, "darts", "val_accuracy")
     assert (len(found.values), found.rows, found.skipped) == (725, 725, 0)
     assert np.mean(list(found.values.values())) == pytest.approx(93.121766)
 
@@ -186,7 +187,9 @@ def test_rows_under_the_name_of_a_data_set_are_a_table(space, tmp_path):
     rows = {space.spell(genome): {"acc": k, "snip": {"score": -k}} for k, genome in enumerate(drawn(space, 5))}
     for content in (rows, {"cifar10": rows}):
         path.write_text(json.dumps(content))
-        assert list(truth.read(path, "darts", "acc").values.items()) == [*zip(drawn(space, 5), range(5), strict=True)]
+        assert list(known_values.read(path, "darts", "acc").values.items()) == [
+            *zip(drawn(space, 5), range(5), strict=True)
+        ]
 
 
 def test_the_benchmark_has_the_published_scores(benchmark):

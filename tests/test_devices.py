@@ -11,18 +11,19 @@ from click.testing import CliRunner
 from nasctl import registry
 from nasctl.api import Builder, Classifier, ConvNormAct, MBConv, MissingBlock, NasctlError, UnknownName
 from nasctl.cli import cli
-from nasctl.hardware import profile
 from nasctl.hardware import table as table_module
-from nasctl.hardware.blocks import distinct_blocks
-from nasctl.hardware.fit import accuracy, cross_predictions, fitted, predictions, whole
-from nasctl.hardware.making import BLOCKS_HELD_OUT
-from nasctl.hardware.model import features
-from nasctl.hardware.schema import Row, Validation
-from nasctl.hardware.table import LatencyTable, best
-from nasctl.hardware.timing import in_turn
-from nasctl.hardware.visits import VISITS, Visits
+from nasctl.hardware.distinct_blocks import distinct_blocks
+from nasctl.hardware.fitting.measured import BLOCKS_HELD_OUT
+from nasctl.hardware.fitting.operators import accuracy, cross_predictions, fitted, predictions, whole
+from nasctl.hardware.kinds import best
+from nasctl.hardware.operator_model import features
+from nasctl.hardware.profiling import profile
+from nasctl.hardware.profiling.timing import in_turn
+from nasctl.hardware.profiling.timings import VISITS, Visits
+from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.tables_schema import Row, Validation
 from nasctl.networks.graph import emitted
-from nasctl.quiet import alone
+from nasctl.system.machine_lock import alone
 from nasctl.testing import drawn
 
 pytestmark = pytest.mark.usefixtures("own_lock")

@@ -8,10 +8,11 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from nasctl import drawing, registry
+from nasctl import registry
 from nasctl.api import Add, AvgPool, Builder, Concat, Conv, ConvNormAct, MBConv, ReLU
 from nasctl.cli import cli
-from nasctl.sketch import described, sketch
+from nasctl.drawing import network
+from nasctl.drawing.network_layout import described, sketch
 
 
 def typed(*words):
@@ -129,8 +130,8 @@ def test_what_shapes_do_not_say_is_written_in_the_box():
 def drawn(network, path, monkeypatch, subtitle="subtitle"):
     """The figure of a picture."""
     figures = []
-    monkeypatch.setattr("nasctl.plot._save", lambda figure, *rest: figures.append(figure))
-    drawing.draw(path, network, "id", subtitle)
+    monkeypatch.setattr("nasctl.drawing.canvas.save", lambda figure, *rest: figures.append(figure))
+    network.draw(path, network, "id", subtitle)
     return figures[0]
 
 
@@ -160,7 +161,7 @@ def test_a_long_subtitle_is_broken(tmp_path, monkeypatch):
 
 def test_the_same_architecture_is_the_same_file(tmp_path):
     for name in ("a.svg", "b.svg"):
-        drawing.draw(tmp_path / name, example("tnb101_micro"), "id", "subtitle")
+        network.draw(tmp_path / name, example("tnb101_micro"), "id", "subtitle")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
     text = " ".join(ElementTree.fromstring((tmp_path / "a.svg").read_text()).itertext())
     assert "id" in text

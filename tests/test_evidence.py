@@ -11,9 +11,12 @@ from torch import nn
 
 from nasctl import registry
 from nasctl.api import Builder, Call, Conv, Fidelity, Flatten, GlobalAvgPool, Input, Layer, Linear, ReLU
-from nasctl.candidate import Candidate, Setting
-from nasctl.evidence import SignCodes, shared_pass
-from nasctl.search import Task, measure
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.setting import Setting
+from nasctl.candidates.shared_pass import shared_pass
+from nasctl.candidates.sign_codes import SignCodes
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
 
 SETTING = Setting(fidelity=Fidelity(batch=8))
 

@@ -15,12 +15,14 @@ import torch
 from click.testing import CliRunner
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasctl import export, recount, registry
+from nasctl import registry
 from nasctl.api import Builder, Conv, Layer, NasctlError
 from nasctl.cli import cli
-from nasctl.formats import FORMATS
+from nasctl.export import export
+from nasctl.export.formats import FORMATS
+from nasctl.networks import flop_count
 from nasctl.networks.node import Call
-from nasctl.networks.source import source
+from nasctl.networks.python_source import source
 from nasctl.testing import drawn
 
 SMALL = ("nb201:channels=4,cells=1", (3, 1, 2, 1, 4, 3))
@@ -303,7 +305,7 @@ def test_fvcore_counts_the_same_convolutions_and_products(spec):
         network, live = space.network(genome), space.network(space.canonical(genome))
         network = network if network.macs == live.macs else live  # fvcore does not see a dead layer
         kind = torch.float if space.input.kind == "images" else torch.long
-        count = recount.counted(network.module().eval(), torch.zeros(1, *network.input_shapes[0], dtype=kind))
+        count = flop_count.counted(network.module().eval(), torch.zeros(1, *network.input_shapes[0], dtype=kind))
         if any(getattr(node.layer, "recurrent", False) for node in network.nodes):
             assert 0.98 * network.macs < count.macs <= network.macs  # it leaves out states that no later step reads
             continue

@@ -16,15 +16,18 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from nasctl import database, registry
-from nasctl.candidate import NOISE, Setting
+from nasctl import registry
+from nasctl.candidates.setting import NOISE, Setting
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
-from nasctl.run import Run
-from nasctl.search import Task, search
-from nasctl.store import Store
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
+from nasctl.problem.fidelity import Fidelity
+from nasctl.search.loop import search
+from nasctl.search.run import Run
+from nasctl.store import connection
+from nasctl.store.store import Store
 from nasctl.testing import found
-from nasctl.values import Fidelity
 
 RUN = Run("nbmacro", ("params", "macs"), "random")
 
@@ -102,7 +105,7 @@ def test_who_finds_a_store_locked_waits_and_then_says_so(tmp_path, monkeypatch):
     threading.Timer(0.3, other.rollback).start()
     list(RUN.search(store, 5))
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr(database, "PATIENCE", 0.2)
+    monkeypatch.setattr(connection, "PATIENCE", 0.2)
     with pytest.raises(NasctlError, match=r"locked\); another process holds it: type the same command when that is"):
         list(RUN.search(Store(tmp_path / "store"), 10))
     assert len(Store.reading(tmp_path / "store").evaluations(RUN.name)) == 5  # who reads never waits
@@ -156,7 +159,7 @@ def _searched(misbehave, path):
     metrics = {"odd": Odd(misbehave)} | {name: registry.create("objectives", name) for name in ("params", "naswot")}
     space, setting = registry.create("spaces", "nbmacro"), Setting(NOISE, Fidelity(size=8, batch=4))
     task = Task(space, metrics, setting, recorded={"odd"})
-    searcher = registry.create("searchers", "nsga2:population=8", task, np.random.default_rng(0))
+    searcher = registry.create("searchers", "nsga2:population=8", SearchProblem(task), np.random.default_rng(0))
     visits = search(task, searcher, Store(path).journal("run", task.record("nbmacro")), 24)
     return [visit.evaluation for visit in visits]
 
@@ -195,13 +198,13 @@ def test_a_run_that_somebody_else_wrote_is_one_sentence(path, value, tmp_path):
     store = tmp_path / "store"
     searched = ["search", "--space", "nbmacro", "-o", "params,macs", "--budget", "10", "--store", str(store)]
     assert CliRunner().invoke(cli, searched).exit_code == 0
-    with closing(sqlite3.connect(store)) as database, database:
-        (text,) = database.execute("SELECT spec FROM run").fetchone()
+    with closing(sqlite3.connect(store)) as connection, connection:
+        (text,) = connection.execute("SELECT spec FROM run").fetchone()
         content = part = json.loads(text)
         for key in path[:-1]:
             part = part[key]
         part[path[-1]] = value
-        database.execute("UPDATE run SET spec = ?", (json.dumps(content),))
+        connection.execute("UPDATE run SET spec = ?", (json.dumps(content),))
     for command in (["runs", "list"], ["pareto", "show"], searched[:-2]):
         result = CliRunner().invoke(cli, [*command, "--store", str(store)])
         assert result.exit_code == 2, result.output

@@ -12,10 +12,10 @@ from scipy.optimize import nnls
 from nasctl import registry
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
-from nasctl.hardware import additive
-from nasctl.hardware.additive import LEAST, SEEN, Measured, check, fit, split
-from nasctl.hardware.blocks import random_genomes
-from nasctl.hardware.fit import whole
+from nasctl.hardware.distinct_blocks import random_genomes
+from nasctl.hardware.fitting import additive
+from nasctl.hardware.fitting.additive import LEAST, SEEN, Measured, check, fit, split
+from nasctl.hardware.fitting.operators import whole
 from nasctl.hardware.table import LatencyTable
 from perf import fit_tables
 

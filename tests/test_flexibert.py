@@ -7,8 +7,9 @@ from math import cos, pi
 import pytest
 import torch
 
-from nasctl import registry, truth
+from nasctl import registry
 from nasctl.api import BadOption, Builder
+from nasctl.architectures import known_values
 from nasctl.spaces.flexibert import OPERATIONS, RelativeAttention, RelativeConv, RelativeTransform
 from nasctl.testing import SpaceContract, drawn
 
@@ -250,7 +251,7 @@ def test_convolution_beside_relative_positions():
 )
 def test_the_benchmark_is_read_as_a_table(data, task, name, known, least, most):
     path = data("flexibert") / f"dataset_small_{name}.json.gz"
-    found = truth.read(path, "flexibert", f"accuracies.{task}")
+    found = known_values.read(path, "flexibert", f"accuracies.{task}")
     assert (found.rows, found.skipped, len(found.values)) == (2037, 2037 - known, known)
     assert (min(found.values.values()), max(found.values.values())) == (pytest.approx(least, abs=1e-4), most)
 
@@ -259,4 +260,4 @@ def test_columns_may_be_lists_of_one_object(tmp_path):
     path = tmp_path / "table.json"
     content = {"names": ["x"], "arch": [CONFIGURATION, CONFIGURATION | {"a": [2, 2]}], "accuracy": [0.5, 0.75]}
     path.write_text(json.dumps(content))
-    assert sorted(truth.read(path, "flexibert", "accuracy").values.values()) == [0.5, 0.75]
+    assert sorted(known_values.read(path, "flexibert", "accuracy").values.values()) == [0.5, 0.75]

@@ -27,10 +27,11 @@ from nasctl.api import (
     ReLU,
     Setting,
 )
-from nasctl.candidate import Candidate
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.feature_maps import Features, ends
+from nasctl.candidates.shared_pass import RECTIFIERS
+from nasctl.candidates.sign_codes import SignCodes
 from nasctl.data import source
-from nasctl.evidence import RECTIFIERS, SignCodes
-from nasctl.features import Features, ends
 from nasctl.testing import Chain, drawn
 
 METRICS = ("swap", "zen", "linear_regions", "expressivity", "progressivity", "trainability")
@@ -313,7 +314,9 @@ def test_values_do_not_depend_on_what_else_is_asked_for(given):
 
 def test_one_forward_serves_three_metrics(given, monkeypatch):
     made = []
-    monkeypatch.setattr("nasctl.features.Features", lambda *given: made.append(given) or Features(*given))
+    monkeypatch.setattr(
+        "nasctl.candidates.feature_maps.Features", lambda *given: made.append(given) or Features(*given)
+    )
     for name in AZ:
         scored(name, given)
     assert len(made) == 1

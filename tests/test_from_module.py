@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasctl.api import BatchNorm, Conv, Linear, NasctlError, Network, ReLU
-from nasctl.networks.source import source
+from nasctl.networks.python_source import source
 from nasctl.testing import SpaceContract
 
 

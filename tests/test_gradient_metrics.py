@@ -17,10 +17,11 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from nasctl import registry
 from nasctl.api import Fidelity, Setting
-from nasctl.candidate import Candidate
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.gradients import Weight
+from nasctl.candidates.shared_pass import Salience, shared_pass
 from nasctl.data import source
-from nasctl.evidence import Salience, Weight, shared_pass
-from nasctl.networks.module import Executable
+from nasctl.networks.executable import Executable
 from nasctl.testing import Chain, drawn
 
 METRICS = ("snip", "grad_norm", "fisher", "plain", "grasp", "zico", "epe_nas")

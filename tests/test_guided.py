@@ -7,7 +7,7 @@ import pytest
 
 from nasctl import registry
 from nasctl.api import Gene, Goal
-from nasctl.bench.table import pareto
+from nasctl.pareto.hypervolume import pareto
 from nasctl.searchers.guided import _farthest, _merit, _places
 
 

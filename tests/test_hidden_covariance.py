@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from scipy.stats import kendalltau
 from torch import nn
 
-from nasctl import registry, suited
+from nasctl import registry
 from nasctl.api import BadOption, Candidate, Fidelity, NasctlError, Setting
 from nasctl.cli import cli
 from nasctl.data import usual
+from nasctl.search import applicability
 from nasctl.testing import drawn
 
 SMALL = "rnn:vocabulary=50,length=9,layers=2,width=4,hidden=5"
@@ -133,7 +134,7 @@ def test_an_option_without_a_meaning_is_refused(options):
 )
 def test_spaces_without_such_a_layer_are_refused_before_anything_is_written(nasctl, tmp_path, space, spec, why):
     with pytest.raises(NasctlError, match=why):
-        suited.refuse(registry.create("spaces", space), {spec: registry.create("objectives", spec)})
+        applicability.refuse(registry.create("spaces", space), {spec: registry.create("objectives", spec)})
     done = nasctl("search", f"--space={space}", f"--objective={spec},params", "--budget=2")
     assert (done.exit_code, list(tmp_path.iterdir())) == (2, [])
     assert why in done.stderr

@@ -7,11 +7,13 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasctl import ids, registry
+from nasctl import registry
 from nasctl.api import Gene, InvalidGenome, NasctlError
+from nasctl.architectures import ids
 from nasctl.cli import cli
-from nasctl.run import Run
-from nasctl.store import Store
+from nasctl.problem.ids import ALPHABET, decode
+from nasctl.search.run import Run
+from nasctl.store.store import Store
 from nasctl.testing import drawn
 
 SMALL = "nb201:channels=4,cells=1"
@@ -29,7 +31,7 @@ def addressed(draw):
 @given(addressed())
 def test_an_id_is_its_genome(given):
     genes, genome = given
-    assert ids.decode(ids.encode("nb201", genes, genome).removeprefix("nb201-"), genes) == genome
+    assert decode(ids.encode("nb201", genes, genome).removeprefix("nb201-"), genes) == genome
 
 
 @pytest.mark.parametrize("spec", registry.names("spaces"))
@@ -37,18 +39,18 @@ def test_every_substitution_and_swap_is_caught(spec):
     space = registry.create("spaces", spec)
     for genome in drawn(space, 20):
         word = ids.encode(spec, space.genes, genome).removeprefix(f"{spec}-")
-        substituted = {word[:k] + c + word[k + 1 :] for k in range(len(word)) for c in ids.ALPHABET + "ilou-."}
+        substituted = {word[:k] + c + word[k + 1 :] for k in range(len(word)) for c in ALPHABET + "ilou-."}
         swapped = {word[:k] + word[k + 1] + word[k] + word[k + 2 :] for k in range(len(word) - 1)}
         for wrong in (substituted | swapped) - {word}:
             with pytest.raises(InvalidGenome):
-                ids.decode(wrong, space.genes)
+                decode(wrong, space.genes)
 
 
 def test_the_last_genome_has_the_last_number():
     space = registry.create("spaces", "nb201")
     assert ids.encode("nb201", space.genes, (4,) * 6) == "nb201-f882"  # 5**6 - 1 is 15 * 32**2 + 8 * 32 + 8
     with pytest.raises(InvalidGenome, match="beyond the last genome"):
-        ids.decode("f890", space.genes)
+        decode("f890", space.genes)
 
 
 def test_options_at_their_default_leave_no_digest():

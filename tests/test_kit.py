@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from nasctl import registry
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
-from nasctl.hardware import kit, runtimes
-from nasctl.hardware.blocks import distinct_blocks
+from nasctl.hardware.distinct_blocks import distinct_blocks
+from nasctl.hardware.profiling import kit, runtimes
 
 TINY = "nb201:channels=4,cells=1,resolution=8"
 NORMAL = registry.normal("spaces", TINY)

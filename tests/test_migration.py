@@ -8,12 +8,13 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from nasctl import schema
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
-from nasctl.run import Run
-from nasctl.search import Task, evaluate
-from nasctl.store import Store
+from nasctl.evaluation.task import Task
+from nasctl.search.loop import evaluate
+from nasctl.search.run import Run
+from nasctl.store import schema
+from nasctl.store.store import Store
 from nasctl.testing import Chain, found
 
 RUN = Run("nbmacro", ("params", "macs"), "random")

@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d
 
 from nasctl import registry
 from nasctl.api import BadOption, Builder, Fidelity
-from nasctl.hardware.fit import whole
+from nasctl.hardware.fitting.operators import whole
 from nasctl.spaces.mnasnet import OPERATIONS, SKIPS, Searched
 from nasctl.testing import drawn
 

@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasctl import registry
 from nasctl.api import BadOption, Builder, ChannelShuffle, Classifier, ConvNormAct, Fidelity, MBConv, ReLU
-from nasctl.hardware.blocks import distinct_blocks
-from nasctl.hardware.fit import whole
-from nasctl.hardware.model import features
+from nasctl.hardware.distinct_blocks import distinct_blocks
+from nasctl.hardware.fitting.operators import whole
+from nasctl.hardware.operator_model import features
 from nasctl.spaces.fbnet import CHOICES, Separable
 from nasctl.testing import drawn
 

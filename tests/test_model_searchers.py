@@ -10,14 +10,17 @@ import torch
 
 from nasctl import registry
 from nasctl.api import BadOption, Gene, Goal, Linear
-from nasctl.journal import evaluation
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
 from nasctl.networks.graph import Builder
-from nasctl.run import Run
-from nasctl.search import Task, losses, measure
-from nasctl.searchers._gaussian import GaussianProcess, best_by_expectation, best_by_upper_bound
+from nasctl.pareto.losses import losses
+from nasctl.search.run import Run
+from nasctl.searchers._gaussian_process import GaussianProcess, best_by_expectation, best_by_upper_bound
 from nasctl.searchers._pool import Pool
 from nasctl.searchers._ranking import best_first, normal_scores, one_hot
 from nasctl.searchers.progressive import blocks, cheapest, ridge, shared
+from nasctl.store.measurements import evaluation
 from nasctl.testing import Chain
 
 MEASURED = Goal("measured", "min", "identity", "module")
@@ -208,7 +211,7 @@ def test_what_breaks_a_constraint_on_costs_comes_last_in_a_pool(tmp_path):
 
 def test_hnas_minimises_its_bound():
     run = Run("nb201", ("macs",), "hnas", seed=0)
-    searcher = registry.create("searchers", "hnas:scale=10", run.task, np.random.default_rng(0))
+    searcher = registry.create("searchers", "hnas:scale=10", SearchProblem(run.task), np.random.default_rng(0))
     kappa, m = searcher._pool.scores.T
     bound = searcher.bound(np.array([0.5, 0.25]))  # M* = 5, mu = .001
     fine = np.isfinite(kappa)
@@ -358,7 +361,7 @@ def test_a_supernet_is_measured_as_its_networks_are_and_the_order_is_kept():
     task = Run("nb201:channels=4,cells=1", ("synflow", "params"), "prune", seed=0).task
     genome = (3, 1, 2, 3, 4, 1)
     (expected,) = alone(task, [genome])
-    assert task.worth([[choice] for choice in genome]) == pytest.approx(expected)
+    assert SearchProblem(task).worth([[choice] for choice in genome]) == pytest.approx(expected)
     first, second = pruner(task), pruner(task)
     assert first.ask() == second.ask()
     assert first.removals == second.removals

@@ -14,7 +14,7 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 from nasctl import registry
 from nasctl.api import Archive, BadOption, Gene
 from nasctl.searchers import age_moea2
-from nasctl.searchers._moves import covers, judged
+from nasctl.searchers._neighbours import covers, judged
 from nasctl.searchers._pymoo import lattice
 from nasctl.searchers.regularized_evolution import places
 

@@ -14,11 +14,14 @@ from scipy.stats import spearmanr
 from torch import nn
 from torch.func import functional_call
 
-from nasctl import evidence, registry
+from nasctl import registry
 from nasctl.api import BadOption, Builder, Call, Fidelity, Input, Layer, Linear, NasctlError, Setting
-from nasctl.candidate import DEFAULT, Candidate
-from nasctl.evidence import SignCodes, shared_pass
-from nasctl.search import Task, measure
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.setting import DEFAULT
+from nasctl.candidates.shared_pass import shared_pass
+from nasctl.candidates.sign_codes import SignCodes
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
 from nasctl.testing import Chain, drawn
 
 DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -127,7 +130,9 @@ def test_values_do_not_depend_on_what_else_is_asked_for(given):
 
 def test_metrics_share_one_pass(monkeypatch):
     passes = []
-    monkeypatch.setattr(evidence, "shared_pass", lambda *given: passes.append(shared_pass(*given)) or passes[-1])
+    monkeypatch.setattr(
+        "nasctl.candidates.shared_pass.shared_pass", lambda *given: passes.append(shared_pass(*given)) or passes[-1]
+    )
     objectives = {name: registry.create("objectives", name) for name in (*METRICS, "params")}
     task = Task(candidate().space, objectives)
     together = measure(task, (3, 1, 2, 1, 4, 3), {name: name for name in objectives})

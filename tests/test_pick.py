@@ -9,14 +9,14 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasctl import ids
+from nasctl.analysis.pick import by_best, by_knee, by_order, by_wish, pick
 from nasctl.api import Evaluation, NasctlError
+from nasctl.architectures import ids
 from nasctl.cli import cli
-from nasctl.pick import by_best, by_knee, by_order, by_wish, pick
-from nasctl.record import Column, Record
-from nasctl.search import front
-from nasctl.store import Store
-from nasctl.values import Goal
+from nasctl.pareto.losses import front
+from nasctl.problem.searcher import Goal
+from nasctl.store.run_record import Column, Record
+from nasctl.store.store import Store
 
 ACC = Column("acc v1", "%", "module", Goal("acc", "max", "identity", "module"))
 MS = Column("latency@phone v1", "ms", "network", Goal("latency@phone", "min", "identity", "network"))

@@ -12,9 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nasctl import ids, plot, registry
+from nasctl import registry
 from nasctl.api import NasctlError
-from nasctl.panels import MARKER, NUMBER, Axis, best, key, offsets, pairs, picture, readable, shortest, spread
+from nasctl.architectures import ids
+from nasctl.drawing import canvas, pareto
+from nasctl.drawing.pareto_layout import (
+    MARKER,
+    NUMBER,
+    Axis,
+    best,
+    key,
+    offsets,
+    pairs,
+    picture,
+    readable,
+    shortest,
+    spread,
+)
 from nasctl.testing import drawn
 
 LATENCY = Axis("latency@gpu", "ms, batch 64", "min", cost=True)
@@ -57,7 +71,7 @@ def _undominated(points, axes):
 
 def _draw(path, axes=AXES, number=60, **options):
     points, words = _run(number, axes)
-    plot.draw(path, axes, points, _undominated(points, axes), words, "run mbconv-1c9f2a07 on gpu", **options)
+    pareto.draw(path, axes, points, _undominated(points, axes), words, "run mbconv-1c9f2a07 on gpu", **options)
     return path
 
 
@@ -78,7 +92,7 @@ def _texts(path):
 def test_any_run_can_be_drawn(axes, number, tmp_path):
     before = dict(matplotlib.rcParams)
     with Image.open(_draw(tmp_path / "front.png", axes, number)) as image:
-        assert image.width == pytest.approx(plot.WIDTH * 300, rel=0.05)  # nothing sticks out
+        assert image.width == pytest.approx(canvas.WIDTH * 300, rel=0.05)  # nothing sticks out
         greys = np.asarray(image.convert("L"))
     assert (greys < 100).any(axis=0).mean() > 0.5, "the picture is empty"
     assert dict(matplotlib.rcParams) == before
@@ -114,17 +128,17 @@ def test_the_key_leads_to_every_number_and_id(tmp_path):
 def test_what_is_left_out_is_said(tmp_path):
     axes = (LATENCY, PARAMS, Axis("macs", "MACs", "min", cost=True), SYNFLOW, JACOV, SNIP)
     points, words = _run(axes=(LATENCY, PARAMS, PARAMS, SYNFLOW, JACOV, SNIP))
-    plot.draw(tmp_path / "front.svg", axes, points, np.ones(60, bool), words, "run")
+    pareto.draw(tmp_path / "front.svg", axes, points, np.ones(60, bool), words, "run")
     assert "Not drawn: synflow against macs; jacov against macs; snip against macs." in _texts(tmp_path / "front.svg")
 
 
 def test_broken_constraints_are_told_apart(tmp_path):
     points, words = _run()
     held = np.arange(60) % 3 > 0
-    plot.draw(tmp_path / "front.svg", AXES, points, np.zeros(60, bool), words, "run", feasible=held)
+    pareto.draw(tmp_path / "front.svg", AXES, points, np.zeros(60, bool), words, "run", feasible=held)
     assert {"evaluated (40)", "constraint broken (20)"} < set(_texts(tmp_path / "front.svg"))
     with pytest.raises(NasctlError, match=r"so there is no front to draw; loosen them$"):
-        plot.draw(tmp_path / "none.svg", AXES, points, held, words, "run", feasible=np.zeros(60, bool))
+        pareto.draw(tmp_path / "none.svg", AXES, points, held, words, "run", feasible=np.zeros(60, bool))
 
 
 def test_pairs_that_matter():

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nasctl import plugins, registry, scoring
+from nasctl import registry
+from nasctl.analysis import score
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.hardware.importers import _table
-from nasctl.hardware.table import best
+from nasctl.hardware.kinds import best
+from nasctl.registry import plugins
 
 PLUGIN = Path(__file__).parent / "plugin"
 NAMES = {"spaces": "demo_tower", "objectives": "demo_spread", "searchers": "demo_climb", "devices": "demo-board"}
@@ -144,7 +146,7 @@ def listed(*command):
 
 
 def test_what_nobody_named_is_not_imported(strange):
-    assert "strange_metric" not in scoring.chosen(["all"])
+    assert "strange_metric" not in score.chosen(["all"])
     best("gpu", "nbmacro")
     list(_table._spaces([]))
     for kind in ("space", "objective", "device", "bench"):
@@ -161,8 +163,8 @@ def test_what_nobody_named_is_not_imported(strange):
 
 def test_what_is_trusted_takes_part(strange, monkeypatch):
     monkeypatch.setenv(plugins.TRUST, "other, strange-things")
-    assert "strange_metric" in scoring.chosen(["all"])
-    assert "lost" not in scoring.chosen(["all"])
+    assert "strange_metric" in score.chosen(["all"])
+    assert "lost" not in score.chosen(["all"])
     spans = registry.create("spaces", "nbmacro").network((0,) * 8).spans
     specs = [spec for spec, _ in _table._spaces([span.emission for span in spans])]
     assert any(spec.startswith("strange_space:") for spec in specs)

@@ -12,21 +12,25 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from nasctl import registry, search
-from nasctl.candidate import DEFAULT, closed_form
+from nasctl import registry
+from nasctl.analysis.score import scored
+from nasctl.candidates.objective import closed_form
+from nasctl.candidates.setting import DEFAULT
 from nasctl.cli import cli
-from nasctl.commands import _crew
+from nasctl.commands import _workers
 from nasctl.errors import NasctlError
-from nasctl.executor import in_order
-from nasctl.journal import Measurement
-from nasctl.quiet import alone, beside
-from nasctl.scoring import scored
-from nasctl.search import Task
-from nasctl.store import Store
+from nasctl.evaluation.executor import in_order
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
+from nasctl.search import loop
+from nasctl.store.measurements import Measurement
+from nasctl.store.store import Store
+from nasctl.system.machine_lock import alone, beside
 from nasctl.testing import Chain
-from nasctl.workers import Crew, cluster, opened, processes
-from nasctl.workers.desk import Desk
+from nasctl.workers import Crew, opened, processes
+from nasctl.workers import ray as ray_backend
 from nasctl.workers.pool import Pool
+from nasctl.workers.worker import Desk
 
 
 class Toy:
@@ -251,7 +255,7 @@ def test_workers_that_cannot_be_started_leave_none_behind(monkeypatch):
 @pytest.fixture
 def ray(monkeypatch):
     """As much of Ray as a site needs, with a node for two workers."""
-    monkeypatch.setattr(cluster, "QUIET", {})
+    monkeypatch.setattr(ray_backend, "QUIET", {})
     ray = SimpleNamespace(
         nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}],
         is_initialized=lambda: False,
@@ -266,17 +270,17 @@ def ray(monkeypatch):
 
 
 def test_all_actors_that_are_done_are_heard_at_once(ray):
-    site = cluster.Ray("", None, DEFAULT, None)
+    site = ray_backend.Ray("", None, DEFAULT, None)
     assert (site.places, ray.options["include_dashboard"]) == (["", ""], False)
-    workers = [cluster._Actor(ray, None) for _ in range(3)]
+    workers = [ray_backend._Actor(ray, None) for _ in range(3)]
     workers[0].answer, workers[1].answer, workers[2].answer = range(3)
     ray.done = [2, 0]
     assert site.wait(workers, 1.0) == [(workers[2], 2), (workers[0], 0)]
 
 
 def test_a_cluster_without_room_is_not_waited_for(ray, monkeypatch):
-    site, ray.done = cluster.Ray("", None, DEFAULT, None), []
-    monkeypatch.setattr(cluster, "PATIENCE", 0.0)
+    site, ray.done = ray_backend.Ray("", None, DEFAULT, None), []
+    monkeypatch.setattr(ray_backend, "PATIENCE", 0.0)
     assert site.wait([], None) == []  # a node may come
     ray.nodes = list
     with pytest.raises(NasctlError, match="no node that the Ray cluster still has could hold a worker"):
@@ -305,18 +309,18 @@ def test_who_runs_out_of_memory_on_a_shared_gpu_is_tried_alone():
 def test_workers_are_spread_evenly_over_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc,7")
-    crew = _crew.crew("5", 1, "2,0", "", None, None)
+    crew = _workers.crew("5", 1, "2,0", "", None, None)
     with opened(crew, Task(Chain(), {"toy": Toy()})) as pool:
         assert pool._site.places == ["7", "4", "7", "4", "7"]
-    with opened(_crew.crew(None, 1, "1,2", "", None, None), Task(Chain(), {"toy": Toy()})) as pool:
+    with opened(_workers.crew(None, 1, "1,2", "", None, None), Task(Chain(), {"toy": Toy()})) as pool:
         assert pool._site.places == ["GPU-abc", "7"]  # one on each
     for wrong in ("3", "0,0", "x", "0,"):
         with pytest.raises(NasctlError, match=r"the GPUs here are 0, 1, 2, not"):
-            _crew.crew(None, 1, wrong, "", None, None)
+            _workers.crew(None, 1, wrong, "", None, None)
 
 
 def test_without_ray_a_sentence_says_how_to_get_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(_crew, "find_spec", lambda name: None)
+    monkeypatch.setattr(_workers, "find_spec", lambda name: None)
     result = CliRunner().invoke(cli, ["search", "--space", "nb201", "--cluster", "ray", "--store", str(tmp_path / "s")])
     assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
     assert "pip install 'nasctl[ray]'" in result.stderr
@@ -333,12 +337,12 @@ def test_at_the_deadline_what_was_begun_is_finished(tmp_path, monkeypatch):
     searched = []
     for late in (float("inf"), 7):
         clock = iter(range(10**6))
-        monkeypatch.setattr(search.time, "monotonic", lambda clock=clock: next(clock))
-        searcher = registry.create("searchers", "random", task, np.random.default_rng(0))
+        monkeypatch.setattr(loop.time, "monotonic", lambda clock=clock: next(clock))
+        searcher = registry.create("searchers", "random", SearchProblem(task), np.random.default_rng(0))
         journal = Store(tmp_path / str(late)).journal("run", task.record("chain"))
         pool = Pool(task, Office([""] * 3))
         monkeypatch.setattr(Pool, "_end_the_late", lambda self: None)  # which looks at the clock too
-        searched.append([v.evaluation for v in search.search(task, searcher, journal, 16, late, pool)])
+        searched.append([v.evaluation for v in loop.search(task, searcher, journal, 16, late, pool)])
     assert 0 < len(searched[1]) < 8
     assert searched[1] == searched[0][: len(searched[1])]
 

@@ -5,11 +5,12 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from nasctl import free, ids, registry
+from nasctl import registry
 from nasctl.api import Add, Builder, ConvNormAct, MBConv, NasctlError
+from nasctl.architectures import from_json, ids
 from nasctl.cli import cli
-from nasctl.hardware.schema import Row, Validation
 from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.tables_schema import Row, Validation
 
 TINY = "nb201:channels=4,cells=1,resolution=8"
 NORMAL = registry.normal("spaces", TINY)
@@ -29,7 +30,7 @@ def typed(*words):
 
 def known(name, ms, **changes):
     """A table of every block of the free architecture and the tiny space, at one price."""
-    keys = [span.emission.key for span in free.network(FREE).spans]
+    keys = [span.emission.key for span in from_json.network(FREE).spans]
     space = registry.create("spaces", TINY)
     for choice in range(5):
         keys += [span.emission.key for span in space.network((choice,) * 6).spans]
@@ -61,12 +62,12 @@ def test_a_free_architecture_is_the_network_that_its_blocks_make():
     wide = net.add(MBConv(8, 5, 3.0), stem, name="1")
     both = net.add(Add(), stem, wide, name="sum")
     keys = [span.emission.key for span in net.build(both).spans]
-    found = free.network(FREE)
+    found = from_json.network(FREE)
     assert [span.emission.key for span in found.spans][:3] == keys
     assert [span.name for span in found.spans] == ["stem", "1", "sum", "3", "4"]
     assert found.spans[3].emission.key == "nb201.Reduction(channels=16) @ 8x16x16"
     assert found.out_shape == (10,)
-    alone = free.network({"input": [8, 4, 4], "blocks": [{"block": "Classifier", "classes": 3}]})
+    alone = from_json.network({"input": [8, 4, 4], "blocks": [{"block": "Classifier", "classes": 3}]})
     assert alone.macs == 24
     assert alone.spans[0].emission.key == "Classifier(classes=3) @ 8x4x4"
 
@@ -94,7 +95,7 @@ def test_a_free_architecture_is_the_network_that_its_blocks_make():
 )
 def test_what_is_no_block_is_named(entry, sentence):
     with pytest.raises(NasctlError) as caught:
-        free.network({"input": [3, 32, 32], "blocks": [entry]})
+        from_json.network({"input": [3, 32, 32], "blocks": [entry]})
     assert sentence in str(caught.value)
 
 
@@ -103,7 +104,7 @@ def test_what_is_no_block_is_named(entry, sentence):
 )
 def test_what_is_no_architecture_is_refused(content):
     with pytest.raises(NasctlError):
-        free.network(content)
+        from_json.network(content)
 
 
 def test_devices_stand_side_by_side(files):

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nasctl import svg
-from nasctl.again import question
 from nasctl.cli import cli
-from nasctl.indicators import Ruler
-from nasctl.search import losses
-from nasctl.store import Store
-from nasctl.svg import ruled
+from nasctl.drawing import svg
+from nasctl.drawing.svg import ruled
+from nasctl.evaluation.hypervolume_ruler import Ruler
+from nasctl.pareto.losses import losses
+from nasctl.search.recorded import question
+from nasctl.store.store import Store
 
 VOID = {"meta", "br", "input", "link", "img"}
 LOADING = ("src", "href", "srcset", "action", "data", "poster", "background", "xlink:href")

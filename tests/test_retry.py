@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nasctl import objectives, plugins, registry
+from nasctl import objectives, registry
 from nasctl.cli import cli
-from nasctl.store import Store
+from nasctl.registry import plugins
+from nasctl.store.store import Store
 
 FLAKY = '''
 """An objective for which some machines have too little memory."""

@@ -11,7 +11,7 @@ from torch import nn
 
 from nasctl import registry
 from nasctl.api import BadOption, Fidelity, InvalidGenome, NasctlError
-from nasctl.hardware import blocks
+from nasctl.hardware import distinct_blocks
 from nasctl.testing import drawn
 
 # The three recipes that `search_space.py` of github.com/fmsnew/nas-bench-nlp-release gives as examples, with the
@@ -293,6 +293,6 @@ def test_reduced_has_shorter_sequences_and_fewer_layers(space):
 
 
 def test_every_cell_is_a_block_of_its_own_so_they_are_too_many_to_measure(monkeypatch):
-    monkeypatch.setattr(blocks, "MOST", 200)
+    monkeypatch.setattr(distinct_blocks, "MOST", 200)
     with pytest.raises(NasctlError, match="more than 200 different blocks, too many to measure; measure whole"):
-        blocks.distinct_blocks(registry.create("spaces", "rnn:vocabulary=50,length=4,hidden=8,width=4"))
+        distinct_blocks.distinct_blocks(registry.create("spaces", "rnn:vocabulary=50,length=4,hidden=8,width=4"))

@@ -10,17 +10,20 @@ from click.testing import CliRunner
 
 from nasctl import registry
 from nasctl.api import Evaluation, unseen
-from nasctl.archive import knee
-from nasctl.bounds import Bounds, bounds
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
+from nasctl.evaluation.hypervolume_ruler import Ruler
+from nasctl.evaluation.ranges import Bounds, bounds
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
 from nasctl.hardware.table import LatencyTable
-from nasctl.indicators import Ruler
-from nasctl.run import Run
-from nasctl.search import Task, evaluate, front, losses, search
-from nasctl.store import Store
+from nasctl.pareto.archive import knee
+from nasctl.pareto.losses import front, losses
+from nasctl.problem.searcher import Goal
+from nasctl.search.loop import evaluate, search
+from nasctl.search.run import Run
+from nasctl.store.store import Store
 from nasctl.testing import Chain
-from nasctl.values import Goal
 
 
 class Broken:
@@ -48,9 +51,9 @@ def test_searchers_see_transforms_and_people_do_not():
 def test_a_screen_is_the_losses_of_what_needs_no_module():
     task = Task(Chain(), {name: registry.create("objectives", name) for name in ("snip", "params")})
     assert [goal.cost for goal in task.objectives] == ["module", "network"]
-    screened = task.screen([(1, 0), (0, 0)])  # 3 -> 5 -> 2 and 3 -> 2 -> 2
+    screened = SearchProblem(task).screen([(1, 0), (0, 0)])  # 3 -> 5 -> 2 and 3 -> 2 -> 2
     assert np.array_equal(screened, [[np.nan, 25.0], [np.nan, 10.0]], equal_nan=True)
-    assert task.screen([]).shape == (0, 2)
+    assert SearchProblem(task).screen([]).shape == (0, 2)
 
 
 def test_search_then_pareto(tmp_path):
@@ -128,7 +131,7 @@ class Hopeless(Broken):
 def test_a_search_in_which_everything_fails_stops(tmp_path):
     space = registry.create("spaces", "nbmacro")
     task = Task(space, {"hopeless": Hopeless()})
-    searcher = registry.create("searchers", "random", task, np.random.default_rng(0))
+    searcher = registry.create("searchers", "random", SearchProblem(task), np.random.default_rng(0))
     journal = Store(tmp_path / "store").journal("run", task.record("nbmacro"))
     with pytest.raises(
         NasctlError, match="hopeless failed for all 20 candidates of the first generation: RuntimeError"
@@ -139,7 +142,7 @@ def test_a_search_in_which_everything_fails_stops(tmp_path):
 def test_what_is_only_recorded_may_fail(tmp_path):
     space = registry.create("spaces", "nbmacro")
     task = Task(space, {"hopeless": Hopeless(), "macs": registry.create("objectives", "macs")}, recorded={"hopeless"})
-    searcher = registry.create("searchers", "random", task, np.random.default_rng(0))
+    searcher = registry.create("searchers", "random", SearchProblem(task), np.random.default_rng(0))
     visits = list(search(task, searcher, Store(tmp_path / "store").journal("run", task.record("nbmacro")), 30))
     assert len(visits) == 30
     assert len(front([visit.evaluation for visit in visits], task.objectives)) >= 1

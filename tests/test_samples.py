@@ -11,8 +11,8 @@ from torch.func import functional_call, grad, vmap
 
 from nasctl import registry
 from nasctl.api import BadOption, Fidelity, Setting
-from nasctl.candidate import Candidate
-from nasctl.samples import Samples
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.per_sample_gradients import Samples
 from nasctl.testing import Chain, drawn
 
 SPACES = (  # ReLU; depthwise; h-swish and squeeze-and-excitation, kernels larger than the image

@@ -9,15 +9,18 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from nasctl import registry, scoring
-from nasctl.candidate import Setting
+from nasctl import registry
+from nasctl.analysis import score
+from nasctl.architectures.ids import encode
+from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
-from nasctl.ids import encode
-from nasctl.search import Task, measure
-from nasctl.store import Store
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
+from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.searcher import Evaluation
+from nasctl.store.store import Store
 from nasctl.testing import Chain, drawn
-from nasctl.values import Evaluation, Fidelity
 
 SPACE = "nb201:channels=4,cells=1"
 SMALL = "--fidelity=size=8,cells=1,batch=4"
@@ -61,8 +64,7 @@ def test_what_is_measured_once_is_not_measured_again(space, tmp_path):
     metric, genomes = Digits(), drawn(space, 9)
     genomes = list(dict.fromkeys(map(space.canonical, genomes)))
     first, second = (
-        list(scoring.scored(Task(space, {"digits": metric}), SPACE, genomes, Store(tmp_path / "store")))
-        for _ in range(2)
+        list(score.scored(Task(space, {"digits": metric}), SPACE, genomes, Store(tmp_path / "store"))) for _ in range(2)
     )
     assert metric.calls == genomes
     assert first == second
@@ -70,9 +72,9 @@ def test_what_is_measured_once_is_not_measured_again(space, tmp_path):
     # A new version, a further metric and another space are measured.
     other = Digits()
     task = Task(space, {"digits": metric, "other": other})
-    list(scoring.scored(task, "nb201:cells=1,channels=4", genomes[:2], Store(tmp_path / "store")))
+    list(score.scored(task, "nb201:cells=1,channels=4", genomes[:2], Store(tmp_path / "store")))
     assert (len(metric.calls), other.calls) == (len(genomes), genomes[:2])
-    list(scoring.scored(task, "nb201:cells=1,channels=8", genomes[:2], Store(tmp_path / "store")))
+    list(score.scored(task, "nb201:cells=1,channels=8", genomes[:2], Store(tmp_path / "store")))
     assert len(metric.calls) == len(genomes) + 2
 
 
@@ -80,12 +82,12 @@ def test_what_is_cut_short_goes_on(space, tmp_path):
     genomes = list(dict.fromkeys(map(space.canonical, drawn(space, 12))))
     before, after = Digits(hated=genomes[5:6], failure=KeyboardInterrupt()), Digits()
     with pytest.raises(KeyboardInterrupt):
-        list(scoring.scored(Task(space, {"digits": before}), SPACE, genomes, Store(tmp_path / "store")))
-    resumed = scoring.scored(Task(space, {"digits": after}), SPACE, genomes, Store(tmp_path / "store"))
+        list(score.scored(Task(space, {"digits": before}), SPACE, genomes, Store(tmp_path / "store")))
+    resumed = score.scored(Task(space, {"digits": after}), SPACE, genomes, Store(tmp_path / "store"))
     next(resumed)
     next(resumed)
     resumed.close()  # what was yielded is on disk
-    whole = list(scoring.scored(Task(space, {"digits": after}), SPACE, genomes, Store(tmp_path / "store")))
+    whole = list(score.scored(Task(space, {"digits": after}), SPACE, genomes, Store(tmp_path / "store")))
     assert (before.calls, after.calls) == (genomes[:5], genomes[5:])
     assert [row.evaluation.genome for row in whole] == genomes
 
@@ -94,14 +96,14 @@ def test_a_failure_is_kept_and_a_mistake_of_the_user_is_not(space, tmp_path):
     (genome,) = drawn(space, 1)
     failing = Digits(hated=[genome])
     for _ in range(2):
-        (row,) = scoring.scored(Task(space, {"digits": failing}), SPACE, [genome], Store(tmp_path / "store"))
+        (row,) = score.scored(Task(space, {"digits": failing}), SPACE, [genome], Store(tmp_path / "store"))
         assert row.evaluation == Evaluation(genome, {}, {"digits": "ValueError: no such number"})
-        assert scoring.failures([row]) == ["1 of 1 failed in a metric, the last in digits: ValueError: no such number"]
+        assert score.failures([row]) == ["1 of 1 failed in a metric, the last in digits: ValueError: no such number"]
         failing.hated = ()  # which the second time does not see
     wrong = Task(space, {"wrong": Digits(hated=[genome], failure=NasctlError("give other data"))})
     with pytest.raises(NasctlError, match="other data"):
-        list(scoring.scored(wrong, SPACE, [genome], Store(tmp_path / "store")))
-    assert scoring.failures([]) == []
+        list(score.scored(wrong, SPACE, [genome], Store(tmp_path / "store")))
+    assert score.failures([]) == []
 
 
 class Seeds(Digits):
@@ -135,7 +137,7 @@ def test_repeats_are_the_mean_of_draws_that_no_other_seed_has():
 
 
 def test_repeats_of_a_metric_are_those_of_its_draws(space):
-    metrics = scoring.metrics(["snip"], SPACE)
+    metrics = score.metrics(["snip"], SPACE)
     whole, *single = (
         Task(space, metrics, Setting(fidelity=Fidelity(8, 1, 4, repeats), seed=seed))
         for repeats, seed in ((2, 1), (1, 2), (1, 3))
@@ -257,10 +259,10 @@ def test_two_processes_share_a_store(tmp_path):
 
 def test_all_is_every_metric_that_needs_no_option():
     names = set(registry.names("objectives"))
-    assert set(scoring.chosen(["all"])) == names - {"latency"}
-    assert scoring.chosen(["params,all", "swap:mu=1,sigma=2"])[0] == "params"
-    assert scoring.chosen(["params,all", "swap:mu=1,sigma=2"])[-1] == "swap:mu=1,sigma=2"
-    assert list(scoring.metrics(["grad-norm", "grad_norm", "expected_synflow:linear"], SPACE)) == [
+    assert set(score.chosen(["all"])) == names - {"latency"}
+    assert score.chosen(["params,all", "swap:mu=1,sigma=2"])[0] == "params"
+    assert score.chosen(["params,all", "swap:mu=1,sigma=2"])[-1] == "swap:mu=1,sigma=2"
+    assert list(score.metrics(["grad-norm", "grad_norm", "expected_synflow:linear"], SPACE)) == [
         "grad_norm",
         "expected_synflow:linear=true",
     ]

@@ -17,17 +17,19 @@ from click.testing import CliRunner
 from parsers import OFA, TABLE
 from PIL import Image
 
-from nasctl import export, files, truth
-from nasctl.bench.table import published
+from nasctl.architectures import known_values
+from nasctl.bench.published import published
 from nasctl.cli import cli
 from nasctl.data import arrays, cifar, pictures
 from nasctl.errors import NasctlError
-from nasctl.formats import FORMATS
+from nasctl.export import export
+from nasctl.export.formats import FORMATS
 from nasctl.hardware import importers
 from nasctl.hardware.importers import opened
-from nasctl.networks.source import source
-from nasctl.report import printable, table
+from nasctl.networks.python_source import source
 from nasctl.searchers import _pool
+from nasctl.system import files
+from nasctl.system.terminal import printable, table
 from nasctl.testing import Chain
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +40,7 @@ RUN = {  # what runs text or files as code, unpacks archives onto the disk, or s
     "subprocess.check_output", "subprocess.check_call", "archive.extract", "archive.extractall",
     "shutil.unpack_archive", "torch.hub.load", "yaml.unsafe_load", "yaml.full_load",
 }  # fmt: skip
-GENERATED = {("nasctl/formats.py", "exec"), ("nasctl/formats.py", "compile"), ("nasctl/testing.py", "exec")}
+GENERATED = {("nasctl/export/python.py", "exec"), ("nasctl/export/python.py", "compile"), ("nasctl/testing.py", "exec")}
 UNPICKLERS = {"pickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
 
@@ -182,11 +184,11 @@ def test_a_foreign_table_is_shown_as_plain_text(tmp_path):
 def test_only_so_much_is_read_and_unpacked(tmp_path, monkeypatch):
     for name in ("a.csv.gz", "a.json.gz", "a.tar.gz", "x.gz"):
         (tmp_path / name).write_bytes(gzip.compress(bytes(2**20 + 1)))
-    for module in (truth, cifar, importers):
+    for module in (known_values, cifar, importers):
         monkeypatch.setattr(module, "LIMIT", 2**20)
-    monkeypatch.setattr("nasctl.bench.table.LIMIT", 2**20)
+    monkeypatch.setattr("nasctl.bench.published.LIMIT", 2**20)
     monkeypatch.setenv("NASCTL_DATA", str(tmp_path))
-    assert "is over 1 MiB" in refused(truth.read, tmp_path / "a.csv.gz", "nbmacro")
+    assert "is over 1 MiB" in refused(known_values.read, tmp_path / "a.csv.gz", "nbmacro")
     assert "is over 1 MiB" in refused(opened, tmp_path / "a.json.gz")
     assert "is over 1 MiB" in refused(cifar.read, tmp_path / "a.tar.gz")
     assert "is over 1 MiB" in refused(published, ".", "x.gz", "it")
@@ -271,7 +273,7 @@ def test_a_key_twice_is_refused():
 @pytest.mark.slow
 def test_a_line_of_a_hundred_megabytes(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"x" * 10**8)
-    assert "field larger than field limit" in refused(truth.read, tmp_path / "a.csv", "nbmacro")
+    assert "field larger than field limit" in refused(known_values.read, tmp_path / "a.csv", "nbmacro")
     assert "is no table of scores" in refused(_pool._rows, tmp_path / "a.csv", ["a"])
     (tmp_path / "a.yaml").write_bytes(b"a" * (importers.LIMIT + 1))
     assert "is over 16 MiB" in refused(opened, tmp_path / "a.yaml")

@@ -11,9 +11,9 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from nasctl.run import Run
-from nasctl.stopping import SIGNALS, Stopped, stoppable, uninterrupted
-from nasctl.store import Store
+from nasctl.search.run import Run
+from nasctl.store.store import Store
+from nasctl.system.signals import SIGNALS, Stopped, stoppable, uninterrupted
 from nasctl.testing import found
 
 NASCTL = [sys.executable, "-m", "nasctl"]

@@ -8,10 +8,11 @@ import sys
 import pytest
 
 from nasctl.errors import NasctlError, RunChanged, UnknownName
-from nasctl.journal import Measurement
-from nasctl.run import Run
-from nasctl.search import Task, evaluate
-from nasctl.store import Store
+from nasctl.evaluation.task import Task
+from nasctl.search.loop import evaluate
+from nasctl.search.run import Run
+from nasctl.store.measurements import Measurement
+from nasctl.store.store import Store
 from nasctl.testing import Chain, found
 
 NASCTL = [sys.executable, "-m", "nasctl"]
@@ -167,6 +168,6 @@ def test_a_large_store_is_not_read_through_when_it_is_opened(tmp_path, monkeypat
     database.close()
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + bytes(range(256)) * 64 + whole[4096 + 16384 :])
-    monkeypatch.setattr("nasctl.database.CHECKED", 0)
+    monkeypatch.setattr("nasctl.store.connection.CHECKED", 0)
     with pytest.raises(NasctlError, match="is damaged"):  # which is found where it is used
         found(RUN, path, 300)

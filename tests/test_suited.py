@@ -4,7 +4,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from nasctl import registry, suited
+from nasctl import registry
 from nasctl.api import (
     Add,
     Builder,
@@ -21,13 +21,15 @@ from nasctl.api import (
     SelfAttention,
     Tokens,
 )
-from nasctl.candidate import Setting
+from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
-from nasctl.hardware import runtimes
-from nasctl.run import Run
-from nasctl.search import Task, measure
-from nasctl.values import Fidelity
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
+from nasctl.hardware.profiling import runtimes
+from nasctl.problem.fidelity import Fidelity
+from nasctl.search import applicability
+from nasctl.search.run import Run
 
 IMAGES_ONLY = {"epe_nas", "jacov"}
 CONVOLUTIONS_ONLY = {
@@ -73,7 +75,7 @@ def test_every_metric_gives_a_number_or_says_why_not(kind, out):
     space = Transformer(kind)
     names = [name for name in registry.trusted("objectives") if registry.optional("objectives", name)]
     metrics = {name: registry.create("objectives", name) for name in names if name != "lga"}
-    refused = suited.misfits(space, metrics)
+    refused = applicability.misfits(space, metrics)
     assert CONVOLUTIONS_ONLY | out <= refused.keys()
     metrics = {name: metric for name, metric in metrics.items() if name not in refused}
     assert {"params", "macs", "snip", "naswot", "gradsign", "ntk_cond", "zico"} <= metrics.keys()
@@ -85,7 +87,7 @@ def test_every_metric_gives_a_number_or_says_why_not(kind, out):
 def test_recurrent_cells_have_no_rectifiers_and_put_out_logits_everywhere():
     space = registry.create("spaces", "rnn:vocabulary=50,length=8,hidden=12,width=8")
     names = ["naswot", "swap", "ntk_cond", "ntk_trace", "gradsign", "lga", "snip", "grad_norm", "hidden_covariance"]
-    refused = suited.misfits(space, {name: registry.create("objectives", name) for name in names})
+    refused = applicability.misfits(space, {name: registry.create("objectives", name) for name in names})
     assert set(names) - refused.keys() == {"snip", "grad_norm", "hidden_covariance"}
     assert refused["naswot"] == "these networks have no rectifiers"
     assert refused["lga"] == "these networks put out logits at every place of an example"
@@ -94,14 +96,14 @@ def test_recurrent_cells_have_no_rectifiers_and_put_out_logits_everywhere():
 def test_a_hybrid_of_convolution_and_attention_has_no_feed_forward_layers():
     names = ("activation_distance", "synaptic_saliency", "head_confidence")
     metrics = {name: registry.create("objectives", name) for name in names}
-    assert suited.misfits(registry.create("spaces", "hytra:resolution=32"), metrics).keys() == {*names[:2]}
+    assert applicability.misfits(registry.create("spaces", "hytra:resolution=32"), metrics).keys() == {*names[:2]}
 
 
 def test_what_suits_is_what_people_get_by_default():
     asked = ("synflow", "jacov", "snip", "naswot")
-    assert suited.suited(Transformer("tokens"), asked, 3) == ["snip", "naswot"]
-    assert suited.suited(Transformer("images"), asked, 2) == ["jacov", "snip"]
-    assert suited.suited(registry.create("spaces", "nb201"), asked, 3) == ["synflow", "jacov", "snip"]
+    assert applicability.suited(Transformer("tokens"), asked, 3) == ["snip", "naswot"]
+    assert applicability.suited(Transformer("images"), asked, 2) == ["jacov", "snip"]
+    assert applicability.suited(registry.create("spaces", "nb201"), asked, 3) == ["synflow", "jacov", "snip"]
 
 
 def test_what_does_not_suit_is_one_sentence_before_anything_is_written(monkeypatch, tmp_path):

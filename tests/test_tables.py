@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from nasctl import registry, sampling
-from nasctl.candidate import Setting
+from nasctl import registry
+from nasctl.candidates.setting import Setting
 from nasctl.data import source
-from nasctl.search import Task, measure
-from nasctl.values import usual
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
+from nasctl.problem import sampling
+from nasctl.problem.space import usual
 
 FOLDER = files("nasctl").joinpath("benchmarks")
 SIZES = {"nb201": 5_260, "nbmacro": 3_969, "tnb101_micro": 1_376}

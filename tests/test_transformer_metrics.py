@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasctl import registry, suited
+from nasctl import registry
 from nasctl.api import (
     Add,
     Builder,
@@ -20,10 +20,12 @@ from nasctl.api import (
     ReLU,
     SelfAttention,
 )
-from nasctl.attention import attention_pass
-from nasctl.candidate import Candidate, Setting
-from nasctl.roles import roles
-from nasctl.values import Fidelity
+from nasctl.candidates.attention_pass import attention_pass
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.setting import Setting
+from nasctl.candidates.transformer_layers import roles
+from nasctl.problem.fidelity import Fidelity
+from nasctl.search import applicability
 
 FORWARD = ("head_confidence", "softmax_confidence", "activation_distance")
 BACKWARD = ("synaptic_diversity", "synaptic_saliency", "head_importance")
@@ -196,7 +198,7 @@ def test_a_network_without_attention_has_no_roles():
 def test_a_space_without_attention_is_refused(metric):
     space = registry.create("spaces", "nb201:channels=4,cells=1")
     with pytest.raises(NasctlError, match=f"{metric} says nothing of this space: it is about attention"):
-        suited.refuse(space, {metric: registry.create("objectives", metric)})
+        applicability.refuse(space, {metric: registry.create("objectives", metric)})
 
 
 def test_values_do_not_depend_on_what_else_is_asked_for():

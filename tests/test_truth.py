@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from nasctl import ids, registry, truth
+from nasctl import registry
+from nasctl.architectures import ids, known_values
 from nasctl.errors import BadOption, NasctlError, UnknownName
 
 SPACE = "nb201"
@@ -29,7 +30,7 @@ def file(tmp_path):
 @pytest.mark.parametrize("spec", ["nb201", "nb201:canonical=off", "nb201:classes=100"])
 def test_the_table_of_nasbench201(data, spec):
     started = time.process_time()
-    found = truth.read(data("nb201") / "nb201_table.csv.gz", spec, "test_acc_200_cifar10")
+    found = known_values.read(data("nb201") / "nb201_table.csv.gz", spec, "test_acc_200_cifar10")
     assert time.process_time() - started < 2
     assert (len(found.values), found.rows, found.skipped, found.merged) == (15_625, 15_625, 0, 0)
     assert max(found.values.values()) == pytest.approx(94.3733, abs=1e-4)
@@ -37,17 +38,17 @@ def test_the_table_of_nasbench201(data, spec):
 
 def test_the_table_of_nasbench_macro(data):
     path = data("nb-macro") / "nas-bench-macro_cifar10.json.gz"
-    found = truth.read(path, "nbmacro", "mean_acc")
+    found = known_values.read(path, "nbmacro", "mean_acc")
     space = registry.create("spaces", "nbmacro")
     assert len(found.values) == 6_561
     assert space.spell(max(found.values, key=found.values.get)) == "22212220"
-    trainings = truth.read(path, "nbmacro", "test_acc").values
+    trainings = known_values.read(path, "nbmacro", "test_acc").values
     assert trainings == pytest.approx(found.values)  # the benchmark's mean is that of its three trainings
 
 
 def test_a_sentinel_is_no_value(data):
     path = data("nb201") / "nb201_table.csv.gz"
-    found = truth.read(path, "nb201:canonical=off", "zen_cifar10")
+    found = known_values.read(path, "nb201:canonical=off", "zen_cifar10")
     assert (found.skipped, len(found.values)) == (341, 15_284)  # the cells without a path, as the benchmark has them
 
 
@@ -64,7 +65,7 @@ def test_every_spelling_in_every_csv(file, tmp_path, kind, header, delimiter, pa
     with open(tmp_path / "plain", "w", encoding="utf-8-sig", newline="") as plain:
         rows = [["index", header, "accuracy"], [0, spellings()[kind], 91.5], [1, "3,1,3,3,3,1", ""]]
         csv.writer(plain, delimiter=delimiter).writerows(rows)
-    found = truth.read(file(pack((tmp_path / "plain").read_bytes())), SPACE, "accuracy")
+    found = known_values.read(file(pack((tmp_path / "plain").read_bytes())), SPACE, "accuracy")
     assert (found.values, found.rows, found.skipped) == ({GENOME: 91.5}, 2, 1)
 
 
@@ -79,33 +80,33 @@ def test_every_spelling_in_every_csv(file, tmp_path, kind, header, delimiter, pa
     ],
 )
 def test_json(file, content):
-    found = truth.read(file(json.dumps(content)), SPACE)
+    found = known_values.read(file(json.dumps(content)), SPACE)
     assert (found.column, found.values, found.skipped) == ("value", {GENOME: 91.5}, len(content) - 1)
 
 
 def test_what_objects_in_a_row_hold_are_columns_behind_its_own(file):
     path = file(json.dumps([{"scores": {"glue": 70, "sst": 80}, "arch": STRING, "time": 3}]))
-    assert truth.read(path, SPACE, "scores.glue").values == {GENOME: 70}
+    assert known_values.read(path, SPACE, "scores.glue").values == {GENOME: 70}
     with pytest.raises(BadOption, match=r"name one of time, scores\.glue, scores\.sst$"):
-        truth.read(path, SPACE)
+        known_values.read(path, SPACE)
 
 
 def test_a_list_for_each_column(file):
     content = {"about": ["x"], "cell": [STRING, "3,1,3,3,3,1"], "acc": [91.5, None], "name": "y"}
-    found = truth.read(file(json.dumps(content)), SPACE)
+    found = known_values.read(file(json.dumps(content)), SPACE)
     assert (found.column, found.values, found.skipped) == ("acc", {GENOME: 91.5}, 1)
 
 
 def test_a_message_does_not_name_thousands_of_columns(file):
     with pytest.raises(BadOption) as error:
-        truth.read(file(json.dumps([{"arch": STRING} | {f"e{k}": k for k in range(9999)}])), SPACE)
+        known_values.read(file(json.dumps([{"arch": STRING} | {f"e{k}": k for k in range(9999)}])), SPACE)
     assert len(str(error.value)) < 700
 
 
 def test_rows_of_one_genome_are_averaged_and_equivalent_ones_are_not(file):
     # The second is the first with its two ways from the input to the output the other way round.
     rows = ["arch,a", '"3,0,0,0,1,0",90', '"0,3,0,0,0,1",91', '"3,0,0,0,1,0",95', f"{STRING},1"]
-    found = truth.read(file("\n".join(rows)), SPACE)
+    found = known_values.read(file("\n".join(rows)), SPACE)
     assert list(found.values.values()) == [92.5, 91, 1]
     assert found.merged == 1
 
@@ -113,22 +114,22 @@ def test_rows_of_one_genome_are_averaged_and_equivalent_ones_are_not(file):
 def test_what_is_not_finite_is_skipped(file):
     cells = ["nan", "inf", "-1e999", "-1e8", "-100000000.0", "", "n/a", "-5"]
     rows = "".join(f"{STRING},{cell}\n" for cell in cells)
-    found = truth.read(file(f"arch,a\n{rows}"), SPACE, "a")
+    found = known_values.read(file(f"arch,a\n{rows}"), SPACE, "a")
     assert (found.values, found.skipped) == ({GENOME: -5}, 7)
     huge = json.dumps([{"arch": STRING, "a": 10**400}, {"arch": STRING, "a": 1}])
-    assert truth.read(file(huge), SPACE, "a").skipped == 1
+    assert known_values.read(file(huge), SPACE, "a").skipped == 1
 
 
 def test_the_column_is_named_or_the_only_one(file):
     path = file(f"arch,accuracy,loss,note\n{STRING},1,2,good\n")
     with pytest.raises(UnknownName, match=r"column of .*table is called 'acuracy'; did you mean 'accuracy'"):
-        truth.read(path, SPACE, "acuracy")
+        known_values.read(path, SPACE, "acuracy")
     with pytest.raises(BadOption, match=r"several columns of numbers; name one of accuracy, loss$"):
-        truth.read(path, SPACE)
+        known_values.read(path, SPACE)
     with pytest.raises(BadOption, match="no column of numbers"):
-        truth.read(file(f"arch,note\n{STRING},good\n"), SPACE)
+        known_values.read(file(f"arch,note\n{STRING},good\n"), SPACE)
     with pytest.raises(NasctlError, match=r"'note' of .* holds no numbers"):
-        truth.read(path, SPACE, "note")
+        known_values.read(path, SPACE, "note")
 
 
 @pytest.mark.parametrize(
@@ -164,16 +165,16 @@ def test_the_column_is_named_or_the_only_one(file):
 )
 def test_bad_files(file, content, says):
     with pytest.raises(NasctlError, match=says) as error:
-        truth.read(file(content), SPACE, "a")
+        known_values.read(file(content), SPACE, "a")
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 700
 
 
 def test_no_file(tmp_path):
     with pytest.raises(NasctlError, match=r"cannot read .*: No such file"):
-        truth.read(tmp_path / "none.csv", SPACE)
+        known_values.read(tmp_path / "none.csv", SPACE)
     with pytest.raises(NasctlError, match=r"cannot read .*: Is a directory"):
-        truth.read(tmp_path, SPACE)
+        known_values.read(tmp_path, SPACE)
 
 
 @pytest.mark.parametrize(
@@ -189,5 +190,5 @@ def test_no_file(tmp_path):
 )
 def test_tables_name_architectures_as_their_benchmarks_do(space, architectures, file):
     rows = [{"architecture": text, "accuracy": 90.0 + k} for k, text in enumerate(architectures)]
-    found = truth.read(file(json.dumps(rows)), space, "accuracy")
+    found = known_values.read(file(json.dumps(rows)), space, "accuracy")
     assert list(found.values.values()) == [90.0 + k for k in range(len(rows))]

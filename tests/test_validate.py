@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nasctl import ids, registry
+from nasctl import registry
+from nasctl.architectures import ids
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
-from nasctl.hardware import profile, validate
-from nasctl.hardware.blocks import distinct_blocks
-from nasctl.hardware.schema import Row, Validation
+from nasctl.hardware import validation
+from nasctl.hardware.distinct_blocks import distinct_blocks
+from nasctl.hardware.profiling import profile
 from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.tables_schema import Row, Validation
 from nasctl.testing import drawn
 
 TINY = "nb201:channels=4,cells=1,resolution=8"
@@ -32,7 +34,7 @@ def table(**changes):
 
 def comparison(predicted, measured, macs=None):
     numbers = [np.array(one, float) for one in (predicted, measured, macs or predicted)]
-    return validate.Comparison("some", TINY, tuple(map(str, range(len(predicted)))), *numbers)
+    return validation.Comparison("some", TINY, tuple(map(str, range(len(predicted)))), *numbers)
 
 
 def typed(*words):
@@ -91,7 +93,7 @@ def test_a_file_of_latencies_is_compared_drawn_and_saved(tmp_path):
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout)
     assert (figures["mape"], figures["bias"], figures["spearman"]) == (50, -50, 1)
-    assert (figures["networks"], len(figures["worst"])) == (len(genomes), validate.WORST)
+    assert (figures["networks"], len(figures["worst"])) == (len(genomes), validation.WORST)
     assert (figures["rank_safe"], figures["constraint_safe"], figures["margin"]) == (True, False, 50)
     assert (tmp_path / "v.png").read_bytes().startswith(b"\x89PNG")
     again = typed(*given, "--save")
@@ -168,15 +170,15 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(tmp_path, monkeypatch)
 
 
 def test_the_host_is_set_as_the_table_says():
-    found = validate.host_of(table(runtime="onnxruntime 1.2", threads=2, batch=8), None, 0.5)
+    found = validation.host_of(table(runtime="onnxruntime 1.2", threads=2, batch=8), None, 0.5)
     assert (found.runtime, found.threads, found.batch, found.torch_device) == ("onnxruntime", 2, 8, "cpu")
-    assert validate.host_of(table(kind="gpu"), None, 0.5).torch_device == "cuda:0"
+    assert validation.host_of(table(kind="gpu"), None, 0.5).torch_device == "cuda:0"
     with pytest.raises(NasctlError, match="give them with --csv"):
-        validate.host_of(table(kind="mobile"), None, 0.5)
+        validation.host_of(table(kind="mobile"), None, 0.5)
 
 
 def test_the_published_latencies_are_met_as_well_as_the_table_says(data, tmp_path):
-    from nasctl.truth import _rows
+    from nasctl.architectures.known_values import _rows
     from perf.fit_tables import ofa_genome
 
     rows = _rows(data("ofa-latency") / "help_ofa_latency_ms.csv.gz")[:300]

@@ -10,7 +10,7 @@ from torch.nn.functional import gelu, layer_norm
 
 from nasctl import registry
 from nasctl.api import BadOption, Builder, Fidelity
-from nasctl.hardware.fit import whole
+from nasctl.hardware.fitting.operators import whole
 from nasctl.spaces.vit import RelativePositions
 from nasctl.testing import drawn
 

@@ -17,13 +17,16 @@ import pytest
 import torch
 
 from nasctl import registry
-from nasctl.candidate import Setting
+from nasctl.candidates.setting import Setting
 from nasctl.errors import NasctlError, UnknownName
-from nasctl.run import Run
-from nasctl.search import Task, search
-from nasctl.store import Store
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
+from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.searcher import Evaluation
+from nasctl.search.loop import search
+from nasctl.search.run import Run
+from nasctl.store.store import Store
 from nasctl.testing import Chain
-from nasctl.values import Evaluation, Fidelity
 from nasctl.workers import Crew, opened
 
 TWO = Crew(2)
@@ -107,7 +110,7 @@ class Drawn(Toy):
 def searched(path, crew, budget=16, deadline=float("inf"), **metrics):
     """What a search of 64 toy networks finds."""
     task = Task(Chain(depth=6), metrics)
-    searcher = registry.create("searchers", "random", task, np.random.default_rng(0))
+    searcher = registry.create("searchers", "random", SearchProblem(task), np.random.default_rng(0))
     journal = Store(path).journal("run", task.record("chain"))
     with opened(crew, task) as executor:
         return [visit.evaluation for visit in search(task, searcher, journal, budget, deadline, executor)]
@@ -288,7 +291,7 @@ def test_workers_killed_at_random_change_nothing(tmp_path):
     rng, killed, runs = random.Random(0), 0, []
     for crew in (Crew(), TWO):
         task = Task(Chain(depth=10), {"toy": Slow() if crew == TWO else Toy()})
-        searcher = registry.create("searchers", "nsga2", task, np.random.default_rng(0))
+        searcher = registry.create("searchers", "nsga2", SearchProblem(task), np.random.default_rng(0))
         journal = Store(tmp_path / f"{crew.workers}").journal("run", task.record("chain"))
         runs.append([])
         with opened(crew, task) as executor:

@@ -11,18 +11,23 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nasctl import registry, worth
-from nasctl.aggregate import Score
-from nasctl.calibration import compared
-from nasctl.candidate import Candidate, Setting
+from nasctl import registry
+from nasctl.analysis import correlate as correlation
+from nasctl.analysis import run_scores
+from nasctl.analysis.aggregate import Score
+from nasctl.analysis.fidelities import compared
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
-from nasctl.constraints import Constraint
 from nasctl.errors import NasctlError, UnknownName
-from nasctl.record import Column, Record
-from nasctl.search import Task, front
-from nasctl.store import Store
+from nasctl.evaluation.task import Task
+from nasctl.pareto.losses import front
+from nasctl.problem.constraints import Constraint
+from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.searcher import Evaluation, Goal
+from nasctl.store.run_record import Column, Record
+from nasctl.store.store import Store
 from nasctl.testing import drawn
-from nasctl.values import Evaluation, Fidelity, Goal
 
 SPACE = "nb201:channels=4,cells=1"
 SMALL = "--fidelity=size=8,cells=1,batch=4"
@@ -112,16 +117,16 @@ def test_what_orders_nothing_is_none_and_a_dash(nasctl, truth):
 def test_a_sample_is_of_the_seed_and_what_all_columns_have(tmp_path, truth, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = Path(truth)
-    one, same, other = (worth.facts(path, SPACE, ["good"], 20, seed) for seed in (0, 0, 1))
+    one, same, other = (correlation.facts(path, SPACE, ["good"], 20, seed) for seed in (0, 0, 1))
     assert one.genomes == same.genomes != other.genomes
     assert len(set(one.genomes)) == 20
-    both = worth.facts(path, SPACE, ["good", "rare"], 20, 0)
+    both = correlation.facts(path, SPACE, ["good", "rare"], 20, 0)
     assert (len(both.genomes), both.columns["rare"].tolist()) == (1, [3.0])
-    whole = worth.facts(path, SPACE, ["good", "bad"], 1000, 0)
+    whole = correlation.facts(path, SPACE, ["good", "bad"], 1000, 0)
     assert np.array_equal(whole.columns["good"], -whole.columns["bad"])
     (tmp_path / "apart.csv").write_text('arch,a,b\n"3,3,3,3,3,3",1,\n"3,3,3,3,3,1",,1\n')
     with pytest.raises(NasctlError, match=r"no architecture of apart.csv has a value in each of a, b"):
-        worth.facts(Path("apart.csv"), SPACE, ["a", "b"], 20, 0)
+        correlation.facts(Path("apart.csv"), SPACE, ["a", "b"], 20, 0)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +232,7 @@ def test_the_score_of_a_run_is_that_of_its_ranks(nasctl, searched):
     assert 0 < len(held) < len(found)
     columns = [ranked([one.values.get(name) for one in held]) for name in ("naswot", "expected_synflow")]
     by_hand = {one.genome: math.log(a) + math.log(b) for one, a, b in zip(held, *columns, strict=True)}
-    head, scores = worth.scores_of_run(record, found, None)
+    head, scores = run_scores.scores_of_run(record, found, None)
     assert (head, scores) == ("log_rank(naswot, expected_synflow)", pytest.approx(by_hand))
     shown = nasctl("pareto", "show", "--json")
     assert [row["score"] for row in shown] == [{head: pytest.approx(by_hand[tuple(row["genome"])])} for row in shown]
@@ -261,7 +266,7 @@ def test_a_score_of_ones_own(nasctl, searched):
 
 def test_runs_show_who_is_best(nasctl, searched):
     record, found = searched
-    head, scores = worth.scores_of_run(record, found, None)
+    head, scores = run_scores.scores_of_run(record, found, None)
     shown = nasctl("runs", "show", "--json")["score"]
     assert shown[head] == pytest.approx(max(scores.values()), abs=1e-6)
     genome = nasctl("show", shown["best"], f"--space={SPACE}", "--json")["genome"]
@@ -281,20 +286,20 @@ def test_a_run_is_scored_without_the_plugins_that_made_it():
     record = Record("nbmacro", {goal.name: Column(f"{goal.name} v1", "1", goal.cost, goal) for goal in goals})
     found = [Evaluation((0,), {"gone": 3.0, "cost": 1.0}), Evaluation((1,), {"gone": 2.0, "cost": 1.0})]
     found.append(Evaluation((2,), {"cost": 1.0}, {"gone": "ValueError: broken"}))
-    assert worth.scores_of_run(record, found, None) == (
+    assert run_scores.scores_of_run(record, found, None) == (
         "log_rank(gone)",
         pytest.approx({(0,): math.log(2 / 3), (1,): 0, (2,): math.log(1 / 3)}),
     )
     held = replace(record, constraints=(Constraint("cost", True, 1.0), Constraint("gone", False, 2.5)))
     found.append(Evaluation((3,), {"cost": 1.5}))  # breaks one by its cost, so nothing else was measured
-    assert worth.scores_of_run(held, found, "log_rank:gone+cost") == ("log_rank(gone, cost)", {(0,): 0})
-    assert worth.scores_of_run(record, [], None) == ("log_rank(gone)", {})
+    assert run_scores.scores_of_run(held, found, "log_rank:gone+cost") == ("log_rank(gone, cost)", {(0,): 0})
+    assert run_scores.scores_of_run(record, [], None) == ("log_rank(gone)", {})
     with pytest.raises(UnknownName, match="no metric here is called 'went'"):
-        worth.scores_of_run(record, found, "vote:went")
+        run_scores.scores_of_run(record, found, "vote:went")
 
 
 def test_scores_know_only_what_is_measured():
     task = Task(registry.create("spaces", SPACE), {"params": registry.create("objectives", "params")})
-    assert worth.scores(task, ["log-rank:params"]) == [Score("log_rank", ("params",))]
+    assert correlation.scores(task, ["log-rank:params"]) == [Score("log_rank", ("params",))]
     with pytest.raises(UnknownName, match="no metric here"):
-        worth.scores(task, ["log_rank:naswot"])
+        correlation.scores(task, ["log_rank:naswot"])

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 
 import yaml
 
-from nasctl import files
 from nasctl.api import Emission, NasctlError, UnknownName
+from nasctl.system import files
 
 LIMIT = 1 << 24  # bytes of a file, unpacked: ten times the largest table known
 DEEPEST = 8  # levels of nesting; tables have up to four

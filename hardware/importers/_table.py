@@ -13,12 +13,12 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.api import BadOption, Emission, NasctlError, SearchSpace
-from nasctl.hardware.blocks import distinct_blocks
-from nasctl.hardware.fit import FEWEST, FOLDS, accuracy, cross_predictions, fitted
+from nasctl.hardware.distinct_blocks import distinct_blocks
+from nasctl.hardware.fitting.operators import FEWEST, FOLDS, accuracy, cross_predictions, fitted
 from nasctl.hardware.importers import Entry, Reading, Source, dialect, merged, recognised
-from nasctl.hardware.model import features
-from nasctl.hardware.schema import Row
+from nasctl.hardware.operator_model import features
 from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.tables_schema import Row
 
 WIDTHS = (1.0, 1.2, 1.3)  # of published networks
 HELD_OUT = (

@@ -1,1 +1,1 @@
-"""Searches replayed on tables, and compared."""
+"""Benchmarks: searchers compared on tables of trained architectures."""

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import wilcoxon
 
+from nasctl.bench.benchmark import Benchmark, Scene
+from nasctl.bench.problem import Posed
 from nasctl.bench.replay import Replay, Worth, exhaustive, replay, worth
-from nasctl.bench.table import Benchmark, Posed, Scene
 
 BASELINE = "random"  # is in every comparison
 INDICATORS = {"hv": 1, "igd_plus": -1, "igd": -1}  # that are tested, and the sign of a better one

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from nasctl import registry
-from nasctl.archive import Archive
-from nasctl.bench.table import Posed, Scene, hypervolume, pareto
+from nasctl.bench.benchmark import Scene
+from nasctl.bench.problem import Posed
 from nasctl.errors import NasctlError
-from nasctl.values import Genome, Searcher
+from nasctl.pareto.archive import Archive
+from nasctl.pareto.crowding import spread
+from nasctl.pareto.hypervolume import hypervolume, pareto
+from nasctl.problem.searcher import Searcher
+from nasctl.problem.space import Genome
 
 STEP = 20  # evaluations between two looks at the archive
+
 FEW = 20  # members of the archive that its worth is also told for: with an oracle for all of it, size alone pays
+
 PATIENCE = 100  # batches in a row without a new architecture, after which a search is over
 
 
@@ -108,22 +114,6 @@ def _enter(archive: Archive, genomes: Sequence[Genome], problem: Posed) -> None:
     for genome, row in zip(genomes, problem.losses[problem.rows(genomes)], strict=True):
         if not np.isnan(row).any():
             archive.add(genome, row)
-
-
-def spread(losses: np.ndarray, number: int) -> np.ndarray:
-    """Places of the members of a front, (A, M), with the largest crowding distance: at most so many, ascending.
-
-    References:
-        Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE Transactions on Evolutionary
-        Computation 6 (2002) 182-197, section III-B.
-    """
-    distance = np.zeros(len(losses))
-    for column in losses.T:
-        order = np.argsort(column, kind="stable")
-        if (span := np.ptp(column)) > 0:
-            distance[order[[0, -1]]] = np.inf
-            distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
-    return np.sort(np.argsort(-distance, kind="stable")[:number])
 
 
 def worth(scene: Scene, places: np.ndarray) -> Worth:

@@ -1,1 +1,1 @@
-"""Tabular benchmarks: what a search may see of every architecture of a space, and what they are judged by."""
+"""Tabular benchmarks as plug-ins, one file each."""

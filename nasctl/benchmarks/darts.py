@@ -16,10 +16,14 @@ from typing import Any
 import numpy as np
 
 from nasctl import registry
-from nasctl.bench.table import Column, Scene, published, scaled
+from nasctl.bench.benchmark import Column, Scene
+from nasctl.bench.published import published
 from nasctl.errors import UnknownName
 from nasctl.networks.graph import Network
-from nasctl.values import Fidelity, Genome, Goal, SearchSpace
+from nasctl.pareto.hypervolume import scaled
+from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.searcher import Goal
+from nasctl.problem.space import Genome, SearchSpace
 
 __all__ = ["DARTS"]
 

@@ -14,9 +14,13 @@ from functools import cached_property
 import numpy as np
 
 from nasctl import registry
-from nasctl.bench.table import Column, Listed, Scene, published, rows, scaled
+from nasctl.bench.benchmark import Column, Scene
+from nasctl.bench.listed import Listed
+from nasctl.bench.published import published, rows
 from nasctl.errors import UnknownName
-from nasctl.values import Genome, Goal
+from nasctl.pareto.hypervolume import scaled
+from nasctl.problem.searcher import Goal
+from nasctl.problem.space import Genome
 
 __all__ = ["NB201"]
 

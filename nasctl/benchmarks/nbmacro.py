@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from functools import cached_property
 
-from nasctl.bench.table import Listed, Scene, published, scaled
+from nasctl.bench.benchmark import Scene
+from nasctl.bench.listed import Listed
+from nasctl.bench.published import published
+from nasctl.pareto.hypervolume import scaled
 
 __all__ = ["NBMacro"]
 

@@ -12,7 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from nasctl.bench.table import Listed, Scene, published, rows, scaled
+from nasctl.bench.benchmark import Scene
+from nasctl.bench.listed import Listed
+from nasctl.bench.published import published, rows
+from nasctl.pareto.hypervolume import scaled
 
 __all__ = ["TNB101Micro"]
 

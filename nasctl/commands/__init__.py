@@ -5,15 +5,11 @@ from __future__ import annotations
 import pkgutil
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from nasctl.errors import NasctlError, UnknownName
-
-if TYPE_CHECKING:
-    from nasctl.candidate import Setting
-    from nasctl.values import SearchSpace
 
 
 class Commands(click.Group):
@@ -47,16 +43,22 @@ store_option = click.option(
     type=click.Path(dir_okay=True),  # what is no file is refused with a sentence of the store's own
     help="SQLite file that holds measurements and runs.",
 )
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
 plot_option = click.option(
     "--plot",
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="Draw an architecture: its blocks, and its cells as graphs. FILE is a .png, .svg or .pdf.",
 )
+
 force_option = click.option("--force", is_flag=True, help="Write over an existing picture.")
+
 run_option = click.option("--run", metavar="NAME", help="Name of a run, or its beginning.  [default: the newest]")
+
 space_option = click.option("--space", required=True, metavar="SPEC", help="Search space: NAME or NAME:key=value,...")
+
 fidelity_option = click.option(
     "--fidelity",
     default="",
@@ -64,32 +66,14 @@ fidelity_option = click.option(
     help="What metrics are computed at: full, balanced, fast, or bounds such as size=64,cells=1,batch=32,repeats=3."
     "  [default: balanced]",
 )
+
 data_option = click.option(
     "--data",
     metavar="SOURCE",
     help="Examples for metrics: dead-leaves, noise, a folder or zip of images by class, a CIFAR-10 archive, or .npz;"
     " for spaces of text tokens, or a .txt or .txt.gz.  [default: dead-leaves, or tokens]",
 )
+
 weights_seed = click.IntRange(0, 2**32 - 1)
+
 device_option = click.option("--device", "devices", multiple=True, metavar="NAME", help="Device; see `device list`.")
-
-
-def setting(
-    space: SearchSpace, fidelity: str, data: str | None, seed: int, torch_device: str = "cpu", threads: int = 1
-) -> Setting:
-    """What measured values depend on, as a person put it.
-
-    Raises:
-        NasctlError: There is no such level of fidelity, or no such data for this space, or a text is too short.
-    """
-    from nasctl import data as examples
-    from nasctl.candidate import Setting
-    from nasctl.values import Fidelity, levels, usual
-
-    chosen = Fidelity.parse(fidelity, levels(space)) if fidelity else usual(space)
-    given = examples.usual(space.input.kind) if data is None else examples.source(data)
-    examples.check(given, space.input.kind)
-    if isinstance(given, examples.Tokens):  # so that a text that is too short is refused before anything is written
-        measured = space.reduced(chosen).input
-        given.tokens(measured.vocabulary, measured.shape[0], 1, seed)
-    return Setting(given, chosen, seed, torch_device, threads)

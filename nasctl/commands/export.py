@@ -49,9 +49,12 @@ def command(
     import json
     from dataclasses import asdict
 
-    from nasctl import export, ids, recount, registry
+    from nasctl import registry
+    from nasctl.architectures import ids
     from nasctl.errors import NasctlError
-    from nasctl.store import Store
+    from nasctl.export import export
+    from nasctl.networks import flop_count
+    from nasctl.store.store import Store
 
     spec, genome = ids.resolve(arch, Store.reading(store), space)
     whole = ids.encode(spec, registry.create("spaces", spec).genes, genome)
@@ -65,7 +68,7 @@ def command(
         click.echo(f"{name}: {compared}", err=True)
     macs, operators = model.architecture.network.macs, None
     try:
-        count = recount.counted(model.module, model.examples[:1])
+        count = flop_count.counted(model.module, model.examples[:1])
         operators = count.operators
         click.echo(count.compared(macs), err=True)
     except NasctlError as error:  # a second opinion that cannot be had is no reason not to export

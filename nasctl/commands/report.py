@@ -27,11 +27,11 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     and their errors, what failed, the versions, and the command that repeats the run. It loads nothing from elsewhere.
     """
     from nasctl.errors import NasctlError
-    from nasctl.files import write
-    from nasctl.findings import Findings
-    from nasctl.page import page
-    from nasctl.report import say
-    from nasctl.store import Store
+    from nasctl.report.html import page
+    from nasctl.report.summary import Findings
+    from nasctl.store.store import Store
+    from nasctl.system.files import write
+    from nasctl.system.terminal import say
 
     opened = Store.reading(store)
     name, _ = opened.run(run)

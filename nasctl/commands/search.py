@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from nasctl.candidates.setting import setting
 from nasctl.commands import (
     data_option,
     device_option,
     fidelity_option,
     json_option,
-    setting,
     space_option,
     store_option,
     weights_seed,
 )
-from nasctl.commands._crew import crew, crew_options, duration, place, threads_option
-from nasctl.config import Configured, config_option, resolved, set_option
+from nasctl.commands._config import Configured, config_option, resolved, set_option
+from nasctl.commands._workers import crew, crew_options, duration, place, threads_option
 
 if TYPE_CHECKING:
-    from nasctl.run import Run
+    from nasctl.search.run import Run
     from nasctl.workers import Crew
 
 # What is optimised unless a person says otherwise: the first three that say something of the space.
@@ -105,8 +105,8 @@ def command(
     The same command resumes where it was stopped, or goes on with a larger budget.
     """
     from nasctl import registry
-    from nasctl.run import Run
-    from nasctl.suited import suited
+    from nasctl.search.applicability import suited
+    from nasctl.search.run import Run
 
     named, made = registry.listed(devices), registry.create("spaces", space)
     chosen = registry.split(objectives) or [*suited(made, METRICS, 3), *(() if named else ("macs",))]
@@ -125,10 +125,10 @@ def command(
 
 def _searched(run: Run, who: Crew, store: str, options: str, budget: int, limit: float | None, as_json: bool) -> int:
     """Run the search, show its progress, and say how it ended; returns the exit code."""
-    from nasctl.progress import Watch
-    from nasctl.report import say
-    from nasctl.stopping import code
-    from nasctl.store import Store
+    from nasctl.search.watch import Watch
+    from nasctl.store.store import Store
+    from nasctl.system.signals import code
+    from nasctl.system.terminal import say
     from nasctl.workers import opened
 
     warnings = run.check(here=who.one)  # before anything is written

@@ -4,41 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
 from nasctl.commands import force_option, json_option, plot_option, store_option
+from nasctl.hardware.pricing import Timed, error, latencies, tables, timed
 
 if TYPE_CHECKING:
-    from nasctl.description import Architecture
-    from nasctl.hardware.table import Figure, LatencyTable
+    from nasctl.architectures.architecture import Architecture
+    from nasctl.hardware.table import Figure
     from nasctl.networks.graph import Network, Span
     from nasctl.networks.node import Shape
 
+
 MODELLED = "~ modelled: the device's table has no such block, so its model of single operators stands in"
 
-
 USUAL = ("gpu", "cpu", "mobile")  # devices that people see if they name none
-
-
-class Timed(NamedTuple):
-    """What a device's table says of a network; ms are for one batch of the table's size."""
-
-    table: LatencyTable
-    total: float
-    blocks: tuple[Figure, ...]  # as the network's spans
-
-    @property
-    def modelled(self) -> bool:
-        """Whether the figure of any block comes from the operator model."""
-        return any(figure.origin == "modelled" for figure in self.blocks)
-
-    @property
-    def origins(self) -> str:
-        """How the figures are known: "8 measured, 2 modelled"."""
-        origins = [figure.origin for figure in self.blocks]
-        return ", ".join(f"{origins.count(origin)} {origin}" for origin in dict.fromkeys(origins))
 
 
 @click.command()
@@ -61,9 +43,10 @@ def command(
     """Show the blocks of ARCH: an id, the unique beginning of one in the store, or a genome such as 0,3,1."""
     import json
 
-    from nasctl import ids, registry
-    from nasctl.description import architecture
-    from nasctl.store import Store
+    from nasctl import registry
+    from nasctl.architectures import ids
+    from nasctl.architectures.architecture import architecture
+    from nasctl.store.store import Store
 
     spec, genome = ids.resolve(arch, Store.reading(store), space)
     shown = architecture(spec, genome)
@@ -82,9 +65,9 @@ def picture(path: Path, shown: Architecture, force: bool) -> None:
     Raises:
         NasctlError: The file exists and is not to be replaced, cannot be written, or is of no known format.
     """
-    from nasctl.drawing import draw
-    from nasctl.plot import check_free
-    from nasctl.report import quantity, say
+    from nasctl.drawing.canvas import check_free
+    from nasctl.drawing.network import draw
+    from nasctl.system.terminal import quantity, say
 
     check_free(path, force)
     network = shown.network
@@ -100,7 +83,7 @@ def priced(network: Network, devices: Sequence[str], space: str) -> dict[str, Ti
         NasctlError: A device that was asked for cannot be read.
     """
     from nasctl.errors import MissingBlock, NasctlError
-    from nasctl.report import say
+    from nasctl.system.terminal import say
 
     found: dict[str, Timed] = {}
     for name in devices or USUAL:
@@ -113,65 +96,8 @@ def priced(network: Network, devices: Sequence[str], space: str) -> dict[str, Ti
     return found
 
 
-def tables(devices: Sequence[str], space: str | None) -> dict[str, LatencyTable]:
-    """The tables of devices, by what to call them: as a person does, or a file by the name that stands in it.
-
-    Args:
-        devices: Names of devices, their kinds, and files.
-        space: Spec of the space that a kind ("gpu") is to be the best device for.
-    """
-    from nasctl.hardware.table import LatencyTable
-
-    found: dict[str, LatencyTable] = {}
-    for device in devices:
-        table = LatencyTable.load(device, space)
-        own = device.endswith(".json") and table.device not in found  # two files may call their device the same
-        found[table.device if own else device] = table
-    return found
-
-
-def timed(network: Network, table: LatencyTable) -> Timed:
-    """What a table says of a network.
-
-    Raises:
-        MissingBlock: It lacks a block.
-    """
-    return Timed(table, table.latency(network), tuple(table.block(span.emission) for span in network.spans))
-
-
-def error(table: LatencyTable, space: str | None) -> str:
-    """How far the table is off on what was held out, and whether that is known of this space; None is of none."""
-    shown: str = table.accuracy(space)
-    known = space is None or not table.validation or table.validated(space)
-    return shown if known else f"NOT VALIDATED for {space}; elsewhere {shown}"
-
-
-def latencies(network: Network, timed: Mapping[str, Timed], space: str | None) -> dict[str, Any]:
-    """What --json prints of the devices and the blocks."""
-    blocks = [
-        {
-            "name": span.name,
-            "key": span.emission.key,
-            "in_shapes": span.emission.in_shapes,
-            "out_shape": span.emission.out_shape,
-            "params": span.emission.params,
-            "macs": span.emission.macs,
-            "latency": {device: one.blocks[k].ms for device, one in timed.items()},
-            "origin": {device: one.blocks[k].origin for device, one in timed.items()},
-        }
-        for k, span in enumerate(network.spans)
-    ]
-    return {
-        "latency": {device: one.total for device, one in timed.items()},
-        "error": {device: error(one.table, space) for device, one in timed.items()},
-        "overhead": {device: one.table.overhead for device, one in timed.items()},
-        "batch": {device: one.table.batch for device, one in timed.items()},
-        "blocks": blocks,
-    }
-
-
 def _print(shown: Architecture, timed: Mapping[str, Timed], spec: str) -> None:
-    from nasctl.report import definitions, quantity
+    from nasctl.system.terminal import definitions, quantity
 
     network = shown.network
     definitions(
@@ -199,7 +125,7 @@ def _print(shown: Architecture, timed: Mapping[str, Timed], spec: str) -> None:
 
 def print_blocks(network: Network, timed: Mapping[str, Timed]) -> None:
     """Print a line for each block, with its ms on each device."""
-    from nasctl.report import table
+    from nasctl.system.terminal import table
 
     times = [f"ms on {device} (batch {one.table.batch})" for device, one in timed.items()]
     rows = [_row(span, [one.blocks[k] for one in timed.values()]) for k, span in enumerate(network.spans)]
@@ -227,7 +153,7 @@ def _latency(one: Timed, space: str) -> str:
 
 
 def _row(span: Span, figures: Sequence[Figure]) -> list[str]:
-    from nasctl.report import quantity
+    from nasctl.system.terminal import quantity
 
     emission = span.emission
     shapes = f"{', '.join(map(_shape, emission.in_shapes))} -> {_shape(emission.out_shape)}"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nasctl import files
 from nasctl.data.arrays import Arrays, compact
 from nasctl.errors import NasctlError
+from nasctl.system import files
 
 SHAPE = (3, 32, 32)
 BYTES = 3 * 32 * 32

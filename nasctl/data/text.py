@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nasctl import files
 from nasctl.errors import NasctlError
+from nasctl.system import files
 
 SUFFIXES = (".txt", ".txt.gz")
 LIMIT = 64 * 2**20  # bytes of a text, unpacked

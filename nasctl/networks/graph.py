@@ -128,7 +128,7 @@ class Network:
         Raises:
             NasctlError: It cannot be traced; the message says why.
         """
-        from nasctl.networks.traced import traced
+        from nasctl.networks.from_module import traced
 
         shape = tuple(input_shape)
         steps, output = traced(module, shape)
@@ -140,7 +140,7 @@ class Network:
 
     def module(self) -> nn.Module:
         """A new torch module, with weights drawn from torch's global generator."""
-        from nasctl.networks.module import Executable
+        from nasctl.networks.executable import Executable
 
         return Executable(self.nodes, self.output)
 

@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nasctl.networks.executable import Executable, made
 from nasctl.networks.graph import Network
-from nasctl.networks.module import Executable, made
 from nasctl.networks.node import Call, Layer, Shape
 
 CHUNK = 1 << 20  # numbers; the stream is drawn in pieces of one size, so that it is the same however it grew

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from nasctl.api import BadOption, Genome, Problem
-from nasctl.searchers._gaussian import DRAWN, GaussianProcess, best_by_expectation, filled
+from nasctl.searchers._gaussian_process import DRAWN, GaussianProcess, best_by_expectation, filled
 from nasctl.searchers._pool import Pool
 
 __all__ = ["HNAS"]

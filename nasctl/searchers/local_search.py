@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from nasctl.api import Genome, Problem, promising
-from nasctl.searchers._moves import covers, judged, neighbors
+from nasctl.searchers._neighbours import covers, judged, neighbors
 
 __all__ = ["LocalSearch"]
 

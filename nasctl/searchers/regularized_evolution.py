@@ -16,7 +16,7 @@ from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_dis
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from nasctl.api import BadOption, Genome, Problem, promising, unseen
-from nasctl.searchers._moves import judged
+from nasctl.searchers._neighbours import judged
 
 __all__ = ["RegularizedEvolution"]
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from nasctl.candidate import closed_form
-from nasctl.executor import Executor
-from nasctl.quiet import beside
-from nasctl.search import Here, Task
-from nasctl.workers.desk import Site
+from nasctl.candidates.objective import closed_form
+from nasctl.evaluation.executor import Executor
+from nasctl.evaluation.measure import Here
+from nasctl.evaluation.task import Task
+from nasctl.system.machine_lock import beside
 from nasctl.workers.pool import Pool
 from nasctl.workers.processes import Processes
+from nasctl.workers.worker import Site
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def opened(crew: Crew, task: Task) -> Iterator[Executor]:
 
 def _site(crew: Crew, task: Task) -> Site:
     if crew.cluster:
-        from nasctl.workers.cluster import Ray
+        from nasctl.workers.ray import Ray
 
         return Ray(crew.cluster.partition(":")[2], crew.workers, task.setting, crew.memory)
     number = crew.workers or max(1, len(crew.gpus))

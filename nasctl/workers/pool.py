@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from nasctl.candidate import closed_form
+from nasctl.candidates.objective import closed_form
 from nasctl.errors import NasctlError
-from nasctl.journal import Measurement
-from nasctl.search import Task
-from nasctl.values import Genome
-from nasctl.workers.desk import NO_ROOM, Answer, Message, Site, Worker
+from nasctl.evaluation.task import Task
+from nasctl.problem.space import Genome
+from nasctl.store.measurements import Measurement
+from nasctl.workers.worker import NO_ROOM, Answer, Message, Site, Worker
 
 TRIES = 2  # deaths of its worker that a candidate may cost: one may be an accident, two are the candidate's own
 STILLBORN = 5  # workers that die before they are ready, and nobody answers meanwhile: more of them are no use

@@ -10,7 +10,7 @@ from contextlib import suppress
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 
 from nasctl.errors import NasctlError
-from nasctl.workers.desk import Answer, Desk, Message, Worker
+from nasctl.workers.worker import Answer, Desk, Message, Worker
 
 CONTEXT = get_context("spawn")  # a fork would inherit threads of torch in whatever state they are
 

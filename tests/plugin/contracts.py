@@ -3,7 +3,7 @@
 import pytest
 
 from nasctl import registry
-from nasctl.run import Run
+from nasctl.search.run import Run
 from nasctl.testing import ObjectiveContract, SearcherContract, SpaceContract
 
 

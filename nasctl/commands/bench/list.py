@@ -15,7 +15,7 @@ def command(as_json: bool) -> None:
     import json
 
     from nasctl import registry
-    from nasctl.report import table
+    from nasctl.system.terminal import table
 
     found = {name: registry.load("benchmarks", name) for name in registry.trusted("benchmarks")}
     about = {name: (inspect.getdoc(one) or "").partition("\n")[0] for name, one in found.items()}

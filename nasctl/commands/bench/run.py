@@ -53,10 +53,10 @@ def command(
 
     from nasctl import registry
     from nasctl.bench.compare import BASELINE, compared, replays
-    from nasctl.report import counted, say
+    from nasctl.system.terminal import counted, say
 
     if plot is not None:
-        from nasctl.plot import check_free
+        from nasctl.drawing.canvas import check_free
 
         check_free(plot)
     benchmark = registry.create("benchmarks", name)
@@ -72,7 +72,7 @@ def command(
         say(f"{name}: {benchmark.source}; objectives {', '.join(wanted)}; {seeds} seeds of {evaluations} evaluations")
         _print(comparison)
     if plot is not None:
-        from nasctl.bench.curves import draw
+        from nasctl.bench.convergence_plot import draw
 
         draw(plot, comparison, f"{name}: {', '.join(wanted)}, {seeds} seeds")
         say(f"convergence in {plot}")
@@ -81,7 +81,7 @@ def command(
 def _print(comparison: Comparison) -> None:
     from nasctl.bench.compare import INDICATORS
     from nasctl.bench.replay import FEW
-    from nasctl.report import table
+    from nasctl.system.terminal import table
 
     heads = ["IGD", "IGD+", "hypervolume", "best", f"hypervolume of {FEW}", "largest term of IGD"]
     for scene, about in comparison.scenes.items():
@@ -115,7 +115,7 @@ def _sizes(comparison: Comparison, searcher: str) -> list[str]:
     """Means of the archive's size, its share of the exhaustive front, different architectures, simulated time."""
     from statistics import fmean
 
-    from nasctl.report import duration
+    from nasctl.system.terminal import duration
 
     runs = comparison.runs[searcher]
     seconds = fmean(run.seconds for run in runs)
@@ -150,7 +150,7 @@ def _cell(tests: Sequence[Test], scene: str, first: str, second: str, indicator:
 def _judge(tests: Sequence[Test]) -> None:
     """Say who does not beat random search beyond noise."""
     from nasctl.bench.compare import BASELINE
-    from nasctl.report import say
+    from nasctl.system.terminal import say
 
     for scene, searcher in dict.fromkeys((one.scene, one.first) for one in tests if one.second == BASELINE):
         missed = [

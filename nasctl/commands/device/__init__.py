@@ -15,7 +15,7 @@ from nasctl.commands import Commands
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
-    from nasctl.hardware.profile import Step
+    from nasctl.hardware.profiling.profile import Step
     from nasctl.hardware.table import LatencyTable
 
 DOUBTFUL = 30.0  # % of mean absolute error of whole networks, which no table that was measured well has
@@ -37,7 +37,7 @@ def table_file(name: str, out: Path | None, fresh: bool = False) -> Path:
     Raises:
         NasctlError: The device could not be named, or the file not be given, or it is in the way.
     """
-    from nasctl.hardware.schema import NAME
+    from nasctl.hardware.tables_schema import NAME
 
     path = out or Path(f"{name}.json")
     if not re.fullmatch(NAME, name):
@@ -51,7 +51,7 @@ def table_file(name: str, out: Path | None, fresh: bool = False) -> Path:
 
 def shown(steps: Iterator[Step]) -> Iterator[Step]:
     """The same steps, with progress and time left on stderr."""
-    from nasctl.report import duration, say
+    from nasctl.system.terminal import duration, say
 
     start, live = time.monotonic(), sys.stderr.isatty()
     first: int | None = None  # what was done before

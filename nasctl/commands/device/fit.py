@@ -11,10 +11,10 @@ from nasctl.commands import json_option, space_option
 from nasctl.commands.device import table_file
 
 if TYPE_CHECKING:
-    from nasctl.hardware.additive import Measured
-    from nasctl.hardware.schema import Kind
+    from nasctl.hardware.fitting.additive import Measured
     from nasctl.hardware.table import LatencyTable
-    from nasctl.values import Genome
+    from nasctl.hardware.tables_schema import Kind
+    from nasctl.problem.space import Genome
 
 ATTRIBUTION = (
     "Only whole networks were timed: how a network's latency divides over its blocks is the fit's attribution."
@@ -73,9 +73,9 @@ def command(
 
     from nasctl import registry
     from nasctl.errors import NasctlError
-    from nasctl.hardware.additive import check, fit, split
+    from nasctl.hardware.fitting.additive import check, fit, split
     from nasctl.hardware.table import LatencyTable
-    from nasctl.report import say
+    from nasctl.system.terminal import say
 
     path = table_file(name, out, fresh=not force)
     data, source = _measured(space, csv, column)
@@ -105,12 +105,13 @@ def _measured(spec: str, path: Path, column: str | None) -> tuple[Measured, dict
 
     import numpy as np
 
-    from nasctl import registry, truth
+    from nasctl import registry
+    from nasctl.architectures import known_values
     from nasctl.errors import NasctlError
-    from nasctl.hardware.additive import Measured
-    from nasctl.report import say
+    from nasctl.hardware.fitting.additive import Measured
+    from nasctl.system.terminal import say
 
-    given = truth.read(path, spec, column)
+    given = known_values.read(path, spec, column)
     space = registry.create("spaces", spec)
     times: dict[Genome, list[float]] = {}
     for genome, ms in given.values.items():
@@ -149,8 +150,8 @@ def _print(path: Path, table: LatencyTable, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from nasctl.report import say
-    from nasctl.report import table as printed
+    from nasctl.system.terminal import say
+    from nasctl.system.terminal import table as printed
 
     (error,) = table.validation
     if as_json:

@@ -50,7 +50,7 @@ def command(
     The times are a CSV that comes back for the folder that `nasctl device kit` wrote. Foreign tables are YAML or JSON,
     packed with gzip or not; several files, of one image size each for instance, make one table.
     """
-    from nasctl.report import say
+    from nasctl.system.terminal import say
 
     path = table_file(name, out, fresh=not force)
     foreign = {option: options.pop(option) for option in ("format", "part", "model", "batch")}
@@ -69,7 +69,7 @@ def _of_kit(
     Raises:
         NasctlError: There is no kit, or the times are not its.
     """
-    from nasctl.hardware import kit
+    from nasctl.hardware.profiling import kit
 
     if given := [option for option, value in foreign.items() if value]:
         raise NasctlError(f"--{given[0]} is for foreign tables, the kit says it itself; leave it or --csv out")
@@ -119,7 +119,7 @@ def _typed() -> str:
 
 def _print(found: Imported) -> None:
     """What was read, what was not and why, and what the table is good for."""
-    from nasctl.report import say, table
+    from nasctl.system.terminal import say, table
 
     say(f"{found.read} rows read, {sum(found.left_out.values())} left out")
     say(*(f"{number} left out: {reason}" for reason, number in sorted(found.left_out.items())))

@@ -30,8 +30,8 @@ def command(specs: tuple[str, ...], out: Path, networks: int, batch: int, seed: 
     from collections import deque
 
     from nasctl import registry
-    from nasctl.hardware import kit
-    from nasctl.report import counted, quantity, say
+    from nasctl.hardware.profiling import kit
+    from nasctl.system.terminal import counted, quantity, say
 
     spaces = list(dict.fromkeys(registry.normal("spaces", spec) for spec in registry.split(specs)))
     made = kit.begun(out, spaces, batch, seed)

@@ -19,8 +19,10 @@ def command(space: str | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from nasctl import registry
-    from nasctl.hardware.table import KINDS, LatencyTable, rank
-    from nasctl.report import table
+    from nasctl.hardware.kinds import rank
+    from nasctl.hardware.table import LatencyTable
+    from nasctl.hardware.tables_schema import KINDS
+    from nasctl.system.terminal import table
 
     found = {name: LatencyTable.load(name) for name in registry.trusted("devices")}
     others = registry.untrusted("devices")

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from nasctl.commands import json_option, store_option
-from nasctl.commands.show import MODELLED, Timed, error, latencies, print_blocks, tables, timed
+from nasctl.commands.show import MODELLED, print_blocks
+from nasctl.hardware.pricing import Timed, error, latencies, tables, timed
 
 if TYPE_CHECKING:
     from nasctl.hardware.table import LatencyTable
     from nasctl.networks.graph import Network
-    from nasctl.store import Store
+    from nasctl.store.store import Store
 
 LIMIT = 1 << 26  # bytes of a file of architectures
 
@@ -58,7 +59,7 @@ def command(archs: tuple[str, ...], space: str | None, devices: tuple[str, ...],
 
     from nasctl import registry
     from nasctl.errors import NasctlError
-    from nasctl.store import Store
+    from nasctl.store.store import Store
 
     asked = registry.listed(devices)
     meant = _meant(archs, Store.reading(store), space)
@@ -86,8 +87,8 @@ def _meant(words: Sequence[str], store: Store, space: str | None) -> Iterator[Me
     Raises:
         NasctlError: A file cannot be read, or a word or a line means nothing.
     """
-    from nasctl import files
     from nasctl.errors import NasctlError
+    from nasctl.system import files
 
     for word in words:
         path = Path(word)
@@ -112,7 +113,8 @@ def _meant(words: Sequence[str], store: Store, space: str | None) -> Iterator[Me
 
 
 def _spelled(text: str, store: Store, space: str | None) -> Meant:
-    from nasctl import ids, registry
+    from nasctl import registry
+    from nasctl.architectures import ids
 
     spec, genome = ids.resolve(text, store, space)
     made = registry.create("spaces", spec)
@@ -127,14 +129,15 @@ def _from_json(path: Path, text: str, store: Store) -> Meant:
     Raises:
         NasctlError: It is neither.
     """
-    from nasctl import files, free
+    from nasctl.architectures import from_json
     from nasctl.errors import NasctlError
+    from nasctl.system import files
 
     try:
         content = files.parsed(text)
         if isinstance(content.get("space"), str) and isinstance(content.get("genome"), list):
             return _spelled(",".join(map(str, content["genome"])), store, content["space"])
-        return Meant(path.name, None, free.network(content))
+        return Meant(path.name, None, from_json.network(content))
     except ValueError as error:
         raise NasctlError(f"{path} is not JSON: {error}") from None
     except NasctlError as error:
@@ -149,7 +152,7 @@ def _predicted(meant: Iterator[Meant], asked: Sequence[str]) -> Iterator[Predict
     """
     from nasctl import registry
     from nasctl.errors import MissingBlock
-    from nasctl.report import say
+    from nasctl.system.terminal import say
 
     devices = asked or registry.trusted("devices")
     loaded: dict[str | None, dict[str, LatencyTable]] = {}  # a kind of device is another table in another space
@@ -180,7 +183,7 @@ def _content(made: Prediction) -> dict[str, Any]:
 
 def _print_one(made: Prediction, blocks: bool) -> None:
     """Totals, a line for each device, and the blocks."""
-    from nasctl.report import definitions, quantity, table
+    from nasctl.system.terminal import definitions, quantity, table
 
     of = made.of
     sizes = {"parameters": quantity(of.network.params, "parameters"), "MACs": quantity(of.network.macs, "MACs")}
@@ -202,7 +205,7 @@ def _print_many(begun: Sequence[Prediction], rest: Iterator[Prediction]) -> None
     """Totals, a line for each architecture, and then the error of each device."""
     from itertools import chain
 
-    from nasctl.report import table
+    from nasctl.system.terminal import table
 
     devices: dict[str, str] = {}  # with their column's heading
     about: dict[tuple[str, str], list[object]] = {}

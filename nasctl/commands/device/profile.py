@@ -10,8 +10,8 @@ import click
 from nasctl.commands.device import doubts, shown, table_file
 
 if TYPE_CHECKING:
+    from nasctl.hardware.profiling.timings import Visits
     from nasctl.hardware.table import LatencyTable
-    from nasctl.hardware.visits import Visits
 
 
 @click.command("profile")
@@ -69,9 +69,9 @@ def command(
     import shutil
 
     from nasctl import registry
-    from nasctl.hardware.profile import Host, Profile
-    from nasctl.quiet import alone
-    from nasctl.report import say
+    from nasctl.hardware.profiling.profile import Host, Profile
+    from nasctl.system.machine_lock import alone
+    from nasctl.system.terminal import say
 
     spaces = {registry.normal("spaces", s): registry.create("spaces", s) for s in registry.split(specs)}
     path = table_file(name, out, fresh=not force)
@@ -114,8 +114,8 @@ def _begun(folder: Path, empty: LatencyTable, force: bool) -> Visits:
     import shutil
 
     from nasctl.errors import NasctlError
-    from nasctl.hardware.profile import SETTING
-    from nasctl.hardware.visits import Visits
+    from nasctl.hardware.profiling.profile import SETTING
+    from nasctl.hardware.profiling.timings import Visits
 
     try:
         if force and folder.exists():

@@ -9,8 +9,8 @@ import click
 from nasctl.commands import json_option
 
 if TYPE_CHECKING:
-    from nasctl.hardware.schema import Validation
     from nasctl.hardware.table import LatencyTable
+    from nasctl.hardware.tables_schema import Validation
 
 
 @click.command("show")
@@ -22,10 +22,10 @@ def command(name: str, space: str | None, as_json: bool) -> None:
     import json
     from dataclasses import asdict, fields
 
-    from nasctl.hardware.table import LatencyTable
-    from nasctl.report import definitions, printable, say, table
+    from nasctl.hardware.kinds import load_table
+    from nasctl.system.terminal import definitions, printable, say, table
 
-    shown = LatencyTable.load(name, space)
+    shown = load_table(name, space)
     blocks = _rows(shown) if space is None else _of_space(shown, space)
     facts = {field.name: getattr(shown, field.name) for field in fields(shown) if field.name != "blocks"}
     if as_json:
@@ -57,7 +57,7 @@ def _of_space(table: LatencyTable, spec: str) -> list[dict[str, object]]:
     """The blocks of a space; one that the table has no figure for is marked "missing"."""
     from nasctl import registry
     from nasctl.errors import MissingBlock
-    from nasctl.hardware.blocks import distinct_blocks
+    from nasctl.hardware.distinct_blocks import distinct_blocks
 
     out: list[dict[str, object]] = []
     for key, span in distinct_blocks(registry.create("spaces", spec)).items():

@@ -11,9 +11,9 @@ from nasctl.commands import json_option
 from nasctl.commands.device import shown
 
 if TYPE_CHECKING:
-    from nasctl.hardware.profile import Host
+    from nasctl.hardware.profiling.profile import Host
     from nasctl.hardware.table import LatencyTable
-    from nasctl.hardware.validate import Comparison
+    from nasctl.hardware.validation import Comparison
 
 SEED = 2  # of the random networks: `nasctl device profile` has 1, a kit 0
 
@@ -64,19 +64,20 @@ def command(
     from hashlib import sha256
 
     from nasctl import registry
+    from nasctl.drawing.canvas import check_free
+    from nasctl.drawing.latency_scatter import scatter
     from nasctl.errors import NasctlError
-    from nasctl.hardware import validate
-    from nasctl.hardware.table import LatencyTable
-    from nasctl.plot import check_free, scatter
-    from nasctl.report import say
+    from nasctl.hardware import validation
+    from nasctl.hardware.kinds import load_table
+    from nasctl.system.terminal import say
 
-    table = LatencyTable.load(name, space)
+    table = load_table(name, space)
     spec = registry.normal("spaces", space)
     target = _target(name, save, out, force)
     if plot is not None:
         check_free(plot, force)
     if csv is None:
-        host = validate.host_of(table, torch_device, seconds)
+        host = validation.host_of(table, torch_device, seconds)
         found = _measured(table, spec, host, networks, seed, force)
     else:
         found = _read(table, spec, csv, column)
@@ -84,10 +85,10 @@ def command(
             raise NasctlError(f"{name} was made of {csv} itself, which says nothing of other networks; give others")
     if plot is not None:
         note = f"{found.held_out.partition(';')[0]}; MAPE {found.validation.mape:.1f}%, batch {table.batch}"
-        scatter(plot, found.measured, found.predicted, f"{table.device}: latency", note, validate.NEAR)
+        scatter(plot, found.measured, found.predicted, f"{table.device}: latency", note, validation.NEAR)
         say(f"picture: {plot}")
     if target is not None:
-        validate.with_validation(table, found.validation).save(target)
+        validation.with_validation(table, found.validation).save(target)
         say(f"saved in {target}")
     if as_json:
         click.echo(json.dumps({"device": table.device, "batch": table.batch, **found.figures()}))
@@ -122,21 +123,23 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
     """
     import tempfile
 
-    from nasctl import ids, registry
+    from nasctl import registry
+    from nasctl.architectures import ids
     from nasctl.errors import NasctlError
-    from nasctl.hardware import profile, validate
-    from nasctl.hardware.visits import Visits
-    from nasctl.quiet import alone
-    from nasctl.report import say
+    from nasctl.hardware import validation
+    from nasctl.hardware.profiling import profile
+    from nasctl.hardware.profiling.timings import Visits
+    from nasctl.system.machine_lock import alone
+    from nasctl.system.terminal import say
 
     here = host.table("")
-    if wrong := validate.differences(table, here):
+    if wrong := validation.differences(table, here):
         if here.processor != table.processor and not force:
             raise NasctlError(f"this is not the device of {table.device!r}: {wrong[0]}; give --csv, or add --force")
         say(*(f"{table.device}: {one}" for one in wrong))
     space = registry.create("spaces", spec)
     networks = {
-        ids.encode(spec, space.genes, genome): space.network(genome) for genome in validate.fresh(space, number, seed)
+        ids.encode(spec, space.genes, genome): space.network(genome) for genome in validation.fresh(space, number, seed)
     }
     visits = Visits()
     with alone(), tempfile.TemporaryDirectory() as folder:
@@ -144,28 +147,29 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
             pass
     rows = {name: row for name in networks if (row := visits.row(name)) is not None}
     noisy = [name for name in networks if name not in rows]
-    if len(rows) < validate.FEWEST:
+    if len(rows) < validation.FEWEST:
         raise NasctlError(f"{len(noisy)} of {len(networks)} networks were too noisy to be believed; quiet the machine")
     if noisy:
         say(f"left out, too noisy to be believed: {', '.join(noisy)}")
     held_out = f"whole random networks of {spec}; drawn for this check, seed {seed}, and measured alone"
-    return validate.compared(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
+    return validation.compared(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
 
 
 def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> Comparison:
     """The comparison with a table of architectures, each as nasctl builds it."""
-    from nasctl import ids, registry, truth
-    from nasctl.hardware import validate
+    from nasctl import registry
+    from nasctl.architectures import ids, known_values
+    from nasctl.hardware import validation
 
-    read = truth.read(path, spec, column)
+    read = known_values.read(path, spec, column)
     space = registry.create("spaces", spec)
     rows = ((ids.encode(spec, space.genes, g), space.network(space.canonical(g)), ms) for g, ms in read.values.items())
-    return validate.compared(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
+    return validation.compared(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
 
 
 def _print(table: LatencyTable, found: Comparison) -> None:
-    from nasctl.report import definitions
-    from nasctl.report import table as drawn
+    from nasctl.system.terminal import definitions
+    from nasctl.system.terminal import table as drawn
 
     figures = found.figures()
     rank, constraint = found.verdict()

@@ -29,18 +29,18 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
     """
     import json
 
-    from nasctl.compare import compared
-    from nasctl.indicators import REFERENCE
-    from nasctl.plot import check_free
-    from nasctl.report import say, table
-    from nasctl.store import Store
+    from nasctl.analysis.compare_runs import compared
+    from nasctl.drawing.canvas import check_free
+    from nasctl.pareto.hypervolume import REFERENCE
+    from nasctl.store.store import Store
+    from nasctl.system.terminal import say, table
 
     if plot is not None:
         check_free(plot, force)
     found = compared(Store.reading(store), names)
     say(*(f"Warning: {sentence}" for sentence in found.warnings()))
     if plot is not None:
-        from nasctl.overlay import overlay
+        from nasctl.analysis.compare_runs_plot import overlay
 
         overlay(plot, found, force)
         say(f"picture: {plot}")

@@ -13,8 +13,8 @@ from nasctl.commands import store_option
 @store_option
 def command(name: str, yes: bool, store: str) -> None:
     """Forget the run NAME; what it measured stays in the store, where other runs share it."""
-    from nasctl.report import printable, say
-    from nasctl.store import Store
+    from nasctl.store.store import Store
+    from nasctl.system.terminal import printable, say
 
     opened = Store.reading(store)
     name, _ = opened.run(name)

@@ -15,8 +15,8 @@ def command(store: str, as_json: bool) -> None:
     import json
     from datetime import datetime
 
-    from nasctl.report import table
-    from nasctl.store import Store
+    from nasctl.store.store import Store
+    from nasctl.system.terminal import table
 
     found = Store.reading(store).runs()
     if as_json:

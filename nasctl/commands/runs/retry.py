@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from nasctl.commands import json_option, store_option
-from nasctl.commands._crew import crew, crew_options
+from nasctl.commands._workers import crew, crew_options
 
 
 @click.command()
@@ -34,17 +34,18 @@ def command(
     """
     import json
 
-    from nasctl import again, registry
-    from nasctl.report import counted, say, table
-    from nasctl.retry import failed, retried, summed, task_of
-    from nasctl.store import Store
+    from nasctl import registry
+    from nasctl.search import recorded
+    from nasctl.search.retry import failed, retried, summed, task_of
+    from nasctl.store.store import Store
+    from nasctl.system.terminal import counted, say, table
     from nasctl.workers import opened
 
     reading = Store.reading(store)
     name, record = reading.run(name)
     failures = failed(record, reading.evaluations(name), registry.split(objectives))
     names = [one for one in record.labels if any(one in failure.names for failure in failures)]
-    who = crew(workers, again.setting(record).threads, gpus, cluster, candidate_time, candidate_memory)
+    who = crew(workers, recorded.setting(record).threads, gpus, cluster, candidate_time, candidate_memory)
     outcomes: list[dict[str, str | None]] = []
     if failures:
         task = task_of(record, names, data, here=who.one)

@@ -10,9 +10,9 @@ import click
 from nasctl.commands import json_option, store_option
 
 if TYPE_CHECKING:
-    from nasctl.record import Record
-    from nasctl.store import Store
-    from nasctl.values import Evaluation
+    from nasctl.problem.searcher import Evaluation
+    from nasctl.store.run_record import Record
+    from nasctl.store.store import Store
 
 
 @click.command()
@@ -24,9 +24,9 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
     """Show what the run NAME (or the newest) asked for, with which versions, and how it went."""
     import json
 
-    from nasctl.report import definitions, duration
-    from nasctl.search import front
-    from nasctl.store import Store
+    from nasctl.pareto.losses import front
+    from nasctl.store.store import Store
+    from nasctl.system.terminal import definitions, duration
 
     opened = Store.reading(store)
     name, record = opened.run(name)
@@ -63,13 +63,13 @@ def _config(store: Store, name: str, record: Record, as_json: bool) -> str:
     """
     import json
 
-    from nasctl import again
-    from nasctl.config import toml
+    from nasctl.commands._config import toml
     from nasctl.errors import NasctlError
-    from nasctl.report import printable
+    from nasctl.search import command_line
+    from nasctl.system.terminal import printable
 
     if not record.config:
-        line, _ = again.command(name, record, len(store.evaluations(name)))
+        line, _ = command_line.command(name, record, len(store.evaluations(name)))
         raise NasctlError(f"run {name!r} was started by an older nasctl, or by a script; this repeats it: {line}")
     versions = ", ".join(f"{library} {version}" for library, version in record.versions.items())
     heading = printable(f"# made with {versions}; repeat it with nasctl search --config FILE") + "\n"
@@ -78,8 +78,9 @@ def _config(store: Store, name: str, record: Record, as_json: bool) -> str:
 
 def _best(record: Record, found: Sequence[Evaluation]) -> dict[str, object]:
     """Who is best by the score of the run, and what that is made of."""
-    from nasctl import ids, registry
-    from nasctl.worth import scores_of_run
+    from nasctl import registry
+    from nasctl.analysis.run_scores import scores_of_run
+    from nasctl.architectures import ids
 
     head, scores = scores_of_run(record, found, None) or ("", {})
     if not scores:

@@ -1,0 +1,1 @@
+"""Analyses of measured values: scores of several metrics, rank correlation with known values, comparison of runs."""

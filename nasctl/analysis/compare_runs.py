@@ -1,0 +1,252 @@
+"""Several runs of one question, side by side: hypervolume on one scale, whose front beats whose, what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from nasctl import registry
+from nasctl.architectures import ids
+from nasctl.errors import NasctlError
+from nasctl.pareto.archive import dominates
+from nasctl.pareto.hypervolume import REFERENCE, Scale, checkpoints
+from nasctl.pareto.losses import front, losses, standing
+from nasctl.problem.searcher import Evaluation, Goal
+from nasctl.problem.space import Genome
+from nasctl.search.recorded import parts
+from nasctl.store.run_record import Record
+from nasctl.store.store import Store
+
+STEPS = 100  # checkpoints of a curve
+SHOWN = 5  # of the checkpoints that all runs have reached, in a table
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the runs.
+
+    Args:
+        name: Of the run.
+        record: What it asked.
+        visited: Its candidates, in order, (N,).
+        goals: What all runs optimise, in one order, (M,).
+    """
+
+    name: str
+    record: Record
+    visited: Sequence[Evaluation]
+    goals: tuple[Goal, ...]
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """Losses, (N, M); NaN in the row of a candidate that failed or breaks a constraint."""
+        return standing(self.visited, self.goals, self.record.constraints)
+
+    @cached_property
+    def front(self) -> list[Evaluation]:
+        """What nothing in the run dominates, (A,)."""
+        return front(self.visited, self.goals, self.record.constraints)
+
+    @cached_property
+    def best(self) -> np.ndarray:
+        """Losses of the front, (A, M)."""
+        return losses(self.front, self.goals)
+
+    @property
+    def failed(self) -> int:
+        """Candidates of which something could not be measured."""
+        return sum(bool(one.errors) for one in self.visited)
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """What was asked and with which versions, in words."""
+        found = {key: _words(value) for key, value in self.record.asked.items() if key not in ("setting", "tables")}
+        tables = {f"table of {name}": digest for name, digest in self.record.asked["tables"].items()}
+        versions = {f"version of {name}": version for name, version in self.record.versions.items()}
+        return {**found, **parts(self.record), **tables, **versions}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The runs and the one scale that their hypervolumes are measured on."""
+
+    sides: Sequence[Side]  # (R,)
+    scale: Scale
+
+    @cached_property
+    def shown(self) -> list[int]:
+        """Checkpoints that every run has reached."""
+        return checkpoints(min(len(side.visited) for side in self.sides), SHOWN)
+
+    @cached_property
+    def curves(self) -> list[dict[int, float]]:
+        """The hypervolume of each run by the number of evaluations; at their ends and at shared checkpoints, (R,)."""
+        ends = [len(side.visited) for side in self.sides]
+        grid = sorted({*checkpoints(max(ends), STEPS), *self.shown, *ends})
+        reached = [[count for count in grid if count <= end] for end in ends]
+        return [
+            dict(zip(counts, self.scale.curve(side.points, counts), strict=True))
+            for side, counts in zip(self.sides, reached, strict=True)
+        ]
+
+    @cached_property
+    def joint(self) -> list[int]:
+        """How many of each run's front no other run dominates, (R,)."""
+        everything = np.vstack([side.best for side in self.sides])
+        return [sum(not dominates(everything, row).any() for row in side.best) for side in self.sides]
+
+    def differences(self) -> dict[str, dict[str, str]]:
+        """The settings that are not the same for all runs, by run."""
+        keys = dict.fromkeys(key for side in self.sides for key in side.settings)
+        found = {key: {side.name: side.settings.get(key, "-") for side in self.sides} for key in keys}
+        return {key: values for key, values in found.items() if len(set(values.values())) > 1}
+
+    def warnings(self) -> Iterator[str]:
+        """What makes the comparison less than fair."""
+        first = self.sides[0]
+        for side in self.sides[1:]:
+            names = [goal.name for goal in side.goals]
+            if other := [name for name in names if first.record.labels[name] != side.record.labels[name]]:
+                yield (
+                    f"{', '.join(other)} of {side.name} was measured in another setting or version than that of"
+                    f" {first.name}, so the values differ for that reason too"
+                )
+            if first.record.constraints != side.record.constraints:
+                yield f"{side.name} has other constraints than {first.name}; each front holds its own"
+
+    def report(self) -> dict[str, Any]:
+        """The comparison as JSON has it."""
+        runs = [
+            {
+                "name": side.name,
+                "candidates": len(side.visited),
+                "failed": side.failed,
+                "front": len(side.front),
+                "undominated": joint,
+                "hypervolume": curve[len(side.visited)],
+                "curve": [list(point) for point in curve.items()],
+            }
+            for side, curve, joint in zip(self.sides, self.curves, self.joint, strict=True)
+        ]
+        pairs = [
+            {
+                "runs": [one.name, other.name],
+                "dominates": [coverage(one, other), coverage(other, one)],
+                "evaluated": len(_shared(one.visited, other.visited)),
+                "front": [self._id(genome) for genome in _shared(one.front, other.front)],
+            }
+            for one, other in combinations(self.sides, 2)
+        ]
+        scale = {"reference": REFERENCE, "best": self.scale.best, "worst": self.scale.worst}
+        more = {"differences": self.differences(), "warnings": list(self.warnings())}
+        return {"space": self.sides[0].record.space, "scale": scale, "runs": runs, "pairs": pairs, **more}
+
+    def tables(self) -> Iterator[tuple[list[str], list[list[object]]]]:
+        """The comparison for people: headings and rows of the runs, of their pairs, and of the settings that differ."""
+        heads = ["run", "candidates", "failed", "front", "undominated", *(f"HV at {count}" for count in self.shown)]
+        yield (
+            [*heads, "HV at the end"],
+            [
+                [
+                    *(side.name, len(side.visited), side.failed, len(side.front), joint),
+                    *(f"{curve[count]:.4f}" for count in (*self.shown, len(side.visited))),
+                ]
+                for side, curve, joint in zip(self.sides, self.curves, self.joint, strict=True)
+            ],
+        )
+        yield (
+            ["run A", "run B", "A dominates of B's front", "B dominates of A's", "evaluated by both", "on both fronts"],
+            [
+                [
+                    *(one.name, other.name, f"{coverage(one, other):.0%}", f"{coverage(other, one):.0%}"),
+                    *(len(_shared(one.visited, other.visited)), len(_shared(one.front, other.front))),
+                ]
+                for one, other in combinations(self.sides, 2)
+            ],
+        )
+        names = [side.name for side in self.sides]
+        yield (
+            ["what differs", *names],
+            [[key, *(found[name] for name in names)] for key, found in self.differences().items()],
+        )
+
+    def _id(self, genome: Genome) -> str:
+        space = self.sides[0].record.space
+        return ids.encode(space, registry.create("spaces", space).genes, genome)
+
+
+def compared(store: Store, names: Sequence[str]) -> Comparison:
+    """The comparison of runs.
+
+    Args:
+        store: That holds them.
+        names: Of the runs, or beginnings of names.
+
+    Raises:
+        NasctlError: They are fewer than two or do not ask the same, or one has found nothing yet.
+    """
+    found = [store.run(name) for name in names]
+    unique = dict(found)
+    if len(unique) < 2 or len(unique) < len(found):
+        twice = f"{', '.join(unique)} was given more than once" if len(found) > 1 else "one run is nothing to compare"
+        raise NasctlError(f"{twice}; name two runs or more of `nasctl runs list`")
+    (first, reference), *others = found
+    for name, record in others:
+        _refuse(first, reference, name, record)
+    goals = reference.goals
+    sides = [Side(name, record, store.evaluations(name), goals) for name, record in found]
+    for side in sides:
+        if not side.front:
+            raise NasctlError(f"the front of run {side.name} is empty, so there is nothing to compare; leave it out")
+    counted = [
+        one for side in sides for one, row in zip(side.visited, side.points, strict=True) if not np.isnan(row).any()
+    ]
+    scale = Scale.of(counted, goals)
+    assert scale is not None  # no front is empty
+    return Comparison(sides, scale)
+
+
+def coverage(one: Side, other: Side) -> float:
+    """Which share of the other's front the one's dominates.
+
+    References:
+        Zitzler & Thiele, "Multiobjective evolutionary algorithms: a comparative case study and the strength Pareto
+        approach", IEEE Transactions on Evolutionary Computation 3 (1999) 257-271, definition 3. Theirs counts equal
+        points as covered; here they are no defeat, and what two fronts share is counted by itself.
+    """
+    return float(np.mean([dominates(one.best, row).any() for row in other.best]))
+
+
+def _refuse(first: str, reference: Record, name: str, record: Record) -> None:
+    """Refuse a run that asks something else than the first one.
+
+    Raises:
+        NasctlError: It does.
+    """
+    if record.space != reference.space:
+        one, other = (registry.normal("spaces", space) for space in (reference.space, record.space))
+        raise NasctlError(
+            f"{first} and {name} search different spaces ({one} and {other});"
+            " compare runs of one space, with the same options"
+        )
+    if set(record.goals) != set(reference.goals):
+        ours, theirs = ([goal.name for goal in found.goals] for found in (reference, record))
+        raise NasctlError(
+            f"{first} optimises {', '.join(ours)} and {name} {', '.join(theirs)}; compare runs of the same objectives,"
+            f" or search again with --objective {','.join(ours)}"
+        )
+
+
+def _shared(one: Sequence[Evaluation], other: Sequence[Evaluation]) -> list[Genome]:
+    """The genomes that are in both, in the order of the first."""
+    known = {evaluation.genome for evaluation in other}
+    return [evaluation.genome for evaluation in one if evaluation.genome in known]
+
+
+def _words(value: object) -> str:
+    return (", ".join(map(str, value)) or "-") if isinstance(value, list) else str(value)

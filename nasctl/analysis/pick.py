@@ -1,0 +1,199 @@
+"""One network of a front, chosen by a rule that a person can state."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nasctl.errors import NasctlError, UnknownName
+from nasctl.pareto.archive import knee
+from nasctl.pareto.losses import front, losses
+from nasctl.problem.constraints import FACTORS, Constraint, parse
+from nasctl.problem.searcher import Evaluation, Goal
+from nasctl.search.metrics import named
+from nasctl.store.run_record import Record
+
+WISH = re.compile(r"([\w.@/:-]+)=([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)([kMG]?)", re.IGNORECASE)
+PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What was chosen, of how many, and why."""
+
+    chosen: Evaluation
+    front: int
+    why: str
+
+
+Rule = Callable[[Record, Sequence[Evaluation]], tuple[int, str]]  # which of a front, which is not empty, and why
+
+
+def pick(record: Record, visited: Sequence[Evaluation], rule: Rule, under: Sequence[str] = ()) -> Pick:
+    """Choose from the front of a run.
+
+    Args:
+        record: The run.
+        visited: Its candidates.
+        rule: `by_knee`, or what `by_order`, `by_best` or `by_wish` makes.
+        under: Further constraints; the front is that of the candidates which hold them.
+
+    Raises:
+        NasctlError: A constraint or the rule makes no sense here, or no candidate is left.
+    """
+    further = tuple(_constraint(text, record) for given in under for text in given.split(","))
+    found = front(visited, record.goals, (*record.constraints, *further))
+    if not found:
+        raise NasctlError(_empty(record, visited, further))
+    index, why = rule(record, found)
+    held = f", among those with {' and '.join(map(str, further))}" if further else ""
+    return Pick(found[index], len(found), why + held)
+
+
+def by_knee(record: Record, found: Sequence[Evaluation]) -> tuple[int, str]:
+    """What lies nearest to the best of every objective, each scaled to its range on the front."""
+    why = "nearest to the best of every objective, each scaled to its range on the front"
+    return knee(losses(found, record.goals)), why
+
+
+def by_best(name: str | None, under: Sequence[str]) -> Rule:
+    """The best in one objective.
+
+    Args:
+        name: The objective; by default the first that is optimised and that none of the constraints is about.
+        under: The constraints.
+    """
+
+    def rule(record: Record, found: Sequence[Evaluation]) -> tuple[int, str]:
+        held = {_constraint(text, record).name for given in under for text in given.split(",")}
+        free = [goal.name for goal in record.goals if goal.name not in held]
+        goal = _goal(name or (free or [record.goals[0].name])[0], record)
+        return int(_column(found, goal).argmin()), f"best in {goal.name}"
+
+    return rule
+
+
+def by_order(texts: Sequence[str], tolerance: str) -> Rule:
+    """The best in the first objective; among those within a tolerance of it the best in the second, and so on.
+
+    Args:
+        texts: Names of what was measured, or several separated by commas, the most important first.
+        tolerance: In per cent of the range on the front, such as "5%".
+
+    Raises:
+        NasctlError: It is no percentage.
+    """
+    match = PERCENT.fullmatch(tolerance.strip())
+    if not match:
+        raise NasctlError(f"{tolerance!r} is no tolerance; write per cent of an objective's range, such as 5%")
+    share = float(match[1]) / 100
+
+    def rule(record: Record, found: Sequence[Evaluation]) -> tuple[int, str]:
+        goals = [_goal(name, record) for text in texts for name in text.split(",")]
+        kept, counts = np.arange(len(found)), []
+        for goal in goals:
+            column = _column(found, goal)
+            reach = float(np.ptp(column[np.isfinite(column)]))
+            nearest = column[kept].min()
+            last = goal is goals[-1]
+            # A hair more than the tolerance, so that rounding puts out nobody who is just within it.
+            kept = kept[column[kept] <= nearest + (0 if last else share * reach * (1 + 1e-9))]
+            counts.append(f"{goal.name} ({len(kept)} left)")
+        within = f", each to within {tolerance.strip()} of its range on the front" if share else ""
+        return int(kept[0]), f"best in {', then '.join(counts)}{within}"
+
+    return rule
+
+
+def by_wish(texts: Sequence[str]) -> Rule:
+    """What lies nearest to wished values, whether better or worse, each scaled to its range on the front.
+
+    Of what searchers see the logarithm of, the distance is one of logarithms too.
+
+    Args:
+        texts: Such as "latency@gpu=20", or several separated by commas.
+
+    Raises:
+        NasctlError: It is something else.
+    """
+    wishes = [_wish(text) for given in texts for text in given.split(",")]
+
+    def rule(record: Record, found: Sequence[Evaluation]) -> tuple[int, str]:
+        goals = [_goal(name, record) for name, _ in wishes]
+        if len({goal.name for goal in goals}) < len(goals):
+            raise NasctlError("a wish names something twice; leave one out")
+        wished = losses([Evaluation((), {g.name: w for g, (_, w) in zip(goals, wishes, strict=True)})], goals)
+        for goal, value in zip(goals, wished[0], strict=True):
+            if math.isnan(value):
+                raise NasctlError(f"{goal.name} cannot have the value that is wished; see `nasctl pareto show`")
+        columns = np.stack([_column(found, goal) for goal in goals], axis=1)  # (A, K)
+        known = columns[np.isfinite(columns).all(axis=1)]
+        if not len(known):
+            raise NasctlError("no network of the front has a value of everything that is wished; wish for less")
+        reach = np.ptp(known, axis=0)
+        distances = np.linalg.norm((columns - wished) / np.where(reach > 0, reach, 1.0), axis=1)
+        index = int(distances.argmin())
+        away = f"{distances[index]:.3g} away, each scaled to its range on the front"
+        return index, f"nearest to {', '.join(texts)}: {away}"
+
+    return rule
+
+
+def _wish(text: str) -> tuple[str, float]:
+    match = WISH.fullmatch(text.strip())
+    if not match:
+        raise NasctlError(f"{text!r} is no wish; write one such as latency=20 or params=4M")
+    return match[1], float(match[2]) * FACTORS[match[3].lower()]
+
+
+def _constraint(text: str, record: Record) -> Constraint:
+    def refused(name: str) -> float:
+        raise NasctlError(f"a percentage of {name} is not known here; write {text!r} with a number")
+
+    return parse(text, list(record.columns), refused)
+
+
+def _goal(name: str, record: Record) -> Goal:
+    """What was measured under a name; "latency" stands for "latency@DEVICE" while there is one device."""
+    name = name.strip()
+    full = [one for one in record.columns if name.replace("-", "_") in (one.replace("-", "_"), one.partition("@")[0])]
+    if not full:
+        raise UnknownName("objective of this run", name, list(record.columns))
+    if len(full) > 1:
+        raise NasctlError(f"{name!r} may be {' or '.join(full)}; say which")
+    column = record.columns[full[0]]
+    if column.goal:
+        return column.goal
+    metric = named(full[0], record.space)[1]  # only recorded, so the run does not know which end is better
+    return Goal(full[0], metric.direction, metric.transform, column.cost)
+
+
+def _column(found: Sequence[Evaluation], goal: Goal) -> np.ndarray:
+    """Losses in one objective, (A,); infinite where it failed.
+
+    Raises:
+        NasctlError: It failed everywhere.
+    """
+    column = losses(found, [goal])[:, 0]
+    if np.isnan(column).all():
+        raise NasctlError(f"no network of the front has a value of {goal.name}; choose by something else")
+    return np.where(np.isnan(column), np.inf, column)
+
+
+def _empty(record: Record, visited: Sequence[Evaluation], further: Sequence[Constraint]) -> str:
+    """Why there is nothing to choose from, and what to do."""
+    whole = front(visited, record.goals, record.constraints)
+    if not whole:
+        return "the front of this run is empty; search with a larger --budget, or relax its constraints"
+    for constraint in further:
+        values = [one.values[constraint.name] for one in visited if constraint.name in one.values]
+        if values and all(constraint.violation({constraint.name: value}) for value in values):
+            nearest = min(values) if constraint.upper else max(values)
+            word = "least" if constraint.upper else "most"
+            unit = record.columns[constraint.name].unit
+            return f"no candidate holds {constraint}: the {word} of the run is {nearest:.6g} {unit}; relax --under"
+    return f"no candidate holds {' and '.join(map(str, further))} at once; relax --under, or search with them"

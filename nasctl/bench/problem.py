@@ -1,0 +1,40 @@
+"""A tabular benchmark in the form of a search problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nasctl.bench.benchmark import Benchmark
+from nasctl.problem.space import Genome
+
+
+class Posed:
+    """Some columns of a benchmark as the problem that a searcher is given; see `nasctl.values.Problem`.
+
+    Args:
+        benchmark: Where to search.
+        names: Of the columns that are objectives, (M,).
+    """
+
+    def __init__(self, benchmark: Benchmark, names: Sequence[str]) -> None:
+        columns = [benchmark.column(name) for name in names]
+        self.objectives = tuple(column.goal for column in columns)
+        self.space = benchmark.space
+        self.losses = np.column_stack([column.losses for column in columns])  # (N, M)
+        self.place = {genome: k for k, genome in enumerate(benchmark.genomes)}
+        self.seconds = np.zeros(len(benchmark.genomes))  # that an evaluation costs, (N,)
+        for column in columns:
+            self.seconds += column.seconds
+        self._cheap = np.array([goal.cost == "network" for goal in self.objectives])
+
+    def screen(self, genomes: Sequence[Genome]) -> np.ndarray:
+        return np.where(self._cheap, self.losses[self.rows(genomes)], np.nan)
+
+    def excess(self, genomes: Sequence[Genome]) -> np.ndarray:
+        return np.zeros(len(genomes))
+
+    def rows(self, genomes: Sequence[Genome]) -> list[int]:
+        """Where genomes stand in the table, (B,)."""
+        return [self.place[genome] for genome in genomes]

@@ -1,0 +1,44 @@
+"""Checks that a metric applies to the networks of a space."""
+
+from __future__ import annotations
+
+from nasctl.candidates.transformer_layers import MIXING, roles
+from nasctl.networks.graph import Network
+from nasctl.problem.space import Input
+
+
+def only_maps(given: Input, example: Network) -> str:
+    """Why a metric of the maps of convolutions says nothing of such networks; "" where it does."""
+    if given.kind != "images":
+        return "it is about images, and these networks take tokens"
+    if any(len(node.out_shape) == 2 for node in example.nodes):
+        return "it is about convolutions, and these networks attend to sequences"
+    return ""
+
+
+def only_rectified(given: Input, example: Network) -> str:
+    """Why a metric of rectifiers says nothing of such networks; "" where it does."""
+    import torch
+
+    from nasctl.candidates.shared_pass import RECTIFIERS
+
+    with torch.device("meta"):
+        parts = list(example.module().modules())
+    return "" if any(isinstance(part, RECTIFIERS) for part in parts) else "these networks have no rectifiers"
+
+
+def only_classes(given: Input, example: Network) -> str:
+    """Why a metric of the logits of single examples says nothing of such networks; "" where it does."""
+    return "" if len(example.out_shape) == 1 else "these networks put out logits at every place of an example"
+
+
+def only_attention(given: Input, example: Network) -> str:
+    """Why a metric of transformers says nothing of such networks; "" where it does."""
+    mixed = any(isinstance(node.layer, MIXING) for node in example.nodes)
+    return "" if mixed else "it is about attention, and these networks have none"
+
+
+def only_forward(given: Input, example: Network) -> str:
+    """Why a metric of a transformer's feed-forward layers says nothing of such networks; "" where it does."""
+    none = "" if roles(example).forward else "it is about feed-forward layers, and these networks have none"
+    return only_attention(given, example) or none

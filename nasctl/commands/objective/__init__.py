@@ -1,0 +1,76 @@
+"""`nasctl objective`: what can be optimised or recorded, and how far it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.candidates.setting import setting
+from nasctl.commands import Commands, weights_seed
+
+if TYPE_CHECKING:
+    from nasctl.evaluation.task import Task
+
+
+USUAL = ("synflow", "snip", "grad_norm", "jacov", "naswot")
+
+objective_option = click.option(
+    "-o",
+    "--objective",
+    "objectives",
+    multiple=True,
+    metavar="SPEC",
+    help="Repeatable, or A,B; all is every one that suits the space and needs no option."
+    f"  [default: those of {','.join(USUAL)} that suit the space]",
+)
+
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=weights_seed, help="Of weights, data and --sample."
+)
+
+torch_device_option = click.option(
+    "--torch-device", default="cpu", show_default=True, help="Where metrics are computed: cpu or cuda:0."
+)
+
+
+@click.group(cls=Commands, package=__name__)
+def command() -> None:
+    """List objectives, score architectures with them, and see what they are worth."""
+
+
+def objective_task(
+    space: str,
+    objectives: Sequence[str],
+    fidelity: str,
+    data: str | None,
+    seed: int,
+    torch_device: str,
+    threads: int = 1,
+    here: bool = True,
+    also: Sequence[str] = (),
+) -> Task:
+    """What is measured, as a person put it.
+
+    Raises:
+        NasctlError: Something of that name does not exist or says nothing of the space, or torch has no such device.
+    """
+    from nasctl import registry
+    from nasctl.analysis import score
+    from nasctl.candidates.objective import closed_form
+    from nasctl.evaluation.task import Task
+    from nasctl.search import applicability
+
+    made = registry.create("spaces", space)
+    metrics = score.metrics([*(objectives or USUAL), *also], space)
+    if objectives and "all" not in registry.split(objectives):
+        applicability.refuse(made, metrics)
+    out = applicability.misfits(made, metrics)
+    metrics = {name: metric for name, metric in metrics.items() if name not in out}
+    task = Task(made, metrics, setting(made, fidelity, data, seed, torch_device, threads))
+    if here and not all(map(closed_form, task.metrics.values())):
+        from nasctl.candidates.determinism import usable
+
+        usable(torch_device)
+    return task

@@ -1,0 +1,59 @@
+"""`nasctl objective calibrate`."""
+
+from __future__ import annotations
+
+import click
+
+from nasctl.commands import data_option, json_option, space_option, store_option
+from nasctl.commands.objective import objective_option, objective_task, seed_option, torch_device_option
+
+
+@click.command("calibrate")
+@space_option
+@objective_option
+@click.option("--form", "forms", multiple=True, metavar="BOUNDS", help="Also measure this fidelity; repeatable.")
+@click.option("--sample", default=30, show_default=True, type=click.IntRange(3, 10**5), help="Architectures.")
+@seed_option
+@data_option
+@torch_device_option
+@store_option
+@json_option
+def command(
+    space: str,
+    objectives: tuple[str, ...],
+    forms: tuple[str, ...],
+    sample: int,
+    seed: int,
+    data: str | None,
+    torch_device: str,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Measure how well each cheaper fidelity of SPACE keeps the order of the full one (Kendall's tau), and its cost.
+
+    The last row is the full form with other weights and examples: no cheaper form can be expected to keep more.
+    """
+    import json
+    from dataclasses import asdict
+
+    from nasctl.analysis.fidelities import compared
+    from nasctl.evaluation.ranges import sample as drawn
+    from nasctl.problem.fidelity import Fidelity
+    from nasctl.problem.space import levels
+    from nasctl.store.store import Store
+    from nasctl.system.terminal import counted, table
+
+    task = objective_task(space, objectives, "full", data, seed, torch_device)
+    named = levels(task.space)
+    asked = named | {form: Fidelity.parse(form, named) for form in forms}
+    rows = compared(task, space, asked, drawn(task.space, sample, seed), Store(store))
+    found = list(counted(rows, len(asked) + 1, "forms"))
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in found]))
+        return
+    heads = list(found[0].tau)
+    lines = []
+    for row in found:
+        taus = ["-" if tau is None else f"{tau:.2f}" for tau in row.tau.values()]
+        lines.append([row.name, str(row.fidelity), f"{row.seconds:.3f}", *taus])
+    table(["level", "fidelity", "s each", *heads], lines)

@@ -1,0 +1,31 @@
+"""`nasctl objective list`."""
+
+from __future__ import annotations
+
+import click
+
+from nasctl.commands import json_option
+
+
+@click.command("list")
+@json_option
+def command(as_json: bool) -> None:
+    """List the objectives."""
+    import inspect
+    import json
+
+    from nasctl import registry
+    from nasctl.system.terminal import table
+
+    rows = []
+    keys = ("unit", "direction", "transform")
+    for name in registry.trusted("objectives"):
+        plugin = registry.load("objectives", name)
+        summary = (inspect.getdoc(plugin) or "").partition("\n")[0]
+        rows.append({"name": name, **{key: getattr(plugin, key) for key in keys}, "summary": summary})
+    for name, said in registry.untrusted("objectives").items():
+        rows.append({"name": name, **dict.fromkeys(keys), "summary": said})
+    if as_json:
+        click.echo(json.dumps(rows))
+    else:
+        table(["objective", "unit", "wanted", "searchers see", "what it is"], [list(row.values()) for row in rows])

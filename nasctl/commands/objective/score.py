@@ -1,0 +1,146 @@
+"""`nasctl objective score`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.commands import data_option, fidelity_option, json_option, space_option, store_option
+from nasctl.commands._workers import crew, crew_options, place, threads_option
+from nasctl.commands.objective import objective_option, objective_task, seed_option, torch_device_option
+
+if TYPE_CHECKING:
+    from nasctl.problem.space import Genome, SearchSpace
+
+
+LIMIT = 1 << 26  # bytes of a file of genomes
+
+
+@click.command("score")
+@space_option
+@objective_option
+@click.option(
+    "--genomes",
+    type=click.Path(allow_dash=True, path_type=Path),
+    help="Ids, genomes or native strings, one a line; - is stdin.",
+)
+@click.option("--sample", type=click.IntRange(1, 10**6), help="Score so many random architectures instead.")
+@click.option("--all", "whole", is_flag=True, help="Score every architecture of a space of up to 20,000 genomes.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write: .csv or .csv.gz.")
+@click.option("--force", is_flag=True, help="Write over an existing table.")
+@seed_option
+@fidelity_option
+@data_option
+@torch_device_option
+@crew_options
+@threads_option
+@store_option
+@json_option
+def command(
+    space: str,
+    objectives: tuple[str, ...],
+    genomes: Path | None,
+    sample: int | None,
+    whole: bool,
+    output: Path | None,
+    force: bool,
+    seed: int,
+    fidelity: str,
+    data: str | None,
+    torch_device: str,
+    workers: str | None,
+    threads: int,
+    gpus: str,
+    cluster: str,
+    candidate_time: str | None,
+    candidate_memory: str | None,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Score architectures of SPACE; the same command goes on where it was stopped."""
+    import json
+    from dataclasses import asdict
+
+    from nasctl.analysis import score
+    from nasctl.architectures import ids
+    from nasctl.errors import NasctlError
+    from nasctl.evaluation.ranges import sample as drawn
+    from nasctl.store.store import Store
+    from nasctl.system.terminal import counted, say, table
+    from nasctl.workers import opened
+
+    if (genomes is not None) + (sample is not None) + whole != 1:
+        raise NasctlError("say what to score: --genomes FILE, --sample NUMBER or --all")
+    if output:
+        score.check(output, force)
+    who = crew(workers, threads, gpus, cluster, candidate_time, candidate_memory)
+    task = objective_task(space, objectives, fidelity, data, seed, place(torch_device, gpus), threads, who.one)
+    made = task.space
+    if genomes is not None:
+        known = Store.reading(store)
+        chosen = _read(genomes, lambda line: made.canonical(ids.resolve(line, known, space)[1]))
+    else:
+        chosen = _whole(made) if whole else drawn(made, sample or 0, seed)
+    with opened(who, task) as executor:
+        found = score.scored(task, space, chosen, Store(store), executor)
+        rows = list(counted(found, len(chosen), "scored"))
+    say(*score.failures(rows))
+    if output:
+        score.write(output, task, space, rows)
+        say(f"the scores of {len(rows)} architectures are in:", *([str(output)] if as_json else []))
+        if not as_json:
+            click.echo(output)
+            return
+    shown = [(ids.encode(space, made.genes, row.evaluation.genome), row.evaluation) for row in rows]
+    if as_json:
+        click.echo(json.dumps([{"id": arch, **asdict(one)} for arch, one in shown]))
+        return
+    heads = [f"{name} ({metric.unit})" for name, metric in task.metrics.items()]
+    table(["id", *heads], [[arch, *(one.values.get(name, "failed") for name in task.metrics)] for arch, one in shown])
+
+
+def _whole(space: SearchSpace) -> list[Genome]:
+    """All of a space.
+
+    Raises:
+        NasctlError: It is too large.
+    """
+    from math import prod
+
+    from nasctl.errors import NasctlError
+    from nasctl.problem.sampling import ENUMERABLE, every
+
+    number = prod(len(gene.choices) for gene in space.genes)
+    if number > ENUMERABLE:
+        raise NasctlError(f"a space of {number:.3g} genomes is too large for --all; give --sample NUMBER")
+    return list(every(space))
+
+
+def _read(path: Path, meant: Callable[[str], Genome]) -> list[Genome]:
+    """The genomes of a file, one a line.
+
+    Raises:
+        NasctlError: The file cannot be read, a line is none, or all are blank.
+    """
+    from nasctl.errors import NasctlError
+    from nasctl.system import files
+
+    try:
+        content = click.get_binary_stream("stdin").read() if str(path) == "-" else files.read(path, LIMIT)
+        lines = content.decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise NasctlError(f"cannot read {path} ({reason}); give a file with one architecture a line") from None
+    genomes = []
+    for number, line in enumerate(lines, 1):
+        try:
+            if line.strip():
+                genomes.append(meant(line.strip()))
+        except NasctlError as error:
+            raise NasctlError(f"line {number} of the genomes: {error}") from error
+    if not genomes:
+        raise NasctlError("the file of genomes is empty; give one architecture a line")
+    return genomes

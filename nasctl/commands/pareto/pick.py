@@ -1,0 +1,109 @@
+"""`nasctl pareto pick`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from nasctl.commands import json_option, run_option, store_option
+
+if TYPE_CHECKING:
+    from nasctl.analysis.pick import Rule
+
+
+@click.command("pick")
+@run_option
+@click.option(
+    "--knee",
+    is_flag=True,
+    help="The nearest to the best of every objective, each scaled to its range on the front.  [default]",
+)
+@click.option(
+    "--under",
+    multiple=True,
+    metavar="BOUND",
+    help='Among those within bounds, such as "latency@gpu<=30": the best in the first objective that no bound is about,'
+    " or by another rule that is given with it; repeatable.",
+)
+@click.option("--best", metavar="NAME", help="The best in one objective.")
+@click.option(
+    "--near", multiple=True, metavar="WISH", help="The nearest to a wish, better or worse: latency@gpu=20,params=4M."
+)
+@click.option(
+    "--order", multiple=True, metavar="NAMES", help="The best in the first, then in the second, ...: synflow,macs."
+)
+@click.option(
+    "--tolerance",
+    default="0%",
+    show_default=True,
+    metavar="PERCENT",
+    help="With --order: what lies so near to the best counts as good, in per cent of the range on the front.",
+)
+@store_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    run: str | None,
+    knee: bool,
+    under: tuple[str, ...],
+    best: str | None,
+    near: tuple[str, ...],
+    order: tuple[str, ...],
+    tolerance: str,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Pick one network of the front of a run, and say why it is that one."""
+    import json
+
+    from nasctl import registry
+    from nasctl.analysis.pick import pick as picked
+    from nasctl.architectures import ids
+    from nasctl.store.store import Store
+    from nasctl.system.terminal import definitions, quantity
+
+    rule = _rule(knee, under, best, near, order, tolerance)
+    name, record = (opened := Store.reading(store)).run(run)
+    found = picked(record, opened.evaluations(name), rule, under)
+    chosen = found.chosen
+    arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
+    given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
+    export = f"nasctl export --arch {arch}" + (f" --store {shlex.quote(store)}" if given else "")
+    if as_json:
+        result = {"run": name, "id": arch, "genome": chosen.genome, "values": chosen.values, "front": found.front}
+        click.echo(json.dumps({**result, "why": found.why, "export": export}))
+        return
+    values = {
+        key: quantity(chosen.values[key], column.unit) if key in chosen.values else f"failed: {chosen.errors.get(key)}"
+        for key, column in record.columns.items()
+    }
+    why = f"{found.why}; of {found.front} on the front of run {name}"
+    definitions({"id": arch, **values, "why": why, "export": export})
+
+
+def _rule(
+    knee: bool, under: tuple[str, ...], best: str | None, near: tuple[str, ...], order: tuple[str, ...], tolerance: str
+) -> Rule:
+    """The one rule that a person asked for.
+
+    Raises:
+        NasctlError: They asked for several, or for none that a tolerance belongs to.
+    """
+    from nasctl.analysis import pick as rules
+    from nasctl.errors import NasctlError
+
+    given = {"--knee": knee, "--best": best is not None, "--near": bool(near), "--order": bool(order)}
+    asked = [option for option, there in given.items() if there]
+    if len(asked) > 1:
+        raise NasctlError(f"{' and '.join(asked)} are different rules; give one of them")
+    if tolerance != "0%" and not order:
+        raise NasctlError("--tolerance belongs to --order; give that too, or leave it out")
+    if near:
+        return rules.by_wish(near)
+    if order:
+        return rules.by_order(order, tolerance)
+    return rules.by_best(best, under) if best is not None or (under and not knee) else rules.by_knee

@@ -1,0 +1,73 @@
+"""`nasctl pareto plot`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.commands import run_option, store_option
+
+if TYPE_CHECKING:
+    from nasctl.store.run_record import Record
+
+
+@click.command("plot")
+@run_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Picture to write: .png, .svg or .pdf.  [default: RUN.png]",
+)
+@click.option("--force", is_flag=True, help="Write over an existing picture.")
+@store_option
+def command(run: str | None, output: Path | None, force: bool, store: str) -> None:
+    """Draw the front of a run against all its candidates, a panel for each pair of cost and metric."""
+    import numpy as np
+
+    from nasctl import registry
+    from nasctl.architectures import ids
+    from nasctl.drawing.pareto import draw
+    from nasctl.drawing.pareto_layout import Axis
+    from nasctl.pareto.losses import front, violations
+    from nasctl.store.store import Store
+    from nasctl.system.terminal import say
+
+    opened = Store.reading(store)
+    name, record = opened.run(run)
+    optimised = record.goals
+    whole = [e for e in opened.evaluations(name) if all(goal.name in e.values for goal in optimised)]
+    best = {e.genome for e in front(whole, optimised, record.constraints)}
+    genes = registry.create("spaces", record.space).genes
+    path = output or Path(f"{name}.png")
+    axes = [
+        Axis(goal.name, record.columns[goal.name].unit, goal.direction, goal.cost == "network", goal.transform)
+        for goal in optimised
+    ]
+    draw(
+        path,
+        axes,
+        np.array([[e.values[goal.name] for goal in optimised] for e in whole]),
+        np.array([e.genome in best for e in whole]),
+        [ids.encode(record.space, genes, e.genome) for e in whole],
+        title=f"{registry.normal('spaces', record.space)}: run {name}",
+        subtitle="\n".join(_facts(record)),
+        others=[ids.encode(record.space, genes, genome) for genome in opened.genomes(record.space)],
+        feasible=violations(whole, record.constraints).max(axis=1, initial=0.0) == 0,
+        overwrite=force,
+    )
+    say(f"the front of run {name} is in:")
+    click.echo(path)
+
+
+def _facts(record: Record) -> Iterator[str]:
+    """What a reader of the picture has to know of a run: the searcher, the setting, the devices."""
+    asked = record.asked
+    subject = f", subject to {', '.join(asked['constraints'])}" if asked["constraints"] else ""
+    yield f"{asked['searcher']}, seed {asked['seed']}{subject}; metrics: {asked['setting']}"
+    for name, column in record.columns.items():
+        if "@" in name:
+            yield f"{name}: {column.remarks[0]}"

@@ -1,0 +1,12 @@
+"""`nasctl space`: what there is to search."""
+
+from __future__ import annotations
+
+import click
+
+from nasctl.commands import Commands
+
+
+@click.group(cls=Commands, package=__name__)
+def command() -> None:
+    """List, show, sample and profile search spaces."""

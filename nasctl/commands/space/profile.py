@@ -1,0 +1,53 @@
+"""`nasctl space profile`."""
+
+from __future__ import annotations
+
+import click
+
+from nasctl.commands import device_option, json_option
+
+FIGURES = ("least", "quarter", "median", "three_quarters", "most")
+
+
+@click.command("profile")
+@click.argument("space")
+@device_option
+@click.option("-n", "--number", default=200, show_default=True, type=click.IntRange(2, 10**6), help="Networks to draw.")
+@json_option
+def command(space: str, devices: tuple[str, ...], number: int, as_json: bool) -> None:
+    """Show what networks of SPACE cost: the least, the quartiles of a sample, the most; before any search."""
+    import json
+
+    import numpy as np
+
+    from nasctl import registry
+    from nasctl.candidates.candidate import Candidate
+    from nasctl.candidates.setting import DEFAULT
+    from nasctl.evaluation import ranges
+    from nasctl.search.metrics import named
+    from nasctl.system.terminal import UNITS, quantity, table
+
+    made = registry.create("spaces", space)
+    drawn = ranges.sample(made, number)
+    rows = []
+    for spec in ("params", "macs", "memory", *(f"latency@{device}" for device in registry.listed(devices))):
+        name, objective = named(spec, space)
+        values = [objective(Candidate(made, genome, DEFAULT, objective.needs)) for genome in drawn]
+        reach = ranges.bounds(made, objective)
+        figures = [reach.least, *np.quantile(values, (0.25, 0.5, 0.75)).tolist(), reach.most]
+        rows.append((name, objective.unit, dict(zip(FIGURES, figures, strict=True)), reach.proven))
+    if as_json:
+        described = [{"objective": name, "unit": unit, **row, "proven": proven} for name, unit, row, proven in rows]
+        click.echo(json.dumps(described))
+        return
+    table(
+        ["", "least", "25%", "median", "75%", "most", "least and most are"],
+        [
+            [
+                name if unit in UNITS else f"{name} ({unit})",
+                *(quantity(figure, unit if unit in UNITS else "") for figure in row.values()),
+                "proven" if proven else "found",
+            ]
+            for name, unit, row, proven in rows
+        ],
+    )

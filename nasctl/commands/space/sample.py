@@ -1,0 +1,38 @@
+"""`nasctl space sample`."""
+
+from __future__ import annotations
+
+import click
+
+from nasctl.commands import json_option
+
+
+@click.command("sample")
+@click.argument("space")
+@click.option("-n", "--number", default=10, show_default=True, type=click.IntRange(1, 10**6))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@json_option
+def command(space: str, number: int, seed: int, as_json: bool) -> None:
+    """Draw different architectures of SPACE at random."""
+    import json
+
+    from nasctl import registry
+    from nasctl.architectures import ids
+    from nasctl.evaluation import ranges
+    from nasctl.system.terminal import quantity, table
+
+    made = registry.create("spaces", space)
+    rows = []
+    for genome in ranges.sample(made, number, seed):
+        network, name = made.network(genome), ids.encode(space, made.genes, genome)
+        rows.append((name, genome, network.params, network.macs))
+    if as_json:
+        click.echo(json.dumps([dict(zip(("id", "genome", "params", "macs"), row, strict=True)) for row in rows]))
+        return
+    table(
+        ["id", "params", "MACs", "genome"],
+        [
+            [name, quantity(params, "parameters"), quantity(macs, "MACs"), ",".join(map(str, genome))]
+            for name, genome, params, macs in rows
+        ],
+    )

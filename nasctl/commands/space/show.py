@@ -1,0 +1,81 @@
+"""`nasctl space show`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.commands import force_option, json_option, plot_option
+
+if TYPE_CHECKING:
+    from nasctl.architectures.architecture import Architecture
+    from nasctl.problem.space import SearchSpace
+
+
+TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # what they are called in tables
+
+
+@click.command("show")
+@click.argument("space")
+@plot_option
+@force_option
+@json_option
+def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
+    """Show the genes, the options and the sizes of SPACE, which is NAME or NAME:key=value,...
+
+    The median is that of a sample by MACs; --plot draws it.
+    """
+    import inspect
+    import json
+
+    from nasctl import registry
+    from nasctl.commands.show import picture
+    from nasctl.problem.space import levels, usual
+    from nasctl.system.terminal import quantity, table
+
+    made = registry.create("spaces", space)
+    found, proven = _networks(made, space)
+    if plot:
+        picture(plot, found["median"], force)
+    rows = {name: {key: one.facts()[key] for key in ("id", *TOTALS)} for name, one in found.items()}
+    described = {
+        "space": registry.spelled_out("spaces", space),
+        "genomes": math.prod(len(gene.choices) for gene in made.genes),
+        "input": list(made.input.shape),
+        "fidelity": {name: str(level) for name, level in levels(made).items()},
+        "networks": {**rows, "proven": proven},
+        "genes": {gene.name: list(gene.choices) for gene in made.genes},
+    }
+    if as_json:
+        click.echo(json.dumps(described))
+        return
+    click.echo(inspect.getdoc(type(made)))
+    shape = "x".join(map(str, made.input.shape))
+    click.echo(f"\n{described['space']}\n{described['genomes']:.4g} genomes; input {shape}")
+    table(
+        ["network, by MACs", "id", *TOTALS.values()],
+        [[name, *(quantity(v, TOTALS[k]) if k in TOTALS else v for k, v in row.items())] for name, row in rows.items()],
+    )
+    click.echo(f"smallest and largest are {'proven' if proven else 'the best that a quick look finds'}\n")
+    table(["fidelity", "metrics are computed at"], [[name, str(level)] for name, level in levels(made).items()])
+    click.echo(f"the default is {usual(made)}\n")
+    table(["gene", "choices"], [[gene.name, " ".join(map(str, gene.choices))] for gene in made.genes])
+
+
+def _networks(made: SearchSpace, space: str) -> tuple[dict[str, Architecture], bool]:
+    """The architectures with the fewest, the median and the most MACs, and whether the ends are proven to be that.
+
+    The median is that of the sample that `space profile` draws, whose bounds these are too.
+    """
+    from nasctl.architectures.architecture import architecture
+    from nasctl.evaluation import ranges
+    from nasctl.search.metrics import named
+
+    _, macs = named("macs", space)
+    reach = ranges.bounds(made, macs, exhaust=False)  # a list of all would take seconds
+    drawn = sorted(ranges.sample(made), key=lambda genome: made.network(genome).macs)
+    genomes = {"smallest": reach.ends[0], "median": drawn[(len(drawn) - 1) // 2], "largest": reach.ends[1]}
+    return {name: architecture(space, genome) for name, genome in genomes.items()}, reach.proven

@@ -1,0 +1,57 @@
+"""A task in the form of the problem that a searcher solves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from nasctl.candidates.objective import closed_form
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
+from nasctl.pareto.losses import losses, violations
+from nasctl.problem.mixture import Supernet
+from nasctl.problem.searcher import Goal
+from nasctl.problem.space import Genome, SearchSpace
+from nasctl.store.measurements import evaluation
+
+
+class SearchProblem:
+    """A search problem whose network-only objectives and constraints are computed on request, free of budget.
+
+    Args:
+        task: The task that a run searches.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    @property
+    def space(self) -> SearchSpace:
+        return self._task.space
+
+    @property
+    def objectives(self) -> tuple[Goal, ...]:
+        return self._task.objectives
+
+    def screen(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """See `Problem.screen`. A replay computes the values anew, which is cheaper than reading them."""
+        cheap = {goal.name: goal.name for goal in self.objectives if goal.cost == "network"}
+        found = [evaluation(genome, cheap, measure(self._task, genome, cheap)) for genome in genomes]
+        return losses(found, self.objectives)
+
+    def excess(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """See `Problem.excess`. A replay computes the values anew."""
+        task = self._task
+        bounded = [constraint for constraint in task.constraints if closed_form(task.metrics[constraint.name])]
+        names = {constraint.name: constraint.name for constraint in bounded}
+        found = [evaluation(genome, names, measure(task, genome, names)) for genome in genomes]
+        return np.asarray(violations(found, bounded).sum(axis=1))
+
+    def worth(self, allowed: Sequence[Sequence[int]]) -> np.ndarray:
+        """See `Problem`. The measurement counts in no budget and is not stored, so a replay measures it again."""
+        names = {goal.name: goal.name for goal in self.objectives}
+        mixed = replace(self._task, space=Supernet(self.space, allowed))
+        found = measure(mixed, (), names)
+        return np.asarray(losses([evaluation((), names, found)], self.objectives)[0])

@@ -1,0 +1,82 @@
+"""Export as JSON: blocks, layers, shapes and costs."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasctl import __version__
+from nasctl.export.model import Model
+from nasctl.networks.executable import OWN, factory_of
+from nasctl.networks.python_source import attribute, written
+
+ABOUT = (
+    "Layers run in their order on a batch; the inputs of a layer are outputs of earlier layers, by name, or 'input'. "
+    "Operations that begin with nn. are constructor calls of torch.nn; Add() sums its inputs, Multiply() multiplies "
+    "them, Concat() joins their channels, Zero() gives zeros. Shapes leave the batch out. MACs (macs) are those of "
+    "convolutions and matrix products for one example; memory is the peak of activations in bytes for one example."
+)
+
+
+def write_json(model: Model, path: Path) -> None:
+    network = model.architecture.network
+    names = {-1: "input"} | {k: attribute(node) for k, node in enumerate(network.nodes)}
+    layers = [
+        {
+            "name": attribute(node),
+            "block": span.name,
+            "operation": written(node.layer.module(*node.in_shapes)),
+            "inputs": [names[source] for source in node.inputs],
+            "in_shapes": [list(shape) for shape in node.in_shapes],
+            "out_shape": list(node.out_shape),
+            "params": node.layer.params(*node.in_shapes),
+            "macs": node.layer.macs(*node.in_shapes),
+        }
+        for span in network.spans
+        for node in span.nodes()
+    ]
+    blocks = [{"name": span.name, "key": span.emission.key} for span in network.spans]
+    parts = {"output": names[network.output], "blocks": blocks, "layers": layers}
+    whole = {"about": ABOUT, "nasctl": __version__, **model.architecture.facts(), **parts}
+    path.write_text(_laid_out(whole), encoding="utf-8")
+
+
+def _laid_out(content: Mapping[str, Any]) -> str:
+    """JSON to be read: a line for each fact, block and layer."""
+    lines = []
+    for key, value in content.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            text = "[\n  " + ",\n  ".join(json.dumps(item, default=str) for item in value) + "\n ]"
+        else:
+            text = json.dumps(value, default=str)
+        lines.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def run_json(model: Model, path: Path) -> Tensor:
+    """Build the layers that the file lists and run them as it says, with the module's weights."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    calls = [node.layer.module(*node.in_shapes) for node in model.architecture.network.nodes]
+    known = OWN | {written(call).partition("(")[0]: factory_of(call) for call in calls}
+    values = {"input": model.examples}
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        net = nn.ModuleDict({layer["name"]: _called(layer["operation"], known) for layer in content["layers"]}).eval()
+        net.load_state_dict(model.module.state_dict())
+        for layer in content["layers"]:
+            values[layer["name"]] = net[layer["name"]](*[values[name] for name in layer["inputs"]])
+    return values[content["output"]]
+
+
+def _called(operation: str, known: Mapping[str, type[nn.Module]]) -> nn.Module:
+    """The module that an operation of the file is: one of these classes, called with literals."""
+    call = ast.parse(operation, mode="eval").body
+    if not isinstance(call, ast.Call):
+        raise ValueError(f"{operation} is no call")
+    options = {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
+    return known[ast.unparse(call.func)](*map(ast.literal_eval, call.args), **options)

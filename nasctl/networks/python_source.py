@@ -1,0 +1,239 @@
+"""A network as a stand-alone Python file: what `nasctl export --format python` writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import getsource
+from itertools import count
+from keyword import iskeyword
+from math import isinf
+
+from torch import nn
+
+from nasctl.errors import NasctlError
+from nasctl.networks.executable import factory_of
+from nasctl.networks.graph import Network, Span
+from nasctl.networks.node import Call, Node, Shape
+
+HEADER = "A network that nasctl described; it needs torch and nothing else."
+WIDTH = 120  # letters in a line
+LETTERS = "xyzwvu"  # names of variables, in the order in which they are taken
+
+# Nasctl's own operations read better as the expressions that their modules compute; none has weights.
+EXPRESSIONS: Mapping[str, Callable[[Sequence[str]], str]] = {
+    "Add": " + ".join,
+    "Multiply": " * ".join,
+    "Concat": lambda values: f"torch.cat(({', '.join(values)}{',' if len(values) == 1 else ''}), 1)",
+    "Zero": lambda values: f"{values[0]} * 0.0",
+}
+
+
+def written(call: Call) -> str:
+    """A call as Python; torch's own classes are written nn.Name however the layer named them."""
+    return f"{_named(call)}({', '.join(_arguments(call))})"
+
+
+def source(network: Network, name: str = "Net", header: str = HEADER, vocabulary: int = 0) -> str:
+    """Python source of a module class that needs torch and nothing else.
+
+    Its state dict has the keys of `network.module()`: weights move from one to the other unchanged.
+
+    Args:
+        network: What the class computes.
+        name: Of the class.
+        header: Text of the module's docstring.
+        vocabulary: Of a network that takes tokens, what the example that the file runs draws them from; 0 for images.
+
+    Raises:
+        NasctlError: A layer's name, or a plug-in's module class, cannot be written as Python.
+    """
+    calls = {attribute(node): node.layer.module(*node.in_shapes) for node in network.nodes}
+    classes = _own_classes(call for call in calls.values() if not _expression(call))
+    body = [*_init(network), "", *_forward(network)]
+    shapes = f"{', '.join(map(_shape, network.input_shapes))} -> {_shape(_out_shape(network))}"
+    parts = [
+        f'"""{_escaped(header)}"""\n\nimport torch\nfrom torch import Tensor, nn\n',
+        *classes,
+        "\n".join([f"class {name}(nn.Module):", f'    """{shapes}; B is the batch."""', "", *body, ""]),
+        _main(network, name, vocabulary),
+    ]
+    return "\n\n".join(parts)
+
+
+def _init(network: Network) -> Iterator[str]:
+    """The constructor: one line for each layer that is a module."""
+    yield "    def __init__(self) -> None:"
+    yield "        super().__init__()"
+    for span in network.spans:
+        if len(span.emission.nodes) > 1:
+            yield _comment(span, span.emission.key.partition(" @ ")[0])
+        for node in span.nodes():
+            call = node.layer.module(*node.in_shapes)
+            if not _expression(call):
+                yield from _assigned(f"        self.{attribute(node)} = ", call)
+
+
+def _assigned(start: str, call: Call) -> Iterator[str]:
+    """A line, or several where one would be too long; broken as ruff and black break them."""
+    line = start + written(call)
+    if len(line) <= WIDTH:
+        yield line
+        return
+    yield f"{start}{_named(call)}("
+    yield from _broken([*call.args], _arguments(call), " " * 12)
+    yield "        )"
+
+
+def _broken(values: Sequence[object], texts: Sequence[str], indent: str) -> Iterator[str]:
+    """What stands in brackets: on one line if that is long enough, else each part on its own."""
+    line = indent + ", ".join(texts)
+    if len(line) <= WIDTH and len(texts) > 1:
+        yield line
+        return
+    for place, text in enumerate(texts):
+        value = values[place] if place < len(values) else None
+        if len(f"{indent}{text},") > WIDTH and isinstance(value, tuple):
+            yield f"{indent}("
+            yield from _broken(value, [_literal(one) for one in value], indent + "    ")
+            yield f"{indent}),"
+        else:
+            yield f"{indent}{text},"
+
+
+def _named(call: Call) -> str:
+    factory = factory_of(call)
+    return f"nn.{factory.__name__}" if _is_torchs(factory) else factory.__name__
+
+
+def _arguments(call: Call) -> list[str]:
+    return [*map(_literal, call.args), *(f"{key}={_literal(value)}" for key, value in call.options.items())]
+
+
+def _literal(value: object) -> str:
+    """A value as Python, with the quotes that formatters prefer."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, float) and isinf(value):
+        return "1e999" if value > 0 else "-1e999"  # a literal, for those who read calls without running them
+    plain = isinstance(value, str) and value.isprintable() and not set(value) & {'"', "\\"}
+    return f'"{value}"' if plain else repr(value)
+
+
+def _forward(network: Network) -> Iterator[str]:
+    """The pass; a value's name is taken by another, or deleted, as soon as nothing needs it, so that memory is freed.
+
+    The names are those of a register allocation in one scan: a chain needs one, a residual a second.
+    """
+    names = {-1 - k: _variable(k) for k in range(len(network.input_shapes))}  # of values that are still needed
+    last = {source: k for k, node in enumerate(network.nodes) for source in node.inputs}
+    last[network.output] = len(network.nodes)
+    yield f"    def forward(self, {', '.join(f'{names[-1 - k]}: Tensor' for k in range(len(names)))}) -> Tensor:"
+    position = 0
+    for span in network.spans:
+        if len(span.emission.nodes) > 1:
+            yield _comment(span, " x ".join(map(_shape, span.emission.in_shapes)), _shape(span.emission.out_shape))
+        for node in span.nodes():
+            value = _value(node, [names[source] for source in node.inputs])
+            spent = [names.pop(source) for source in dict.fromkeys(node.inputs) if last[source] == position]
+            if position not in last:  # a layer that nothing reads still runs, as it does in the module
+                yield f"        {value}"
+            else:
+                taken = set(names.values())
+                free = (one for one in map(_variable, count()) if one not in taken)
+                names[position] = min(spent, key=_order) if spent else next(free)
+                yield f"        {names[position]} = {value}"
+            left = sorted(set(spent) - set(names.values()), key=_order)
+            if left and position + 1 < len(network.nodes):
+                yield f"        del {', '.join(left)}"
+            position += 1
+    yield f"        return {names[network.output]}"
+
+
+def _main(network: Network, name: str, vocabulary: int) -> str:
+    """What the file does when it is run."""
+    sizes = [f"({', '.join(map(str, (1, *shape)))})" for shape in network.input_shapes]
+    drawn = [f"torch.randint({vocabulary}, {size})" if vocabulary else f"torch.randn{size}" for size in sizes]
+    return "\n".join(
+        [
+            'if __name__ == "__main__":',
+            f"    net = {name}().eval()",
+            "    with torch.no_grad():",
+            f"        out = net({', '.join(drawn)})",
+            '    print(f"{tuple(out.shape)}, {sum(p.numel() for p in net.parameters()):,} parameters")',
+            "",
+        ]
+    )
+
+
+def _value(node: Node, inputs: Sequence[str]) -> str:
+    """The expression that a node stands for."""
+    expression = _expression(node.layer.module(*node.in_shapes))
+    return expression(inputs) if expression else f"self.{attribute(node)}({', '.join(inputs)})"
+
+
+def attribute(node: Node) -> str:
+    """The name that the module of `network.module()` has for a layer.
+
+    Raises:
+        NasctlError: Python has no such names.
+    """
+    name = node.name.replace(".", "_")
+    if not name.isidentifier() or iskeyword(name):
+        raise NasctlError(f"layer {node.name!r} has a name that Python source cannot have; rename it in its space")
+    return name
+
+
+def _expression(call: Call) -> Callable[[Sequence[str]], str] | None:
+    return EXPRESSIONS.get(call.factory) if isinstance(call.factory, str) else None
+
+
+def _own_classes(calls: Iterator[Call]) -> list[str]:
+    """Source of the module classes that are not torch's, each once.
+
+    Raises:
+        NasctlError: One cannot be had, or two have the same name.
+    """
+    found: dict[str, type[nn.Module]] = {}
+    for call in calls:
+        factory = factory_of(call)
+        if _is_torchs(factory):
+            continue
+        if found.setdefault(factory.__name__, factory) is not factory:
+            raise NasctlError(f"two layers have modules called {factory.__name__!r}; rename one in its plug-in")
+    try:
+        return [getsource(factory) for factory in found.values()]
+    except OSError as error:
+        raise NasctlError(f"a layer's module has no source ({error}); define its class in a file") from error
+
+
+def _is_torchs(factory: type[nn.Module]) -> bool:
+    return getattr(nn, factory.__name__, None) is factory
+
+
+def _out_shape(network: Network) -> Shape:
+    """What the network returns, which is its input if it has no layers."""
+    return network.out_shape if network.output >= 0 else network.input_shapes[-1 - network.output]
+
+
+def _comment(span: Span, *words: str) -> str:
+    return f"        # {span.name}: {' -> '.join(words)}"
+
+
+def _shape(shape: Shape) -> str:
+    return f"({', '.join(['B', *map(str, shape)])})"
+
+
+def _variable(k: int) -> str:
+    return LETTERS[k] if k < len(LETTERS) else f"t{k - len(LETTERS) + 1}"
+
+
+def _order(variable: str) -> int:
+    """The inverse of `_variable`."""
+    return LETTERS.index(variable) if variable in LETTERS else len(LETTERS) + int(variable[1:]) - 1
+
+
+def _escaped(text: str) -> str:
+    """Text that means itself between triple quotes, whatever a plug-in's options hold."""
+    shown = (one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text.replace("\\", "\\\\"))
+    return re.sub(r'"(?=""|\Z)', r"\"", "".join(shown))

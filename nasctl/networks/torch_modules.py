@@ -1,0 +1,226 @@
+"""A network that runs: data -> torch module."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Add(nn.Module):
+    """The sum of its inputs."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return sum(inputs[1:], start=inputs[0])
+
+
+class Multiply(nn.Module):
+    """A value times its gate."""
+
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        return x * gate
+
+
+class Concat(nn.Module):
+    """The channels of all inputs in a row."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return torch.cat(inputs, 1)
+
+
+class Zero(nn.Module):
+    """Zeros that a gradient can still pass, so that what lies before them gets one of zero and not none."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 0.0
+
+
+class Positions(nn.Module):
+    """Adds a learned vector to each place of (B, T, D)."""
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(length, width))
+        nn.init.trunc_normal_(self.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight
+
+
+class ClassToken(nn.Module):
+    """Puts a learned vector before those of (B, T, D)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(1, 1, width))
+        nn.init.trunc_normal_(self.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((self.weight.expand(x.shape[0], -1, -1), x), 1)
+
+
+class Tokens(nn.Module):
+    """(B, C, H, W) -> (B, H * W, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).transpose(1, 2)
+
+
+class Image(nn.Module):
+    """(B, height * width, C) -> (B, C, height, width)."""
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.size = (height, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2).reshape(x.shape[0], x.shape[2], *self.size)
+
+
+class AttentionScores(nn.Module):
+    """Queries (B, T, D), keys (B, S, D) -> (B, heads, T, S)."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
+        queries, keys = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in (queries, keys))
+        scores: Tensor = queries @ keys.transpose(2, 3) / queries.shape[3] ** 0.5
+        return scores
+
+
+class Attend(nn.Module):
+    """Weights (B, heads, T, S), values (B, S, D) -> (B, T, D)."""
+
+    def forward(self, weights: Tensor, values: Tensor) -> Tensor:
+        values = values.view(*values.shape[:2], weights.shape[1], -1).transpose(1, 2)
+        return (weights @ values).transpose(1, 2).flatten(2)
+
+
+class FirstToken(nn.Module):
+    """(B, T, D) -> (B, D)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 0]
+
+
+class MeanToken(nn.Module):
+    """(B, T, D) -> (B, D)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+class TokenType(nn.Module):
+    """Adds the first of several learned vectors to each place of (B, T, D)."""
+
+    def __init__(self, kinds: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(kinds, width))
+        nn.init.trunc_normal_(self.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight[0]
+
+
+class Fourier(nn.Module):
+    """The real part of the Fourier transform of (T, D / heads) in each head of (B, T, D)."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def angles(self, size: int, like: Tensor) -> Tensor:
+        steps = torch.arange(size, device=like.device)
+        return torch.outer(steps, steps).remainder(size).to(like.dtype) * (2 * torch.pi / size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        places, values = self.angles(x.shape[2], x), self.angles(x.shape[3], x)
+        real, imaginary = ((x @ wave).transpose(2, 3) for wave in (values.cos(), values.sin()))
+        x = real @ places.cos() - imaginary @ places.sin()  # (B, heads, D / heads, T)
+        return x.permute(0, 3, 1, 2).flatten(2)
+
+
+class Cosine(nn.Module):
+    """The cosine transform of type II of (T, D / heads) in each head of (B, T, D)."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def waves(self, size: int, like: Tensor) -> Tensor:
+        steps = torch.arange(size, device=like.device)
+        turns = torch.outer(steps, 2 * steps + 1).remainder(4 * size).to(like.dtype)
+        return 2 * torch.cos(turns * (torch.pi / (2 * size)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        places, values = self.waves(x.shape[2], x), self.waves(x.shape[3], x)
+        x = (x @ values.T).transpose(2, 3) @ places.T  # (B, heads, D / heads, T)
+        return x.permute(0, 3, 1, 2).flatten(2)
+
+
+class PlaceConv(nn.Module):
+    """A separable convolution along the places of (B, T, D)."""
+
+    def __init__(self, channels: int, width: int, kernel: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=False)
+        self.pointwise = nn.Conv1d(channels, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.pointwise(self.depthwise(x.transpose(1, 2)))
+        return out.transpose(1, 2)
+
+
+class DynamicConv(nn.Module):
+    """Values (B, T, D) and kernels (B, T, heads * taps), a softmax over taps for each place and head -> (B, T, D)."""
+
+    def __init__(self, heads: int, taps: int) -> None:
+        super().__init__()
+        self.heads, self.taps = heads, taps
+
+    def forward(self, values: Tensor, kernels: Tensor) -> Tensor:
+        reach = self.taps // 2
+        windows = nn.functional.pad(values, (0, 0, reach, reach)).unfold(1, self.taps, 1)
+        windows = windows.reshape(*values.shape[:2], self.heads, -1, self.taps)
+        weights = kernels.view(*kernels.shape[:2], self.heads, self.taps, 1).softmax(3)
+        return (windows @ weights).flatten(2)
+
+
+class Join(nn.Module):
+    """The values of all inputs in a row, place by place."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return torch.cat(inputs, 2)
+
+
+class HeadLinear(nn.Module):
+    """Each head of (B, T, D) times one matrix."""
+
+    def __init__(self, heads: int, width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.weight = nn.Parameter(torch.empty(width, width).uniform_(-0.1, 0.1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.view(*x.shape[:2], self.heads, -1) @ self.weight).flatten(2)
+
+
+class RelativeScores(nn.Module):
+    """Queries (B, T, D) -> (B, heads, T, T), by a vector for each distance."""
+
+    def __init__(self, heads: int, length: int, width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.weight = nn.Parameter(torch.empty(2 * length - 1, width).normal_(0.0, 0.02))
+
+    def forward(self, queries: Tensor) -> Tensor:
+        queries = queries.view(*queries.shape[:2], self.heads, -1).transpose(1, 2)
+        places = torch.arange(queries.shape[2], device=queries.device)
+        vectors = self.weight[places[:, None] - places + len(places) - 1]
+        batch, heads, length, width = queries.shape
+        rows = queries.permute(2, 0, 1, 3).reshape(length, batch * heads, width) @ vectors.transpose(1, 2)
+        scores: Tensor = rows.view(length, batch, heads, -1).permute(1, 2, 0, 3) / width**0.5
+        return scores

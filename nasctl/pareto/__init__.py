@@ -1,0 +1,7 @@
+"""Pareto dominance: losses, the archive of non-dominated genomes, hypervolume and crowding."""
+
+from nasctl.pareto.archive import Archive
+from nasctl.pareto.hypervolume import REFERENCE, Scale
+from nasctl.pareto.losses import front, losses, violations
+
+__all__ = ["Archive", "REFERENCE", "Scale", "front", "losses", "violations"]

@@ -1,0 +1,92 @@
+"""The protocol of searchers, and the problem that a searcher solves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from nasctl.problem.space import Genome, SearchSpace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+Direction = Literal["min", "max"]
+
+Transform = Literal["identity", "log10", "-log10(-s)"]  # what searchers see of a value s, beside the sign
+
+Cost = Literal["network", "module"]  # arithmetic on the network, or passes over a module
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured of a genome, by objective; an objective that failed is in `errors` and not in `values`."""
+
+    genome: Genome
+    values: dict[str, float]
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """An objective as searchers know it: one column of the losses."""
+
+    name: str
+    direction: Direction
+    transform: Transform
+    cost: Cost
+
+
+class Problem(Protocol):
+    """What a searcher is told of the search.
+
+    It may also have `worth(allowed)`: the losses, (M,), of the supernet of these choices of each gene.
+    """
+
+    @property
+    def space(self) -> SearchSpace:
+        """Where to search."""
+        ...
+
+    @property
+    def objectives(self) -> Sequence[Goal]:
+        """What to minimise, (M,)."""
+        ...
+
+    def screen(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """Losses of canonical genomes in the objectives of cost "network", free of budget.
+
+        Returns:
+            (N, M), every objective to be minimised; NaN where it failed and in the columns of cost "module".
+        """
+        ...
+
+    def excess(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """By how much canonical genomes break the constraints on what needs no module, free of budget.
+
+        Returns:
+            (N,), the sum over those constraints; 0 where all of them hold.
+        """
+        ...
+
+
+class Searcher(Protocol):
+    """Proposes genomes and learns from their losses; made with (problem, rng, **options).
+
+    All its randomness comes from `rng`, so a search can be replayed. A class that works on some problems alone says in
+    `needs` what it needs beside: "pool", a table of scores, or "supernet"; without that it raises BadOption when made.
+    """
+
+    def ask(self) -> list[Genome]:
+        """The next genomes, canonical; none when there is nothing left to propose."""
+        ...
+
+    def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
+        """Learn about the genomes of the last ask, in their order.
+
+        Args:
+            losses: (N, M), every objective to be minimised; NaN where it failed.
+            violations: (N, C), 0 where a constraint holds, above 0 by how much it is broken.
+        """
+        ...

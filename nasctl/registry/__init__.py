@@ -1,0 +1,40 @@
+"""Plug-ins by name: spaces, objectives, searchers, devices and benchmarks.
+
+A plug-in is addressed by a spec, `name` or `name:key=value,key=value`. Names come from the files of nasctl and from
+the entry points of other distributions; no plug-in is imported before it is named.
+"""
+
+from nasctl.registry.plugins import KINDS, Plugin, available, installed
+from nasctl.registry.specs import (
+    create,
+    device_file,
+    known,
+    listed,
+    load,
+    names,
+    normal,
+    optional,
+    spelled_out,
+    split,
+    trusted,
+    untrusted,
+)
+
+__all__ = [
+    "KINDS",
+    "Plugin",
+    "available",
+    "create",
+    "device_file",
+    "installed",
+    "known",
+    "listed",
+    "load",
+    "names",
+    "normal",
+    "optional",
+    "spelled_out",
+    "split",
+    "trusted",
+    "untrusted",
+]

@@ -1,0 +1,283 @@
+"""The report of a run as one HTML page that needs nothing else: no network, and no script to be read."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+
+import numpy as np
+
+from nasctl import registry
+from nasctl.drawing.pareto_layout import Axis, pairs
+from nasctl.drawing.svg import Dot, Ruled, line, ruled, scatter
+from nasctl.pareto.hypervolume import REFERENCE
+from nasctl.report.summary import Findings, Series
+from nasctl.search.command_line import command
+from nasctl.search.recorded import parts
+from nasctl.system.terminal import UNITS, duration, quantity
+
+MOST = 5000  # candidates off the front that are drawn; a browser is slow with more
+INK = 0.65  # of the colour behind a correlation of 1, so that its number can be read
+NAMED = 5  # ids beside a failure
+ARROWS = {"min": "\N{EM SPACE}\N{LEFTWARDS ARROW} better", "max": "\N{EM SPACE}better \N{RIGHTWARDS ARROW}", None: ""}
+WANTED = {"min": "less is better", "max": "more is better"}
+
+
+def page(found: Findings) -> str:
+    """The whole page; the same run gives the same page."""
+    style, script = (files("nasctl").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    allowed = b64encode(sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
+    title = escape(f"{registry.normal('spaces', found.record.space)}: run {found.run.name}")
+    sections = (_setting, _front, _convergence, _correlations, _devices, _failures, _repeat)
+    body = "\n".join(part for section in sections for part in section(found))
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{body}
+</main>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _setting(found: Findings) -> Iterator[str]:
+    record, asked = found.record, found.record.asked
+    wanted = ", ".join(f"{goal.name} ({WANTED[goal.direction]})" for goal in record.goals)
+    subject = f", if they hold {' and '.join(map(str, record.constraints))}" if record.constraints else ""
+    question = f"Which networks of {record.space.partition(':')[0]} are best in {wanted}{subject}?"
+    failed = sum(bool(one.errors) for one in found.visited)
+    counts = [f"{len(found.visited)} evaluated", f"{len(found.front)} on the front", f"{failed} failed"]
+    counts += [f"{found.broken.sum()} break a constraint"] if record.constraints else []
+    yield f"<p>{escape(question)}</p>"
+    yield _definitions(
+        {
+            "candidates": ", ".join(counts),
+            "space": record.space,
+            "searcher": asked["searcher"],
+            "seed": asked["seed"],
+            "recorded besides": ", ".join(asked["record"]) or "nothing",
+            **{f"metrics: {key}": value for key, value in parts(record).items()},
+            "time to measure": duration(found.seconds),
+            "last started": datetime.fromtimestamp(found.run.started).isoformat(" ", "seconds"),
+            "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
+        }
+    )
+
+
+def _front(found: Findings) -> Iterator[str]:
+    yield "<h2>The front</h2>"
+    if not found.front:
+        yield "<p>It is empty: no candidate has a value in every objective and holds all constraints.</p>"
+        return
+    rows = _drawn(found)
+    kinds = _kinds(found)
+    series = found.series
+    laid = [ruled(one.values[rows], one.transform) for one in series]
+    x, y = _first(found)
+    dots = [Dot(kinds[k], found.ids[k], _said(found, k)) for k in rows]
+    titles = _title(series[x]), _title(series[y])
+    said = f"{series[y].name} against {series[x].name}: {len(rows)} candidates, {len(found.front)} on the front"
+    key = {"front": "non-dominated in all objectives", "knee": "nearest to the best of all", "other": "evaluated"}
+    yield "<p>" + _key(key | ({"broken": "breaks a constraint"} if found.record.constraints else {}))
+    yield '<span class="soft">Point at a candidate to read its values.</span></p>'
+    labels = " ".join(f'<label>{name} <select id="{name}"></select></label>' for name in ("across", "up"))
+    yield f'<form class="axes" id="axes" hidden autocomplete="off">{labels}</form>'
+    yield f'<div class="chart">{scatter("front", said, laid[x], laid[y], titles, dots)}'
+    yield '<div class="tip" id="tip" hidden></div></div>'
+    if len(rows) < len(found.visited):
+        said = f"Of {len(found.visited)} candidates {len(rows)} are drawn, the whole front among them."
+        yield f'<p class="soft">{said}</p>'
+    yield f'<script type="application/json" id="series">{_json(series, laid, x, y)}</script>'
+    yield from _table(found)
+
+
+def _table(found: Findings) -> Iterator[str]:
+    """The front, a row each."""
+    head, scores = found.score
+    shown = [one for one in found.series if one.role != "order"]
+    heads = ["id", *(f"{one.name}\n{one.unit}" for one in shown), *([head.replace("(", "\n(", 1)] if head else [])]
+    rows = []
+    for k in found.front:
+        cells = [f'<td class="id">{escape(found.ids[k])}</td>']
+        cells += [_number(one.values[k], one.unit) for one in shown]
+        cells += [_number(scores.get(k, np.nan), "")] if head else []
+        knee = ' class="knee"' if k == found.knee else ""
+        rows.append(f'<tr data-id="{escape(found.ids[k])}"{knee}>{"".join(cells)}</tr>')
+    yield _tabulated(heads, rows, "sortable")
+    export = f"nasctl export --arch {found.ids[found.front[0] if found.knee is None else found.knee]}"
+    yield f'<p class="soft">To take a network away: <code>{escape(export)}</code></p>'
+
+
+def _convergence(found: Findings) -> Iterator[str]:
+    yield "<h2>Convergence</h2>"
+    if found.measured_on is None:
+        yield "<p>No candidate has a value in every objective, so there is no hypervolume.</p>"
+        return
+    scale, said = found.measured_on
+    counts, volumes = np.array(found.growth).T
+    ends = [f"{name} {best:.6g} to {scale.worst[name]:.6g}" for name, best in scale.best.items()]
+    yield (
+        f"<p>Hypervolume {volumes[-1]:.4f} after {len(found.visited)} evaluations."
+        f' <span class="soft">Scaled {escape(said)}; reference {REFERENCE} in each, from'
+        f" {escape(', '.join(ends))}.</span></p>"
+    )
+    titles = ("evaluations", f"hypervolume{ARROWS['max']}")
+    spoken = f"hypervolume over {len(found.visited)} evaluations, {volumes[-1]:.4f} at the end"
+    yield f'<div class="chart">{line("growth", spoken, ruled(counts), ruled(volumes), titles)}</div>'
+
+
+def _correlations(found: Findings) -> Iterator[str]:
+    shown = [one for one in found.series if one.role != "order"]
+    yield "<h2>How what was measured goes together</h2>"
+    yield (
+        "<p>Kendall's tau-b of the values as they stand, over the candidates that hold all constraints."
+        " Parameters and MACs are there as baselines: a metric that goes along with them says little else."
+        ' <span class="soft">These candidates are where the search went, no random sample; what a metric is worth is'
+        " measured by <code>nasctl objective correlate</code>.</span></p>"
+    )
+    rows = []
+    for one in shown:
+        cells = [f"<td>{escape(one.name)}</td>"]
+        for other in shown:
+            tau, number = found.correlations.get((one.name, other.name)) or found.correlations.get(
+                (other.name, one.name), (np.nan, 0)
+            )
+            cells.append(_tau(tau, number))
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    yield _tabulated(["", *(one.name for one in shown)], rows)
+
+
+def _devices(found: Findings) -> Iterator[str]:
+    said = {name: column.remarks for name, column in found.record.columns.items() if column.remarks}
+    if said:
+        yield "<h2>What is known of devices and metrics</h2>"
+        yield _definitions({name: "; ".join(remarks) for name, remarks in said.items()})
+
+
+def _failures(found: Findings) -> Iterator[str]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, one in zip(found.ids, found.visited, strict=True):
+        for objective, error in one.errors.items():
+            groups.setdefault((objective, error), []).append(name)
+    yield "<h2>What failed</h2>"
+    if not groups:
+        yield "<p>Nothing.</p>"
+        return
+    rows = []
+    for (objective, error), names in sorted(groups.items(), key=lambda group: -len(group[1])):
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        words = (objective, str(len(names)), error, ", ".join(names[:NAMED]) + more)
+        cells = (f'<td class="words">{escape(word)}</td>' for word in words)
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    yield _tabulated(["objective", "candidates", "why", "which"], rows)
+
+
+def _repeat(found: Findings) -> Iterator[str]:
+    text, notes = command(found.run.name, found.record, len(found.visited))
+    yield "<h2>To repeat it</h2>"
+    yield f"<pre><code>{escape(text)}</code></pre>"
+    yield '<p class="soft">With the same store it goes on where this ends, once the budget is larger.</p>'
+    yield from (f'<p class="soft">{escape(note)}</p>' for note in notes)
+
+
+def _drawn(found: Findings) -> list[int]:
+    """The rows of what is drawn, the knee last, so that nothing lies on it."""
+    best = set(found.front)
+    others = [k for k in range(len(found.visited)) if k not in best]
+    if len(others) > MOST:
+        others = [others[k] for k in np.linspace(0, len(others) - 1, MOST).astype(int)]
+    return [*others, *sorted(found.front, key=lambda k: k == found.knee)]
+
+
+def _kinds(found: Findings) -> list[str]:
+    """Of each candidate, how it is drawn."""
+    kinds = np.where(found.broken, "broken", "other").astype(object)
+    kinds[found.front] = "front"
+    kinds[found.knee] = "knee"
+    return [str(kind) for kind in kinds]
+
+
+def _first(found: Findings) -> tuple[int, int]:
+    """The axes to begin with: the first cost and the first metric, as in `nasctl pareto plot`."""
+    goals = found.record.goals
+    names = [one.name for one in found.series]
+    axes = [Axis(goal.name, "", goal.direction, goal.cost == "network") for goal in goals]
+    if not (both := pairs(axes)):
+        return len(names) - 1, names.index(goals[0].name)
+    return names.index(axes[both[0][0]].name), names.index(axes[both[0][1]].name)
+
+
+def _title(one: Series) -> str:
+    return f"{one.name}{f' ({one.unit})' if one.unit else ''}{ARROWS[one.direction]}"
+
+
+def _said(found: Findings, row: int) -> str:
+    """What is said of a candidate that is pointed at."""
+    known = [one for one in found.series if one.role != "order" and np.isfinite(one.values[row])]
+    lines = [f"{one.name}  {quantity(float(one.values[row]), one.unit)}" for one in known]
+    return "\n".join([found.ids[row], *lines, f"candidate {row + 1}"])
+
+
+def _json(series: Sequence[Series], laid: Sequence[Ruled], x: int, y: int) -> str:
+    """What the script needs to change the axes; "<" is written so that nothing can end the element."""
+    columns = [
+        {
+            "name": one.name,
+            "title": _title(one),
+            "at": [round(share, 4) if np.isfinite(share) else None for share in axis.at.tolist()],
+            "ticks": [[round(share, 4), text] for share, text in axis.ticks],
+        }
+        for one, axis in zip(series, laid, strict=True)
+    ]
+    return json.dumps({"series": columns, "x": x, "y": y}, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _definitions(pairs: Mapping[str, object]) -> str:
+    rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs.items())
+    return f"<dl>\n{rows}\n</dl>"
+
+
+def _tabulated(heads: Iterable[str], rows: Iterable[str], kind: str = "") -> str:
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    lines = ["<thead>", f"<tr>{head}</tr>", "</thead>", "<tbody>", *rows, "</tbody>"]
+    return "\n".join([f'<div class="scroll"><table class="{kind}">', *lines, "</table></div>"])
+
+
+def _number(value: float, unit: str) -> str:
+    if not np.isfinite(value):
+        return '<td data-value="">-</td>'
+    text = quantity(value, unit) if unit in UNITS else f"{value:.6g}"
+    return f'<td data-value="{float(value)!r}">{escape(text)}</td>'
+
+
+def _tau(tau: float, number: int) -> str:
+    if not np.isfinite(tau):
+        return "<td></td>"
+    look = f'class="{"plus" if tau > 0 else "minus"}" style="--share:{INK * abs(tau):.0%}" title="{number} candidates"'
+    return f"<td {look}>{tau:.2f}</td>"
+
+
+def _key(kinds: Mapping[str, str]) -> str:
+    marks = (
+        f'<span><svg viewBox="0 0 12 12" aria-hidden="true"><circle class="{kind}" cx="6" cy="6" r="4"/></svg>'
+        f" {escape(text)}</span>"
+        for kind, text in kinds.items()
+    )
+    return f'<span class="key">{"".join(marks)}</span>'

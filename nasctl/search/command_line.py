@@ -1,0 +1,44 @@
+"""The command that repeats a recorded run."""
+
+from __future__ import annotations
+
+import shlex
+
+from nasctl import registry
+from nasctl.hardware.tables_schema import KINDS
+from nasctl.search.recorded import parts
+from nasctl.store.run_record import Record
+
+
+def command(name: str, record: Record, budget: int) -> tuple[str, list[str]]:
+    """What to type to repeat a run, or to go on with it; and what has to be at hand for that, a sentence each."""
+    asked, known, notes = record.asked, parts(record), list[str]()
+    devices = {*KINDS, *registry.names("devices")}
+
+    def spelled(spec: str) -> str:
+        metric, at, device = spec.partition("@")
+        if not at or device in devices:
+            return spec
+        notes.append(f"{device}.json is to be the table of {device} whose digest is {asked['tables'].get(spec)}")
+        return f"{metric}@{device}.json"
+
+    data, digest, _ = known["data"].partition("#")
+    if digest:
+        notes.append(f"{data} is to be the file or folder that is known as {known['data']}")
+    options = {
+        "--space": [registry.normal("spaces", record.space)],
+        "--objective": [spelled(spec) for spec in asked["objectives"]],
+        "--record": [spelled(spec) for spec in asked["record"]],
+        "--constraint": asked["constraints"],
+        "--searcher": [registry.normal("searchers", asked["searcher"])],
+        "--budget": [budget],
+        "--seed": [asked["seed"]],
+        "--weights-seed": [known["weights seed"]],
+        "--fidelity": [known["fidelity"]],
+        "--data": [data],
+        "--torch-device": [known["torch device"]],
+        "--threads": [known["threads"]],
+        "--run": [name],
+    }
+    words = [word for option, values in options.items() for value in values for word in (option, str(value))]
+    return shlex.join(["nasctl", "search", *words]), list(dict.fromkeys(notes))

@@ -1,0 +1,51 @@
+"""The hypervolume of a recorded run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nasctl import registry
+from nasctl.errors import NasctlError
+from nasctl.evaluation.hypervolume_ruler import Ruler
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.pareto.hypervolume import Scale
+from nasctl.problem.searcher import Evaluation
+from nasctl.search.recorded import question
+from nasctl.store.run_record import Record
+
+
+def scale(record: Record, visited: Sequence[Evaluation]) -> tuple[Scale, str]:
+    """What the hypervolume of a run is measured on: what its search had, if that can still be made.
+
+    Args:
+        record: The run.
+        visited: Its candidates, in order.
+
+    Returns:
+        The scale, and a sentence that says what it is.
+
+    Raises:
+        NasctlError: No candidate has a value in every objective.
+    """
+    instead = "fewer candidates than it takes were evaluated"
+    try:
+        run = question(record)
+        ruler = Ruler(run.task)
+        if ruler.scale is None:
+            searcher = registry.create(
+                "searchers", run.searcher, SearchProblem(run.task), np.random.default_rng(run.seed)
+            )
+            ruler.start(visited[: len(set(searcher.ask()))])
+        if ruler.scale:
+            return ruler.scale, (
+                "as in the search: a cost by its range over the space, a metric by its range in the first generation"
+            )
+    except NasctlError as error:
+        instead = str(error)
+    own = Scale.of(visited, record.goals)
+    if own is None:
+        raise NasctlError("no candidate of this run has a value in every objective yet, so it has no hypervolume")
+    said = "each objective by its range over the candidates of this run, as that of the search is not known here"
+    return own, f"{said} ({instead})"

@@ -1,0 +1,163 @@
+"""Follows a search for the person who waits for it: what was asked, how far it is, what came out."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from nasctl.architectures import ids
+from nasctl.evaluation.executor import Executor
+from nasctl.evaluation.hypervolume_ruler import Ruler
+from nasctl.pareto.archive import Archive, knee
+from nasctl.pareto.losses import front, losses, violations
+from nasctl.problem.searcher import Evaluation
+from nasctl.search.loop import Visit
+from nasctl.search.run import Run
+from nasctl.store.store import Store
+from nasctl.system import terminal
+
+SHARE = 0.03  # of the time of a search, after which a hypervolume to look at is not worth more of it
+
+
+class Watch:
+    """One search, seen from outside.
+
+    Args:
+        run: What is searched.
+        budget: Different candidates to visit.
+        limit: Seconds after which to stop; None for no limit.
+        options: What commands about the same store have to be given, such as " --store FILE".
+    """
+
+    def __init__(self, run: Run, budget: int, limit: float | None, options: str = "") -> None:
+        self._run, self._budget, self._limit, self._options = run, budget, limit, options
+        self._task = run.task
+        self._archive = Archive(len(self._task.objectives))
+        self._found: list[Evaluation] = []
+        self._fresh, self._waited = 0, 0.0  # candidates that the store did not know, and their seconds
+        self._failed = self._unscored = self._proposed = 0
+        self._volume: float | None = None
+        self._measuring = 0.0  # seconds spent on hypervolumes
+        self._ruler = Ruler(self._task)
+        self._start = time.monotonic()
+
+    def opening(self) -> list[str]:
+        """What is about to be done."""
+        task, space = self._task, self._task.space
+        size = math.prod(len(gene.choices) for gene in space.genes)
+        arrows = {"min": "down", "max": "up"}
+        wanted = ", ".join(f"{goal.name} ({arrows[goal.direction]})" for goal in task.objectives)
+        lines = [
+            f"run {self._run.name}: {self._run.searcher} on {self._run.space} ({size:.3g} genomes), up to"
+            f" {self._budget} candidates",
+            f"objectives: {wanted}",
+        ]
+        if task.constraints:
+            lines.append(f"subject to: {', '.join(map(str, task.constraints))}")
+        if any(goal.cost == "module" for goal in task.objectives):
+            lines.append(self._scored())
+        return lines + [f"{name}: {remark}" for name, remarks in self._run.remarks.items() for remark in remarks]
+
+    def _scored(self) -> str:
+        """At what the metrics are computed, and the costs."""
+        setting, space = self._task.setting, self._task.space
+        own = "x".join(map(str, space.input.shape))
+        fidelity = setting.fidelity
+        examples = f"metrics on {fidelity.batch} examples of {setting.data}"
+        draws = f", mean of {fidelity.repeats} draws" if fidelity.repeats > 1 else ""
+        if fidelity.whole:
+            return f"{examples}, {own}, the network's own size{draws}"
+        reduced = "x".join(map(str, space.reduced(fidelity).input.shape))
+        also = f", {fidelity.cells} cells or blocks a stage" if fidelity.cells else ""
+        return f"{examples}, {reduced}{also}{draws}; costs and latency at {own}"
+
+    def follow(self, store: Store, executor: Executor | None = None) -> None:
+        """Run the search to its end; modules are measured in this process if there is no other executor."""
+        deadline = math.inf if self._limit is None else self._start + self._limit
+        generation = 0
+        with terminal.Progress(self._budget) as shown:
+            for visit in self._run.search(store, self._budget, deadline, executor):
+                if visit.generation > generation:
+                    generation = visit.generation
+                    if self._measuring <= SHARE * (time.monotonic() - self._start):
+                        self._measure()
+                self._note(visit)
+                shown.update(self._state(visit.generation))
+            self._measure()
+            if self._found:
+                shown.update(self._state(generation))
+
+    def _measure(self) -> None:
+        """Take the hypervolume; in four objectives its time grows with the square of the front."""
+        begun, first = time.monotonic(), self._volume is None
+        self._ruler.start(self._found)  # does nothing after the first generation
+        self._volume = self._ruler.volume(self._archive.losses)
+        self._measuring += 0.0 if first else time.monotonic() - begun  # the first one imports pymoo
+
+    def _note(self, visit: Visit) -> None:
+        found = visit.evaluation
+        self._found.append(found)
+        self._proposed = visit.proposed
+        self._failed += bool(found.errors)
+        self._unscored += found.values.keys() | found.errors.keys() < self._task.metrics.keys()
+        self._fresh += visit.fresh
+        self._waited += visit.seconds  # what the store knew takes next to none
+        (row,) = losses([found], self._task.objectives)
+        broken = violations([found], self._task.constraints).max(initial=0.0) > 0
+        if not broken and not np.isnan(row).any():
+            self._archive.add(found.genome, row)
+
+    def _state(self, generation: int) -> terminal.State:
+        each = self._waited / self._fresh if self._fresh else None
+        left = None if each is None else each * (self._budget - len(self._found))
+        if self._limit is not None:
+            remaining = max(0.0, self._limit - (time.monotonic() - self._start))
+            left = remaining if left is None else min(left, remaining)
+        done, size = len(self._found), len(self._archive)
+        return terminal.State(done, self._budget, self._failed, size, self._volume, each, left, generation)
+
+    def closing(self) -> list[str]:
+        """How it ended, and the next two commands to type."""
+        size = len(self._archive)
+        seconds = terminal.duration(time.monotonic() - self._start)
+        line = f"{len(self._found)} candidates in {seconds}, {self._failed} failed, {size} on the front"
+        lines = [f"run {self._run.name}: {line}"]
+        if len(self._found) < self._budget and self._limit is None:
+            lines.append("the search ended early: the space, or the searcher's way through it, is used up")
+        if self._unscored:
+            lines.append(f"{self._unscored} of them break a constraint by their cost alone and went unscored")
+        if self._failed:
+            errors = [error for found in self._found for error in found.errors.values()]
+            lines.append(f"the last failure was: {errors[-1]}")
+        if not self._found:
+            return [*lines, "the time was over before the first candidate; give a larger --time"]
+        if not size:
+            relax = "relax a constraint, or " if self._task.constraints else ""
+            return [*lines, f"the front is empty: {relax}give a larger --budget"]
+        best = self._archive.genomes[knee(self._archive.losses)]
+        then = f"nasctl pareto plot{self._options}", f"nasctl export --arch {self._id(best)}{self._options}"
+        return [*lines, f"next: {then[0]}", f"      {then[1]}"]
+
+    def interrupted(self, command: str) -> list[str]:
+        """What to type to go on, which is the command itself."""
+        return ["", f"stopped after {len(self._found)} candidates; this goes on:", f"  {command}"]
+
+    def json(self) -> str:
+        """The result for programs."""
+        held = self._task.constraints
+        result: dict[str, Any] = {
+            "run": self._run.name,
+            "evaluations": self._proposed,
+            "distinct": len(self._found),
+            "failed": self._failed,
+            "front": [self._id(found.genome) for found in front(self._found, self._task.objectives, held)],
+            "seconds": round(time.monotonic() - self._start, 3),
+        }
+        return json.dumps(result)
+
+    def _id(self, genome: tuple[int, ...]) -> str:
+        return ids.encode(self._run.space, self._task.space.genes, genome)
