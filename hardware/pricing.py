@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nasctl.networks.graph import Network
 
 
-class Timed(NamedTuple):
+class NetworkLatency(NamedTuple):
     """What a device's table says of a network; ms are for one batch of the table's size."""
 
     table: LatencyTable
@@ -29,7 +29,7 @@ class Timed(NamedTuple):
         return ", ".join(f"{origins.count(origin)} {origin}" for origin in dict.fromkeys(origins))
 
 
-def tables(devices: Sequence[str], space: str | None) -> dict[str, LatencyTable]:
+def load_tables(devices: Sequence[str], space: str | None) -> dict[str, LatencyTable]:
     """The tables of devices, by what to call them: as a person does, or a file by the name that stands in it.
 
     Args:
@@ -46,23 +46,23 @@ def tables(devices: Sequence[str], space: str | None) -> dict[str, LatencyTable]
     return found
 
 
-def timed(network: Network, table: LatencyTable) -> Timed:
+def price(network: Network, table: LatencyTable) -> NetworkLatency:
     """What a table says of a network.
 
     Raises:
         MissingBlock: It lacks a block.
     """
-    return Timed(table, table.latency(network), tuple(table.block(span.emission) for span in network.spans))
+    return NetworkLatency(table, table.latency(network), tuple(table.block(span.emission) for span in network.spans))
 
 
-def error(table: LatencyTable, space: str | None) -> str:
+def held_out_error(table: LatencyTable, space: str | None) -> str:
     """How far the table is off on what was held out, and whether that is known of this space; None is of none."""
     shown: str = table.accuracy(space)
     known = space is None or not table.validation or table.validated(space)
     return shown if known else f"NOT VALIDATED for {space}; elsewhere {shown}"
 
 
-def latencies(network: Network, timed: Mapping[str, Timed], space: str | None) -> dict[str, Any]:
+def latency_facts(network: Network, price: Mapping[str, NetworkLatency], space: str | None) -> dict[str, Any]:
     """What --json prints of the devices and the blocks."""
     blocks = [
         {
@@ -72,15 +72,15 @@ def latencies(network: Network, timed: Mapping[str, Timed], space: str | None) -
             "out_shape": span.emission.out_shape,
             "params": span.emission.params,
             "macs": span.emission.macs,
-            "latency": {device: one.blocks[k].ms for device, one in timed.items()},
-            "origin": {device: one.blocks[k].origin for device, one in timed.items()},
+            "latency": {device: one.blocks[k].ms for device, one in price.items()},
+            "origin": {device: one.blocks[k].origin for device, one in price.items()},
         }
         for k, span in enumerate(network.spans)
     ]
     return {
-        "latency": {device: one.total for device, one in timed.items()},
-        "error": {device: error(one.table, space) for device, one in timed.items()},
-        "overhead": {device: one.table.overhead for device, one in timed.items()},
-        "batch": {device: one.table.batch for device, one in timed.items()},
+        "latency": {device: one.total for device, one in price.items()},
+        "error": {device: held_out_error(one.table, space) for device, one in price.items()},
+        "overhead": {device: one.table.overhead for device, one in price.items()},
+        "batch": {device: one.table.batch for device, one in price.items()},
         "blocks": blocks,
     }

@@ -15,6 +15,7 @@ from nasctl.hardware.in_network import within
 from nasctl.hardware.operator_model import VERSION, features, predicted
 from nasctl.hardware.tables_schema import KINDS, Kind, Method, Row, Validation, parsed, written
 from nasctl.registry import device_file, names, normal
+from nasctl.registry.old_names import old_key
 from nasctl.system.files import read, write
 
 LIMIT = 1 << 26  # bytes of a file
@@ -137,7 +138,7 @@ class LatencyTable:
         """
         if (known := self._known.get(emission.key)) is not None:
             return known
-        row = self.blocks.get(emission.key)
+        row = self.blocks.get(emission.key) or self.blocks.get(old_key(emission.key))
         ms = predicted(self.operators or {}, features(emission)) if row is None else row.ms
         if ms is None:
             raise MissingBlock(self.device, emission.key)

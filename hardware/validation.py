@@ -25,7 +25,7 @@ WORST = 5  # networks that are named
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TableComparison:
     """Predictions of a table beside measurements of the same networks; latencies in ms for one batch."""
 
     held_out: str  # what was measured, and how
@@ -117,7 +117,7 @@ class Comparison:
 
 def compared(
     table: LatencyTable, space: str, held_out: str, measured: Iterable[tuple[str, Network, float]]
-) -> Comparison:
+) -> TableComparison:
     """Compare a table with the id, the network and the ms of what was measured, one network at a time.
 
     Raises:
@@ -134,7 +134,7 @@ def compared(
     if len(rows) < FEWEST:
         raise NasctlError(f"{len(rows)} networks are too few to compare with; give {FEWEST} or more")
     predicted, times, macs = np.array(rows).T
-    return Comparison(held_out, space, tuple(names), predicted, times, macs)
+    return TableComparison(held_out, space, tuple(names), predicted, times, macs)
 
 
 def fresh(space: SearchSpace, number: int, seed: int) -> list[Genome]:

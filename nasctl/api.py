@@ -1,9 +1,11 @@
 """All that a plug-in may import; it stands elsewhere, so that nothing here is imported by what it imports."""
 
+from typing import TYPE_CHECKING
+
 from nasctl.candidates.applicability import only_attention, only_classes, only_forward, only_maps, only_rectified
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.layer_sum import total
-from nasctl.candidates.objective import Objective
+from nasctl.candidates.objective import ChecksApplicability, HasLabel, HasRemarks, MaybeMonotone, Objective
 from nasctl.candidates.setting import Setting
 from nasctl.errors import BadOption, InvalidGenome, MissingBlock, NasctlError, UnknownName
 from nasctl.networks.blocks import (
@@ -47,33 +49,46 @@ from nasctl.networks.layers import (
 from nasctl.networks.node import Call, Layer, Node, Shape
 from nasctl.networks.sequences import (
     GELU,
-    Attend,
     AttentionScores,
     ClassToken,
     Embedding,
     FirstToken,
-    Image,
+    FlattenMap,
     LayerNorm,
     MeanToken,
-    Patches,
-    Positions,
+    PatchEmbedding,
+    PositionEmbedding,
     Softmax,
     Tanh,
-    Tokens,
+    UnflattenMap,
+    WeightedValues,
 )
 from nasctl.networks.token_mixing import (
+    ConcatFeatures,
     Cosine,
     DynamicConv,
     Fourier,
     HeadLinear,
-    Join,
-    PlaceConv,
     RelativeScores,
+    SeparableConv1d,
     TokenType,
 )
 from nasctl.pareto.archive import Archive
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.ids import decode
 from nasctl.problem.sampling import promising, unseen
-from nasctl.problem.searcher import Direction, Evaluation, Goal, Problem, Searcher, Transform
-from nasctl.problem.space import Gene, Genome, Input, Notation, SearchSpace, validate
+from nasctl.problem.searcher import (
+    Direction,
+    Evaluation,
+    Goal,
+    HasNeeds,
+    HasSurvivors,
+    MixtureProblem,
+    Problem,
+    Searcher,
+    Transform,
+)
+from nasctl.problem.space import Gene, Genome, HasLevels, Input, MixableSpace, Notation, SearchSpace, validate
+
+if not TYPE_CHECKING:  # a type checker is to refuse old names, and any name that never was
+    from nasctl.registry.old_names import api_attribute as __getattr__

@@ -11,7 +11,7 @@ import click
 from nasctl import __version__
 from nasctl.commands import Commands
 from nasctl.errors import NasctlError
-from nasctl.system.signals import code, stoppable
+from nasctl.system.signals import exit_code, stoppable
 from nasctl.system.terminal import printable
 
 # Read when numpy is imported. Its small systems gain nothing from more threads, lose much beside busy processes, and
@@ -44,7 +44,7 @@ class _Root(Commands):
             raise
         except KeyboardInterrupt as stop:  # what was measured is on disk already
             click.echo(f"\nstopped; this takes it up again:\n  {shlex.join(['nasctl', *sys.argv[1:]])}", err=True)
-            raise click.exceptions.Exit(code(stop)) from None
+            raise click.exceptions.Exit(exit_code(stop)) from None
         except Exception as error:  # a mistake of ours, or a full disk, a number that is too large, and the like
             if ctx.params["debug"]:
                 raise

@@ -41,7 +41,11 @@ class RunChanged(NasctlError):
     """A run, replayed, left the path it took before: the code or a library has changed in between."""
 
 
-def again(failure: Exception) -> Exception:
+class RenamedWarning(FutureWarning):
+    """An old name was used for something that now has another one; the message gives the new name."""
+
+
+def without_traceback(failure: Exception) -> Exception:
     """The same error without its traceback, which would keep alive all that was at hand when it was raised."""
     try:
         return type(failure)(str(failure))

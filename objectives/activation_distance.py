@@ -33,7 +33,7 @@ class ActivationDistance:
     transform: Transform = "log10"
     needs = frozenset({"attention"})
     version = "1"
-    misfit = staticmethod(only_forward)
+    inapplicable_reason = staticmethod(only_forward)
 
     def __init__(self, norm: bool = False) -> None:
         self._norm = norm

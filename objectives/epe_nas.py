@@ -33,7 +33,7 @@ class EPENAS:
     transform: Transform = "identity"
     needs = frozenset({"input_gradients"})
     version = "1"
-    misfit = staticmethod(only_classes)
+    inapplicable_reason = staticmethod(only_classes)
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """What its labels have to be."""

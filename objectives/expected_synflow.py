@@ -83,7 +83,7 @@ class ExpectedSynFlow:
     transform: Transform = "identity"
     needs = frozenset({"scored"})
     version = "1"
-    misfit = staticmethod(only_maps)
+    inapplicable_reason = staticmethod(only_maps)
 
     def __init__(self, linear: bool = False) -> None:
         self._linear = linear

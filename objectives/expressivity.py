@@ -28,7 +28,7 @@ class Expressivity:
     transform: Transform = "identity"
     needs = frozenset({"features"})
     version = "2"
-    misfit = staticmethod(only_maps)
+    inapplicable_reason = staticmethod(only_maps)
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

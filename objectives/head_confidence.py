@@ -29,7 +29,7 @@ class HeadConfidence:
     transform: Transform = "identity"
     needs = frozenset({"attention"})
     version = "1"
-    misfit = staticmethod(only_attention)
+    inapplicable_reason = staticmethod(only_attention)
 
     def __init__(self, norm: bool = False) -> None:
         self._norm = norm

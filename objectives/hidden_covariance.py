@@ -48,7 +48,7 @@ class HiddenCovariance:
             raise BadOption(f"hidden_covariance correlates {' or '.join(AXES)}, not axis={axis}")
         self._layer, self._axis = layer, axis
 
-    def misfit(self, given: Input, example: Network) -> str:
+    def inapplicable_reason(self, given: Input, example: Network) -> str:
         """Why it says nothing of such networks; "" where it does."""
         number = len(_recurrent(example))
         if number == 0:

@@ -45,7 +45,7 @@ class LGA:
     transform: Transform = "identity"
     needs = frozenset({"module"})  # its own, because the samples of others are of an untrained one
     version = "1"
-    misfit = staticmethod(only_classes)
+    inapplicable_reason = staticmethod(only_classes)
 
     def __init__(self, steps: int = 8, rate: float = 0.1) -> None:
         if not 1 <= steps <= 10_000 or not 0 < rate <= 100:

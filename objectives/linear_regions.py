@@ -55,7 +55,7 @@ class LinearRegions:
     transform: Transform = "identity"
     needs = frozenset({"module"})
     version = "1"
-    misfit = staticmethod(only_maps)
+    inapplicable_reason = staticmethod(only_maps)
 
     def __init__(self, size: int = 4, samples: int = 1000) -> None:
         if size < 1 or samples < 2:

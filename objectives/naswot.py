@@ -24,7 +24,7 @@ class NASWOT:
     transform: Transform = "identity"
     needs = frozenset({"activations"})
     version = "1"
-    misfit = staticmethod(only_rectified)
+    inapplicable_reason = staticmethod(only_rectified)
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

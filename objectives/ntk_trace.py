@@ -30,7 +30,7 @@ class NTKTrace:
     transform: Transform = "log10"
     needs = frozenset({"samples"})
     version = "1"
-    misfit = staticmethod(only_classes)
+    inapplicable_reason = staticmethod(only_classes)
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

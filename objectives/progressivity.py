@@ -25,7 +25,7 @@ class Progressivity:
     transform: Transform = "identity"
     needs = frozenset({"features"})
     version = "2"
-    misfit = staticmethod(only_maps)
+    inapplicable_reason = staticmethod(only_maps)
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

@@ -29,7 +29,7 @@ class SoftmaxConfidence:
     transform: Transform = "log10"
     needs = frozenset({"attention"})
     version = "1"
-    misfit = staticmethod(only_attention)
+    inapplicable_reason = staticmethod(only_attention)
 
     def __init__(self, norm: bool = False) -> None:
         self._norm = norm

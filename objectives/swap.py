@@ -39,7 +39,7 @@ class SWAP:
     transform: Transform = "identity"
     needs = frozenset({"activations", "network"})
     version = "1"
-    misfit = staticmethod(only_rectified)
+    inapplicable_reason = staticmethod(only_rectified)
 
     def __init__(self, mu: float = 0.0, sigma: float = 0.0, samples: int = 16) -> None:
         if sigma < 0 or (mu and not sigma):

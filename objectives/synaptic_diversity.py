@@ -34,7 +34,7 @@ class SynapticDiversity:
     transform: Transform = "log10"
     needs = frozenset({"attention", "attention_gradients"})
     version = "1"
-    misfit = staticmethod(only_attention)
+    inapplicable_reason = staticmethod(only_attention)
 
     def __init__(self, norm: bool = False) -> None:
         self._norm = norm

@@ -30,7 +30,7 @@ class SynapticSaliency:
     transform: Transform = "log10"
     needs = frozenset({"attention", "attention_gradients"})
     version = "1"
-    misfit = staticmethod(only_forward)
+    inapplicable_reason = staticmethod(only_forward)
 
     def __init__(self, norm: bool = False) -> None:
         self._norm = norm

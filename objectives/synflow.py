@@ -53,7 +53,7 @@ class SynFlow:
     transform: Transform = "identity"
     needs = frozenset({"module"})  # its pass is not the shared one: other weights, other input, other precision
     version = "1"
-    misfit = staticmethod(only_maps)
+    inapplicable_reason = staticmethod(only_maps)
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """What is taken as the identity, if the space has any of it."""

@@ -36,7 +36,7 @@ class Zen:
     transform: Transform = "identity"
     needs = frozenset({"module"})
     version = "2"
-    misfit = staticmethod(only_maps)
+    inapplicable_reason = staticmethod(only_maps)
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

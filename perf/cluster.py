@@ -23,16 +23,16 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.api import Candidate, unseen
-from nasctl.candidates.setting import DEFAULT
+from nasctl.candidates.setting import DEFAULT_SETTING
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.search.loop import search
-from nasctl.search.metrics import named
+from nasctl.search.metrics import make_objective
 from nasctl.store.measurements import Measurement
 from nasctl.store.store import Store
 from nasctl.workers.pool import Pool
 from nasctl.workers.processes import Processes
-from nasctl.workers.worker import Answer, Message, Site, Worker
+from nasctl.workers.worker import Answer, Backend, Message, WorkerHandle
 
 SPACE = "mbconv"
 POPULATIONS = (20, 100, 512, 2048)
@@ -84,7 +84,7 @@ class Simulated:
         self.clock, self.taken = Clock(), 0.0
         self._seconds, self._costs, self._rng = seconds, costs, np.random.default_rng(0)
 
-    def hire(self, place: str) -> Worker:
+    def hire(self, place: str) -> WorkerHandle:
         """One that has nothing to do."""
         return Busy(self)
 
@@ -128,7 +128,7 @@ class Busy:
 
 def posed() -> Task:
     """What is searched."""
-    metrics = dict(named(spec, SPACE) for spec in ("macs", "latency@gpu"))
+    metrics = dict(make_objective(spec, SPACE) for spec in ("macs", "latency@gpu"))
     return Task(registry.create("spaces", SPACE), {"toy": Toy(), **metrics})
 
 
@@ -143,7 +143,7 @@ def candidates(path: Path | None) -> np.ndarray:
         return np.array([seconds for _, seconds in store.visits(store.run()[0])])
 
 
-def candidate_cost(site: Site) -> float:
+def candidate_cost(site: Backend) -> float:
     """Seconds of this process's time for each message to real workers and its answer."""
     spent = 0.0
 
@@ -206,7 +206,7 @@ def measured(site: str) -> Costs:
         return Costs(candidate_cost(Processes(["", ""], None)), pending_pipe())
     from nasctl.workers.ray import Ray
 
-    real = Ray("", 2, DEFAULT, None)
+    real = Ray("", 2, DEFAULT_SETTING, None)
     pending = pending_ray()
     return Costs(candidate_cost(real), pending)
 

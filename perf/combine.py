@@ -31,7 +31,7 @@ from nasctl.analysis.aggregate import log_rank, orient
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.evaluation.task import Task
-from nasctl.problem.space import Genome, SearchSpace, usual
+from nasctl.problem.space import Genome, SearchSpace, default_fidelity
 from nasctl.store.store import Store
 from nasctl.system.terminal import counted
 
@@ -68,7 +68,7 @@ def networks(store: str, names: Sequence[str]) -> tuple[Values, np.ndarray]:
         with open(DATA / "ofa-latency" / f"dynast_mbnv3w10_{run}.csv", encoding="utf-8", newline="") as file:
             for row in list(csv.DictReader(file))[:50]:
                 accuracies[genome(ast.literal_eval(row["Sub-network"]), space)] = float(row["Top-1 Acc (%)"])
-    setting = Setting(source(str(DATA / "images" / "cifar10_train_12000.zip")), usual(space))
+    setting = Setting(source(str(DATA / "images" / "cifar10_train_12000.zip")), default_fidelity(space))
     task = Task(space, score.metrics(names, MOBILE), setting)
     rows = counted(score.scored(task, MOBILE, list(accuracies), Store(store)), len(accuracies), "scored")
     found = [row.evaluation.values for row in rows]

@@ -47,11 +47,11 @@ class Formula:
         """(N, M)."""
         return np.asarray(self.worths[np.arange(GENES), np.array(genomes)].sum(axis=1))
 
-    def screen(self, genomes: list[Genome]) -> np.ndarray:
+    def cheap_losses(self, genomes: list[Genome]) -> np.ndarray:
         """Nothing is known for free."""
         return np.full((len(genomes), len(self.objectives)), np.nan)
 
-    def excess(self, genomes: list[Genome]) -> np.ndarray:
+    def violation(self, genomes: list[Genome]) -> np.ndarray:
         """There are no constraints."""
         return np.zeros(len(genomes))
 

@@ -16,11 +16,11 @@ import numpy as np
 import nasctl
 from nasctl import registry
 from nasctl.candidates.objective import closed_form
-from nasctl.candidates.setting import DEFAULT, Setting
+from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
 from nasctl.problem.sampling import unseen
-from nasctl.problem.space import usual
+from nasctl.problem.space import default_fidelity
 
 FOLDER = Path(nasctl.__file__).parent / "benchmarks"
 
@@ -28,7 +28,7 @@ FOLDER = Path(nasctl.__file__).parent / "benchmarks"
 def seconds(name: str, metrics: list[str], number: int) -> dict[str, np.ndarray]:
     """By metric, of each of some random architectures of a space, (number,)."""
     space = registry.create("spaces", name)
-    setting = Setting(DEFAULT.data, usual(space))
+    setting = Setting(DEFAULT_SETTING.data, default_fidelity(space))
     made = {metric: registry.create("objectives", metric) for metric in metrics}
     costly = {metric: Task(space, {metric: one}, setting) for metric, one in made.items() if not closed_form(one)}
     drawn = [space.canonical(raw) for raw in unseen(space, np.random.default_rng(0), number + 1)]

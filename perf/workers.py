@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting
-from nasctl.problem.space import usual
+from nasctl.problem.space import default_fidelity
 from nasctl.search.run import Run
 from nasctl.store.store import Store
-from nasctl.workers import Crew, opened
+from nasctl.workers import WorkerOptions, open_executor
 
 
 def timed(run, crew, budget):
@@ -26,7 +26,7 @@ def timed(run, crew, budget):
     found = []
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
-        with opened(crew, run.task) as executor:
+        with open_executor(crew, run.task) as executor:
             for visit in run.search(Store(Path(folder) / "store"), budget, executor=executor):
                 found.append(visit.evaluation)
                 if visit.generation == 0:
@@ -44,14 +44,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    setting = Setting(fidelity=usual(registry.create("spaces", given.space)))
+    setting = Setting(fidelity=default_fidelity(registry.create("spaces", given.space)))
     run = Run(given.space, ("synflow", "jacov", "snip", "macs"), setting=setting)
     figures, ratios = {}, []
-    timed(run, Crew(), 20)  # imports, which every later search finds done
+    timed(run, WorkerOptions(), 20)  # imports, which every later search finds done
     for _ in range(given.rounds):
         rates, results = [], []
         for number in (1, given.workers):
-            first, rate, found = timed(run, Crew(number), given.budget)
+            first, rate, found = timed(run, WorkerOptions(number), given.budget)
             figures.setdefault(number, []).append((first, rate))
             rates.append(rate)
             results.append(found)

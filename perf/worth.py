@@ -22,7 +22,7 @@ from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.evaluation.task import Task
 from nasctl.problem.fidelity import Fidelity
-from nasctl.problem.space import levels, usual
+from nasctl.problem.space import default_fidelity, levels
 from nasctl.store.store import Store
 from nasctl.system.terminal import counted
 
@@ -94,7 +94,7 @@ PUBLISHED = {
 def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, store: str, sample: int) -> str:
     """The tables of a space in Markdown, one for each column of the truth."""
     made = registry.create("spaces", space)
-    level = Fidelity.parse(fidelity, levels(made)) if fidelity else usual(made)
+    level = Fidelity.parse(fidelity, levels(made)) if fidelity else default_fidelity(made)
     names = score.chosen(objectives or ["all"])
     if not objectives:
         names = [name for name in names if name not in LEFT_OUT]

@@ -15,8 +15,8 @@ from nasctl.api import (
     LayerNorm,
     Linear,
     Multiply,
-    PlaceConv,
-    Positions,
+    PositionEmbedding,
+    SeparableConv1d,
     TokenType,
 )
 
@@ -63,7 +63,7 @@ class Embeddings:
     def emit(self, net: Builder, *inputs: int) -> int:
         x = net.add(Embedding(self.vocabulary, self.width), *inputs, name="tokens")
         x = net.add(TokenType(), x, name="segment")
-        x = net.add(Positions(), x, name="positions") if self.positions else x
+        x = net.add(PositionEmbedding(), x, name="positions") if self.positions else x
         return net.add(LayerNorm(), x, name="norm")
 
 
@@ -96,7 +96,7 @@ def convolved(net: Builder, x: int, queries: int, kernel: int, heads: int) -> in
         figure 3 and equations 4 to 6.
     """
     width = net.shape(queries)[1]
-    spans = net.add(PlaceConv(width, kernel), x, name="spans")
+    spans = net.add(SeparableConv1d(width, kernel), x, name="spans")
     kernels = net.add(Multiply(), spans, queries, name="span_queries")
     kernels = net.add(Linear(heads * kernel), kernels, name="kernels")
     values = net.add(Linear(width), x, name="conv_value")

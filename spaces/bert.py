@@ -20,10 +20,10 @@ from itertools import product
 
 from nasctl.api import (
     Add,
-    Attend,
     AttentionScores,
     Block,
     Builder,
+    ConcatFeatures,
     Cosine,
     Fidelity,
     FirstToken,
@@ -31,12 +31,12 @@ from nasctl.api import (
     Gene,
     Genome,
     Input,
-    Join,
     LayerNorm,
     Linear,
     Network,
     SelfAttention,
     Softmax,
+    WeightedValues,
     validate,
 )
 from nasctl.spaces._encoders import Embeddings, FeedForward, check, convolved, place
@@ -231,7 +231,7 @@ class SpanConv:
         queries, keys, values = (net.add(Linear(half), x, name=name) for name in ("query", "key", "value"))
         z = convolved(net, x, queries, self.kernel, heads)
         y = _attended(net, queries, keys, values, heads)
-        return net.add(Linear(width), net.add(Join(), y, z, name="join"), name="output")
+        return net.add(Linear(width), net.add(ConcatFeatures(), y, z, name="join"), name="output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +247,7 @@ class FirstLogits:
 def _attended(net: Builder, queries: int, keys: int, values: int, heads: int) -> int:
     weights = net.add(AttentionScores(heads), queries, keys, name="scores")
     weights = net.add(Softmax(), weights, name="weights")
-    return net.add(Attend(), weights, values, name="attend")
+    return net.add(WeightedValues(), weights, values, name="attend")
 
 
 def _genes() -> Iterator[Gene]:

@@ -16,11 +16,11 @@ from typing import Any
 
 from nasctl.api import (
     Add,
-    Attend,
     AttentionScores,
     BadOption,
     Block,
     Builder,
+    ConcatFeatures,
     Cosine,
     Fidelity,
     FirstToken,
@@ -29,13 +29,13 @@ from nasctl.api import (
     Genome,
     HeadLinear,
     Input,
-    Join,
     LayerNorm,
     Linear,
     Network,
     RelativeScores,
     Softmax,
     Tanh,
+    WeightedValues,
     validate,
 )
 from nasctl.spaces._encoders import Embeddings, FeedForward, check, convolved, place
@@ -301,7 +301,7 @@ class RelativeConv:
         queries, keys, values = (net.add(Linear(width // 2), x, name=name) for name in ("query", "key", "value"))
         y = _attended(net, heads, queries, values, net.add(AttentionScores(heads), queries, keys, name="scores"))
         z = convolved(net, x, queries, self.kernel, heads)
-        return net.add(Linear(width), net.add(Join(), y, z, name="join"), name="output")
+        return net.add(Linear(width), net.add(ConcatFeatures(), y, z, name="join"), name="output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,4 +321,4 @@ def _attended(net: Builder, heads: int, queries: int, values: int, scores: int |
     asked = net.add(RelativeScores(heads), queries, name="distances")
     if scores is not None:
         asked = net.add(Add(), scores, asked, name="add")
-    return net.add(Attend(), net.add(Softmax(), asked, name="weights"), values, name="attend")
+    return net.add(WeightedValues(), net.add(Softmax(), asked, name="weights"), values, name="attend")

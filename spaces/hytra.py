@@ -24,7 +24,6 @@ from operator import mul
 from nasctl.api import (
     ACTIVATIONS,
     Add,
-    Attend,
     AttentionScores,
     AvgPool,
     BadOption,
@@ -35,9 +34,9 @@ from nasctl.api import (
     Conv,
     ConvNormAct,
     Fidelity,
+    FlattenMap,
     Gene,
     Genome,
-    Image,
     Input,
     Layer,
     Linear,
@@ -46,7 +45,8 @@ from nasctl.api import (
     Shape,
     Softmax,
     SqueezeExcite,
-    Tokens,
+    UnflattenMap,
+    WeightedValues,
     validate,
 )
 from nasctl.spaces._images import sizes
@@ -230,13 +230,13 @@ class Heads:
     channels: int
 
     def emit(self, net: Builder, *inputs: int) -> int:
-        x = net.add(Tokens(), *inputs, name="tokens")
+        x = net.add(FlattenMap(), *inputs, name="tokens")
         project = Linear(self.channels, bias=False)
         queries, keys, values = (net.add(project, x, name=name) for name in ("query", "key", "value"))
         weights = net.add(AttentionScores(self.channels // HEAD), queries, keys, name="scores")
         weights = net.add(Softmax(), weights, name="weights")
-        y = net.add(Attend(), weights, values, name="attend")
-        return net.add(Image(*net.shape(inputs[0])[1:]), y, name="image")
+        y = net.add(WeightedValues(), weights, values, name="attend")
+        return net.add(UnflattenMap(*net.shape(inputs[0])[1:]), y, name="image")
 
 
 @dataclass(frozen=True, slots=True)

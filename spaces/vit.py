@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from nasctl.api import (
     Add,
-    Attend,
     AttentionScores,
     BadOption,
     Builder,
@@ -27,6 +26,7 @@ from nasctl.api import (
     ClassToken,
     FeedForward,
     Fidelity,
+    FlattenMap,
     Gene,
     Genome,
     Input,
@@ -34,11 +34,11 @@ from nasctl.api import (
     LayerNorm,
     Linear,
     Network,
-    Patches,
-    Positions,
+    PatchEmbedding,
+    PositionEmbedding,
     Shape,
     Softmax,
-    Tokens,
+    WeightedValues,
     validate,
 )
 
@@ -152,10 +152,10 @@ class Stem:
     width: int
 
     def emit(self, net: Builder, *inputs: int) -> int:
-        x = net.add(Patches(self.width, PATCH), *inputs, name="patches")
-        x = net.add(Tokens(), x, name="tokens")
+        x = net.add(PatchEmbedding(self.width, PATCH), *inputs, name="patches")
+        x = net.add(FlattenMap(), x, name="tokens")
         x = net.add(ClassToken(), x, name="class")
-        return net.add(Positions(), x, name="positions")
+        return net.add(PositionEmbedding(), x, name="positions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Attention:
         weights = net.add(AttentionScores(self.heads), queries, keys, name="scores")
         weights = net.add(RelativePositions(keys=True), queries, weights, name="relative_keys")
         weights = net.add(Softmax(), weights, name="weights")
-        y = net.add(Attend(), weights, values, name="attend")
+        y = net.add(WeightedValues(), weights, values, name="attend")
         y = net.add(RelativePositions(keys=False), weights, y, name="relative_values")
         y = net.add(Linear(net.shape(x)[1]), y, name="output")
         return net.add(Add(), x, y, name="add")

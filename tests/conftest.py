@@ -1,11 +1,11 @@
 import os
 import tempfile
-from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it; numpy reads it when it is imported
 
 import pytest
 import torch
+from paths import DATA
 
 pytest.register_assert_rewrite("nasctl.testing")
 torch.set_num_threads(1)  # on a busy machine threads that wait for one another cost ten times what they bring
@@ -14,12 +14,11 @@ torch.set_num_threads(1)  # on a busy machine threads that wait for one another 
 @pytest.fixture(scope="session")
 def data():
     """The folder of a published data set, by its name; tests skip where it is absent."""
-    root = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
     def folder(name):
-        if not (root / name).is_dir():
+        if not (DATA / name).is_dir():
             pytest.skip(f"no data folder (set NASCTL_DATA to a directory that holds {name}/)")
-        return root / name
+        return DATA / name
 
     return folder
 

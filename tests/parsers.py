@@ -90,7 +90,7 @@ def _kit(path):
 
 
 def _times(path):
-    pieces = {name: kit.Piece(name, "nbmacro", name, None, ()) for name in ("a.onnx", "b.onnx")}
+    pieces = {name: kit.KitModel(name, "nbmacro", name, None, ()) for name in ("a.onnx", "b.onnx")}
     kit._times(path, kit.Kit(("nbmacro",), 1, 0, pieces))
 
 

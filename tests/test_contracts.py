@@ -4,7 +4,7 @@ import pytest
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting
-from nasctl.data import usual
+from nasctl.data import default_source
 from nasctl.problem.fidelity import Fidelity
 from nasctl.search.run import Run
 from nasctl.testing import ObjectiveContract, SearcherContract, SpaceContract
@@ -35,7 +35,7 @@ class TestObjectives(ObjectiveContract):
     @pytest.fixture(params=registry.trusted("objectives"))
     def run(self, request):
         space, objective = OPTIONS.get(request.param, (SMALL, request.param))
-        data = usual(registry.create("spaces", space).input.kind)
+        data = default_source(registry.create("spaces", space).input.kind)
         return Run(space, (objective,), "random:batch=2", seed=1, setting=Setting(data=data))
 
     @pytest.mark.slow  # seconds for each of many
@@ -50,7 +50,7 @@ class TestSearchers(SearcherContract):
         setting = small if "supernet" in getattr(registry.load("searchers", request.param), "needs", ()) else Setting()
         return Run("nb201:channels=8,cells=1", ("naswot", "macs"), request.param, setting=setting)
 
-    @pytest.mark.slow  # seconds for each of many; tests/test_stopping.py kills searches too
+    @pytest.mark.slow  # seconds for each of many; tests/search/test_signals.py kills searches too
     def test_resume_is_replay(self, run, tmp_path):
         super().test_resume_is_replay(run, tmp_path)
 

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import shutil
-from pathlib import Path
 
 import click
 import pytest
@@ -12,10 +11,11 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parsers import PARSERS, TABLE, feed
+from paths import TESTS
 
 from nasctl.cli import cli
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = TESTS / "corpus"
 TOKENS = (
     b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"-1", b"0", b"null", b"true", b'""', b"[]", b"{}", b"[" * 3000,
     b'{"a":' * 300, b"\x00", b"\xef\xbb\xbf", b"\xff\xfe", b"\r", b"\n\n", b"\x1b[31m", b"[red]", b"[/]", b"../", b"/",

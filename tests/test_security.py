@@ -7,7 +7,6 @@ import os
 import pickle
 import tarfile
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 from parsers import OFA, TABLE
+from paths import ROOT
 from PIL import Image
 
 from nasctl.architectures import known_values
@@ -32,7 +32,6 @@ from nasctl.system import files
 from nasctl.system.terminal import printable, table
 from nasctl.testing import Chain
 
-ROOT = Path(__file__).parents[1]
 SHIPPED = [path for folder in ("nasctl", "spaces", "objectives", "hardware") for path in (ROOT / folder).rglob("*.py")]
 RUN = {  # what runs text or files as code, unpacks archives onto the disk, or starts programs
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.execv", "os.execvp", "os.startfile",

@@ -23,7 +23,7 @@ from nasctl.hardware.fitting.operators import nonnegative
 from nasctl.hardware.profiling.runtimes import drawn
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Kind, Row
-from nasctl.networks.onnx import exported
+from nasctl.networks.onnx import to_onnx
 from nasctl.system.files import parsed, read, write
 
 SCHEMA = 1  # of the manifest; changes whenever older ones would be misread
@@ -50,7 +50,7 @@ batch {batch}; shapes stand in manifest.json). Weights and input are random: onl
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class KitModel:
     """A block or a whole network, and its file."""
 
     file: str
@@ -68,7 +68,7 @@ class Kit:
     spaces: tuple[str, ...]  # normal specs
     batch: int
     seed: int
-    pieces: Mapping[str, Piece]  # those written, by file
+    pieces: Mapping[str, KitModel]  # those written, by file
 
     @classmethod
     def read(cls, folder: Path) -> Kit:
@@ -100,7 +100,7 @@ class Kit:
         write(folder / MANIFEST, f'{{\n{head},\n "files": [\n{files}\n ]\n}}\n', OTHER)
 
 
-def pieces(specs: Sequence[str], networks: int, seed: int) -> dict[str, Piece]:
+def pieces(specs: Sequence[str], networks: int, seed: int) -> dict[str, KitModel]:
     """By file: every distinct block of the spaces, then so many random networks of each, each network once.
 
     Args:
@@ -108,21 +108,21 @@ def pieces(specs: Sequence[str], networks: int, seed: int) -> dict[str, Piece]:
         networks: Of each space; a small space may have fewer.
         seed: Of the random networks. More networks of one seed begin with the fewer.
     """
-    found: dict[str, Piece] = {}
+    found: dict[str, KitModel] = {}
     for spec in specs:
         for key, span in distinct_blocks(registry.create("spaces", spec)).items():
             file = f"{key.partition('(')[0]}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.onnx"
-            found.setdefault(file, Piece(file, spec, key, None, span.emission.in_shapes))
+            found.setdefault(file, KitModel(file, spec, key, None, span.emission.in_shapes))
     for spec in specs:
         space = registry.create("spaces", spec)
         for genome in distinct_genomes(space, networks, seed):
             whole = ids.encode(spec, space.genes, genome)
             file = f"network-{whole}.onnx"
-            found[file] = Piece(file, spec, whole, genome, space.network(genome).input_shapes)
+            found[file] = KitModel(file, spec, whole, genome, space.network(genome).input_shapes)
     return found
 
 
-def networks(wanted: Iterable[Piece]) -> dict[str, Network]:
+def networks(wanted: Iterable[KitModel]) -> dict[str, Network]:
     """What the pieces are, by file: a block alone, or the whole network.
 
     Raises:
@@ -169,7 +169,7 @@ def begun(folder: Path, specs: Sequence[str], batch: int, seed: int) -> Kit:
     return kit
 
 
-def make(folder: Path, kit: Kit, wanted: Mapping[str, Piece]) -> Iterator[Kit]:
+def make(folder: Path, kit: Kit, wanted: Mapping[str, KitModel]) -> Iterator[Kit]:
     """Write what the folder lacks of the pieces; the kit after each of them, one that was there included.
 
     The manifest is written after every file, so that a run that is killed loses one file at most.
@@ -182,7 +182,7 @@ def make(folder: Path, kit: Kit, wanted: Mapping[str, Piece]) -> Iterator[Kit]:
     for file, piece in wanted.items():
         if file in lacking:
             module, inputs = drawn(made[file], kit.batch, kit.seed)
-            content = exported(module, inputs)
+            content = to_onnx(module, inputs)
             write(folder / file, content, OTHER)
             digest = hashlib.sha256(content).hexdigest()
             kit = replace(kit, pieces={**kit.pieces, file: replace(piece, sha256=digest)})
@@ -333,7 +333,7 @@ def _number(text: str | None, name: str) -> float | None:
     return number
 
 
-def _piece(content: Mapping[str, Any]) -> Piece:
+def _piece(content: Mapping[str, Any]) -> KitModel:
     """One file of a manifest.
 
     Raises:
@@ -348,10 +348,10 @@ def _piece(content: Mapping[str, Any]) -> Piece:
     file, space, what, digest = texts
     if Path(file).name != file or file in ("", ".", ".."):
         raise ValueError(f"{file!r} is no name of a file beside it")
-    return Piece(file, space, what, genome, shapes, digest)
+    return KitModel(file, space, what, genome, shapes, digest)
 
 
-def _whole(folder: Path, piece: Piece | None) -> bool:
+def _whole(folder: Path, piece: KitModel | None) -> bool:
     """Whether the file of a piece is there as it was written."""
     if piece is None:
         return False

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 
 from nasctl.api import Builder, Genome, NasctlError, Network, SearchSpace
-from nasctl.candidates.determinism import usable
+from nasctl.candidates.determinism import usable_device
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
-from nasctl.hardware.profiling.runtimes import Call, Precision, Runtime, call, named
+from nasctl.hardware.profiling.runtimes import NetworkCall, Precision, Runtime, call, named
 from nasctl.hardware.profiling.timing import MEMORY, in_turn, keep_memory
-from nasctl.hardware.profiling.timings import VISITS, Visits
+from nasctl.hardware.profiling.timings import VISITS, Timings
 from nasctl.hardware.table import LatencyTable
 
 MOST = 3 * VISITS  # that a thing gets before it counts as too noisy
-RUN = "a network that does nothing"  # what `Visits` calls it; each block that runs by itself costs as much more
+RUN = "a network that does nothing"  # what `Timings` calls it; each block that runs by itself costs as much more
 CALIBRATION = 40  # whole networks of each space, from which follows what blocks cost within them,
 NETWORKS = 40  # and other ones, which predictions are compared with
 SETTING = ("device", "kind", "processor", "runtime", "threads", "precision", "batch", "method")
@@ -75,7 +75,7 @@ class Host:
             date=date.today().isoformat(),
         )
 
-    def call(self, network: Network, folder: Path, name: str) -> Call:
+    def call(self, network: Network, folder: Path, name: str) -> NetworkCall:
         """A function that runs the network here once.
 
         Args:
@@ -100,7 +100,7 @@ class Step:
 class Part:
     """Things that are timed in the same way."""
 
-    networks: Mapping[str, Network]  # by what `Visits` calls them: whole networks, or single blocks
+    networks: Mapping[str, Network]  # by what `Timings` calls them: whole networks, or single blocks
     company: int = 1  # how many of them in turn
 
 
@@ -119,7 +119,7 @@ class Profile:
             for spec, space in spaces.items()
         }
 
-    def measured(self, host: Host, visits: Visits, folder: Path) -> Iterator[Step]:
+    def measured(self, host: Host, visits: Timings, folder: Path) -> Iterator[Step]:
         """Measure; `visits` grows.
 
         All are visited again and again in random order, so that a drift of the machine's speed becomes noise of single
@@ -138,12 +138,12 @@ class Profile:
             parts += [Part(blocks, min(company, len(blocks))), Part(networks)]
         yield from visited(parts, host, visits, folder)
 
-    def refused(self, visits: Visits) -> list[str]:
+    def refused(self, visits: Timings) -> list[str]:
         """Keys of the blocks that are not known well enough."""
         keys = {key for blocks in self.blocks.values() for key in blocks} | {RUN}
         return sorted(key for key in keys if visits.row(key) is None)
 
-    def table(self, visits: Visits, empty: LatencyTable) -> LatencyTable:
+    def table(self, visits: Timings, empty: LatencyTable) -> LatencyTable:
         """The table of all that was measured.
 
         From half of the networks follows what a block costs within one, and the other half says how good that is. A
@@ -183,7 +183,7 @@ def used_genomes(space: SearchSpace) -> list[Genome]:
     return genomes
 
 
-def visited(parts: Sequence[Part], host: Host, visits: Visits, folder: Path) -> Iterator[Step]:
+def visited(parts: Sequence[Part], host: Host, visits: Timings, folder: Path) -> Iterator[Step]:
     """Time all things of all parts, as often as it takes to know them well enough, or at most `MOST` times more."""
     random = np.random.default_rng()  # a run that goes on must not repeat the order of the one before
     things = sorted({name for part in parts for name in part.networks})
@@ -205,7 +205,7 @@ def visited(parts: Sequence[Part], host: Host, visits: Visits, folder: Path) -> 
                 yield Step(done, total, sum(visits.noisy(name) for name in things))
 
 
-def _due(visits: Visits, name: str, most: int) -> bool:
+def _due(visits: Timings, name: str, most: int) -> bool:
     """Whether a thing is to be visited in a round, of which there were so many, this one included."""
     return visits.number(name) < most if most <= VISITS else visits.row(name) is None
 
@@ -216,7 +216,7 @@ def _available(name: str) -> torch.device:
     Raises:
         NasctlError: torch has no such device here, or it cannot be timed.
     """
-    device = usable(name)
+    device = usable_device(name)
     if device.type not in ("cpu", "cuda"):
         raise NasctlError(f"{name!r} cannot be timed yet; give --torch-device cpu or cuda:0")
     return device

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from nasctl.api import Network
-from nasctl.networks.onnx import exported
+from nasctl.networks.onnx import to_onnx
 from nasctl.system.files import write
 
 Runtime = Literal["torch", "onnxruntime"]
 
 Precision = Literal["float32", "float16", "bfloat16"]
 
-Call = Callable[[], object]
+NetworkCall = Callable[[], object]
 
 
 def call(
@@ -29,7 +29,7 @@ def call(
     batch: int,
     precision: Precision = "float32",
     file: Path | None = None,
-) -> Call:
+) -> NetworkCall:
     """A function that runs the network once, in evaluation mode, on random input with random weights.
 
     Args:
@@ -51,7 +51,7 @@ def call(
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    content = file.read_bytes() if file is not None and file.exists() else exported(module, inputs)
+    content = file.read_bytes() if file is not None and file.exists() else to_onnx(module, inputs)
     if file is not None and not file.exists():
         write(file, content)
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

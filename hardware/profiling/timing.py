@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch.utils.benchmark import Timer
 
-from nasctl.hardware.profiling.runtimes import Call
+from nasctl.hardware.profiling.runtimes import NetworkCall
 
 FEWEST = 5  # turns that a median is of
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 MEMORY = "kept by the process between calls (glibc: M_MMAP_MAX 0, M_TRIM_THRESHOLD at its largest)"
 
 
-def in_turn(calls: Sequence[Call], threads: int, seconds: float, cuda: bool = False) -> list[float]:
+def in_turn(calls: Sequence[NetworkCall], threads: int, seconds: float, cuda: bool = False) -> list[float]:
     """Median ms of each call, where each is made once in a turn, after the one before it.
 
     A block that is timed again and again by itself finds its weights and its input in the nearest cache, where a
@@ -43,7 +43,7 @@ def in_turn(calls: Sequence[Call], threads: int, seconds: float, cuda: bool = Fa
     return found
 
 
-def _laps(calls: Sequence[Call], cuda: bool) -> list[float]:
+def _laps(calls: Sequence[NetworkCall], cuda: bool) -> list[float]:
     """Make each call once; what each took, in ms."""
     if cuda:
         marks = [torch.cuda.Event(enable_timing=True) for _ in range(len(calls) + 1)]  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ NOISE = 0.05  # of the median, above which its own error is too large,
 FLOOR = 0.01  # ms, an error that no network notices
 
 
-class Visits:
+class Timings:
     """Milliseconds that each thing took, a figure a visit; in memory, or in a file of JSON lines too."""
 
     def __init__(self, path: Path | None = None, setting: Mapping[str, str | int] | None = None) -> None:

@@ -15,11 +15,11 @@ from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.pareto.archive import dominates
 from nasctl.pareto.hypervolume import REFERENCE, Scale, checkpoints
-from nasctl.pareto.losses import front, losses, standing
+from nasctl.pareto.losses import feasible_losses, front, losses
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.problem.space import Genome
-from nasctl.search.recorded import parts
-from nasctl.store.run_record import Record
+from nasctl.search.recorded import setting_parts
+from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 
 STEPS = 100  # checkpoints of a curve
@@ -38,14 +38,14 @@ class Side:
     """
 
     name: str
-    record: Record
+    record: RunRecord
     visited: Sequence[Evaluation]
     goals: tuple[Goal, ...]
 
     @cached_property
     def points(self) -> np.ndarray:
         """Losses, (N, M); NaN in the row of a candidate that failed or breaks a constraint."""
-        return standing(self.visited, self.goals, self.record.constraints)
+        return feasible_losses(self.visited, self.goals, self.record.constraints)
 
     @cached_property
     def front(self) -> list[Evaluation]:
@@ -68,11 +68,11 @@ class Side:
         found = {key: _words(value) for key, value in self.record.asked.items() if key not in ("setting", "tables")}
         tables = {f"table of {name}": digest for name, digest in self.record.asked["tables"].items()}
         versions = {f"version of {name}": version for name, version in self.record.versions.items()}
-        return {**found, **parts(self.record), **tables, **versions}
+        return {**found, **setting_parts(self.record), **tables, **versions}
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """The runs and the one scale that their hypervolumes are measured on."""
 
     sides: Sequence[Side]  # (R,)
@@ -180,7 +180,7 @@ class Comparison:
         return ids.encode(space, registry.create("spaces", space).genes, genome)
 
 
-def compared(store: Store, names: Sequence[str]) -> Comparison:
+def compared(store: Store, names: Sequence[str]) -> RunComparison:
     """The comparison of runs.
 
     Args:
@@ -208,7 +208,7 @@ def compared(store: Store, names: Sequence[str]) -> Comparison:
     ]
     scale = Scale.of(counted, goals)
     assert scale is not None  # no front is empty
-    return Comparison(sides, scale)
+    return RunComparison(sides, scale)
 
 
 def coverage(one: Side, other: Side) -> float:
@@ -222,7 +222,7 @@ def coverage(one: Side, other: Side) -> float:
     return float(np.mean([dominates(one.best, row).any() for row in other.best]))
 
 
-def _refuse(first: str, reference: Record, name: str, record: Record) -> None:
+def _refuse(first: str, reference: RunRecord, name: str, record: RunRecord) -> None:
     """Refuse a run that asks something else than the first one.
 
     Raises:

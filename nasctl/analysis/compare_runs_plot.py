@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasctl import registry
-from nasctl.analysis.compare_runs import Comparison, Side
+from nasctl.analysis.compare_runs import RunComparison, Side
 from nasctl.drawing.canvas import NOTE, TITLE, WIDTH, canvas, check_free, scale
 from nasctl.drawing.pareto_layout import Axis, best, pairs
 from nasctl.errors import NasctlError
@@ -22,7 +22,7 @@ MARKERS = "os^Dv<>"  # so that runs are told apart in grey too
 HEIGHT, ENTRY = 2.9, 0.15  # inches: of the panels, and of a line of the legend
 
 
-def overlay(path: Path, compared: Comparison, overwrite: bool = False) -> None:
+def overlay(path: Path, compared: RunComparison, overwrite: bool = False) -> None:
     """Draw the comparison; a single objective has no front, so only its hypervolume is drawn.
 
     Args:
@@ -56,7 +56,7 @@ def overlay(path: Path, compared: Comparison, overwrite: bool = False) -> None:
         figure.legend(*entries, loc="upper left", bbox_to_anchor=at, frameon=False, borderpad=0.2, borderaxespad=0)
 
 
-def _axes(compared: Comparison) -> list[Axis]:
+def _axes(compared: RunComparison) -> list[Axis]:
     columns = compared.sides[0].record.columns
     return [
         Axis(goal.name, columns[goal.name].unit, goal.direction, goal.cost == "network", goal.transform)
@@ -64,7 +64,7 @@ def _axes(compared: Comparison) -> list[Axis]:
     ]
 
 
-def _fronts(area: Axes, compared: Comparison, axes: list[Axis], x: int, y: int) -> None:
+def _fronts(area: Axes, compared: RunComparison, axes: list[Axis], x: int, y: int) -> None:
     """Each run's front in two objectives, with a staircase through what nothing dominates in these two."""
     values = [_values(side) for side in compared.sides]
     for points, side, colour, marker in zip(values, compared.sides, COLOURS, MARKERS, strict=False):
@@ -79,7 +79,7 @@ def _fronts(area: Axes, compared: Comparison, axes: list[Axis], x: int, y: int) 
     area.margins(0.05)
 
 
-def _volumes(area: Axes, compared: Comparison) -> None:
+def _volumes(area: Axes, compared: RunComparison) -> None:
     for side, curve, colour, marker in zip(compared.sides, compared.curves, COLOURS, MARKERS, strict=False):
         asked = side.record.asked
         called = f"{side.name}: {asked['searcher'].partition(':')[0]}, seed {asked['seed']}, front of {len(side.front)}"

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from nasctl.errors import NasctlError, UnknownName
-from nasctl.pareto.archive import knee
+from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses
 from nasctl.problem.constraints import FACTORS, Constraint, parse
 from nasctl.problem.searcher import Evaluation, Goal
-from nasctl.search.metrics import named
-from nasctl.store.run_record import Record
+from nasctl.search.metrics import make_objective
+from nasctl.store.run_record import RunRecord
 
 WISH = re.compile(r"([\w.@/:-]+)=([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)([kMG]?)", re.IGNORECASE)
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
@@ -30,10 +30,10 @@ class Pick:
     why: str
 
 
-Rule = Callable[[Record, Sequence[Evaluation]], tuple[int, str]]  # which of a front, which is not empty, and why
+Rule = Callable[[RunRecord, Sequence[Evaluation]], tuple[int, str]]  # which of a front, which is not empty, and why
 
 
-def pick(record: Record, visited: Sequence[Evaluation], rule: Rule, under: Sequence[str] = ()) -> Pick:
+def pick(record: RunRecord, visited: Sequence[Evaluation], rule: Rule, under: Sequence[str] = ()) -> Pick:
     """Choose from the front of a run.
 
     Args:
@@ -54,10 +54,10 @@ def pick(record: Record, visited: Sequence[Evaluation], rule: Rule, under: Seque
     return Pick(found[index], len(found), why + held)
 
 
-def by_knee(record: Record, found: Sequence[Evaluation]) -> tuple[int, str]:
+def by_knee(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
     """What lies nearest to the best of every objective, each scaled to its range on the front."""
     why = "nearest to the best of every objective, each scaled to its range on the front"
-    return knee(losses(found, record.goals)), why
+    return closest_to_ideal(losses(found, record.goals)), why
 
 
 def by_best(name: str | None, under: Sequence[str]) -> Rule:
@@ -68,7 +68,7 @@ def by_best(name: str | None, under: Sequence[str]) -> Rule:
         under: The constraints.
     """
 
-    def rule(record: Record, found: Sequence[Evaluation]) -> tuple[int, str]:
+    def rule(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
         held = {_constraint(text, record).name for given in under for text in given.split(",")}
         free = [goal.name for goal in record.goals if goal.name not in held]
         goal = _goal(name or (free or [record.goals[0].name])[0], record)
@@ -92,7 +92,7 @@ def by_order(texts: Sequence[str], tolerance: str) -> Rule:
         raise NasctlError(f"{tolerance!r} is no tolerance; write per cent of an objective's range, such as 5%")
     share = float(match[1]) / 100
 
-    def rule(record: Record, found: Sequence[Evaluation]) -> tuple[int, str]:
+    def rule(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
         goals = [_goal(name, record) for text in texts for name in text.split(",")]
         kept, counts = np.arange(len(found)), []
         for goal in goals:
@@ -122,7 +122,7 @@ def by_wish(texts: Sequence[str]) -> Rule:
     """
     wishes = [_wish(text) for given in texts for text in given.split(",")]
 
-    def rule(record: Record, found: Sequence[Evaluation]) -> tuple[int, str]:
+    def rule(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
         goals = [_goal(name, record) for name, _ in wishes]
         if len({goal.name for goal in goals}) < len(goals):
             raise NasctlError("a wish names something twice; leave one out")
@@ -150,14 +150,14 @@ def _wish(text: str) -> tuple[str, float]:
     return match[1], float(match[2]) * FACTORS[match[3].lower()]
 
 
-def _constraint(text: str, record: Record) -> Constraint:
+def _constraint(text: str, record: RunRecord) -> Constraint:
     def refused(name: str) -> float:
         raise NasctlError(f"a percentage of {name} is not known here; write {text!r} with a number")
 
     return parse(text, list(record.columns), refused)
 
 
-def _goal(name: str, record: Record) -> Goal:
+def _goal(name: str, record: RunRecord) -> Goal:
     """What was measured under a name; "latency" stands for "latency@DEVICE" while there is one device."""
     name = name.strip()
     full = [one for one in record.columns if name.replace("-", "_") in (one.replace("-", "_"), one.partition("@")[0])]
@@ -168,7 +168,7 @@ def _goal(name: str, record: Record) -> Goal:
     column = record.columns[full[0]]
     if column.goal:
         return column.goal
-    metric = named(full[0], record.space)[1]  # only recorded, so the run does not know which end is better
+    metric = make_objective(full[0], record.space)[1]  # only recorded, so the run does not know which end is better
     return Goal(full[0], metric.direction, metric.transform, column.cost)
 
 
@@ -184,7 +184,7 @@ def _column(found: Sequence[Evaluation], goal: Goal) -> np.ndarray:
     return np.where(np.isnan(column), np.inf, column)
 
 
-def _empty(record: Record, visited: Sequence[Evaluation], further: Sequence[Constraint]) -> str:
+def _empty(record: RunRecord, visited: Sequence[Evaluation], further: Sequence[Constraint]) -> str:
     """Why there is nothing to choose from, and what to do."""
     whole = front(visited, record.goals, record.constraints)
     if not whole:

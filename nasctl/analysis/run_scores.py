@@ -10,12 +10,12 @@ from nasctl.analysis.aggregate import Score, orient
 from nasctl.pareto.losses import violations
 from nasctl.problem.searcher import Direction, Evaluation
 from nasctl.problem.space import Genome
-from nasctl.search.metrics import named
-from nasctl.store.run_record import Column, Record
+from nasctl.search.metrics import make_objective
+from nasctl.store.run_record import Column, RunRecord
 
 
 def scores_of_run(
-    record: Record, found: Sequence[Evaluation], text: str | None
+    record: RunRecord, found: Sequence[Evaluation], text: str | None
 ) -> tuple[str, dict[Genome, float]] | None:
     """One score for each candidate of a run, by its ranks among those that hold the constraints.
 
@@ -47,4 +47,4 @@ def _wanted(name: str, column: Column) -> Direction:
     """Which values of a run's column are taken for better; an objective need not be installed any more."""
     if column.cost == "network":
         return "max"
-    return column.goal.direction if column.goal else named(name)[1].direction
+    return column.goal.direction if column.goal else make_objective(name)[1].direction

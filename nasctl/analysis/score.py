@@ -19,11 +19,11 @@ from nasctl.architectures.ids import encode
 from nasctl.candidates.objective import Objective
 from nasctl.errors import NasctlError
 from nasctl.evaluation.executor import Executor, in_order
-from nasctl.evaluation.measure import Here, measure
+from nasctl.evaluation.measure import LocalExecutor, measure
 from nasctl.evaluation.task import Task
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome, Notation
-from nasctl.search.metrics import named
+from nasctl.search.metrics import make_objective
 from nasctl.store.measurements import Measurement, evaluation
 from nasctl.store.store import Store
 from nasctl.system import files
@@ -53,7 +53,7 @@ def metrics(specs: Iterable[str], space: str) -> dict[str, Objective]:
     Raises:
         NasctlError: There is no such objective.
     """
-    return dict(named(spec, space) for spec in chosen(specs))
+    return dict(make_objective(spec, space) for spec in chosen(specs))
 
 
 def scored(
@@ -94,7 +94,7 @@ def _different(
             there = known[genome].keys() | fresh[genome].keys()
             yield genome, {name: label for name, label in labels.items() if label not in there}
 
-    for genome, measured in in_order(executor or Here(task), lacking(), ledger.file):
+    for genome, measured in in_order(executor or LocalExecutor(task), lacking(), ledger.file):
         new = fresh.pop(genome) | measured
         if new:
             ledger.file(genome, new)

@@ -15,6 +15,7 @@ from nasctl.errors import NasctlError, UnknownName
 from nasctl.networks import blocks, layers
 from nasctl.networks.graph import Builder, Emission, Network, Span, emitted
 from nasctl.networks.node import Layer
+from nasctl.registry.old_names import LAYERS
 
 EXAMPLE = '{"input": [3, 224, 224], "blocks": [{"block": "MBConv", "channels": 24, "kernel": 5, "expand": 6}, ...]}'
 WIRING = ("block", "name", "inputs")  # of an entry; all else are the block's own fields
@@ -102,7 +103,7 @@ def _made(name: str, values: Mapping[str, Any]) -> Any:
 
 def _kind(name: str) -> Any:
     """The class of a block; a plug-in's own is called after its space: "nb201.Reduction"."""
-    home, _, word = name.rpartition(".")
+    home, _, word = LAYERS.get(name, name).rpartition(".")
     modules = [sys.modules[registry.load("spaces", home).__module__]] if home else [blocks, layers]
     known = {one: found for module in modules for one, found in _blocks(module).items()}
     if word not in known:

@@ -44,7 +44,7 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SearcherComparison:
     """What searchers found, by what a person called them.
 
     Args:
@@ -157,12 +157,14 @@ def replays(
             yield searcher, replay(problem, searcher, seed, evaluations)
 
 
-def compared(benchmark: Benchmark, objectives: Sequence[str], found: Sequence[tuple[str, Replay]]) -> Comparison:
+def compared(
+    benchmark: Benchmark, objectives: Sequence[str], found: Sequence[tuple[str, Replay]]
+) -> SearcherComparison:
     """The comparison of what `replays` found."""
     runs: dict[str, list[Replay]] = {}
     for searcher, run in found:
         runs.setdefault(searcher, []).append(run)
-    return Comparison(benchmark.scenes, runs, exhaustive(Posed(benchmark, objectives)))
+    return SearcherComparison(benchmark.scenes, runs, exhaustive(Posed(benchmark, objectives)))
 
 
 def signed_rank(one: np.ndarray, other: np.ndarray) -> float:

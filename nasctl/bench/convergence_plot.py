@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasctl.bench.compare import BASELINE, Comparison
+from nasctl.bench.compare import BASELINE, SearcherComparison
 from nasctl.drawing.canvas import HEIGHTS, TITLE, WIDTH, canvas
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ DASHES = ("-", "--", ":")
 GREY = "#8c8c8c"
 
 
-def draw(path: Path, comparison: Comparison, title: str) -> None:
+def draw(path: Path, comparison: SearcherComparison, title: str) -> None:
     """A row for each indicator and a column for each scene: means, bands from the first to the third quartile.
 
     Args:
@@ -48,7 +48,7 @@ def draw(path: Path, comparison: Comparison, title: str) -> None:
         figure.suptitle(title, x=0, ha="left", size=8.5, weight="bold")
 
 
-def _lines(area: matplotlib.axes.Axes, comparison: Comparison, scene: str, indicator: str) -> None:
+def _lines(area: matplotlib.axes.Axes, comparison: SearcherComparison, scene: str, indicator: str) -> None:
     coloured = 0
     for searcher in comparison.runs:
         evaluations, curves = comparison.curves(searcher, scene)

@@ -29,10 +29,10 @@ class Posed:
             self.seconds += column.seconds
         self._cheap = np.array([goal.cost == "network" for goal in self.objectives])
 
-    def screen(self, genomes: Sequence[Genome]) -> np.ndarray:
+    def cheap_losses(self, genomes: Sequence[Genome]) -> np.ndarray:
         return np.where(self._cheap, self.losses[self.rows(genomes)], np.nan)
 
-    def excess(self, genomes: Sequence[Genome]) -> np.ndarray:
+    def violation(self, genomes: Sequence[Genome]) -> np.ndarray:
         return np.zeros(len(genomes))
 
     def rows(self, genomes: Sequence[Genome]) -> list[int]:

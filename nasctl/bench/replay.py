@@ -14,7 +14,7 @@ from nasctl.errors import NasctlError
 from nasctl.pareto.archive import Archive
 from nasctl.pareto.crowding import spread
 from nasctl.pareto.hypervolume import hypervolume, pareto
-from nasctl.problem.searcher import Searcher
+from nasctl.problem.searcher import HasSurvivors, Searcher
 from nasctl.problem.space import Genome
 
 STEP = 20  # evaluations between two looks at the archive
@@ -96,7 +96,7 @@ def replay(problem: Posed, searcher: str, seed: int, evaluations: int) -> Replay
         places += at
         if len(at) == len(batch):
             made.tell(problem.losses[at], np.zeros((len(at), 0)))
-        survivors: list[Genome] | None = getattr(made, "survivors", None)
+        survivors = made.survivors if isinstance(made, HasSurvivors) else None
         _enter(archive, batch[: len(at)] if survivors is None else survivors, problem)
         if before // STEP < len(places) // STEP or len(places) == evaluations:
             looks.append((len(places), np.array(problem.rows(archive.genomes), dtype=int)))

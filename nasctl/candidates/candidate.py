@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nasctl.candidates.setting import NOISE, USUAL, Setting
-from nasctl.data import batch, check, sentences, usual
-from nasctl.errors import NasctlError, again
+from nasctl.candidates.setting import DEFAULT_DATA, NOISE, Setting
+from nasctl.data import batch, check, default_source, sentences
+from nasctl.errors import NasctlError, without_traceback
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, Input, SearchSpace
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nasctl.candidates.attention_pass import Attention
-    from nasctl.candidates.feature_maps import Features
+    from nasctl.candidates.feature_maps import FeatureMaps
     from nasctl.candidates.gradients import Weight
-    from nasctl.candidates.per_sample_gradients import Samples
-    from nasctl.candidates.shared_pass import Evidence, Salience
+    from nasctl.candidates.per_sample_gradients import PerSampleGradients
+    from nasctl.candidates.shared_pass import Salience, SharedPass
     from nasctl.candidates.sign_codes import SignCodes
     from nasctl.networks.weights import Init
 
@@ -92,7 +92,7 @@ class Candidate:
         if len(out) != 1 and not next_words:
             raise ValueError(f"examples have one label each, and this network puts out {'x'.join(map(str, out))}")
         # Dead leaves are the setting's default, so where tokens are needed nobody has asked for them.
-        data = usual(given.kind) if setting.data == USUAL else setting.data
+        data = default_source(given.kind) if setting.data == DEFAULT_DATA else setting.data
         data = NOISE if given.kind == "images" and len(given.shape) != 3 else data
         check(data, given.kind)
         drawn = setting.batch, setting.seed, place
@@ -134,32 +134,32 @@ class Candidate:
         return _found(self._evidence, "saliences")  # type: ignore[no-any-return]
 
     @cached_property
-    def samples(self) -> Samples:
+    def samples(self) -> PerSampleGradients:
         """Gradients of single examples."""
-        from nasctl.candidates.per_sample_gradients import Samples
+        from nasctl.candidates.per_sample_gradients import PerSampleGradients
 
-        return self._once("samples", lambda: Samples(self.module(), *self.batch()))
+        return self._once("samples", lambda: PerSampleGradients(self.module(), *self.batch()))
 
-    def samples_of(self, module: nn.Module, running: bool = False) -> Samples:
+    def samples_of(self, module: nn.Module, running: bool = False) -> PerSampleGradients:
         """Gradients of single examples of the batch in a module of the caller's own, which is spent afterwards.
 
         Args:
             module: In training mode.
             running: Let batch norms use their running statistics.
         """
-        from nasctl.candidates.per_sample_gradients import Samples
+        from nasctl.candidates.per_sample_gradients import PerSampleGradients
 
-        return Samples(module, *self.batch(), running)
+        return PerSampleGradients(module, *self.batch(), running)
 
     @cached_property
-    def features(self) -> Features:
+    def features(self) -> FeatureMaps:
         """What the blocks of the network put out, one after another, and how gradients pass between them."""
-        from nasctl.candidates.feature_maps import Features
+        from nasctl.candidates.feature_maps import FeatureMaps
 
         given = self.setting
         return self._once(
             "features",
-            lambda: Features(self.scored, self.module("kaiming"), given.batch, given.seed, given.device),
+            lambda: FeatureMaps(self.scored, self.module("kaiming"), given.batch, given.seed, given.device),
         )
 
     @cached_property
@@ -196,7 +196,7 @@ class Candidate:
         return self.space if fidelity.whole else self.space.reduced(fidelity)
 
     @cached_property
-    def _evidence(self) -> Evidence:
+    def _evidence(self) -> SharedPass:
         from nasctl.candidates.shared_pass import shared_pass
 
         needs = self._needs if self.input.kind == "images" else self._needs - {"input_gradients"}
@@ -207,18 +207,18 @@ class Candidate:
         if name != "evidence" and name not in self._needs:
             raise _undeclared(name)
         if name in self._failures:
-            raise again(self._failures[name])
+            raise without_traceback(self._failures[name])
         try:
             return work()
         except Exception as failure:
-            self._failures[name] = again(failure)
+            self._failures[name] = without_traceback(failure)
             raise
 
 
-def _found(evidence: Evidence, field: str) -> Any:
+def _found(evidence: SharedPass, field: str) -> Any:
     """A field of the evidence, or the error that stands in its place."""
     if field in evidence.failures:
-        raise again(evidence.failures[field])
+        raise without_traceback(evidence.failures[field])
     if (value := getattr(evidence, field)) is None:
         raise _undeclared(field)
     return value

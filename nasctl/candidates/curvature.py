@@ -32,7 +32,7 @@ def hessian_times_weights(
     return {name: (one.gradient - gradients[name].gradient) / steps[name] for name, one in more.items()}
 
 
-class Piece:
+class TangentParabola:
     """The parabola that touches a rectifier's graph at what came in, to stand for it nearby.
 
     Of a rectifier that is linear in pieces it is the line of the piece.
@@ -57,11 +57,13 @@ class Piece:
         return self._y + change * (self._slope + change * self._bend / 2)
 
 
-def note_piece(pieces: dict[nn.Module, deque[Piece]], part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-    pieces.setdefault(part, deque()).append(Piece(part, inputs[0].detach(), output.detach()))
+def note_piece(
+    pieces: dict[nn.Module, deque[TangentParabola]], part: nn.Module, inputs: tuple[Tensor], output: Tensor
+) -> None:
+    pieces.setdefault(part, deque()).append(TangentParabola(part, inputs[0].detach(), output.detach()))
 
 
-def run_on_piece(pieces: deque[Piece], x: Tensor) -> Tensor:
+def run_on_piece(pieces: deque[TangentParabola], x: Tensor) -> Tensor:
     """What the rectifier's next piece puts out; the next pass begins with the first again."""
     piece = pieces[0]
     pieces.rotate(-1)

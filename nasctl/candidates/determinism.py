@@ -12,7 +12,7 @@ import torch
 from nasctl.errors import NasctlError
 
 
-def usable(name: str) -> torch.device:
+def usable_device(name: str) -> torch.device:
     """The device of a name such as "cpu" or "cuda:0".
 
     Raises:
@@ -28,7 +28,7 @@ def usable(name: str) -> torch.device:
 
 
 @contextmanager
-def steady(threads: int) -> Iterator[None]:
+def deterministic_torch(threads: int) -> Iterator[None]:
     """Let torch use so many threads, and on a GPU whole single precision and repeatable sums; put it all back."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -40,7 +40,7 @@ def steady(threads: int) -> Iterator[None]:
 
 
 @contextmanager
-def dice(seed: int) -> Iterator[None]:
+def seeded_globals(seed: int) -> Iterator[None]:
     """Begin the generators that everybody shares at a seed, and put them back.
 
     Nothing here draws from them, but a plug-in may, or a layer such as dropout: no value is to depend on what was

@@ -16,7 +16,7 @@ from nasctl.networks.graph import Network
 from nasctl.networks.layers import GlobalAvgPool
 
 
-class Features:
+class FeatureMaps:
     """The maps that blocks hand on, (B, C, H, W), from the stem to the global pool.
 
     A block is all that shares the first two parts of its name ("stage1.0" of "stage1.0.edge01"), and its map is the

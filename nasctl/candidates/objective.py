@@ -1,37 +1,82 @@
-"""The protocol of objectives."""
+"""The protocol of objectives, and of what an objective may offer beside a score."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nasctl.candidates.candidate import Candidate
+from nasctl.networks.graph import Network
 from nasctl.problem.searcher import Direction, Transform
+from nasctl.problem.space import Input
 
-ARITHMETIC = frozenset({"network", "scored"})  # needs that no module has to be made for
+ARITHMETIC = frozenset({"network", "scored"})  # needs that no module has to be built for
 
 
 def closed_form(objective: Objective) -> bool:
-    """Whether an objective is arithmetic, free of budget."""
+    """Return whether an objective is arithmetic on the network, and therefore free of budget."""
     return objective.needs <= ARITHMETIC
 
 
 class Objective(Protocol):
     """One number about a candidate, in its natural unit and direction.
 
-    It may also have `monotone = True`, the promise that a network in which no layer is smaller never has less of it;
-    `label`, a name for people in place of its spec; `remarks(space, example)`, sentences to show beside its values
-    for a space, by its spec, of which a network is given; and `misfit(given, example)`, why it says nothing of networks
-    like the example that take such an `Input`, "" where it does.
+    An objective may also implement `HasLabel`, `HasRemarks`, `ChecksApplicability` and `MaybeMonotone`.
     """
 
-    unit: str  # what people read behind the number: "ms", "MACs", "log10"
+    unit: str  # printed behind the number: "ms", "MACs", "log10"
     direction: Direction
-    # What it reads of a candidate: "network", "scored", "module", "activations", "gradients", "input_gradients",
-    # "second_gradients", "curvature", "saliences", "samples", "features", "attention", "attention_gradients".
+    # The properties of a candidate that the objective reads: "network", "scored", "module", "activations", "gradients",
+    # "input_gradients", "second_gradients", "curvature", "saliences", "samples", "features", "attention",
+    # "attention_gradients".
     needs: frozenset[str]
-    version: str  # changes whenever values change, because stored values are filed under it
-    transform: Transform  # what searchers see of it
+    version: str  # stored values are filed under it, so it changes whenever values change
+    transform: Transform  # applied to the value before a searcher sees it
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate; raise rather than return a stand-in."""
         ...
+
+
+@runtime_checkable
+class HasLabel(Protocol):
+    """An objective that is shown under a label in place of its spec, such as "latency@gpu"."""
+
+    label: str
+
+
+@runtime_checkable
+class HasRemarks(Protocol):
+    """An objective with facts to show beside its values, such as a latency table's held-out error."""
+
+    def remarks(self, space: str, example: Network) -> list[str]:
+        """Return one sentence per fact.
+
+        Args:
+            space: Spec of the space.
+            example: A network of the space.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksApplicability(Protocol):
+    """An objective that says nothing about some networks."""
+
+    def inapplicable_reason(self, given: Input, example: Network) -> str:
+        """Return why the objective does not apply to networks like the example; "" if it applies.
+
+        Args:
+            given: The input of the networks.
+            example: A network of the space.
+        """
+        ...
+
+
+@runtime_checkable
+class MaybeMonotone(Protocol):
+    """An objective that can promise to be monotone.
+
+    The promise is that a network in which no layer is smaller and none is missing never has a lower value.
+    """
+
+    monotone: bool

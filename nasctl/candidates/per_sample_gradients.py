@@ -18,7 +18,7 @@ Target = Literal["loss", "logits", "target"]
 CHUNK = 1 << 16  # weights that are taken to double precision at once
 
 
-class Call(NamedTuple):
+class LayerCall(NamedTuple):
     """What went through a layer when it ran."""
 
     name: str
@@ -27,7 +27,7 @@ class Call(NamedTuple):
     outputs: Tensor  # (B, ...)
 
 
-class Samples:
+class PerSampleGradients:
     """A batch that went forward through a module, and how each of its examples depends on the weights.
 
     Batch norms normalise by the statistics of the whole batch, as in training, but take them for constants. So the
@@ -50,7 +50,7 @@ class Samples:
     """
 
     def __init__(self, module: nn.Module, images: Tensor, labels: Tensor, running: bool = False) -> None:
-        self._labels, self._calls = labels, list[Call]()
+        self._labels, self._calls = labels, list[LayerCall]()
         module.requires_grad_(False)
         hooks = []
         for name, part in module.named_modules():
@@ -85,7 +85,7 @@ class Samples:
         calls = [call for call in self._calls if norms or isinstance(call.part, WEIGHTED)]
         total = self._total(of)
         found = torch.autograd.grad(total, [call.outputs for call in calls], retain_graph=True, allow_unused=True)
-        reached: dict[str, list[tuple[Call, Tensor]]] = {}  # a layer may have run more than once
+        reached: dict[str, list[tuple[LayerCall, Tensor]]] = {}  # a layer may have run more than once
         for call, slopes in zip(calls, found, strict=True):
             if slopes is not None and call.part.weight is not None:
                 reached.setdefault(f"{call.name}.weight", []).append((call, slopes))
@@ -129,9 +129,9 @@ def _measure(part: nn.Module, inputs: tuple[Tensor]) -> None:
     part.running_var = inverse**-2 - part.eps
 
 
-def _keep(calls: list[Call], name: str, part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+def _keep(calls: list[LayerCall], name: str, part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
     output.requires_grad_()  # of the first layer: nothing before it has to be differentiated
-    calls.append(Call(name, part, inputs[0].detach(), output))
+    calls.append(LayerCall(name, part, inputs[0].detach(), output))
 
 
 def _weighed(part: nn.Module, x: Tensor, slopes: Tensor) -> Tensor:

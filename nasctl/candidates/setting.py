@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 SETTING = re.compile(r"data=(.*),fidelity=(.*),seed=(\d+),device=(.*),threads=(\d+)")
 
-PARTS = ("data", "fidelity", "weights seed", "torch device", "threads")
+SETTING_PARTS = ("data", "fidelity", "weights seed", "torch device", "threads")
 
-USUAL, NOISE, FULL = source("dead_leaves"), source("noise"), Fidelity()
+DEFAULT_DATA, NOISE, FULL = source("dead_leaves"), source("noise"), Fidelity()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Setting:
         threads: Of torch on the CPU; sums come out different in their last digits with another number.
     """
 
-    data: Data = USUAL
+    data: Data = DEFAULT_DATA
     fidelity: Fidelity = FULL
     seed: int = 0
     device: str = "cpu"
@@ -53,10 +53,10 @@ class Setting:
         return (replace(self, seed=self.seed * repeats + k) for k in range(repeats))
 
 
-DEFAULT = Setting()
+DEFAULT_SETTING = Setting()
 
 
-def setting(
+def make_setting(
     space: SearchSpace, fidelity: str, data: str | None, seed: int, torch_device: str = "cpu", threads: int = 1
 ) -> Setting:
     """What measured values depend on, as a person put it.
@@ -65,12 +65,12 @@ def setting(
         NasctlError: There is no such level of fidelity, or no such data for this space, or a text is too short.
     """
     from nasctl import data as examples
-    from nasctl.problem.space import levels, usual
+    from nasctl.problem.space import default_fidelity, levels
 
-    chosen = Fidelity.parse(fidelity, levels(space)) if fidelity else usual(space)
-    given = examples.usual(space.input.kind) if data is None else examples.source(data)
+    chosen = Fidelity.parse(fidelity, levels(space)) if fidelity else default_fidelity(space)
+    given = examples.default_source(space.input.kind) if data is None else examples.source(data)
     examples.check(given, space.input.kind)
-    if isinstance(given, examples.Tokens):  # so that a text that is too short is refused before anything is written
+    if isinstance(given, examples.TokenData):  # so that a text that is too short is refused before anything is written
         measured = space.reduced(chosen).input
         given.tokens(measured.vocabulary, measured.shape[0], 1, seed)
     return Setting(given, chosen, seed, torch_device, threads)

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nasctl.candidates.curvature import BENT, Piece, hessian_times_weights, note_piece, run_on_piece
+from nasctl.candidates.curvature import BENT, TangentParabola, hessian_times_weights, note_piece, run_on_piece
 from nasctl.candidates.gradients import Weight, cross_entropy, module_loss, weight_gradients
 from nasctl.candidates.sign_codes import SignCodes
-from nasctl.errors import again
+from nasctl.errors import without_traceback
 
-Layer = nn.Conv2d | nn.Linear  # what metrics of weights are about
+WeightedLayer = nn.Conv2d | nn.Linear  # what metrics of weights are about
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
@@ -35,7 +35,7 @@ class Salience(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class SharedPass:
     """What the shared pass left behind; None is what nobody needed."""
 
     activations: Mapping[str, SignCodes] | None = None  # by the name of the rectifier
@@ -46,7 +46,7 @@ class Evidence:
     failures: Mapping[str, Exception] = field(default_factory=dict)  # by what there is none of, though it was needed
 
 
-def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: frozenset[str]) -> Evidence:
+def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: frozenset[str]) -> SharedPass:
     """Run the module forward on the batch and backward as far as anyone needs it.
 
     What is not needed is not computed, and leaves the rest as it is to the last digit.
@@ -82,8 +82,8 @@ def shared_pass(module: nn.Module, examples: Tensor, labels: Tensor, needs: froz
             again_at = partial(module_loss, module, examples.detach(), labels)
             found["curvature"] = hessian_times_weights(again_at, weights, found["gradients"])
         except Exception as failure:
-            failures["curvature"] = again(failure)
-    return Evidence(**found, failures=failures)
+            failures["curvature"] = without_traceback(failure)
+    return SharedPass(**found, failures=failures)
 
 
 def _backward(
@@ -106,14 +106,14 @@ def _backward(
                 logits.sum(), examples, retain_graph=True, materialize_grads=True
             )
         except Exception as failure:
-            failures["input_gradients"] = again(failure)
+            failures["input_gradients"] = without_traceback(failure)
     if not needs & OF_THE_LOSS:
         return found, failures
     watched = notes.watched()
     try:
         found["gradients"] = weight_gradients(cross_entropy(logits, labels), weights)
     except Exception as failure:
-        return found, failures | dict.fromkeys(OF_THE_LOSS, again(failure))
+        return found, failures | dict.fromkeys(OF_THE_LOSS, without_traceback(failure))
     return found | ({"saliences": watched} if "saliences" in needs else {}), failures
 
 
@@ -125,8 +125,8 @@ class Notes:
 
     def __init__(self, module: nn.Module, needs: frozenset[str]) -> None:
         self.codes: dict[str, SignCodes] = {}
-        self.pieces: dict[nn.Module, deque[Piece]] = {}
-        self._outputs: list[tuple[str, Layer, Tensor]] = []
+        self.pieces: dict[nn.Module, deque[TangentParabola]] = {}
+        self._outputs: list[tuple[str, WeightedLayer, Tensor]] = []
         self._hooks = []
         for name, part in module.named_modules():
             if "activations" in needs and isinstance(part, RECTIFIERS):
@@ -150,11 +150,13 @@ class Notes:
         return found
 
 
-def _keep(outputs: list[tuple[str, Layer, Tensor]], name: str, part: Layer, inputs: object, output: Tensor) -> None:
+def _keep(
+    outputs: list[tuple[str, WeightedLayer, Tensor]], name: str, part: WeightedLayer, inputs: object, output: Tensor
+) -> None:
     outputs.append((name, part, output))
 
 
-def _weigh(found: dict[str, Salience], name: str, part: Layer, output: Tensor, gradient: Tensor) -> None:
+def _weigh(found: dict[str, Salience], name: str, part: WeightedLayer, output: Tensor, gradient: Tensor) -> None:
     channels = -1 if isinstance(part, nn.Linear) else 1  # which a linear layer has last, behind all positions
     terms = (output * gradient.detach()).movedim(channels, 1)
     products = terms.reshape(*terms.shape[:2], -1).sum(2)

@@ -9,12 +9,12 @@ from nasctl.networks.blocks import ACTIVATIONS
 from nasctl.networks.graph import Network
 from nasctl.networks.layers import Linear
 from nasctl.networks.node import Node
-from nasctl.networks.sequences import Attend, AttentionScores, Softmax
+from nasctl.networks.sequences import AttentionScores, Softmax, WeightedValues
 from nasctl.networks.token_mixing import Cosine, DynamicConv, Fourier, HeadLinear, RelativeScores
 
 TRANSFORMS = (Fourier, Cosine)
 
-ATTENDING = (AttentionScores, RelativeScores, Attend, *TRANSFORMS)
+ATTENDING = (AttentionScores, RelativeScores, WeightedValues, *TRANSFORMS)
 
 MIXING = (*ATTENDING, DynamicConv)  # the layers that carry something from one place to another
 

@@ -13,7 +13,7 @@ import click
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
-    from nasctl.workers import Crew
+    from nasctl.workers import WorkerOptions
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -42,13 +42,13 @@ def crew_options(command: Decorated) -> Decorated:
 
 def crew(
     workers: str | None, threads: int, gpus: str, cluster: str, candidate_time: str | None, candidate_memory: str | None
-) -> Crew:
+) -> WorkerOptions:
     """Who runs modules, as a person put it.
 
     Raises:
         NasctlError: One of the options makes no sense, or there is no such GPU, or no Ray.
     """
-    from nasctl.workers import Crew
+    from nasctl.workers import WorkerOptions
 
     if cluster and not re.fullmatch("ray(:.+)?", cluster):
         raise NasctlError(f"no cluster is called {cluster!r}; write ray, or ray:ADDRESS")
@@ -67,7 +67,7 @@ def crew(
         number = int(workers)
     seconds = None if candidate_time is None else duration(candidate_time)
     memory = None if candidate_memory is None else size(candidate_memory)
-    return Crew(number, _gpus(gpus) if gpus else (), cluster, seconds, memory)
+    return WorkerOptions(number, _gpus(gpus) if gpus else (), cluster, seconds, memory)
 
 
 def place(torch_device: str, gpus: str) -> str:

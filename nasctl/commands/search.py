@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from nasctl.candidates.setting import setting
+from nasctl.candidates.setting import make_setting
 from nasctl.commands import (
     data_option,
     device_option,
@@ -24,7 +24,7 @@ from nasctl.commands._workers import crew, crew_options, duration, place, thread
 
 if TYPE_CHECKING:
     from nasctl.search.run import Run
-    from nasctl.workers import Crew
+    from nasctl.workers import WorkerOptions
 
 # What is optimised unless a person says otherwise: the first three that say something of the space.
 METRICS = ("synflow", "jacov", "snip", "hidden_covariance", "head_confidence")
@@ -105,16 +105,16 @@ def command(
     The same command resumes where it was stopped, or goes on with a larger budget.
     """
     from nasctl import registry
-    from nasctl.search.applicability import suited
+    from nasctl.search.applicability import first_applicable
     from nasctl.search.run import Run
 
     named, made = registry.listed(devices), registry.create("spaces", space)
-    chosen = registry.split(objectives) or [*suited(made, METRICS, 3), *(() if named else ("macs",))]
+    chosen = registry.split(objectives) or [*first_applicable(made, METRICS, 3), *(() if named else ("macs",))]
     chosen = [spec for spec in chosen if spec != "latency" or not named]  # that of every device is added
     chosen += [f"latency@{device}" for device in named]
     who = crew(workers, threads, gpus, cluster, candidate_time, candidate_memory)
     where = place(torch_device, gpus)
-    measured = setting(made, fidelity, data, noise, where, threads)
+    measured = make_setting(made, fidelity, data, noise, where, threads)
     also = tuple(registry.split(record))
     run = Run(space, tuple(dict.fromkeys(chosen)), searcher, seed, measured, also, constraints, called, resolved(ctx))
     seconds = None if limit is None else duration(limit)
@@ -123,24 +123,26 @@ def command(
     ctx.exit(_searched(run, who, store, options, budget, seconds, as_json))
 
 
-def _searched(run: Run, who: Crew, store: str, options: str, budget: int, limit: float | None, as_json: bool) -> int:
+def _searched(
+    run: Run, who: WorkerOptions, store: str, options: str, budget: int, limit: float | None, as_json: bool
+) -> int:
     """Run the search, show its progress, and say how it ended; returns the exit code."""
     from nasctl.search.watch import Watch
     from nasctl.store.store import Store
-    from nasctl.system.signals import code
+    from nasctl.system.signals import exit_code
     from nasctl.system.terminal import say
-    from nasctl.workers import opened
+    from nasctl.workers import open_executor
 
     warnings = run.check(here=who.one)  # before anything is written
     watch = Watch(run, budget, limit, options)
-    with opened(who, run.task) as executor:
+    with open_executor(who, run.task) as executor:
         made = Store(store)
         say(*watch.opening(), *(f"Warning: {sentence}" for sentence in warnings))
         try:
             watch.follow(made, executor)
         except KeyboardInterrupt as stop:
             say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
-            return code(stop)
+            return exit_code(stop)
     if as_json:
         click.echo(watch.json())
     say(*watch.closing())

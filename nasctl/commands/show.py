@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import force_option, json_option, plot_option, store_option
-from nasctl.hardware.pricing import Timed, error, latencies, tables, timed
+from nasctl.hardware.pricing import NetworkLatency, held_out_error, latency_facts, load_tables, price
 
 if TYPE_CHECKING:
     from nasctl.architectures.architecture import Architecture
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MODELLED = "~ modelled: the device's table has no such block, so its model of single operators stands in"
 
-USUAL = ("gpu", "cpu", "mobile")  # devices that people see if they name none
+DEFAULT_DEVICES = ("gpu", "cpu", "mobile")  # devices that people see if they name none
 
 
 @click.command()
@@ -54,7 +54,7 @@ def command(
         picture(plot, shown, force)
     found = priced(shown.network, registry.listed(devices), spec)
     if as_json:
-        click.echo(json.dumps({**shown.facts(), **latencies(shown.network, found, spec)}, default=str))
+        click.echo(json.dumps({**shown.facts(), **latency_facts(shown.network, found, spec)}, default=str))
     else:
         _print(shown, found, spec)
 
@@ -76,7 +76,7 @@ def picture(path: Path, shown: Architecture, force: bool) -> None:
     say(f"the picture of {shown.id} is in {path}")
 
 
-def priced(network: Network, devices: Sequence[str], space: str) -> dict[str, Timed]:
+def priced(network: Network, devices: Sequence[str], space: str) -> dict[str, NetworkLatency]:
     """What devices say of a network, USUAL by default; one that lacks a block is left out, with a note.
 
     Raises:
@@ -85,10 +85,10 @@ def priced(network: Network, devices: Sequence[str], space: str) -> dict[str, Ti
     from nasctl.errors import MissingBlock, NasctlError
     from nasctl.system.terminal import say
 
-    found: dict[str, Timed] = {}
-    for name in devices or USUAL:
+    found: dict[str, NetworkLatency] = {}
+    for name in devices or DEFAULT_DEVICES:
         try:
-            found |= {device: timed(network, table) for device, table in tables([name], space).items()}
+            found |= {device: price(network, table) for device, table in load_tables([name], space).items()}
         except NasctlError as missing:
             if devices and not isinstance(missing, MissingBlock):
                 raise
@@ -96,7 +96,7 @@ def priced(network: Network, devices: Sequence[str], space: str) -> dict[str, Ti
     return found
 
 
-def _print(shown: Architecture, timed: Mapping[str, Timed], spec: str) -> None:
+def _print(shown: Architecture, price: Mapping[str, NetworkLatency], spec: str) -> None:
     from nasctl.system.terminal import definitions, quantity
 
     network = shown.network
@@ -116,21 +116,21 @@ def _print(shown: Architecture, timed: Mapping[str, Timed], spec: str) -> None:
             "parameters": quantity(network.params, "parameters"),
             "MACs": f"{quantity(network.macs, 'MACs')} for one example",
             "memory": f"{quantity(network.memory, 'bytes')}, peak of activations for one example in float32",
-            **{f"latency@{device}": _latency(one, spec) for device, one in timed.items()},
+            **{f"latency@{device}": _latency(one, spec) for device, one in price.items()},
         }
     )
     click.echo()
-    print_blocks(network, timed)
+    print_blocks(network, price)
 
 
-def print_blocks(network: Network, timed: Mapping[str, Timed]) -> None:
+def print_blocks(network: Network, price: Mapping[str, NetworkLatency]) -> None:
     """Print a line for each block, with its ms on each device."""
     from nasctl.system.terminal import table
 
-    times = [f"ms on {device} (batch {one.table.batch})" for device, one in timed.items()]
-    rows = [_row(span, [one.blocks[k] for one in timed.values()]) for k, span in enumerate(network.spans)]
+    times = [f"ms on {device} (batch {one.table.batch})" for device, one in price.items()]
+    rows = [_row(span, [one.blocks[k] for one in price.values()]) for k, span in enumerate(network.spans)]
     table(["block", "what", "input -> output", "parameters", "MACs", *times], rows)
-    if any(one.modelled for one in timed.values()):
+    if any(one.modelled for one in price.values()):
         click.echo(MODELLED)
 
 
@@ -145,11 +145,11 @@ def _choices(genes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield group or "genes", "; ".join(f"{place} {', '.join(leaves)}".strip() for place, leaves in places.items())
 
 
-def _latency(one: Timed, space: str) -> str:
+def _latency(one: NetworkLatency, space: str) -> str:
     """The total with its batch, where it comes from, and how far off such figures are."""
     beside = f", {one.table.overhead:.4g} ms of it beside the blocks" if one.table.overhead else ""
     total = f"{one.total:.4g} ms for a batch of {one.table.batch}{beside}, by {one.table.device}; blocks: {one.origins}"
-    return f"{total}; error, held out: {error(one.table, space)}"
+    return f"{total}; error, held out: {held_out_error(one.table, space)}"
 
 
 def _row(span: Span, figures: Sequence[Figure]) -> list[str]:

@@ -13,7 +13,7 @@ from nasctl.data.stored import ACCEPTED, Stored
 from nasctl.data.synthetic import DeadLeaves, Noise, Words
 from nasctl.errors import NasctlError
 
-__all__ = ["Data", "Images", "Tokens", "batch", "check", "sentences", "source", "usual"]
+__all__ = ["Data", "Images", "TokenData", "batch", "check", "default_source", "sentences", "source"]
 
 SYNTHETIC: dict[str, Data] = {"dead_leaves": DeadLeaves(), "noise": Noise(), "tokens": Words()}
 GIVE = {
@@ -55,7 +55,7 @@ class Images(Data, Protocol):
 
 
 @runtime_checkable
-class Tokens(Data, Protocol):
+class TokenData(Data, Protocol):
     """Where words come from, as numbers."""
 
     def tokens(self, vocabulary: int, length: int, number: int, seed: int, place: int = 0) -> np.ndarray:
@@ -88,7 +88,7 @@ def source(name: str) -> Data:
     return text.Text.at(path) if path.name.lower().endswith(text.SUFFIXES) else Stored.at(path)
 
 
-def usual(kind: str) -> Data:
+def default_source(kind: str) -> Data:
     """The data of a space that takes "images" or "tokens", where nobody says what to take."""
     return SYNTHETIC["tokens" if kind == "tokens" else "dead_leaves"]
 
@@ -99,8 +99,8 @@ def check(data: Data, kind: str) -> None:
     Raises:
         NasctlError: It does not.
     """
-    if isinstance(data, Tokens) != (kind == "tokens"):
-        other = "words" if isinstance(data, Tokens) else "images"
+    if isinstance(data, TokenData) != (kind == "tokens"):
+        other = "words" if isinstance(data, TokenData) else "images"
         raise NasctlError(f"{data} is data of {other}, and this space takes {kind}; give {GIVE[kind]} with --data")
 
 
@@ -136,7 +136,7 @@ def batch(
 
 @lru_cache(maxsize=16)
 def sentences(
-    data: Tokens, vocabulary: int, length: int, classes: int | None, number: int, seed: int, place: int = 0
+    data: TokenData, vocabulary: int, length: int, classes: int | None, number: int, seed: int, place: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of words, (N, T) int64, and labels; read-only, because they are shared.
 

@@ -16,7 +16,7 @@ from nasctl.problem.space import Genome
 from nasctl.store.measurements import Measurement
 
 
-class Here:
+class LocalExecutor:
     """Measures in this process, one genome after another."""
 
     def __init__(self, task: Task) -> None:
@@ -48,20 +48,20 @@ def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, 
     if needs <= ARITHMETIC:  # arithmetic and look-ups, without the seconds that importing torch takes
         candidate = Candidate(task.space, genome, setting, needs)
         return {label: score(task.metrics[name], candidate) for name, label in labels.items()}
-    from nasctl.candidates.determinism import dice, steady
+    from nasctl.candidates.determinism import deterministic_torch, seeded_globals
 
-    with steady(setting.threads):
+    with deterministic_torch(setting.threads):
         found: dict[str, list[Measurement]] = {label: [] for label in labels.values()}
         for drawn in setting.draws():  # one after another, so that what one needs is freed before the next
             candidate = Candidate(task.space, genome, drawn, needs)
             for name, label in labels.items():
                 if not found[label] or not closed_form(task.metrics[name]):
-                    with dice(drawn.seed):
+                    with seeded_globals(drawn.seed):
                         found[label].append(score(task.metrics[name], candidate))
-    return {label: mean(draws) for label, draws in found.items()}
+    return {label: mean_of_draws(draws) for label, draws in found.items()}
 
 
-def mean(draws: Sequence[Measurement]) -> Measurement:
+def mean_of_draws(draws: Sequence[Measurement]) -> Measurement:
     """What several draws of weights and examples give together: failed if one failed."""
     seconds = sum(one.seconds for one in draws)
     values = [one.value for one in draws if one.value is not None]

@@ -11,8 +11,8 @@ from math import prod
 import numpy as np
 
 from nasctl.candidates.candidate import Candidate
-from nasctl.candidates.objective import Objective
-from nasctl.candidates.setting import DEFAULT, Setting
+from nasctl.candidates.objective import MaybeMonotone, Objective
+from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError
 from nasctl.evaluation.measure import score
 from nasctl.problem.constraints import Constraint
@@ -37,7 +37,9 @@ def sample(space: SearchSpace, number: int = SAMPLE, seed: int = 0) -> list[Geno
     return [space.canonical(raw) for raw in unseen(space, np.random.default_rng(seed), number)]
 
 
-def bounds(space: SearchSpace, objective: Objective, setting: Setting = DEFAULT, exhaust: bool = True) -> Bounds:
+def bounds(
+    space: SearchSpace, objective: Objective, setting: Setting = DEFAULT_SETTING, exhaust: bool = True
+) -> Bounds:
     """The range of an objective that is arithmetic on the network.
 
     Proven where the space is small enough to be enumerated, or where all its genes are ordered and the objective is
@@ -65,7 +67,7 @@ def bounds(space: SearchSpace, objective: Objective, setting: Setting = DEFAULT,
     if exhaust and prod(cardinalities) <= ENUMERABLE:
         found = _known(every(space), value)
         return reach(*_ends(found), proven=True) if found else Bounds(math.nan, math.nan, proven=True)
-    if getattr(objective, "monotone", False) and all(gene.ordered for gene in space.genes):
+    if isinstance(objective, MaybeMonotone) and objective.monotone and all(gene.ordered for gene in space.genes):
         return reach((0,) * len(cardinalities), tuple(size - 1 for size in cardinalities), proven=True)
     drawn = _known(sample(space), value)
     if not drawn:

@@ -11,7 +11,7 @@ from nasctl.candidates.objective import closed_form
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
 from nasctl.pareto.losses import losses, violations
-from nasctl.problem.mixture import Supernet
+from nasctl.problem.mixture import Mixture
 from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.store.measurements import evaluation
@@ -35,13 +35,13 @@ class SearchProblem:
     def objectives(self) -> tuple[Goal, ...]:
         return self._task.objectives
 
-    def screen(self, genomes: Sequence[Genome]) -> np.ndarray:
+    def cheap_losses(self, genomes: Sequence[Genome]) -> np.ndarray:
         """See `Problem.screen`. A replay computes the values anew, which is cheaper than reading them."""
         cheap = {goal.name: goal.name for goal in self.objectives if goal.cost == "network"}
         found = [evaluation(genome, cheap, measure(self._task, genome, cheap)) for genome in genomes]
         return losses(found, self.objectives)
 
-    def excess(self, genomes: Sequence[Genome]) -> np.ndarray:
+    def violation(self, genomes: Sequence[Genome]) -> np.ndarray:
         """See `Problem.excess`. A replay computes the values anew."""
         task = self._task
         bounded = [constraint for constraint in task.constraints if closed_form(task.metrics[constraint.name])]
@@ -49,9 +49,9 @@ class SearchProblem:
         found = [evaluation(genome, names, measure(task, genome, names)) for genome in genomes]
         return np.asarray(violations(found, bounded).sum(axis=1))
 
-    def worth(self, allowed: Sequence[Sequence[int]]) -> np.ndarray:
+    def evaluate_mixture(self, allowed: Sequence[Sequence[int]]) -> np.ndarray:
         """See `Problem`. The measurement counts in no budget and is not stored, so a replay measures it again."""
         names = {goal.name: goal.name for goal in self.objectives}
-        mixed = replace(self._task, space=Supernet(self.space, allowed))
+        mixed = replace(self._task, space=Mixture(self.space, allowed))
         found = measure(mixed, (), names)
         return np.asarray(losses([evaluation((), names, found)], self.objectives)[0])

@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import Any
 
 from nasctl.candidates.objective import Objective, closed_form
-from nasctl.candidates.setting import DEFAULT, Setting
+from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Cost, Goal
 from nasctl.problem.space import SearchSpace
-from nasctl.store.run_record import Column, Record
+from nasctl.store.run_record import Column, RunRecord
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Task:
 
     space: SearchSpace
     metrics: Mapping[str, Objective]
-    setting: Setting = DEFAULT
+    setting: Setting = DEFAULT_SETTING
     recorded: frozenset[str] = frozenset()
     constraints: tuple[Constraint, ...] = ()
 
@@ -48,7 +48,7 @@ class Task:
         asked: Mapping[str, Any] | None = None,
         versions: Mapping[str, str] | None = None,
         remarks: Mapping[str, Sequence[str]] | None = None,
-    ) -> Record:
+    ) -> RunRecord:
         """The task as the store keeps it."""
         goals = {goal.name: goal for goal in self.objectives}
         said = {name: tuple((remarks or {}).get(name, ())) for name in self.metrics}
@@ -56,7 +56,7 @@ class Task:
             name: Column(self._label(name), metric.unit, _cost(metric), goals.get(name), said[name])
             for name, metric in self.metrics.items()
         }
-        return Record(space, columns, self.constraints, asked or {}, versions or {})
+        return RunRecord(space, columns, self.constraints, asked or {}, versions or {})
 
     def _label(self, name: str) -> str:
         """What the store files an objective's values under: all that they depend on besides space and genome."""

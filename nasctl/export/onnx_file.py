@@ -12,13 +12,13 @@ from torch import Tensor
 from nasctl import __version__
 from nasctl.export.model import Model
 from nasctl.export.pt2 import traced
-from nasctl.networks.onnx import quiet
+from nasctl.networks.onnx import silenced_exporter
 
 
 def write_onnx(model: Model, path: Path) -> None:
     import onnx
 
-    with quiet():
+    with silenced_exporter():
         names: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}
         program = torch.onnx.export(traced(model), dynamo=True, verbose=False, external_data=False, **names)
     if program is None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nasctl.export.model import Model
-from nasctl.networks.onnx import quiet
+from nasctl.networks.onnx import silenced_exporter
 
 
 def traced(model: Model) -> torch.export.ExportedProgram:
@@ -22,12 +22,12 @@ def traced(model: Model) -> torch.export.ExportedProgram:
 
 
 def write_pt2(model: Model, path: Path) -> None:
-    with quiet():
+    with silenced_exporter():
         facts = json.dumps(model.architecture.facts(), default=str)
         torch.export.save(traced(model), path, extra_files={"architecture.json": facts})
 
 
 def run_pt2(model: Model, path: Path) -> Tensor:
-    with quiet(), torch.no_grad():
+    with silenced_exporter(), torch.no_grad():
         found: Tensor = torch.export.load(path).module()(model.examples)
     return found

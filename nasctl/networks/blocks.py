@@ -24,7 +24,7 @@ from nasctl.networks.layers import (
     Swish,
 )
 from nasctl.networks.node import Layer
-from nasctl.networks.sequences import GELU, Attend, AttentionScores, Softmax, Tanh
+from nasctl.networks.sequences import GELU, AttentionScores, Softmax, Tanh, WeightedValues
 
 ACTIVATIONS: Mapping[str, Layer] = {
     "relu": ReLU(),
@@ -225,7 +225,7 @@ class SelfAttention:
         queries, keys, values = (net.add(project, x, name=name) for name in ("query", "key", "value"))
         weights = net.add(AttentionScores(self.heads), queries, keys, name="scores")
         weights = net.add(Softmax(), weights, name="weights")
-        return net.add(Linear(channels), net.add(Attend(), weights, values, name="attend"), name="output")
+        return net.add(Linear(channels), net.add(WeightedValues(), weights, values, name="attend"), name="output")
 
 
 @dataclass(frozen=True, slots=True)

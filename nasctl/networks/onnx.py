@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from nasctl.errors import NasctlError
 
 
-def exported(module: nn.Module, inputs: list[Tensor]) -> bytes:
+def to_onnx(module: nn.Module, inputs: list[Tensor]) -> bytes:
     """The module as an ONNX file for inputs of these shapes, batch included.
 
     Raises:
         NasctlError: torch cannot export it.
     """
     names = [f"input{k}" for k in range(len(inputs))]
-    with quiet():
+    with silenced_exporter():
         program = torch.onnx.export(
             module, tuple(inputs), input_names=names, dynamo=True, verbose=False, external_data=False
         )
@@ -35,7 +35,7 @@ def exported(module: nn.Module, inputs: list[Tensor]) -> bytes:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silenced_exporter() -> Iterator[None]:
     """Keep torch's exporters off stdout, and to themselves what a person can do nothing about.
 
     They warn about their own use of what torch and Python deprecate, and say that torchvision is not there.

@@ -25,7 +25,7 @@ class Embedding(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class Positions(Layer):
+class PositionEmbedding(Layer):
     """Adds a learned vector to each place: (T, D) -> (T, D)."""
 
     def params(self, *inputs: Shape) -> int:
@@ -33,7 +33,7 @@ class Positions(Layer):
         return length * width
 
     def module(self, *inputs: Shape) -> Call:
-        return Call("Positions", *inputs[0])
+        return Call("PositionEmbedding", *inputs[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Softmax(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class Patches(Layer):
+class PatchEmbedding(Layer):
     """A vector for each square of an image, by a convolution that neither overlaps nor is padded.
 
     (C, H, W) -> (width, H / size, W / size).
@@ -119,7 +119,7 @@ class Patches(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens(Layer):
+class FlattenMap(Layer):
     """The places of a map as a sequence, row by row: (C, H, W) -> (H * W, C)."""
 
     def out(self, *inputs: Shape) -> Shape:
@@ -127,11 +127,11 @@ class Tokens(Layer):
         return height * width, channels
 
     def module(self, *inputs: Shape) -> Call:
-        return Call("Tokens")
+        return Call("FlattenMap")
 
 
 @dataclass(frozen=True, slots=True)
-class Image(Layer):
+class UnflattenMap(Layer):
     """A sequence as a map again: (height * width, C) -> (C, height, width)."""
 
     height: int
@@ -141,7 +141,7 @@ class Image(Layer):
         return inputs[0][1], self.height, self.width
 
     def module(self, *inputs: Shape) -> Call:
-        return Call("Image", self.height, self.width)
+        return Call("UnflattenMap", self.height, self.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class AttentionScores(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class Attend(Layer):
+class WeightedValues(Layer):
     """What each head gathers: weights (heads, T, S), values (S, D) -> (T, D)."""
 
     def out(self, *inputs: Shape) -> Shape:
@@ -181,7 +181,7 @@ class Attend(Layer):
         return weights[1] * weights[2] * values[1]
 
     def module(self, *inputs: Shape) -> Call:
-        return Call("Attend")
+        return Call("WeightedValues")
 
 
 @dataclass(frozen=True, slots=True)

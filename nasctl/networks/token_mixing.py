@@ -62,7 +62,7 @@ class Cosine(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceConv(Layer):
+class SeparableConv1d(Layer):
     """A separable convolution along the places: depthwise, then of single places with a bias: (T, D) -> (T, width)."""
 
     width: int
@@ -79,7 +79,7 @@ class PlaceConv(Layer):
         return length * width * (self.kernel + self.width)
 
     def module(self, *inputs: Shape) -> Call:
-        return Call("PlaceConv", inputs[0][1], self.width, self.kernel)
+        return Call("SeparableConv1d", inputs[0][1], self.width, self.kernel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +104,14 @@ class DynamicConv(Layer):
 
 
 @dataclass(frozen=True, slots=True)
-class Join(Layer):
+class ConcatFeatures(Layer):
     """The values of all inputs in a row, place by place: (T, D1), (T, D2), ... -> (T, D1 + D2 + ...)."""
 
     def out(self, *inputs: Shape) -> Shape:
         return inputs[0][0], sum(shape[1] for shape in inputs)
 
     def module(self, *inputs: Shape) -> Call:
-        return Call("Join")
+        return Call("ConcatFeatures")
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Zero(nn.Module):
         return x * 0.0
 
 
-class Positions(nn.Module):
+class PositionEmbedding(nn.Module):
     """Adds a learned vector to each place of (B, T, D)."""
 
     def __init__(self, length: int, width: int) -> None:
@@ -58,14 +58,14 @@ class ClassToken(nn.Module):
         return torch.cat((self.weight.expand(x.shape[0], -1, -1), x), 1)
 
 
-class Tokens(nn.Module):
+class FlattenMap(nn.Module):
     """(B, C, H, W) -> (B, H * W, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2).transpose(1, 2)
 
 
-class Image(nn.Module):
+class UnflattenMap(nn.Module):
     """(B, height * width, C) -> (B, C, height, width)."""
 
     def __init__(self, height: int, width: int) -> None:
@@ -89,7 +89,7 @@ class AttentionScores(nn.Module):
         return scores
 
 
-class Attend(nn.Module):
+class WeightedValues(nn.Module):
     """Weights (B, heads, T, S), values (B, S, D) -> (B, T, D)."""
 
     def forward(self, weights: Tensor, values: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ class Cosine(nn.Module):
         return x.permute(0, 3, 1, 2).flatten(2)
 
 
-class PlaceConv(nn.Module):
+class SeparableConv1d(nn.Module):
     """A separable convolution along the places of (B, T, D)."""
 
     def __init__(self, channels: int, width: int, kernel: int) -> None:
@@ -189,7 +189,7 @@ class DynamicConv(nn.Module):
         return (windows @ weights).flatten(2)
 
 
-class Join(nn.Module):
+class ConcatFeatures(nn.Module):
     """The values of all inputs in a row, place by place."""
 
     def forward(self, *inputs: Tensor) -> Tensor:

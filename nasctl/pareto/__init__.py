@@ -4,4 +4,4 @@ from nasctl.pareto.archive import Archive
 from nasctl.pareto.hypervolume import REFERENCE, Scale
 from nasctl.pareto.losses import front, losses, violations
 
-__all__ = ["Archive", "REFERENCE", "Scale", "front", "losses", "violations"]
+__all__ = ["REFERENCE", "Archive", "Scale", "front", "losses", "violations"]

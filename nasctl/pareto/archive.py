@@ -74,7 +74,7 @@ def dominates(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray((one <= other).all(axis=-1) & (one < other).any(axis=-1))
 
 
-def knee(losses: np.ndarray) -> int:
+def closest_to_ideal(losses: np.ndarray) -> int:
     """Where in a front, (A, M), what lies nearest to the best of every objective is, each scaled to its range."""
     span = np.ptp(losses, axis=0)
     scaled = (losses - losses.min(axis=0)) / np.where(span > 0, span, 1.0)

@@ -11,7 +11,9 @@ from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Evaluation, Goal, Transform
 
 
-def standing(found: Sequence[Evaluation], goals: Sequence[Goal], constraints: Sequence[Constraint] = ()) -> np.ndarray:
+def feasible_losses(
+    found: Sequence[Evaluation], goals: Sequence[Goal], constraints: Sequence[Constraint] = ()
+) -> np.ndarray:
     """Losses, (N, M), with NaN in the whole row of what cannot be on a front: it failed or breaks a constraint."""
     seen = losses(found, goals)
     out = np.isnan(seen).any(axis=1) | (violations(found, constraints) > 0).any(axis=1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.fidelity import Fidelity
-from nasctl.problem.space import Genome, SearchSpace
+from nasctl.problem.space import Genome, MixableSpace, SearchSpace
 
 
-class Supernet:
+class Mixture:
     """One network in the form of a space, so that whatever is measured of a genome can be measured of it.
 
     Args:
@@ -25,8 +26,9 @@ class Supernet:
         return genome
 
     def network(self, genome: Genome) -> Network:
-        network: Network = self._space.supernet(self._allowed)  # type: ignore[attr-defined]
-        return network
+        if not isinstance(self._space, MixableSpace):
+            raise NasctlError("this space has no network that sums choices of its genes; choose another searcher")
+        return self._space.supernet(self._allowed)
 
-    def reduced(self, fidelity: Fidelity) -> Supernet:
-        return Supernet(self._space.reduced(fidelity), self._allowed)
+    def reduced(self, fidelity: Fidelity) -> Mixture:
+        return Mixture(self._space.reduced(fidelity), self._allowed)

@@ -46,10 +46,10 @@ def promising(problem: Problem, rng: np.random.Generator, number: int, seen: Col
     """
     space = problem.space
     drawn = unseen(space, rng, number, seen)
-    if not problem.excess([space.canonical(raw) for raw in drawn]).any():
+    if not problem.violation([space.canonical(raw) for raw in drawn]).any():
         return drawn
     drawn = unseen(space, rng, number * OVERSAMPLING, seen)
-    excess = problem.excess([space.canonical(raw) for raw in drawn])
+    excess = problem.violation([space.canonical(raw) for raw in drawn])
     return [drawn[k] for k in np.argsort(excess, kind="stable")[:number]]
 
 

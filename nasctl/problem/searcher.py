@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from nasctl.problem.space import Genome, SearchSpace
 
@@ -39,10 +39,7 @@ class Goal:
 
 
 class Problem(Protocol):
-    """What a searcher is told of the search.
-
-    It may also have `worth(allowed)`: the losses, (M,), of the supernet of these choices of each gene.
-    """
+    """The part of a search that a searcher sees. A problem on a `MixableSpace` also implements `MixtureProblem`."""
 
     @property
     def space(self) -> SearchSpace:
@@ -54,7 +51,7 @@ class Problem(Protocol):
         """What to minimise, (M,)."""
         ...
 
-    def screen(self, genomes: Sequence[Genome]) -> np.ndarray:
+    def cheap_losses(self, genomes: Sequence[Genome]) -> np.ndarray:
         """Losses of canonical genomes in the objectives of cost "network", free of budget.
 
         Returns:
@@ -62,7 +59,7 @@ class Problem(Protocol):
         """
         ...
 
-    def excess(self, genomes: Sequence[Genome]) -> np.ndarray:
+    def violation(self, genomes: Sequence[Genome]) -> np.ndarray:
         """By how much canonical genomes break the constraints on what needs no module, free of budget.
 
         Returns:
@@ -71,11 +68,20 @@ class Problem(Protocol):
         ...
 
 
+@runtime_checkable
+class MixtureProblem(Problem, Protocol):
+    """A problem that can evaluate a network which sums several choices of each gene."""
+
+    def evaluate_mixture(self, allowed: Sequence[Sequence[int]]) -> np.ndarray:
+        """Return the losses, (M,), of the network that sums the allowed choices of each gene, G lists."""
+        ...
+
+
 class Searcher(Protocol):
     """Proposes genomes and learns from their losses; made with (problem, rng, **options).
 
-    All its randomness comes from `rng`, so a search can be replayed. A class that works on some problems alone says in
-    `needs` what it needs beside: "pool", a table of scores, or "supernet"; without that it raises BadOption when made.
+    All its randomness comes from `rng`, so a search can be replayed. A searcher that works on some problems only also
+    implements `HasNeeds`, and raises BadOption when it is made for another problem.
     """
 
     def ask(self) -> list[Genome]:
@@ -89,4 +95,21 @@ class Searcher(Protocol):
             losses: (N, M), every objective to be minimised; NaN where it failed.
             violations: (N, C), 0 where a constraint holds, above 0 by how much it is broken.
         """
+        ...
+
+
+@runtime_checkable
+class HasNeeds(Protocol):
+    """A searcher that needs more than a `Problem`."""
+
+    needs: frozenset[str]  # "pool", a table of scores; "supernet", a space that implements `MixableSpace`
+
+
+@runtime_checkable
+class HasSurvivors(Protocol):
+    """A searcher that names the genomes to judge it by, in place of all that it asked for."""
+
+    @property
+    def survivors(self) -> list[Genome] | None:
+        """The genomes to judge the searcher by; None for all genomes that it asked for."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -35,9 +35,7 @@ class Input:
 class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
-    It may also have `levels`, named fidelities, of which "full", "balanced" and "fast" mean the same everywhere;
-    "balanced" is what metrics are computed at unless a person says otherwise, "full" if there is no other. And it may
-    have `supernet(allowed)`, the network that sums, gene by gene, several choices, (G,) of one or more each.
+    A space may also implement `HasLevels`, `Notation` and `MixableSpace`.
     """
 
     input: Input
@@ -61,6 +59,26 @@ class SearchSpace(Protocol):
 
 
 @runtime_checkable
+class HasLevels(Protocol):
+    """A space with named fidelities.
+
+    "full", "balanced" and "fast" mean the same on every space. "balanced" is the default of metrics; "full" is the
+    default where a space names no "balanced".
+    """
+
+    levels: Mapping[str, Fidelity]
+
+
+@runtime_checkable
+class MixableSpace(Protocol):
+    """A space that can build a network which sums several choices of each gene."""
+
+    def supernet(self, allowed: Sequence[Sequence[int]]) -> Network:
+        """Build the network that sums, gene by gene, the allowed choices: G lists of one or more choices each."""
+        ...
+
+
+@runtime_checkable
 class Notation(Protocol):
     """What a space has beside if its benchmark writes architectures in a way of its own."""
 
@@ -75,10 +93,10 @@ class Notation(Protocol):
 
 def levels(space: SearchSpace) -> dict[str, Fidelity]:
     """The named fidelities of a space; "full" is always one of them."""
-    return {"full": Fidelity(), **getattr(space, "levels", {})}
+    return {"full": Fidelity(), **(space.levels if isinstance(space, HasLevels) else {})}
 
 
-def usual(space: SearchSpace) -> Fidelity:
+def default_fidelity(space: SearchSpace) -> Fidelity:
     """What metrics are computed at unless a person says otherwise."""
     named = levels(space)
     return named.get("balanced", named["full"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nasctl.errors import BadOption, NasctlError, UnknownName
+from nasctl.registry.old_names import current_option, current_plugin
 from nasctl.registry.plugins import TRUST, Plugin, available, installed
 
 SWITCHES = {"on": True, "off": False, "yes": True, "no": False}
@@ -40,6 +41,7 @@ def known(kind: str, name: str) -> str:
     Raises:
         UnknownName: No plug-in of that kind has that name.
     """
+    name = current_plugin(kind, name)
     for spelling in (name, name.replace("-", "_"), name.replace("_", "-")):
         if spelling in names(kind):
             return spelling
@@ -182,7 +184,7 @@ def _parsed(kind: str, spec: str) -> tuple[str, dict[str, Any]]:
     for piece in text.split(",") if text else []:
         key, equals, value = piece.partition("=")
         if equals:
-            pairs.append([key.strip().replace("-", "_"), value.strip()])
+            pairs.append([current_option(kind, name, key.strip().replace("-", "_")), value.strip()])
         elif key in takes and parameters[key].default is False:  # a switch may be named to be on
             pairs.append([key, "on"])
         elif pairs:

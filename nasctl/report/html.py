@@ -17,8 +17,8 @@ from nasctl.drawing.pareto_layout import Axis, pairs
 from nasctl.drawing.svg import Dot, Ruled, line, ruled, scatter
 from nasctl.pareto.hypervolume import REFERENCE
 from nasctl.report.summary import Findings, Series
-from nasctl.search.command_line import command
-from nasctl.search.recorded import parts
+from nasctl.search.command_line import command_line
+from nasctl.search.recorded import setting_parts
 from nasctl.system.terminal import UNITS, duration, quantity
 
 MOST = 5000  # candidates off the front that are drawn; a browser is slow with more
@@ -73,7 +73,7 @@ def _setting(found: Findings) -> Iterator[str]:
             "searcher": asked["searcher"],
             "seed": asked["seed"],
             "recorded besides": ", ".join(asked["record"]) or "nothing",
-            **{f"metrics: {key}": value for key, value in parts(record).items()},
+            **{f"metrics: {key}": value for key, value in setting_parts(record).items()},
             "time to measure": duration(found.seconds),
             "last started": datetime.fromtimestamp(found.run.started).isoformat(" ", "seconds"),
             "versions": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
@@ -190,7 +190,7 @@ def _failures(found: Findings) -> Iterator[str]:
 
 
 def _repeat(found: Findings) -> Iterator[str]:
-    text, notes = command(found.run.name, found.record, len(found.visited))
+    text, notes = command_line(found.run.name, found.record, len(found.visited))
     yield "<h2>To repeat it</h2>"
     yield f"<pre><code>{escape(text)}</code></pre>"
     yield '<p class="soft">With the same store it goes on where this ends, once the budget is larger.</p>'

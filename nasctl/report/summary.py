@@ -14,13 +14,13 @@ from nasctl import registry
 from nasctl.analysis.run_scores import scores_of_run
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
-from nasctl.pareto.archive import knee
+from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.hypervolume import Scale, checkpoints
-from nasctl.pareto.losses import front, standing, violations
+from nasctl.pareto.losses import feasible_losses, front, violations
 from nasctl.problem.searcher import Direction, Evaluation, Transform
-from nasctl.search.hypervolume import scale
-from nasctl.store.run_record import Record
-from nasctl.store.store import Summary
+from nasctl.search.hypervolume import hypervolume_scale
+from nasctl.store.run_record import RunRecord
+from nasctl.store.store import RunSummary
 
 STEPS = 100  # points of the curve of convergence
 
@@ -56,12 +56,12 @@ class Findings:
         seconds: That measuring them took.
     """
 
-    run: Summary
+    run: RunSummary
     visited: Sequence[Evaluation]
     seconds: float
 
     @property
-    def record(self) -> Record:
+    def record(self) -> RunRecord:
         """What the run asked."""
         return self.run.record
 
@@ -74,7 +74,7 @@ class Findings:
     @cached_property
     def points(self) -> np.ndarray:
         """Losses, (N, M); NaN in the row of what cannot be on the front."""
-        return standing(self.visited, self.record.goals, self.record.constraints)
+        return feasible_losses(self.visited, self.record.goals, self.record.constraints)
 
     @cached_property
     def broken(self) -> np.ndarray:
@@ -93,7 +93,7 @@ class Findings:
     @cached_property
     def knee(self) -> int | None:
         """Of those the one nearest to the best of every objective; None of an empty front."""
-        return self.front[knee(self.points[self.front])] if self.front else None
+        return self.front[closest_to_ideal(self.points[self.front])] if self.front else None
 
     @cached_property
     def score(self) -> tuple[str, dict[int, float]]:
@@ -137,7 +137,7 @@ class Findings:
     def measured_on(self) -> tuple[Scale, str] | None:
         """The scale of the hypervolume and what it is; None where no candidate has a value in every objective."""
         try:
-            return scale(self.record, self.visited)
+            return hypervolume_scale(self.record, self.visited)
         except NasctlError:
             return None
 

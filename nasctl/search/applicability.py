@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 from nasctl import registry
-from nasctl.candidates.objective import Objective
-from nasctl.errors import NasctlError
+from nasctl.candidates.objective import ChecksApplicability, Objective
+from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.evaluation import ranges
-from nasctl.problem.space import SearchSpace
+from nasctl.networks.graph import Network
+from nasctl.problem.space import Input, SearchSpace
 
 
-def refuse(space: SearchSpace, objectives: Mapping[str, Objective]) -> None:
+def refuse_inapplicable(space: SearchSpace, objectives: Mapping[str, Objective]) -> None:
     """Check that all objectives, by what people call them, make sense on a space.
 
     Raises:
         NasctlError: One does not.
     """
-    for name, why in misfits(space, objectives).items():
+    for name, why in inapplicable_reasons(space, objectives).items():
         raise NasctlError(f"{name} says nothing of this space: {why}; leave it out")
 
 
-def misfits(space: SearchSpace, objectives: Mapping[str, Objective]) -> dict[str, str]:
+def inapplicable_reasons(space: SearchSpace, objectives: Mapping[str, Objective]) -> dict[str, str]:
     """Why objectives make no sense on a space, by their names; those that do are left out."""
-    asked = {name: one for name, one in objectives.items() if "input_gradients" in one.needs or hasattr(one, "misfit")}
-    if not asked:
+    checks = {name: check for name, one in objectives.items() if (check := _check(one))}
+    blind = [name for name, one in objectives.items() if "input_gradients" in one.needs]
+    if not checks and not blind:
         return {}
     example = space.network(ranges.sample(space, 1)[0])
-    found: dict[str, str] = {}
-    for name, one in asked.items():
-        if "input_gradients" in one.needs and space.input.kind != "images":
-            found[name] = "it needs gradients of the input, and tokens have none"
-        elif why := one.misfit(space.input, example) if hasattr(one, "misfit") else "":
-            found[name] = why
-    return found
+    found = {name: why for name, check in checks.items() if (why := check(space.input, example))}
+    if space.input.kind != "images":
+        found |= dict.fromkeys(blind, "it needs gradients of the input, and tokens have none")
+    return {name: found[name] for name in objectives if name in found}
 
 
-def suited(space: SearchSpace, names: Iterable[str], most: int) -> list[str]:
+def _check(objective: Objective) -> Callable[[Input, Network], str] | None:
+    """Return the check that an objective has of its own; nasctl 0.1 called it `misfit`."""
+    if isinstance(objective, ChecksApplicability):
+        return objective.inapplicable_reason
+    if (old := getattr(objective, "misfit", None)) is not None:
+        name = type(objective).__name__
+        warnings.warn(f"rename {name}.misfit to {name}.inapplicable_reason", RenamedWarning, 2)
+    return old
+
+
+def first_applicable(space: SearchSpace, names: Iterable[str], most: int) -> list[str]:
     """The first `most` of these objectives that make sense on a space."""
-    fit = (name for name in names if not misfits(space, {name: registry.create("objectives", name)}))
+    fit = (name for name in names if not inapplicable_reasons(space, {name: registry.create("objectives", name)}))
     return list(islice(fit, most))

@@ -6,13 +6,13 @@ import shlex
 
 from nasctl import registry
 from nasctl.hardware.tables_schema import KINDS
-from nasctl.search.recorded import parts
-from nasctl.store.run_record import Record
+from nasctl.search.recorded import setting_parts
+from nasctl.store.run_record import RunRecord
 
 
-def command(name: str, record: Record, budget: int) -> tuple[str, list[str]]:
+def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[str]]:
     """What to type to repeat a run, or to go on with it; and what has to be at hand for that, a sentence each."""
-    asked, known, notes = record.asked, parts(record), list[str]()
+    asked, known, notes = record.asked, setting_parts(record), list[str]()
     devices = {*KINDS, *registry.names("devices")}
 
     def spelled(spec: str) -> str:

@@ -8,15 +8,15 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.errors import NasctlError
-from nasctl.evaluation.hypervolume_ruler import Ruler
+from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.pareto.hypervolume import Scale
 from nasctl.problem.searcher import Evaluation
-from nasctl.search.recorded import question
-from nasctl.store.run_record import Record
+from nasctl.search.recorded import run_from_record
+from nasctl.store.run_record import RunRecord
 
 
-def scale(record: Record, visited: Sequence[Evaluation]) -> tuple[Scale, str]:
+def hypervolume_scale(record: RunRecord, visited: Sequence[Evaluation]) -> tuple[Scale, str]:
     """What the hypervolume of a run is measured on: what its search had, if that can still be made.
 
     Args:
@@ -31,8 +31,8 @@ def scale(record: Record, visited: Sequence[Evaluation]) -> tuple[Scale, str]:
     """
     instead = "fewer candidates than it takes were evaluated"
     try:
-        run = question(record)
-        ruler = Ruler(run.task)
+        run = run_from_record(record)
+        ruler = HypervolumeTracker(run.task)
         if ruler.scale is None:
             searcher = registry.create(
                 "searchers", run.searcher, SearchProblem(run.task), np.random.default_rng(run.seed)

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from nasctl.errors import NasctlError
 from nasctl.evaluation.executor import Executor, in_order
-from nasctl.evaluation.measure import Here, measure
+from nasctl.evaluation.measure import LocalExecutor, measure
 from nasctl.evaluation.task import Task
 from nasctl.pareto.losses import losses, violations
 from nasctl.problem.searcher import Evaluation, Searcher
 from nasctl.problem.space import Genome
 from nasctl.store.measurements import Measurement, evaluation
-from nasctl.store.run_log import Journal, seen
+from nasctl.store.run_log import RunLog, seen
 
 HOPELESS = 10  # candidates of a first generation that all fail, which ends a search: something else is wrong
 
@@ -35,7 +35,7 @@ class Visit(NamedTuple):
 def search(
     task: Task,
     searcher: Searcher,
-    journal: Journal,
+    journal: RunLog,
     budget: int,
     deadline: float = math.inf,
     executor: Executor | None = None,
@@ -61,7 +61,7 @@ def search(
     while stale < PATIENCE and (batch := searcher.ask()):
         stale = stale + 1 if path.keys() >= set(batch) else 0
         new = [genome for genome in dict.fromkeys(batch) if genome not in path][: budget - len(path)]
-        found = _evaluated(task, enumerate(new, len(path)), journal, executor or Here(task), deadline)
+        found = _evaluated(task, enumerate(new, len(path)), journal, executor or LocalExecutor(task), deadline)
         for genome in batch:
             proposed += 1
             if genome in path:
@@ -78,7 +78,7 @@ def search(
         generation += 1
 
 
-def _give_up_if_hopeless(task: Task, found: Sequence[Evaluation], journal: Journal) -> None:
+def _give_up_if_hopeless(task: Task, found: Sequence[Evaluation], journal: RunLog) -> None:
     """Stop where an objective failed for every candidate; what is only recorded may fail as it likes.
 
     Raises:
@@ -101,16 +101,16 @@ class _Begun(NamedTuple):
     missing: Mapping[str, str]
 
 
-def evaluate(task: Task, genome: Genome, journal: Journal) -> Evaluation:
+def evaluate(task: Task, genome: Genome, journal: RunLog) -> Evaluation:
     """Measure what the store does not know of a genome, in this process, and record the visit."""
-    ((found, _),) = _evaluated(task, [(None, genome)], journal, Here(task))
+    ((found, _),) = _evaluated(task, [(None, genome)], journal, LocalExecutor(task))
     return found
 
 
 def _evaluated(
     task: Task,
     genomes: Iterable[tuple[int | None, Genome]],
-    journal: Journal,
+    journal: RunLog,
     executor: Executor,
     deadline: float = math.inf,
 ) -> Iterator[tuple[Evaluation, bool]]:
@@ -142,7 +142,7 @@ def _evaluated(
         yield evaluation(genome, one.labels, told), bool(fresh)
 
 
-def _begun(task: Task, genome: Genome, journal: Journal, position: int | None) -> _Begun:
+def _begun(task: Task, genome: Genome, journal: RunLog, position: int | None) -> _Begun:
     """What is known of a genome, what needs no module, and what is missing still.
 
     Where it breaks a constraint on that, what needs a module is left out: it cannot be on the front.

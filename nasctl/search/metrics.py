@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from nasctl import registry
-from nasctl.candidates.objective import Objective
+from nasctl.candidates.objective import HasLabel, Objective
 from nasctl.hardware.kinds import load_table
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import KINDS
 
 
-def named(spec: str, space: str | None = None) -> tuple[str, Objective]:
+def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]:
     """An objective and what people call it: its own label if it has one ("latency@gpu"), else its spec.
 
     Args:
@@ -28,7 +28,8 @@ def named(spec: str, space: str | None = None) -> tuple[str, Objective]:
         table = load_table(kind[1], space)
         spec = spec.replace(kind[0], f"device={table.device},called={kind[1]}")
     objective: Objective = registry.create("objectives", spec)
-    return getattr(objective, "label", None) or registry.normal("objectives", spec), objective
+    label = objective.label if isinstance(objective, HasLabel) else registry.normal("objectives", spec)
+    return label, objective
 
 
 def device_of(objective: Objective) -> str:

@@ -15,9 +15,9 @@ from nasctl.evaluation.task import Task
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
 from nasctl.search import recorded
-from nasctl.search.metrics import named
+from nasctl.search.metrics import make_objective
 from nasctl.store.measurements import Ledger
-from nasctl.store.run_record import Record
+from nasctl.store.run_record import RunRecord
 
 
 class Failed(NamedTuple):
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
     errors: tuple[str, ...]  # of the others
 
 
-def failed(record: Record, visited: Sequence[Evaluation], only: Collection[str] = ()) -> list[Failed]:
+def failed(record: RunRecord, visited: Sequence[Evaluation], only: Collection[str] = ()) -> list[Failed]:
     """What failed in a run.
 
     Args:
@@ -56,7 +56,7 @@ def failed(record: Record, visited: Sequence[Evaluation], only: Collection[str] 
     return [one for one in found if one.names]
 
 
-def task_of(record: Record, names: Collection[str], data: str | None, here: bool = True) -> Task:
+def task_of(record: RunRecord, names: Collection[str], data: str | None, here: bool = True) -> Task:
     """Metrics of a run as they were.
 
     Args:
@@ -68,16 +68,18 @@ def task_of(record: Record, names: Collection[str], data: str | None, here: bool
     Raises:
         NasctlError: A metric is of another version here, or the data is other data.
     """
-    known = recorded.parts(record)["data"]
+    known = recorded.setting_parts(record)["data"]
     given = data or record.config.get("data") or known.partition("#")[0]
-    setting = recorded.setting(record, source(given))
+    setting = recorded.recorded_setting(record, source(given))
     if str(setting) != record.asked["setting"]:
         raise NasctlError(f"{given} is not the data of the run, which is {known}; give that with --data")
     if here and setting.device != "cpu":
-        from nasctl.candidates.determinism import usable
+        from nasctl.candidates.determinism import usable_device
 
-        usable(setting.device)
-    found = Task(registry.create("spaces", record.space), dict(named(name, record.space) for name in names), setting)
+        usable_device(setting.device)
+    found = Task(
+        registry.create("spaces", record.space), dict(make_objective(name, record.space) for name in names), setting
+    )
     for name, label in found.record(record.space).labels.items():
         if label != record.labels.get(name):
             raise NasctlError(f"{name} is of another version here; start a new run, which measures it anew")
@@ -85,7 +87,7 @@ def task_of(record: Record, names: Collection[str], data: str | None, here: bool
 
 
 def retried(
-    task: Task, record: Record, failures: Sequence[Failed], executor: Executor, ledger: Ledger
+    task: Task, record: RunRecord, failures: Sequence[Failed], executor: Executor, ledger: Ledger
 ) -> Iterator[dict[str, str | None]]:
     """Yield what came of each candidate, by metric an error or None, as soon as it is on disk.
 
@@ -106,7 +108,7 @@ def retried(
         yield {name: outcome[label].error for name, label in (here[genome] | away[genome]).items()}
 
 
-def _labels(record: Record, failure: Failed, names: Collection[str]) -> dict[str, str]:
+def _labels(record: RunRecord, failure: Failed, names: Collection[str]) -> dict[str, str]:
     return {name: record.labels[name] for name in failure.names if name in names}
 
 

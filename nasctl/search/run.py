@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from nasctl import __version__, registry
-from nasctl.candidates.objective import Objective, closed_form
-from nasctl.candidates.setting import DEFAULT, Setting
+from nasctl.candidates.objective import HasLabel, HasRemarks, Objective, closed_form
+from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError
 from nasctl.evaluation import ranges
 from nasctl.evaluation.executor import Executor
@@ -23,10 +23,11 @@ from nasctl.evaluation.measure import measure
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.problem import constraints
+from nasctl.problem.searcher import HasNeeds
 from nasctl.problem.space import SearchSpace
 from nasctl.search import applicability
 from nasctl.search.loop import Visit, search
-from nasctl.search.metrics import device_of, named
+from nasctl.search.metrics import device_of, make_objective
 from nasctl.store.store import Store
 
 LIBRARIES = ("numpy", "pymoo", "scikit-learn", "torch")  # whose versions a run notes
@@ -52,7 +53,7 @@ class Run:
     objectives: tuple[str, ...]
     searcher: str = "guided"
     seed: int = 0
-    setting: Setting = DEFAULT
+    setting: Setting = DEFAULT_SETTING
     record: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     called: str = field(default="", compare=False)
@@ -74,7 +75,7 @@ class Run:
             "seed": self.seed,
             "setting": str(self.setting),
             # A latency by another table is another question, whatever the device is called.
-            "tables": {name: one.version for name, one in self.task.metrics.items() if hasattr(one, "label")},
+            "tables": {name: one.version for name, one in self.task.metrics.items() if isinstance(one, HasLabel)},
         }
 
     @property
@@ -107,7 +108,7 @@ class Run:
             if not any(name == subject or name.startswith(f"{subject}@") for name in {**metrics, **also}):
                 also |= self._metrics((subject,))
         known = metrics | also
-        applicability.refuse(space, known)
+        applicability.refuse_inapplicable(space, known)
         held = tuple(
             constraints.parse(text, list(known), lambda name: self._maximum(space, name, known[name]))
             for text in bounds_asked
@@ -119,8 +120,10 @@ class Run:
         """What people are to know of each metric on this space, such as a device's processor and error."""
         space = self.task.space
         example = space.network(ranges.sample(space, 1)[0])
-        speaking = {name: getattr(metric, "remarks", None) for name, metric in self.task.metrics.items()}
-        return {name: speak(self.space, example) if speak else [] for name, speak in speaking.items()}
+        return {
+            name: metric.remarks(self.space, example) if isinstance(metric, HasRemarks) else []
+            for name, metric in self.task.metrics.items()
+        }
 
     def check(self, here: bool = True) -> list[str]:
         """Find what cannot work before anything is written; returns what to tell a person before the search.
@@ -134,13 +137,15 @@ class Run:
         """
         task = self.task
         searcher = registry.create("searchers", self.searcher, SearchProblem(task), np.random.default_rng(self.seed))
-        here = here or "supernet" in getattr(searcher, "needs", ())  # those are measured in this process, always
+        here = here or (
+            isinstance(searcher, HasNeeds) and "supernet" in searcher.needs
+        )  # those are measured in this process, always
         cheap = {name: name for name, metric in task.metrics.items() if closed_form(metric)}
         measure(task, ranges.sample(task.space, 1)[0], cheap)
         if here and len(cheap) < len(task.metrics):
-            from nasctl.candidates.determinism import usable
+            from nasctl.candidates.determinism import usable_device
 
-            usable(task.setting.device)
+            usable_device(task.setting.device)
         found = [
             ranges.doubt(task.space, task.metrics[constraint.name], constraint, task.setting)
             for constraint in task.constraints
@@ -172,7 +177,7 @@ class Run:
     def _metrics(self, specs: tuple[str, ...]) -> dict[str, Objective]:
         made: dict[str, Objective] = {}
         for spec in specs:
-            name, objective = named(spec, self.space)
+            name, objective = make_objective(spec, self.space)
             if name in made:
                 raise NasctlError(f"the objective {name!r} is given twice; leave one out")
             if twin := next(

@@ -11,8 +11,8 @@ import numpy as np
 
 from nasctl.architectures import ids
 from nasctl.evaluation.executor import Executor
-from nasctl.evaluation.hypervolume_ruler import Ruler
-from nasctl.pareto.archive import Archive, knee
+from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
+from nasctl.pareto.archive import Archive, closest_to_ideal
 from nasctl.pareto.losses import front, losses, violations
 from nasctl.problem.searcher import Evaluation
 from nasctl.search.loop import Visit
@@ -42,7 +42,7 @@ class Watch:
         self._failed = self._unscored = self._proposed = 0
         self._volume: float | None = None
         self._measuring = 0.0  # seconds spent on hypervolumes
-        self._ruler = Ruler(self._task)
+        self._ruler = HypervolumeTracker(self._task)
         self._start = time.monotonic()
 
     def opening(self) -> list[str]:
@@ -138,7 +138,7 @@ class Watch:
         if not size:
             relax = "relax a constraint, or " if self._task.constraints else ""
             return [*lines, f"the front is empty: {relax}give a larger --budget"]
-        best = self._archive.genomes[knee(self._archive.losses)]
+        best = self._archive.genomes[closest_to_ideal(self._archive.losses)]
         then = f"nasctl pareto plot{self._options}", f"nasctl export --arch {self._id(best)}{self._options}"
         return [*lines, f"next: {then[0]}", f"      {then[1]}"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nasctl.api import BadOption, Genome, InvalidGenome, Problem, SearchSpace, decode, validate
+from nasctl.api import BadOption, Genome, InvalidGenome, Notation, Problem, SearchSpace, decode, validate
 
 LIMIT = 1 << 28  # bytes of a table, unpacked
 MAKE = (
@@ -46,7 +46,7 @@ class Pool:
         empty = [metric for metric, failed in zip(metrics, np.isnan(self.scores).all(axis=0), strict=True) if failed]
         if empty:
             raise BadOption(f"{file.name} holds no value of {empty[0]}; leave it out of the metrics")
-        self._excess = problem.excess(self.genomes)  # (P,)
+        self._excess = problem.violation(self.genomes)  # (P,)
 
     def best_first(self, values: np.ndarray) -> np.ndarray:
         """Positions of all architectures, those of the highest value, (P,), first."""
@@ -118,7 +118,7 @@ def _genome(text: str, space: SearchSpace, file: Traversable) -> Genome:
 
 def _spelled(text: str, space: SearchSpace) -> Genome | None:
     """The canonical genome of a text in the space's own notation, of an id, or such as "0,3,1"; none if it is none."""
-    parse = getattr(space, "parse", None)  # of a Notation, which some spaces are
+    parse = space.parse if isinstance(space, Notation) else None
     try:
         genome: Genome | None = parse(text) if parse else None
         if genome is None:

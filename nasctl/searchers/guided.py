@@ -102,8 +102,8 @@ class Guided:
             return {}
         drawn = unseen(self._space, self._rng, _number(FIRST, self._size))
         genomes = [self._space.canonical(raw) for raw in drawn]
-        held = np.flatnonzero(self._problem.excess(genomes) == 0)
-        exact = self._problem.screen(genomes)[held][:, self._exact]  # (H, E)
+        held = np.flatnonzero(self._problem.violation(genomes) == 0)
+        exact = self._problem.cheap_losses(genomes)[held][:, self._exact]  # (H, E)
         if not len(held):
             return {}
         least = np.unique(exact.argmin(axis=0))[: self._size]
@@ -149,7 +149,7 @@ class Guided:
         behind, classes = _merit(predicted, known)
         if self._told < len(self._gram):
             classes = np.where(classes == 1, 0, classes)
-        broken = self._problem.excess(genomes)
+        broken = self._problem.violation(genomes)
         classes = np.where(broken > 0, 3, classes)
         order = self._rng.permutation(len(genomes))  # breaks ties
         ranked = order[np.lexsort((behind[order], broken[order], classes[order]))]
@@ -161,7 +161,7 @@ class Guided:
 
     def _predicted(self, genomes: list[Genome], raw: np.ndarray) -> np.ndarray:
         """Losses, (N, M), of which some are exact."""
-        known = self._problem.screen(genomes)
+        known = self._problem.cheap_losses(genomes)
         if not np.isnan(known).any():
             return known
         weights = np.linalg.solve(self._gram, self._moments)  # (F, M)

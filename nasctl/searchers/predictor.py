@@ -89,7 +89,7 @@ class Predictor:
         self._raw = np.concatenate([self._raw, np.array(self._asked, dtype=int)])
         self._losses = np.concatenate([self._losses, losses])
         self._broken = np.concatenate([self._broken, violations.sum(axis=1)])
-        self._excess = np.concatenate([self._excess, self._problem.excess(asked)])
+        self._excess = np.concatenate([self._excess, self._problem.violation(asked)])
 
     def _searched(self, number: int) -> list[Genome]:
         """Raw genomes that were not asked for, the most promising first."""
@@ -156,11 +156,11 @@ class Predictor:
         if not genomes:
             return table
         if self._priced.any():
-            table[:, :-1] = np.where(self._priced, self._problem.screen(genomes), 0.0)
+            table[:, :-1] = np.where(self._priced, self._problem.cheap_losses(genomes), 0.0)
         genes = one_hot(genomes, self._cardinalities)
         for m, model in models.items():
             table[:, m] = model(genes)
-        table[:, -1] = np.maximum(table[:, -1] - DOUBT, 0.0) + self._problem.excess(genomes)
+        table[:, -1] = np.maximum(table[:, -1] - DOUBT, 0.0) + self._problem.violation(genomes)
         return table
 
 

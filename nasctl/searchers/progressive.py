@@ -88,7 +88,10 @@ class Progressive:
         known = list(self._known)
         seen = np.array([row for row, _ in self._known.values()]).reshape(-1, len(self._priced))  # (N, M)
         broken = np.array([total for _, total in self._known.values()])  # (N,)
-        table, excess = np.where(self._priced, self._problem.screen(genomes), 0.0), self._problem.excess(genomes)
+        table, excess = (
+            np.where(self._priced, self._problem.cheap_losses(genomes), 0.0),
+            self._problem.violation(genomes),
+        )
         again = [k for k, genome in enumerate(genomes) if genome in self._known]
         places = {genome: n for n, genome in enumerate(known)}
         place = [places[genomes[k]] for k in again]

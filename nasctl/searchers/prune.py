@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nasctl.api import BadOption, Genome, Problem
+from nasctl.api import BadOption, Genome, MixableSpace, MixtureProblem, Problem
 
 __all__ = ["Prune"]
 
@@ -47,9 +47,9 @@ class Prune:
     def __init__(self, problem: Problem, rng: np.random.Generator, batch: int = 20) -> None:
         if not 1 <= batch <= 10_000:
             raise BadOption(f"prune needs a batch of 1 to 10,000, not batch={batch}")
-        if not hasattr(problem.space, "supernet"):
+        if not isinstance(problem.space, MixableSpace):
             raise BadOption("prune needs a space with a supernet, such as nb201; take another searcher here")
-        if not hasattr(problem, "worth"):
+        if not isinstance(problem, MixtureProblem):
             raise BadOption("prune has to measure supernets, and a table holds none; search with nasctl search")
         self._problem, self._batch = problem, batch
         self._removed: list[tuple[int, int]] = []  # gene and choice, in order
@@ -70,7 +70,7 @@ class Prune:
         for _ in range(PATIENCE * self._batch):
             if len(batch) == self._batch or (genome := next(self._ranked, None)) is None:
                 break
-            (excess,) = self._problem.excess([genome])
+            (excess,) = self._problem.violation([genome])
             if excess == 0:
                 batch.append(genome)
             else:
@@ -110,7 +110,7 @@ class Prune:
 
     def _least_missed(self, allowed: list[list[int]]) -> list[tuple[int, int]]:
         """The choice that each gene can best do without, where it has several."""
-        worth: Any = self._problem.worth
+        worth: Any = self._problem.evaluate_mixture
         places = [(g, c) for g, choices in enumerate(allowed) if len(choices) > 1 for c in choices]
         losses = np.array([worth(_without(allowed, gene, choice)) for gene, choice in places])  # (places, M)
         filled = np.where(np.isnan(losses).any(axis=1, keepdims=True), np.inf, losses)

@@ -26,7 +26,7 @@ MENDS = {  # by what SQLite says
 }
 
 
-class Database:
+class Connection:
     """A connection to a store's file.
 
     Args:

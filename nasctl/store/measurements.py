@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
-from nasctl.store.connection import Database
+from nasctl.store.connection import Connection
 
 MEASURED = """
 SELECT m.label, m.value, m.error, m.seconds FROM genome
@@ -32,7 +32,7 @@ class Ledger:
         labels: Under which measurements are filed, with the numbers that stand for them.
     """
 
-    def __init__(self, database: Database, space: int, labels: Mapping[str, int]) -> None:
+    def __init__(self, database: Connection, space: int, labels: Mapping[str, int]) -> None:
         self._database, self._space, self._labels = database, space, labels
 
     def known(self, genome: Genome, labels: Collection[str]) -> dict[str, Measurement]:

@@ -7,20 +7,20 @@ from collections.abc import Collection, Mapping
 
 from nasctl.errors import NasctlError, RunChanged
 from nasctl.problem.space import Genome
-from nasctl.store.connection import Database
+from nasctl.store.connection import Connection
 from nasctl.store.measurements import Ledger, Measurement, evaluation, spelled
-from nasctl.store.run_record import Record
+from nasctl.store.run_record import RunRecord
 
 BEFORE = """
 SELECT genome.genes, visit.failed FROM visit JOIN genome ON genome.id = visit.genome WHERE run = ? AND position = ?
 """
 
 
-class Journal(Ledger):
+class RunLog(Ledger):
     """One run's view of the store."""
 
     def __init__(
-        self, database: Database, record: Record, run: str, number: int, space: int, labels: Mapping[str, int]
+        self, database: Connection, record: RunRecord, run: str, number: int, space: int, labels: Mapping[str, int]
     ) -> None:
         super().__init__(database, space, labels)
         self.record = record
@@ -90,7 +90,7 @@ class Journal(Ledger):
         }
 
 
-def seen(record: Record, genome: Genome, found: Mapping[str, Measurement]) -> Mapping[str, str]:
+def seen(record: RunRecord, genome: Genome, found: Mapping[str, Measurement]) -> Mapping[str, str]:
     """The labels that count for a genome: all, or those that need no module where these break a constraint."""
     values = evaluation(genome, record.cheap, found).values
     broken = any(constraint.violation(values) for constraint in record.bounded)

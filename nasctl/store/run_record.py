@@ -36,7 +36,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """One run.
 
     Args:
@@ -80,7 +80,7 @@ class Record:
         return json.dumps(asdict(self))
 
     @classmethod
-    def parsed(cls, text: str) -> Record:
+    def parsed(cls, text: str) -> RunRecord:
         """The record that a text stands for.
 
         Raises:
@@ -105,7 +105,7 @@ def _column(goal: Mapping[str, Any] | None, remarks: list[str], **rest: Any) -> 
     return Column(goal=Goal(**goal) if goal else None, remarks=tuple(remarks), **rest)
 
 
-def _check(record: Record) -> None:
+def _check(record: RunRecord) -> None:
     """See whether a record is such as nasctl writes.
 
     Raises:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from nasctl.errors import NasctlError, RunChanged, UnknownName
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
-from nasctl.store.connection import Database
+from nasctl.store.connection import Connection
 from nasctl.store.measurements import Ledger, Measurement, evaluation, read
-from nasctl.store.run_log import Journal, seen
-from nasctl.store.run_record import Record
+from nasctl.store.run_log import RunLog, seen
+from nasctl.store.run_record import RunRecord
 
 VISITED = """
 SELECT visit.position, genome.genes, m.label, m.value, m.error, m.seconds FROM visit
@@ -24,11 +24,11 @@ WHERE visit.run = ? ORDER BY visit.position
 """
 
 
-class Summary(NamedTuple):
+class RunSummary(NamedTuple):
     """One line about a run."""
 
     name: str
-    record: Record
+    record: RunRecord
     started: float  # seconds since the epoch, when it was last started or resumed
     visited: int
 
@@ -46,7 +46,7 @@ class Store:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self._open(Database(path))
+        self._open(Connection(path))
 
     @classmethod
     def reading(cls, path: Path | str) -> Store:
@@ -56,13 +56,13 @@ class Store:
             NasctlError: As for a store that is written.
         """
         store = cls.__new__(cls)
-        store._open(Database(path, reading=True))
+        store._open(Connection(path, reading=True))
         return store
 
-    def _open(self, database: Database) -> None:
+    def _open(self, database: Connection) -> None:
         self.database, self.path = database, database.path
 
-    def journal(self, run: str, record: Record) -> Journal:
+    def journal(self, run: str, record: RunRecord) -> RunLog:
         """Start a run, or take it up again from its beginning.
 
         Args:
@@ -73,10 +73,10 @@ class Store:
             NasctlError: There is a run of that name which asked for something else.
         """
         text = record.json()
-        after = Record.parsed(text)
+        after = RunRecord.parsed(text)
         with self.database.writing() as database:
             row = database.execute("SELECT spec FROM run WHERE name = ?", (run,)).fetchone()
-            before = Record.parsed(row[0]) if row else after
+            before = RunRecord.parsed(row[0]) if row else after
             keys = {*before.asked, *after.asked}
             if other := sorted(key for key in keys if before.asked.get(key) != after.asked.get(key)):
                 raise NasctlError(
@@ -95,7 +95,7 @@ class Store:
                 (run, text, time.time()),
             ).fetchone()
             labels = {label: self.database.text(label) for label in record.labels.values()}
-            return Journal(self.database, record, run, number, self.database.text(record.space), labels)
+            return RunLog(self.database, record, run, number, self.database.text(record.space), labels)
 
     def ledger(self, space: str, labels: Collection[str]) -> Ledger:
         """Where measurements under these labels are kept, of a space by its spec with every default written out."""
@@ -103,7 +103,7 @@ class Store:
             numbers = {label: self.database.text(label) for label in labels}
             return Ledger(self.database, self.database.text(space), numbers)
 
-    def run(self, name: str | None = None) -> tuple[str, Record]:
+    def run(self, name: str | None = None) -> tuple[str, RunRecord]:
         """A run and its name, by its name or a beginning of it that no other has, or of the one started last.
 
         Raises:
@@ -120,16 +120,16 @@ class Store:
         if not begun:
             raise UnknownName("run", str(name), list(runs))
         chosen = str(name if name in runs else begun[0])
-        return chosen, Record.parsed(runs[chosen])
+        return chosen, RunRecord.parsed(runs[chosen])
 
-    def runs(self) -> list[Summary]:
+    def runs(self) -> list[RunSummary]:
         """All runs, the one started last first."""
         with self.database.reading() as database:
             rows = database.execute(
                 "SELECT name, spec, started, (SELECT count(*) FROM visit WHERE run = run.id) FROM run"
                 " ORDER BY turn DESC"
             ).fetchall()
-        return [Summary(name, Record.parsed(spec), started, visited) for name, spec, started, visited in rows]
+        return [RunSummary(name, RunRecord.parsed(spec), started, visited) for name, spec, started, visited in rows]
 
     def delete(self, run: str) -> None:
         """Forget a run; what it measured stays, for other runs share it."""

@@ -12,7 +12,7 @@ from nasctl.errors import NasctlError
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def exclusive_machine() -> Iterator[None]:
     """Keep profiles and searches off this machine for the time being.
 
     Raises:
@@ -23,7 +23,7 @@ def alone() -> Iterator[None]:
 
 
 @contextmanager
-def beside() -> Iterator[None]:
+def shared_machine() -> Iterator[None]:
     """Keep profiles off this machine; others that run modules are welcome.
 
     Raises:

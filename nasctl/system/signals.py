@@ -30,7 +30,7 @@ class Stopped(KeyboardInterrupt):
         self.code = 128 + number  # what a shell makes of it
 
 
-def code(stop: KeyboardInterrupt) -> int:
+def exit_code(stop: KeyboardInterrupt) -> int:
     """The exit code after an interrupt."""
     return stop.code if isinstance(stop, Stopped) else 128 + signal.SIGINT
 

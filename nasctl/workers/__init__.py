@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from nasctl.candidates.objective import closed_form
 from nasctl.evaluation.executor import Executor
-from nasctl.evaluation.measure import Here
+from nasctl.evaluation.measure import LocalExecutor
 from nasctl.evaluation.task import Task
-from nasctl.system.machine_lock import beside
+from nasctl.system.machine_lock import shared_machine
 from nasctl.workers.pool import Pool
 from nasctl.workers.processes import Processes
-from nasctl.workers.worker import Site
+from nasctl.workers.worker import Backend
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerOptions:
     """Who measures, as a person asks for it; no value depends on it.
 
     Args:
@@ -37,25 +37,25 @@ class Crew:
     @property
     def one(self) -> bool:
         """Whether this process does: what hangs in it, or takes all memory, could not be ended."""
-        return self in (ONE, Crew(1))
+        return self in (ONE, WorkerOptions(1))
 
 
-ONE = Crew()
+ONE = WorkerOptions()
 
 
 @contextmanager
-def opened(crew: Crew, task: Task) -> Iterator[Executor]:
+def open_executor(crew: WorkerOptions, task: Task) -> Iterator[Executor]:
     """Where the modules of a task are measured, for as long as that takes.
 
     Raises:
         NasctlError: The latency of this machine is being measured, or there is no such cluster.
     """
     if all(map(closed_form, task.metrics.values())):
-        yield Here(task)
+        yield LocalExecutor(task)
         return
-    with beside():
+    with shared_machine():
         if crew.one:
-            yield Here(task)
+            yield LocalExecutor(task)
             return
         pool = Pool(task, _site(crew, task), crew.seconds, wary=crew.memory is not None)
         try:
@@ -64,7 +64,7 @@ def opened(crew: Crew, task: Task) -> Iterator[Executor]:
             pool.close()
 
 
-def _site(crew: Crew, task: Task) -> Site:
+def _site(crew: WorkerOptions, task: Task) -> Backend:
     if crew.cluster:
         from nasctl.workers.ray import Ray
 

@@ -14,7 +14,7 @@ from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
 from nasctl.store.measurements import Measurement
-from nasctl.workers.worker import NO_ROOM, Answer, Message, Site, Worker
+from nasctl.workers.worker import NO_ROOM, Answer, Backend, Message, WorkerHandle
 
 TRIES = 2  # deaths of its worker that a candidate may cost: one may be an accident, two are the candidate's own
 STILLBORN = 5  # workers that die before they are ready, and nobody answers meanwhile: more of them are no use
@@ -39,7 +39,7 @@ class _Seat:
     """A worker at its place; when it dies, another takes the seat."""
 
     place: str
-    worker: Worker
+    worker: WorkerHandle
     ready: bool = False
     born: bool = False  # whether its worker has been ready before
     job: _Job | None = None
@@ -59,7 +59,7 @@ class Pool:
         wary: Whether a worker in which memory was short is replaced: an import may have ended halfway.
     """
 
-    def __init__(self, task: Task, site: Site, seconds: float | None = None, wary: bool = False) -> None:
+    def __init__(self, task: Task, site: Backend, seconds: float | None = None, wary: bool = False) -> None:
         costly = {name: metric for name, metric in task.metrics.items() if not closed_form(metric)}
         self._task = replace(task, metrics=costly, recorded=frozenset(), constraints=())
         self._site, self._seconds, self._wary = site, seconds, wary
@@ -108,7 +108,7 @@ class Pool:
             seat.worker.kill()
         self._site.close()
 
-    def _wait(self, workers: list[Worker], seconds: float | None) -> list[tuple[Worker, Answer | EOFError]]:
+    def _wait(self, workers: list[WorkerHandle], seconds: float | None) -> list[tuple[WorkerHandle, Answer | EOFError]]:
         """What workers say; where all were stopped for a while (Ctrl-Z), that is no candidate's time."""
         answers = self._site.wait(workers, seconds)
         if self._seconds is not None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 
 from nasctl.errors import NasctlError
-from nasctl.workers.worker import Answer, Desk, Message, Worker
+from nasctl.workers.worker import Answer, Message, Worker, WorkerHandle
 
 CONTEXT = get_context("spawn")  # a fork would inherit threads of torch in whatever state they are
 
@@ -27,13 +27,15 @@ class Processes:
         self.places: Sequence[str] = places
         self._memory = memory
 
-    def hire(self, place: str) -> Worker:
+    def hire(self, place: str) -> WorkerHandle:
         try:
             return _Process(place, self._memory)
         except OSError as error:
             raise NasctlError(f"a worker cannot be started ({error.strerror}); give fewer --workers") from error
 
-    def wait(self, workers: Sequence[Worker], seconds: float | None) -> list[tuple[Worker, Answer | EOFError]]:
+    def wait(
+        self, workers: Sequence[WorkerHandle], seconds: float | None
+    ) -> list[tuple[WorkerHandle, Answer | EOFError]]:
         talking = {one.pipe: one for one in workers if isinstance(one, _Process)}
         ready = connection.wait(list(talking), seconds)
         return [(talking[pipe], _received(pipe)) for pipe in ready]  # type: ignore[index, arg-type]
@@ -82,7 +84,7 @@ def _work(pipe: connection.Connection, place: str, memory: int | None) -> None:
     if place:
         os.environ["CUDA_VISIBLE_DEVICES"] = place
     threading.Thread(target=_follow, daemon=True).start()
-    desk = Desk(memory)
+    desk = Worker(memory)
     while True:
         try:
             message = pipe.recv()

@@ -10,7 +10,7 @@ from typing import Any
 
 from nasctl.candidates.setting import Setting
 from nasctl.errors import NasctlError
-from nasctl.workers.worker import Answer, Desk, Message, Worker
+from nasctl.workers.worker import Answer, Message, Worker, WorkerHandle
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
@@ -57,11 +57,13 @@ class Ray:
         self.places: Sequence[str] = [""] * (workers or room)
         self._heard = time.monotonic()
 
-    def hire(self, place: str) -> Worker:
-        actor = self._ray.remote(Desk).options(**self._takes, max_restarts=0)
+    def hire(self, place: str) -> WorkerHandle:
+        actor = self._ray.remote(Worker).options(**self._takes, max_restarts=0)
         return _Actor(self._ray, actor.remote(self._memory))
 
-    def wait(self, workers: Sequence[Worker], seconds: float | None) -> list[tuple[Worker, Answer | EOFError]]:
+    def wait(
+        self, workers: Sequence[WorkerHandle], seconds: float | None
+    ) -> list[tuple[WorkerHandle, Answer | EOFError]]:
         talking = {one.answer: one for one in workers if isinstance(one, _Actor)}
         ready, _ = self._ray.wait(list(talking), timeout=PATIENCE if seconds is None else seconds)
         if ready:  # and others at the same time, perhaps

@@ -14,7 +14,7 @@ from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
 from nasctl.store.measurements import Measurement
-from nasctl.system.machine_lock import beside
+from nasctl.system.machine_lock import shared_machine
 
 NO_ROOM = re.compile(r"^MemoryError|allocate memory|bad_alloc|out of memory", re.IGNORECASE)  # as libraries put it
 OF_GPU = re.compile("CUDA|HIP")  # what lacks memory, as torch puts it
@@ -23,7 +23,7 @@ Message = Task | tuple[Genome, Mapping[str, str]]  # what genomes are measured f
 Answer = dict[str, Measurement] | Exception | None  # of a genome; an error that ends the search; ready for genomes
 
 
-class Worker(Protocol):
+class WorkerHandle(Protocol):
     """A process that measures, seen from the one that searches."""
 
     def send(self, message: Message) -> None:
@@ -35,16 +35,18 @@ class Worker(Protocol):
         ...
 
 
-class Site(Protocol):
+class Backend(Protocol):
     """Where workers are."""
 
     places: Sequence[str]  # of each worker: the GPU that it is to have, "" for none
 
-    def hire(self, place: str) -> Worker:
+    def hire(self, place: str) -> WorkerHandle:
         """A new worker at a place."""
         ...
 
-    def wait(self, workers: Sequence[Worker], seconds: float | None) -> list[tuple[Worker, Answer | EOFError]]:
+    def wait(
+        self, workers: Sequence[WorkerHandle], seconds: float | None
+    ) -> list[tuple[WorkerHandle, Answer | EOFError]]:
         """What workers have answered, EOFError of one that is dead; empty if nobody did in so many seconds."""
         ...
 
@@ -53,7 +55,7 @@ class Site(Protocol):
         ...
 
 
-class Desk:
+class Worker:
     """Answers messages.
 
     Args:
@@ -78,13 +80,13 @@ class Desk:
 
     def _prepare(self, task: Task) -> None:
         """Have everything at hand, so that no candidate pays for it."""
-        from nasctl.candidates.determinism import usable
+        from nasctl.candidates.determinism import usable_device
 
         if self._quiet is None:
             quiet = ExitStack()
-            quiet.enter_context(beside())
+            quiet.enter_context(shared_machine())
             self._quiet = quiet
-        usable(task.setting.device)
+        usable_device(task.setting.device)
         self._task = task
 
     def _measured(self, genome: Genome, labels: Mapping[str, str]) -> dict[str, Measurement]:

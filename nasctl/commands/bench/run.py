@@ -11,7 +11,7 @@ import click
 from nasctl.commands import json_option
 
 if TYPE_CHECKING:
-    from nasctl.bench.compare import Comparison, Test
+    from nasctl.bench.compare import SearcherComparison, Test
     from nasctl.bench.replay import Worth
 
 SEARCHERS = ("mtf_pdns", "nsga2")
@@ -78,7 +78,7 @@ def command(
         say(f"convergence in {plot}")
 
 
-def _print(comparison: Comparison) -> None:
+def _print(comparison: SearcherComparison) -> None:
     from nasctl.bench.compare import INDICATORS
     from nasctl.bench.replay import FEW
     from nasctl.system.terminal import table
@@ -111,7 +111,7 @@ def _print(comparison: Comparison) -> None:
     _judge(tests)
 
 
-def _sizes(comparison: Comparison, searcher: str) -> list[str]:
+def _sizes(comparison: SearcherComparison, searcher: str) -> list[str]:
     """Means of the archive's size, its share of the exhaustive front, different architectures, simulated time."""
     from statistics import fmean
 

@@ -10,7 +10,7 @@ import click
 
 from nasctl.commands import json_option, store_option
 from nasctl.commands.show import MODELLED, print_blocks
-from nasctl.hardware.pricing import Timed, error, latencies, tables, timed
+from nasctl.hardware.pricing import NetworkLatency, held_out_error, latency_facts, load_tables, price
 
 if TYPE_CHECKING:
     from nasctl.hardware.table import LatencyTable
@@ -33,7 +33,7 @@ class Prediction(NamedTuple):
 
     of: Meant
     tables: Mapping[str, LatencyTable]  # all that were asked
-    timed: Mapping[str, Timed]  # those that know its blocks
+    timed: Mapping[str, NetworkLatency]  # those that know its blocks
 
 
 @click.command()
@@ -99,8 +99,10 @@ def _meant(words: Sequence[str], store: Store, space: str | None) -> Iterator[Me
             continue
         try:
             text = files.read(path, LIMIT).decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise NasctlError(f"cannot read {word}: {getattr(error, 'strerror', None) or error}") from None
+        except (OSError, UnicodeDecodeError) as held_out_error:
+            raise NasctlError(
+                f"cannot read {word}: {getattr(held_out_error, 'strerror', None) or held_out_error}"
+            ) from None
         if text.lstrip().startswith("{"):
             yield _from_json(path, text, store)
             continue
@@ -108,8 +110,8 @@ def _meant(words: Sequence[str], store: Store, space: str | None) -> Iterator[Me
             if line.strip():
                 try:
                     yield _spelled(line.strip(), store, space)
-                except NasctlError as error:
-                    raise NasctlError(f"{word}, line {number}: {error}") from None
+                except NasctlError as held_out_error:
+                    raise NasctlError(f"{word}, line {number}: {held_out_error}") from None
 
 
 def _spelled(text: str, store: Store, space: str | None) -> Meant:
@@ -138,10 +140,10 @@ def _from_json(path: Path, text: str, store: Store) -> Meant:
         if isinstance(content.get("space"), str) and isinstance(content.get("genome"), list):
             return _spelled(",".join(map(str, content["genome"])), store, content["space"])
         return Meant(path.name, None, from_json.network(content))
-    except ValueError as error:
-        raise NasctlError(f"{path} is not JSON: {error}") from None
-    except NasctlError as error:
-        raise NasctlError(f"{path}: {error}") from None
+    except ValueError as held_out_error:
+        raise NasctlError(f"{path} is not JSON: {held_out_error}") from None
+    except NasctlError as held_out_error:
+        raise NasctlError(f"{path}: {held_out_error}") from None
 
 
 def _predicted(meant: Iterator[Meant], asked: Sequence[str]) -> Iterator[Prediction]:
@@ -159,11 +161,11 @@ def _predicted(meant: Iterator[Meant], asked: Sequence[str]) -> Iterator[Predict
     told: set[str] = set()
     for one in meant:
         if one.space not in loaded:
-            loaded[one.space] = tables(devices, one.space)
+            loaded[one.space] = load_tables(devices, one.space)
         found = {}
         for device, table in loaded[one.space].items():
             try:
-                found[device] = timed(one.network, table)
+                found[device] = price(one.network, table)
             except MissingBlock as missing:
                 if len(loaded[one.space]) == 1:
                     raise
@@ -177,8 +179,8 @@ def _content(made: Prediction) -> dict[str, Any]:
     """What --json prints of an architecture."""
     of = made.of
     facts = {"arch": of.name, "space": of.space, "params": of.network.params, "macs": of.network.macs}
-    tables = {device: one.table.device for device, one in made.timed.items()}
-    return {**facts, "table": tables, **latencies(of.network, made.timed, of.space)}
+    load_tables = {device: one.table.device for device, one in made.timed.items()}
+    return {**facts, "table": load_tables, **latency_facts(of.network, made.timed, of.space)}
 
 
 def _print_one(made: Prediction, blocks: bool) -> None:
@@ -190,7 +192,7 @@ def _print_one(made: Prediction, blocks: bool) -> None:
     definitions({"architecture": of.name, "space": of.space or "none, a free architecture", **sizes})
     click.echo()
     rows = [
-        [device, one.table.device, _total(one), one.table.batch, one.origins, error(one.table, of.space)]
+        [device, one.table.device, _total(one), one.table.batch, one.origins, held_out_error(one.table, of.space)]
         for device, one in made.timed.items()
     ]
     table(["device", "table", "ms", "batch", "blocks", "error, held out"], rows)
@@ -216,7 +218,7 @@ def _print_many(begun: Sequence[Prediction], rest: Iterator[Prediction]) -> None
             devices.setdefault(device, f"ms on {device} (batch {one.table.batch})")
             about.setdefault(
                 (device, one.table.digest),
-                [device, one.table.device, one.table.method, error(one.table, made.of.space)],
+                [device, one.table.device, one.table.method, held_out_error(one.table, made.of.space)],
             )
             modelled |= one.modelled
         rows.append({"": made.of.name, **{device: _total(one) for device, one in made.timed.items()}})
@@ -227,5 +229,5 @@ def _print_many(begun: Sequence[Prediction], rest: Iterator[Prediction]) -> None
     table(["device", "table", "method", "error, held out"], about.values())
 
 
-def _total(one: Timed) -> str:
+def _total(one: NetworkLatency) -> str:
     return f"{'~' if one.modelled else ''}{one.total:.4g}"

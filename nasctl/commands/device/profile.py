@@ -10,7 +10,7 @@ import click
 from nasctl.commands.device import doubts, shown, table_file
 
 if TYPE_CHECKING:
-    from nasctl.hardware.profiling.timings import Visits
+    from nasctl.hardware.profiling.timings import Timings
     from nasctl.hardware.table import LatencyTable
 
 
@@ -70,7 +70,7 @@ def command(
 
     from nasctl import registry
     from nasctl.hardware.profiling.profile import Host, Profile
-    from nasctl.system.machine_lock import alone
+    from nasctl.system.machine_lock import exclusive_machine
     from nasctl.system.terminal import say
 
     spaces = {registry.normal("spaces", s): registry.create("spaces", s) for s in registry.split(specs)}
@@ -82,7 +82,7 @@ def command(
     typed = ["nasctl device profile --name", name, *(f"--space {spec}" for spec in spaces), *flags]
     table = host.table(" ".join(typed))
     folder = path.with_name(f"{path.name}.part")
-    with alone():
+    with exclusive_machine():
         visits = _begun(folder, table, force)
         profile = Profile(spaces)
         try:
@@ -105,7 +105,7 @@ def command(
     say(f"next: nasctl device show {path}")
 
 
-def _begun(folder: Path, empty: LatencyTable, force: bool) -> Visits:
+def _begun(folder: Path, empty: LatencyTable, force: bool) -> Timings:
     """What was measured before in the same setting, to go on with.
 
     Raises:
@@ -115,7 +115,7 @@ def _begun(folder: Path, empty: LatencyTable, force: bool) -> Visits:
 
     from nasctl.errors import NasctlError
     from nasctl.hardware.profiling.profile import SETTING
-    from nasctl.hardware.profiling.timings import Visits
+    from nasctl.hardware.profiling.timings import Timings
 
     try:
         if force and folder.exists():
@@ -123,4 +123,4 @@ def _begun(folder: Path, empty: LatencyTable, force: bool) -> Visits:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise NasctlError(f"{folder} cannot be used ({error.strerror}); name another file with -o") from None
-    return Visits(folder / "visits.jsonl", {field: getattr(empty, field) for field in SETTING})
+    return Timings(folder / "visits.jsonl", {field: getattr(empty, field) for field in SETTING})

@@ -13,7 +13,7 @@ from nasctl.commands.device import shown
 if TYPE_CHECKING:
     from nasctl.hardware.profiling.profile import Host
     from nasctl.hardware.table import LatencyTable
-    from nasctl.hardware.validation import Comparison
+    from nasctl.hardware.validation import TableComparison
 
 SEED = 2  # of the random networks: `nasctl device profile` has 1, a kit 0
 
@@ -115,7 +115,7 @@ def _target(name: str, save: bool, out: Path | None, force: bool) -> Path | None
     return Path(name) if save else None
 
 
-def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int, force: bool) -> Comparison:
+def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int, force: bool) -> TableComparison:
     """The comparison with networks that are measured here.
 
     Raises:
@@ -128,8 +128,8 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
     from nasctl.errors import NasctlError
     from nasctl.hardware import validation
     from nasctl.hardware.profiling import profile
-    from nasctl.hardware.profiling.timings import Visits
-    from nasctl.system.machine_lock import alone
+    from nasctl.hardware.profiling.timings import Timings
+    from nasctl.system.machine_lock import exclusive_machine
     from nasctl.system.terminal import say
 
     here = host.table("")
@@ -141,8 +141,8 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
     networks = {
         ids.encode(spec, space.genes, genome): space.network(genome) for genome in validation.fresh(space, number, seed)
     }
-    visits = Visits()
-    with alone(), tempfile.TemporaryDirectory() as folder:
+    visits = Timings()
+    with exclusive_machine(), tempfile.TemporaryDirectory() as folder:
         for _step in shown(profile.visited([profile.Part(networks)], host, visits, Path(folder))):
             pass
     rows = {name: row for name in networks if (row := visits.row(name)) is not None}
@@ -155,7 +155,7 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
     return validation.compared(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
 
 
-def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> Comparison:
+def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> TableComparison:
     """The comparison with a table of architectures, each as nasctl builds it."""
     from nasctl import registry
     from nasctl.architectures import ids, known_values
@@ -167,7 +167,7 @@ def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> Com
     return validation.compared(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
 
 
-def _print(table: LatencyTable, found: Comparison) -> None:
+def _print(table: LatencyTable, found: TableComparison) -> None:
     from nasctl.system.terminal import definitions
     from nasctl.system.terminal import table as drawn
 

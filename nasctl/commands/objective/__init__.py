@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.candidates.setting import setting
+from nasctl.candidates.setting import make_setting
 from nasctl.commands import Commands, weights_seed
 
 if TYPE_CHECKING:
     from nasctl.evaluation.task import Task
 
 
-USUAL = ("synflow", "snip", "grad_norm", "jacov", "naswot")
+DEFAULT_METRICS = ("synflow", "snip", "grad_norm", "jacov", "naswot")
 
 objective_option = click.option(
     "-o",
@@ -23,7 +23,7 @@ objective_option = click.option(
     multiple=True,
     metavar="SPEC",
     help="Repeatable, or A,B; all is every one that suits the space and needs no option."
-    f"  [default: those of {','.join(USUAL)} that suit the space]",
+    f"  [default: those of {','.join(DEFAULT_METRICS)} that suit the space]",
 )
 
 seed_option = click.option(
@@ -63,14 +63,14 @@ def objective_task(
     from nasctl.search import applicability
 
     made = registry.create("spaces", space)
-    metrics = score.metrics([*(objectives or USUAL), *also], space)
+    metrics = score.metrics([*(objectives or DEFAULT_METRICS), *also], space)
     if objectives and "all" not in registry.split(objectives):
-        applicability.refuse(made, metrics)
-    out = applicability.misfits(made, metrics)
+        applicability.refuse_inapplicable(made, metrics)
+    out = applicability.inapplicable_reasons(made, metrics)
     metrics = {name: metric for name, metric in metrics.items() if name not in out}
-    task = Task(made, metrics, setting(made, fidelity, data, seed, torch_device, threads))
+    task = Task(made, metrics, make_setting(made, fidelity, data, seed, torch_device, threads))
     if here and not all(map(closed_form, task.metrics.values())):
-        from nasctl.candidates.determinism import usable
+        from nasctl.candidates.determinism import usable_device
 
-        usable(torch_device)
+        usable_device(torch_device)
     return task

@@ -70,7 +70,7 @@ def command(
     from nasctl.evaluation.ranges import sample as drawn
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, say, table
-    from nasctl.workers import opened
+    from nasctl.workers import open_executor
 
     if (genomes is not None) + (sample is not None) + whole != 1:
         raise NasctlError("say what to score: --genomes FILE, --sample NUMBER or --all")
@@ -84,7 +84,7 @@ def command(
         chosen = _read(genomes, lambda line: made.canonical(ids.resolve(line, known, space)[1]))
     else:
         chosen = _whole(made) if whole else drawn(made, sample or 0, seed)
-    with opened(who, task) as executor:
+    with open_executor(who, task) as executor:
         found = score.scored(task, space, chosen, Store(store), executor)
         rows = list(counted(found, len(chosen), "scored"))
     say(*score.failures(rows))

@@ -16,16 +16,16 @@ def command(run: str | None, store: str, as_json: bool) -> None:
     import json
 
     from nasctl.pareto.hypervolume import REFERENCE, checkpoints
-    from nasctl.pareto.losses import front, standing
-    from nasctl.search.hypervolume import scale
+    from nasctl.pareto.losses import feasible_losses, front
+    from nasctl.search.hypervolume import hypervolume_scale
     from nasctl.store.store import Store
     from nasctl.system.terminal import definitions, table
 
     opened = Store.reading(store)
     name, record = opened.run(run)
     visited = opened.evaluations(name)
-    measured, said = scale(record, visited)
-    points = standing(visited, record.goals, record.constraints)
+    measured, said = hypervolume_scale(record, visited)
+    points = feasible_losses(visited, record.goals, record.constraints)
     counts = checkpoints(len(visited), 100 if as_json else 10)
     curve = measured.curve(points, counts)
     size = len(front(visited, record.goals, record.constraints))

@@ -11,7 +11,7 @@ import click
 from nasctl.commands import run_option, store_option
 
 if TYPE_CHECKING:
-    from nasctl.store.run_record import Record
+    from nasctl.store.run_record import RunRecord
 
 
 @click.command("plot")
@@ -63,7 +63,7 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     click.echo(path)
 
 
-def _facts(record: Record) -> Iterator[str]:
+def _facts(record: RunRecord) -> Iterator[str]:
     """What a reader of the picture has to know of a run: the searcher, the setting, the devices."""
     asked = record.asked
     subject = f", subject to {', '.join(asked['constraints'])}" if asked["constraints"] else ""

@@ -39,17 +39,17 @@ def command(
     from nasctl.search.retry import failed, retried, summed, task_of
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, say, table
-    from nasctl.workers import opened
+    from nasctl.workers import open_executor
 
     reading = Store.reading(store)
     name, record = reading.run(name)
     failures = failed(record, reading.evaluations(name), registry.split(objectives))
     names = [one for one in record.labels if any(one in failure.names for failure in failures)]
-    who = crew(workers, recorded.setting(record).threads, gpus, cluster, candidate_time, candidate_memory)
+    who = crew(workers, recorded.recorded_setting(record).threads, gpus, cluster, candidate_time, candidate_memory)
     outcomes: list[dict[str, str | None]] = []
     if failures:
         task = task_of(record, names, data, here=who.one)
-        with opened(who, task) as executor:
+        with open_executor(who, task) as executor:
             ledger = Store(store).ledger(record.space, [record.labels[one] for one in names])
             found = retried(task, record, failures, executor, ledger)
             outcomes.extend(counted(found, len(failures), "measured again"))

@@ -11,7 +11,7 @@ from nasctl.commands import json_option, store_option
 
 if TYPE_CHECKING:
     from nasctl.problem.searcher import Evaluation
-    from nasctl.store.run_record import Record
+    from nasctl.store.run_record import RunRecord
     from nasctl.store.store import Store
 
 
@@ -55,7 +55,7 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
     definitions({key: "-" if value == "" else value for key, value in listed.items()})
 
 
-def _config(store: Store, name: str, record: Record, as_json: bool) -> str:
+def _config(store: Store, name: str, record: RunRecord, as_json: bool) -> str:
     """The options of a run that repeat it.
 
     Raises:
@@ -69,14 +69,14 @@ def _config(store: Store, name: str, record: Record, as_json: bool) -> str:
     from nasctl.system.terminal import printable
 
     if not record.config:
-        line, _ = command_line.command(name, record, len(store.evaluations(name)))
+        line, _ = command_line.command_line(name, record, len(store.evaluations(name)))
         raise NasctlError(f"run {name!r} was started by an older nasctl, or by a script; this repeats it: {line}")
     versions = ", ".join(f"{library} {version}" for library, version in record.versions.items())
     heading = printable(f"# made with {versions}; repeat it with nasctl search --config FILE") + "\n"
     return json.dumps(record.config) + "\n" if as_json else heading + toml(record.config)
 
 
-def _best(record: Record, found: Sequence[Evaluation]) -> dict[str, object]:
+def _best(record: RunRecord, found: Sequence[Evaluation]) -> dict[str, object]:
     """Who is best by the score of the run, and what that is made of."""
     from nasctl import registry
     from nasctl.analysis.run_scores import scores_of_run

@@ -22,17 +22,17 @@ def command(space: str, devices: tuple[str, ...], number: int, as_json: bool) ->
 
     from nasctl import registry
     from nasctl.candidates.candidate import Candidate
-    from nasctl.candidates.setting import DEFAULT
+    from nasctl.candidates.setting import DEFAULT_SETTING
     from nasctl.evaluation import ranges
-    from nasctl.search.metrics import named
+    from nasctl.search.metrics import make_objective
     from nasctl.system.terminal import UNITS, quantity, table
 
     made = registry.create("spaces", space)
     drawn = ranges.sample(made, number)
     rows = []
     for spec in ("params", "macs", "memory", *(f"latency@{device}" for device in registry.listed(devices))):
-        name, objective = named(spec, space)
-        values = [objective(Candidate(made, genome, DEFAULT, objective.needs)) for genome in drawn]
+        name, objective = make_objective(spec, space)
+        values = [objective(Candidate(made, genome, DEFAULT_SETTING, objective.needs)) for genome in drawn]
         reach = ranges.bounds(made, objective)
         figures = [reach.least, *np.quantile(values, (0.25, 0.5, 0.75)).tolist(), reach.most]
         rows.append((name, objective.unit, dict(zip(FIGURES, figures, strict=True)), reach.proven))

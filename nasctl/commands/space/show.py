@@ -33,7 +33,7 @@ def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
 
     from nasctl import registry
     from nasctl.commands.show import picture
-    from nasctl.problem.space import levels, usual
+    from nasctl.problem.space import default_fidelity, levels
     from nasctl.system.terminal import quantity, table
 
     made = registry.create("spaces", space)
@@ -61,7 +61,7 @@ def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
     )
     click.echo(f"smallest and largest are {'proven' if proven else 'the best that a quick look finds'}\n")
     table(["fidelity", "metrics are computed at"], [[name, str(level)] for name, level in levels(made).items()])
-    click.echo(f"the default is {usual(made)}\n")
+    click.echo(f"the default is {default_fidelity(made)}\n")
     table(["gene", "choices"], [[gene.name, " ".join(map(str, gene.choices))] for gene in made.genes])
 
 
@@ -72,9 +72,9 @@ def _networks(made: SearchSpace, space: str) -> tuple[dict[str, Architecture], b
     """
     from nasctl.architectures.architecture import architecture
     from nasctl.evaluation import ranges
-    from nasctl.search.metrics import named
+    from nasctl.search.metrics import make_objective
 
-    _, macs = named("macs", space)
+    _, macs = make_objective("macs", space)
     reach = ranges.bounds(made, macs, exhaust=False)  # a list of all would take seconds
     drawn = sorted(ranges.sample(made), key=lambda genome: made.network(genome).macs)
     genomes = {"smallest": reach.ends[0], "median": drawn[(len(drawn) - 1) // 2], "largest": reach.ends[1]}

@@ -1,0 +1,62 @@
+"""Old names of plug-ins, options, layers and library names, each with the name that replaced it.
+
+An old name keeps working. Everything but a layer's name in a file warns once with `RenamedWarning`.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from nasctl.errors import RenamedWarning
+
+PLUGINS: Mapping[str, Mapping[str, str]] = {}  # by kind of plug-in, such as "spaces"
+OPTIONS: Mapping[tuple[str, str], Mapping[str, str]] = {}  # by kind and plug-in, such as ("spaces", "mbconv")
+
+# Layers as rows of latency tables and free architectures written by nasctl 0.1 call them.
+LAYERS = {
+    "Attend": "WeightedValues",
+    "Image": "UnflattenMap",
+    "Join": "ConcatFeatures",
+    "Patches": "PatchEmbedding",
+    "PlaceConv": "SeparableConv1d",
+    "Positions": "PositionEmbedding",
+    "Tokens": "FlattenMap",
+}
+_OLD_LAYERS = {new: old for old, new in LAYERS.items()}
+
+
+def current_plugin(kind: str, name: str) -> str:
+    """Return the present name of a plug-in, and warn if `name` is an old one."""
+    return _current(PLUGINS.get(kind, {}), name, kind.removesuffix("s"))
+
+
+def current_option(kind: str, plugin: str, option: str) -> str:
+    """Return the present name of a plug-in's option, and warn if `option` is an old one."""
+    return _current(OPTIONS.get((kind, plugin), {}), option, f"option of {plugin!r}")
+
+
+def old_key(key: str) -> str:
+    """Return the key of a block, such as "FlattenMap() @ 64x7x7", as a latency table of nasctl 0.1 spells it."""
+    name, paren, rest = key.partition("(")
+    return f"{_OLD_LAYERS.get(name, name)}{paren}{rest}"
+
+
+def api_attribute(name: str) -> Any:
+    """Return the object of `nasctl.api` that has an old name; `nasctl.api` has this function as its `__getattr__`.
+
+    Raises:
+        AttributeError: `nasctl.api` never had such a name.
+    """
+    if name not in LAYERS:
+        raise AttributeError(f"module 'nasctl.api' has no attribute {name!r}")
+    return getattr(sys.modules["nasctl.api"], _current(LAYERS, name, "name in nasctl.api"))
+
+
+def _current(table: Mapping[str, str], name: str, called: str) -> str:
+    if name not in table:
+        return name
+    warnings.warn(f"the {called} {name!r} is now called {table[name]!r}; use the new name", RenamedWarning, 3)
+    return table[name]

@@ -1,0 +1,231 @@
+"""Searches replayed on tables: what they are judged by, and how they are compared."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import wilcoxon
+
+from nasctl import registry
+from nasctl.bench.benchmark import Column, Scene
+from nasctl.bench.compare import SearcherComparison, cohen, compared, holm, replays, signed_rank
+from nasctl.bench.problem import Posed
+from nasctl.bench.replay import Replay, exhaustive, replay, worth
+from nasctl.cli import cli
+from nasctl.errors import NasctlError
+from nasctl.pareto.crowding import spread
+from nasctl.pareto.hypervolume import hypervolume, pareto
+from nasctl.problem.searcher import Goal
+
+# Sizes of the true fronts and their hypervolumes, as published for these tables, and the best accuracy.
+CEILINGS = {"cifar10": (13, 1.0358, 94.37), "cifar100": (16, 0.8060, 73.51), "ImageNet16-120": (11, 0.5298, 47.31)}
+
+
+@pytest.fixture(scope="module")
+def root(data):
+    return data("nb201").parent
+
+
+@pytest.fixture(scope="module")
+def tables(root):
+    """Benchmarks by spec, each made once."""
+    made = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NASCTL_DATA", str(root))
+        yield lambda spec: made.setdefault(spec, registry.create("benchmarks", spec))
+
+
+def typed(*words):
+    return CliRunner().invoke(cli, ["bench", *map(str, words)])
+
+
+class Toy:
+    """Two genes of three choices, an objective that costs something, one that does not, one scene."""
+
+    usual, source = ("quality", "price"), "made up"
+
+    def __init__(self):
+        self.space = registry.create("spaces", "nbmacro")
+        self.genomes = [(a, b) for a in range(3) for b in range(3)]
+        self._values = {
+            "quality": Column(
+                Goal("quality", "max", "identity", "module"), np.array([1.0, 2, 3, 2, 4, 5, 1, np.nan, 9]), 2
+            ),
+            "price": Column(Goal("price", "min", "identity", "network"), np.arange(9.0)),
+        }
+        self.scenes = {"one": Scene(1 - np.arange(9) / 10, np.arange(9) / 8, np.arange(9.0))}
+        self.names = list(self._values)
+
+    def column(self, name):
+        return self._values[name]
+
+
+class Listing:
+    """Asks for what it was told to."""
+
+    def __init__(self, *batches, survivors=None):
+        self.batches, self.survivors, self.told = list(batches), survivors, []
+
+    def ask(self):
+        return self.batches.pop(0) if self.batches else []
+
+    def tell(self, losses, violations):
+        self.told.append(losses)
+
+
+def replayed(monkeypatch, searcher, evaluations=100):
+    monkeypatch.setattr(registry, "create", lambda kind, spec, *given: searcher)
+    return replay(Posed(Toy(), Toy.usual), "listing", 0, evaluations)
+
+
+def test_a_replay_counts_repetitions_and_archives_everything(monkeypatch):
+    searcher = Listing([(0, 0), (0, 1)], [(0, 1), (2, 1)], [(2, 2), (1, 0)])
+    run = replayed(monkeypatch, searcher)
+    assert run.places.tolist() == [0, 1, 1, 7, 8, 3]
+    assert (run.distinct, run.seconds) == (5, 10)
+    assert run.archives[-1].tolist() == [0, 1, 8]  # 3 costs more than 1 and is no better, 7 failed
+    assert np.isnan(searcher.told[1][1, 0])
+    assert replayed(monkeypatch, Listing([(0, 0), (0, 1)], [(0, 1), (2, 1)]), evaluations=3).places.tolist() == [
+        0,
+        1,
+        1,
+    ]
+
+
+def test_survivors_alone_are_archived_where_a_searcher_names_them(monkeypatch):
+    run = replayed(monkeypatch, Listing([(0, 0), (2, 2)], survivors=[(0, 0)]))
+    assert run.archives[-1].tolist() == [0]
+
+
+def test_a_searcher_that_asks_for_nothing_is_named(monkeypatch):
+    with pytest.raises(NasctlError, match="listing proposed nothing"):
+        replayed(monkeypatch, Listing())
+
+
+def test_the_exhaustive_front_and_what_it_is_worth():
+    toy = Toy()
+    front = exhaustive(Posed(toy, toy.usual))
+    assert front.tolist() == [0, 1, 2, 4, 5, 8]
+    scene = toy.scenes["one"]
+    found = worth(scene, np.array([0, 8]))
+    points = np.array([[1.0, 0.0], [0.2, 1.0]])
+    distances = np.linalg.norm(scene.front[:, None] - points, axis=2).min(axis=1)
+    assert found.igd == pytest.approx(distances.mean())
+    assert found.largest == pytest.approx(distances.max() / distances.sum())
+    assert found.hv == pytest.approx(0.05 * 1.05 + 0.8 * 0.05)
+    assert found.best == 8
+    assert worth(scene, np.arange(9)).igd == worth(scene, np.arange(9)).largest == 0
+
+
+def test_crowding_keeps_the_ends_and_what_stands_apart():
+    losses = np.array([[0.0, 1.0], [0.05, 0.9], [0.1, 0.85], [0.6, 0.3], [1.0, 0.0]])
+    assert spread(losses, 3).tolist() == [0, 3, 4]
+    assert spread(losses, 9).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_tests_by_hand():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(0, 1, 30), rng.normal(1, 1, 30)
+    assert signed_rank(one, other) == wilcoxon(one, other).pvalue
+    assert signed_rank(one, one) == 1
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert cohen(np.array([1.0, 2, 3]), np.array([2.0, 3, 4])) == pytest.approx(-1)
+    assert cohen(np.ones(3), np.ones(3)) == 0
+
+
+def test_a_curve_goes_on_where_a_run_ended_early():
+    toy = Toy()
+    early = Replay(np.arange(2), [1, 2], [np.array([0]), np.array([0, 8])], np.array([0]), 0.0)
+    late = Replay(np.arange(3), [1, 2, 3], [np.array([0])] * 3, np.array([0]), 0.0)
+    evaluations, curves = SearcherComparison(toy.scenes, {"x": [early, late]}, np.array([0])).curves("x", "one")
+    assert evaluations.tolist() == [1, 2, 3]
+    both = worth(toy.scenes["one"], np.array([0, 8])).hv
+    assert curves["hv"][0].tolist() == [curves["hv"][1, 0], both, both]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
+def test_a_front_is_what_nothing_dominates(points):
+    points = np.array(points, dtype=float)
+    kept = {tuple(p) for p in points if not ((points <= p).all(axis=1) & (points < p).any(axis=1)).any()}
+    assert {tuple(p) for p in pareto(points)} == kept
+    assert hypervolume(points / 5) == pytest.approx(hypervolume(pareto(points / 5)))
+
+
+@pytest.mark.parametrize("spec", ["nb201", "nb201:canonical=off"])
+def test_the_ceilings_are_the_published_ones(tables, spec):
+    for name, (points, volume, best) in CEILINGS.items():
+        scene = tables(spec).scenes[name]
+        assert (len(scene.front), round(scene.ceiling, 4)) == (points, volume)
+        assert scene.accuracy.max() == pytest.approx(best, abs=0.005)
+
+
+@pytest.mark.parametrize("name", registry.names("benchmarks"))
+def test_nothing_exceeds_its_ceiling_and_columns_fit(tables, name):
+    benchmark = tables(name)
+    problem = Posed(benchmark, benchmark.usual)
+    assert problem.losses.shape == (len(benchmark.genomes), len(benchmark.usual))
+    assert set(benchmark.usual) <= set(benchmark.names)
+    whole = np.arange(len(benchmark.genomes))
+    for scene in benchmark.scenes.values():
+        assert len(scene.error) == len(scene.cost) == len(scene.accuracy) == len(whole)
+        everything, ceiling = worth(scene, whole), worth(scene, exhaustive(problem))
+        assert ceiling.hv <= everything.hv <= scene.ceiling + 1e-12
+        assert 0 <= everything.igd <= ceiling.igd
+    screened = problem.cheap_losses(benchmark.genomes[:3])
+    cheap = [goal.cost == "network" for goal in problem.objectives]
+    assert (np.isnan(screened) == ~np.array(cheap) | np.isnan(problem.losses[:3])).all()
+
+
+def test_published_rows_are_met(tables):
+    """Two objectives: 12-epoch accuracy and FLOPs; the exhaustive row to 1e-3, means of searches to their deviation."""
+    benchmark = tables("nb201:canonical=off")
+    wanted = ("val_acc_12", "flops")
+    ceiling = worth(benchmark.scenes["cifar10"], exhaustive(Posed(benchmark, wanted)))
+    assert ceiling.hv == pytest.approx(1.0344, abs=1e-3)
+    assert ceiling.igd_plus == pytest.approx(0.0041, abs=1e-3)
+    found = compared(benchmark, wanted, list(replays(benchmark, wanted, ["mtf_pdns:published=on", "random"], 6, 1020)))
+    volumes = {name: np.mean([one.hv for one in worths]) for name, worths in found.final["cifar10"].items()}
+    assert volumes["mtf_pdns:published=on"] == pytest.approx(1.0330, abs=0.0018)
+    assert volumes["random"] == pytest.approx(1.0317, abs=0.0013)
+    assert np.mean([run.distinct for run in found.runs["mtf_pdns:published=on"]]) == pytest.approx(681, abs=40)
+
+
+def test_the_commands(tables, tmp_path):
+    listed = json.loads(typed("list", "--json").stdout)
+    assert {"nb201", "nbmacro"} <= {one["name"] for one in listed}
+    assert "NAS-Bench-201" in typed("list").stdout
+    given = ("run", "nbmacro", "--searcher", "nsga2", "-o", "synflow,macs", "--seeds", 2, "--evaluations", 60)
+    done = typed(*given, "--plot", tmp_path / "c.png")
+    assert done.exit_code == 0, done.output
+    assert "nsga2 does not beat random beyond noise on cifar10" in done.stderr
+    assert "true front" in done.stdout
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    figures = json.loads(typed(*given, "--json").stdout)
+    assert {len(runs) for runs in figures["runs"].values()} == {2}
+    assert figures["scenes"]["cifar10"]["true_front"]["hv"] == pytest.approx(0.9839, abs=1e-4)
+    assert {test["second"] for test in figures["tests"]} == {"random"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("nb301",), "no benchmark is called 'nb301'"),
+        (("nb201", "-o", "flips"), "did you mean"),
+        (("nb201", "--searcher", "magic"), "magic"),
+        (("nb201", "--plot", "c.gif"), "a picture is"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_a_sentence(tables, words, sentence):
+    done = typed("run", *words, "--seeds", 1, "--evaluations", 20)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert sentence in done.stderr
+
+
+def test_a_table_that_is_absent_is_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("NASCTL_DATA", str(tmp_path))
+    done = typed("run", "nb201", "--seeds", 1, "--evaluations", 20)
+    assert done.exit_code == 2
+    assert "set NASCTL_DATA to a folder that holds nb201/nb201_table.csv.gz" in done.stderr

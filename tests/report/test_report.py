@@ -1,0 +1,319 @@
+"""The report is one whole page that loads nothing, escapes everything and can be read without a script."""
+
+import json
+import re
+import shlex
+import sqlite3
+from base64 import b64encode
+from hashlib import sha256
+from html import unescape
+from html.parser import HTMLParser
+from importlib.resources import files
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from nasctl.cli import cli
+from nasctl.drawing import svg
+from nasctl.drawing.svg import ruled
+from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
+from nasctl.pareto.losses import losses
+from nasctl.search.recorded import run_from_record
+from nasctl.store.store import Store
+
+VOID = {"meta", "br", "input", "link", "img"}
+LOADING = ("src", "href", "srcset", "action", "data", "poster", "background", "xlink:href")
+
+
+class Page(HTMLParser):
+    """The elements of a page; every one has to be closed where it belongs."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.found, self.words = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+    def all(self, tag):
+        return [attrs for found, attrs in self.found if found == tag]
+
+
+def call(*arguments, code=0):
+    done = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
+    assert done.exit_code == code, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store with one run of a metric and two costs, of which some candidates failed."""
+    path = str(tmp_path_factory.mktemp("report") / "store")
+    search = ["search", "--space=nb201:channels=4,cells=1", "-osynflow,macs,memory", "--fidelity=size=8,batch=4"]
+    call(*search, "--searcher=random", "--seed=5", "--budget=20", "--constraint=synflow>=5", "--store", path)
+    return path
+
+
+def reported(store, path, *options):
+    done = call("report", "-o", str(path), "--store", store, *options)
+    assert done.stdout == f"{path}\n"
+    return path.read_text(encoding="utf-8")
+
+
+def test_it_is_a_whole_page_that_loads_nothing(store, tmp_path):
+    text = reported(store, tmp_path / "report.html")
+    assert text.startswith("<!DOCTYPE html>")
+    page = Page(text)
+    assert not [attrs for _, attrs in page.found if attrs.keys() & set(LOADING)]
+    assert not re.search(r"//[\w.]+\.\w|@import|url\(|fetch\(|XMLHttpRequest|innerHTML|eval\(", text)
+    (policy,) = (attrs["content"] for attrs in page.all("meta") if "http-equiv" in attrs)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    allowed = b64encode(sha256(script.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
+    for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        ElementTree.fromstring(picture)
+    ids = [attrs["id"] for _, attrs in page.found if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'getElementById\("(\w+)"\)', script)) <= set(ids)
+
+
+def test_without_a_script_the_front_is_there_as_a_picture_and_a_table(store, tmp_path):
+    page = Page(reported(store, tmp_path / "report.html"))
+    front = json.loads(call("pareto", "show", "--store", store, "--json").stdout)
+    rows = [attrs["data-id"] for attrs in page.all("tr") if "data-id" in attrs]
+    assert rows == [row["id"] for row in front]
+    circles = [attrs for attrs in page.all("circle") if "data-id" in attrs]
+    assert len(circles) == 20
+    drawn = {circle["data-id"]: circle["class"] for circle in circles if "visibility" not in circle}
+    assert {name for name, kind in drawn.items() if kind in ("front", "knee")} == set(rows)
+    assert list(drawn.values()).count("knee") == 1
+    assert {"knee", "front", "other", "broken"} == set(drawn.values())
+    assert len(drawn) == 19  # one failed
+    for circle in circles:
+        assert 0 <= float(circle["cx"]) <= svg.WIDTH
+        assert 0 <= float(circle["cy"]) <= svg.HEIGHT
+    cells = [attrs["data-value"] for attrs in page.all("td") if "data-value" in attrs]
+    values = [value for row in front for value in (*row["values"].values(),)]
+    assert {repr(value) for value in values} <= set(cells) | {repr(float(value)) for value in values}
+    assert "hidden" in dict(page.all("form")[0])  # what only a script could answer to
+
+
+def test_the_script_knows_every_axis_of_every_point(store, tmp_path):
+    text = reported(store, tmp_path / "report.html")
+    (known,) = re.findall(r'<script type="application/json" id="series">(.*?)</script>', text, re.DOTALL)
+    known = json.loads(known)
+    names = [one["name"] for one in known["series"]]
+    assert names == ["synflow", "macs", "memory", "params", "order of evaluation"]
+    assert (names[known["x"]], names[known["y"]]) == ("macs", "synflow")
+    circles = [attrs for attrs in Page(text).all("circle") if "data-id" in attrs]
+    for one in known["series"]:
+        assert len(one["at"]) == len(circles)
+        assert all(share is None or 0 <= share <= 1 for share in one["at"])
+        assert one["ticks"] == sorted(one["ticks"])
+    across = svg.WIDTH - svg.LEFT - svg.RIGHT
+    for circle, share in zip(circles, known["series"][known["x"]]["at"], strict=True):
+        assert "visibility" in circle or float(circle["cx"]) == pytest.approx(svg.LEFT + share * across, abs=0.1)
+
+
+def test_it_says_all_that_it_should(store, tmp_path):
+    words = " ".join(Page(reported(store, tmp_path / "report.html")).words)
+    for said in (
+        "Which networks of nb201 are best in synflow (more is better), macs (less is better), memory",
+        "if they hold synflow>=5?",
+        "20 evaluated, ",
+        "break a constraint",
+        "random",
+        "size=8,batch=4",
+        "torch 2.",
+        "Hypervolume 0.",
+        "Kendall's tau-b",
+        "ValueError: no path leads from the input to the output",
+        "nasctl export --arch nb201",
+    ):
+        assert said in words, said
+
+
+def _repeated(store, folder):
+    """The words of the command on the page."""
+    text = reported(store, folder / "repeat.html")
+    (command,) = re.findall(r"<pre><code>(.*?)</code></pre>", text)
+    program, *words = shlex.split(unescape(command))
+    assert program == "nasctl"
+    return words
+
+
+def test_the_command_that_repeats_it_takes_it_up(store, tmp_path):
+    (before,) = Store(store).runs()
+    done = json.loads(call(*_repeated(store, tmp_path), "--store", store, "--json").stdout)
+    assert (done["run"], done["distinct"]) == (before.name, before.visited)
+    (after,) = Store(store).runs()
+    assert after[:2] == before[:2]
+
+
+def test_the_command_that_repeats_it_does_so_elsewhere(tmp_path):
+    stores = [str(tmp_path / name) for name in ("here", "there")]
+    options = ["--space=nbmacro:classes=7", "-oparams,latency@v100-b64", "--record=macs,memory", "-cmacs<=50%"]
+    options += ["--searcher=nsga2:population=8", "--seed=3", "--weights-seed=5", "--data=noise", "--fidelity=size=16"]
+    call("search", *options, "--budget=20", "--store", stores[0])
+    call(*_repeated(stores[0], tmp_path), "--store", stores[1])
+    here, there = (Store(path) for path in stores)
+    assert here.run() == there.run()
+    assert here.evaluations(here.run()[0]) == there.evaluations(there.run()[0])
+
+
+def test_what_a_repetition_needs_is_said(tmp_path):
+    store, table = str(tmp_path / "store"), tmp_path / "mine.json"
+    content = json.loads((files("nasctl.hardware") / "tables" / "v100-b64.json").read_text())
+    table.write_text(json.dumps(content | {"device": "mine"}))
+    call("search", "--space=nbmacro", "-oparams", f"--device={table}", "--budget=5", "--store", store)
+    words = _repeated(store, tmp_path)
+    assert "latency@mine.json" in words
+    digest = Store(store).run()[1].asked["tables"]["latency@mine"]
+    said = " ".join(Page((tmp_path / "repeat.html").read_text()).words)
+    assert f"mine.json is to be the table of mine whose digest is {digest}" in said
+
+
+def test_the_same_run_is_the_same_page(store, tmp_path):
+    assert reported(store, tmp_path / "one.html") == reported(store, tmp_path / "other.html")
+
+
+def test_everything_is_escaped(tmp_path):
+    store, evil = str(tmp_path / "store"), "</script><script>alert('\"&')</script>"
+    call("search", "--space=nbmacro", "-oparams,macs", "--budget=30", "--run", evil, "--store", store)
+    with sqlite3.connect(store) as database:
+        number = database.execute("SELECT min(genome) FROM measurement").fetchone()[0]
+        database.execute("UPDATE measurement SET value = NULL, error = ? WHERE genome = ?", (evil, number))
+        spec = json.loads(database.execute("SELECT spec FROM run").fetchone()[0])
+        spec["columns"]["macs"] |= {"unit": evil, "remarks": [evil]}
+        spec["versions"]["torch"] = evil
+        database.execute("UPDATE run SET spec = ?", (json.dumps(spec),))
+    database.close()
+    text = reported(store, tmp_path / "report.html")
+    page = Page(text)
+    assert [attrs.get("type") for attrs in page.all("script")] == ["application/json", None]
+    assert "alert('\"&')" not in text.replace("\\u003c", "<").partition("<script type")[0]
+    assert sum(evil in word for word in page.words) >= 5
+
+
+def test_a_single_objective_is_drawn_in_the_order_of_evaluation(tmp_path):
+    store = str(tmp_path / "store")
+    call("search", "--space=nbmacro", "-oparams", "--budget=15", "--store", store)
+    words = Page(reported(store, tmp_path / "report.html")).words
+    assert "order of evaluation" in words
+    assert "Nothing." in words
+
+
+def test_a_run_without_a_front_is_reported_too(tmp_path):
+    store = str(tmp_path / "store")
+    bound = "--constraint=params>=2932586"
+    call("search", "--space=nbmacro", "-oparams,macs", "--budget=3", "--searcher=nsga2", bound, "--store", store)
+    words = " ".join(Page(reported(store, tmp_path / "report.html")).words)
+    assert "It is empty: no candidate has a value in every objective and holds all constraints." in words
+
+
+def test_a_page_is_not_written_over_and_has_the_right_name(store, tmp_path):
+    path = tmp_path / "report.html"
+    reported(store, path)
+    again = call("report", "-o", str(path), "--store", store, code=2)
+    assert "exists; give another name, or replace it with --force" in again.stderr
+    reported(store, path, "--force")
+    wrong = call("report", "-o", "report.pdf", "--store", store, code=2)
+    assert "the report is a page; name the file 'report.html'" in wrong.stderr
+    none = call("report", "--store", str(tmp_path / "none"), code=2)
+    assert "holds no run yet; `nasctl search` starts one" in none.stderr
+
+
+def test_the_hypervolume_is_that_of_the_search(tmp_path):
+    store = str(tmp_path / "store")
+    search = ["search", "--space=nbmacro", "-onaswot,macs", "--budget=50", "--fidelity=size=8,batch=4"]
+    done = call(*search, "--store", store)
+    (said,) = re.findall(r"hypervolume ([\d.]+)", done.stderr.splitlines()[-4])
+    found = json.loads(call("pareto", "hypervolume", "--store", store, "--json").stdout)
+    assert f"{found['hypervolume']:.4f}" == said
+    assert found["scale"]["normalisation"].startswith("as in the search")
+    assert found["curve"][-1] == [50, found["hypervolume"]]
+    assert [count for count, _ in found["curve"]] == list(range(1, 51))
+    shown = call("pareto", "hypervolume", "--store", store).stdout
+    assert f"hypervolume  {said}\n" in shown
+    visited = Store(store).evaluations(found["run"])
+    ruler = HypervolumeTracker(run_from_record(Store(store).run()[1]).task)
+    ruler.start(visited[:20])
+    goals = Store(store).run()[1].goals
+    best = [e for e in visited if e.genome in {tuple(g) for g in _front(store)}]
+    assert ruler.volume(losses(best, goals)) == pytest.approx(found["hypervolume"])
+
+
+def _front(store):
+    return [row["genome"] for row in json.loads(call("pareto", "show", "--store", store, "--json").stdout)]
+
+
+def test_what_is_not_installed_here_has_a_scale_of_its_own(tmp_path):
+    store = str(tmp_path / "store")
+    call("search", "--space=nbmacro", "-oparams,macs", "--budget=30", "--store", store)
+    with sqlite3.connect(store) as database:
+        (spec,) = database.execute("SELECT spec FROM run").fetchone()
+        database.execute("UPDATE run SET spec = ?", (spec.replace('"params v', '"params vOld'),))
+    database.close()
+    with sqlite3.connect(store) as database:
+        database.execute("UPDATE text SET value = replace(value, 'params v', 'params vOld')")
+    database.close()
+    found = json.loads(call("pareto", "hypervolume", "--store", store, "--json").stdout)
+    assert found["scale"]["normalisation"] == (
+        "each objective by its range over the candidates of this run, as that of the search is not known here"
+        " (params is of another version here)"
+    )
+    values = [e.values["params"] for e in Store(store).evaluations(found["run"])]
+    assert (found["scale"]["best"]["params"], found["scale"]["worst"]["params"]) == (min(values), max(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "transform", "texts"),
+    [
+        ([1, 10, 1000], "log10", ["1", "10", "100", "1000"]),
+        ([-1000, -1], "-log10(-s)", ["\N{MINUS SIGN}1000", "\N{MINUS SIGN}100", "\N{MINUS SIGN}10", "\N{MINUS SIGN}1"]),
+        ([0, 10], "log10", ["0", "2", "4", "6", "8", "10"]),
+        ([2e6, 4e6], "log10", ["2 M", "2.5 M", "3 M", "3.5 M", "4 M"]),
+        ([5], "identity", None),
+        ([0], "identity", None),
+        ([-5, -5], "-log10(-s)", None),
+        ([np.nan], "identity", []),
+    ],
+)
+def test_axes(values, transform, texts):
+    axis = ruled(np.array(values, dtype=float), transform)
+    known = np.isfinite(values)
+    assert (np.isfinite(axis.at) == known).all()
+    assert ((axis.at[known] >= 0) & (axis.at[known] <= 1)).all()
+    places = [place for place, _ in axis.ticks]
+    if texts is not None:
+        assert [text for _, text in sorted(axis.ticks)] == texts
+    assert len(set(places)) == len(places)
+    if known.sum() > 1 and values[0] != values[-1]:
+        assert axis.at[0] < axis.at[-1]
+
+
+def test_values_lie_on_their_ticks():
+    axis = ruled(np.array([1.0, 10.0, 100.0]), "log10")
+    assert [place for place, _ in axis.ticks] == pytest.approx(axis.at.tolist())
+    axis = ruled(np.array([-100.0, -10.0, -1.0]), "-log10(-s)")
+    assert sorted(place for place, _ in axis.ticks) == pytest.approx(axis.at.tolist())
+    axis = ruled(np.array([0.0, 1.0, 2.0, 3.0]))
+    found = {text: place for place, text in axis.ticks}
+    assert [found[str(k)] for k in range(4)] == pytest.approx(axis.at.tolist())

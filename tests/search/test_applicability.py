@@ -1,0 +1,131 @@
+"""Metrics that say nothing of a space are refused before anything is measured."""
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from nasctl import registry
+from nasctl.api import (
+    Add,
+    Builder,
+    ClassToken,
+    Embedding,
+    FeedForward,
+    FirstToken,
+    FlattenMap,
+    Gene,
+    Input,
+    LayerNorm,
+    Linear,
+    PatchEmbedding,
+    PositionEmbedding,
+    SelfAttention,
+)
+from nasctl.candidates.setting import Setting
+from nasctl.cli import cli
+from nasctl.errors import NasctlError
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
+from nasctl.hardware.profiling import runtimes
+from nasctl.problem.fidelity import Fidelity
+from nasctl.search import applicability
+from nasctl.search.run import Run
+
+IMAGES_ONLY = {"epe_nas", "jacov"}
+CONVOLUTIONS_ONLY = {
+    "expected_synflow",
+    "expressivity",
+    "linear_regions",
+    "progressivity",
+    "synflow",
+    "trainability",
+    "zen",
+}
+
+
+class Transformer:
+    """Two layers of attention over an image's patches, or over tokens."""
+
+    def __init__(self, kind):
+        self.input = Input((3, 32, 32)) if kind == "images" else Input((12,), "tokens", 50)
+        self.genes = (Gene("heads", (2, 4)),)
+
+    def canonical(self, genome):
+        return genome
+
+    def reduced(self, fidelity):
+        return self
+
+    def network(self, genome):
+        net = Builder(self.input.shape)
+        if self.input.kind == "images":
+            x = net.add(PatchEmbedding(16, 8), *net.inputs, name="patches")
+            x = net.add(ClassToken(), net.add(FlattenMap(), x, name="tokens"), name="class")
+        else:
+            x = net.add(Embedding(50, 16), *net.inputs, name="embedding")
+        x = net.add(PositionEmbedding(), x, name="positions")
+        for block, name in ((SelfAttention(2 + 2 * genome[0]), "attention"), (FeedForward(40), "feed")):
+            y = net.add(block, net.add(LayerNorm(), x, name=f"{name}_norm"), name=name)
+            x = net.add(Add(), x, y, name=f"{name}_add")
+        return net.build(net.add(Linear(5), net.add(FirstToken(), x, name="first"), name="head"))
+
+
+@pytest.mark.parametrize(("kind", "out"), [("images", set()), ("tokens", IMAGES_ONLY)])
+def test_every_metric_gives_a_number_or_says_why_not(kind, out):
+    space = Transformer(kind)
+    names = [name for name in registry.trusted("objectives") if registry.optional("objectives", name)]
+    metrics = {name: registry.create("objectives", name) for name in names if name != "lga"}
+    refused = applicability.inapplicable_reasons(space, metrics)
+    assert CONVOLUTIONS_ONLY | out <= refused.keys()
+    metrics = {name: metric for name, metric in metrics.items() if name not in refused}
+    assert {"params", "macs", "snip", "naswot", "gradsign", "ntk_cond", "zico"} <= metrics.keys()
+    task = Task(space, metrics, Setting(fidelity=Fidelity(batch=8)))
+    found = measure(task, (1,), {name: name for name in metrics})
+    assert {name: one.error for name, one in found.items() if one.error} == {}
+
+
+def test_recurrent_cells_have_no_rectifiers_and_put_out_logits_everywhere():
+    space = registry.create("spaces", "rnn:vocabulary=50,length=8,hidden=12,width=8")
+    names = ["naswot", "swap", "ntk_cond", "ntk_trace", "gradsign", "lga", "snip", "grad_norm", "hidden_covariance"]
+    refused = applicability.inapplicable_reasons(space, {name: registry.create("objectives", name) for name in names})
+    assert set(names) - refused.keys() == {"snip", "grad_norm", "hidden_covariance"}
+    assert refused["naswot"] == "these networks have no rectifiers"
+    assert refused["lga"] == "these networks put out logits at every place of an example"
+
+
+def test_a_hybrid_of_convolution_and_attention_has_no_feed_forward_layers():
+    names = ("activation_distance", "synaptic_saliency", "head_confidence")
+    metrics = {name: registry.create("objectives", name) for name in names}
+    assert applicability.inapplicable_reasons(registry.create("spaces", "hytra:resolution=32"), metrics).keys() == {
+        *names[:2]
+    }
+
+
+def test_what_suits_is_what_people_get_by_default():
+    asked = ("synflow", "jacov", "snip", "naswot")
+    assert applicability.first_applicable(Transformer("tokens"), asked, 3) == ["snip", "naswot"]
+    assert applicability.first_applicable(Transformer("images"), asked, 2) == ["jacov", "snip"]
+    assert applicability.first_applicable(registry.create("spaces", "nb201"), asked, 3) == ["synflow", "jacov", "snip"]
+
+
+def test_what_does_not_suit_is_one_sentence_before_anything_is_written(monkeypatch, tmp_path):
+    create = registry.create
+    known = {"text": Transformer("tokens")}
+    monkeypatch.setattr(registry, "create", lambda kind, spec, *rest: known.get(spec) or create(kind, spec, *rest))
+    for arguments in (["search"], ["objective", "score", "--sample", "3"]):
+        typed = [*arguments, "--space", "text", "-o", "macs,synflow", "--store", str(tmp_path / "store")]
+        result = CliRunner().invoke(cli, typed)
+        assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+        message = "synflow says nothing of this space: it is about images, and these networks take tokens; leave it out"
+        assert message in result.stderr
+    with pytest.raises(NasctlError, match="jacov says nothing of this space: it needs gradients of the input"):
+        Run("text", ("jacov",)).task  # noqa: B018
+
+
+@pytest.mark.parametrize(("runtime", "precision"), [("torch", "bfloat16"), ("onnxruntime", "float32")])
+def test_networks_that_take_tokens_are_timed_with_tokens(runtime, precision):
+    network = Transformer("tokens").network((0,))
+    timed = runtimes.call(network, runtime, "cpu", 1, 2, precision)
+    with torch.no_grad():
+        (out,) = timed() if runtime == "onnxruntime" else [timed()]
+    assert out.shape == (2, 5)
