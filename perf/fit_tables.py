@@ -341,7 +341,7 @@ def main() -> None:
     names = list(known) if given.names == ["all"] else given.names
     if wrong := [name for name in names if name not in known]:
         parser.error(f"there is no {wrong[0]}; there is {', '.join(known)}")
-    heads = "name|device|batch|method|held out|MAPE|bias|Spearman|Kendall|beside"
+    heads = "name|device|batch|method|held out|MAPE|bias|Spearman|Kendall|details"
     lines = [f"| {heads.replace('|', ' | ')} |", "|---" * (heads.count("|") + 1) + "|"]
     errors = {}
     for name in names:
