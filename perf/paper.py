@@ -43,10 +43,10 @@ def form(benchmark: Benchmark, objectives: tuple[str, ...], seeds: int) -> None:
     problem = Posed(benchmark, objectives)
     official, novel = FORMS[objectives]
     methods = {
-        f"{official}, as its code is": OFFICIAL,
-        "NSGA-II set right": "nsga2",
+        f"{official}, as released": OFFICIAL,
+        "NSGA-II, corrected": "nsga2",
         f"{novel}, as published": NOVEL,
-        f"{novel}, repetitions mutated again": "mtf_pdns",
+        f"{novel}, duplicates mutated again": "mtf_pdns",
         "random": "random",
     }
     for name, searcher in methods.items():
@@ -70,7 +70,7 @@ def main() -> None:
     names = [f"{name} IGD / IGD+ / HV" for name in benchmark.scenes]
     for objectives in FORMS:
         print(f"\n({', '.join(objectives)}), {seeds} seeds\n")
-        print(f"| method | different / archive | {' | '.join(names)} | best |\n|{' --- |' * (len(names) + 3)}")
+        print(f"| method | distinct / archive | {' | '.join(names)} | best |\n|{' --- |' * (len(names) + 3)}")
         form(benchmark, objectives, seeds)
 
 
