@@ -51,7 +51,7 @@ DEVICES: Mapping[str, tuple[Kind, str]] = {  # kind and processor, by the device
     "fpga": ("accelerator", "an FPGA (modelled)"),
 }
 HW_NAS_BENCH = ("pixel3", "raspi4", "eyeriss", "fpga")  # devices whose figures come from HW-NAS-Bench
-# Devices whose latencies of NAS-Bench-201 are sums over layers. For FBNet, those of all four devices of HW-NAS-Bench are.
+# Devices whose latencies of NAS-Bench-201 are sums over layers. For FBNet, all of HW_NAS_BENCH are.
 SUMMED = ("eyeriss", "fpga")
 # Devices on which cells without a path took almost no time, so networks were not timed as declared.
 LIVE = ("pixel3", "raspi4")
@@ -251,9 +251,8 @@ def nb201_networks(lean: bool) -> tuple[Measured, Measured, np.ndarray, np.ndarr
     pairs = [
         (_keys(space.network(mine)), _keys(as_timed(genome))) for mine, genome in zip(chosen, genomes, strict=True)
     ]
-    connected = np.array(
-        [any(one) for one in chosen]
-    )  # a cell without a path has the canonical cell without operations
+    # The canonical form of a cell without a path has no operation.
+    connected = np.array([any(one) for one in chosen])
     alike = np.array([mine == theirs for mine, theirs in pairs]) & connected
     placeholder = np.ones(len(genomes))  # ms
     built = Measured.of(map(space.network, chosen), placeholder)
@@ -262,7 +261,10 @@ def nb201_networks(lean: bool) -> tuple[Measured, Measured, np.ndarray, np.ndarr
 
 
 def declared(genome: Genome) -> Network:
-    """Return a network of NAS-Bench-201 as its authors' code runs it: every edge is computed and added, `none` as zeros."""
+    """Return a network of NAS-Bench-201 as its authors' code runs it.
+
+    Every edge is computed, `none` as zeros, and all edges of a node are added.
+    """
     net = Builder((3, 32, 32))
     x = net.add(ConvNormAct(16, 3, act=None), *net.inputs, name="stem")
     for stage, channels in enumerate((16, 32, 64)):
