@@ -1,8 +1,9 @@
-"""How many workers a search keeps busy: python perf/cluster.py [--store FILE] [--site ray|processes] [--json FILE].
+"""Worker utilisation of a search: python perf/cluster.py [--store FILE] [--site ray|processes] [--json FILE].
 
-Search, searcher, store and pool are the real ones; the workers are simulated. A candidate takes as long as one of a
-real search did, drawn at random, on a clock of its own. That clock also moves while this process works, by its
-processor time, and with every message by what one costs with real workers, measured before on two of them.
+The search, the searcher, the store and the pool are the real ones. The workers are simulated. A simulated candidate
+takes the time of a random candidate of a real search, on a simulated clock. The clock also advances by the processor
+time of this process, and for each message by the cost of a message to a real worker. That cost is measured beforehand
+on two real workers.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from nasctl.workers.processes import Processes
 from nasctl.workers.worker import Answer, Backend, Message, WorkerHandle
 
 SPACE = "mbconv"
-POPULATIONS = (20, 100, 512, 2048)
-WORKERS = tuple(2**k for k in range(10))
-MESSAGES = 300  # to two real workers
-PENDING = 512  # answers that are waited for at once
+POPULATIONS = (20, 100, 512, 2048)  # candidates in a batch of the searcher
+WORKERS = tuple(2**k for k in range(10))  # simulated workers
+MESSAGES = 300  # messages sent to two real workers to measure their cost
+PENDING = 512  # pending answers at the same time
 
 
-class Toy:
-    """Stands for a metric that needs a module, and takes no time in a real worker."""
+class InstantMetric:
+    """A metric that declares a need for a module, but takes no time in a real worker."""
 
     unit, direction, transform, version = "", "max", "identity", "1"
     needs = frozenset({"module"})
@@ -53,31 +54,31 @@ class Toy:
 
 @dataclass(frozen=True)
 class Costs:
-    """Processor time of this process, in seconds."""
+    """Processor time of the searching process, in seconds."""
 
-    candidate: float  # to send one to a worker and to receive what it has measured
-    pending: float  # beside that, for each worker that an answer is awaited of
+    candidate: float  # per candidate, to send it to a worker and to receive its measurements
+    pending: float  # per wait and worker with a pending answer
 
 
 class Clock:
-    """Time in the simulation; it moves with this process's processor time, but for what is spent on simulating."""
+    """A simulated clock that advances with the processor time of this process, without the time of the simulation."""
 
     def __init__(self) -> None:
-        self.now = self.worked = 0.0
+        self.now = self.worked = 0.0  # seconds; `worked` counts the time of this process alone
         self._mark = time.process_time()
 
     def work(self, more: float = 0.0) -> None:
-        """Add what this process has done since it simulated something, and what it would have done."""
+        """Advance by the processor time since `go_on`, plus `more` seconds for messages to real workers."""
         spent = time.process_time() - self._mark + more
         self.now, self.worked = self.now + spent, self.worked + spent
 
     def go_on(self) -> None:
-        """Let this process work again."""
+        """Restart the measurement of processor time after a step of the simulation."""
         self._mark = time.process_time()
 
 
-class Simulated:
-    """Workers that take their time on a clock, and are ready at once."""
+class SimulatedSite:
+    """A site of simulated workers that start at once."""
 
     def __init__(self, workers: int, seconds: np.ndarray, costs: Costs) -> None:
         self.places = [""] * workers
@@ -85,19 +86,19 @@ class Simulated:
         self._seconds, self._costs, self._rng = seconds, costs, np.random.default_rng(0)
 
     def hire(self, place: str) -> WorkerHandle:
-        """One that has nothing to do."""
-        return Busy(self)
+        """Return an idle worker."""
+        return SimulatedWorker(self)
 
-    def wait(self, workers: Sequence[Busy], seconds: float | None) -> list[tuple[Busy, Answer]]:
-        """Those that are done, or the first that will be."""
+    def wait(self, workers: Sequence[SimulatedWorker], seconds: float | None) -> list[tuple[SimulatedWorker, Answer]]:
+        """Return the workers that have finished, with their answers; advance the clock to the first one if none has."""
         self.clock.work(self._costs.pending * len(workers))
         self.clock.now = max(self.clock.now, min(one.done for one in workers))
         found = [(one, one.answer) for one in workers if one.done <= self.clock.now]
         self.clock.go_on()
         return found
 
-    def begin(self, worker: Busy, message: Message) -> None:
-        """Give a worker something to do."""
+    def begin(self, worker: SimulatedWorker, message: Message) -> None:
+        """Start a task or a candidate on a worker."""
         if isinstance(message, Task):
             worker.done, worker.answer = self.clock.now, None
             return
@@ -110,13 +111,13 @@ class Simulated:
         self.clock.go_on()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there are no resources to release."""
 
 
-class Busy:
-    """One of them."""
+class SimulatedWorker:
+    """A worker whose answer is ready at a known time."""
 
-    def __init__(self, site: Simulated) -> None:
+    def __init__(self, site: SimulatedSite) -> None:
         self._site, self.done, self.answer = site, 0.0, None
 
     def send(self, message: Message) -> None:
@@ -126,14 +127,18 @@ class Busy:
         pass
 
 
-def posed() -> Task:
-    """What is searched."""
+def search_task() -> Task:
+    """Return the task of the simulated search."""
     metrics = dict(make_objective(spec, SPACE) for spec in ("macs", "latency@gpu"))
-    return Task(registry.create("spaces", SPACE), {"toy": Toy(), **metrics})
+    return Task(registry.create("spaces", SPACE), {"toy": InstantMetric(), **metrics})
 
 
-def candidates(path: Path | None) -> np.ndarray:
-    """Seconds that candidates of a real search took: of the newest run of a store, or of one that is made now."""
+def candidate_seconds(path: Path | None) -> np.ndarray:
+    """Return the seconds of the candidates of a real search, (N,).
+
+    Args:
+        path: Store whose newest run is read; None for a search that is run now.
+    """
     with TemporaryDirectory() as folder:
         if path is None:
             path = Path(folder) / "store"
@@ -144,7 +149,7 @@ def candidates(path: Path | None) -> np.ndarray:
 
 
 def candidate_cost(site: Backend) -> float:
-    """Seconds of this process's time for each message to real workers and its answer."""
+    """Return the processor time in seconds of this process per message to a real worker and its answer."""
     spent = 0.0
 
     def timed(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,13 +163,13 @@ def candidate_cost(site: Backend) -> float:
 
         return timing
 
-    task = posed()
+    task = search_task()
     pool = Pool(task, site)
     genomes = unseen(task.space, np.random.default_rng(0), MESSAGES + len(site.places))
     for k, genome in enumerate(genomes):
         if pool.full:
             pool.result()
-        if k == len(site.places):  # all have begun
+        if k == len(site.places):  # every worker has started
             spent, site.wait = 0.0, timed(site.wait)
             for seat in pool._seats:
                 seat.worker.send = timed(seat.worker.send)
@@ -174,7 +179,7 @@ def candidate_cost(site: Backend) -> float:
 
 
 def pending_pipe() -> float:
-    """Seconds that each further pipe costs which an answer may come from."""
+    """Return the processor time in seconds per pipe of one wait for answers."""
     pipes = [Pipe() for _ in range(PENDING)]
     pipes[-1][1].send(None)
     begun = time.process_time()
@@ -184,7 +189,7 @@ def pending_pipe() -> float:
 
 
 def pending_ray() -> float:
-    """Seconds that each further answer costs which Ray is to look for."""
+    """Return the processor time in seconds per pending answer of one wait of Ray."""
     import ray
 
     @ray.remote
@@ -200,8 +205,8 @@ def pending_ray() -> float:
     return (time.process_time() - begun) / number
 
 
-def measured(site: str) -> Costs:
-    """What real workers cost this process."""
+def measured_costs(site: str) -> Costs:
+    """Return the costs of real workers to this process."""
     if site == "processes":
         return Costs(candidate_cost(Processes(["", ""], None)), pending_pipe())
     from nasctl.workers.ray import Ray
@@ -211,15 +216,15 @@ def measured(site: str) -> Costs:
     return Costs(candidate_cost(real), pending)
 
 
-def simulated(population: int, workers: int, seconds: np.ndarray, costs: Costs) -> dict[str, float]:
-    """One search on simulated workers."""
-    task, number = posed(), max(1000, 4 * population)
+def simulate(population: int, workers: int, seconds: np.ndarray, costs: Costs) -> dict[str, float]:
+    """Run one search on simulated workers and return its figures."""
+    task, number = search_task(), max(1000, 4 * population)
     searcher = registry.create(
         "searchers", f"mtf_pdns:population={population}", SearchProblem(task), np.random.default_rng(0)
     )
     with TemporaryDirectory() as folder:
         journal = Store(f"{folder}/store").journal("run", task.record(SPACE))
-        site = Simulated(workers, seconds, costs)
+        site = SimulatedSite(workers, seconds, costs)
         for _ in search(task, searcher, journal, number, executor=Pool(task, site)):
             pass
         site.clock.work()
@@ -234,29 +239,33 @@ def simulated(population: int, workers: int, seconds: np.ndarray, costs: Costs) 
 
 
 def main() -> None:
-    """Measure, simulate and print."""
+    """Measure the costs, simulate the searches and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--site", choices=["ray", "processes"], default="ray")
-    parser.add_argument("--store", type=Path, help="draw from the seconds of its newest run, not of a search made now")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--site", choices=["ray", "processes"], default="ray", help="kind of real workers to measure")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        help="store whose newest run is read; default: a new search",
+    )
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
-    seconds = candidates(given.store)
+    seconds = candidate_seconds(given.store)
     spread = " ".join(f"{one:.3f}" for one in np.percentile(seconds, [0, 25, 50, 75, 100]))
     print(f"{len(seconds)} candidates: mean {seconds.mean():.3f} s; quartiles {spread}")
-    costs = measured(given.site)
+    costs = measured_costs(given.site)
     each, more = 1e3 * costs.candidate, 1e6 * costs.pending
-    print(f"{given.site}: {each:.2f} ms for a candidate, and {more:.1f} us for every other that is awaited meanwhile\n")
-    print("| population |", " | ".join(map(str, WORKERS)), "| own ms a candidate, 1 to 512 workers |")
+    print(f"{given.site}: {each:.2f} ms per candidate, and {more:.1f} us per wait and pending answer\n")
+    print("| population |", " | ".join(map(str, WORKERS)), "| searching process, ms per candidate, 1 to 512 workers |")
     print("| --- " * (2 + len(WORKERS)) + "|")
     found = []
     for population in POPULATIONS:
-        rows = [simulated(population, workers, seconds, costs) for workers in WORKERS]
+        rows = [simulate(population, workers, seconds, costs) for workers in WORKERS]
         cells = [f"{row['efficiency']:.0%} ({row['own share']:.0%})" for row in rows]
         own = f"{rows[0]['own ms each']:.2f} to {rows[-1]['own ms each']:.2f}"
         print(f"| {population} |", " | ".join(cells), f"| {own} |", flush=True)
         found += rows
-    most = seconds.mean() / (found[-1]["own ms each"] / 1e3)
-    print(f"\nwith more than {most:.0f} workers this process would be what all wait for, were there no batches")
+    limit = seconds.mean() / (found[-1]["own ms each"] / 1e3)
+    print(f"\nwith more than {limit:.0f} workers the searching process would be the bottleneck, even without batches")
     if given.json:
         result = {"seconds": seconds.tolist(), "costs": vars(costs), "rows": found}
         given.json.write_text(json.dumps(result, indent=1) + "\n")

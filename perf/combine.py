@@ -1,12 +1,13 @@
-"""Which metrics are best combined, chosen on two spaces and judged on cells that were not looked at.
+"""Selection of the best sets of metrics on two search spaces, tested on held-out cells.
 
 python perf/combine.py --store combine.db
 
-Every set of up to four metrics that are neither sizes nor trained is ranked by Kendall's tau between its log rank and
-accuracies: over 400 random cells of NAS-Bench-201 those of validation (the mean of its three data sets), and over 100
-random networks of Once-for-All's MobileNetV3 those on ImageNet with shared weights. The best by NAS-Bench-201 alone and
-the best by the mean of both are printed, and the sets of the literature, with what each is worth on test accuracy over
-all other cells of NAS-Bench-201. What fails counts as worst.
+The script ranks every set of up to four metrics by Kendall's tau between its log rank and accuracies. Metrics that are
+sizes or that train are excluded. On 400 random cells of NAS-Bench-201 the accuracies are validation accuracies (the
+mean of tau over its three data sets). On 100 random networks of Once-for-All's MobileNetV3 they are ImageNet accuracies
+with shared weights. The script prints the best sets by NAS-Bench-201 alone, the best sets by the mean of both, and the
+sets of the literature. For each set it also prints tau with the test accuracy over all other cells of NAS-Bench-201. A
+failed candidate ranks last.
 """
 
 from __future__ import annotations
@@ -37,19 +38,24 @@ from nasctl.system.terminal import counted
 
 DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SIZES = ("params", "macs", "depth", "memory")
-LEFT_OUT = ("lga", "expected_synflow")  # trained; a filter in place of synflow, with another form for each space
-AZ = ("expressivity", "progressivity", "trainability", "macs")
+# lga trains. expected_synflow replaces synflow as a filter and has a different form for each space.
+LEFT_OUT = ("lga", "expected_synflow")
+AZ = ("expressivity", "progressivity", "trainability", "macs")  # AZ-NAS: Lee & Ham, CVPR 2024, arXiv:2403.19232
 PUBLISHED = (AZ, ("synflow", "jacov"), (*AZ, "synflow", "jacov"))
-FIRST = 3  # so many sets are printed by either rule
+PRINTED = 3  # sets printed for each of the two rules
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 MOBILE = "mbconv:width=1.0"
-RUNS = ("evounsga3_acc_macs_params", "linasnsga2_acc_macs")  # each begins with 50 random networks
+RUNS = ("evounsga3_acc_macs_params", "linasnsga2_acc_macs")  # published runs; the first 50 networks of each are random
 
-Values = dict[str, np.ndarray]  # by metric, (N,); higher is better
+Values = dict[str, np.ndarray]  # by metric name, (N,); higher is better
 
 
 def cells(rows: list[dict[str, str]]) -> Values:
-    """What the shipped table has for cells; of a size, the larger counts as better."""
+    """Return the shipped values of cells; a larger size counts as better.
+
+    Args:
+        rows: Rows of the published table, (N,).
+    """
     space = registry.create("spaces", "nb201")
     text = gzip.decompress(files("nasctl").joinpath("benchmarks", "nb201.csv.gz").read_bytes()).decode()
     table = {row["arch"]: row for row in csv.DictReader(text.splitlines())}
@@ -62,7 +68,7 @@ def cells(rows: list[dict[str, str]]) -> Values:
 
 
 def networks(store: str, names: Sequence[str]) -> tuple[Values, np.ndarray]:
-    """Metrics of random networks of Once-for-All, and their accuracies."""
+    """Return the metrics of random networks of Once-for-All, and their accuracies in %, (N,)."""
     space, accuracies = registry.create("spaces", MOBILE), dict[Genome, float]()
     for run in RUNS:
         with open(DATA / "ofa-latency" / f"dynast_mbnv3w10_{run}.csv", encoding="utf-8", newline="") as file:
@@ -77,7 +83,10 @@ def networks(store: str, names: Sequence[str]) -> tuple[Values, np.ndarray]:
 
 
 def genome(network: dict[str, list[int]], space: SearchSpace) -> Genome:
-    """That of a network as Once-for-All writes it: every stage has kernels and expansions for four blocks."""
+    """Return the genome of a network in the notation of Once-for-All.
+
+    The notation has kernels and expansions for four blocks of every stage, whatever its depth.
+    """
     choices, wanted = iter(space.genes), []
     for stage, depth in enumerate(network["d"]):
         wanted.append(depth)
@@ -87,21 +96,21 @@ def genome(network: dict[str, list[int]], space: SearchSpace) -> Genome:
 
 
 def oriented(name: str, values: Sequence[float | None]) -> np.ndarray:
-    """(N,), higher is better."""
+    """Return the values of a metric, (N,), with the sign for which higher is better; NaN for a failed candidate."""
     numbers = np.array([np.nan if value is None else value for value in values])
     return orient(numbers, "max" if name in SIZES else registry.load("objectives", name).direction)
 
 
 def tau(values: Values, metrics: tuple[str, ...], truth: np.ndarray) -> float:
-    """Of the log rank of some metrics with the truth, (N,)."""
+    """Return Kendall's tau between the log rank of some metrics and the true accuracies, (N,)."""
     return float(kendalltau(log_rank(np.stack([values[name] for name in metrics])), truth).statistic)
 
 
 def main() -> None:
-    """Print the sets."""
+    """Select the sets and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--store", default="nasctl.db", help="where the metrics of mbconv are kept")
-    parser.add_argument("--sample", type=int, default=400, help="cells to choose by")
+    parser.add_argument("--store", default="nasctl.db", help="store for the metrics of mbconv")
+    parser.add_argument("--sample", type=int, default=400, help="number of cells to select by")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with gzip.open(DATA / "nb201" / "nb201_table.csv.gz", "rt", encoding="utf-8", newline="") as file:
@@ -114,16 +123,16 @@ def main() -> None:
     validation = [np.array([float(row[f"val_acc_200_{data}"]) for row in some]) for data in DATASETS]
     test = [np.array([float(row[f"test_acc_200_{data}"]) for row in others]) for data in DATASETS]
 
-    def chosen(metrics: tuple[str, ...]) -> tuple[float, float]:
+    def selection_tau(metrics: tuple[str, ...]) -> tuple[float, float]:
         of_cells = float(np.mean([tau(known, metrics, truth) for truth in validation]))
         return of_cells, tau(mobile, metrics, accuracies)
 
     sets = chain.from_iterable(combinations(free, size) for size in range(1, 5))
-    figures = {metrics: chosen(metrics) for metrics in sets}
-    rules = [sorted(figures, key=lambda metrics: -sum(figures[metrics][:parts]))[:FIRST] for parts in (1, 2)]
-    print(f"tau over {len(some)} cells, {len(accuracies)} networks | with test accuracies over {len(others)} cells")
+    figures = {metrics: selection_tau(metrics) for metrics in sets}
+    rules = [sorted(figures, key=lambda metrics: -sum(figures[metrics][:parts]))[:PRINTED] for parts in (1, 2)]
+    print(f"tau over {len(some)} cells, {len(accuracies)} networks | tau with test accuracies over {len(others)} cells")
     for metrics in (*chain(*rules), *PUBLISHED):
-        pairs = chosen(metrics), [tau(judged, metrics, truth) for truth in test]
+        pairs = selection_tau(metrics), [tau(judged, metrics, truth) for truth in test]
         print(" | ".join(" ".join(f"{figure:.3f}" for figure in part) for part in pairs), "+".join(metrics))
 
 

@@ -1,8 +1,9 @@
-"""Is the default searcher the best? python perf/default.py [--seeds 30] [--evaluations 1020].
+"""Comparison of the default searcher with others: python perf/default.py [--seeds 30] [--evaluations 1020].
 
-The default, MTF-PDNS with repetitions mutated again, and NSGA-II set right, on every benchmark with four objectives and
-with three. A run's indicators are means over the scenes of the benchmark, so each benchmark has one verdict for each:
-Wilcoxon's signed-rank test over the seeds, and Cohen's d, above 0 where the default is better. Needs NASCTL_DATA.
+The script runs the default searcher, MTF-PDNS with duplicates mutated again, and corrected NSGA-II on every benchmark,
+with four objectives and with three. The indicators of a run are means over the scenes of the benchmark, so each
+benchmark has one test per indicator: Wilcoxon's signed-rank test over the seeds, and Cohen's d, which is above 0 if the
+default searcher is better. The script needs NASCTL_DATA.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the command line sets the same value
 
 import numpy as np
 from scipy.stats import wilcoxon
@@ -25,18 +26,18 @@ DEFAULT, OTHERS = "guided", ("mtf_pdns", "nsga2")
 
 
 def indicators(benchmark: Benchmark, names: tuple[str, ...], searcher: str, seeds: int, evaluations: int) -> np.ndarray:
-    """Of each seed, mean over the scenes, (seeds, INDICATORS)."""
+    """Return the indicators of each seed, means over the scenes, (seeds, INDICATORS)."""
     posed = Posed(benchmark, names)
     found = []
     for seed in range(seeds):
         members = replay(posed, searcher, seed, evaluations).archives[-1]
-        worths = [worth(scene, members) for scene in benchmark.scenes.values()]
-        found.append([np.mean([getattr(one, name) for one in worths]) for name in INDICATORS])
+        scores = [worth(scene, members) for scene in benchmark.scenes.values()]
+        found.append([np.mean([getattr(one, name) for one in scores]) for name in INDICATORS])
     return np.array(found)
 
 
 def main() -> None:
-    """Print the table."""
+    """Run the searches and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--evaluations", type=int, default=1020)

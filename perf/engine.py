@@ -1,7 +1,7 @@
-"""What searchers themselves cost: python perf/engine.py [--searcher SPEC ...] [--evaluations 1000 10000 ...].
+"""Cost of the searchers themselves: python perf/engine.py [--searcher SPEC ...] [--evaluations 1000 10000 ...].
 
-Milliseconds of ask and tell for each evaluation, whose losses come from a formula that costs next to nothing: sums of
-random worths of 20 genes of 5 choices, of which each objective weighs other genes. Beside them the size of the archive.
+The script prints the milliseconds of ask and tell per evaluation, and the size of the archive. The losses come from a
+cheap formula: sums of random weights over 20 genes of 5 choices, with different weights for each objective.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import os
 import time
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the command line sets the same value
 
 import numpy as np
 
@@ -24,45 +24,50 @@ SEARCHERS = ("random", "mtf_pdns", "nsga2", "guided")
 
 
 class Space:
-    """Every genome is canonical."""
+    """A search space in which every genome is canonical."""
 
     input = Input((1,))
     genes = tuple(Gene(f"g{k}", tuple(range(CHOICES))) for k in range(GENES))
 
     def canonical(self, genome: Genome) -> Genome:
-        """The genome itself."""
+        """Return the genome itself."""
         return genome
 
 
 class Formula:
-    """A problem of some objectives."""
+    """A problem whose losses are linear in the choices of the genes."""
 
     def __init__(self, objectives: int) -> None:
         rng = np.random.default_rng(0)
         self.space = Space()
         self.objectives = tuple(Goal(f"f{k}", "min", "identity", "module") for k in range(objectives))
-        self.worths = rng.normal(size=(GENES, CHOICES, objectives))
+        self.weights = rng.normal(size=(GENES, CHOICES, objectives))
 
     def losses(self, genomes: list[Genome]) -> np.ndarray:
-        """(N, M)."""
-        return np.asarray(self.worths[np.arange(GENES), np.array(genomes)].sum(axis=1))
+        """Return the losses, (N, M)."""
+        return np.asarray(self.weights[np.arange(GENES), np.array(genomes)].sum(axis=1))
 
     def cheap_losses(self, genomes: list[Genome]) -> np.ndarray:
-        """Nothing is known for free."""
+        """Return NaN for every loss, (N, M): no objective is known without an evaluation."""
         return np.full((len(genomes), len(self.objectives)), np.nan)
 
     def violation(self, genomes: list[Genome]) -> np.ndarray:
-        """There are no constraints."""
+        """Return zeros, (N,): there are no constraints."""
         return np.zeros(len(genomes))
 
 
-def spent(searcher: str, problem: Formula, looks: list[int]) -> list[tuple[float, int, float]]:
-    """At each number of evaluations: ms for each so far, members of an archive of all, and ms to keep that."""
+def measure(searcher: str, problem: Formula, checkpoints: list[int]) -> list[tuple[float, int, float]]:
+    """Measure a searcher at several numbers of evaluations.
+
+    Returns:
+        At each checkpoint: ms of ask and tell per evaluation so far, members of the archive of all evaluations,
+        and ms per evaluation to update that archive.
+    """
     made = registry.create("searchers", searcher, problem, np.random.default_rng(0))
     archive = Archive(len(problem.objectives))
-    done, asking, keeping, found = 0, 0.0, 0.0, []
-    for look in looks:
-        while done < look:
+    done, asking, updating, found = 0, 0.0, 0.0, []
+    for checkpoint in checkpoints:
+        while done < checkpoint:
             start = time.perf_counter()
             batch = made.ask()
             asking += time.perf_counter() - start
@@ -73,22 +78,22 @@ def spent(searcher: str, problem: Formula, looks: list[int]) -> list[tuple[float
             start = time.perf_counter()
             for genome, row in zip(batch, losses, strict=True):
                 archive.add(genome, row)
-            keeping += time.perf_counter() - start
+            updating += time.perf_counter() - start
             done += len(batch)
-        found.append((1e3 * asking / done, len(archive), 1e3 * keeping / done))
+        found.append((1e3 * asking / done, len(archive), 1e3 * updating / done))
     return found
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure the searchers and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--searcher", nargs="+", default=SEARCHERS)
     parser.add_argument("--evaluations", nargs="+", type=int, default=[1000, 10_000])
     parser.add_argument("--objectives", type=int, default=4)
     args = parser.parse_args()
-    print(f"{args.objectives} objectives: ms for each evaluation; members of the archive, ms to keep it")
+    print(f"{args.objectives} objectives: ms per evaluation; members of the archive; ms per evaluation to update it")
     for searcher in args.searcher:
-        found = spent(searcher, Formula(args.objectives), sorted(args.evaluations))
+        found = measure(searcher, Formula(args.objectives), sorted(args.evaluations))
         cells = [
             f"{number}: {each:.3f}, {size}, {kept:.3f}"
             for number, (each, size, kept) in zip(sorted(args.evaluations), found, strict=True)

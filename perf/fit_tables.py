@@ -1,4 +1,4 @@
-"""Fits the shipped tables that come from whole networks: python perf/fit_tables.py NAME...|all [--markdown]."""
+"""Fits of the shipped latency tables to whole networks: python perf/fit_tables.py NAME...|all [--markdown FILE]."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from nasctl.spaces._cells import EDGES
 from nasctl.spaces.nb201 import OPERATIONS, Head, Reduction
 
 ROOT = Path(__file__).parents[1]
-KERNELS, EXPANSIONS, DEPTHS = (3, 5, 7), (3, 4, 6), (2, 3, 4)
-SIZES = tuple(range(128, 225, 4))
+KERNELS, EXPANSIONS, DEPTHS = (3, 5, 7), (3, 4, 6), (2, 3, 4)  # choices of the genes of mbconv
+SIZES = tuple(range(128, 225, 4))  # image sizes in the data, px
 FBNET = "fbnet:cifar=on,classes=100,head=1504,resolution=32"
-SHARE = 0.3  # of the networks, held out
-DEVICES: Mapping[str, tuple[Kind, str]] = {  # by column of the data, without its batch
+SHARE = 0.3  # share of the networks that is held out
+DEVICES: Mapping[str, tuple[Kind, str]] = {  # kind and processor, by the device in a column name
     "v100": ("gpu", "NVIDIA V100"),
     "1080ti": ("gpu", "NVIDIA GTX 1080 Ti"),
     "2080ti": ("gpu", "NVIDIA RTX 2080 Ti"),
@@ -50,9 +50,11 @@ DEVICES: Mapping[str, tuple[Kind, str]] = {  # by column of the data, without it
     "eyeriss": ("accelerator", "Eyeriss, an ASIC (simulated)"),
     "fpga": ("accelerator", "an FPGA (modelled)"),
 }
-HW_NAS_BENCH = ("pixel3", "raspi4", "eyeriss", "fpga")
-SUMMED = ("eyeriss", "fpga")  # of NAS-Bench-201; all four of FBNet
-LIVE = ("pixel3", "raspi4")  # where cells without a path took almost no time: these were not timed as declared
+HW_NAS_BENCH = ("pixel3", "raspi4", "eyeriss", "fpga")  # devices whose figures come from HW-NAS-Bench
+# Devices whose latencies of NAS-Bench-201 are sums over layers. For FBNet, all of HW_NAS_BENCH are.
+SUMMED = ("eyeriss", "fpga")
+# Devices on which cells without a path took almost no time, so networks were not timed as declared.
+LIVE = ("pixel3", "raspi4")
 HELP = (
     "Lee et al., HELP: Hardware-adaptive efficient latency prediction for NAS via meta-learning, NeurIPS 2021, "
     "arXiv:2106.08630"
@@ -83,17 +85,17 @@ SUMS = (
 
 @dataclass(frozen=True)
 class Source:
-    """Networks that were timed on several devices."""
+    """A file of whole networks that were timed on several devices."""
 
-    file: str  # below the folder of public measurements
-    data: str  # what that was made from
-    prefix: str  # of the columns of latencies
-    suffix: str  # of the tables' names
-    fitted: Callable[[LatencyTable, Source, str], LatencyTable]  # the table of a column, with figures and validation
-    shipped: tuple[str, ...] = ()  # columns, if not all
+    file: str  # path below the folder of public measurements
+    data: str  # files of the source repository from which `file` was made
+    prefix: str  # prefix of the latency columns
+    suffix: str  # suffix of the table names
+    fitted: Callable[[LatencyTable, Source, str], LatencyTable]  # fits the table of a column and adds its validation
+    shipped: tuple[str, ...] = ()  # columns whose tables are shipped; all if empty
 
     def made(self, column: str) -> LatencyTable:
-        """The table of a column, with all that is known of it."""
+        """Fit the table of a column, with its source and its validation."""
         device, batch = _device(column)
         kind, processor = DEVICES[device]
         table = LatencyTable(
@@ -116,23 +118,24 @@ class Source:
         return self.fitted(table, self, column)
 
     def name(self, column: str) -> str:
-        """What the device is called: "v100-b64", "gold-6226-nb201"."""
+        """Return the name of a column's table, such as "v100-b64" or "gold-6226-nb201"."""
         device, batch = _device(column)
         sized = f"-b{batch}" if column != device else ""
         readable = device.replace("titanx", "titan-x").replace("_", "-")
         return f"{readable}{sized}{self.suffix}"
 
     def columns(self) -> list[str]:
-        """Those of latencies, without the prefix."""
+        """Return the names of the latency columns, without the prefix."""
         names = [name.removeprefix(self.prefix) for name in _rows(self.file)[0] if name.startswith(self.prefix)]
         return [name for name in names if _device(name)[0] in DEVICES]
 
     def ms(self, column: str) -> np.ndarray:
-        """The latencies, (N,)."""
+        """Return the latencies of a column in ms, (N,)."""
         return np.array([float(row[self.prefix + column]) for row in _rows(self.file)])
 
 
 def _ofa(table: LatencyTable, source: Source, column: str) -> LatencyTable:
+    """Fit a table to networks of mbconv."""
     data = replace(ofa_networks(1.2), ms=source.ms(column))
     inside, out = split(len(data.ms), SHARE, seed=0)
     table = fit(data.part(inside)).fill(table)
@@ -151,12 +154,13 @@ def _ofa(table: LatencyTable, source: Source, column: str) -> LatencyTable:
 
 
 def _nb201(table: LatencyTable, source: Source, column: str) -> LatencyTable:
+    """Fit a table to networks of NAS-Bench-201."""
     spec = [registry.normal("spaces", "nb201")]
     lean = _device(column)[0] in LIVE
     built, timed, alike, connected = nb201_networks(lean)
     ms = source.ms(column)
     inside, out = split(len(ms), SHARE, seed=0)
-    # What that runtime left out of a cell with idle parts is not known, so it is fitted to cells without any.
+    # It is unknown what that runtime skipped in a cell with idle parts, so the fit uses only cells without idle parts.
     inside = inside[alike[inside]] if lean else inside
     built, timed = replace(built, ms=ms), replace(timed, ms=ms)
     table = fit(timed.part(inside)).fill(table)
@@ -171,6 +175,7 @@ def _nb201(table: LatencyTable, source: Source, column: str) -> LatencyTable:
 
 
 def _fbnet(table: LatencyTable, source: Source, column: str) -> LatencyTable:
+    """Fit a table to networks of FBNet."""
     data = replace(fbnet_networks(), ms=source.ms(column))
     inside, out = split(len(data.ms), SHARE, seed=0)
     table = fit(data.part(inside)).fill(table)
@@ -184,20 +189,20 @@ def _fbnet(table: LatencyTable, source: Source, column: str) -> LatencyTable:
 
 
 def _remarks(ms: np.ndarray, summed: bool) -> tuple[str, ...]:
-    """What is to be known of latencies, (N,), beside what holds for all."""
+    """Return the remarks that apply to these latencies, (N,), in addition to those for all tables."""
     return (SUMS,) * summed + (WHOLE_MS,) * bool(np.all(ms == np.round(ms)))
 
 
 @cache
 def ofa_networks(width: float) -> Measured:
-    """Networks of the file, (N,), without times."""
+    """Return the networks of the file, (N,), with placeholder times of 1 ms."""
     space: SearchSpace = registry.create("spaces", f"mbconv:width={width},resolutions={','.join(map(str, SIZES))}")
     genomes = [ofa_genome(row) for row in _rows(SOURCES[0].file)]
     return Measured.of(map(space.network, genomes), np.ones(len(genomes)))
 
 
 def ofa_genome(row: Mapping[str, str]) -> Genome:
-    """A row's genome in `mbconv` with the resolution as a gene."""
+    """Return the genome of a row in `mbconv` with the resolution as a gene."""
     kernels, expansions, depths = ([int(one) for one in row[name].split()] for name in ("ks", "e", "d"))
     genome = [SIZES.index(int(row["r"]))]
     for stage, depth in enumerate(depths):
@@ -209,7 +214,7 @@ def ofa_genome(row: Mapping[str, str]) -> Genome:
 
 @cache
 def _width(source: Source) -> str:
-    """Which width the networks had: the evidence, in words."""
+    """Return the evidence for the width of the networks, as a sentence."""
     figures = {}
     inside, out = split(len(_rows(source.file)), SHARE, seed=0)
     for width in (1.0, 1.2):
@@ -229,10 +234,14 @@ def _width(source: Source) -> str:
 
 @cache
 def nb201_networks(lean: bool) -> tuple[Measured, Measured, np.ndarray, np.ndarray]:
-    """All cells as nasctl builds them, as they were timed, where the two are the same, and which have a path.
+    """Return all cells in two forms, (N,), with placeholder times of 1 ms.
 
     Args:
-        lean: Whether zeros were left out where they were timed.
+        lean: True if the device left out zeros when the networks were timed.
+
+    Returns:
+        The cells as nasctl builds them; the cells as they were timed; a mask of the cells with a path whose two forms
+        are equal; and a mask of the cells with a path.
     """
     space: SearchSpace = registry.create("spaces", "nb201")
     strings = {row["index"]: row["arch_str"] for row in _rows("nb201/nb201_table.csv.gz")}
@@ -242,14 +251,20 @@ def nb201_networks(lean: bool) -> tuple[Measured, Measured, np.ndarray, np.ndarr
     pairs = [
         (_keys(space.network(mine)), _keys(as_timed(genome))) for mine, genome in zip(chosen, genomes, strict=True)
     ]
-    connected = np.array([any(one) for one in chosen])  # what has no path has the canonical cell without any operation
+    # The canonical form of a cell without a path has no operation.
+    connected = np.array([any(one) for one in chosen])
     alike = np.array([mine == theirs for mine, theirs in pairs]) & connected
-    none = np.ones(len(genomes))
-    return Measured.of(map(space.network, chosen), none), Measured.of(map(as_timed, genomes), none), alike, connected
+    placeholder = np.ones(len(genomes))  # ms
+    built = Measured.of(map(space.network, chosen), placeholder)
+    timed = Measured.of(map(as_timed, genomes), placeholder)
+    return built, timed, alike, connected
 
 
 def declared(genome: Genome) -> Network:
-    """A network of NAS-Bench-201 as its authors' code runs it: every edge is computed, `none` as zeros, and summed."""
+    """Return a network of NAS-Bench-201 as its authors' code runs it.
+
+    Every edge is computed, `none` as zeros, and all edges of a node are added.
+    """
     net = Builder((3, 32, 32))
     x = net.add(ConvNormAct(16, 3, act=None), *net.inputs, name="stem")
     for stage, channels in enumerate((16, 32, 64)):
@@ -272,6 +287,7 @@ def declared(genome: Genome) -> Network:
 
 
 def _edge(net: Builder, x: int, operation: str, channels: int, name: str) -> int:
+    """Add the operation of an edge to the network and return its output."""
     made: Mapping[str, Layer | ActConvNorm] = {
         "none": Zero(),
         "avg_pool_3x3": AvgPool(3),
@@ -282,12 +298,13 @@ def _edge(net: Builder, x: int, operation: str, channels: int, name: str) -> int
 
 
 def _keys(network: Network) -> list[str]:
+    """Return the keys of the blocks of a network, sorted."""
     return sorted(span.emission.key for span in network.spans)
 
 
 @cache
 def fbnet_networks() -> Measured:
-    """Networks of the file, (N,), without times."""
+    """Return the networks of the file, (N,), with placeholder times of 1 ms."""
     space: SearchSpace = registry.create("spaces", FBNET)
     genomes = [tuple(int(row[f"layer{k}"]) for k in range(22)) for row in _rows(SOURCES[2].file)]
     return Measured.of(map(space.network, genomes), np.ones(len(genomes)))
@@ -295,13 +312,14 @@ def fbnet_networks() -> Measured:
 
 @cache
 def _rows(file: str) -> Sequence[Mapping[str, str]]:
+    """Return the rows of a file in the folder of public measurements."""
     folder = Path(os.environ.get("NASCTL_DATA", ROOT.parent / "shared" / "data"))
     with gzip.open(folder / file, "rt") as text:
         return list(csv.DictReader(text))
 
 
 def _device(column: str) -> tuple[str, int]:
-    """The device and the batch of a column, such as "v100_64"; a phone or a processor has no batch there."""
+    """Split a column name such as "v100_64" into device and batch; columns of phones and CPUs have no batch."""
     device, _, batch = column.rpartition("_")
     return (column, 1) if column in DEVICES else (device, int(batch) if batch.isdigit() else 0)
 
@@ -321,7 +339,7 @@ SOURCES = (
 
 
 def _line(table: LatencyTable, one: Validation) -> str:
-    """A line of a Markdown table."""
+    """Format one validation of a table as a line of a Markdown table."""
     what, _, beside = one.held_out.partition("; ")
     rows = f"{table.method}, {len(table.blocks)} rows" if table.blocks else table.method
     ranks = " | ".join("" if rank is None else f"{rank:.4f}" for rank in (one.spearman, one.kendall))
@@ -330,18 +348,18 @@ def _line(table: LatencyTable, one: Validation) -> str:
 
 
 def main() -> None:
-    """Fit, print the errors, write the tables."""
+    """Fit the tables, print their errors and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="+", metavar="NAME", help="of a table; or all: of everything in the data")
-    parser.add_argument("--markdown", type=Path, help="also write the errors there")
-    parser.add_argument("--json", type=Path, help="also write the errors there")
-    parser.add_argument("-o", "--out", type=Path, default=ROOT / "hardware" / "tables", help="folder of the tables")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="name of a table, or all: every table of the data")
+    parser.add_argument("--markdown", type=Path, help="also write the errors to this file")
+    parser.add_argument("--json", type=Path, help="also write the errors to this file")
+    parser.add_argument("-o", "--out", type=Path, default=ROOT / "hardware" / "tables", help="folder for the tables")
     given = parser.parse_args()
     known = {source.name(column): (source, column) for source in SOURCES for column in source.columns()}
     names = list(known) if given.names == ["all"] else given.names
     if wrong := [name for name in names if name not in known]:
-        parser.error(f"there is no {wrong[0]}; there is {', '.join(known)}")
-    heads = "name|device|batch|method|held out|MAPE|bias|Spearman|Kendall|beside"
+        parser.error(f"unknown table {wrong[0]!r}; choose from {', '.join(known)}")
+    heads = "name|device|batch|method|held out|MAPE|bias|Spearman|Kendall|details"
     lines = [f"| {heads.replace('|', ' | ')} |", "|---" * (heads.count("|") + 1) + "|"]
     errors = {}
     for name in names:

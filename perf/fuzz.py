@@ -1,11 +1,13 @@
-"""Feeds the parsers inputs that grow by what code they reach (atheris), and keeps those that none of them may raise at.
+"""Coverage-guided fuzzing of the parsers with atheris.
 
     pip install 'nasctl[fuzz]'
     python perf/fuzz.py --seconds 60 --out findings
 
-Every parser of tests/parsers.py that is not named runs so long, in a process of its own, from its seeds and its folder
-of tests/corpus. One line for each: inputs that were tried, and different findings, of which the first of each kind
-lies in the folder. What is mended goes to tests/corpus, cut down to the least that shows it.
+Each parser of tests/parsers.py, or each named parser, runs for `--seconds` in a process of its own. It starts from its
+seeds and from its folder of tests/corpus. The script prints one line per parser: the number of inputs and the number of
+distinct findings. A finding is an input at which the parser raises an exception that it must not raise. The first input
+of each distinct finding is written to the folder `--out`. After a fix, add the input to tests/corpus, reduced to the
+minimum that shows the problem.
 """
 
 import argparse
@@ -21,7 +23,7 @@ TESTS = Path(__file__).parents[1] / "tests"
 
 
 def fuzz(name, seconds, out):
-    """Feed one parser; libFuzzer ends the process."""
+    """Fuzz one parser; libFuzzer ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=["nasctl", "zipfile", "tarfile", "pickletools", "csv"]):
@@ -29,7 +31,7 @@ def fuzz(name, seconds, out):
 
     found = set()
 
-    def one(content):
+    def feed(content):
         try:
             parsers.feed(name, content)
         except Exception as error:
@@ -45,21 +47,21 @@ def fuzz(name, seconds, out):
         for known in (TESTS / "corpus" / name).glob("*"):
             Path(folder, known.name).write_bytes(known.read_bytes())
         limits = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=30", "-rss_limit_mb=4096"]
-        atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={out}/{name}-", folder], one)
+        atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={out}/{name}-", folder], feed)
         atheris.Fuzz()
 
 
 def main():
-    """Each parser in turn."""
+    """Fuzz the parsers one after another and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="parsers; all by default")
-    parser.add_argument("--seconds", type=int, default=60, help="for each")
-    parser.add_argument("--out", type=Path, default=Path("findings"), help="folder for inputs that were found")
+    parser.add_argument("names", nargs="*", help="parsers; default: all")
+    parser.add_argument("--seconds", type=int, default=60, help="time for each parser, in seconds")
+    parser.add_argument("--out", type=Path, default=Path("findings"), help="folder for the inputs of the findings")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     sys.path.insert(0, str(TESTS))
     if importlib.util.find_spec("atheris") is None:
-        sys.exit("this needs atheris; pip install 'nasctl[fuzz]'")
+        sys.exit("Cannot fuzz: atheris is not installed. Run pip install 'nasctl[fuzz]'.")
     given.out.mkdir(parents=True, exist_ok=True)
     if given.alone:
         fuzz(given.names[0], given.seconds, given.out)

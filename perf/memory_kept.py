@@ -1,7 +1,8 @@
-"""What torch loses on a CPU where the C library gives large buffers back: python perf/memory_kept.py [--space SPEC].
+"""Cost of returning large buffers to the system, for torch on a CPU: python perf/memory_kept.py [--space SPEC].
 
-Random networks, and the blocks of the space that hold the most activations, run in two processes that take turns, one
-as it is, one that keeps its memory. Each: the median over visits, and their interquartile range over the median.
+The script runs random networks, and the blocks of the space with the most activations, in two processes that take
+turns. One process has the default settings of the C library, and the other keeps its memory. For each process the
+script prints the median over visits, and the interquartile range over the median.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.profiling.runtimes import drawn
 from nasctl.hardware.profiling.timing import keep_memory
 
-RUNS = 5  # in a visit
-SEED = 3
+RUNS = 5  # timed runs per visit
+SEED = 3  # of the random networks
 
 
 def begin(kept: bool) -> None:
-    """Set a process up."""
+    """Initialise a process."""
     torch.set_num_threads(1)
     if kept and not keep_memory():
-        raise SystemExit("the C library here is not glibc")
+        raise SystemExit("Cannot keep memory: the C library of this machine is not glibc.")
 
 
 @cache
-def chosen(what: str, spec: str, number: int) -> list[Network]:
-    """Networks, or single blocks."""
+def subjects(what: str, spec: str, number: int) -> list[Network]:
+    """Return random networks of the space, or its single blocks with the most activations."""
     space = registry.create("spaces", spec)
     if what == "networks":
         return [space.network(genome) for genome in distinct_genomes(space, number, SEED)]
@@ -45,12 +46,12 @@ def chosen(what: str, spec: str, number: int) -> list[Network]:
 
 @cache
 def made(what: str, spec: str, number: int, place: int) -> tuple[nn.Module, list[Tensor]]:
-    """The module, made once in a process."""
-    return drawn(chosen(what, spec, number)[place], 1, seed=0)
+    """Return a module and its inputs; the cache keeps them for the life of the process."""
+    return drawn(subjects(what, spec, number)[place], 1, seed=0)
 
 
 def visit(what: str, spec: str, number: int, place: int) -> float:
-    """Median ms of some runs, after one that warms up."""
+    """Return the median of RUNS runs in ms, after one warm-up run."""
     module, inputs = made(what, spec, number, place)
     times = []
     with torch.inference_mode():
@@ -62,7 +63,7 @@ def visit(what: str, spec: str, number: int, place: int) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure in both processes and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--space", default="mbconv")
     parser.add_argument("--number", default=20, type=int)
@@ -84,14 +85,14 @@ def main() -> None:
 
 
 def show(what: str, times: np.ndarray) -> None:
-    """Print what visits took, (visits, N, 2), in ms."""
+    """Print a summary of the times of all visits in ms, (visits, N, 2)."""
     middle = np.median(times, axis=0)
     spread = np.subtract(*np.percentile(times, [75, 25], axis=0)) / middle
-    for name, column in (("as it is", 0), ("memory kept", 1)):
+    for name, column in (("default", 0), ("memory kept", 1)):
         ms, noise = np.median(middle[:, column]), np.median(spread[:, column])
-        print(f"{len(middle)} {what}, {name:11} {ms:6.2f} ms in the median, range of one's visits {noise:.1%}")
+        print(f"{len(middle)} {what}, {name:11} {ms:6.2f} ms median, interquartile range of visits {noise:.1%}")
     ratio = middle[:, 0] / middle[:, 1]
-    print(f"as it is over memory kept: {np.median(ratio):.2f} in the median, {ratio.min():.2f} to {ratio.max():.2f}")
+    print(f"default / memory kept: median {np.median(ratio):.2f}, {ratio.min():.2f} to {ratio.max():.2f}")
 
 
 if __name__ == "__main__":

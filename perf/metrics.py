@@ -1,4 +1,4 @@
-"""What shared passes and cheaper forms save on NAS-Bench-201 cells, the closed form's speed, and a candidate of mbconv.
+"""Cost of metrics: shared passes and fidelities on NAS-Bench-201, the closed form of SynFlow, and stages on mbconv.
 
 python perf/metrics.py --json FILE
 """
@@ -29,22 +29,26 @@ from nasctl.networks.weights import initialised
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.space import Genome, SearchSpace
 
-METRICS = ("synflow", "snip", "grad_norm", "plain", "fisher", "jacov", "grasp")
+METRICS = ("synflow", "snip", "grad_norm", "plain", "fisher", "jacov", "grasp")  # metrics with reference code below
+# Spec of the closed form of SynFlow, by space.
 CLOSED = {"nb201": "expected_synflow", "nbmacro": "expected_synflow", "mbconv": "expected_synflow:linear"}
-DEFAULT = ("synflow", "jacov", "snip")  # of a search; latency is a look-up
-ROUNDS = 3  # of which the fastest counts
+DEFAULT = ("synflow", "jacov", "snip")  # default metrics of a search; latency is a look-up and left out
+ROUNDS = 3  # repetitions of a measurement; the fastest counts
 
 Plain = Callable[[nn.Module, Tensor, Tensor], float]
 
 
 def drawn(space: SearchSpace, number: int) -> list[Genome]:
-    """Random canonical genomes."""
+    """Return random canonical genomes; duplicates are possible."""
     rng = random.Random(0)
     return [space.canonical(tuple(rng.randrange(len(gene.choices)) for gene in space.genes)) for _ in range(number)]
 
 
 def fastest(work: Callable[..., object], *given: object) -> float:
-    """Milliseconds of processor time, which other processes disturb less than the clock's; one thread does the work."""
+    """Return the least processor time of a call in ms.
+
+    Other processes disturb processor time less than wall-clock time. One thread does the work.
+    """
     times = []
     for _ in range(ROUNDS):
         start = time.process_time()
@@ -53,27 +57,27 @@ def fastest(work: Callable[..., object], *given: object) -> float:
     return min(times) * 1e3
 
 
-def asked(task: Task, genome: Genome, names: Sequence[str]) -> None:
-    """What `nasctl objective score` does for a genome."""
+def score(task: Task, genome: Genome, names: Sequence[str]) -> None:
+    """Compute metrics of a genome as `nasctl objective score` does."""
     measure(task, genome, {name: name for name in names})
 
 
-def added(figures: dict[str, float], found: dict[str, float], number: int) -> dict[str, float]:
-    """A running mean."""
+def add_sample(figures: dict[str, float], found: dict[str, float], number: int) -> dict[str, float]:
+    """Add one of `number` samples to a running mean and return the mean."""
     return {key: figures.get(key, 0.0) + value / number for key, value in found.items()}
 
 
 def weighted(net: nn.Module) -> list[nn.Conv2d | nn.Linear]:
-    """The layers that metrics are about."""
+    """Return the layers whose weights the metrics use."""
     return [part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
 
 
-# As github.com/SamsungLabs/zero-cost-nas and github.com/BayesWatch/nas-without-training compute them: each metric on a
-# copy of the network, with a pass of its own.
+# The reference implementations follow github.com/SamsungLabs/zero-cost-nas and
+# github.com/BayesWatch/nas-without-training: each metric runs on a copy of the network, with a pass of its own.
 
 
 def plain_synflow(net: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Gradients of all magnitudes, in double precision, without batch norms."""
+    """Return SynFlow from gradients of weight magnitudes, in double precision and without batch norms."""
     net = net.double()
     for part in net.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -87,7 +91,7 @@ def plain_synflow(net: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def plain_snip(net: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Gradients of masks."""
+    """Return SNIP from gradients of weight masks."""
     masks = []
     for part in weighted(net):
         masks.append(torch.ones_like(part.weight, requires_grad=True))
@@ -102,13 +106,13 @@ def plain_snip(net: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def plain_grad_norm(net: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Gradients of weights."""
+    """Return the sum of the norms of the weight gradients."""
     F.cross_entropy(net(images), labels).backward()
     return sum(float(part.weight.grad.norm()) for part in weighted(net) if part.weight.grad is not None)
 
 
 def plain_jacov(net: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Gradients of the input."""
+    """Return jacov from gradients of the logits in the input."""
     images = images.clone().requires_grad_()
     logits = net(images)
     logits.backward(torch.ones_like(logits))
@@ -118,13 +122,13 @@ def plain_jacov(net: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def plain_plain(net: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Gradients of weights, times the weights."""
+    """Return the sum of the products of weights and their gradients."""
     F.cross_entropy(net(images), labels).backward()
     return sum(float((p.weight * p.weight.grad).detach().sum()) for p in weighted(net) if p.weight.grad is not None)
 
 
 def plain_fisher(net: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Gradients of outputs, by hooks, times the weights of a channel."""
+    """Return Fisher from gradients of outputs, collected by hooks, times the number of weights per channel."""
     terms = []
 
     def watch(part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -141,7 +145,7 @@ def plain_fisher(net: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def plain_grasp(net: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Two passes for gradients, the second to be differentiated once more."""
+    """Return GraSP from two gradient passes; the second pass is differentiated again."""
     weights = [part.weight for part in weighted(net)]
     first = torch.autograd.grad(F.cross_entropy(net(images), labels), weights, allow_unused=True)
     loss = F.cross_entropy(net(images), labels)
@@ -162,31 +166,31 @@ PLAIN: dict[str, Plain] = {
 }
 
 
-def sharing(fidelity: Fidelity, number: int) -> dict[str, float]:
-    """Milliseconds for a cell, mean: the metrics together, each alone, and each by its plain implementation."""
+def shared_passes(fidelity: Fidelity, number: int) -> dict[str, float]:
+    """Return the mean ms per cell of all metrics together, of each alone and of each reference implementation."""
     space, setting = registry.create("spaces", "nb201"), Setting(fidelity=fidelity)
     task = Task(space, {name: registry.create("objectives", name) for name in METRICS}, setting)
     figures: dict[str, float] = {}
     for genome in drawn(space, number):
         given = Candidate(space, genome, setting, frozenset())
         net, batch = given.scored.module(), given.batch()
-        asked(task, genome, METRICS)
-        found = {"together": fastest(asked, task, genome, METRICS)}
+        score(task, genome, METRICS)
+        found = {"together": fastest(score, task, genome, METRICS)}
         for name in METRICS:
-            found[f"alone: {name}"] = fastest(asked, task, genome, [name])
+            found[f"alone: {name}"] = fastest(score, task, genome, [name])
             found[f"plain: {name}"] = fastest(
                 lambda plain, net, batch: plain(deepcopy(net), *batch), PLAIN[name], net, batch
             )
         for kind in ("alone", "plain"):
             found[kind] = sum(found[f"{kind}: {name}"] for name in METRICS)
-        figures = added(figures, found, number)
+        figures = add_sample(figures, found, number)
     for kind in ("alone", "plain"):
         figures[f"{kind} / together"] = figures[kind] / figures["together"]
     return figures
 
 
-def kept(number: int) -> dict[str, float]:
-    """Kendall's tau of each metric at the level `fast` with itself at `full`, over random cells."""
+def fidelity_tau(number: int) -> dict[str, float]:
+    """Return Kendall's tau of each metric between the levels `fast` and `full`, over random cells."""
     space, values = registry.create("spaces", "nb201"), {}
     genomes = list(dict.fromkeys(drawn(space, number)))
     for level in ("full", "fast"):
@@ -197,30 +201,30 @@ def kept(number: int) -> dict[str, float]:
     return {name: float(kendalltau(values["full"][name], values["fast"][name]).statistic) for name in METRICS}
 
 
-def closed(number: int) -> dict[str, float]:
-    """Candidates a second of the closed form, each described and scored for the first time, on the real network."""
+def closed_form_rates(number: int) -> dict[str, float]:
+    """Return the candidates per second of the closed form, each scored for the first time on the real network."""
     figures = {}
     for name, spec in CLOSED.items():
         space = registry.create("spaces", name)
         task = Task(space, {spec: registry.create("objectives", spec)})
         genomes = drawn(space, number)
-        for genome in genomes[: number // 10]:  # blocks that candidates share are learnt once
-            asked(task, genome, [spec])
+        for genome in genomes[: number // 10]:  # blocks that candidates share are processed once
+            score(task, genome, [spec])
         start = time.process_time()
         for genome in genomes:
-            asked(task, genome, [spec])
+            score(task, genome, [spec])
         figures[f"{name}: {spec}"] = number / (time.process_time() - start)
     return figures
 
 
 def stages(number: int) -> dict[str, float]:
-    """Milliseconds for a candidate of mbconv at its default fidelity, mean."""
+    """Return the mean ms per candidate of mbconv of each stage, at the default fidelity."""
     space = registry.create("spaces", "mbconv")
     setting, genomes = Setting(fidelity=space.levels["balanced"]), drawn(space, number)
     task = Task(space, {name: registry.create("objectives", name) for name in METRICS}, setting)
     figures: dict[str, float] = {}
     for genome in genomes:
-        asked(task, genome, METRICS)  # so that torch has seen all shapes
+        score(task, genome, METRICS)  # warms up torch with all shapes
     for genome in genomes:
         given = Candidate(space, genome, setting, frozenset())
         images, labels = given.batch()
@@ -235,30 +239,30 @@ def stages(number: int) -> dict[str, float]:
             "backward to the input": fastest(partial(torch.autograd.grad, logits.sum(), images, retain_graph=True)),
             "backward to the weights": fastest(partial(torch.autograd.grad, loss, weights, retain_graph=True)),
         }
-        found |= {f"alone: {name}": fastest(asked, task, genome, [name]) for name in METRICS}
+        found |= {f"alone: {name}": fastest(score, task, genome, [name]) for name in METRICS}
         found |= {
-            "default three": fastest(asked, task, genome, DEFAULT),
-            "all seven": fastest(asked, task, genome, METRICS),
+            "default three": fastest(score, task, genome, DEFAULT),
+            "all seven": fastest(score, task, genome, METRICS),
         }
-        figures = added(figures, found, number)
-    # SynFlow has a module of its own, so there are two.
+        figures = add_sample(figures, found, number)
+    # SynFlow needs a module of its own, so the default metrics build two modules.
     figures["build and fill / default three, %"] = 200 * figures["build and fill"] / figures["default three"]
     return figures
 
 
 def main() -> None:
-    """Print the tables and write them."""
+    """Measure, print the tables and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--number", type=int, default=10, help="candidates of each kind")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--number", type=int, default=10, help="candidates per measurement")
+    parser.add_argument("--json", type=Path, help="also write the tables to this file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cells = registry.create("spaces", "nb201").levels
-    tables = {f"nb201, {level} ({cells[level]}): ms": sharing(cells[level], options.number) for level in cells}
+    tables = {f"nb201, {level} ({cells[level]}): ms": shared_passes(cells[level], options.number) for level in cells}
     plain, fast = (next(table for title, table in tables.items() if level in title) for level in ("full", "fast"))
     fast["plain at full / together"] = plain["plain"] / fast["together"]
-    tables["nb201, fast against full: Kendall's tau"] = kept(5 * options.number)
-    tables["closed form: candidates a second"] = closed(100 * options.number)
+    tables["nb201, fast against full: Kendall's tau"] = fidelity_tau(5 * options.number)
+    tables["closed form: candidates a second"] = closed_form_rates(100 * options.number)
     tables["mbconv, balanced: ms"] = stages(options.number)
     for title, figures in tables.items():
         print(f"{title}, 1 thread, mean of {options.number} candidates or more")

@@ -1,4 +1,4 @@
-"""Fits cost models of phones and a desktop CPU to public tables of blocks: python perf/phones.py NAME...|all."""
+"""Operator models of phones and a desktop CPU, fitted to public tables of blocks: python perf/phones.py NAME...|all."""
 
 from __future__ import annotations
 
@@ -24,39 +24,40 @@ from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Kind, Validation
 
 ROOT = Path(__file__).parents[1]
-SUMS = 1000  # random networks of which sums over a table's blocks are compared, or a few more
-NOTE10_SIZES, I7_SIZES = range(160, 225, 4), range(96, 257, 4)
-LONGEST = 10  # inverted residuals of a random chain
-SHORTEST = 3
+SUMS = 1000  # minimum number of random networks or chains whose sums over a table's blocks are compared
+NOTE10_SIZES = range(160, 225, 4)  # image sizes in the tables of the Note10, px
+I7_SIZES = range(96, 257, 4)  # image sizes in the table of the i7-8700K, px
+LONGEST = 10  # maximum number of inverted residuals in a random chain
+SHORTEST = 3  # minimum number of inverted residuals in a random chain
 KEPT = f"each inverted residual is predicted by a fit that it, at any size of image, was held out of ({FOLDS} folds)"
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where the rows of a device lie, and what is known about them."""
+    """A device with a public table of blocks, and the facts about that table."""
 
-    dialect: str
-    files: str  # a pattern; several files are of one image size each
+    dialect: str  # format of the files, a module of hardware/importers
+    files: str  # glob pattern; if it matches several files, each has one image size
     processor: str
-    source: Mapping[str, str]
-    inferred: tuple[str, ...]
+    source: Mapping[str, str]  # origin of the data, as stored in the table
+    inferred: tuple[str, ...]  # assumptions that the source does not state, as stored in the table
     spaces: Mapping[str, str] = field(default_factory=dict)  # file by the spec of the space that it covers
     kind: Kind = "mobile"
     runtime: str = "not stated"
-    sizes: Sequence[int] = (224,)  # of images
-    but: str = ""  # what sums over networks leave out, in words
-    # Amounts that the source lacks, each with one (or all of a kind) that it is taken to cost so many times as much as.
+    sizes: Sequence[int] = (224,)  # image sizes, px
+    but: str = ""  # suffix of descriptions that names the parts that sums over networks leave out
+    # By feature or kind of operator that the source lacks: the feature or kind that stands in for it, and the factor.
     stand_ins: Mapping[str, tuple[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a device, with what is predicted of each."""
+    """The rows of a device with their predictions."""
 
     entries: Sequence[Entry]  # (N,)
-    at: Mapping[tuple[str, str], int]  # their positions, by file and key
+    at: Mapping[tuple[str, str], int]  # position of a row, by file and key
     ms: np.ndarray  # (N,)
-    guesses: np.ndarray  # (N,), by fits that a row was held out of where it is an inverted residual
+    guesses: np.ndarray  # predicted ms, (N,); an inverted residual is predicted by a fit that held it out
 
 
 NN_METER = {
@@ -69,6 +70,7 @@ SUMMED = "The data times blocks; that a network takes the sum of its blocks is i
 
 
 def _nn_meter(name: str, processor: str) -> Device:
+    """Return a device of nn-Meter."""
     file = f"{name}_lut_ln_v3.json.gz"
     where = "nn_meter/predictor/transformer_predictor/lut of github.com/microsoft/nn-Meter"
     return Device(
@@ -167,12 +169,12 @@ DEVICES = {
 
 
 def data() -> Path:
-    """Where the public measurements lie."""
+    """Return the folder of the public measurements."""
     return Path(os.environ.get("NASCTL_DATA", ROOT.parent / "shared" / "data")) / "mobile-lut"
 
 
 def table(name: str) -> LatencyTable:
-    """The device's operator model, fitted to all of its rows, with its error on what was held out."""
+    """Fit the operator model of a device to all of its rows, with the errors of held-out predictions."""
     device = DEVICES[name]
     rows = read(device)
     residual = np.array([entry.emission.key.startswith("MBConv") for entry in rows.entries])
@@ -202,14 +204,14 @@ def table(name: str) -> LatencyTable:
 
 
 def read(device: Device) -> Rows:
-    """All rows of a device's files, and the predictions of fits that they were held out of."""
+    """Read all rows of a device's files, with predictions of fits that held them out."""
     paths = sorted(data().glob(device.files))
     found = [
         (path.name, one) for path in paths for one in dialect(device.dialect).read(opened(path).content, None).entries
     ]
     entries = [entry for _, entry in found]
     ms = np.array([entry.ms for entry in entries])
-    # Stem and final layers stay in every fit: of most of their operators there is no other example.
+    # Stem and final layers stay in every fit, because most of their operators have no other example.
     groups = [sizeless(e.emission) if e.emission.key.startswith("MBConv") else None for e in entries]
     guesses = cross_predictions([features(entry.emission) for entry in entries], ms, groups)
     at = {(file, entry.emission.key): position for position, (file, entry) in enumerate(found)}
@@ -217,12 +219,12 @@ def read(device: Device) -> Rows:
 
 
 def _sums(device: Device, rows: Rows) -> Iterator[Validation]:
-    """How far sums of predictions are from the source's own: at the usual image size, then at all of its sizes."""
+    """Yield the errors of sums of predictions against the source's own sums: at the default size, then at all sizes."""
     specs = {registry.normal("spaces", spec): file for spec, file in device.spaces.items()}
-    usual = {spec: file for spec, file in specs.items() if ":" not in spec}
-    if usual:
-        yield _summed(f"random networks at 224 px{device.but}", rows, _of_spaces(usual, rows), usual)
-    if len(specs) > len(usual):
+    default = {spec: file for spec, file in specs.items() if ":" not in spec}
+    if default:
+        yield _summed(f"random networks at 224 px{device.but}", rows, _of_spaces(default, rows), default)
+    if len(specs) > len(default):
         sizes = f"{device.sizes[0]} to {device.sizes[-1]} px"
         yield _summed(f"random networks at {sizes}{device.but}", rows, _of_spaces(specs, rows), specs)
     if not specs:
@@ -231,13 +233,19 @@ def _sums(device: Device, rows: Rows) -> Iterator[Validation]:
 
 
 def _summed(what: str, rows: Rows, networks: Iterable[list[int]], specs: Iterable[str]) -> Validation:
+    """Return the error of sums of predictions over networks, each given as positions of its rows."""
     chosen = list(networks)
     predicted, known = (np.array([values[one].sum() for one in chosen]) for values in (rows.guesses, rows.ms))
     return accuracy(f"sums over {what}, against the source's own sums; {KEPT}", predicted, known, specs, "sums")
 
 
 def _of_spaces(files: Mapping[str, str], rows: Rows) -> Iterator[list[int]]:
-    """The rows of random networks of each space, which are in the file that stands beside it."""
+    """Yield the positions of the rows of random networks of each space.
+
+    Args:
+        files: By normal spec of a space, the file with its rows.
+        rows: All rows.
+    """
     for spec, file in files.items():
         space: SearchSpace = registry.create("spaces", spec)
         for genome in islice(random_genomes(space, seed=1), -(-SUMS // len(files))):
@@ -246,7 +254,7 @@ def _of_spaces(files: Mapping[str, str], rows: Rows) -> Iterator[list[int]]:
 
 
 def _listed(space: SearchSpace, genome: Genome) -> Genome:
-    """The genome with expansions of 6 for those of 4, which the tables of ProxylessNAS do not have."""
+    """Replace expansions of 4 by 6 in a genome of proxyless, because its table has no expansion of 4."""
     if not any(gene.name == "stage6.0.expand" for gene in space.genes):
         return genome
     return tuple(
@@ -256,7 +264,7 @@ def _listed(space: SearchSpace, genome: Genome) -> Genome:
 
 
 def _chains(rows: Rows) -> Iterator[list[int]]:
-    """The rows of random chains: a stem, then blocks that each take what the one before puts out."""
+    """Yield the positions of the rows of random chains: a stem, then blocks whose input is the previous output."""
     rng = np.random.default_rng(1)
     stems, after = [], {}
     for position, entry in enumerate(rows.entries):
@@ -272,11 +280,11 @@ def _chains(rows: Rows) -> Iterator[list[int]]:
 
 
 def main() -> None:
-    """Fit, print the errors, write the tables."""
+    """Fit the tables, print their errors and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+", choices=(*DEVICES, "all"), metavar="NAME")
-    parser.add_argument("-o", "--out", type=Path, default=ROOT / "hardware" / "tables", help="folder of the tables")
-    parser.add_argument("--json", type=Path, help="also write the errors there")
+    parser.add_argument("-o", "--out", type=Path, default=ROOT / "hardware" / "tables", help="folder for the tables")
+    parser.add_argument("--json", type=Path, help="also write the errors to this file")
     given = parser.parse_args()
     names = list(DEVICES) if "all" in given.names else given.names
     found = {name: table(name) for name in names}

@@ -1,13 +1,13 @@
-"""Where the time of the main job goes: `nasctl search --space mbconv --device gpu`, in this process, by the clock.
+"""Wall-clock time of the parts of `nasctl search --space mbconv --device gpu`, run in this process.
 
     python perf/search.py [--budget 300] [--json FILE]
 
-Figures to reach: building and initialising modules 15% or less, everything else outside the passes of metrics under 5%.
+Targets: building and initialising modules 15% or less, everything else outside the passes of metrics under 5%.
 """
 
 import time
 
-START = time.perf_counter()  # imports are part of what a user waits for
+START = time.perf_counter()  # a user waits for the imports too
 
 import argparse  # noqa: E402
 import json  # noqa: E402
@@ -20,21 +20,21 @@ from nasctl.candidates.candidate import Candidate  # noqa: E402
 from nasctl.cli import cli  # noqa: E402
 from nasctl.evaluation import measure  # noqa: E402
 
-spent = {"modules": 0.0, "scores": 0.0}
+spent = {"modules": 0.0, "scores": 0.0}  # seconds
 
 
 def timed(name, function):
-    """The function, with the seconds of its outermost calls added up."""
-    inside = []
+    """Wrap a function so that the seconds of its outermost calls are added to `spent`."""
+    running = []  # one entry per nested call
 
     def call(*arguments):
         begun = time.perf_counter()
-        inside.append(None)
+        running.append(None)
         try:
             return function(*arguments)
         finally:
-            inside.pop()
-            if not inside:
+            running.pop()
+            if not running:
                 spent[name] += time.perf_counter() - begun
 
     return call

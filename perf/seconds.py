@@ -1,8 +1,9 @@
-"""What each metric costs on a benchmark's space: python perf/seconds.py [--benchmark NAME ...] [--sample 20] [--write].
+"""Cost of each metric on a benchmark: python perf/seconds.py [--benchmark NAME ...] [--sample 20] [--write].
 
-Median and quartiles of the seconds for one architecture, each metric measured by itself, in turn with the others, on
-random architectures, one thread. Run it alone. With --write the medians go into the benchmark's description beside its
-table of scores, where `nasctl bench run` takes simulated cost from.
+The script prints the median and quartiles of the time per architecture, over random architectures and with one thread.
+Each metric is measured by itself, in turn with the others. Nothing else should run on the machine. With --write, the
+medians are written to the benchmark's description beside its table of scores. `nasctl bench run` computes simulated
+time from them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ FOLDER = Path(nasctl.__file__).parent / "benchmarks"
 
 
 def seconds(name: str, metrics: list[str], number: int) -> dict[str, np.ndarray]:
-    """By metric, of each of some random architectures of a space, (number,)."""
+    """Return the seconds of each metric for random architectures of a space, (number,) by metric."""
     space = registry.create("spaces", name)
     setting = Setting(DEFAULT_SETTING.data, default_fidelity(space))
     made = {metric: registry.create("objectives", metric) for metric in metrics}
@@ -37,11 +38,11 @@ def seconds(name: str, metrics: list[str], number: int) -> dict[str, np.ndarray]
         for metric, task in costly.items():
             (measured,) = measure(task, genome, {metric: metric}).values()
             found[metric].append(measured.seconds)
-    return {metric: np.array(each[1:]) for metric, each in found.items()}  # the first is to warm up
+    return {metric: np.array(each[1:]) for metric, each in found.items()}  # the first architecture is a warm-up
 
 
 def main() -> None:
-    """Print the table, and write it if asked."""
+    """Measure, print the table and, with --write, store the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--benchmark", nargs="+", default=registry.names("benchmarks"))
     parser.add_argument("--sample", type=int, default=20)
@@ -50,7 +51,7 @@ def main() -> None:
     for name in args.benchmark:
         path = FOLDER / f"{name}.json"
         about = json.loads(path.read_text())
-        print(f"{name}: ms for one architecture, median (quartiles)")
+        print(f"{name}: ms per architecture, median (quartiles)")
         for metric, each in seconds(name, list(about["metrics"]), args.sample).items():
             low, median, high = np.quantile(each, [0.25, 0.5, 0.75])
             print(f"{metric:20} {1e3 * median:8.1f} ({1e3 * low:.1f} to {1e3 * high:.1f})", flush=True)

@@ -1,8 +1,8 @@
-"""How long `nasctl --help` takes, beside Python itself.
+"""Start-up time of `nasctl --help`, compared with Python itself.
 
     python perf/startup.py [--json FILE]
 
-Figure to reach: under 0.3 s.
+Target: under 0.3 s.
 """
 
 import argparse
@@ -21,7 +21,7 @@ COMMANDS = {
 
 
 def seconds(command):
-    """One call."""
+    """Return the wall-clock seconds of one call."""
     start = time.perf_counter()
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start

@@ -1,9 +1,10 @@
-"""Candidates a second with one worker and with several: the same search, side by side, in a store of its own each time.
+"""Candidates per second with one worker and with several workers, for the same search.
 
     python perf/workers.py [--space nb201] [--workers 2] [--budget 200] [--rounds 3] [--json FILE]
 
-Rates leave out the first generation, and with it the start of the workers, which stands in a column of its own.
-Figure to reach: 1.7 times one worker or more with two workers on two cores.
+Each search has a store of its own, and the searches alternate. Rates leave out the first generation, in which the
+workers start. The first generation has a column of its own. Target: with two workers on two cores, at least 1.7 times
+the rate of one worker.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from nasctl.workers import WorkerOptions, open_executor
 
 
 def timed(run, crew, budget):
-    """Seconds to the end of the first generation, candidates a second after that, and what was found."""
+    """Return the seconds of the first generation, the candidates per second after it, and all evaluations."""
     found = []
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -36,7 +37,7 @@ def timed(run, crew, budget):
 
 
 def main():
-    """Print the table."""
+    """Run the searches and print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--space", default="nb201")
     parser.add_argument("--workers", type=int, default=2)
@@ -47,7 +48,7 @@ def main():
     setting = Setting(fidelity=default_fidelity(registry.create("spaces", given.space)))
     run = Run(given.space, ("synflow", "jacov", "snip", "macs"), setting=setting)
     figures, ratios = {}, []
-    timed(run, WorkerOptions(), 20)  # imports, which every later search finds done
+    timed(run, WorkerOptions(), 20)  # the first search pays for the imports
     for _ in range(given.rounds):
         rates, results = [], []
         for number in (1, given.workers):
@@ -61,7 +62,7 @@ def main():
     for number, rows in figures.items():
         first, rate = (median(column) for column in zip(*rows, strict=True))
         print(f"{number:7} {first:20.2f} {rate:22.2f}")
-    print(f"times one worker: {median(ratios):.2f} (rounds: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
+    print(f"speed-up over one worker: {median(ratios):.2f} (rounds: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
     if given.json:
         given.json.write_text(json.dumps({"rates": figures, "ratios": ratios}) + "\n")
 

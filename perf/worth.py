@@ -1,9 +1,9 @@
-"""The tables of docs/metrics.md: every metric against the accuracies of a tabular benchmark, ours and published.
+"""Tables of docs/metrics.md: rank correlation of every metric with the accuracies of a benchmark, ours and published.
 
 python perf/worth.py --space nb201 --store scores.db
 
-The tables of accuracies are looked for in $NASCTL_DATA, else in ../shared/data, as in the tests. What the store holds
-is not measured again, so a run that was stopped goes on.
+The tables of accuracies are read from $NASCTL_DATA, or from ../shared/data, as in the tests. Values in the store are
+not computed again, so an interrupted run can be resumed.
 """
 
 from __future__ import annotations
@@ -37,19 +37,21 @@ TRUTH = {
     "nbmacro": (DATA / "nb-macro" / "nas-bench-macro_cifar10.json.gz", ("mean_acc",)),
     "tnb101_micro": (DATA / "tnb101" / "tnb101_micro.csv.gz", tuple(f"val_{task}" for task in TASKS)),
 }
-LEFT_OUT = ("lga", "size")  # which trains, and takes as long as all others together; which says what params does
+# lga trains, and takes as long as all other metrics together. size orders networks as params does.
+LEFT_OUT = ("lga", "size")
 AZ = "expressivity+progressivity+trainability+macs"  # Lee & Ham, CVPR 2024, arXiv:2403.19232
 COMBINED = (
     "log_rank:synflow+jacov",
     f"log_rank:{AZ}",
     f"log_rank:{AZ}+synflow+jacov",
-    "log_rank:jacov+zen+expressivity+gradsign",  # what perf/combine.py chooses by NAS-Bench-201
+    "log_rank:jacov+zen+expressivity+gradsign",  # the choice of perf/combine.py by NAS-Bench-201
     "vote:synflow+jacov+snip",
 )
-# Spearman's rho with the columns of the truth, in their order, by metric. nb201, final accuracy on CIFAR-10, CIFAR-100
-# and ImageNet16-120: Li et al., "ZiCo", ICLR 2023, arXiv:2301.11300, table 1; jacov, epe_nas, l2_norm and plain:
-# NASLib's table of 725 cells; what stands as "tau" is that of AZ-NAS and TE-NAS, from notes on the papers.
-# tnb101_micro: table 5 of ZiCo, which has the first four tasks; epe_nas: NASLib's table.
+# Published Spearman's rho by space and metric, in the order of the columns of TRUTH.
+# nb201 (final accuracy on CIFAR-10, CIFAR-100 and ImageNet16-120): Li et al., "ZiCo", ICLR 2023, arXiv:2301.11300,
+# table 1. jacov, epe_nas, l2_norm and plain are from NASLib's table of 725 cells. Values marked "tau" are Kendall's tau
+# of AZ-NAS and TE-NAS, from notes on the papers.
+# tnb101_micro: table 5 of ZiCo, which has the first four tasks. epe_nas is from NASLib's table.
 PUBLISHED = {
     "nb201": {
         "grad_norm": (".63", ".63", ".58"),
@@ -92,7 +94,7 @@ PUBLISHED = {
 
 
 def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, store: str, sample: int) -> str:
-    """The tables of a space in Markdown, one for each column of the truth."""
+    """Return the tables of a space in Markdown, one for each column of accuracies."""
     made = registry.create("spaces", space)
     level = Fidelity.parse(fidelity, levels(made)) if fidelity else default_fidelity(made)
     names = score.chosen(objectives or ["all"])
@@ -112,7 +114,13 @@ def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, st
 
 
 def table(lines: Sequence[Line], published: dict[str, tuple[str, ...]], place: int) -> list[str]:
-    """Rows of Markdown."""
+    """Return the lines of a Markdown table.
+
+    Args:
+        lines: Results of the metrics.
+        published: Published figures, by metric.
+        place: Index of the column of accuracies.
+    """
     rows = ["| | Spearman | Kendall | top 10% | published rho | failed | s |", "| --- " * 7 + "|"]
     for line in lines:
         one = line.agreement
@@ -126,12 +134,14 @@ def table(lines: Sequence[Line], published: dict[str, tuple[str, ...]], place: i
 
 
 def main() -> None:
-    """Print the tables."""
+    """Compute the correlations and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--space", choices=TRUTH, required=True)
-    parser.add_argument("--objective", action="append", default=[], help="as nasctl takes it; all but lga by default")
-    parser.add_argument("--data", default=str(IMAGES), help="as nasctl takes it; CIFAR-10 images by default")
-    parser.add_argument("--fidelity", default="", help="balanced by default")
+    parser.add_argument(
+        "--objective", action="append", default=[], help="metrics, as for nasctl; default: all but lga and size"
+    )
+    parser.add_argument("--data", default=str(IMAGES), help="input data, as for nasctl; default: CIFAR-10 images")
+    parser.add_argument("--fidelity", default="", help="fidelity, as for nasctl; default: balanced")
     parser.add_argument("--store", default="nasctl.db")
     parser.add_argument("--sample", type=int, default=1000)
     options = parser.parse_args()
