@@ -46,6 +46,8 @@ class RunRecord:
         asked: The question as JSON has it; a run of the same name with another one is refused.
         versions: Of nasctl and of the libraries that values depend on.
         config: Options of the command line that it was last started with, by their names; empty if it was not by that.
+        machines: Processor, instruction set and threads of every machine that it was searched on, in order; empty for a
+            run of an older nasctl.
     """
 
     space: str
@@ -54,6 +56,7 @@ class RunRecord:
     asked: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    machines: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def goals(self) -> tuple[Goal, ...]:
@@ -90,7 +93,8 @@ class RunRecord:
             content = json.loads(text)
             columns = {name: _column(**column) for name, column in content.pop("columns").items()}
             held = tuple(Constraint(**constraint) for constraint in content.pop("constraints"))
-            found = cls(columns=columns, constraints=held, **content)
+            machines = tuple(content.pop("machines", ()))
+            found = cls(columns=columns, constraints=held, machines=machines, **content)
             _check(found)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
@@ -114,6 +118,7 @@ def _check(record: RunRecord) -> None:
         KeyError: A part of the question is missing.
     """
     texts, numbers = [record.space, *record.versions.values()], [bound.bound for bound in record.constraints]
+    texts += record.machines
     words: list[tuple[str, Any]] = []  # and what each can be
     for name, column in record.columns.items():
         texts += [name, column.label, column.unit, *column.remarks]
