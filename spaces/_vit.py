@@ -28,9 +28,7 @@ class RelativePositions(nn.Module):
         nn.init.trunc_normal_(self.columns, std=0.02)
         position = torch.arange(side**2)
         row_offsets, column_offsets = (
-            nn.functional.pad(
-                (along[None, :] - along[:, None]).clamp(-reach, reach) + reach + 1, (1, 0, 1, 0)
-            )
+            nn.functional.pad((along[None, :] - along[:, None]).clamp(-reach, reach) + reach + 1, (1, 0, 1, 0))
             for along in (position // side, position % side)
         )
         index = row_offsets * offsets + column_offsets  # (T, T), query by key
