@@ -104,7 +104,7 @@ class StagedSpace(ABC):
         """
         reduced, largest = copy(self), self._sizes[-1]
         size = min(fidelity.size or largest, largest)
-        reduced._sizes = tuple(max(32, round(one * size / largest)) for one in self._sizes)
+        reduced._sizes = tuple(max(32, round(choice * size / largest)) for choice in self._sizes)
         reduced.input = Input((3, reduced._sizes[-1], reduced._sizes[-1]))
         return reduced
 
