@@ -44,7 +44,7 @@ def choice_index(choices: Iterable[object], value: object) -> int:
         ValueError: The value is not one of the choices.
     """
     # Types are compared too, because 2.0 == 2 and True == 1.
-    return [(type(one), one) for one in choices].index((type(value), value))
+    return [(type(choice), choice) for choice in choices].index((type(value), value))
 
 
 @dataclass(frozen=True, slots=True)

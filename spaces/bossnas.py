@@ -82,8 +82,8 @@ class BossNAS:
 
     def parse(self, text: str) -> Genome | None:
         """Return the genome of the authors' lists, or None if the text is something else."""
-        found = re.fullmatch(PATTERN, text)
-        return tuple(map(int, "".join(found.groups()))) if found else None
+        match = re.fullmatch(PATTERN, text)
+        return tuple(map(int, "".join(match.groups()))) if match else None
 
     def network(self, genome: Genome) -> Network:
         net = Builder(self.input.shape)

@@ -124,9 +124,8 @@ class FlexiBERT:
                 " (options of flexibert)"
             )
         _check_operations(operations)
-        head_divisor = (
-            2 if any(OPERATIONS[one][0] == "c" for one in operations) else 1
-        )  # Convolution takes half of the heads.
+        # Convolution takes half of the heads.
+        head_divisor = 2 if any(OPERATIONS[name][0] == "c" for name in operations) else 1
         if any(number % head_divisor or width % number for width in hidden for number in heads):
             raise BadOption(
                 "every width in hidden must be a multiple of every number in heads, and heads must be even where"
@@ -206,7 +205,7 @@ class FlexiBERT:
             genome += map(choice_index, self._choices, values)
             depth = choice_index(self._stacks, len(units))
             genome += [depth] if len(self._stacks) > 1 else []
-            genome += [choice_index(self._units, one) for one in units] + [0] * (self._stacks[-1] - len(units))
+            genome += [choice_index(self._units, unit) for unit in units] + [0] * (self._stacks[-1] - len(units))
         return (*genome, *(0,) * (len(self.genes) - len(genome)))
 
     def _genes(self) -> Iterator[Gene]:
@@ -224,7 +223,7 @@ class FlexiBERT:
 
 
 def _check_operations(operations: Sequence[str]) -> None:
-    unknown = [one for one in operations if one not in OPERATIONS]
+    unknown = [name for name in operations if name not in OPERATIONS]
     if unknown or not operations or len({*operations}) != len(operations):
         given = ",".join(operations)
         raise BadOption(
@@ -237,7 +236,7 @@ def _parse_columns(content: Any) -> Iterable[Iterable[Any]]:
     if "s" in content:
         return content["h"], content["a"], content["s"], [[units] for units in content["f"]]
     written = zip(content["o"], content["p"], strict=True)
-    operations = [[*OPERATIONS][choice_index(OPERATIONS.values(), one)] for one in written]
+    operations = [[*OPERATIONS][choice_index(OPERATIONS.values(), pair)] for pair in written]
     return content["h"], content["n"], operations, content["f"]
 
 

@@ -185,7 +185,7 @@ def _genes(number: int, block: BlockChoices) -> Iterator[Gene]:
     yield Gene(f"block{number}.kernel", KERNELS, ordered=True)
     yield Gene(f"block{number}.se", SE_RATIOS, ordered=True)
     yield Gene(f"block{number}.skip", SKIPS)
-    # Not ordered: a skip disappears where more channels differ from the input's channels.
+    # Not ordered: a larger number of channels may differ from the input's and so remove a skip.
     yield Gene(f"block{number}.channels", block.channels)
     yield Gene(f"block{number}.layers", block.layers, ordered=True)
 

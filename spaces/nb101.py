@@ -39,9 +39,8 @@ OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 VERTICES = 7  # most vertices of a module; vertex 0 is the input and the last one the output
 MAX_EDGES = 9  # most edges of a module
 STACKS = 3  # stacks of modules in a network
-EDGES = [
-    (source, target) for target in range(1, VERTICES) for source in range(target)
-]  # (source, target) in the order of the genes
+# (source, target) in the order of the genes.
+EDGES = [(source, target) for target in range(1, VERTICES) for source in range(target)]
 # Edges in the order in which they are removed from a graph with too many: the longest first.
 PRUNING_ORDER = sorted(EDGES, key=lambda edge: (edge[0] - edge[1], edge))
 # Edge -> index of its gene among the edge genes.
@@ -199,14 +198,12 @@ def _canonical_module(genome: Genome) -> CanonicalModule:
         without = (_prune([edge for edge in edges if edge != removed]) for removed in PRUNING_ORDER if removed in edges)
         edges = next(remaining for remaining in without if remaining)
     edges = edges or [(0, VERTICES - 1)]
-    inputs_of = {
-        target: 0 for _, target in edges if target < VERTICES - 1
-    }  # inner vertex -> bit mask of the vertices that it reads
+    input_masks = {target: 0 for _, target in edges if target < VERTICES - 1}
     for source, target in edges:
-        if target in inputs_of:
-            inputs_of[target] |= 1 << source
+        if target in input_masks:
+            input_masks[target] |= 1 << source
     candidates = []
-    for order in _topological_orders(inputs_of, (), 1):
+    for order in _topological_orders(input_masks, (), 1):
         number = {0: 0, VERTICES - 1: len(order) + 1, **{vertex: k for k, vertex in enumerate(order, start=1)}}
         bits = sum(1 << EDGE_INDEX[number[source], number[target]] for source, target in edges)
         candidates.append((bits, tuple(genome[vertex - 1] for vertex in order)))
@@ -214,13 +211,15 @@ def _canonical_module(genome: Genome) -> CanonicalModule:
     return CanonicalModule(tuple(edge for edge, k in EDGE_INDEX.items() if bits >> k & 1), operations)
 
 
-def _topological_orders(inputs_of: Mapping[int, int], order: tuple[int, ...], placed: int) -> Iterator[tuple[int, ...]]:
+def _topological_orders(
+    input_masks: Mapping[int, int], order: tuple[int, ...], placed: int
+) -> Iterator[tuple[int, ...]]:
     """Yield every completion of an order of the vertices in which each vertex follows the ones that it reads."""
-    if len(order) == len(inputs_of):
+    if len(order) == len(input_masks):
         yield order
-    for vertex, needed in inputs_of.items():
+    for vertex, needed in input_masks.items():
         if not placed >> vertex & 1 and not needed & ~placed:
-            yield from _topological_orders(inputs_of, (*order, vertex), placed | 1 << vertex)
+            yield from _topological_orders(input_masks, (*order, vertex), placed | 1 << vertex)
 
 
 def _add_module(net: Builder, module: CanonicalModule, x: int, channels: int, name: str) -> int:

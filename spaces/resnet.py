@@ -75,10 +75,11 @@ class ResNetSpace:
         self._classifier = Classifier(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """Set expansions beyond their stage's depth to choice 0, and stem widths to the first of equal effect.
+        """Set unused expansions to choice 0 and the stem's middle width to the first width of equal effect.
 
-        The stem's middle widths are equal if they round to the same channels. No other gene is redundant, because no
-        other two widths or expansions round to the same channels.
+        Expansions beyond their stage's depth are unused. Middle widths of the stem have an equal effect if they round
+        to the same channels. No other gene is redundant, because no other two widths or expansions round to the same
+        channels.
         """
         validate(self.genes, genome)
         start = int(self._elastic_resolution)

@@ -110,9 +110,9 @@ class RNN:
         `nasctl.spaces._recipes.canonical_recipe`.
         """
         validate(self.genes, genome)
-        found = _encode(canonical_recipe(_decode(genome)))
-        assert found is not None  # The canonical recipe has no more nodes than the genome.
-        return found
+        encoded = _encode(canonical_recipe(_decode(genome)))
+        assert encoded is not None  # The canonical recipe has no more nodes than the genome.
+        return encoded
 
     def spell(self, genome: Genome) -> str:
         """Return the benchmark's JSON: '{"node_0": {"op": "linear", "input": ["x", "h_prev_0"]}, "h_new_0": ...}'."""

@@ -76,7 +76,7 @@ class TNB101Macro:
         self._channels, self._classes, self._blocks = channels, classes, 2
 
     def canonical(self, genome: Genome) -> Genome:
-        """Return the genome without choices that have no effect, with every `none` module at the end."""
+        """Return the genome whose choices all take effect, with `none` modules at the end."""
         validate(self.genes, genome)
         return _encode(_decode(genome))
 
@@ -86,10 +86,10 @@ class TNB101Macro:
 
     def parse(self, text: str) -> Genome | None:
         """Return the genome of the benchmark's string, or None if the text is no network of the benchmark."""
-        found = re.fullmatch(rf"{self._channels}-([1-4]{{{MIN_MODULES},{MAX_MODULES}}})-basic", text)
-        if not found:
+        match = re.fullmatch(rf"{self._channels}-([1-4]{{{MIN_MODULES},{MAX_MODULES}}})-basic", text)
+        if not match:
             return None
-        codes = tuple(map(int, found[1]))
+        codes = tuple(map(int, match[1]))
         return _encode(codes) if _decode(_encode(codes)) == codes else None
 
     def network(self, genome: Genome) -> Network:
@@ -142,8 +142,8 @@ def _decode(genome: Genome) -> tuple[int, ...]:
 
 def _limit_flags(flags: list[bool], most: int) -> list[bool]:
     """Keep at most the first `most` true flags; set the last flag if none is true."""
-    kept = [flag and sum(flags[:k]) < most for k, flag in enumerate(flags)]
-    return kept if any(kept) else [*kept[:-1], True]
+    limited = [flag and sum(flags[:k]) < most for k, flag in enumerate(flags)]
+    return limited if any(limited) else [*limited[:-1], True]
 
 
 def _encode(codes: tuple[int, ...]) -> Genome:

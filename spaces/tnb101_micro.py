@@ -146,11 +146,11 @@ class TNB101Micro:
 
 def _edges(genome: Genome, channels: int, reduces: bool) -> Sequence[Sequence[EdgeTerm]]:
     """Return the operation on each edge, (6,); only edges that leave node 0 can have stride 2."""
-    found = []
+    edges = []
     for (source, _), choice in zip(EDGES, genome, strict=True):
         operation = _operations(channels, reduces and source == 0)[choice]
-        found.append([("", operation)] if operation else [])
-    return found
+        edges.append([("", operation)] if operation else [])
+    return edges
 
 
 @cache

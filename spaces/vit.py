@@ -207,9 +207,8 @@ class RelativePositions(Layer):
         return inputs[1]
 
     def params(self, *inputs: Shape) -> int:
-        return (
-            2 * (2 * MAX_OFFSET + 2) * HEAD_WIDTH
-        )  # Rows and columns each have an entry per offset, -14 to 14, and one for the class token.
+        # Rows and columns each have an entry per offset, -14 to 14, and one for the class token.
+        return 2 * (2 * MAX_OFFSET + 2) * HEAD_WIDTH
 
     def macs(self, *inputs: Shape) -> int:
         length, width = inputs[0 if self.keys else 1]
