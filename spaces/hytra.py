@@ -73,7 +73,7 @@ class HyTra:
 
     The first layer is at one of four scales. Every other layer is at the scale of the previous layer or one step down.
     Attention is a choice at the two smallest scales. The layers follow the networks that BossNAS retrained: BossNet-T0
-    is 5433323000100000, `se=off` gives "T0 w/o SE", and `last_stride=1` turns it into T1. Two cases follow the nearest
+    is 5433323000100000, `se=off` gives "T0 w/o SE", and `last_stride=1` gives T1. Two cases follow the nearest
     published code:
 
     - If the first layer is below the first scale, a strided depthwise convolution with kernel equal to stride reduces

@@ -73,7 +73,7 @@ class RNN:
     reads the first state. A state that is set to "none" is replaced by the first state. A state that is set to the same
     node as an earlier state is merged with that state. If the output would not depend on x, the first live linear node
     reads x as its first input; without a live linear node, the first live node becomes linear. The benchmark's
-    generator forbids a new state to read an old state directly. This space does not, because the benchmark's own GRU
+    generator forbids that a new state reads an old state directly. This space does not, because the benchmark's own GRU
     does so.
 
     Departures: dropout is omitted, because it only regularises training.
