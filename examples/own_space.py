@@ -7,6 +7,7 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.api import Builder, Candidate, Classifier, ConvNormAct, Fidelity, Gene, Genome, Input, Network, validate
+from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.search.loop import search
 from nasctl.store.store import Store
@@ -50,7 +51,7 @@ metrics = {
     "depth": Depth(),
 }
 task = Task(Plain(), metrics, recorded=frozenset({"depth"}))
-searcher = registry.create("searchers", "nsga2", task, np.random.default_rng(0))
+searcher = registry.create("searchers", "nsga2", SearchProblem(task), np.random.default_rng(0))
 with TemporaryDirectory() as folder:
     journal = Store(Path(folder) / "s.db").journal("plain", task.record("plain"))
     for visit in search(task, searcher, journal, budget=30):

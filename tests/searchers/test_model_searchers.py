@@ -317,6 +317,9 @@ def test_pruning_removes_what_costs_most_and_brings_back_the_latest_first():
             widest = sum(sum(choices) for choices in allowed)
             return np.array([widest, np.nan if 3 not in allowed[0] else 0.0])  # gene 0 fails without its last choice
 
+        def cheap_losses(self, genomes):
+            raise AssertionError("pruning asks for no losses of genomes")
+
         def violation(self, genomes):
             return np.array([float(genome[2] == 1) for genome in genomes])
 
@@ -362,7 +365,7 @@ def test_a_supernet_is_measured_as_its_networks_are_and_the_order_is_kept():
     genome = (3, 1, 2, 3, 4, 1)
     (expected,) = alone(task, [genome])
     assert SearchProblem(task).evaluate_mixture([[choice] for choice in genome]) == pytest.approx(expected)
-    first, second = pruner(task), pruner(task)
+    first, second = pruner(SearchProblem(task)), pruner(SearchProblem(task))
     assert first.ask() == second.ask()
     assert first.removals == second.removals
     assert len(first.removals) == 18  # four operations on each of six edges but one
