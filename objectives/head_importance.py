@@ -46,6 +46,5 @@ class HeadImportance:
             ArithmeticError: A gradient is not finite.
         """
         weights = (candidate.attention_gradients[name] for name in candidate.attention.roles.heads)
-        return total(
-            [float((weight.value * weight.gradient).abs().sum(dtype=torch.double)) for weight in weights], self._norm
-        )
+        saliencies = [float((weight.value * weight.gradient).abs().sum(dtype=torch.double)) for weight in weights]
+        return total(saliencies, self._norm)
