@@ -36,7 +36,7 @@ class NASWOT:
         """
         batch = candidate.setting.batch
         agreement = np.zeros((batch, batch), np.int64)
-        for codes in candidate.activations.eigenvalues():
+        for codes in candidate.activations.values():
             agreement += codes.agreement()
         # Integer counts detect equal codes exactly; the determinant has rounding errors.
         if (np.triu(agreement, 1) == agreement.diagonal().max()).any():
