@@ -154,7 +154,7 @@ class Term(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One value of a program: the sum of some terms, followed by a max pool if there is one."""
+    """A value of a program: the sum of some terms, followed by a max pool if there is one."""
 
     terms: tuple[Term, ...]
     pool: MaxPool | None = None

@@ -23,7 +23,7 @@ class HiddenCovariance:
     states do not span costs 1e5, so searchers see -log10(-s). B T states span fewer than B T directions, so B T should
     be well above H.
 
-    Differences from the released code: eigenvalues are those of a symmetric matrix instead of a general one. The
+    Differences from the released code: eigenvalues are computed for a symmetric matrix instead of a general one. The
     released code correlates units. With `axis=sequences` this class correlates the examples instead, (B, B), and each
     example is a row of T H values.
 

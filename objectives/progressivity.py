@@ -12,7 +12,7 @@ __all__ = ["Progressivity"]
 class Progressivity:
     """Smallest difference between the entropies of a block and the previous block.
 
-    The entropies are those of `expressivity`.
+    `expressivity` defines the entropies.
 
     Difference from the released code (github.com/cvlab-yonsei/AZ-NAS): an identity block has no output of its own here
     and is skipped, while its difference is 0 in the released code.

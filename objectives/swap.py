@@ -14,7 +14,7 @@ __all__ = ["SWAP"]
 class SWAP:
     """Number of distinct rows of the on/off matrix of units and examples, (V, B).
 
-    The units are those of all rectifiers. A unit is on where the input of its rectifier is above 0. With `sigma`, the
+    The units of all rectifiers count. A unit is on where the input of its rectifier is above 0. With `sigma`, the
     number is multiplied by ``exp(-(P - mu)^2 / sigma)``, where P is the number of parameters of the full network in
     thousands. The factor steers a search to networks of that size; the paper sets sigma to mu. At most 2^B patterns
     exist, so 16 examples distinguish at most 65,536 units. With many examples all units differ, and the score becomes

@@ -59,7 +59,7 @@ class MOEAD(Evolution):
 
 
 class _Decomposition(GeneticAlgorithm):  # type: ignore[misc]  # pymoo has no types
-    """The MOEA/D algorithm in the form that pymoo runs.
+    """A MOEA/D algorithm in the form that pymoo runs.
 
     Args:
         weights: Weights of the objectives for each place in the population, (N, M).
