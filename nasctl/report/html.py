@@ -30,7 +30,9 @@ WANTED = {"min": "less is better", "max": "more is better"}
 
 def page(found: Findings) -> str:
     """The whole page; the same run gives the same page."""
-    style, script = (files("nasctl").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = (
+        files("nasctl.report").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
+    )
     allowed = b64encode(sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
     title = escape(f"{registry.normal('spaces', found.record.space)}: run {found.run.name}")

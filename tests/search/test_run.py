@@ -97,7 +97,7 @@ def test_search_then_pareto(tmp_path):
         (["search", "--space", "nbmacro", "-o", ""], "'' lacks a name; give one, or leave the option out"),
         (["search", "--space", "nbmacro:classes=2,classes=3"], "gives 'classes' twice; leave one out"),
         (["search", "--space", "nbmacro", "-o", "macs", "-c", "macs>=1e308G"], "is too large; write a smaller one"),
-        (["search", "--space", "nbmacro", "--searcher", "nsga2:population=1000000"], "a population of 2 to 10,000"),
+        (["search", "--space", "nbmacro", "--searcher", "nsga2:population=1000000"], "population must be 2 to 10,000"),
         (["pareto", "plot", "-o", ""], "holds no run yet"),
         (["show", "nbmacro-0000", "--space", "nb201"], "is an id of 'nbmacro', and --space nb201 has ids that begin"),
         (["objective", "score", "--space", "nb201", "-o", "macs", "--genomes", __file__], "line 1 of the genomes: "),
