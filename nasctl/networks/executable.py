@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from nasctl.networks.node import Call, Node
+from nasctl.networks.node import Call, Node, attribute_name
 from nasctl.networks.torch_modules import (
     Add,
     AttentionScores,
@@ -70,7 +70,7 @@ class Executable(nn.Module):
         super().__init__()
         last = {source: k for k, node in enumerate(nodes) for source in node.inputs} | {output: len(nodes)}
         self._steps = [
-            (node.name.replace(".", "_"), node.inputs, tuple(i for i in set(node.inputs) if last[i] == k))
+            (attribute_name(node.name), node.inputs, tuple(i for i in set(node.inputs) if last[i] == k))
             for k, node in enumerate(nodes)
         ]
         self._output = output

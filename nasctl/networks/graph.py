@@ -8,7 +8,8 @@ from functools import cached_property, lru_cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from nasctl.networks.node import Layer, Node, Shape
+from nasctl.errors import NasctlError
+from nasctl.networks.node import Layer, Node, Shape, attribute_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -151,7 +152,8 @@ class Builder:
     def __init__(self, *input_shapes: Shape) -> None:
         self.inputs = tuple(-1 - k for k in range(len(input_shapes)))  # positions of the inputs
         self._shapes = dict(zip(self.inputs, input_shapes, strict=True))
-        self._spans: list[Span] = []
+        self._spans: dict[str, Span] = {}  # by the attribute that its name becomes in the network's module
+        self._parents: set[str] = set()  # attributes of blocks that could hold a layer of a span's name
         self._size = 0
 
     def shape(self, at: int) -> Shape:
@@ -159,19 +161,72 @@ class Builder:
         return self._shapes[at]
 
     def add(self, what: Layer | Block, *inputs: int, name: str) -> int:
-        """Append a layer or a block and return the position of its output."""
-        emission = emitted(what, tuple([self._shapes[i] for i in inputs]))
+        """Append a layer or a block and return the position of its output.
+
+        Raises:
+            NasctlError: `name` is the name of an earlier layer or block, or differs from one only in "." and "_".
+        """
+        shapes, start = self._shapes, self._size
+        # Most layers have one input, and building networks is a large part of a search on latency alone.
+        in_shapes = (shapes[inputs[0]],) if len(inputs) == 1 else tuple([shapes[i] for i in inputs])
+        emission = emitted(what, in_shapes)
         # A block such as Identity has no node and hands on its own input.
-        at = self._size + emission.output if emission.output >= 0 else inputs[-1 - emission.output]
+        at = start + emission.output if emission.output >= 0 else inputs[-1 - emission.output]
         if emission.nodes:
-            self._spans.append(Span(name, inputs, self._size, emission))
-        self._size += len(emission.nodes)
-        self._shapes[at] = emission.out_shape
+            attribute, parent = _attribute_and_parent(name)
+            if attribute in self._spans:
+                raise _name_clash(self._spans[attribute].name, name, attribute)
+            self._spans[attribute] = Span(name, inputs, start, emission)
+            self._parents.add(parent)
+            self._size = start + len(emission.nodes)
+        shapes[at] = emission.out_shape
         return at
 
     def build(self, output: int) -> Network:
-        """The network that returns the value at position `output`."""
-        return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans), output)
+        """Return the network whose output is the value at position `output`.
+
+        Raises:
+            NasctlError: The modules of two layers would have the same attribute, such as those of "b.c" in a block "a"
+                and of "c" in a block "a.b".
+        """
+        self._check_nested_names()
+        return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans.values()), output)
+
+    def _check_nested_names(self) -> None:
+        """Compare the layers of each block with the layers of blocks whose names begin with its name."""
+        beginnings = {beginning for parent in self._parents for beginning in _beginnings(parent)}
+        for outer in beginnings & self._spans.keys():
+            names = {attribute_name(node.name): node.name for node in self._spans[outer].nodes()}
+            for attribute, span in self._spans.items():
+                if not attribute.startswith(f"{outer}_"):
+                    continue
+                for node in span.nodes():
+                    clash = attribute_name(node.name)
+                    if clash in names:
+                        raise _name_clash(names[clash], node.name, clash)
+
+
+@lru_cache(maxsize=1 << 12)  # the networks of a space share their names
+def _attribute_and_parent(name: str) -> tuple[str, str]:
+    """Return the attribute of a layer or block, and its beginning up to the last "_": "a_b_c" and "a_b" for "a.b.c"."""
+    attribute = attribute_name(name)
+    return attribute, attribute.rpartition("_")[0]
+
+
+@lru_cache(maxsize=1 << 12)
+def _beginnings(attribute: str) -> tuple[str, ...]:
+    """Return an attribute and its beginnings up to each "_": "a_b" and "a" for "a_b"."""
+    ends = [k for k, letter in enumerate(attribute) if letter == "_"]
+    return (attribute, *(attribute[:k] for k in ends))
+
+
+def _name_clash(first: str, second: str, attribute: str) -> NasctlError:
+    if first == second:
+        return NasctlError(f"cannot add a second layer named {first!r}; give each layer of a network its own name")
+    return NasctlError(
+        f"cannot have the layers {first!r} and {second!r} in one network: the modules of both would be its attribute"
+        f" {attribute!r}; rename one"
+    )
 
 
 @lru_cache(maxsize=1 << 16)

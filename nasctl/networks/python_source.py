@@ -14,7 +14,7 @@ from torch import nn
 from nasctl.errors import NasctlError
 from nasctl.networks.executable import factory_of
 from nasctl.networks.graph import Network, Span
-from nasctl.networks.node import Call, Node, Shape
+from nasctl.networks.node import Call, Node, Shape, attribute_name
 
 HEADER = "A network that nasctl described; it needs torch and nothing else."
 WIDTH = 120  # letters in a line
@@ -178,7 +178,7 @@ def attribute(node: Node) -> str:
     Raises:
         NasctlError: Python has no such names.
     """
-    name = node.name.replace(".", "_")
+    name = attribute_name(node.name)
     if not name.isidentifier() or iskeyword(name):
         raise NasctlError(f"layer {node.name!r} has a name that Python source cannot have; rename it in its space")
     return name
