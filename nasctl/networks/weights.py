@@ -15,24 +15,31 @@ from nasctl.networks.executable import Executable, made
 from nasctl.networks.graph import Network
 from nasctl.networks.node import Call, Layer, Shape
 
-CHUNK = 1 << 20  # numbers; the stream is drawn in pieces of one size, so that it is the same however it grew
+CHUNK = 1 << 20  # numbers; a stream is drawn in chunks of one size, so that it is the same however it grew
 
-Init = Literal["uniform", "normal", "kaiming"]  # what weights are drawn from
+CACHE_BYTES = 256 << 20  # the most bytes of drawn numbers that stay in memory between networks: 64 Mi float32 numbers
+
+Init = Literal["uniform", "normal", "kaiming"]  # distributions that weights are drawn from
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
 
-class Noise:
+class RandomStream:
     """A stream of numbers from U(-1, 1) or N(0, 1) that follows from its seed; drawn when first needed and kept."""
 
     def __init__(self, seed: int, normal: bool = False) -> None:
-        # Normal ones have a seed of their own, because metrics draw inputs from N(0, 1) with the seed itself.
+        # Normal streams have a seed of their own, because metrics draw inputs from N(0, 1) with the seed itself.
         self._generator = torch.Generator().manual_seed(seed + (normal << 62))
         self._normal = normal
         self._drawn = torch.empty(0)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the numbers drawn so far."""
+        return self._drawn.nbytes
+
     def first(self, number: int) -> Tensor:
-        """The beginning of the stream."""
+        """Return the first `number` numbers of the stream, (number,)."""
         missing = ceil((number - len(self._drawn)) / CHUNK)
         if missing > 0:
             self._drawn = torch.cat([self._drawn, *(self._chunk() for _ in range(missing))])
@@ -45,6 +52,36 @@ class Noise:
             if self._normal
             else empty.uniform_(-1, 1, generator=self._generator)
         )
+
+
+class StreamCache:
+    """Streams by seed and distribution; the least recently used ones are dropped so that the rest fit into `limit`.
+
+    Args:
+        limit: Bytes of all streams that are kept. A stream that is larger by itself is not kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._streams: dict[tuple[int, bool], RandomStream] = {}  # the most recently used last
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all streams that are kept."""
+        return sum(stream.nbytes for stream in self._streams.values())
+
+    def first(self, seed: int, normal: bool, number: int) -> Tensor:
+        """Return the first `number` numbers of a stream, (number,)."""
+        stream = self._streams.pop((seed, normal), None) or RandomStream(seed, normal)
+        numbers = stream.first(number)
+        if stream.nbytes <= self._limit:
+            self._streams[seed, normal] = stream
+        while self.nbytes > self._limit:
+            del self._streams[next(iter(self._streams))]
+        return numbers
+
+
+_streams = StreamCache(CACHE_BYTES)
 
 
 def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Module:
@@ -64,7 +101,7 @@ def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Modul
     """
     templates = [_template(node.layer, node.in_shapes) for node in network.nodes]
     parts = _made(templates, seed)
-    noise, start = _noise(seed, init != "uniform").first(network.params), 0
+    noise, start = _streams.first(seed, init != "uniform", network.params), 0
     for part, template in zip(parts, templates, strict=True):
         if isinstance(template, Call):
             continue
@@ -138,8 +175,3 @@ def _reset(part: nn.BatchNorm2d) -> None:
 def _fresh(name: str, like: Tensor) -> Tensor:
     """What a new batch norm holds under that name: scale and variance 1, all else 0."""
     return torch.full(like.shape, name in ("weight", "running_var"), dtype=like.dtype)
-
-
-@lru_cache(maxsize=8)
-def _noise(seed: int, normal: bool) -> Noise:
-    return Noise(seed, normal)
