@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nasctl.drawing.palette import GRID
 from nasctl.drawing.pareto_layout import ORDER, Axis, readable
 from nasctl.errors import NasctlError
+from nasctl.system import files
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -29,8 +31,6 @@ TITLE, NOTE, LEGEND = 0.17, 0.125, 0.2  # inches: the title, a line below it, th
 
 BREAK = 38  # letters of an axis title that fit beside a panel
 
-GREY, BLUE, ORANGE = "#c4c4c4", "#0072b2", "#e69f00"  # Okabe and Ito's: apart for colour-blind eyes and in grey
-
 STYLE: Any = {
     "figure.dpi": 300,
     "savefig.dpi": 300,
@@ -42,7 +42,7 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#ececec",
+    "grid.color": GRID,
     "grid.linewidth": 0.5,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
@@ -127,12 +127,11 @@ def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Li
 
 
 def save(figure: Figure, path: Path, suffix: str) -> None:
-    """Write under another name first, so that a file is never half a picture."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        figure.savefig(unfinished, format=suffix, bbox_inches="tight", pad_inches=0.04, metadata=UNDATED[suffix])
-        unfinished.replace(path)
-    except OSError as error:
-        raise NasctlError(f"cannot write {path} ({error.strerror}); give a path that you may write to") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write a figure as a file of the format `suffix`, completely or not at all.
+
+    Raises:
+        NasctlError: The file cannot be written.
+    """
+    content = BytesIO()
+    figure.savefig(content, format=suffix, bbox_inches="tight", pad_inches=0.04, metadata=UNDATED[suffix])
+    files.write(path, content.getvalue(), "give a path that you may write to")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nasctl.drawing.canvas import BLUE, NOTE, TITLE, WIDTH, canvas, scale
+from nasctl.drawing.canvas import NOTE, TITLE, WIDTH, canvas, scale
+from nasctl.drawing.palette import BLUE, GRID, SUBTITLE
 from nasctl.drawing.pareto_layout import Axis
 
 
@@ -30,7 +31,7 @@ def scatter(path: Path, measured: np.ndarray, predicted: np.ndarray, title: str,
     with canvas(path, WIDTH / 2, WIDTH / 2 + TITLE + 2 * NOTE) as figure:
         area = figure.add_subplot()
         called = f"within {near:g}% of the measured"
-        area.fill_between(ends, ends * (1 - near / 100), ends * (1 + near / 100), color="#ececec", lw=0, label=called)
+        area.fill_between(ends, ends * (1 - near / 100), ends * (1 + near / 100), color=GRID, lw=0, label=called)
         area.plot(ends, ends, color="black", lw=0.7, label="as measured")
         many = len(measured) > 5000  # drawn as vectors they make a file that readers choke on
         called = f"networks ({len(measured)})"
@@ -40,5 +41,5 @@ def scatter(path: Path, measured: np.ndarray, predicted: np.ndarray, title: str,
         scale(area, ms, both, "y")
         area.set(xlim=ends, ylim=ends, xlabel="measured (ms)", ylabel="predicted (ms)", aspect="equal")
         area.legend(loc="upper left", frameon=False)
-        area.set_title("\n".join(textwrap.wrap(note, 62)), loc="left", size=6.5, color="#444444")
+        area.set_title("\n".join(textwrap.wrap(note, 62)), loc="left", size=6.5, color=SUBTITLE)
         figure.suptitle("\n".join(textwrap.wrap(title, 42)), x=0, ha="left", size=8.5, weight="bold")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasctl.drawing.canvas import WIDTH, canvas
 from nasctl.drawing.network_layout import Box, Cell, Edge, letters, sketch
+from nasctl.drawing.palette import BLUE, CAPTION, FILLS, FRAME_EDGE, FRAME_FILL, INK, SUBTITLE
 from nasctl.networks.graph import Network
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ PAD, GAP, MARGIN = 0.06, 0.2, 0.08  # around the text of a box, between boxes, a
 FRAME, ARC = 0.05, 0.13  # around the boxes of a stage; what an arc over a box takes
 WRAP = 11  # letters in a line of a box, unless a word is longer
 RADIUS, SLOPE, LANE = 0.085, 0.14, 0.07  # a value of a cell; how far an edge bends; air between two edges
-FILLS = ("#cfe3f3", "#fbe3c0", "#d5ecd4", "#f3d6e4", "#e3dcf1", "#f7efb4", "#d9d9d9", "#cdecea", "#f6d3c8")
-INK, DIM, PALE, BLUE = "#222222", "#777777", "#bbbbbb", "#0072b2"
 HEAD = "-|>,head_length=2.4,head_width=1.2"
 TIMES = "\N{MULTIPLICATION SIGN}"
 LEGEND = (
@@ -68,8 +67,8 @@ def draw(path: Path, network: Network, title: str, subtitle: str) -> None:
         area: Any = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height + MARGIN, 0))
         area.set_axis_off()
         area.text(MARGIN, 0.06, title, size=8.5, weight="bold", va="top")
-        area.text(MARGIN, 0.21, "\n".join(told), size=6.5, va="top", color="#444444")
-        area.text(MARGIN, start, "\n".join(legend), size=SMALL, va="top", color=DIM, linespacing=1.35)
+        area.text(MARGIN, 0.21, "\n".join(told), size=6.5, va="top", color=SUBTITLE)
+        area.text(MARGIN, start, "\n".join(legend), size=SMALL, va="top", color=CAPTION, linespacing=1.35)
         top, fills = head, _fills(boxes)
         for number, row in enumerate(rows):
             _draw_row(area, row, top, fills, first=number == 0, last=number == len(rows) - 1)
@@ -160,9 +159,9 @@ def _draw_row(
         if stage:
             left, right = boxes[0].left - FRAME, boxes[-1].end + FRAME
             size = (right - left, _above(row) + body + _below(row))
-            frame: Any = {"boxstyle": "round,pad=0,rounding_size=0.05", "fc": "#f6f6f6", "ec": PALE, "lw": 0.5}
+            frame: Any = {"boxstyle": "round,pad=0,rounding_size=0.05", "fc": FRAME_FILL, "ec": FRAME_EDGE, "lw": 0.5}
             area.add_patch(FancyBboxPatch((left, top), *size, **frame, zorder=0))
-            area.text(left + 0.05, top + 0.03, stage, size=SMALL, va="top", color=DIM)
+            area.text(left + 0.05, top + 0.03, stage, size=SMALL, va="top", color=CAPTION)
     _arrow(area, MARGIN, row[0].left, middle)
     for one, following in pairwise(row):
         if following.box.follows:
@@ -170,7 +169,7 @@ def _draw_row(
     if not last:
         _arrow(area, row[-1].end, row[-1].end + GAP, middle)
     if first:
-        area.text(MARGIN, middle - 0.04, "in", size=SMALL, color=DIM)
+        area.text(MARGIN, middle - 0.04, "in", size=SMALL, color=CAPTION)
     for one in row:
         _draw_box(area, one, upper, body, fills)
 
@@ -188,7 +187,7 @@ def _draw_box(area: Axes, one: _Placed, upper: float, body: float, fills: Mappin
     if one.box.times > 1:
         text = f"{TIMES}{one.box.times}"
         area.text(one.left + one.width + one.beside, middle, text, size=SIZE, va="center", weight="bold", zorder=3)
-    area.text(one.left + one.width / 2, upper + body + 0.03, one.shape, size=SMALL, ha="center", va="top", color=DIM)
+    area.text(center, upper + body + 0.03, one.shape, size=SMALL, ha="center", va="top", color=CAPTION)
     if one.box.shortcut:
         _curve(area, one.left - 0.05, one.left + one.width + 0.05, middle, upper - 0.08, BLUE, slope=0.1)
 
@@ -332,7 +331,7 @@ def _free(edge: Edge, side: int, lanes: Sequence[Lane]) -> tuple[int, int, int]:
 
 
 def _color(edge: Edge) -> str:
-    return BLUE if edge.lines == ("skip",) else DIM if not edge.lines else INK
+    return BLUE if edge.lines == ("skip",) else CAPTION if not edge.lines else INK
 
 
 def _width(edge: Edge) -> float:

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasctl.drawing.canvas import (
-    BLUE,
-    GREY,
     HEIGHTS,
     LEGEND,
     NOTE,
-    ORANGE,
     STYLE,
     TITLE,
     WIDTH,
@@ -24,6 +21,7 @@ from nasctl.drawing.canvas import (
     save,
     scale,
 )
+from nasctl.drawing.palette import BLUE, EVALUATED, LEADER, ORANGE, SUBTITLE
 from nasctl.drawing.pareto_layout import NUMBER, ORDER, Axis, Panel, Picture, key, offsets, picture, shortest
 from nasctl.errors import NasctlError
 
@@ -108,7 +106,7 @@ def _figure(shown: Picture, title: str, subtitle: str) -> Figure:
     box = (0, foot / height, width / WIDTH, 1 - (head + foot) / height)
     figure.set_layout_engine("constrained", rect=box, w_pad=0.02, h_pad=0.03, wspace=0.03)
     figure.text(0, 1, "\n".join(titles), va="top", size=8.5, weight="bold")
-    figure.text(0, 1 - over / height, "\n".join(notes), va="top", size=6.5, color="#444444")
+    figure.text(0, 1 - over / height, "\n".join(notes), va="top", size=6.5, color=SUBTITLE)
     areas = [figure.add_subplot(down, across, place) for place in range(1, len(shown.panels) + 1)]
     for area, panel in zip(areas, shown.panels, strict=True):
         _draw_panel(area, panel, shown)
@@ -154,7 +152,7 @@ def _draw_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> Non
     for style, width, kept, called in (("o", 0, shown.held, "evaluated"), ("x", 0.5, ~shown.held, "constraint broken")):
         if kept.any():
             called = f"{called} ({kept.sum()})"
-            area.plot(x[kept], y[kept], style, ms=2.2, mew=width, color=GREY, rasterized=many, label=called)
+            area.plot(x[kept], y[kept], style, ms=2.2, mew=width, color=EVALUATED, rasterized=many, label=called)
     own = f"Pareto front ({len(panel.front)})"
     if ORDER in shown.axes:
         own = "best so far"
@@ -199,5 +197,5 @@ def _number(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> None:
             ha="center",
             va="center_baseline",
             size=NUMBER,
-            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "#555555", "shrinkA": 0, "shrinkB": 2.4},
+            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": LEADER, "shrinkA": 0, "shrinkB": 2.4},
         )

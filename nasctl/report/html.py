@@ -13,6 +13,7 @@ from importlib.resources import files
 import numpy as np
 
 from nasctl import registry
+from nasctl.drawing.palette import css_variables
 from nasctl.drawing.pareto_layout import Axis, pairs
 from nasctl.drawing.svg import Dot, Ruled, line, ruled, scatter
 from nasctl.pareto.hypervolume import REFERENCE
@@ -46,7 +47,7 @@ def page(found: Findings) -> str:
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title>
 <style>
-{style}</style>
+{css_variables()}{style}</style>
 </head>
 <body>
 <main>
