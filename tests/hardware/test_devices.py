@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from nasctl import registry
 from nasctl.api import Builder, Classifier, ConvNormAct, MBConv, MissingBlock, NasctlError, UnknownName
 from nasctl.cli import cli
-from nasctl.hardware import table as table_module
+from nasctl.hardware import kinds
 from nasctl.hardware.distinct_blocks import distinct_blocks
 from nasctl.hardware.fitting.measured import BLOCKS_HELD_OUT
 from nasctl.hardware.fitting.operators import accuracy, cross_predictions, fitted, predictions, whole
@@ -106,7 +106,7 @@ def test_a_kind_stands_for_its_best_table(monkeypatch):
         "e": known("e", "networks", 0.1, TINY, kind="gpu"),
         "f": known("f", "networks", 0.1, "nbmacro", kind="mobile", blocks={}),
     }
-    monkeypatch.setattr(table_module, "trusted", lambda kind: sorted(tables))
+    monkeypatch.setattr(kinds, "trusted", lambda kind: sorted(tables))
     monkeypatch.setattr(LatencyTable, "load", tables.__getitem__)
     assert best("cpu", TINY).device == "b"
     for name in "abc":

@@ -36,7 +36,7 @@ class Exporter:
 
 
 def typed(monkeypatch, exporter, folder, *more):
-    monkeypatch.setattr(kit, "exported", exporter)
+    monkeypatch.setattr(kit, "to_onnx", exporter)
     return CliRunner().invoke(cli, ["device", "kit", "--space", TINY, "-o", str(folder), *map(str, more)])
 
 
