@@ -19,7 +19,7 @@ from nasctl.api import NasctlError, Network, Span, validate
 from nasctl.architectures import ids
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
-from nasctl.hardware.fitting.operators import nonnegative
+from nasctl.hardware.fitting.nonnegative import fit_nonnegative
 from nasctl.hardware.profiling.runtimes import drawn
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Kind, Row
@@ -272,7 +272,7 @@ def _checked(table: LatencyTable, pairs: Mapping[str, Sequence[tuple[Network, fl
     if known and not table.context:  # too few for all that the context may have
         ms = np.array([time for _, time in known])
         sums = np.array([table.latency(network) for network, _ in known])
-        share, overhead = nonnegative(np.column_stack([sums, np.ones(len(ms))]), ms).tolist()
+        share, overhead = fit_nonnegative(np.column_stack([sums, np.ones(len(ms))]), ms).tolist()
         table = replace(table, context={"alone": share}, overhead=overhead)
     for spec, timed in pairs.items():
         table = with_error(table, spec, timed[1::2] if len(timed) >= FEWEST else timed)
