@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from nasctl.api import Emission, MissingBlock, NasctlError, Network, UnknownName
 from nasctl.hardware.in_network import within
 from nasctl.hardware.operator_model import VERSION, features, predicted
-from nasctl.hardware.tables_schema import KINDS, Kind, Method, Row, Validation, parsed, written
+from nasctl.hardware.tables_schema import KINDS, Kind, Method, Row, Validation, parse, serialize
 from nasctl.registry import device_file, names, normal
 from nasctl.registry.old_names import old_key
 from nasctl.system.files import read, write
@@ -63,7 +63,7 @@ class LatencyTable:
         except UnknownName:
             raise UnknownName("device", device, [*KINDS, *names("devices")]) from None
         try:
-            return cls(**parsed(read(path, LIMIT).decode()))
+            return cls(**parse(read(path, LIMIT).decode()))
         except (OSError, UnicodeDecodeError) as error:
             reason = f"it cannot be read: {getattr(error, 'strerror', None) or error}"
         except NasctlError as error:
@@ -76,7 +76,7 @@ class LatencyTable:
         Raises:
             NasctlError: The file cannot be written.
         """
-        write(path, written({field.name: getattr(self, field.name) for field in fields(self)}))
+        write(path, serialize({field.name: getattr(self, field.name) for field in fields(self)}))
 
     @cached_property
     def digest(self) -> str:

@@ -8,12 +8,13 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from nasctl import registry
 from nasctl.api import ActConvNorm, Add, AvgPool, Builder, ConvNormAct, Genome, Layer, Network, SearchSpace, Zero
@@ -367,7 +368,7 @@ def main() -> None:
         table = source.made(column)
         lines += [_line(table, one) for one in table.validation]
         print(*lines[-len(table.validation) :], sep="\n", flush=True)
-        errors[name] = [asdict(one) for one in table.validation]
+        errors[name] = [structs.asdict(one) for one in table.validation]
         if not source.shipped or column in source.shipped or given.names != ["all"]:
             table.save(given.out / f"{name}.json")
     if given.markdown:

@@ -6,12 +6,13 @@ import argparse
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from nasctl import registry
 from nasctl.api import Genome, SearchSpace
@@ -295,7 +296,7 @@ def main() -> None:
             figures = f"{one.mape:8.2f} {one.bias:8.2f} {one.spearman:9.4f} {one.kendall:8.4f}"
             print(f"{name:10} {one.number:7} {figures}  {one.held_out}")
     if given.json:
-        errors = {name: [asdict(one) for one in made.validation] for name, made in found.items()}
+        errors = {name: [structs.asdict(one) for one in made.validation] for name, made in found.items()}
         given.json.write_text(json.dumps(errors, indent=1) + "\n")
 
 

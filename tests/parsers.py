@@ -90,7 +90,7 @@ def _kit(path):
 
 
 def _times(path):
-    pieces = {name: kit.KitModel(name, "nbmacro", name, None, ()) for name in ("a.onnx", "b.onnx")}
+    pieces = {name: kit.KitModel(name, "nbmacro", name, None, (), "") for name in ("a.onnx", "b.onnx")}
     kit._times(path, kit.Kit(("nbmacro",), 1, 0, pieces))
 
 
@@ -175,7 +175,7 @@ def _tar():
     return file.getvalue()
 
 
-TABLE = tables_schema.written(
+TABLE = tables_schema.serialize(
     {
         "device": "board",
         "kind": "cpu",

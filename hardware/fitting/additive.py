@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, solve_triangular
-from scipy.optimize import nnls
 from scipy.sparse import csr_array
 
 from nasctl.api import Emission, NasctlError, Network
-from nasctl.hardware.fitting.operators import accuracy, nonnegative
+from nasctl.hardware.fitting.nonnegative import fit_nonnegative, minimize_nonnegative
+from nasctl.hardware.fitting.operators import accuracy
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row, Validation
@@ -78,7 +77,7 @@ class Additive:
     least under two conditions. No figure is negative. And the squared distance of each figure from what the operator
     model says of that block, in units of a network's mean latency for a block, is charged with a `strength`: where the
     data says little, as of blocks that always come together, the operator model decides. Its own coefficients are
-    fitted first, by `fit.nonnegative`, to the same networks.
+    fitted first, by `fit_nonnegative`, to the same networks.
 
     The strength is the greatest of STRENGTHS whose error in cross-validation is within one standard error of the best.
     The operator model alone counts as the greatest of all; it is also preferred where rows would save less than WORTH
@@ -153,7 +152,7 @@ def check(table: LatencyTable, inside: Measured, held: Measured, what: str, spac
     """
     predicted = held.predicted(table)
     baseline = [np.column_stack([np.ones(len(one.ms)), one.macs]) for one in (inside, held)]
-    by_macs = accuracy("", baseline[1] @ nonnegative(baseline[0], inside.ms), held.ms)
+    by_macs = accuracy("", baseline[1] @ fit_nonnegative(baseline[0], inside.ms), held.ms)
     rank = "none" if by_macs.spearman is None else f"{by_macs.spearman:.4f}"
     spread = float(np.sum((held.ms - held.ms.mean()) ** 2))
     r2 = f"R2 {1 - float(np.sum((held.ms - predicted) ** 2)) / spread:.4f}; " if spread else ""
@@ -185,7 +184,7 @@ def _solutions(data: Measured, rows: np.ndarray, strengths: Sequence[float | Non
     names = _names(data)
     amounts = np.array([[features(one).get(name, 0.0) for name in names] for one in data.emissions])  # (K, P)
     totals = np.column_stack([data.counts @ amounts, np.ones(len(data.ms))])
-    coefficients = nonnegative(totals, data.ms)
+    coefficients = fit_nonnegative(totals, data.ms)
     modelled = amounts @ coefficients[:-1]  # ms, (K,)
     operators = dict(zip(names, coefficients[:-1].tolist(), strict=True))
     others = np.setdiff1d(np.arange(len(data.emissions)), rows)
@@ -200,7 +199,7 @@ def _solutions(data: Measured, rows: np.ndarray, strengths: Sequence[float | Non
             yield Additive(float(coefficients[-1]), operators, {}, None, "")
             continue
         pull = np.append(np.full(len(rows), strength / unit**2), 0.0)  # the overhead is pulled nowhere
-        figures = _least(gram + np.diag(pull), moments + pull * prior)
+        figures = minimize_nonnegative(gram + np.diag(pull), moments + pull * prior).tolist()
         blocks = {data.emissions[k].key: ms for k, ms in zip(rows, figures[:-1], strict=True)}
         yield Additive(figures[-1], operators, blocks, strength, "")
 
@@ -209,12 +208,3 @@ def _names(data: Measured) -> list[str]:
     """The amounts of operators that occur."""
     present = np.flatnonzero(data.counts.sum(axis=0))
     return sorted({name for k in present for name in features(data.emissions[k])})
-
-
-def _least(gram: np.ndarray, moments: np.ndarray) -> list[float]:
-    """The x without a negative entry of least x'Gx / 2 - m'x, (P,), from G, (P, P) and definite, and m, (P,)."""
-    upper = cholesky(gram)
-    solution = cho_solve((upper, False), moments)
-    if solution.min() < 0:  # |Ux - b|^2 with U'b = m is the same function of x, up to a factor and a constant
-        solution, _ = nnls(upper, solve_triangular(upper, moments, trans=1))
-    return [float(f"{value:.6g}") for value in solution]

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import nnls
 
 from nasctl.api import Network
+from nasctl.hardware.fitting.nonnegative import fit_nonnegative
 from nasctl.hardware.in_network import amounts
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.tables_schema import CONTEXT
@@ -33,8 +33,6 @@ def fitted(networks: Sequence[Network], alone: np.ndarray, ms: np.ndarray) -> tu
         rows.append(row)
     names = (*CONTEXT, OVERHEAD)
     matrix = np.array([[row[name] for name in names] for row in rows])
-    scale = np.maximum(matrix.max(axis=0), 1e-12)  # columns differ by ten orders of magnitude
-    solution, _ = nnls(matrix / scale / ms[:, None], np.ones(len(ms)))
-    found = {name: float(f"{value:.6g}") for name, value in zip(names, solution / scale, strict=True)}
+    found = dict(zip(names, fit_nonnegative(matrix, ms).tolist(), strict=True))
     overhead = found.pop(OVERHEAD)
     return found, overhead

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
-from scipy.optimize import nnls
 from scipy.stats import kendalltau, spearmanr
 
 from nasctl.api import Network
+from nasctl.hardware.fitting.nonnegative import fit_nonnegative
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.tables_schema import Against, Validation
 
@@ -37,25 +37,7 @@ def fitted(samples: Sequence[Amounts], ms: np.ndarray) -> dict[str, float]:
         ms: Its latencies, (N,), above 0.
     """
     names = sorted({name for sample in samples for name in sample})
-    return dict(zip(names, nonnegative(_matrix(samples, names), ms).tolist(), strict=True))
-
-
-def nonnegative(amounts: np.ndarray, ms: np.ndarray) -> np.ndarray:
-    """Coefficients, (P,), none negative, of the least sum of squared relative errors; six digits of each.
-
-    Rows are divided by the measured latency, because networks of 10 and of 100 ms are to be met equally well. Where
-    amounts always come together, what each costs is arbitrary and only their sum is known.
-
-    References:
-        Lawson & Hanson, "Solving least squares problems", 1974, chapter 23 (`scipy.optimize.nnls`).
-
-    Args:
-        amounts: (N, P), 0 or more.
-        ms: (N,), above 0.
-    """
-    scale = np.maximum(amounts.max(axis=0), 1e-12)  # columns differ by ten orders of magnitude
-    solution, _ = nnls(amounts / scale / ms[:, None], np.ones(len(ms)))
-    return np.array([float(f"{value:.6g}") for value in solution / scale])
+    return dict(zip(names, fit_nonnegative(_matrix(samples, names), ms).tolist(), strict=True))
 
 
 def predictions(coefficients: Mapping[str, float], samples: Sequence[Amounts]) -> np.ndarray:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 
 from nasctl import __version__, registry
@@ -19,14 +20,18 @@ from nasctl.api import NasctlError, Network, Span, validate
 from nasctl.architectures import ids
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
-from nasctl.hardware.fitting.operators import nonnegative
+from nasctl.hardware.fitting.nonnegative import fit_nonnegative
 from nasctl.hardware.profiling.runtimes import drawn
 from nasctl.hardware.table import LatencyTable
-from nasctl.hardware.tables_schema import Kind, Row
+from nasctl.hardware.tables_schema import Count, Kind, Row
 from nasctl.networks.onnx import to_onnx
+from nasctl.system import typed_json
 from nasctl.system.files import parsed, read, write
 
-SCHEMA = 1  # of the manifest; changes whenever older ones would be misread
+SCHEMA = 1  # version of the manifest; raised whenever older manifests would be misread
+FileName = Annotated[
+    str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\:\x00]+\Z", description="the name of a file beside the manifest")
+]
 MANIFEST, README = "manifest.json", "README.txt"
 LIMIT = 1 << 26  # bytes of a manifest, or of times
 FEWEST = 10  # whole networks of a space, below which none is spared to learn from
@@ -53,12 +58,22 @@ batch {batch}; shapes stand in manifest.json). Weights and input are random: onl
 class KitModel:
     """A block or a whole network, and its file."""
 
-    file: str
-    space: str  # normal spec of the first space that has it
-    what: str  # the key of a block, the id of a network
-    genome: tuple[int, ...] | None  # of a network
-    inputs: tuple[tuple[int, ...], ...]  # shapes without the batch
-    sha256: str = ""  # of the file, when it is written
+    file: FileName
+    space: str  # normal spec of the first search space that has it
+    what: str  # key of the block, or id of the network
+    genome: tuple[int, ...] | None  # None for a block
+    inputs: tuple[tuple[int, ...], ...]  # shapes without the batch dimension
+    sha256: str  # of the file; empty until it is written
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The JSON form of a kit; fields that it does not need, such as the version of nasctl, may have any value."""
+
+    schema: Literal[1]
+    spaces: tuple[str, ...]
+    batch: Count
+    seed: int
+    files: tuple[KitModel, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +94,11 @@ class Kit:
         """
         path = folder / MANIFEST
         try:
-            content = parsed(read(path, LIMIT))
-            if content["schema"] != SCHEMA:
-                raise NasctlError(f"{path} has the schema {content['schema']!r}, not {SCHEMA}; make the kit again")
-            pieces = {one["file"]: _piece(one) for one in content["files"]}
-            spaces = tuple(registry.normal("spaces", spec) for spec in content["spaces"])
-            if type(content["batch"]) is not int or type(content["seed"]) is not int or content["batch"] < 1:
-                raise ValueError("its batch or seed is no whole number that a kit may have")
-            return cls(spaces, content["batch"], content["seed"], pieces)
+            manifest = _manifest(path, read(path, LIMIT))
         except OSError as error:
             raise NasctlError(f"{path} cannot be read ({error.strerror}); make one with `nasctl device kit`") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise NasctlError(f"{path} is no manifest of a kit ({type(error).__name__}: {error})") from None
+        spaces = tuple(registry.normal("spaces", spec) for spec in manifest.spaces)
+        return cls(spaces, manifest.batch, manifest.seed, {one.file: one for one in manifest.files})
 
     def save(self, folder: Path) -> None:
         """Write the manifest, whole or not at all."""
@@ -112,13 +120,13 @@ def pieces(specs: Sequence[str], networks: int, seed: int) -> dict[str, KitModel
     for spec in specs:
         for key, span in distinct_blocks(registry.create("spaces", spec)).items():
             file = f"{key.partition('(')[0]}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.onnx"
-            found.setdefault(file, KitModel(file, spec, key, None, span.emission.in_shapes))
+            found.setdefault(file, KitModel(file, spec, key, None, span.emission.in_shapes, ""))
     for spec in specs:
         space = registry.create("spaces", spec)
         for genome in distinct_genomes(space, networks, seed):
             whole = ids.encode(spec, space.genes, genome)
             file = f"network-{whole}.onnx"
-            found[file] = KitModel(file, spec, whole, genome, space.network(genome).input_shapes)
+            found[file] = KitModel(file, spec, whole, genome, space.network(genome).input_shapes, "")
     return found
 
 
@@ -272,7 +280,7 @@ def _checked(table: LatencyTable, pairs: Mapping[str, Sequence[tuple[Network, fl
     if known and not table.context:  # too few for all that the context may have
         ms = np.array([time for _, time in known])
         sums = np.array([table.latency(network) for network, _ in known])
-        share, overhead = nonnegative(np.column_stack([sums, np.ones(len(ms))]), ms).tolist()
+        share, overhead = fit_nonnegative(np.column_stack([sums, np.ones(len(ms))]), ms).tolist()
         table = replace(table, context={"alone": share}, overhead=overhead)
     for spec, timed in pairs.items():
         table = with_error(table, spec, timed[1::2] if len(timed) >= FEWEST else timed)
@@ -333,22 +341,22 @@ def _number(text: str | None, name: str) -> float | None:
     return number
 
 
-def _piece(content: Mapping[str, Any]) -> KitModel:
-    """One file of a manifest.
+def _manifest(path: Path, content: bytes) -> Manifest:
+    """Parse a manifest.
 
     Raises:
-        ValueError: It is not what `Kit.save` writes.
+        NasctlError: The file is not a manifest, or is one of another version.
     """
-    texts = tuple(content[name] for name in ("file", "space", "what", "sha256"))
-    genome = None if content["genome"] is None else tuple(content["genome"])
-    shapes = tuple(tuple(shape) for shape in content["inputs"])
-    numbers = [*(genome or ()), *(size for shape in shapes for size in shape)]
-    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
-        raise ValueError(f"an entry of its files is {str(content)[:80]}")
-    file, space, what, digest = texts
-    if Path(file).name != file or file in ("", ".", ".."):
-        raise ValueError(f"{file!r} is no name of a file beside it")
-    return KitModel(file, space, what, genome, shapes, digest)
+    try:
+        values = parsed(content)
+        if isinstance(values, dict) and values.get("schema", SCHEMA) != SCHEMA:
+            raise NasctlError(f"{path} has the schema {values['schema']!r}, not {SCHEMA}; make the kit again")
+    except ValueError as error:
+        raise NasctlError(f"{path} is no manifest of a kit, it is not JSON: {error}; make the kit again") from None
+    try:
+        return typed_json.convert(values, Manifest)
+    except NasctlError as error:
+        raise NasctlError(f"{path} is no manifest of a kit, {error}; make the kit again") from None
 
 
 def _whole(folder: Path, piece: KitModel | None) -> bool:

@@ -1,7 +1,6 @@
 """Latency tables: what they say, what they refuse, how they are fitted and measured."""
 
 import json
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -9,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from nasctl import registry
-from nasctl.api import Builder, Classifier, ConvNormAct, MBConv, MissingBlock, NasctlError, UnknownName
+from nasctl.api import Builder, Classifier, ConvNormAct, MBConv, MissingBlock, NasctlError
 from nasctl.cli import cli
-from nasctl.hardware import table as table_module
+from nasctl.hardware import kinds
 from nasctl.hardware.distinct_blocks import distinct_blocks
 from nasctl.hardware.fitting.measured import BLOCKS_HELD_OUT
 from nasctl.hardware.fitting.operators import accuracy, cross_predictions, fitted, predictions, whole
@@ -106,7 +105,7 @@ def test_a_kind_stands_for_its_best_table(monkeypatch):
         "e": known("e", "networks", 0.1, TINY, kind="gpu"),
         "f": known("f", "networks", 0.1, "nbmacro", kind="mobile", blocks={}),
     }
-    monkeypatch.setattr(table_module, "trusted", lambda kind: sorted(tables))
+    monkeypatch.setattr(kinds, "trusted", lambda kind: sorted(tables))
     monkeypatch.setattr(LatencyTable, "load", tables.__getitem__)
     assert best("cpu", TINY).device == "b"
     for name in "abc":
@@ -114,57 +113,6 @@ def test_a_kind_stands_for_its_best_table(monkeypatch):
     assert best("cpu", TINY).device == "d"  # it was not validated there, but has the blocks
     with pytest.raises(NasctlError, match="no table of the kind 'mobile' knows the blocks of nb201"):
         best("mobile", TINY)
-
-
-BAD = {
-    "is not 2": lambda c: c | {"schema": 1},
-    'has no "schema"': lambda c: {k: v for k, v in c.items() if k != "schema"},
-    '"unit" is not "ms"': lambda c: c | {"unit": "s"},
-    "lacks the field 'batch'": lambda c: {k: v for k, v in c.items() if k != "batch"},
-    "unknown field 'colour'": lambda c: c | {"colour": "red"},
-    "'kind' is \"tpu\", not one of gpu, cpu, mobile, accelerator": lambda c: c | {"kind": "tpu"},
-    "not a name of letters": lambda c: c | {"device": "a b"},
-    "'batch' is 0, not a whole number above 0": lambda c: c | {"batch": 0},
-    "'overhead' is -1, not 0 or more": lambda c: c | {"overhead": -1},
-    "is NaN, not a number up to": lambda c: c | {"blocks": {STEM: [float("nan")]}},
-    "'a block' is \\[-0.5\\]|'a block': .*not 0 or more|is -0.5, not 0 or more": lambda c: (
-        c | {"blocks": {"a block": [-0.5]}}
-    ),
-    "not \\[ms\\] or \\[ms, iqr, n\\]": lambda c: c | {"blocks": {STEM: [1.0, 2.0]}},
-    "'operators': 'count' is Infinity": lambda c: c | {"operators": {"count": float("inf")}},
-    "not an object with the fields held_out": lambda c: c | {"validation": [{"mape": 1}]},
-    "is 7, not a list": lambda c: c | {"inferred": 7},
-    "'context' knows no 'heat'": lambda c: c | {"context": {"heat": 1.0}},
-    'it has to have "operators" and no "blocks"': lambda c: c | {"method": "modelled"},
-}
-
-
-@pytest.mark.parametrize("message", BAD)
-def test_a_bad_table_is_refused_in_one_sentence(tmp_path, message):
-    toy().save(path := tmp_path / "toy.json")
-    path.write_text(json.dumps(BAD[message](json.loads(path.read_text()))))
-    with pytest.raises(NasctlError, match=message) as error:
-        LatencyTable.load(str(path))
-    assert str(path) in str(error.value)
-    assert "device profile" in str(error.value)
-
-
-def test_what_is_no_table_at_all_is_refused(tmp_path):
-    (tmp_path / "text.json").write_text("latency: 5")
-    for name, message in (("text.json", "is not JSON"), ("none.json", "cannot be read: No such file")):
-        with pytest.raises(NasctlError, match=message):
-            LatencyTable.load(str(tmp_path / name))
-    with pytest.raises(UnknownName, match="did you mean 'mobile'"):
-        LatencyTable.load("mobil")
-    with pytest.raises(NasctlError, match="cannot be written"):
-        toy().save(tmp_path / "no" / "toy.json")
-
-
-def test_large_tables_load_fast(tmp_path):
-    toy(blocks={f"Block(channels={k}) @ 3x8x8": Row(k / 7, 0.1, 9) for k in range(20_000)}).save(tmp_path / "big.json")
-    start = time.perf_counter()
-    assert len(LatencyTable.load(str(tmp_path / "big.json")).blocks) == 20_000
-    assert time.perf_counter() - start < 1
 
 
 def test_features_of_one_block_by_hand():

@@ -7,7 +7,6 @@ from itertools import islice
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy.optimize import nnls
 
 from nasctl import registry
 from nasctl.cli import cli
@@ -113,14 +112,6 @@ def test_what_is_held_out_changes_nothing():
     spoiled[held] = 1000.0
     fits = [fit(Measured.of(networks, one).part(inside)) for one in (ms, spoiled)]
     assert fits[0] == fits[1]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_least_is_the_nonnegative_least_squares(seed):
-    rng = np.random.default_rng(seed)
-    design, target = rng.normal(size=(40, 8)), rng.normal(size=40)  # half of the signs are negative
-    expected, _ = nnls(design, target)
-    assert additive._least(design.T @ design, design.T @ target) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def written(path, networks, ms, more=""):

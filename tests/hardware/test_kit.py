@@ -10,7 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from nasctl import registry
+from nasctl import __version__, registry
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.hardware.distinct_blocks import distinct_blocks
@@ -36,7 +36,7 @@ class Exporter:
 
 
 def typed(monkeypatch, exporter, folder, *more):
-    monkeypatch.setattr(kit, "exported", exporter)
+    monkeypatch.setattr(kit, "to_onnx", exporter)
     return CliRunner().invoke(cli, ["device", "kit", "--space", TINY, "-o", str(folder), *map(str, more)])
 
 
@@ -135,6 +135,66 @@ def test_what_is_no_kit_of_the_same_is_left_alone(folder, tmp_path, monkeypatch)
         refused = typed(monkeypatch, exporter := Exporter(), tmp_path / name, *more)
         assert (refused.exit_code, exporter.calls) == (2, 0)
         assert sentence in refused.stderr
+
+
+OLD = """{
+ "schema": 1,
+ "nasctl": "0.0.9",
+ "spaces": ["SPACE"],
+ "batch": 4,
+ "seed": 0,
+ "files": [
+  {"file": "Add-0.onnx", "space": "SPACE", "what": "Add() @ 4", "genome": null, "inputs": [[4, 8, 8], [4, 8, 8]], \
+"sha256": "ab"},
+  {"file": "network-n.onnx", "space": "SPACE", "what": "n", "genome": [0, 1], "inputs": [[3, 8, 8]], "sha256": ""}
+ ]
+}
+""".replace("SPACE", NORMAL)
+
+
+def test_the_manifest_of_an_older_release_is_read(tmp_path):
+    (tmp_path / "manifest.json").write_text(OLD)
+    found = kit.Kit.read(tmp_path)
+    block = kit.KitModel("Add-0.onnx", NORMAL, "Add() @ 4", None, ((4, 8, 8), (4, 8, 8)), "ab")
+    network = kit.KitModel("network-n.onnx", NORMAL, "n", (0, 1), ((3, 8, 8),), "")
+    assert found == kit.Kit((NORMAL,), 4, 0, {"Add-0.onnx": block, "network-n.onnx": network})
+    found.save(tmp_path)
+    assert (tmp_path / "manifest.json").read_text() == OLD.replace("0.0.9", __version__)
+
+
+def test_a_bad_manifest_names_the_field_and_its_value(tmp_path):
+    content = json.loads(OLD)
+    block, network = content["files"]
+    lacking = {name: value for name, value in block.items() if name != "sha256"}
+    for changes, sentence in (
+        ({"batch": 0}, "its field 'batch' is 0, not a whole number above 0"),
+        ({"batch": True}, "its field 'batch' is true, not a whole number above 0"),
+        ({"seed": 1.5}, "its field 'seed' is 1.5, not a whole number"),
+        ({"spaces": [3]}, "its field 'spaces': [0] is 3, not a string"),
+        ({"files": {}}, "its field 'files' is {}, not a list"),
+        ({"files": [block, lacking]}, "its field 'files': [1] lacks the field 'sha256'"),
+        (
+            {"files": [network | {"genome": [0, "1"]}]},
+            "its field 'files': [0]: 'genome': [1] is \"1\", not a whole number",
+        ),
+        *(
+            (
+                {"files": [block | {"file": name}]},
+                f"'file' is {json.dumps(name)}, not the name of a file beside the manifest",
+            )
+            for name in ("", ".", "..", "/etc/passwd", "../a.onnx", "a/", "..\\a.onnx", "C:a", "a\0")
+        ),
+    ):
+        (tmp_path / "manifest.json").write_text(json.dumps(content | changes))
+        with pytest.raises(NasctlError) as error:
+            kit.Kit.read(tmp_path)
+        assert sentence in str(error.value)
+        assert str(error.value).startswith(f"{tmp_path / 'manifest.json'} is no manifest of a kit, its field ")
+    for text, sentence in (("[]", "it is [], not an object"), ('{"seed": 1, "seed": 2}', "'seed' is there twice")):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(NasctlError, match="is no manifest of a kit") as error:
+            kit.Kit.read(tmp_path)
+        assert sentence in str(error.value)
 
 
 def test_times_make_a_table_that_its_networks_check(folder):

@@ -148,7 +148,8 @@ def _typed() -> str:
 def _print(path: Path, table: LatencyTable, as_json: bool) -> None:
     """Where the table is, what it has, and its error."""
     import json
-    from dataclasses import asdict
+
+    from msgspec.structs import asdict
 
     from nasctl.system.terminal import say
     from nasctl.system.terminal import table as printed

@@ -16,7 +16,8 @@ def command(space: str | None, as_json: bool) -> None:
     Each of gpu, cpu, mobile and accelerator stands for the table of its kind that was validated best on the space.
     """
     import json
-    from dataclasses import asdict
+
+    from msgspec.structs import asdict
 
     from nasctl import registry
     from nasctl.hardware.kinds import rank

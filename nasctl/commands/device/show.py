@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def command(name: str, space: str | None, as_json: bool) -> None:
     """Show where the table NAME (or a file) comes from, how well it predicts, and its blocks in ms for one batch."""
     import json
-    from dataclasses import asdict, fields
+    from dataclasses import fields
+
+    from msgspec.structs import asdict
 
     from nasctl.hardware.kinds import load_table
     from nasctl.system.terminal import definitions, printable, say, table
