@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nasctl import __version__
 from nasctl.export.model import Model
 from nasctl.export.pt2 import traced
 from nasctl.networks.onnx import silenced_exporter, to_onnx
@@ -18,7 +19,9 @@ def write_onnx(model: Model, path: Path) -> None:
     facts = {key: json.dumps(value, default=str) for key, value in model.architecture.facts().items()}
     with silenced_exporter():
         program = traced(model)
-    path.write_bytes(to_onnx(program, input_names=["input"], output_names=["output"], properties=facts))
+    producer = ("nasctl", __version__)
+    content = to_onnx(program, input_names=["input"], output_names=["output"], producer=producer, properties=facts)
+    path.write_bytes(content)
 
 
 def run_onnx(model: Model, path: Path) -> Tensor:

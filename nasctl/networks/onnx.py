@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasctl import __version__
 from nasctl.errors import NasctlError
 
 
@@ -21,6 +20,7 @@ def to_onnx(
     inputs: Sequence[Tensor] = (),
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
+    producer: tuple[str, str] | None = None,
     properties: Mapping[str, str] | None = None,
 ) -> bytes:
     """Export a module with torch's exporter, check it with the ONNX checker, and return the content of the file.
@@ -30,7 +30,8 @@ def to_onnx(
         inputs: Examples for a module, with the batch as first dimension. The file takes inputs of exactly these shapes.
         input_names: Names of the inputs in the file; "input0", "input1", ... if None.
         output_names: Names of the outputs in the file; torch's own if None.
-        properties: Metadata properties of the file. With properties nasctl is named as the producer, otherwise torch.
+        producer: Name and version of the program that made the file; torch's if None.
+        properties: Metadata properties of the file; none if None.
 
     Raises:
         NasctlError: torch makes no ONNX program, or the ONNX checker refuses it.
@@ -47,8 +48,9 @@ def to_onnx(
     proto = program.model_proto
     for node in proto.graph.node:
         del node.metadata_props[:]  # torch notes how it made each node, with names of folders of this machine
+    if producer is not None:
+        proto.producer_name, proto.producer_version = producer
     if properties is not None:
-        proto.producer_name, proto.producer_version = "nasctl", __version__
         onnx.helper.set_model_props(proto, dict(properties))
     try:
         onnx.checker.check_model(proto, full_check=True)
