@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nasctl.api import Block, Emission, MBConv, Shape
 from nasctl.hardware.importers import LeftOut
-from nasctl.networks.graph import emitted
+from nasctl.networks.graph import emission_of
 
 N = r"(\d{1,6})"
 KEY = re.compile(rf"(\w+)-input:(?:{N}x{N}x)?{N}-output:(?:{N}x{N}x)?{N}((?:-[a-z]+:\d{{1,6}})*)")
@@ -47,7 +47,7 @@ class Key:
         Raises:
             LeftOut: That is not of the key's output shape.
         """
-        emission = emitted(block, (self.input,))
+        emission = emission_of(block, (self.input,))
         wanted = self.output if len(emission.out_shape) == 3 else (self.output[0],)
         if emission.out_shape != wanted:
             raise LeftOut("blocks whose output has another size than nasctl's block")

@@ -15,7 +15,7 @@ from typing import Any
 
 from nasctl.api import Builder, ConvNormAct, Emission, GlobalAvgPool, MBConv, make_divisible
 from nasctl.hardware.importers import LeftOut, Reading, rows
-from nasctl.networks.graph import emitted
+from nasctl.networks.graph import emission_of
 
 __all__ = ["NNMeter"]
 
@@ -58,17 +58,17 @@ def _emission(text: str) -> Emission:
     if found := FIRST.fullmatch(text):
         size, channels, out = map(int, found.groups())
         _positive(size, channels, out)
-        return emitted(ConvNormAct(out, 3, 2, act="hswish"), ((channels, size, size),))
+        return emission_of(ConvNormAct(out, 3, 2, act="hswish"), ((channels, size, size),))
     if found := CONV.fullmatch(text):
         size, channels, out, ratio, stride, kernel = map(int, found.groups()[:6])
         _positive(size, channels, out, ratio)
         if stride == 2 and size % 2:
             raise LeftOut("blocks that halve an odd size, which nasctl's round up and this format down")
-        return emitted(MBConv(out, kernel, ratio, stride, "hswish", found[7] == "se"), ((channels, size, size),))
+        return emission_of(MBConv(out, kernel, ratio, stride, "hswish", found[7] == "se"), ((channels, size, size),))
     if found := POOL.fullmatch(text):
         size, channels, out, ratio = map(int, found.groups())
         _positive(size, channels, out, ratio)
-        return emitted(PooledHead(out, ratio), ((channels, size, size),))
+        return emission_of(PooledHead(out, ratio), ((channels, size, size),))
     if TRANSFORMER.match(text):
         raise LeftOut("transformer blocks, which nasctl does not have")
     raise LeftOut("keys that this format does not have")

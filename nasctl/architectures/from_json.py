@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from nasctl import registry
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.networks import blocks, layers, sequences, token_mixing
-from nasctl.networks.graph import Block, Builder, Emission, Network, Span, emitted
+from nasctl.networks.graph import Block, Builder, Emission, Network, Span, emission_of
 from nasctl.networks.node import Layer
 from nasctl.registry.old_names import LAYERS
 from nasctl.system.typed_json import convert
@@ -90,7 +90,7 @@ def _add(net: Builder, entry: object, place: str, last: str, places: dict[str, i
     at = [places[one] for one in inputs]
     shapes = tuple(net.shape(one) for one in at)
     try:
-        _check(emitted(block, shapes))
+        _check(emission_of(block, shapes))
         places[name] = net.add(block, *at, name=name)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]

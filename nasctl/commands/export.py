@@ -68,7 +68,7 @@ def command(
         click.echo(f"{name}: {compared}", err=True)
     macs, operators = model.architecture.network.macs, None
     try:
-        count = flop_count.counted(model.module, model.examples[:1])
+        count = flop_count.count_flops(model.module, model.examples[:1])
         operators = count.operators
         click.echo(count.compared(macs), err=True)
     except NasctlError as error:  # a second opinion that cannot be had is no reason not to export

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nasctl.drawing.palette import GRID
-from nasctl.drawing.pareto_layout import ORDER, Axis, readable
+from nasctl.drawing.pareto_layout import ORDER, Axis, number_format
 from nasctl.errors import NasctlError
 from nasctl.system import files
 
@@ -106,7 +106,7 @@ def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Li
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
     drawn, stretch = (area.xaxis, area.set_xscale) if letter == "x" else (area.yaxis, area.set_yscale)
-    sizes, written = np.abs(values), readable(values, ".6g")
+    sizes, written = np.abs(values), number_format(values, ".6g")
     wide = sizes.max() >= 10 * sizes.min()
     ticks = (1, 2, 5) if sizes.max() < 30 * sizes.min() else (1,)  # in a decade
     if wide and axis.transform == "log10" and (values > 0).all():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasctl.drawing.canvas import WIDTH, canvas
-from nasctl.drawing.network_layout import Box, Cell, Edge, letters, sketch
+from nasctl.drawing.network_layout import Box, Cell, Edge, cell_letters, lay_out
 from nasctl.drawing.palette import BLUE, CAPTION, FILLS, FRAME_EDGE, FRAME_FILL, INK, SUBTITLE
 from nasctl.networks.graph import Network
 
@@ -50,8 +50,8 @@ def draw(path: Path, network: Network, title: str, subtitle: str) -> None:
     Raises:
         NasctlError: The suffix is no format, or the file cannot be written.
     """
-    boxes = sketch(network)
-    names = letters(boxes)
+    boxes = lay_out(network)
+    names = cell_letters(boxes)
     rows = _rows([_placed(box, names) for box in boxes])
     graphs = [_Graph(cell, _heading(letter, cell, boxes)) for cell, letter in names.items()]
     shelves = _shelves(graphs)

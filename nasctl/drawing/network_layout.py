@@ -59,7 +59,7 @@ class Box:
     follows: bool = True  # whether it reads the box before it
 
 
-def sketch(network: Network) -> list[Box]:
+def lay_out(network: Network) -> list[Box]:
     """The boxes of a network's row; equal ones that follow one another are one."""
     found: list[Box] = []
     used = Counter(i for span in network.spans for i in span.inputs)
@@ -83,7 +83,7 @@ def sketch(network: Network) -> list[Box]:
     return found
 
 
-def described(emission: Emission) -> tuple[str, ...]:
+def describe_block(emission: Emission) -> tuple[str, ...]:
     """A block in words: its name, and what it was made with, such as "5x5", "e6", "/2"."""
     title, fields = _made_with(emission)
     fields = {name: value for name, value in fields.items() if name not in SIZES or value not in emission.out_shape}
@@ -151,7 +151,7 @@ def _is_cell(spans: Sequence[Span]) -> bool:
 
 def _box(span: Span) -> Box:
     stage, emission = span.name.rpartition(".")[0].split(".")[0], span.emission
-    return Box(stage, span.name, described(emission), emission.out_shape, _shortcut(emission), _inner(emission))
+    return Box(stage, span.name, describe_block(emission), emission.out_shape, _shortcut(emission), _inner(emission))
 
 
 def _inner(emission: Emission) -> Cell | None:
@@ -247,7 +247,7 @@ class _Drafted:
         told: list[tuple[str, ...]] = []
         while (place not in values or place == target) and place not in self._merged:
             span = self.made[place]
-            told.append(described(span.emission))
+            told.append(describe_block(span.emission))
             (place,) = set(span.inputs)
         return place, tuple(" ".join(one) for one in reversed(told))
 
@@ -263,10 +263,10 @@ def _minor(span: Span) -> bool:
 
 def _sign(span: Span) -> str:
     sign = SIGNS.get(type(span.emission.nodes[-1].layer)) if len(span.emission.nodes) == 1 else None
-    return sign or " ".join(described(span.emission))
+    return sign or " ".join(describe_block(span.emission))
 
 
-def letters(boxes: Sequence[Box]) -> dict[Cell, str]:
+def cell_letters(boxes: Sequence[Box]) -> dict[Cell, str]:
     """A letter for each different cell."""
     cells = dict.fromkeys(box.cell for box in boxes if box.cell)
     return dict(zip(cells, _letters(), strict=False))

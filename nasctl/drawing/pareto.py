@@ -22,7 +22,7 @@ from nasctl.drawing.canvas import (
     scale,
 )
 from nasctl.drawing.palette import BLUE, EVALUATED, LEADER, ORANGE, SUBTITLE
-from nasctl.drawing.pareto_layout import NUMBER, ORDER, Axis, Panel, Picture, key, offsets, picture, shortest
+from nasctl.drawing.pareto_layout import NUMBER, ORDER, Axis, Panel, Picture, key, offsets, picture, shortest_prefixes
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def draw(
     check_free(path, overwrite)
     import matplotlib
 
-    names = shortest(ids, others)
+    names = shortest_prefixes(ids, others)
     shown = picture(axes, np.asarray(points, dtype=float), np.asarray(front, dtype=bool), held, names)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # what a person set for other pictures changes nothing here

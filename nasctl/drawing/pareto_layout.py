@@ -118,7 +118,7 @@ def spread(losses: np.ndarray, most: int) -> list[int]:
     return [int(distinct[k]) for k in sorted(chosen)]
 
 
-def shortest(ids: Sequence[str], others: Sequence[str] = ()) -> list[str]:
+def shortest_prefixes(ids: Sequence[str], others: Sequence[str] = ()) -> list[str]:
     """The shortest beginning of each id that no other id shares; four characters or more of its last part."""
     known = sorted({*ids, *others})
     common = [len(commonprefix(pair)) for pair in pairwise(known)]  # noqa: RUF071  # letters are what is wanted
@@ -126,7 +126,7 @@ def shortest(ids: Sequence[str], others: Sequence[str] = ()) -> list[str]:
     return [word[: max(enough[word], word.rfind("-") + 1 + DIGITS)] for word in ids]
 
 
-def readable(column: np.ndarray, style: str) -> Callable[[float], str]:
+def number_format(column: np.ndarray, style: str) -> Callable[[float], str]:
     """How to write the values of a column, (N,), given the style of a number: "389.5 M" where they are large."""
     large = bool(np.abs(column).max() >= 1e4)
 
@@ -144,7 +144,7 @@ def key(shown: Picture) -> list[str]:
     told = shown.told
     columns = [["", *(str(k) for k in range(1, len(told) + 1))], ["id", *(shown.names[k] for k in told)]]
     for axis, column in zip(shown.axes, shown.points.T, strict=True):
-        columns.append([axis.name, *map(readable(column, _style(column)), column[told])])
+        columns.append([axis.name, *map(number_format(column, _style(column)), column[told])])
     padded = [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
     padded[1] = [cell.ljust(max(map(len, columns[1]))) for cell in columns[1]]
     return ["  ".join(line) for line in zip(*padded, strict=True)]

@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from nasctl.drawing.pareto_layout import readable
+from nasctl.drawing.pareto_layout import number_format
 from nasctl.problem.searcher import Transform
 
 WIDTH, HEIGHT = 720, 400  # of a chart, in units that the browser scales
@@ -49,7 +49,7 @@ def ruled(values: np.ndarray, transform: Transform = "identity") -> Ruled:
         low, high = seen(known).min(), seen(known).max()
         margin = AIR * (high - low) or 0.5 * abs(low) or 1.0
         at, places = ((seen(these) - low + margin) / (high - low + 2 * margin) for these in (values, marks))
-    written = readable(known, ".6g")
+    written = number_format(known, ".6g")
     texts = [written(float(mark)).replace("-", "\N{MINUS SIGN}") for mark in marks]
     return Ruled(at, [(float(p), t) for p, t in zip(places, texts, strict=True) if 0 <= p <= 1])
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from nasctl import __version__
 from nasctl.export.model import Model
-from nasctl.networks.executable import OWN, factory_of
-from nasctl.networks.python_source import attribute, written
+from nasctl.networks.executable import NASCTL_MODULES, module_class
+from nasctl.networks.python_source import call_source, python_attribute
 
 ABOUT = (
     "Layers run in their order on a batch; the inputs of a layer are outputs of earlier layers, by name, or 'input'. "
@@ -26,12 +26,12 @@ ABOUT = (
 
 def write_json(model: Model, path: Path) -> None:
     network = model.architecture.network
-    names = {-1: "input"} | {k: attribute(node) for k, node in enumerate(network.nodes)}
+    names = {-1: "input"} | {k: python_attribute(node) for k, node in enumerate(network.nodes)}
     layers = [
         {
-            "name": attribute(node),
+            "name": python_attribute(node),
             "block": span.name,
-            "operation": written(node.layer.module(*node.in_shapes)),
+            "operation": call_source(node.layer.module(*node.in_shapes)),
             "inputs": [names[source] for source in node.inputs],
             "in_shapes": [list(shape) for shape in node.in_shapes],
             "out_shape": list(node.out_shape),
@@ -63,7 +63,7 @@ def run_json(model: Model, path: Path) -> Tensor:
     """Build the layers that the file lists and run them as it says, with the module's weights."""
     content = json.loads(path.read_text(encoding="utf-8"))
     calls = [node.layer.module(*node.in_shapes) for node in model.architecture.network.nodes]
-    known = OWN | {written(call).partition("(")[0]: factory_of(call) for call in calls}
+    known = NASCTL_MODULES | {call_source(call).partition("(")[0]: module_class(call) for call in calls}
     values = {"input": model.examples}
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         net = nn.ModuleDict({layer["name"]: _called(layer["operation"], known) for layer in content["layers"]}).eval()

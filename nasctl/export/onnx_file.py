@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nasctl import __version__
 from nasctl.export.model import Model
-from nasctl.export.pt2 import traced
+from nasctl.export.pt2 import export_program
 from nasctl.networks.onnx import silenced_exporter, to_onnx
 
 
@@ -18,7 +18,7 @@ def write_onnx(model: Model, path: Path) -> None:
     """Write the model as an ONNX file whose metadata properties describe the architecture."""
     facts = {key: json.dumps(value, default=str) for key, value in model.architecture.facts().items()}
     with silenced_exporter():
-        program = traced(model)
+        program = export_program(model)
     producer = ("nasctl", __version__)
     content = to_onnx(program, input_names=["input"], output_names=["output"], producer=producer, properties=facts)
     path.write_bytes(content)

@@ -12,7 +12,7 @@ from nasctl.export.model import Model
 from nasctl.networks.onnx import silenced_exporter
 
 
-def traced(model: Model) -> torch.export.ExportedProgram:
+def export_program(model: Model) -> torch.export.ExportedProgram:
     """The graph of the module for any batch. It is traced on two examples, since torch takes a batch of one for 1."""
     batch = torch.export.Dim("batch")
     program = torch.export.export(model.module, (model.examples[:2],), dynamic_shapes=(({0: batch},),))
@@ -24,7 +24,7 @@ def traced(model: Model) -> torch.export.ExportedProgram:
 def write_pt2(model: Model, path: Path) -> None:
     with silenced_exporter():
         facts = json.dumps(model.architecture.facts(), default=str)
-        torch.export.save(traced(model), path, extra_files={"architecture.json": facts})
+        torch.export.save(export_program(model), path, extra_files={"architecture.json": facts})
 
 
 def run_pt2(model: Model, path: Path) -> Tensor:

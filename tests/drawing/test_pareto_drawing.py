@@ -23,11 +23,11 @@ from nasctl.drawing.pareto_layout import (
     Axis,
     best,
     key,
+    number_format,
     offsets,
     pairs,
     picture,
-    readable,
-    shortest,
+    shortest_prefixes,
     spread,
 )
 from nasctl.testing import drawn
@@ -197,7 +197,7 @@ def test_a_flat_end_is_labelled_before_what_is_farther_from_the_knee():
 def test_a_shown_beginning_means_one_id(words, data):
     words = sorted(words)
     own = data.draw(st.lists(st.sampled_from(words), min_size=1))
-    for word, shown in zip(own, shortest(own, words), strict=True):
+    for word, shown in zip(own, shortest_prefixes(own, words), strict=True):
         assert word.startswith(shown)
         others = [other for other in words if other.startswith(shown) and other != word]
         assert not others or shown == word  # a whole id may begin another of another length
@@ -205,8 +205,8 @@ def test_a_shown_beginning_means_one_id(words, data):
 
 
 def test_beginnings_are_as_short_as_can_be():
-    assert shortest(["nb-00ab1", "nb-00ab2", "nb-7xyz9"]) == ["nb-00ab1", "nb-00ab2", "nb-7xyz"]
-    assert shortest(["nb-7xyz9"], others=["nb-7xyz8"]) == ["nb-7xyz9"]
+    assert shortest_prefixes(["nb-00ab1", "nb-00ab2", "nb-7xyz9"]) == ["nb-00ab1", "nb-00ab2", "nb-7xyz"]
+    assert shortest_prefixes(["nb-7xyz9"], others=["nb-7xyz8"]) == ["nb-7xyz9"]
 
 
 @given(LOSSES, st.sampled_from([(-1, -1), (-1, 1), (1, -1), (1, 1)]))
@@ -236,7 +236,7 @@ def test_the_key_tells_near_values_apart():
     [(6e8, 389.5e6, "389.5 M"), (2e4, 12.0, "12"), (9999, 5000, "5000"), (-5e4, -5e4, "-50 k"), (1e30, 2e30, "2e+30")],
 )
 def test_values_are_readable(largest, value, text):
-    assert readable(np.array([largest]), ".6g")(value) == text
+    assert number_format(np.array([largest]), ".6g")(value) == text
 
 
 @pytest.mark.parametrize(

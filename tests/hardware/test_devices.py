@@ -21,7 +21,7 @@ from nasctl.hardware.profiling.timing import in_turn
 from nasctl.hardware.profiling.timings import VISITS, Timings
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row, Validation
-from nasctl.networks.graph import emitted
+from nasctl.networks.graph import emission_of
 from nasctl.system.machine_lock import exclusive_machine
 from nasctl.testing import drawn
 
@@ -118,7 +118,7 @@ def test_a_kind_stands_for_its_best_table(monkeypatch):
 def test_features_of_one_block_by_hand():
     block = MBConv(8, kernel=7, expand=2, se=True)  # 8x6x6 -> 16x6x6 -> 8x6x6; the gate has 8 channels in the middle
     image = 6 * 6
-    assert features(emitted(block, ((8, 6, 6),))) == {
+    assert features(emission_of(block, ((8, 6, 6),))) == {
         # expand, depthwise and project with their norms and 2 ReLUs; 6 operators of the gate; the addition
         "count": 3 + 3 + 2 + 6 + 1,
         "pointwise.read": 8 * image + 16 + 8 + 16 * image,
