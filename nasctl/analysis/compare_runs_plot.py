@@ -11,7 +11,7 @@ from nasctl import registry
 from nasctl.analysis.compare_runs import RunComparison, Side
 from nasctl.drawing.canvas import NOTE, TITLE, WIDTH, canvas, check_free, scale
 from nasctl.drawing.palette import SERIES, SUBTITLE
-from nasctl.drawing.pareto_layout import Axis, best, pairs
+from nasctl.drawing.pareto_layout import Axis, non_dominated, pairs
 from nasctl.errors import NasctlError
 from nasctl.pareto.hypervolume import REFERENCE
 
@@ -71,7 +71,7 @@ def _fronts(area: Axes, compared: RunComparison, axes: list[Axis], x: int, y: in
         look: dict[str, Any] = {"color": colour, "marker": marker}
         if len(axes) > 2:
             area.plot(points[:, x], points[:, y], ls="none", ms=2.2, mew=0.5, mfc="none", **look)
-        stairs = points[best(side.best[:, [x, y]])][:, [x, y]]
+        stairs = points[non_dominated(side.best[:, [x, y]])][:, [x, y]]
         area.plot(*stairs.T, drawstyle="steps-post", lw=0.8, ms=3.2, mew=0, alpha=0.85, **look)
     everything = np.vstack(values)
     scale(area, axes[x], everything[:, x], "x")

@@ -13,15 +13,15 @@ from nasctl.drawing.pareto_layout import Axis
 
 
 def scatter(path: Path, measured: np.ndarray, predicted: np.ndarray, title: str, note: str, near: float) -> None:
-    """Draw predictions against measurements, with the line where they agree and a band around it.
+    """Draw predictions against measurements, with a line of equality and a band around it.
 
     Args:
-        path: The file, replaced if it is there; its suffix says the format.
-        measured: ms, (N,).
-        predicted: ms, (N,).
-        title: Names the device.
-        note: What else a reader has to know.
-        near: Half the width of the band, in % of the measured.
+        path: Path of the picture, which is replaced if it exists. Its suffix is the format.
+        measured: Measured latencies in ms, (N,).
+        predicted: Predicted latencies in ms, (N,).
+        title: Title with the name of the device.
+        note: Further facts for the reader, below the title.
+        near: Half the width of the band, in % of the measured latency.
 
     Raises:
         NasctlError: The suffix is no format, or the file cannot be written.
@@ -33,7 +33,7 @@ def scatter(path: Path, measured: np.ndarray, predicted: np.ndarray, title: str,
         called = f"within {near:g}% of the measured"
         area.fill_between(ends, ends * (1 - near / 100), ends * (1 + near / 100), color=GRID, lw=0, label=called)
         area.plot(ends, ends, color="black", lw=0.7, label="as measured")
-        many = len(measured) > 5000  # drawn as vectors they make a file that readers choke on
+        many = len(measured) > 5000  # so many points as vectors make files that viewers open slowly
         called = f"networks ({len(measured)})"
         area.plot(measured, predicted, "o", ms=2.6, mew=0, color=BLUE, alpha=0.7, rasterized=many, label=called)
         ms = Axis("latency", "ms", "min", cost=True, transform="log10")

@@ -21,14 +21,14 @@ from nasctl.drawing.pareto_layout import (
     MARKER,
     NUMBER,
     Axis,
-    best,
-    key,
+    non_dominated,
+    key_table,
     number_format,
-    offsets,
+    label_offsets,
     pairs,
-    picture,
+    lay_out_run,
     shortest_prefixes,
-    spread,
+    choose_labelled,
 )
 from nasctl.testing import drawn
 
@@ -152,7 +152,7 @@ def test_pairs_that_matter():
 def test_a_panel_has_the_front_of_its_two_objectives():
     points, words = _run(200)
     held = points[:, AXES.index(LATENCY)] > 12  # which leaves the fastest out
-    shown = picture(AXES, points, np.ones(200, bool), held, words)
+    shown = lay_out_run(AXES, points, np.ones(200, bool), held, words)
     for panel in shown.panels:
         two = [panel.x, panel.y]
         own = _undominated(points[held][:, two], [AXES[k] for k in two])
@@ -164,17 +164,17 @@ def test_a_panel_has_the_front_of_its_two_objectives():
 
 
 def test_a_single_objective_is_drawn_as_it_improved():
-    shown = picture(
+    shown = lay_out_run(
         (SYNFLOW,), np.array([[3.0], [1.0], [5.0], [5.0], [2.0]]), np.zeros(5, bool), np.ones(5, bool), list("abcde")
     )
     (panel,) = shown.panels
     assert panel.front.tolist() == [0, 2]
-    assert [line.split() for line in key(shown)[1:]] == [["1", "a", "1", "3"], ["2", "c", "3", "5"]]
+    assert [line.split() for line in key_table(shown)[1:]] == [["1", "a", "1", "3"], ["2", "c", "3", "5"]]
 
 
 @given(LOSSES)
 def test_best_is_what_nothing_dominates(losses):
-    found = best(losses)
+    found = non_dominated(losses)
     assert sorted(found) == np.flatnonzero(_undominated(losses, (LATENCY, PARAMS))).tolist()
     assert (np.diff(losses[found, 0]) >= 0).all()
     assert (np.diff(losses[found, 1]) <= 0).all()
@@ -182,15 +182,15 @@ def test_best_is_what_nothing_dominates(losses):
 
 @given(LOSSES, st.integers(3, 12))
 def test_labels_are_few_and_at_the_ends(losses, most):
-    front = losses[best(losses)]
-    chosen = front[spread(front, most)]
+    front = losses[non_dominated(losses)]
+    chosen = front[choose_labelled(front, most)]
     distinct = np.unique(front, axis=0)
     assert len(chosen) == len(np.unique(chosen, axis=0)) == min(most, len(distinct))
     assert {tuple(distinct[0]), tuple(distinct[-1])} <= {tuple(row) for row in chosen}
 
 
 def test_a_flat_end_is_labelled_before_what_is_farther_from_the_knee():
-    assert spread(np.array([[0, 100], [45, 60], [90, 5], [100, 0]]), 3) == [0, 2, 3]
+    assert choose_labelled(np.array([[0, 100], [45, 60], [90, 5], [100, 0]]), 3) == [0, 2, 3]
 
 
 @given(st.sets(st.text("ab-", min_size=1, max_size=8), min_size=1, max_size=20), st.data())
@@ -211,9 +211,9 @@ def test_beginnings_are_as_short_as_can_be():
 
 @given(LOSSES, st.sampled_from([(-1, -1), (-1, 1), (1, -1), (1, 1)]))
 def test_numbers_lie_on_nothing(losses, towards):
-    front = losses[best(losses)]
+    front = losses[non_dominated(losses)]
     places = 8 + 10 * np.where(np.array(towards) < 0, front, 9 - front)  # points in a panel of 106 by 106
-    found = offsets(places, {k: str(k) for k in range(len(places))}, towards, (106, 106))
+    found = label_offsets(places, {k: str(k) for k in range(len(places))}, towards, (106, 106))
     half = {k: np.array([0.6 * len(str(k)), 0.7]) * NUMBER / 2 for k in found}  # digits of DejaVu Sans: 0.636 by 0.729
     middles = {k: places[k] + offset for k, offset in found.items()}
     for k, middle in middles.items():
@@ -227,8 +227,11 @@ def test_numbers_lie_on_nothing(losses, towards):
 
 def test_the_key_tells_near_values_apart():
     points = np.array([[4.2e6, -16.0254], [5e6, -16.0232]])
-    shown = picture((PARAMS, JACOV), points, np.ones(2, bool), np.ones(2, bool), ["a", "b"])
-    assert [line.split()[2:] for line in key(shown)[1:]] == [["4.200", "M", "-16.02540"], ["5.000", "M", "-16.02320"]]
+    shown = lay_out_run((PARAMS, JACOV), points, np.ones(2, bool), np.ones(2, bool), ["a", "b"])
+    assert [line.split()[2:] for line in key_table(shown)[1:]] == [
+        ["4.200", "M", "-16.02540"],
+        ["5.000", "M", "-16.02320"],
+    ]
 
 
 @pytest.mark.parametrize(
