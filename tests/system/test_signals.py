@@ -21,8 +21,8 @@ RUN = Run("nbmacro", ("params", "macs"), "random")  # which measures nothing bef
 # An objective whose tenth candidate is in one call of a library for an hour.
 STUCK = """
 import hashlib, os, sys
-from nasctl.run import Run
-from nasctl.stopping import stoppable
+from nasctl.search.run import Run
+from nasctl.system.signals import stoppable
 from nasctl.store import Store
 from nasctl.objectives.params import Params
 inner, count = Params.__call__, iter(range(100))
