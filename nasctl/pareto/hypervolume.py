@@ -72,11 +72,8 @@ class Scale:
         """The hypervolume of a front's losses, (A, M), up to REFERENCE in each objective; 0 of an empty one."""
         if not len(front):
             return 0.0
-        from pymoo.indicators.hv import HV
-
         least, most = self.ends
-        scaled = (front - least) / np.where(most > least, most - least, 1.0)
-        return float(HV(ref_point=np.full(front.shape[1], REFERENCE))(scaled))
+        return hypervolume((front - least) / np.where(most > least, most - least, 1.0))
 
     def curve(self, points: np.ndarray, checkpoints: Sequence[int]) -> list[float]:
         """The hypervolume of what was non-dominated after so many evaluations.
