@@ -6,22 +6,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any, TypedDict
 
 from nasctl.errors import NasctlError
 from nasctl.problem.constraints import Constraint
-from nasctl.problem.searcher import Cost, Direction, Goal, Transform
+from nasctl.problem.searcher import Cost, Goal
 
-ASKED = {  # the question, by the names of its parts
-    "space": str,
-    "objectives": list,
-    "record": list,
-    "constraints": list,
-    "searcher": str,
-    "seed": int,
-    "setting": str,
-    "tables": dict,
-}
+
+class Question(TypedDict):
+    """The parts of a run's question; a run of the same name with another question is refused."""
+
+    space: str
+    objectives: list[str]
+    record: list[str]
+    constraints: list[str]
+    searcher: str
+    seed: int
+    setting: str
+    tables: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -81,18 +83,20 @@ class RunRecord:
 
     @classmethod
     def parsed(cls, text: str) -> RunRecord:
-        """The record that a text stands for.
+        """Return the record that a text stands for.
 
         Raises:
-            NasctlError: It stands for none, as in a store that somebody else's program has written to.
+            NasctlError: The text stands for none, as in a store that another program has written to.
         """
+        import msgspec
+
         try:
             content = json.loads(text)
-            columns = {name: _column(**column) for name, column in content.pop("columns").items()}
-            held = tuple(Constraint(**constraint) for constraint in content.pop("constraints"))
-            found = cls(columns=columns, constraints=held, **content)
-            _check(found)
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            found = msgspec.convert(content, cls)
+            if found.asked:
+                msgspec.convert(found.asked, Question)
+            found._check(content)
+        except (msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
             raise NasctlError(
                 f"the store has a run that nasctl cannot have written ({reason}); restore a copy, or give another with"
@@ -100,39 +104,19 @@ class RunRecord:
             ) from None
         return found
 
+    def _check(self, content: Mapping[str, Any]) -> None:
+        """Check what the types do not say.
 
-def _column(goal: Mapping[str, Any] | None, remarks: list[str], **rest: Any) -> Column:
-    return Column(goal=Goal(**goal) if goal else None, remarks=tuple(remarks), **rest)
+        Args:
+            content: The JSON that the record was made from.
 
-
-def _check(record: RunRecord) -> None:
-    """See whether a record is such as nasctl writes.
-
-    Raises:
-        TypeError: Something in it is of another type.
-        ValueError: Something is none of the words that it can be.
-        KeyError: A part of the question is missing.
-    """
-    texts, numbers = [record.space, *record.versions.values()], [bound.bound for bound in record.constraints]
-    words: list[tuple[str, Any]] = []  # and what each can be
-    for name, column in record.columns.items():
-        texts += [name, column.label, column.unit, *column.remarks]
-        words += [(column.cost, Cost)]
-        if column.goal:
-            if column.goal.name != name:
-                raise ValueError(f"{column.goal.name!r} is the goal of {name!r}")
-            words += [(column.goal.direction, Direction), (column.goal.transform, Transform), (column.goal.cost, Cost)]
-    texts += [bound.name for bound in record.constraints]
-    for key, kind in ASKED.items() if record.asked else ():
-        value = record.asked[key]
-        if not isinstance(value, kind):
-            raise TypeError(f"{key} is {type(value).__name__}")
-        texts += list(value) if isinstance(value, list | dict) else []
-    if record.asked and [goal.name for goal in record.goals] != record.asked["objectives"]:
-        raise ValueError("what was asked is not what is measured")
-    if not isinstance(record.config, dict):
-        raise TypeError("the configuration is no table")
-    if not all(isinstance(one, str) for one in texts) or not all(isinstance(one, int | float) for one in numbers):
-        raise TypeError("a name or a number is something else")
-    if wrong := [word for word, known in words if word not in get_args(known)]:
-        raise ValueError(f"{wrong[0]!r} is no such word")
+        Raises:
+            ValueError: The parts of the record do not belong together, or nasctl does not know one of them.
+        """
+        if wrong := [name for name, column in self.columns.items() if column.goal and column.goal.name != name]:
+            raise ValueError(f"{wrong[0]!r} is the column of another goal")
+        if self.asked and [goal.name for goal in self.goals] != self.asked["objectives"]:
+            raise ValueError("what was asked is not what is measured")
+        written = json.loads(self.json())
+        if written | content != written:  # a part that this version would leave out
+            raise ValueError("it has a part that is unknown")

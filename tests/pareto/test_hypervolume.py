@@ -47,7 +47,8 @@ def test_the_curve_grows_with_the_archive():
 def test_it_takes_moocore_and_not_pymoo():
     code = (
         "import sys, numpy as np; from nasctl.pareto.hypervolume import Scale;"
-        " from nasctl.problem.searcher import Goal; scale = Scale((Goal('a', 'min', 'identity', 'network'),), {'a': 0.0}, {'a': 1.0});"
-        " assert scale.volume(np.array([[0.5]])) == 0.55; sys.exit('pymoo' in sys.modules)"
+        " from nasctl.problem.searcher import Goal; goal = Goal('a', 'min', 'identity', 'network');"
+        " assert Scale((goal,), {'a': 0.0}, {'a': 1.0}).volume(np.array([[0.5]])) == 0.55;"
+        " sys.exit('pymoo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
