@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import click
 
 from nasctl import __version__
 from nasctl.commands import Commands
-from nasctl.errors import NasctlError
+from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.system.signals import exit_code, stoppable
 from nasctl.system.terminal import printable
 
@@ -30,7 +34,8 @@ class _Unexpected(click.ClickException):
 class _Root(Commands):
     def invoke(self, ctx: click.Context) -> object:
         try:
-            with stoppable():
+            with stoppable(), warnings.catch_warnings():
+                warnings.showwarning = partial(_show_warning, warnings.showwarning)
                 return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
             raise
@@ -52,6 +57,24 @@ class _Root(Commands):
                 raise _Failure(printable(f"{said}; name another file")) from error
             reason = printable(" ".join(str(error).split())[:200]) or "no reason given"
             raise _Unexpected(f"{type(error).__name__}: {reason} (unexpected; nasctl --debug shows where)") from error
+
+
+def _show_warning(
+    usual: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any, **more: Any
+) -> None:
+    """Print a warning about an old name as one plain line on stderr, and any other as Python does.
+
+    Args:
+        usual: The function that prints warnings as Python does.
+        message: The warning.
+        category: Its class.
+        place: File, line and the like, which matter to programmers alone.
+        more: More of `place`.
+    """
+    if issubclass(category, RenamedWarning):
+        click.echo(printable(f"warning: {message}"), err=True)
+    else:
+        usual(message, category, *place, **more)
 
 
 def _about_a_file(error: Exception) -> str | None:
