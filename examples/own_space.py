@@ -1,4 +1,4 @@
-"""Your own space and your own objective, searched without installing them: plug-ins are classes, and nothing more."""
+"""A custom search space and a custom objective, searched without installation: plug-ins are plain classes."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,13 +7,14 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.api import Builder, Candidate, Classifier, ConvNormAct, Fidelity, Gene, Genome, Input, Network, validate
+from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.search.loop import search
 from nasctl.store.store import Store
 
 
-class Plain:
-    """Four convolutions, each with a kernel and a width of its own."""
+class FourConvolutions:
+    """A search space of four convolutions, each with its own kernel size and number of channels."""
 
     input = Input((3, 32, 32))
     genes = tuple(Gene(f"{k}.{what}", choices, ordered=True) for k in range(4)
@@ -21,7 +22,7 @@ class Plain:
 
     def canonical(self, genome: Genome) -> Genome:
         validate(self.genes, genome)
-        return genome  # no two genomes are the same network
+        return genome  # every genome is its own network
 
     def network(self, genome: Genome) -> Network:
         net = Builder(self.input.shape)
@@ -31,12 +32,12 @@ class Plain:
             x = net.add(ConvNormAct(channels, kernel, stride=1 + k % 2), x, name=f"conv{k}")
         return net.build(net.add(Classifier(10), x, name="classifier"))
 
-    def reduced(self, fidelity: Fidelity) -> "Plain":
+    def reduced(self, fidelity: Fidelity) -> "FourConvolutions":
         return self
 
 
 class Depth:
-    """The number of layers with weights; a plug-in for objectives/ would be this file."""
+    """Number of layers with weights. As a plug-in, this class would be a file in objectives/."""
 
     unit, direction, transform, needs, version = "layers", "max", "identity", frozenset({"network"}), "1"
 
@@ -49,8 +50,8 @@ metrics = {
     "macs": registry.create("objectives", "macs"),
     "depth": Depth(),
 }
-task = Task(Plain(), metrics, recorded=frozenset({"depth"}))
-searcher = registry.create("searchers", "nsga2", task, np.random.default_rng(0))
+task = Task(FourConvolutions(), metrics, recorded=frozenset({"depth"}))
+searcher = registry.create("searchers", "nsga2", SearchProblem(task), np.random.default_rng(0))
 with TemporaryDirectory() as folder:
     journal = Store(Path(folder) / "s.db").journal("plain", task.record("plain"))
     for visit in search(task, searcher, journal, budget=30):

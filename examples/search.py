@@ -1,4 +1,4 @@
-"""A search from Python: what `nasctl search`, `pareto show` and `export` do, as three calls."""
+"""A search from Python, with the functions behind `nasctl search`, `nasctl pareto show` and `nasctl export`."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +15,11 @@ space = registry.create("spaces", run.space)
 
 with TemporaryDirectory() as folder:
     store = Store(Path(folder) / "nasctl.db")
-    for visit in run.search(store, budget=40):  # resumes when it is called again
+    for visit in run.search(store, budget=40):  # a second call resumes the run
         print(visit.generation, visit.evaluation.genome, visit.evaluation.values)
     best = front(store.evaluations(run.name), run.task.objectives, run.task.constraints)
 
-for found in best:
-    print(ids.encode(run.space, space.genes, found.genome), found.values)
+for evaluation in best:
+    print(ids.encode(run.space, space.genes, evaluation.genome), evaluation.values)
 
-print(source(space.network(best[0].genome)))  # a Python module that needs torch alone
+print(source(space.network(best[0].genome)))  # a Python module that depends only on torch

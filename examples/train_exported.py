@@ -1,6 +1,9 @@
-"""Train what `nasctl export --format python` wrote, without nasctl: python examples/train_exported.py FILE.py.
+"""Train an exported network without nasctl: python examples/train_exported.py FILE.py [SIZE].
 
-The data are two kinds of stripes, so that the loop shows something in seconds; put your own in their place.
+FILE.py is written by `nasctl export --format python`. SIZE is the height and width of the images, 32 by default.
+
+The data are images of vertical and horizontal stripes, so that the loop shows a result in seconds. Replace them with
+your own data.
 """
 
 import runpy
@@ -15,7 +18,7 @@ generator = torch.Generator().manual_seed(0)
 
 
 def batch(number: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images with stripes, (B, 3, size, size), and whether they stand or lie, (B,)."""
+    """Return images with stripes, (B, 3, size, size), and labels, (B,): 1 for vertical, 0 for horizontal stripes."""
     labels = torch.randint(2, (number,), generator=generator)
     stripes = (torch.arange(size) // 4 % 2).float().expand(number, 3, size, size)
     images = torch.where(labels.view(-1, 1, 1, 1) == 1, stripes, stripes.transpose(2, 3))

@@ -1,4 +1,4 @@
-"""Activation distance: how alike feed-forward layers treat the places of a sequence."""
+"""Activation distance: similarity of feed-forward activation patterns between sequence positions."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ __all__ = ["ActivationDistance"]
 
 
 class ActivationDistance:
-    """The sum, over activations of feed-forward layers, of ``c c^T + (1 - c) (1 - c)^T``, all entries of it.
+    """Sum over feed-forward activations of all entries of ``c c^T + (1 - c) (1 - c)^T``.
 
-    c is 1 for the units that are on, by the place in the first example of the batch, (T, units): the entries count the
-    units that are alike for two places.
+    The matrix c, (T, units), is 1 where a unit is on at a position of the first example of the batch, and 0 elsewhere.
+    A unit is on where the input of its activation is above 0. Each entry of the (T, T) matrix counts the units that
+    have the same state at two positions.
 
-    Departure: the published column counts every activation once for each layer of all encoders that were measured
-    before it, because the code adds hooks to an activation that all layers share and never removes them. Its normalised
-    column is free of that.
+    Difference from the released code: it registers hooks on one activation module that all layers share and never
+    removes them. The published unnormalised column therefore counts each activation once per layer of every encoder
+    measured earlier. The published normalised column is not affected.
 
     References:
         Serianni & Kalita, "Training-free neural architecture search for RNNs and Transformers", ACL 2023,
-        arXiv:2306.00288; `activation_distance` in `BERT_metrics.ipynb` of
-        github.com/aaronserianni/training-free-nas.
+        arXiv:2306.00288; `activation_distance` in `BERT_metrics.ipynb` of github.com/aaronserianni/training-free-nas.
         Mellor et al., "Neural architecture search without training", ICML 2021, arXiv:2006.04647, which compares
-        examples in place of places.
+        examples instead of positions.
 
     Args:
-        norm: Take the mean over activations in place of the sum.
+        norm: Return the mean over activations instead of the sum.
     """
 
     unit = "units"
@@ -42,7 +42,7 @@ class ActivationDistance:
         """Score the candidate.
 
         Raises:
-            ValueError: There is no feed-forward layer.
+            ValueError: The network has no feed-forward layer.
             ArithmeticError: An activation is not finite.
         """
         return total(candidate.attention.agreements.values(), self._norm)

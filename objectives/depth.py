@@ -1,4 +1,4 @@
-"""The number of layers with weights that lie one behind the other."""
+"""Depth: the number of weighted layers on the longest path through the network."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["Depth"]
 
 
 class Depth:
-    """The largest number of layers with weights to multiply with on a path from the input to the output.
+    """Largest number of weighted layers on a path from the input to the output.
 
-    Those are convolutions, linear layers, and recurrent ones, each of which counts as one however long a sequence is;
-    norms, embeddings and products of one value with another are none. A path goes through the value that a gate
-    multiplies and never through the gate, so squeeze-and-excitation adds nothing: it scales a signal and is no further
-    step of it. No path leads through zeros.
+    Convolutions, linear layers and recurrent layers count as one layer each. A recurrent layer counts as one at any
+    sequence length. Normalisation layers, embeddings and products of two activations do not count. A path through a
+    product follows the value that the gate multiplies and never the gate itself, so squeeze-and-excitation adds no
+    depth. No path passes through a `Zero` layer.
     """
 
     unit = "layers"
@@ -23,41 +23,46 @@ class Depth:
     transform: Transform = "identity"
     needs = frozenset({"network"})
     version = "1"
-    monotone = True  # a network in which no layer is smaller has no shorter paths
+    monotone = True  # enlarging layers never shortens a path
 
     def __call__(self, candidate: Candidate) -> float:
-        """Count.
+        """Return the number of layers on the longest path.
 
         Raises:
-            ValueError: Only zeros reach the output.
+            ValueError: No path leads from the input to the output.
         """
         network = candidate.network
-        reached = {-1 - k: 0 for k in range(len(network.input_shapes))}  # the longest path to each value that has one
+        longest = {-1 - k: 0 for k in range(len(network.input_shapes))}  # value -> layers on the longest path to it
         for _, inputs, start, emission in network.spans:
-            ways = zip(inputs, _longest(emission), strict=True)
-            found = [reached[i] + more for i, more in ways if more is not None and i in reached]
-            if found and emission.output >= 0:
-                reached[start + emission.output] = max(found)
-        if network.output not in reached:
+            paths = zip(inputs, _path_lengths(emission), strict=True)
+            lengths = [longest[i] + more for i, more in paths if more is not None and i in longest]
+            if lengths and emission.output >= 0:
+                longest[start + emission.output] = max(lengths)
+        if network.output not in longest:
             raise ValueError("no path leads from the input to the output")
-        return float(reached[network.output])
+        return float(longest[network.output])
 
 
 @lru_cache(maxsize=1 << 14)
-def _longest(emission: Emission) -> tuple[int | None, ...]:
-    """The longest path from each input to the output; None where there is none. Candidates share most emissions."""
-    return tuple(_from(emission, -1 - k) for k in range(len(emission.in_shapes)))
+def _path_lengths(emission: Emission) -> tuple[int | None, ...]:
+    """Return the longest path from each input to the output of a span, or None where there is no path.
+
+    The result is cached because candidates of one space share most of their spans.
+    """
+    return tuple(_path_length(emission, -1 - k) for k in range(len(emission.in_shapes)))
 
 
-def _from(emission: Emission, source: int) -> int | None:
-    reached = {source: 0}
+def _path_length(emission: Emission, source: int) -> int | None:
+    """Return the longest path from one input to the output of a span, or None where there is no path."""
+    longest = {source: 0}
     for k, node in enumerate(emission.nodes):
         inputs = node.inputs[:1] if isinstance(node.layer, Multiply) else node.inputs
-        found = [reached[i] for i in inputs if i in reached]
-        if found and not isinstance(node.layer, Zero):
-            reached[k] = max(found) + _weighted(node)
-    return reached.get(emission.output)
+        lengths = [longest[i] for i in inputs if i in longest]
+        if lengths and not isinstance(node.layer, Zero):
+            longest[k] = max(lengths) + _is_weighted(node)
+    return longest.get(emission.output)
 
 
-def _weighted(node: Node) -> bool:
+def _is_weighted(node: Node) -> bool:
+    """Return True if a layer multiplies its input with weights."""
     return node.layer.params(*node.in_shapes) > 0 and node.layer.macs(*node.in_shapes) > 0

@@ -1,4 +1,4 @@
-"""EPE-NAS: how alike an untrained network treats images of one class."""
+"""EPE-NAS: similarity of an untrained network's responses to images of the same class."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from nasctl.api import Candidate, Direction, Network, Transform, only_classes
 
 __all__ = ["EPENAS"]
 
-K = 1e-5  # keeps the logarithm finite
-MANY = 100  # outputs beyond which classes are compared with each other
+LOG_OFFSET = 1e-5  # added to correlations, so that the logarithm of 0 stays finite
+MAX_SUMMED_OUTPUTS = 100  # outputs above which class sums are compared pairwise instead of added up
 
 
 class EPENAS:
-    """Correlations between the Jacobians of a class, as ``s[c] = sum log(|r| + k)`` with k = 1e-5.
+    """Correlations between the Jacobians of each class, ``s[c] = sum log(|r| + k)`` with k = 1e-5.
 
-    The Jacobian of an image is the gradient of the sum of all logits with respect to it, and r are the correlations
-    between the n[c] images of class c in the batch, (n[c], n[c]). A network of up to 100 outputs scores
-    ``sum_c |s[c]|``. With more of them s[c] is divided by n[c], and the score is the sum of ``|s[c] - s[d]|`` over all
-    ordered pairs of classes with two images or more, divided by the number of these classes: a class with one image has
-    nothing to compare, and the code passes over it.
+    The Jacobian of an image is the gradient of the sum of all logits with respect to the image. The matrix r,
+    (n[c], n[c]), holds the correlations between the n[c] images of class c in the batch. A network with up to 100
+    outputs scores ``sum_c |s[c]|``. With more outputs, s[c] is divided by n[c], and the score is the sum of
+    ``|s[c] - s[d]|`` over all ordered pairs of classes with at least two images, divided by the number of these
+    classes. A class with one image has no pairs to correlate, so the released code skips it.
 
-    Labels have to mean something: with labels drawn at random what is left is how alike the network treats any images.
+    Labels must be meaningful. With random labels, the score only measures the similarity of responses to arbitrary
+    images.
 
     References:
         Lopes, Alirezazadeh & Alexandre, "EPE-NAS: Efficient performance estimation without training for neural
@@ -36,30 +37,30 @@ class EPENAS:
     inapplicable_reason = staticmethod(only_classes)
 
     def remarks(self, space: str, example: Network) -> list[str]:
-        """What its labels have to be."""
-        return ["labels have to mean something: those of dead leaves and noise are drawn; give images with --data"]
+        """Return the requirement on the labels of the data."""
+        return ["labels must be meaningful: dead_leaves and noise have random labels; give labelled images with --data"]
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.
 
         Raises:
-            ValueError: An image's Jacobian is constant, as where no path leads to the output: it has no correlations.
-                Or too few images of the batch share a class.
+            ValueError: The Jacobian of an image is constant, so it has no correlations. This happens if no path leads
+                to the output. Also raised if too few images of the batch share a class.
             ArithmeticError: A Jacobian is not finite.
         """
         jacobians = candidate.input_gradients.flatten(1).double().numpy(force=True)  # (B, D)
         labels = candidate.batch()[1].numpy(force=True)  # (B,)
         if not np.isfinite(jacobians).all():
-            raise ArithmeticError("the gradients of the examples are not finite")
+            raise ArithmeticError("the gradients with respect to the examples are not finite")
         if (np.ptp(jacobians, axis=1) == 0).any():
-            raise ValueError("the outputs depend on an example nowhere, or everywhere the same")
+            raise ValueError("the gradient with respect to an example is constant, so it has no correlations")
         (outputs,) = candidate.scored.out_shape
         classes, images = np.unique(labels, return_counts=True)
         several = images > 1
-        if several.sum() < (2 if outputs > MANY else 1):
-            raise ValueError("too few images of the batch share a class; a larger batch would help")
-        sums = np.array([np.log(abs(np.corrcoef(jacobians[labels == one])) + K).sum() for one in classes])
-        if outputs <= MANY:
+        if several.sum() < (2 if outputs > MAX_SUMMED_OUTPUTS else 1):
+            raise ValueError("too few images of the batch share a class; use a larger batch")
+        sums = np.array([np.log(abs(np.corrcoef(jacobians[labels == label])) + LOG_OFFSET).sum() for label in classes])
+        if outputs <= MAX_SUMMED_OUTPUTS:
             return float(abs(sums).sum())
         means = (sums / images)[several]
         return float(abs(means - means[:, None]).sum() / len(means))

@@ -1,4 +1,4 @@
-"""AZ-NAS's expressivity: how evenly the blocks of an untrained network use their channels."""
+"""AZ-NAS expressivity: entropy of the channel variance of an untrained network's blocks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ __all__ = ["Expressivity"]
 
 
 class Expressivity:
-    """The sum over blocks of the entropy of the principal components of what they put out for noise.
+    """Sum over blocks of the entropy of the principal components of their outputs for noise input.
 
-    Of a block's output, (B, C, H, W), all positions of all examples are rows; the eigenvalues of their covariance,
-    (C, C), divided by their sum, are a distribution p with entropy ``-sum p log(p + 1e-8)``, at most log C.
+    Each position of each example of a block's output, (B, C, H, W), is one row. The eigenvalues of the covariance of
+    these rows, (C, C), divided by their sum, form a distribution p. Its entropy ``-sum p log(p + 1e-8)`` is at most log
+    C.
 
-    Departures: eigenvalues are found in double precision and cut off at 0, where the released code
-    (github.com/cvlab-yonsei/AZ-NAS) has minus infinity for one that rounding made negative. A block that is the
-    identity has no output of its own here, and adds nothing; there it repeats the one before. On mobile spaces that
-    code takes what rectifiers put out, here it is what blocks do.
+    Differences from the released code (github.com/cvlab-yonsei/AZ-NAS): eigenvalues are computed in double precision
+    and clipped at 0, while the released code returns minus infinity for an eigenvalue that rounding made negative. An
+    identity block has no output of its own and adds nothing, while the released code repeats the entropy of the
+    previous block. On mobile search spaces the released code reads the outputs of rectifiers, while this class reads
+    the outputs of blocks.
 
     References:
         Lee & Ham, "AZ-NAS: Assembling zero-cost proxies for network architecture search", CVPR 2024, arXiv:2403.19232,
@@ -34,7 +36,8 @@ class Expressivity:
         """Score the candidate.
 
         Raises:
-            ValueError: A block puts out the same everywhere, as where no path leads to it, or there are no blocks.
-            ArithmeticError: What a block puts out is not finite.
+            ValueError: The output of a block is constant, for example because no path leads to it, or the network has
+                no blocks.
+            ArithmeticError: The output of a block is not finite.
         """
         return sum(candidate.features.entropies)

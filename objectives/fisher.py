@@ -1,4 +1,4 @@
-"""Fisher: how much the loss would change without the channels of an untrained network."""
+"""Fisher: estimated change of the loss when channels of an untrained network are removed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["Fisher"]
 
 
 class Fisher:
-    """The sum, over output channels c of convolutions and linear layers, of fan_in * D[c].
+    """Sum of fan_in * D[c] over the output channels c of convolutions and linear layers.
 
     ``D[c] = 1/2 mean_n (sum_p a * dL/da)^2`` over the examples n of the batch and the positions p of the channel's
-    output a, L being the mean loss of the batch; fan_in is the number of weights that make one channel. Networks differ
-    in it by orders of magnitude, so searchers see its logarithm.
+    output a. L is the mean loss of the batch. fan_in is the number of weights that produce one channel. Scores of
+    different networks span orders of magnitude, so searchers see their logarithm.
 
-    Departure from the papers, which sum D alone: the factor fan_in, which Abdelfattah's code brings in by giving every
-    weight the score of its channel. Published correlations are of that sum. A network whose loss depends on no weight
-    has no score here, though the bias of its classifier would still give it one.
+    Differences from the papers, which sum D alone: the factor fan_in comes from Abdelfattah's code, which assigns every
+    weight the score of its channel. Published correlations use that sum. A network whose loss depends on no weight has
+    no score here, although the bias of its classifier would give it one.
 
     References:
         Theis et al., "Faster gaze prediction with dense networks and Fisher pruning", arXiv:1801.05787 (2018).
@@ -37,10 +37,10 @@ class Fisher:
         """Score the candidate.
 
         Raises:
-            ValueError: The loss depends on no weight, so there is nothing to compare.
+            ValueError: The loss depends on no weight.
             ArithmeticError: A gradient is not finite.
         """
-        if not any(one.gradient.any() for one in candidate.gradients.values()):
+        if not any(weight.gradient.any() for weight in candidate.gradients.values()):
             raise ValueError("the loss depends on no weight")
         layers = candidate.saliences.values()
         score = sum(layer.fan_in * float(layer.products.double().square().mean(0).sum()) / 2 for layer in layers)

@@ -1,4 +1,4 @@
-"""Gradient norm: how steep the loss is in the untrained weights."""
+"""Gradient norm of the loss with respect to the untrained weights."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["GradNorm"]
 
 
 class GradNorm:
-    """The sum, over convolutions and linear layers, of the Euclidean norm of the loss's gradient in their weights.
+    """Sum over convolutions and linear layers of the Euclidean norm of the gradient of the loss in their weights.
 
-    Networks differ in it by orders of magnitude, so searchers see its logarithm.
+    Scores of different networks span orders of magnitude, so searchers see their logarithm.
 
     References:
-        Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134, section 3.1, which
-        leaves open whether the norm is one for all layers; their code, github.com/SamsungLabs/zero-cost-nas, adds up
-        the norms of the layers, as is done here.
+        Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134, section 3.1. The paper
+        does not say whether the norm is taken over all layers together. This class adds up the norms of the layers,
+        like the authors' code, github.com/SamsungLabs/zero-cost-nas.
     """
 
-    unit = "nats"  # of the loss, for each unit of weight
+    unit = "nats"  # of the loss, per unit of weight
     direction: Direction = "max"
     transform: Transform = "log10"
     needs = frozenset({"gradients"})
@@ -32,11 +32,11 @@ class GradNorm:
         """Score the candidate.
 
         Raises:
-            ValueError: The loss depends on no weight, so there is nothing to compare.
+            ValueError: The loss depends on no weight.
             ArithmeticError: A gradient is not finite.
         """
         weights = candidate.gradients.values()
-        score = sum(float(torch.linalg.vector_norm(one.gradient, dtype=torch.double)) for one in weights)
+        score = sum(float(torch.linalg.vector_norm(weight.gradient, dtype=torch.double)) for weight in weights)
         if score == 0.0:
             raise ValueError("the loss depends on no weight")
         if not math.isfinite(score):

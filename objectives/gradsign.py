@@ -1,4 +1,4 @@
-"""GradSign: on how many weights the examples of a batch agree, whichever way their losses pull them."""
+"""GradSign: agreement of the signs of per-example gradients."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["GradSign"]
 
 
 class GradSign:
-    """``sum_k |sum_i sign(g_i[k])|`` over the weights k of convolutions and linear layers.
+    """Agreement ``sum_k |sum_i sign(g_i[k])|`` over the weights k of convolutions and linear layers.
 
-    g_i is the gradient of example i's own loss. The less the local minima of the examples lie apart, the more of the
-    signs agree, and the lower the loss that training can reach for all of them. Networks differ in the sum as they
-    differ in size, so searchers see its logarithm.
+    g_i is the gradient of the loss of example i alone. The closer the local minima of the examples are, the more signs
+    agree, and the lower the loss that training can reach for all examples. The sum grows with the number of weights, so
+    searchers see its logarithm.
 
-    Departure from the paper, whose code runs every example as a batch of one: batch norms normalise by the whole batch,
-    with its statistics held constant.
+    Difference from the paper: the paper's code runs every example as a batch of one. Here batch norms normalise by the
+    statistics of the whole batch, which are held constant in the backward pass.
 
     References:
         Zhang and Jia, "GradSign: Model performance inference with theoretical insights", ICLR 2022, arXiv:2110.08616,
@@ -37,13 +37,16 @@ class GradSign:
         """Score the candidate.
 
         Raises:
-            ValueError: The examples agree on no weight, as where the loss depends on none.
+            ValueError: The signs of the examples cancel at every weight, for example because the loss depends on no
+                weight.
             ArithmeticError: A gradient is not finite.
         """
         gradients = candidate.samples.gradients("loss")
-        score = sum(float(one.sign().sum(0).abs().sum(dtype=torch.double)) for _, one in gradients)
+        score = sum(float(gradient.sign().sum(0).abs().sum(dtype=torch.double)) for _, gradient in gradients)
         if not math.isfinite(score):
             raise ArithmeticError("the gradients of the weights are not finite")
         if score == 0.0:
-            raise ValueError("the examples agree on no weight, as where the loss depends on none")
+            raise ValueError(
+                "the gradient signs of the examples cancel at every weight, or the loss depends on no weight"
+            )
         return score

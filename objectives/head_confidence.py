@@ -1,4 +1,4 @@
-"""Head confidence: how far the largest value over a sequence lies from 0 in attention's projections."""
+"""Head confidence: mean maximum activation of attention projections over sequence positions."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ __all__ = ["HeadConfidence"]
 
 
 class HeadConfidence:
-    """The sum, over projections, of the mean, over examples and values, of the maximum over places.
+    """Sum over projections of the maximum over positions, averaged over examples and features.
 
-    Projections are the linear layers that make queries, keys and values, the matrix between queries and keys where
-    there is one, and the layers before Fourier and cosine transforms.
+    Projections are the linear layers that produce queries, keys and values, the matrix between queries and keys where
+    there is one, and the linear layers before Fourier and cosine transforms.
 
-    Departures: the code drops a tenth of the values at random, and pads texts to 512 tokens.
+    Differences from the released code: it drops a tenth of the activations at random and pads texts to 512 tokens.
 
     References:
         Serianni & Kalita, "Training-free neural architecture search for RNNs and Transformers", ACL 2023,
-        arXiv:2306.00288; `attention_condfidence` in `BERT_metrics.ipynb` of
-        github.com/aaronserianni/training-free-nas.
+        arXiv:2306.00288; `attention_condfidence` in `BERT_metrics.ipynb` of github.com/aaronserianni/training-free-nas.
 
     Args:
-        norm: Take the mean over projections in place of the sum.
+        norm: Return the mean over projections instead of the sum.
     """
 
     unit = "1"
@@ -38,7 +37,7 @@ class HeadConfidence:
         """Score the candidate.
 
         Raises:
-            ValueError: Every maximum is 0.
+            ValueError: The network has no projections, or every maximum is 0.
             ArithmeticError: An activation is not finite.
         """
         return total(candidate.attention.confidences.values(), self._norm)

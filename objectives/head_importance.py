@@ -1,4 +1,4 @@
-"""Head importance: how much the weights of attention's heads matter to what a transformer puts out."""
+"""Head importance: saliency of the projection weights of attention heads."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ __all__ = ["HeadImportance"]
 
 
 class HeadImportance:
-    """The sum of ``|w * dR/dw|`` over the weights of projections and of what dynamic convolutions convolve.
+    """Sum of ``|w * dR/dw|`` over the weights of attention projections and of the inputs of dynamic convolutions.
 
-    R is the sum of all logits. Departures: the code has the sum of the last hidden state. A layer norm comes last
-    there, whose values sum to a constant, so that its gradient is 0 but for rounding errors, and those are what was
-    published. And it takes the layers with 128 outputs or more, which at the one width that it measures are these.
+    R is the sum of all logits.
+
+    Differences from the released code: it takes R as the sum of the last hidden state. The last layer there is a layer
+    norm, whose outputs sum to a constant. The gradient of R is therefore 0 up to rounding errors, and the published
+    values consist of these rounding errors. The released code also selects layers with at least 128 outputs, which are
+    the same layers at the one width that it measures.
 
     References:
         Serianni & Kalita, "Training-free neural architecture search for RNNs and Transformers", ACL 2023,
-        arXiv:2306.00288; `head_importance` in `BERT_metrics.ipynb` of
-        github.com/aaronserianni/training-free-nas.
+        arXiv:2306.00288; `head_importance` in `BERT_metrics.ipynb` of github.com/aaronserianni/training-free-nas.
         Michel, Levy & Neubig, "Are sixteen heads really better than one?", NeurIPS 2019, arXiv:1905.10650.
 
     Args:
-        norm: Take the mean over layers in place of the sum.
+        norm: Return the mean over layers instead of the sum.
     """
 
     unit = "logits"
@@ -40,8 +42,9 @@ class HeadImportance:
         """Score the candidate.
 
         Raises:
-            ValueError: The outputs depend on no such weight.
+            ValueError: The network has no such weights, or the outputs depend on none of them.
             ArithmeticError: A gradient is not finite.
         """
         weights = (candidate.attention_gradients[name] for name in candidate.attention.roles.heads)
-        return total([float((one.value * one.gradient).abs().sum(dtype=torch.double)) for one in weights], self._norm)
+        saliencies = [float((weight.value * weight.gradient).abs().sum(dtype=torch.double)) for weight in weights]
+        return total(saliencies, self._norm)

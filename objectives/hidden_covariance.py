@@ -1,4 +1,4 @@
-"""Hidden covariance: how differently the units of an untrained recurrent layer follow a text."""
+"""Hidden covariance: correlations between the hidden states of an untrained recurrent layer."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from nasctl.api import BadOption, Candidate, Direction, Input, Network, Transfor
 
 __all__ = ["HiddenCovariance"]
 
-K = 1e-5
-AXES = ("units", "sequences")
+OFFSET = 1e-5  # added to eigenvalues, so that the logarithm and the inverse of 0 stay finite
+AXES = ("units", "sequences")  # rows of the correlation matrix
 
 
 class HiddenCovariance:
-    """``-sum log(v + k) + 1 / (v + k)`` over the eigenvalues v of the correlations of hidden states, with k = 1e-5.
+    """Score ``-sum log(v + k) + 1 / (v + k)`` of the correlations of hidden states, with k = 1e-5.
 
-    States are those that a recurrent layer has before each step, (B, T, H), of which the first are zeros. Correlations
-    are between its units, (H, H), each a row of B T values. Uncorrelated units score -H, the most there is; a direction
-    that states do not span costs 1e5, which is why searchers see -log10(-s). B T states span fewer than B T directions,
-    so that should be well above H.
+    The values v are the eigenvalues of the correlation matrix. The hidden states, (B, T, H), are the states of a
+    recurrent layer before each step, so the first states are zeros. Correlations are between the units of the layer,
+    (H, H), and each unit is a row of B T values. Uncorrelated units reach the maximum score -H. A direction that the
+    states do not span costs 1e5, so searchers see -log10(-s). B T states span fewer than B T directions, so B T should
+    be well above H.
 
-    Departures: eigenvalues of a symmetric matrix in double precision in place of those of a general one. The units are
-    what the released code correlates; `axis=sequences` correlates the examples, (B, B), each a row of T H values.
+    Differences from the released code: eigenvalues are computed for a symmetric matrix instead of a general one. The
+    released code correlates units. With `axis=sequences` this class correlates the examples instead, (B, B), and each
+    example is a row of T H values.
 
     Args:
-        layer: Which recurrent layer, counted from 1.
-        axis: units or sequences.
+        layer: Number of the recurrent layer, counted from 1.
+        axis: Rows of the correlation matrix, "units" or "sequences".
 
     References:
         Serianni & Kalita, "Training-free neural architecture search for RNNs and transformers", ACL 2023,
@@ -43,14 +45,14 @@ class HiddenCovariance:
 
     def __init__(self, layer: int = 1, axis: str = "units") -> None:
         if layer < 1:
-            raise BadOption(f"hidden_covariance counts recurrent layers from 1: there is no layer={layer}")
+            raise BadOption(f"layer must be at least 1, got {layer} (option of hidden_covariance)")
         if axis not in AXES:
-            raise BadOption(f"hidden_covariance correlates {' or '.join(AXES)}, not axis={axis}")
+            raise BadOption(f"axis must be {' or '.join(AXES)}, got {axis!r} (option of hidden_covariance)")
         self._layer, self._axis = layer, axis
 
     def inapplicable_reason(self, given: Input, example: Network) -> str:
-        """Why it says nothing of such networks; "" where it does."""
-        number = len(_recurrent(example))
+        """Return the reason why the objective does not apply to such networks, or "" if it applies."""
+        number = len(_recurrent_names(example))
         if number == 0:
             return "it needs recurrent layers, and these networks have none"
         if number < self._layer:
@@ -64,44 +66,44 @@ class HiddenCovariance:
             ValueError: A row is constant and has no correlations, or the network has no such layer.
             ArithmeticError: A state is not finite.
         """
-        names = _recurrent(candidate.scored)
+        names = _recurrent_names(candidate.scored)
         if len(names) < self._layer:
             raise ValueError(
-                f"recurrent layers of the network at this fidelity: {len(names)}, so no layer {self._layer}"
+                f"the network has {len(names)} recurrent layers at this fidelity, so it has no layer {self._layer}"
             )
-        states = _states(candidate.module().eval(), names[self._layer - 1], candidate.batch()[0])  # (B, T, H)
+        states = _hidden_states(candidate.module().eval(), names[self._layer - 1], candidate.batch()[0])  # (B, T, H)
         if not np.isfinite(states).all():
             raise ArithmeticError("the hidden states are not finite")
         states = states.transpose(2, 0, 1) if self._axis == "units" else states
         rows = states.reshape(len(states), -1)
         if (np.ptp(rows, axis=1) == 0).any():
-            raise ValueError("a unit or an example has one state always, and so no correlations")
-        values = np.linalg.eigvalsh(np.corrcoef(rows)) + K
+            raise ValueError("the states of a unit or of an example are constant, so they have no correlations")
+        values = np.linalg.eigvalsh(np.corrcoef(rows)) + OFFSET
         return float(-(np.log(values) + 1 / values).sum())
 
 
-def _recurrent(network: Network) -> list[str]:
-    """The names that the recurrent layers have in the module: those of layers that say so of themselves."""
+def _recurrent_names(network: Network) -> list[str]:
+    """Return the module names of the recurrent layers, which have an attribute `recurrent` that is true."""
     return [node.name.replace(".", "_") for node in network.nodes if getattr(node.layer, "recurrent", False)]
 
 
-class _SeenError(Exception):
-    """What was looked for has been seen, so the rest of the network need not run."""
+class _StatesCapturedError(Exception):
+    """A signal that stops the forward pass once the states are captured."""
 
 
-def _states(module: nn.Module, name: str, tokens: Tensor) -> np.ndarray:
-    """The states of a layer before each step, (B, T, H), of which its outputs are those after each step."""
+def _hidden_states(module: nn.Module, name: str, tokens: Tensor) -> np.ndarray:
+    """Return the states of a layer before each step, (B, T, H): zeros, then the outputs of all steps but the last."""
     found: list[Tensor] = []
 
-    def keep(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def capture(part: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         found.append(output)
-        raise _SeenError
+        raise _StatesCapturedError
 
-    module.get_submodule(name).register_forward_hook(keep)
+    module.get_submodule(name).register_forward_hook(capture)
     try:
         with torch.no_grad():
             module(tokens)
-    except _SeenError:
+    except _StatesCapturedError:
         pass
     after = found[0].double().numpy(force=True)
     return np.concatenate([np.zeros_like(after[:, :1]), after[:, :-1]], axis=1)

@@ -1,4 +1,4 @@
-"""Jacobian covariance: how differently an untrained network's outputs depend on the examples of a batch."""
+"""Jacobian covariance: correlations between the input gradients of the examples of a batch."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from nasctl.api import Candidate, Direction, Network, Transform
 
 __all__ = ["Jacov"]
 
-K = 1e-5
+OFFSET = 1e-5  # added to eigenvalues, so that the logarithm and the inverse of 0 stay finite
 
 
 class Jacov:
-    """``-sum log(v + k) + 1 / (v + k)`` over the eigenvalues v of the correlations between Jacobians, with k = 1e-5.
+    """Score ``-sum log(v + k) + 1 / (v + k)`` of the correlations between Jacobians, with k = 1e-5.
 
-    The Jacobian of an example is the gradient of the sum of all logits with respect to it. Correlations are between the
-    examples of the batch, (B, B). Uncorrelated Jacobians score -B, the most there is; a direction that the batch does
-    not span costs 1e5, which is why searchers see -log10(-s).
+    The Jacobian of an example is the gradient of the sum of all logits with respect to the example. The values v are
+    the eigenvalues of the correlations between the examples of the batch, (B, B). Uncorrelated Jacobians reach the
+    maximum score -B. A direction that the batch does not span costs 1e5, so searchers see -log10(-s).
 
     References:
         Mellor et al., "Neural architecture search without training", first version of arXiv:2006.04647 (2020), section
-        3; the score as `jacob_cov` of Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021,
-        arXiv:2101.08134, with the eigenvalues of a symmetric matrix in place of those of a general one.
+        3; the score is `jacob_cov` of Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021,
+        arXiv:2101.08134, with eigenvalues of a symmetric matrix instead of a general one.
     """
 
     unit = "nats"  # as of a divergence between the batch's Jacobians and uncorrelated ones
@@ -31,20 +31,21 @@ class Jacov:
     version = "1"
 
     def remarks(self, space: str, example: Network) -> list[str]:
-        """A warning: of all metrics here it keeps its order least."""
-        return ["its order depends on the seed of weights and data, on mbconv wholly: see docs/spaces.md"]
+        """Return a warning: this objective has the least stable ranking of all objectives here."""
+        return ["the ranking changes with the seed of weights and data, on mbconv completely: see docs/spaces.md"]
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.
 
         Raises:
-            ValueError: An example's Jacobian is constant, as where no path leads to the output: it has no correlations.
+            ValueError: The Jacobian of an example is constant, so it has no correlations. This happens if no path leads
+                to the output.
             ArithmeticError: A Jacobian is not finite.
         """
         jacobians = candidate.input_gradients.flatten(1).double().numpy(force=True)  # (B, D)
         if not np.isfinite(jacobians).all():
-            raise ArithmeticError("the gradients of the examples are not finite")
+            raise ArithmeticError("the gradients with respect to the examples are not finite")
         if (np.ptp(jacobians, axis=1) == 0).any():
-            raise ValueError("the outputs depend on an example nowhere, or everywhere the same")
-        values = np.linalg.eigvalsh(np.corrcoef(jacobians)) + K
+            raise ValueError("the gradient with respect to an example is constant, so it has no correlations")
+        values = np.linalg.eigvalsh(np.corrcoef(jacobians)) + OFFSET
         return float(-(np.log(values) + 1 / values).sum())

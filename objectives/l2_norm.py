@@ -1,4 +1,4 @@
-"""The size of the untrained weights."""
+"""L2 norm of the untrained weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ __all__ = ["L2Norm"]
 
 
 class L2Norm:
-    """The sum, over convolutions and linear layers, of the Euclidean norm of the initial weights, biases left out.
+    """Sum over convolutions and linear layers of the Euclidean norm of the initial weights, without biases.
 
-    It sees no data and no wiring, only shapes: with PyTorch's initial distribution the norm of a layer with O outputs
-    is close to sqrt(O / 3). That makes it a baseline for metrics that claim to see more.
+    The score depends only on the shapes of the layers, not on data or connections. With PyTorch's initial distribution
+    the norm of a layer with O outputs is close to sqrt(O / 3). The score is a baseline for metrics that also use data
+    and connections.
 
     References:
-        Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134: not in the paper, but
-        `foresight/pruners/measures/l2_norm.py` of their code, github.com/SamsungLabs/zero-cost-nas.
+        Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134. The score is not in
+        the paper but in `foresight/pruners/measures/l2_norm.py` of the authors' code,
+        github.com/SamsungLabs/zero-cost-nas.
     """
 
     unit = "norm"
@@ -31,7 +33,7 @@ class L2Norm:
         """Score the candidate.
 
         Raises:
-            ValueError: The network has no such layer.
+            ValueError: The network has no convolution and no linear layer.
         """
         layers = [part for part in candidate.module().modules() if isinstance(part, nn.Conv2d | nn.Linear)]
         if not layers:

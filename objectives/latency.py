@@ -1,4 +1,4 @@
-"""Latency on a device, by its table of blocks."""
+"""Latency on a device, looked up block by block in a latency table."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["Latency"]
 
 
 class Latency:
-    """The sum over the candidate's blocks of what each costs on the device, in ms for one batch of the table's size.
+    """Sum of the latencies of the candidate's blocks on a device, in ms for one batch of the table's size.
 
     References:
         Cai et al., "ProxylessNAS: Direct neural architecture search on target task and hardware", ICLR 2019,
-        arXiv:1812.00332, section 3.3, has latency as such a sum.
+        arXiv:1812.00332, section 3.3, which models latency as such a sum.
 
     Args:
-        device: A table of `nasctl device list`, or the path of one.
-        called: What to call it in place of its own name.
+        device: Name of a table in `nasctl device list`, or path of a table.
+        called: Name of the device to show instead of the table's own.
     """
 
     unit = "ms"
@@ -27,24 +27,27 @@ class Latency:
 
     def __init__(self, device: str, called: str = "") -> None:
         self.table = load_table(device)
-        self.label = f"latency@{called or self.table.device}"  # what people see in place of the file's name
+        self.label = f"latency@{called or self.table.device}"  # shown instead of the objective's spec
         self.unit = f"ms, batch {self.table.batch}"
-        self.version = self.table.digest  # a table that is measured again gives new measurements
-        self.monotone = self.table.monotone  # a network with no smaller layer is never faster
+        self.version = self.table.digest  # stored values are not reused after the table changes
+        self.monotone = self.table.monotone  # True if enlarging a layer never lowers the latency
 
     def remarks(self, space: str, example: Network) -> list[str]:
-        """What the table is, how far off it is, and where it was never checked."""
+        """Return the provenance and held-out error of the table, and warnings about its limits."""
         table = self.table
         lines = [
             f"{table.device}: {table.processor}, {table.runtime or 'runtime not stated'}, batch {table.batch}, "
-            f"{table.precision}, {table.method}; error on what was held out: {table.accuracy(space)}"
+            f"{table.precision}, {table.method}; held-out error: {table.accuracy(space)}"
         ]
         if table.validated(space) is None:
-            lines.append(f"NOT VALIDATED for {space}: take its figures as rough")
+            lines.append(f"NOT VALIDATED for {space}: latencies are rough estimates")
         if table.batch > 1:
-            lines.append(f"NOT FOR ONE IMAGE: its figures are ms for a batch of {table.batch}")
+            lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):
-            lines.append(f"NOT IN FLOAT32, as networks are exported: it is of {table.precision or 'unknown precision'}")
+            lines.append(
+                f"NOT IN FLOAT32: the table holds {table.precision or 'unknown precision'}, "
+                "but networks are exported in float32"
+            )
         if table.method == "modelled":
             return lines
         try:
@@ -56,7 +59,7 @@ class Latency:
         return lines
 
     def __call__(self, candidate: Candidate) -> float:
-        """Look up.
+        """Return the latency of the candidate in ms.
 
         Raises:
             MissingBlock: The table lacks a block of the candidate.

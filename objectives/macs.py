@@ -1,4 +1,4 @@
-"""The number of multiply-accumulates for one example."""
+"""Number of multiply-accumulates (MACs) for one example."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ __all__ = ["MACs"]
 
 
 class MACs:
-    """What convolutions and matrix products multiply and add; half of the FLOPs that other tools count."""
+    """Multiply-accumulates of convolutions and matrix products; half of the FLOPs that other tools count."""
 
     unit = "MACs"
     direction: Direction = "min"
     transform: Transform = "identity"
     needs = frozenset({"network"})
     version = "1"
-    monotone = True  # a network in which no layer is smaller never has less
+    monotone = True  # enlarging a layer never lowers the value
 
     def __call__(self, candidate: Candidate) -> float:
-        """Count."""
+        """Return the number of multiply-accumulates for one example."""
         return float(candidate.network.macs)

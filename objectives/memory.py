@@ -1,4 +1,4 @@
-"""The peak of memory that activations take for one example."""
+"""Peak activation memory for one example."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ __all__ = ["Memory"]
 
 
 class Memory:
-    """Bytes of the inputs and the output of a layer and all that is still needed, where they are most.
+    """Peak number of bytes of live activations: a layer's inputs and output, and all that later layers read.
 
-    Layers run one by one in the order of the network, which is that of exports, nothing in place; weights are not
-    counted, see `size`. On a device it is the least that a runtime needs which keeps that order and does not fuse.
+    Layers run one by one in the order of the network, which is also the order of exported networks. No layer runs in
+    place. Weights are not counted; see `size`. On a device, the value is the least memory that a runtime needs if it
+    keeps this order and does not fuse layers.
 
     Args:
-        bits: Of one activation: 32 for float32, 16, or 8 for whole numbers.
+        bits: Bits per activation: 32 for float32, 16 for half precision, 8 for int8.
     """
 
     unit = "bytes"
@@ -22,13 +23,13 @@ class Memory:
     transform: Transform = "identity"
     needs = frozenset({"network"})
     version = "1"
-    monotone = True  # a network in which no layer is smaller never has less
+    monotone = True  # enlarging a layer never lowers the value
 
     def __init__(self, bits: int = 32) -> None:
         if not 1 <= bits <= 64:
-            raise BadOption(f"an activation has 1 to 64 bits, not {bits}; write memory:bits=8")
+            raise BadOption(f"bits must be 1 to 64, got {bits} (option of memory); for example write memory:bits=8")
         self._bits = bits
 
     def __call__(self, candidate: Candidate) -> float:
-        """Count."""
+        """Return the peak activation memory in bytes."""
         return float(-(-candidate.network.memory // 4 * self._bits // 8))

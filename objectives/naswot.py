@@ -1,4 +1,4 @@
-"""NASWOT: how differently an untrained network sees the examples of a batch."""
+"""NASWOT: diversity of the activation patterns of an untrained network over a batch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ __all__ = ["NASWOT"]
 
 
 class NASWOT:
-    """log |det K|, where K[i, j] counts the units of all rectifiers that examples i and j agree on, (B, B).
+    """Logarithm of |det K|, where K[i, j] counts the units whose state agrees for examples i and j, (B, B).
 
-    A unit is on where the rectifier's input is above 0; h-swish, swish and GELU count as rectifiers, like ReLU and
-    ReLU6. The value grows with the batch and with the number of units, so only values of one batch size compare.
+    A unit is on where the input of its rectifier is above 0. H-swish, swish and GELU count as rectifiers, like ReLU and
+    ReLU6. The value grows with the batch size and with the number of units, so only values of the same batch size can
+    be compared.
 
     References:
         Mellor et al., "Neural architecture search without training", ICML 2021, arXiv:2006.04647, equation 2.
@@ -30,18 +31,20 @@ class NASWOT:
         """Score the candidate.
 
         Raises:
-            ValueError: Two examples look the same to every unit, so the score would be minus infinity.
+            ValueError: Two examples have the same code, or the codes are linearly dependent. The score would be minus
+                infinity.
         """
         batch = candidate.setting.batch
         agreement = np.zeros((batch, batch), np.int64)
         for codes in candidate.activations.values():
             agreement += codes.agreement()
-        # Equal codes are found by counting, which is exact.
+        # Integer counts detect equal codes exactly; the determinant has rounding errors.
         if (np.triu(agreement, 1) == agreement.diagonal().max()).any():
             raise ValueError("two examples of the batch have the same code")
         kernel = agreement.astype(np.float64)
-        values = np.linalg.eigvalsh(kernel)
-        if values[0] <= batch * np.finfo(np.float64).eps * values[-1]:  # rounding would let it pass for a tiny one
-            raise ValueError("the codes of the batch are linearly dependent, as those of few units are")
+        eigenvalues = np.linalg.eigvalsh(kernel)
+        # Rounding turns an eigenvalue of 0 into a tiny one.
+        if eigenvalues[0] <= batch * np.finfo(np.float64).eps * eigenvalues[-1]:
+            raise ValueError("the codes of the batch are linearly dependent, for example because there are few units")
         _, log_determinant = np.linalg.slogdet(kernel)
         return float(log_determinant)

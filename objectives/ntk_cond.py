@@ -1,4 +1,4 @@
-"""The condition number of the neural tangent kernel: how unevenly an untrained network would learn a batch."""
+"""Condition number of the neural tangent kernel (NTK) of an untrained network."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from nasctl.api import Candidate, Direction, Transform, only_classes
 
 __all__ = ["NTKCond"]
 
-EPS = 1e-12  # below this share of the largest eigenvalue the smallest is rounding: gradients are single precision
+# Share of the largest eigenvalue below which the smallest eigenvalue is a rounding error of float32 gradients.
+RELATIVE_TOLERANCE = 1e-12
 
 
 class NTKCond:
-    """The largest eigenvalue of the kernel over the smallest, (B, B); the lower, the better the network trains.
+    """Largest eigenvalue of the neural tangent kernel, (B, B), divided by its smallest eigenvalue.
 
-    The kernel holds the inner products of the gradients of examples. As in the code of TE-NAS, an example's gradient is
-    that of the sum of its logits, in the weights of convolutions, linear layers and batch norms, without biases; the
-    paper has a gradient for every logit. Eigenvalues are taken in double precision. A kernel whose smallest eigenvalue
-    cannot be told from 0 has no score here; the code of TE-NAS returns what rounding makes of it. Values grow with the
-    batch, so only those of one batch size compare.
+    The lower the condition number, the easier the network trains. An entry of the kernel is the inner product of the
+    gradients of two examples. As in the code of TE-NAS, an example's gradient is the gradient of the sum of its logits
+    with respect to the weights of convolutions, linear layers and batch norms, without biases. The paper has one
+    gradient per logit. Eigenvalues are computed in double precision. A kernel whose smallest eigenvalue cannot be told
+    from 0 has no score here, while the code of TE-NAS returns a ratio of rounding errors. Values grow with the batch
+    size, so only values of the same batch size can be compared.
 
-    Departure from that code: gradients do not pass the statistics of batch norms, which are held constant.
+    Difference from that code: gradients do not flow through the statistics of batch norms, which are held constant.
 
     References:
         Chen, Gong and Wang, "Neural architecture search on ImageNet in four GPU hours: A theoretically inspired
@@ -39,11 +41,12 @@ class NTKCond:
         """Score the candidate.
 
         Raises:
-            ValueError: The gradients of the examples are linearly dependent, as where no path leads to the output.
+            ValueError: The gradients of the examples are linearly dependent, for example because no path leads to the
+                output.
             ArithmeticError: A gradient is not finite.
         """
-        values = torch.linalg.eigvalsh(candidate.samples.kernel("logits", norms=True))  # (B,), the smallest first
-        smallest, largest = float(values[0]), float(values[-1])
-        if smallest <= EPS * largest:
+        eigenvalues = torch.linalg.eigvalsh(candidate.samples.kernel("logits", norms=True))  # (B,), the smallest first
+        smallest, largest = float(eigenvalues[0]), float(eigenvalues[-1])
+        if smallest <= RELATIVE_TOLERANCE * largest:
             raise ValueError("no condition number: the gradients of the examples are linearly dependent")
         return largest / smallest

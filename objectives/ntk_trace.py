@@ -1,4 +1,4 @@
-"""The trace of the neural tangent kernel: how strongly the outputs of an untrained network depend on its weights."""
+"""Trace of the neural tangent kernel (NTK) of an untrained network."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ __all__ = ["NTKTrace"]
 
 
 class NTKTrace:
-    """``sqrt(tr(K) / B)``, the root mean square of the norms of the gradients of B examples.
+    """Root mean square of the gradient norms of the B examples of a batch, ``sqrt(tr(K) / B)``.
 
-    An example's gradient is that of the logit of its label, in the weights of convolutions and linear layers. Only the
-    diagonal of the kernel K is computed. Networks differ in it by orders of magnitude, so searchers see its logarithm.
+    An example's gradient is the gradient of the logit of its label with respect to the weights of convolutions and
+    linear layers. Only the diagonal of the kernel K is computed. Scores of different networks span orders of magnitude,
+    so searchers see their logarithm.
 
-    Departures: the paper has one output; its code, from which the choice of logit and of weights is taken,
-    differentiates through the statistics of batch norms, which are held constant here.
+    Differences from the paper: the paper has one output. The choice of logit and of weights follows the paper's code.
+    That code differentiates through the statistics of batch norms, which are held constant here.
 
     References:
         Shu, Dai, Wu and Low, "Unifying and boosting gradient-based training-free neural architecture search" (HNAS),
         NeurIPS 2022, arXiv:2201.09785, the metric M_Trace.
     """
 
-    unit = "logits"  # for each unit of weight
+    unit = "logits"  # per unit of weight
     direction: Direction = "max"
     transform: Transform = "log10"
     needs = frozenset({"samples"})
@@ -36,11 +37,11 @@ class NTKTrace:
         """Score the candidate.
 
         Raises:
-            ValueError: The logits depend on no weight, as where no path leads to the output.
+            ValueError: The logits depend on no weight, for example because no path leads to the output.
             ArithmeticError: A gradient is not finite.
         """
         gradients = candidate.samples.gradients("target")
-        trace = sum(float(torch.linalg.vector_norm(one, dtype=torch.double)) ** 2 for _, one in gradients)
+        trace = sum(float(torch.linalg.vector_norm(gradient, dtype=torch.double)) ** 2 for _, gradient in gradients)
         if not math.isfinite(trace):
             raise ArithmeticError("the gradients of the weights are not finite")
         if trace == 0.0:

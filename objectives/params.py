@@ -1,4 +1,4 @@
-"""The number of trainable parameters."""
+"""Number of trainable parameters."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ __all__ = ["Params"]
 
 
 class Params:
-    """Weights, biases, and scales and shifts of normalisation; running statistics are none."""
+    """Weights, biases, and scales and shifts of normalisation layers, without running statistics."""
 
     unit = "parameters"
     direction: Direction = "min"
     transform: Transform = "identity"
     needs = frozenset({"network"})
     version = "1"
-    monotone = True  # a network in which no layer is smaller never has less
+    monotone = True  # enlarging a layer never lowers the value
 
     def __call__(self, candidate: Candidate) -> float:
-        """Count."""
+        """Return the number of trainable parameters."""
         return float(candidate.network.params)

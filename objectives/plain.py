@@ -1,4 +1,4 @@
-"""Plain: the loss that the untrained weights account for, with its sign; a control for metrics of gradients."""
+"""Plain: signed saliency of the untrained weights, a control for gradient metrics."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["Plain"]
 
 
 class Plain:
-    """``sum w * dL/dw`` over the weights of convolutions and linear layers.
+    """Signed sum ``sum w * dL/dw`` over the weights of convolutions and linear layers.
 
-    It is SNIP with the sign kept, and there to show how little is left then. A layer in front of a batch norm adds
-    nothing but rounding errors, because the loss does not change with the scale of its weights; what remains comes from
-    the other layers, the classifier for one.
+    The score is SNIP without the absolute value, and shows how little is left then. A layer in front of a batch norm
+    adds only rounding errors, because the loss does not change with the scale of its weights. The rest comes from other
+    layers, for example the classifier.
 
     References:
-        As `plain` in the code of Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021,
-        arXiv:2101.08134, github.com/SamsungLabs/zero-cost-nas.
+        `plain` in the code of Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134,
+        github.com/SamsungLabs/zero-cost-nas.
     """
 
-    unit = "nats"  # of the loss that is attributed to the weights
+    unit = "nats"  # of the loss
     direction: Direction = "max"
     transform: Transform = "identity"
     needs = frozenset({"gradients"})
@@ -33,13 +33,13 @@ class Plain:
         """Score the candidate.
 
         Raises:
-            ValueError: The loss depends on no weight, so there is nothing to compare.
+            ValueError: The loss depends on no weight.
             ArithmeticError: A gradient is not finite.
         """
         weights = candidate.gradients.values()
-        if not any(one.gradient.any() for one in weights):
+        if not any(weight.gradient.any() for weight in weights):
             raise ValueError("the loss depends on no weight")
-        score = sum(float((one.value * one.gradient).sum(dtype=torch.double)) for one in weights)
+        score = sum(float((weight.value * weight.gradient).sum(dtype=torch.double)) for weight in weights)
         if not math.isfinite(score):
             raise ArithmeticError("the gradients of the weights are not finite")
         return score

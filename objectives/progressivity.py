@@ -1,4 +1,4 @@
-"""AZ-NAS's progressivity: whether every block of an untrained network widens what the one before put out."""
+"""AZ-NAS progressivity: growth of the feature entropy from block to block of an untrained network."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ __all__ = ["Progressivity"]
 
 
 class Progressivity:
-    """The least difference between the entropies of a block and the one before, entropies as of `expressivity`.
+    """Smallest difference between the entropies of a block and the previous block.
 
-    Departure: a block that is the identity has no output of its own here and is passed over; in the released code
-    (github.com/cvlab-yonsei/AZ-NAS) its difference is 0.
+    `expressivity` defines the entropies.
+
+    Difference from the released code (github.com/cvlab-yonsei/AZ-NAS): an identity block has no output of its own here
+    and is skipped, while its difference is 0 in the released code.
 
     References:
         Lee & Ham, "AZ-NAS: Assembling zero-cost proxies for network architecture search", CVPR 2024, arXiv:2403.19232,
@@ -31,10 +33,10 @@ class Progressivity:
         """Score the candidate.
 
         Raises:
-            ValueError: A block puts out the same everywhere, or there are fewer than two blocks.
-            ArithmeticError: What a block puts out is not finite.
+            ValueError: The output of a block is constant, or the network has fewer than two blocks.
+            ArithmeticError: The output of a block is not finite.
         """
         entropies = candidate.features.entropies
         if len(entropies) < 2:
-            raise ValueError("the network has one block, and nothing to compare it with")
+            raise ValueError("the network has one block, but the score compares consecutive blocks")
         return min(after - before for before, after in pairwise(entropies))

@@ -1,4 +1,4 @@
-"""The bytes that a network's weights take where they are stored, such as the flash of a microcontroller."""
+"""Bytes of storage for a network's parameters, for example in the flash memory of a microcontroller."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ __all__ = ["Size"]
 
 
 class Size:
-    """All parameters at so many bits each, and no more: neither the program that runs them nor scales of quantisation.
+    """Storage of all parameters at a fixed number of bits per parameter.
 
-    Running statistics of norms are not counted, since runtimes fold them into the weights.
+    The program that runs the network and the scales of quantisation are not counted. Running statistics of batch norms
+    are not counted either, because runtimes fold them into the weights.
 
     Args:
-        bits: Of one parameter: 32 for float32, 16, or 8 for whole numbers.
+        bits: Bits per parameter: 32 for float32, 16 for half precision, 8 for int8.
     """
 
     unit = "bytes"
@@ -21,13 +22,13 @@ class Size:
     transform: Transform = "identity"
     needs = frozenset({"network"})
     version = "1"
-    monotone = True  # a network in which no layer is smaller never has less
+    monotone = True  # enlarging a layer never lowers the value
 
     def __init__(self, bits: int = 32) -> None:
         if not 1 <= bits <= 64:
-            raise BadOption(f"a parameter has 1 to 64 bits, not {bits}; write size:bits=8")
+            raise BadOption(f"bits must be 1 to 64, got {bits} (option of size); for example write size:bits=8")
         self._bits = bits
 
     def __call__(self, candidate: Candidate) -> float:
-        """Count."""
+        """Return the storage of the parameters in bytes."""
         return float(-(-candidate.network.params * self._bits // 8))

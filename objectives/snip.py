@@ -1,4 +1,4 @@
-"""SNIP: how much the loss depends on the untrained weights."""
+"""SNIP: saliency of the untrained weights for the loss."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["SNIP"]
 
 
 class SNIP:
-    """``sum |w * dL/dw|`` over the weights of convolutions and linear layers.
+    """Sum of ``|w * dL/dw|`` over the weights of convolutions and linear layers.
 
-    The paper divides every term by the sum to rank weights; to rank networks it is the sum that counts (Abdelfattah).
-    Networks differ in it by orders of magnitude, so searchers see its logarithm.
+    The paper divides every term by the sum to rank weights. The sum itself ranks networks (Abdelfattah). Scores of
+    different networks span orders of magnitude, so searchers see their logarithm.
 
     References:
         Lee et al., "SNIP: Single-shot network pruning based on connection sensitivity", ICLR 2019, arXiv:1810.02340,
@@ -23,7 +23,7 @@ class SNIP:
         Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134.
     """
 
-    unit = "nats"  # of the loss that is attributed to the weights
+    unit = "nats"  # of the loss
     direction: Direction = "max"
     transform: Transform = "log10"
     needs = frozenset({"gradients"})
@@ -33,11 +33,11 @@ class SNIP:
         """Score the candidate.
 
         Raises:
-            ValueError: The loss depends on no weight, so there is nothing to compare.
+            ValueError: The loss depends on no weight.
             ArithmeticError: A gradient is not finite.
         """
         weights = candidate.gradients.values()
-        score = sum(float((one.value * one.gradient).abs_().sum(dtype=torch.double)) for one in weights)
+        score = sum(float((weight.value * weight.gradient).abs_().sum(dtype=torch.double)) for weight in weights)
         if score == 0.0:
             raise ValueError("the loss depends on no weight")
         if not math.isfinite(score):

@@ -1,4 +1,4 @@
-"""Softmax confidence: how far the heads of attention differ in what they look at."""
+"""Softmax confidence: largest attention weight among the heads, averaged over pairs of positions."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ __all__ = ["SoftmaxConfidence"]
 
 
 class SoftmaxConfidence:
-    """The sum, over layers, of the mean weight of attention, of the largest among the heads at each pair of places.
+    """Sum over layers of the mean of the largest attention weight among the heads at each pair of positions.
 
-    Fourier and cosine transforms have no such weights; in their place stand the outputs of each head after a softmax
-    over its values, which the network itself does not use.
+    Fourier and cosine transforms have no attention weights. For them, the score uses the outputs of each head after a
+    softmax over its features, which the network itself does not compute.
 
-    The maximum is over heads because that is what the released code takes.
+    The maximum is over heads because the released code takes it over heads.
 
     References:
         Serianni & Kalita, "Training-free neural architecture search for RNNs and Transformers", ACL 2023,
-        arXiv:2306.00288; `attention_condfidence` in `BERT_metrics.ipynb` of
-        github.com/aaronserianni/training-free-nas.
+        arXiv:2306.00288; `attention_condfidence` in `BERT_metrics.ipynb` of github.com/aaronserianni/training-free-nas.
 
     Args:
-        norm: Take the mean over layers in place of the sum.
+        norm: Return the mean over layers instead of the sum.
     """
 
     unit = "1"
@@ -38,7 +37,7 @@ class SoftmaxConfidence:
         """Score the candidate.
 
         Raises:
-            ValueError: Every weight is 0.
-            ArithmeticError: A weight is not finite.
+            ValueError: The network has no attention weights, or every attention weight is 0.
+            ArithmeticError: An attention weight is not finite.
         """
         return total(candidate.attention.softmaxes.values(), self._norm)

@@ -1,4 +1,4 @@
-"""SWAP: how many different patterns the units of an untrained network show over a batch."""
+"""SWAP: number of distinct activation patterns of an untrained network's units over a batch."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ __all__ = ["SWAP"]
 
 
 class SWAP:
-    """The number of different rows of the matrix of units and examples, (V, B), which says what unit is on for what.
+    """Number of distinct rows of the on/off matrix of units and examples, (V, B).
 
-    Units are those of all rectifiers; one is on where the rectifier's input is above 0. With `sigma`, the number is
-    multiplied by ``exp(-(P - mu)^2 / sigma)``, P being the thousands of parameters of the real network, which steers a
-    search to that size; the paper sets sigma to mu. There are at most 2^B patterns, so 16 examples tell no more than
-    65,536 units apart; with many examples all units differ, and the number becomes that of the units.
+    The units of all rectifiers count. A unit is on where the input of its rectifier is above 0. With `sigma`, the
+    number is multiplied by ``exp(-(P - mu)^2 / sigma)``, where P is the number of parameters of the full network in
+    thousands. The factor steers a search to networks of that size; the paper sets sigma to mu. At most 2^B patterns
+    exist, so 16 examples distinguish at most 65,536 units. With many examples all units differ, and the score becomes
+    the number of units.
 
-    Departures: weights have PyTorch's own initial distribution and are those of the other metrics, where the released
-    code (github.com/pym1024/SWAP) takes N(0, 1) and the mean of 32 draws (here, of as many as the fidelity repeats);
-    h-swish, swish and GELU count as rectifiers like ReLU, as do rectifiers of what is no map.
+    Differences from the released code (github.com/pym1024/SWAP): weights have PyTorch's own initial distribution and
+    are shared with the other metrics. The released code draws weights from N(0, 1) and averages 32 draws, while this
+    class averages as many draws as the fidelity repeats. H-swish, swish and GELU count as rectifiers, like ReLU.
+    Rectifiers of activations that are not feature maps count too.
 
     References:
         Peng et al., "SWAP-NAS: Sample-wise activation patterns for ultra-fast NAS", ICLR 2024, arXiv:2403.04161,
         section 3: the SWAP-Score and its regularised form.
 
     Args:
-        mu: The size that is wanted, in thousands of parameters.
-        sigma: How far from it is tolerated, in thousands of parameters squared; 0 for the form without.
-        samples: How many examples of the batch are looked at, 16 in the released code; 0 for all. Batch norms use the
-            statistics of all.
+        mu: Target size, in thousands of parameters.
+        sigma: Tolerance around the target size, in thousands of parameters squared; 0 disables the factor.
+        samples: Number of examples of the batch whose patterns are compared, 16 in the released code; 0 for all. Batch
+            norms use the statistics of the whole batch.
     """
 
     unit = "patterns"
@@ -43,32 +45,34 @@ class SWAP:
 
     def __init__(self, mu: float = 0.0, sigma: float = 0.0, samples: int = 16) -> None:
         if sigma < 0 or (mu and not sigma):
-            raise BadOption(f"swap needs a sigma above 0 for a mu, not mu={mu:g},sigma={sigma:g}")
+            raise BadOption(
+                f"sigma must be at least 0, and above 0 if mu is given, got mu={mu:g},sigma={sigma:g} (options of swap)"
+            )
         if samples < 0:
-            raise BadOption(f"swap looks at samples=1 or more, or with 0 at the whole batch, not at {samples}")
+            raise BadOption(f"samples must be at least 0, got {samples} (option of swap); 0 uses the whole batch")
         self._mu, self._sigma, self._samples = mu, sigma, samples or None
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.
 
         Raises:
-            ValueError: All units are on for the same examples, as where no path leads to the output.
-            ArithmeticError: The network is so far from `mu` that the factor vanishes.
+            ValueError: All units are on for the same examples, for example because no path leads to the output.
+            ArithmeticError: The network's size is so far from `mu` that the factor is 0.
         """
         seen = [codes._replace(packed=codes.packed[: self._samples]) for codes in candidate.activations.values()]
         found = [codes.patterns() for codes in seen]
-        number = _distinct(np.concatenate(found)) if found else 0
+        number = _count_distinct(np.concatenate(found)) if found else 0
         if number < 2:
-            raise ValueError("there are no rectifiers, or all their units are on for the same examples")
+            raise ValueError("the network has no rectifiers, or all units are on for the same examples")
         if not self._sigma:
             return float(number)
         factor = math.exp(-((candidate.network.params / 1000 - self._mu) ** 2) / self._sigma)
         if factor == 0.0:
-            raise ArithmeticError("the network's size is too far from mu; give a larger sigma")
+            raise ArithmeticError("the network's size is so far from mu that its factor is 0; give a larger sigma")
         return number * factor
 
 
-def _distinct(rows: np.ndarray) -> int:
-    """How many different rows there are, (V, W); words are sorted, which is many times as fast as `np.unique`."""
+def _count_distinct(rows: np.ndarray) -> int:
+    """Return the number of distinct rows of (V, W) words. Sorting words is many times faster than `np.unique`."""
     ordered = np.sort(rows, axis=0) if rows.shape[1] == 1 else rows[np.lexsort(rows.T)]
     return 1 + int((ordered[1:] != ordered[:-1]).any(axis=1).sum())

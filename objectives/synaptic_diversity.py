@@ -1,4 +1,4 @@
-"""Synaptic diversity: how many directions attention's weights and their gradients have."""
+"""Synaptic diversity: rank of attention weights and of their gradients."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ __all__ = ["SynapticDiversity"]
 
 
 class SynapticDiversity:
-    """The sum, over linear layers of attention, of the nuclear norm of the weights times that of their gradient.
+    """Sum over attention layers of the nuclear norm of the weights times the nuclear norm of their gradient.
 
-    All linear layers of a block that mixes places count: projections, outputs, and what makes kernels of convolutions.
+    Attention layers are all linear layers of a block that mixes positions: projections, output layers, and layers that
+    produce the kernels of dynamic convolutions. The gradient is the gradient of the sum of all logits.
 
-    The gradient is that of the sum of all logits. Departure: the code has that of the sum of the last hidden state. A
-    layer norm comes last there, whose values sum to a constant, so that this gradient is 0 but for rounding errors, and
-    those are what was published.
+    Difference from the released code: it uses the gradient of the sum of the last hidden state. The last layer there is
+    a layer norm, whose outputs sum to a constant. The gradient is therefore 0 up to rounding errors, and the published
+    values consist of these rounding errors.
 
     References:
         Serianni & Kalita, "Training-free neural architecture search for RNNs and Transformers", ACL 2023,
-        arXiv:2306.00288; `synaptic_diversity` in `BERT_metrics.ipynb` of
-        github.com/aaronserianni/training-free-nas.
+        arXiv:2306.00288; `synaptic_diversity` in `BERT_metrics.ipynb` of github.com/aaronserianni/training-free-nas.
         Zhou et al., "Training-free transformer architecture search", CVPR 2022, arXiv:2203.12217.
 
     Args:
-        norm: Take the mean over layers in place of the sum.
+        norm: Return the mean over layers instead of the sum.
     """
 
     unit = "logits"
@@ -43,13 +43,13 @@ class SynapticDiversity:
         """Score the candidate.
 
         Raises:
-            ValueError: The outputs depend on no such weight.
+            ValueError: The network has no such weights, or the outputs depend on none of them.
             ArithmeticError: A gradient is not finite.
         """
         weights = (candidate.attention_gradients[name] for name in candidate.attention.roles.mixing)
-        return total([_nuclear(one.value) * _nuclear(one.gradient) for one in weights], self._norm)
+        return total([_nuclear_norm(weight.value) * _nuclear_norm(weight.gradient) for weight in weights], self._norm)
 
 
-def _nuclear(matrix: Tensor) -> float:
-    """The sum of all singular values."""
+def _nuclear_norm(matrix: Tensor) -> float:
+    """Return the sum of all singular values."""
     return float(torch.linalg.svdvals(matrix).sum(dtype=torch.double))

@@ -1,4 +1,4 @@
-"""Synaptic saliency: how much feed-forward weights matter to what a transformer puts out."""
+"""Synaptic saliency: saliency of the feed-forward weights of a transformer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ __all__ = ["SynapticSaliency"]
 
 
 class SynapticSaliency:
-    """The sum of ``|w * dR/dw|`` over the weights of feed-forward layers, the linear layers around an activation.
+    """Sum of ``|w * dR/dw|`` over the weights of feed-forward layers.
 
-    R is the sum of all logits. Departure: the code has the sum of the last hidden state. A layer norm comes last there,
-    whose values sum to a constant, so that its gradient is 0 but for rounding errors, and those are what was published.
+    Feed-forward layers are the linear layers before and after an activation. R is the sum of all logits.
+
+    Difference from the released code: it takes R as the sum of the last hidden state. The last layer there is a layer
+    norm, whose outputs sum to a constant. The gradient of R is therefore 0 up to rounding errors, and the published
+    values consist of these rounding errors.
 
     References:
         Serianni & Kalita, "Training-free neural architecture search for RNNs and Transformers", ACL 2023,
-        arXiv:2306.00288; `synaptic_saliency` in `BERT_metrics.ipynb` of
-        github.com/aaronserianni/training-free-nas.
+        arXiv:2306.00288; `synaptic_saliency` in `BERT_metrics.ipynb` of github.com/aaronserianni/training-free-nas.
         Zhou et al., "Training-free transformer architecture search", CVPR 2022, arXiv:2203.12217.
 
     Args:
-        norm: Take the mean over layers in place of the sum.
+        norm: Return the mean over layers instead of the sum.
     """
 
     unit = "logits"
@@ -39,8 +41,9 @@ class SynapticSaliency:
         """Score the candidate.
 
         Raises:
-            ValueError: The outputs depend on no such weight.
+            ValueError: The network has no such weights, or the outputs depend on none of them.
             ArithmeticError: A gradient is not finite.
         """
         weights = (candidate.attention_gradients[name] for name in candidate.attention.roles.forward)
-        return total([float((one.value * one.gradient).abs().sum(dtype=torch.double)) for one in weights], self._norm)
+        saliencies = [float((weight.value * weight.gradient).abs().sum(dtype=torch.double)) for weight in weights]
+        return total(saliencies, self._norm)

@@ -1,4 +1,4 @@
-"""AZ-NAS's trainability: whether the blocks of an untrained network keep gradients as large as they are."""
+"""AZ-NAS trainability: preservation of gradient magnitudes by the blocks of an untrained network."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ __all__ = ["Trainability"]
 
 
 class Trainability:
-    """The mean over blocks of ``2 - s - 1 / (s + 1e-6)``, at most 0, which is at s = 1.
+    """Mean over blocks of ``2 - s - 1 / (s + 1e-6)``, which is at most 0 and largest at s = 1.
 
-    s is the largest singular value of an estimate of the block's Jacobian: of ``G'^T G / (B H W)``, where G,
-    (B H W, C), are random signs as gradients of the block's output and G' what they become at the output of the block
-    before. Where that has k times the size, k x k of its positions count as channels of one.
+    s is the largest singular value of an estimate of the block's Jacobian, ``G'^T G / (B H W)``. G, (B H W, C), holds
+    random signs as gradients of the block's output. G' holds the resulting gradients of the previous block's output. If
+    the previous output is k times as large, each k x k window of its positions counts as channels of one position.
 
-    Departures: a size that k does not divide is filled up with zeros, which the released code
-    (github.com/cvlab-yonsei/AZ-NAS) does not take; a block that is the identity is passed over, where there it makes
-    the score minus infinity; products and singular values are in double precision.
+    Differences from the released code (github.com/cvlab-yonsei/AZ-NAS): a size that k does not divide is padded with
+    zeros, while the released code rejects it. An identity block is skipped, while it makes the released score minus
+    infinity. Products and singular values are computed in double precision.
 
     References:
         Lee & Ham, "AZ-NAS: Assembling zero-cost proxies for network architecture search", CVPR 2024, arXiv:2403.19232,
@@ -34,10 +34,10 @@ class Trainability:
         """Score the candidate.
 
         Raises:
-            ValueError: No gradient passes from a block to the one before, or there are fewer than two blocks.
-            ArithmeticError: What a block puts out is not finite.
+            ValueError: No gradient passes from a block to the previous one, or the network has fewer than two blocks.
+            ArithmeticError: The output of a block is not finite.
         """
         gains = candidate.features.gains
         if not gains:
-            raise ValueError("the network has one block, and nothing to compare it with")
+            raise ValueError("the network has one block, but the score compares consecutive blocks")
         return sum(2 - gain - 1 / (gain + 1e-6) for gain in gains) / len(gains)

@@ -1,4 +1,4 @@
-"""Zen-Score: how much an untrained network's maps change with its input."""
+"""Zen-Score: sensitivity of an untrained network's feature maps to its input."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from nasctl.api import Candidate, Direction, GlobalAvgPool, Network, Transform, 
 
 __all__ = ["Zen"]
 
-STEP = 0.01  # standard deviation of what is added to the input
+NOISE_SCALE = 0.01  # standard deviation of the noise added to the input
 
 
 class Zen:
-    """``log Delta + sum log sqrt(mean v)``, the sum over batch norms and v a norm's variances, one for each channel.
+    """Score ``log Delta + sum log sqrt(mean v)``, where the sum is over batch norms.
 
-    Delta is the mean over the batch of ``sum |f(x) - f(x + 0.01 e)|``, where f is what goes into the global pool, x and
-    e are N(0, 1) and so are the weights. Batch norms use the statistics of the batch; the sum puts back the scale that
-    they take away.
+    v is the variance of each channel of a batch norm, and the mean is over its channels. Delta is the mean over the
+    batch of ``sum |f(x) - f(x + 0.01 e)|``, where f is the input of the global pool. x, e and the weights are drawn
+    from N(0, 1). Batch norms use the statistics of the batch and remove the scale of their inputs; the sum restores it.
 
-    Departures: v is the unbiased variance of the batch x, where the released code (github.com/idstcv/ZenNAS) has
-    running averages over x, x + 0.01 e and all draws, which depend on the momentum and on how many draws came before;
-    residual links stay, which the authors' searches take out; the mean is over as many draws as the fidelity repeats,
-    not 32. Only norms that f depends on count, and none whose input is the same everywhere, as behind zeros.
+    Differences from the released code (github.com/idstcv/ZenNAS): v is the unbiased variance of the batch x. The
+    released code uses running averages over x, x + 0.01 e and all draws, which depend on the momentum and on the number
+    of earlier draws. Residual connections stay, while the authors' searches remove them. The mean is over as many draws
+    as the fidelity repeats, not 32. Only batch norms that f depends on count. A batch norm with constant input, for
+    example after a `Zero` layer, does not count.
 
     References:
         Lin et al., "Zen-NAS: A zero-shot NAS for high-performance image recognition", ICCV 2021, arXiv:2102.01063,
@@ -42,58 +43,59 @@ class Zen:
         """Score the candidate.
 
         Raises:
-            ValueError: There are no maps, or none that depends on the input.
-            ArithmeticError: The maps are not finite.
+            ValueError: The network has no feature maps, or none that depends on the input.
+            ArithmeticError: The feature maps are not finite.
         """
         network, setting = candidate.scored, candidate.setting
-        end, module = _last_map(network), candidate.module("normal")
+        last, module = _last_map_position(network), candidate.module("normal")
         parts = list(module.children())
-        norms = [part for k in _behind(network, end) if isinstance(part := parts[k], nn.BatchNorm2d)]
+        norms = [part for k in _dependencies(network, last) if isinstance(part := parts[k], nn.BatchNorm2d)]
         for norm in norms:
-            norm.momentum = 1.0  # so that the running variance is that of the last batch alone
+            norm.momentum = 1.0  # the running variance then equals the variance of the last batch
         maps: list[Tensor] = []
-        parts[end].register_forward_hook(lambda part, inputs, output: maps.append(output.double()))
-        x, noise = _drawn((2, setting.batch, *candidate.input.shape), setting.seed, setting.device)
+        parts[last].register_forward_hook(lambda part, inputs, output: maps.append(output.double()))
+        x, noise = _draw_inputs((2, setting.batch, *candidate.input.shape), setting.seed, setting.device)
         with torch.no_grad():
             module(x)
             variances = [float(norm.running_var.mean()) for norm in norms if norm.running_var is not None]
-            module(x + STEP * noise)
+            module(x + NOISE_SCALE * noise)
         delta = float((maps[0] - maps[1]).abs().sum()) / setting.batch
         if delta == 0.0:
-            raise ValueError("the maps before the global pool do not depend on the input")
+            raise ValueError("the feature maps before the global pool do not depend on the input")
         score = math.log(delta) + sum(math.log(variance) / 2 for variance in variances if variance > 0)
         if not math.isfinite(score):
-            raise ArithmeticError("the maps before the global pool are not finite")
+            raise ArithmeticError("the feature maps before the global pool are not finite")
         return score
 
 
-def _last_map(network: Network) -> int:
-    """The position of what goes into the global pool, or of the last map (C, H, W) where there is none.
+def _last_map_position(network: Network) -> int:
+    """Return the position of the input of the global pool, or of the last map (C, H, W) if there is no pool.
 
-    The way back from the output takes the first input of everything; the gate of a product is its second.
+    The walk back from the output follows the first input of every node. The gate of a product is its second input.
     """
-    nodes, at, last = network.nodes, network.output, -1
+    nodes, at, found = network.nodes, network.output, -1
     while at >= 0:
         if isinstance(nodes[at].layer, GlobalAvgPool):
-            last = nodes[at].inputs[0]
+            found = nodes[at].inputs[0]
             break
-        last = at if last < 0 and len(nodes[at].out_shape) == 3 else last
+        found = at if found < 0 and len(nodes[at].out_shape) == 3 else found
         at = nodes[at].inputs[0]
-    if last < 0:
-        raise ValueError("the network has no maps")
-    return last
+    if found < 0:
+        raise ValueError("the network has no feature maps")
+    return found
 
 
-def _behind(network: Network, end: int) -> list[int]:
-    """The positions of the nodes that a value depends on, its own included."""
-    found = {end}
-    for k in range(end, -1, -1):
+def _dependencies(network: Network, last: int) -> list[int]:
+    """Return the positions of the nodes that a node depends on, including its own."""
+    found = {last}
+    for k in range(last, -1, -1):
         found |= set(network.nodes[k].inputs) if k in found else set()
     return sorted(found - {-1})
 
 
-def _drawn(shape: tuple[int, ...], seed: int, device: str) -> tuple[Tensor, Tensor]:
+def _draw_inputs(shape: tuple[int, ...], seed: int, device: str) -> tuple[Tensor, Tensor]:
+    """Draw x and e, each of `shape[1:]`, from N(0, 1)."""
     first, second = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
-    if first.ndim == 4:  # a third faster on CPUs, by the convolutions
+    if first.ndim == 4:  # convolutions on CPUs are a third faster in this memory format
         return first.to(memory_format=torch.channels_last), second.to(memory_format=torch.channels_last)
     return first, second

@@ -1,4 +1,4 @@
-"""ZiCo: how little the gradients of an untrained network change from batch to batch."""
+"""ZiCo: consistency of the gradients of an untrained network between batches."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["ZiCo"]
 
 
 class ZiCo:
-    """The sum, over convolutions and linear layers, of ``log sum_w mean|g| / std(g)``.
+    """Sum over convolutions and linear layers of ``log sum_w mean|g| / std(g)``.
 
-    Mean and standard deviation of a weight's gradient g are over two batches, so that the ratio is
-    ``(|g1| + |g2|) / |g1 - g2|``. Weights whose gradients are the same in both are left out, and so are layers where
-    all are, as the code does.
+    The mean and the standard deviation of a weight's gradient g are over two batches, so the ratio is
+    ``(|g1| + |g2|) / |g1 - g2|``. As in the released code, weights whose gradients are equal in both batches are left
+    out, and so are layers in which all gradients are equal.
 
-    Departures from the paper: the deviation is that of g as in the authors' code, github.com/SLDGroup/ZiCo, and not
-    that of |g| as in the formula; batches are as large as the setting says (theirs: 128 images).
+    Differences from the paper: the standard deviation is of g, as in the authors' code, github.com/SLDGroup/ZiCo, and
+    not of |g|, as in the formula. The batch size is the one of the setting (the paper uses 128 images).
 
     References:
         Li et al., "ZiCo: Zero-shot NAS via inverse coefficient of variation on gradients", ICLR 2023, arXiv:2301.11300,
@@ -36,26 +36,26 @@ class ZiCo:
         """Score the candidate.
 
         Raises:
-            ValueError: No weight has gradients that differ between batches, so there is nothing to compare.
+            ValueError: No weight has gradients that differ between the batches.
             ArithmeticError: A gradient is not finite.
         """
         first, second = candidate.gradients, candidate.second_gradients
-        totals = [_total(first[name].gradient.double(), second[name].gradient.double()) for name in first]
+        totals = [_ratio_sum(first[name].gradient.double(), second[name].gradient.double()) for name in first]
         if not all(map(math.isfinite, totals)):
             raise ArithmeticError("the gradients of the weights are not finite")
         terms = [math.log(total) for total in totals if total > 0]
         if not terms:
-            raise ValueError("the loss depends on no weight, or by the same gradient in both batches")
+            raise ValueError("the loss depends on no weight, or all gradients are equal in both batches")
         return sum(terms)
 
 
-def _total(one: Tensor, other: Tensor) -> float:
-    """The sum of a layer's ratios.
+def _ratio_sum(first: Tensor, second: Tensor) -> float:
+    """Return the sum of a layer's ratios over its weights.
 
     Args:
-        one: The gradient of the first batch, in the shape of the weights.
-        other: The gradient of the second.
+        first: Gradient of the first batch, in the shape of the weights.
+        second: Gradient of the second batch, in the shape of the weights.
     """
-    difference = (one - other).abs()
-    ratios = (one.abs() + other.abs()) / difference
+    difference = (first - second).abs()
+    ratios = (first.abs() + second.abs()) / difference
     return float(ratios[difference != 0].sum())

@@ -1,4 +1,4 @@
-"""Cells of four nodes with an operation on each of six edges: how they are wired, and what they compute."""
+"""Cells of four nodes with an operation on each of six edges: construction and canonical form."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from itertools import product
 
 from nasctl.api import Add, Block, Builder, Genome, Layer
 
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # (from, to): gene i is the operation on edge i
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # (source, target); gene i is the operation on edge i
 
-Term = tuple[str, Layer | Block]  # an operation, and what is put behind the name of its edge
+EdgeTerm = tuple[str, Layer | Block]  # suffix of the edge's name, and its operation
 
 
-def cell(net: Builder, x: int, edges: Sequence[Sequence[Term]], name: str, zero: Layer | Block) -> int:
-    """Add a cell to a network; returns its output.
+def add_cell(net: Builder, x: int, edges: Sequence[Sequence[EdgeTerm]], name: str, zero: Layer | Block) -> int:
+    """Add a cell to a network.
 
     Args:
         net: The network.
-        x: The cell's input, which is node 0.
-        edges: What each edge sums, (6,); nothing on an edge that is open.
-        name: Of the cell.
-        zero: Makes zeros of the shape of a node from the cell's input; added only where something reads them.
+        x: Position of the cell's input, which is node 0.
+        edges: Operations that each edge sums, (6,); an open edge has none.
+        name: Name of the cell.
+        zero: Layer or block that turns the cell's input into zeros of a node's shape. It is added only where zeros are
+            read.
+
+    Returns:
+        Position of the cell's output, which is node 3.
     """
-    values: list[int | None] = [x]  # what the nodes hold; None stands for zeros
+    values: list[int | None] = [x]  # value of each node; None means zeros
     for target in (1, 2, 3):
         terms = []
         for (source, end), operations in zip(EDGES, edges, strict=True):
@@ -39,35 +43,42 @@ def cell(net: Builder, x: int, edges: Sequence[Sequence[Term]], name: str, zero:
     return values[3] if values[3] is not None else net.add(zero, x, name=f"{name}.zero3")
 
 
-def same(genome: Genome, operations: tuple[str, ...], weighted: frozenset[str], skips: frozenset[int]) -> Genome:
-    """The genome with the fewest open edges, then the smallest, of those that compute the same function.
+def canonical_genome(
+    genome: Genome, operations: tuple[str, ...], weighted: frozenset[str], identity_nodes: frozenset[int]
+) -> Genome:
+    """Return the representative of all genomes that compute the same function.
 
-    Same function means: for any weights of the one there are weights of the other, layer for layer, that make the
-    outputs equal; what a layer makes of zeros counts as zeros, as it is before training.
+    The representative has the fewest open edges and, among those, the smallest choices. Two cells compute the same
+    function if, for any weights of one cell, there are weights of the other, layer for layer, with equal outputs. The
+    output of a layer on zeros counts as zeros, as it is before training.
 
     Args:
-        genome: An operation for each edge, (6,).
-        operations: What it chooses from; "none" is the first.
-        weighted: Those of which two are not the same as one that is used twice.
-        skips: Nodes whose "skip_connect" is the identity; that of others counts as a layer.
+        genome: Operation of each edge, (6,).
+        operations: Names of the operations; the first is "none".
+        weighted: Operations of which two layers are not the same as one layer used twice.
+        identity_nodes: Nodes whose outgoing "skip_connect" is the identity. From other nodes it counts as a layer.
     """
-    return _representatives(operations, weighted, skips)[_function(genome, operations, weighted, skips)]
+    return _smallest_genomes(operations, weighted, identity_nodes)[
+        _function_key(genome, operations, weighted, identity_nodes)
+    ]
 
 
 @cache
-def _representatives(
-    operations: tuple[str, ...], weighted: frozenset[str], skips: frozenset[int]
+def _smallest_genomes(
+    operations: tuple[str, ...], weighted: frozenset[str], identity_nodes: frozenset[int]
 ) -> dict[object, Genome]:
     genomes = product(range(len(operations)), repeat=len(EDGES))
-    best_last = sorted(genomes, key=lambda genome: (-genome.count(0), genome), reverse=True)
-    return {_function(genome, operations, weighted, skips): genome for genome in best_last}
+    smallest_last = sorted(genomes, key=lambda genome: (-genome.count(0), genome), reverse=True)
+    return {_function_key(genome, operations, weighted, identity_nodes): genome for genome in smallest_last}
 
 
-def _function(genome: Genome, operations: Sequence[str], weighted: Collection[str], skips: Collection[int]) -> object:
-    """What a cell computes: equal for two genomes exactly if they compute the same function (see `same`).
+def _function_key(
+    genome: Genome, operations: Sequence[str], weighted: Collection[str], identity_nodes: Collection[int]
+) -> object:
+    """Return a key that is equal for two genomes exactly if they compute the same function (see `canonical_genome`).
 
-    A node's value is written as the sorted terms of a sum. That alone takes conv(x) + conv(x) with one convolution for
-    the same with two, so the layers with weights that the output depends on are listed beside it.
+    A node's value is written as the sorted terms of a sum. The terms alone cannot tell conv(x) + conv(x) with one
+    convolution from the same sum with two. So the key also lists the layers with weights that the output depends on.
     """
     terms: list[tuple[str, ...]] = [("x",), (), (), ()]
     layers: list[set[tuple[int, str]]] = [set(), set(), set(), set()]
@@ -77,7 +88,7 @@ def _function(genome: Genome, operations: Sequence[str], weighted: Collection[st
             if end != target or operation == "none" or not terms[source]:
                 continue
             layers[target] |= layers[source]
-            if operation == "skip_connect" and source in skips:
+            if operation == "skip_connect" and source in identity_nodes:
                 terms[target] += terms[source]
                 continue
             term = f"{operation}({' + '.join(terms[source])})"

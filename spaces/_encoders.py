@@ -1,4 +1,4 @@
-"""The parts that encoders of text share: embeddings, feed-forward layers, convolutions, and the options of all."""
+"""Parts that text encoders share: embeddings, feed-forward layers, span convolution and validation of options."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from nasctl.api import (
     TokenType,
 )
 
-MOST = 10_000_000  # tokens of a vocabulary; far more than any model has, and far less than memory is large
+MAX_VOCABULARY = 10_000_000  # tokens; above every published model, and small enough for an embedding to fit in memory
 
 
-def check(space: str, vocabulary: int, length: int, classes: int) -> None:
-    """Check the options that all such spaces have.
+def check_options(space: str, vocabulary: int, length: int, classes: int) -> None:
+    """Validate the options that all spaces of text encoders share.
 
     Raises:
-        BadOption: One of them makes no network.
+        BadOption: An option is out of range.
     """
-    if not 2 <= vocabulary <= MOST:
-        raise BadOption(f"{space} needs a vocabulary of 2 to {MOST} tokens, not vocabulary={vocabulary}")
+    if not 2 <= vocabulary <= MAX_VOCABULARY:
+        raise BadOption(f"vocabulary must be 2 to {MAX_VOCABULARY} tokens, got {vocabulary} (option of {space})")
     if not 2 <= length <= 4096:
-        raise BadOption(f"{space} takes sequences of 2 to 4096 tokens, not length={length}")
+        raise BadOption(f"length must be 2 to 4096 tokens, got {length} (option of {space})")
     if classes < 1:
-        raise BadOption(f"{space} needs at least one class, not classes={classes}")
+        raise BadOption(f"classes must be 1 or more, got {classes} (option of {space})")
 
 
-def place(choices: Iterable[object], value: object) -> int:
-    """Where a value that a stranger wrote stands among the choices.
+def choice_index(choices: Iterable[object], value: object) -> int:
+    """Return the index of an untrusted value among the choices.
 
     Raises:
-        ValueError: It is none of them.
+        ValueError: The value is not one of the choices.
     """
-    # Types are compared because 2.0 and True equal whole numbers.
-    return [(type(one), one) for one in choices].index((type(value), value))
+    # Types are compared too, because 2.0 == 2 and True == 1.
+    return [(type(choice), choice) for choice in choices].index((type(value), value))
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """A vector for each token, its segment and, if `positions`, its place, normalised: (T,) -> (T, width).
+    """The sum of token, segment and, if `positions`, position embeddings, with a layer norm: (T,) -> (T, width).
 
     References:
         Devlin et al., "BERT: Pre-training of deep bidirectional transformers for language understanding", NAACL 2019,
@@ -69,9 +69,9 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class FeedForward:
-    """Linear layers of so many units, each with GELU, one that goes back to D, a shortcut and a layer norm.
+    """Linear layers with GELU, a linear layer back to D, a shortcut and a layer norm: (T, D) -> (T, D).
 
-    (T, D) -> (T, D).
+    `units` holds the units of each layer with GELU.
     """
 
     units: tuple[int, ...]
@@ -86,10 +86,10 @@ class FeedForward:
         return net.add(LayerNorm(), net.add(Add(), y, x, name="add"), name="norm")
 
 
-def convolved(net: Builder, x: int, queries: int, kernel: int, heads: int) -> int:
-    """Add a convolution of x, (T, D), with kernels made at each place of what is around it and of queries, (T, D').
+def add_span_conv(net: Builder, x: int, queries: int, kernel: int, heads: int) -> int:
+    """Add a span-based dynamic convolution of x, (T, D), and return its output, (T, D').
 
-    Its output is (T, D'), as wide as the queries.
+    The kernel at each position is computed from the span of x around the position and from the queries, (T, D').
 
     References:
         Jiang et al., "ConvBERT: Improving BERT with span-based dynamic convolution", NeurIPS 2020, arXiv:2008.02496,

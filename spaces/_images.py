@@ -1,23 +1,31 @@
-"""What spaces of networks on square images check of their options."""
+"""Validation of the options that spaces of networks on square images share."""
 
 from __future__ import annotations
 
 from nasctl.api import BadOption
 
 
-def sizes(name: str, resolution: int, resolutions: tuple[int, ...], classes: int) -> tuple[int, ...]:
-    """Check the options of a space that halves its images five times.
+def checked_resolutions(name: str, resolution: int, resolutions: tuple[int, ...], classes: int) -> tuple[int, ...]:
+    """Validate the options of a space whose networks halve the resolution five times.
 
     Returns:
-        Height and width of the images that the genome chooses from: `resolutions`, or `resolution` alone.
+        Image heights and widths that the genome chooses from: `resolutions`, or `resolution` alone.
 
     Raises:
-        BadOption: They make no network; `name` is that of the space.
+        BadOption: An option is out of range, or `resolutions` is not in ascending order.
+
+    Args:
+        name: Name of the space, for error messages.
+        resolution: Height and width of the images, used when `resolutions` is empty.
+        resolutions: Choices of the resolution gene, ascending.
+        classes: Outputs of the classifier.
     """
-    if not all(32 <= size <= 4096 and size % 32 == 0 for size in (resolution, *resolutions)):
-        raise BadOption(f"{name} halves its images five times: resolutions have to be multiples of 32 up to 4096")
+    invalid = [size for size in (resolution, *resolutions) if not 32 <= size <= 4096 or size % 32]
+    if invalid:
+        raise BadOption(f"resolution must be a multiple of 32 from 32 to 4096, got {invalid[0]} (option of {name})")
     if list(resolutions) != sorted(set(resolutions)):
-        raise BadOption(f"{name} wants its resolutions in ascending order, not {','.join(map(str, resolutions))}")
+        given = ",".join(map(str, resolutions))
+        raise BadOption(f"resolutions must be distinct and ascending, got {given} (option of {name})")
     if classes < 1:
-        raise BadOption(f"{name} needs at least one class, not classes={classes}")
+        raise BadOption(f"classes must be 1 or more, got {classes} (option of {name})")
     return resolutions or (resolution,)

@@ -1,4 +1,4 @@
-"""The inverted residual of MnasNet and EfficientNet, whose squeeze-and-excitation goes by what comes in."""
+"""The inverted residual block of MnasNet and EfficientNet, which sizes squeeze-and-excitation by its input channels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from nasctl.api import Add, Builder, ConvNormAct, SqueezeExcite
 
 @dataclass(frozen=True, slots=True)
 class Inverted:
-    """Expansion (none if it is 1), depthwise convolution, gate if `se`, projection: (C, H, W) -> (channels, H', W').
+    """An inverted residual: expansion, depthwise convolution, optional squeeze-and-excitation, projection.
 
-    With `skip` the input is added to the output if the two have the same shape. Channels in the middle are a whole
-    multiple of those that come in, without rounding, and the gate squeezes to a quarter of the latter.
+    (C, H, W) -> (channels, H', W'). There is no expansion convolution if `expand` is 1. With `skip` the input is added
+    to the output if both have the same shape. The expanded width is exactly C * expand, without rounding.
+    Squeeze-and-excitation, present if `se`, squeezes to a quarter of the input channels.
 
     References:
         `MnasBlock` in `models/official/mnasnet/mnasnet_model.py` of github.com/tensorflow/tpu; `InvertedResidual` in
@@ -31,9 +32,9 @@ class Inverted:
     def emit(self, net: Builder, *inputs: int) -> int:
         (x,) = inputs
         channels = net.shape(x)[0]
-        wide = channels * self.expand
-        y = net.add(ConvNormAct(wide, act=self.act), x, name="expand") if self.expand > 1 else x
-        y = net.add(ConvNormAct(wide, self.kernel, self.stride, groups=wide, act=self.act), y, name="depthwise")
+        expanded = channels * self.expand
+        y = net.add(ConvNormAct(expanded, act=self.act), x, name="expand") if self.expand > 1 else x
+        y = net.add(ConvNormAct(expanded, self.kernel, self.stride, groups=expanded, act=self.act), y, name="depthwise")
         y = net.add(SqueezeExcite(max(1, channels // 4), "sigmoid", self.act), y, name="se") if self.se else y
         y = net.add(ConvNormAct(self.channels, act=None), y, name="project")
         return net.add(Add(), x, y, name="add") if self.skip and net.shape(x) == net.shape(y) else y

@@ -1,4 +1,4 @@
-"""The torch modules of recurrent language models; apart from the space, so that describing one needs no torch."""
+"""Torch modules of recurrent language models, kept apart from the space so that describing a network needs no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class WordTable(nn.Module):
-    """A vector for each of so many words, for every example: tokens (B, T) -> (B, vocabulary, width)."""
+    """A learned vector for each word, repeated for each example: tokens (B, T) -> (B, vocabulary, width)."""
 
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
@@ -15,18 +15,21 @@ class WordTable(nn.Module):
         nn.init.uniform_(self.weight, -0.1, 0.1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.weight.expand(tokens.shape[0], -1, -1)  # which copies nothing
+        return self.weight.expand(tokens.shape[0], -1, -1)  # A view: nothing is copied.
 
 
 class WordVectors(nn.Module):
-    """Tokens (B, T), a table (B, vocabulary, width) that is the same for all -> (B, T, width)."""
+    """Lookup of word vectors: tokens (B, T), table (B, vocabulary, width), equal in all examples -> (B, T, width)."""
 
     def forward(self, tokens: Tensor, table: Tensor) -> Tensor:
         return nn.functional.embedding(tokens, table[0])
 
 
 class WordScores(nn.Module):
-    """Vectors (B, T, width), a table (B, vocabulary, width) that is the same for all -> (B, T, vocabulary)."""
+    """A logit for each word: vectors (B, T, width), table (B, vocabulary, width) -> (B, T, vocabulary).
+
+    The table must be equal in all examples; the module reads it from the first one.
+    """
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
@@ -37,41 +40,46 @@ class WordScores(nn.Module):
 
 
 class Recurrence(nn.Module):
-    """A cell along a sequence, (B, T, width) -> (B, T, hidden), given as its steps: name, operation and inputs."""
+    """A recurrent cell run along a sequence: (B, T, width) -> (B, T, hidden).
+
+    The cell is given as a recipe: steps of a name, an operation and the names of its inputs.
+    """
 
     def __init__(self, recipe: tuple[tuple[str, str, tuple[str, ...]], ...], width: int, hidden: int) -> None:
         super().__init__()
         self.recipe, self.hidden = recipe, hidden
-        self.linear = nn.ModuleDict()  # by the step and the place of the input
+        self.linear = nn.ModuleDict()  # keyed by the step's name and the input's position
         for name, operation, inputs in recipe:
-            for place, one in enumerate(inputs if operation == "linear" else ()):
-                part = nn.Linear(width if one == "x" else hidden, hidden, bias=place == 0)
-                self.linear[f"{name}_{place}"] = part
+            for position, source in enumerate(inputs if operation == "linear" else ()):
+                linear = nn.Linear(width if source == "x" else hidden, hidden, bias=position == 0)
+                self.linear[f"{name}_{position}"] = linear
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        # What is linear in x is computed for the whole sequence at once.
-        of_x = {
-            (name, place): self.linear[f"{name}_{place}"](x)
+        # Products with x do not depend on the state, so they are computed for the whole sequence at once.
+        projected_x = {
+            (name, position): self.linear[f"{name}_{position}"](x)
             for name, _, inputs in self.recipe
-            for place, one in enumerate(inputs)
-            if one == "x"
+            for position, source in enumerate(inputs)
+            if source == "x"
         }
         states = sum(name in ("h_new_0", "h_new_1", "h_new_2") for name, _, _ in self.recipe)
         values = {f"h_new_{k}": x.new_zeros(x.shape[0], self.hidden) for k in range(states)}
         outputs = []
-        for t in range(x.shape[1]):
+        for step in range(x.shape[1]):
             values = {f"h_prev_{k}": values[f"h_new_{k}"] for k in range(states)}
             for name, operation, inputs in self.recipe:
                 if operation == "linear":
                     terms = [
-                        of_x[name, place][:, t] if one == "x" else self.linear[f"{name}_{place}"](values[one])
-                        for place, one in enumerate(inputs)
+                        projected_x[name, position][:, step]
+                        if source == "x"
+                        else self.linear[f"{name}_{position}"](values[source])
+                        for position, source in enumerate(inputs)
                     ]
                     values[name] = sum(terms[1:], start=terms[0])
                     continue
-                first, *others = (values[one] for one in inputs)
+                first, *others = (values[source] for source in inputs)
                 if operation == "elementwise_sum":
                     values[name] = first + others[0]
                 elif operation == "elementwise_prod":

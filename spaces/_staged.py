@@ -1,4 +1,4 @@
-"""Stages of inverted residuals with shortcuts everywhere, one width, depth, kernel and expansion for each stage."""
+"""Base of spaces of inverted residuals that choose width, depth, kernel and expansion once per stage."""
 
 from __future__ import annotations
 
@@ -24,67 +24,73 @@ from nasctl.api import (
     Network,
     validate,
 )
-from nasctl.spaces._images import sizes
+from nasctl.spaces._images import checked_resolutions
 
 ACT = "swish"
 
 
 class Stage(NamedTuple):
-    """What the genome chooses from, once for all blocks of the stage; and what it does not choose.
+    """The choices of one stage, shared by all of its blocks, and its fixed settings.
 
-    A gene stands for each of the first four that has more than one choice.
+    Each of the first four fields is a gene if it has more than one choice.
     """
 
     widths: tuple[int, ...]  # channels
     depths: tuple[int, ...]  # blocks
     kernels: tuple[int, ...]
     expansions: tuple[int, ...]
-    stride: int  # of the first block
-    se: bool
+    stride: int  # of the first block; the others have stride 1
+    se: bool  # squeeze-and-excitation in every block
 
 
-class Staged(ABC):
-    """A stem, stages "mb1", "mb2", ... and what follows them; a subclass has the choices and `_head`."""
+class StagedSpace(ABC):
+    """A stem convolution, stages named "mb1", "mb2", ..., and a head.
+
+    A subclass gives the choices as class attributes and builds the head in `_head`.
+    """
 
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=16),
         "balanced": Fidelity(size=64, batch=16),
         "fast": Fidelity(size=32, batch=16),
     }
-    name: str  # what a user types
-    stems: tuple[int, ...]  # channels of the first convolution
+    name: str  # name of the space on the command line
+    stem_widths: tuple[int, ...]  # choices of the stem's channels
     stages: Sequence[Stage]
-    lasts: tuple[int, ...]  # channels before the classifier
+    last_widths: tuple[int, ...]  # choices of the channels before the classifier
 
     def __init__(self, resolution: int = 224, classes: int = 1000, resolutions: tuple[int, ...] = ()) -> None:
-        self._sizes = sizes(self.name, resolution, resolutions, classes)
-        self._chosen = bool(resolutions)  # whether the resolution is a gene
+        self._sizes = checked_resolutions(self.name, resolution, resolutions, classes)
+        self._elastic_resolution = bool(resolutions)  # True if the first gene is the resolution
         self.input = Input((3, self._sizes[-1], self._sizes[-1]))
         self.genes: Sequence[Gene] = tuple(self._genes(resolutions))
-        self._stems = [ConvNormAct(channels, 3, 2, act=ACT) for channels in self.stems]
-        # The first block and the others of each stage, by (width, kernel, expansion).
-        self._blocks = [{choice: _pair(stage, *choice) for choice in _choices(stage)} for stage in self.stages]
+        self._stem_blocks = [ConvNormAct(channels, 3, 2, act=ACT) for channels in self.stem_widths]
+        # One dictionary per stage: (width, kernel, expansion) -> (first block, other blocks), by number of the choice.
+        self._blocks = [
+            {choice: _first_and_other_blocks(stage, *choice) for choice in _block_choices(stage)}
+            for stage in self.stages
+        ]
         self._names = [
             [f"mb{k}.{place}" for place in range(max(stage.depths))] for k, stage in enumerate(self.stages, 1)
         ]
         self._logits = Logits(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """The genome itself: genes are of whole stages, so each of them makes a difference."""
+        """Return the genome unchanged: every gene applies to a whole stage, so no gene is redundant."""
         validate(self.genes, genome)
         return genome
 
     def network(self, genome: Genome) -> Network:
         genes = iter(genome)
-        size = self._sizes[next(genes) if self._chosen else 0]
+        size = self._sizes[next(genes) if self._elastic_resolution else 0]
         net = Builder((3, size, size))
-        width, channels = 0, self.stems[stem := next(genes)]
-        x = net.add(self._stems[stem], *net.inputs, name="stem")
+        width, channels = 0, self.stem_widths[stem := next(genes)]
+        x = net.add(self._stem_blocks[stem], *net.inputs, name="stem")
         for stage, names, blocks in zip(self.stages, self._names, self._blocks, strict=True):
             width, depth, kernel, expand = (next(genes) if len(choices) > 1 else 0 for choices in stage[:4])
             first, other = blocks[width, kernel, expand]
-            kept = stage.stride == 1 and channels == stage.widths[width]
-            x = net.add(other if kept else first, x, name=names[0])
+            keeps_shape = stage.stride == 1 and channels == stage.widths[width]
+            x = net.add(other if keeps_shape else first, x, name=names[0])
             for name in names[1 : stage.depths[depth]]:
                 x = net.add(other, x, name=name)
             channels = stage.widths[width]
@@ -92,38 +98,42 @@ class Staged(ABC):
         return net.build(net.add(self._logits, x, name="logits"))
 
     def reduced(self, fidelity: Fidelity) -> Self:
-        """Smaller images; resolutions that are genes keep their ratios. Depths are genes, so no block is left out."""
+        """Return the space on smaller images.
+
+        Resolutions that are genes keep their ratios. No block is removed, because depths are genes.
+        """
         reduced, largest = copy(self), self._sizes[-1]
         size = min(fidelity.size or largest, largest)
-        reduced._sizes = tuple(max(32, round(one * size / largest)) for one in self._sizes)
+        reduced._sizes = tuple(max(32, round(choice * size / largest)) for choice in self._sizes)
         reduced.input = Input((3, reduced._sizes[-1], reduced._sizes[-1]))
         return reduced
 
     @abstractmethod
     def _head(self, net: Builder, x: int, width: int, last: int) -> int:
-        """Add what stands between the last stage and the classifier; `width` and `last` are choices of genes."""
+        """Add the layers between the last stage and the classifier; `width` and `last` are numbers of choices."""
 
     def _genes(self, resolutions: tuple[int, ...]) -> Iterator[Gene]:
         if resolutions:
             yield Gene("resolution", resolutions, ordered=True)
-        yield Gene("stem.width", self.stems, ordered=_ordered(self.stems, self.stages[0].widths))
-        widths = [self.stems, *(stage.widths for stage in self.stages), ()]
-        for k, (stage, before, after) in enumerate(zip(self.stages, widths[:-2], widths[2:], strict=True), 1):
+        yield Gene("stem.width", self.stem_widths, ordered=_is_ordered(self.stem_widths, self.stages[0].widths))
+        widths = [self.stem_widths, *(stage.widths for stage in self.stages), ()]
+        for k, (stage, previous, following) in enumerate(zip(self.stages, widths[:-2], widths[2:], strict=True), 1):
             genes = (
-                Gene(f"mb{k}.width", stage.widths, ordered=_ordered(stage.widths, before, after)),
+                Gene(f"mb{k}.width", stage.widths, ordered=_is_ordered(stage.widths, previous, following)),
                 Gene(f"mb{k}.depth", stage.depths, ordered=True),
                 Gene(f"mb{k}.kernel", stage.kernels, ordered=True),
                 Gene(f"mb{k}.expand", stage.expansions, ordered=True),
             )
             yield from (gene for gene in genes if len(gene.choices) > 1)
-        yield Gene("last.width", self.lasts, ordered=True)
+        yield Gene("last.width", self.last_widths, ordered=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Bridged:
-    """An inverted residual with a shortcut where the shape changes too: (C, H, W) -> (channels, H', W').
+    """An inverted residual with a shortcut even where the shape changes: (C, H, W) -> (channels, H', W').
 
-    The shortcut is an average pool if there is a stride, and a 1x1 convolution without batch norm if channels differ.
+    The shortcut average-pools if the stride is above 1, and applies a 1x1 convolution without batch norm if the number
+    of channels changes.
     """
 
     channels: int
@@ -138,7 +148,7 @@ class Bridged:
         block = MBConv(self.channels, self.kernel, self.expand, self.stride, ACT, self.se)
         y = net.add(block, x, name="block")
         if net.shape(x) == net.shape(y):
-            return y  # the block has added it
+            return y  # MBConv itself adds the shortcut where the shape stays the same.
         if self.stride > 1:
             odd = any(size % self.stride for size in sizes)
             x = net.add(AvgPool(self.stride + odd, self.stride), x, name="pool")
@@ -147,16 +157,20 @@ class Bridged:
         return net.add(Add(), y, x, name="add")
 
 
-def _choices(stage: Stage) -> Iterator[tuple[int, int, int]]:
+def _block_choices(stage: Stage) -> Iterator[tuple[int, int, int]]:
     return product(range(len(stage.widths)), range(len(stage.kernels)), range(len(stage.expansions)))
 
 
-def _pair(stage: Stage, width: int, kernel: int, expand: int) -> tuple[Bridged, MBConv]:
+def _first_and_other_blocks(stage: Stage, width: int, kernel: int, expand: int) -> tuple[Bridged, MBConv]:
     channels, size, wider = stage.widths[width], stage.kernels[kernel], stage.expansions[expand]
     first = Bridged(channels, size, wider, stage.stride, stage.se)
     return first, MBConv(channels, size, wider, 1, ACT, stage.se)
 
 
-def _ordered(widths: tuple[int, ...], *neighbours: tuple[int, ...]) -> bool:
-    """Whether none but the smallest of the widths is also a neighbour's: reaching that takes a convolution away."""
+def _is_ordered(widths: tuple[int, ...], *neighbours: tuple[int, ...]) -> bool:
+    """Return whether a larger width never removes a shortcut convolution.
+
+    A shortcut has no convolution where two neighbouring widths are equal. So no width but the smallest may also be a
+    choice of a neighbour.
+    """
     return not any(set(widths[1:]) & set(other) for other in neighbours)

@@ -1,4 +1,4 @@
-"""The space of AttentiveNAS and AlphaNet: width, depth, kernel and expansion of each of seven stages; 1e11 networks.
+"""The AttentiveNAS and AlphaNet space: width, depth, kernel and expansion of each of seven stages; 1e11 networks.
 
 References:
     Wang et al., "AttentiveNAS: Improving neural architecture search via attentive sampling", CVPR 2021,
@@ -11,10 +11,11 @@ References:
 from __future__ import annotations
 
 from nasctl.api import Builder, ConvNormAct, GlobalAvgPool
-from nasctl.spaces._staged import ACT, Stage, Staged
+from nasctl.spaces._staged import ACT, Stage, StagedSpace
 
 __all__ = ["AttentiveNAS"]
 
+# Widths, depths, kernels, expansions, stride and squeeze-and-excitation of each stage.
 STAGES = (
     Stage((16, 24), (1, 2), (3, 5), (1,), 1, False),
     Stage((24, 32), (3, 4, 5), (3, 5), (4, 5, 6), 2, False),
@@ -24,31 +25,36 @@ STAGES = (
     Stage((192, 200, 208, 216), (3, 4, 5, 6, 7, 8), (3, 5), (6,), 2, True),
     Stage((216, 224), (1, 2), (3, 5), (6,), 1, True),
 )
-LASTS = (1792, 1984)
-WIDEN = 6  # what the convolution after the stages makes of their channels
-FINALS = [ConvNormAct(WIDEN * channels, act=ACT) for channels in STAGES[-1].widths]
-MIXES = [ConvNormAct(channels, act=ACT, norm=False) for channels in LASTS]
+# Choices of the channels before the classifier.
+LAST_WIDTHS = (1792, 1984)
+FINAL_EXPANSION = 6  # output channels per input channel of the convolution behind the last stage
+FINAL_CONVS = [ConvNormAct(FINAL_EXPANSION * channels, act=ACT) for channels in STAGES[-1].widths]
+MIX_CONVS = [ConvNormAct(channels, act=ACT, norm=False) for channels in LAST_WIDTHS]
 
 
-class AttentiveNAS(Staged):  # type: ignore[misc]  # mypy takes nasctl.spaces for Any in a checkout
-    """Seven stages of inverted residuals, all blocks of a stage with one width, kernel and expansion.
+class AttentiveNAS(StagedSpace):  # type: ignore[misc]  # in a checkout mypy sees nasctl.spaces as Any
+    """Seven stages of inverted residuals, with one width, kernel and expansion for all blocks of a stage.
 
-    Every block has a shortcut, also where the shape changes. Parameters and MACs are those of AttentiveNAS, without
-    the weights of shortcuts that its modules hold and never use. A0 to A6 are in `resolutions=192,224,256,288`.
+    Every block has a shortcut, even where the shape changes. Parameters and MACs equal those of AttentiveNAS, except
+    for shortcut weights that its modules hold and never use. With `resolutions=192,224,256,288` the space contains the
+    published networks A0 to A6.
 
-    Departures: dropout before the classifier and the dropping of whole blocks, which cost nothing and have no place in
-    an untrained network, are left out. Where a stride meets images of odd size, which is so at reduced fidelity alone,
-    the shortcut takes means of 3 x 3 values in place of 2 x 2 with zeros around them.
+    Departures: dropout before the classifier and stochastic depth are omitted. Both add no parameters or MACs and only
+    regularise training. A stride of 2 meets images of odd size only at reduced fidelity. There the shortcut averages
+    3x3 values instead of 2x2 values with zero padding.
 
     Args:
-        resolution: Height and width of the images, a multiple of 32.
+        resolution: Height and width of the images in pixels, a multiple of 32.
         classes: Outputs of the classifier.
-        resolutions: Makes the resolution a gene with these choices, in place of `resolution`.
+        resolutions: Choices of a resolution gene, which replaces `resolution`.
     """
 
-    name, stems, stages, lasts = "attentivenas", (16, 24), STAGES, LASTS
+    name = "attentivenas"
+    stem_widths = (16, 24)
+    stages = STAGES
+    last_widths = LAST_WIDTHS
 
     def _head(self, net: Builder, x: int, width: int, last: int) -> int:
-        x = net.add(FINALS[width], x, name="final")
+        x = net.add(FINAL_CONVS[width], x, name="final")
         x = net.add(GlobalAvgPool(), x, name="pool")
-        return net.add(MIXES[last], x, name="mix")
+        return net.add(MIX_CONVS[last], x, name="mix")

@@ -1,13 +1,12 @@
-"""The space of NAS-Bench-BERT: small encoders in which each layer mixes tokens in its own way; 10,621,440 networks.
+"""The space of NAS-Bench-BERT: small encoders with a choice of token mixing in each layer; 10,621,440 networks.
 
 References:
-    Serianni & Kalita, "Training-free neural architecture search for RNNs and Transformers", ACL 2023,
-    arXiv:2306.00288, table 1; `search_space.json` and `modeling_electra.py` of
-    github.com/aaronserianni/training-free-nas.
+    Serianni & Kalita, "Training-free neural architecture search for RNNs and Transformers", ACL 2023, arXiv:2306.00288,
+    table 1; `search_space.json` and `modeling_electra.py` of github.com/aaronserianni/training-free-nas.
     Clark et al., "ELECTRA: Pre-training text encoders as discriminators rather than generators", ICLR 2020,
-    arXiv:2003.10555, whose small model it varies.
+    arXiv:2003.10555. The space varies its small model.
     Tuli et al., "FlexiBERT: Are current transformer architectures too homogeneous and rigid?", JAIR 77, 2023,
-    arXiv:2205.11656, whose operations it has.
+    arXiv:2205.11656. The space uses its operations.
 """
 
 from __future__ import annotations
@@ -39,41 +38,47 @@ from nasctl.api import (
     WeightedValues,
     validate,
 )
-from nasctl.spaces._encoders import Embeddings, FeedForward, check, convolved, place
+from nasctl.spaces._encoders import Embeddings, FeedForward, add_span_conv, check_options, choice_index
 
 __all__ = ["Bert"]
 
-HIDDEN, LAYERS = (128, 256), (2, 4)
+HIDDEN = (128, 256)  # choices of the encoder's width
+LAYERS = (2, 4)  # choices of the number of layers
 OPERATIONS = ("SDP", "WMA", "DFT", "DCT", "DSC5", "DSC9")
-KINDS = (("SA", "SDP"), ("SA", "WMA"), ("LT", "DFT"), ("LT", "DCT"), ("DSC", 5), ("DSC", 9))  # as the benchmark has it
-HEADS, UNITS, DEPTHS = (2, 4), (512, 1024), (1, 3)
-EMBEDDING = 128  # values of a token's vector before the encoder
-GLOBAL, EACH = 2, 4  # genes of the whole network, and of one layer
-NAMES = [f"layer{k}" for k in range(LAYERS[-1])]
-LONGEST = 20_000  # characters of a configuration that are read
+# Type and parameter of each operation in the benchmark's JSON, in the order of OPERATIONS.
+BENCHMARK_OPERATIONS = (("SA", "SDP"), ("SA", "WMA"), ("LT", "DFT"), ("LT", "DCT"), ("DSC", 5), ("DSC", 9))
+HEADS = (2, 4)  # choices of the heads of a layer
+UNITS = (512, 1024)  # choices of the units of a feed-forward layer
+DEPTHS = (1, 3)  # choices of the feed-forward layers in a layer
+EMBEDDING_WIDTH = 128  # width of the token embedding, which is projected to the encoder's width
+GLOBAL_GENES = 2  # genes of the whole network
+GENES_PER_LAYER = 4  # operation, heads, units, depth
+LAYER_NAMES = [f"layer{k}" for k in range(LAYERS[-1])]
+MAX_CHARACTERS = 20_000  # longest configuration that is parsed
 
 
 class Bert:
     """Encoders of two or four layers, each with attention, a Fourier or cosine transform, or span convolution.
 
-    SDP is attention by scaled products, and WMA has a matrix more between queries and keys. DFT and DCT are a linear
-    layer and a transform of each head over places and values, without a shortcut. DSC5 and DSC9 give half of the values
-    to attention and half to a convolution whose kernel depends on the place.
+    SDP is scaled dot-product attention. WMA adds one more matrix between queries and keys. DFT and DCT are a linear
+    layer and a transform of each head over positions and values, without a shortcut. DSC5 and DSC9 give half of the
+    width to attention and half to a convolution whose kernel depends on the position.
 
-    Parameters are those of the PyTorch code beside the benchmark, once its two slips are undone: its table of metrics
-    holds 256 hidden values and 1024 feed-forward units for every encoder, whatever its configuration says.
-    `length=512` has as many positions as that code; a shorter network leaves out those that it does not use.
+    Parameters equal those of the benchmark's PyTorch code with two errors of the code corrected: its table of metrics
+    uses a width of 256 and 1024 feed-forward units for every encoder, whatever its configuration says. With
+    `length=512` the number of positions equals that of the code; with a smaller length, positions that are never used
+    are left out.
 
-    It is doubtful whether the benchmark's scores are of these operations. The TensorFlow code that is released as what
-    trained the encoders compares the operations' names by identity, which never holds, and so has attention by scaled
-    products everywhere.
+    The benchmark's scores may not come from these operations. The TensorFlow code that is released as the training code
+    compares operation names by identity. The comparison never holds, so the code uses scaled dot-product attention
+    everywhere.
 
-    Departures: no dropout, and no mask, for all sequences have one length.
+    Departures: there is no dropout, and no mask, because all sequences have the same length.
 
     Args:
         classes: Outputs of the linear layer on the first token, as in fine-tuning on a task.
         length: Tokens of a sequence.
-        vocabulary: Number of tokens that there are.
+        vocabulary: Number of distinct tokens.
     """
 
     levels: Mapping[str, Fidelity] = {
@@ -83,25 +88,25 @@ class Bert:
     }
 
     def __init__(self, classes: int = 2, length: int = 128, vocabulary: int = 30522) -> None:
-        check("bert", vocabulary, length, classes)
+        check_options("bert", vocabulary, length, classes)
         self.input = Input((length,), "tokens", vocabulary)
         self.genes: Sequence[Gene] = tuple(_genes())
-        self._embeddings, self._logits = Embeddings(vocabulary, EMBEDDING), FirstLogits(classes)
-        self._project = [None if hidden == EMBEDDING else Linear(hidden) for hidden in HIDDEN]
-        choices = product(*(range(len(one)) for one in (OPERATIONS, HEADS, UNITS, DEPTHS)))
-        self._layers: dict[Genome, Layer] = {one: _layer(*one) for one in choices}
+        self._embeddings, self._logits = Embeddings(vocabulary, EMBEDDING_WIDTH), FirstLogits(classes)
+        self._project = [None if hidden == EMBEDDING_WIDTH else Linear(hidden) for hidden in HIDDEN]
+        choices = product(*(range(len(choice)) for choice in (OPERATIONS, HEADS, UNITS, DEPTHS)))
+        self._layers: dict[Genome, Layer] = {choice: _layer(*choice) for choice in choices}
 
     def canonical(self, genome: Genome) -> Genome:
-        """The genome with the first choice at every gene of a layer that there is not."""
+        """Set every gene of a layer beyond the number of layers to choice 0."""
         validate(self.genes, genome)
-        live = GLOBAL + EACH * LAYERS[genome[1]]
-        return genome[:live] + (0,) * (len(genome) - live)
+        active = GLOBAL_GENES + GENES_PER_LAYER * LAYERS[genome[1]]
+        return genome[:active] + (0,) * (len(genome) - active)
 
     def spell(self, genome: Genome) -> str:
-        """The benchmark's configuration, as JSON: `hidden_size`, and `nas_config` with its `encoder_layers`."""
+        """Return the benchmark's configuration as JSON: `hidden_size`, and `nas_config` with its `encoder_layers`."""
         layers = []
-        for operation, heads, units, depth in self._chosen(genome):
-            kind, parameter = KINDS[operation]
+        for operation, heads, units, depth in self._layer_choices(genome):
+            kind, parameter = BENCHMARK_OPERATIONS[operation]
             layers.append(
                 {
                     "operation_type": kind,
@@ -114,18 +119,27 @@ class Bert:
         return json.dumps({"hidden_size": HIDDEN[genome[0]], "nas_config": {"encoder_layers": layers}})
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such a configuration, or of `hparams` around it; none if the text is something else."""
-        if len(text) > LONGEST or not text.lstrip().startswith("{"):
+        """Return the genome of a configuration in the benchmark's JSON.
+
+        The configuration may be inside `model_hparam_overrides`.
+
+        Returns:
+            The genome, or None if the text is not such a configuration.
+        """
+        if len(text) > MAX_CHARACTERS or not text.lstrip().startswith("{"):
             return None
         try:
             content = json.loads(text)
             content = content.get("model_hparam_overrides", content)
             layers = content["nas_config"]["encoder_layers"]
-            genome = [place(HIDDEN, content["hidden_size"]), place(LAYERS, len(layers))]
+            genome = [choice_index(HIDDEN, content["hidden_size"]), choice_index(LAYERS, len(layers))]
             for layer in layers:
                 kind = (layer["operation_type"], layer["operation_parameter"])
-                genome += [place(KINDS, kind), place(HEADS, layer["num_operation_heads"])]
-                genome += [place(UNITS, layer["feed_forward_dimension"]), place(DEPTHS, layer["num_feed_forward"])]
+                genome += [choice_index(BENCHMARK_OPERATIONS, kind), choice_index(HEADS, layer["num_operation_heads"])]
+                genome += [
+                    choice_index(UNITS, layer["feed_forward_dimension"]),
+                    choice_index(DEPTHS, layer["num_feed_forward"]),
+                ]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
         return (*genome, *(0,) * (len(self.genes) - len(genome)))
@@ -135,25 +149,25 @@ class Bert:
         x = net.add(self._embeddings, *net.inputs, name="embeddings")
         if project := self._project[genome[0]]:
             x = net.add(project, x, name="project")
-        for name, choice in zip(NAMES, self._chosen(genome), strict=False):
+        for name, choice in zip(LAYER_NAMES, self._layer_choices(genome), strict=False):
             x = net.add(self._layers[choice], x, name=name)
         return net.build(net.add(self._logits, x, name="logits"))
 
     def reduced(self, fidelity: Fidelity) -> Bert:
-        """Shorter sequences; layers are genes, so none is left out."""
+        """Return the space with shorter sequences; no layer is removed, because the number of layers is a gene."""
         reduced, (length,) = copy(self), self.input.shape
         reduced.input = Input((max(2, min(length, fidelity.size or length)),), "tokens", self.input.vocabulary)
         return reduced
 
-    def _chosen(self, genome: Genome) -> Iterator[Genome]:
-        """The choices at the genes of each layer that there is: operation, heads, units, depth."""
+    def _layer_choices(self, genome: Genome) -> Iterator[Genome]:
+        """Yield the genes of each layer that the network has: operation, heads, units, depth."""
         for k in range(LAYERS[genome[1]]):
-            yield genome[GLOBAL + EACH * k : GLOBAL + EACH * (k + 1)]
+            yield genome[GLOBAL_GENES + GENES_PER_LAYER * k : GLOBAL_GENES + GENES_PER_LAYER * (k + 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One of OPERATIONS and a stack of linear layers: (T, D) -> (T, D)."""
+    """One of OPERATIONS followed by feed-forward layers: (T, D) -> (T, D)."""
 
     operation: str
     heads: int
@@ -183,7 +197,7 @@ def _layer(operation: int, heads: int, units: int, depth: int) -> Layer:
 
 @dataclass(frozen=True, slots=True)
 class WeightedAttention:
-    """Self-attention in which a matrix more stands between queries and keys: (T, D) -> (T, D).
+    """Self-attention with an additional matrix between queries and keys: (T, D) -> (T, D).
 
     References:
         Luong et al., "Effective approaches to attention-based neural machine translation", EMNLP 2015,
@@ -197,13 +211,13 @@ class WeightedAttention:
         width = net.shape(x)[1]
         queries, keys, values = (net.add(Linear(width), x, name=name) for name in ("query", "key", "value"))
         queries = net.add(Linear(width, bias=False), queries, name="weight")
-        y = _attended(net, queries, keys, values, self.heads)
+        y = _add_attention(net, queries, keys, values, self.heads)
         return net.add(Linear(width), y, name="output")
 
 
 @dataclass(frozen=True, slots=True)
 class Transform:
-    """A linear layer, and the "DFT" or "DCT" of each head over places and values: (T, D) -> (T, D)."""
+    """A linear layer, and the "DFT" or "DCT" of each head over positions and values: (T, D) -> (T, D)."""
 
     kind: str
     heads: int
@@ -216,9 +230,9 @@ class Transform:
 
 @dataclass(frozen=True, slots=True)
 class SpanConv:
-    """Half of the heads attend, and half convolve with kernels made at each place of what is around it.
+    """Attention in half of the heads and span-based dynamic convolution in the other half: (T, D) -> (T, D).
 
-    (T, D) -> (T, D), for an even number of heads.
+    The kernels are computed at each position from the span around it. The number of heads must be even.
     """
 
     kernel: int
@@ -229,14 +243,14 @@ class SpanConv:
         width = net.shape(x)[1]
         half, heads = width // 2, self.heads // 2
         queries, keys, values = (net.add(Linear(half), x, name=name) for name in ("query", "key", "value"))
-        z = convolved(net, x, queries, self.kernel, heads)
-        y = _attended(net, queries, keys, values, heads)
+        z = add_span_conv(net, x, queries, self.kernel, heads)
+        y = _add_attention(net, queries, keys, values, heads)
         return net.add(Linear(width), net.add(ConcatFeatures(), y, z, name="join"), name="output")
 
 
 @dataclass(frozen=True, slots=True)
 class FirstLogits:
-    """A linear layer on the first token's vector: (T, D) -> (classes,)."""
+    """A linear layer on the vector of the first token: (T, D) -> (classes,)."""
 
     classes: int
 
@@ -244,7 +258,7 @@ class FirstLogits:
         return net.add(Linear(self.classes), net.add(FirstToken(), *inputs, name="first"), name="linear")
 
 
-def _attended(net: Builder, queries: int, keys: int, values: int, heads: int) -> int:
+def _add_attention(net: Builder, queries: int, keys: int, values: int, heads: int) -> int:
     weights = net.add(AttentionScores(heads), queries, keys, name="scores")
     weights = net.add(Softmax(), weights, name="weights")
     return net.add(WeightedValues(), weights, values, name="attend")
@@ -253,8 +267,8 @@ def _attended(net: Builder, queries: int, keys: int, values: int, heads: int) ->
 def _genes() -> Iterator[Gene]:
     yield Gene("hidden", HIDDEN, ordered=True)
     yield Gene("layers", LAYERS, ordered=True)
-    for name in NAMES:
+    for name in LAYER_NAMES:
         yield Gene(f"{name}.operation", OPERATIONS)
-        yield Gene(f"{name}.heads", HEADS)  # more heads have smaller transforms
+        yield Gene(f"{name}.heads", HEADS)  # not ordered: more heads make the transform matrices smaller
         yield Gene(f"{name}.units", UNITS, ordered=True)
         yield Gene(f"{name}.depth", DEPTHS, ordered=True)

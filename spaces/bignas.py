@@ -1,18 +1,19 @@
-"""The space of BigNAS: width, depth and kernel of each of seven stages, with squeeze-and-excitation; 6e7 networks.
+"""The BigNAS space: width, depth and kernel of each of seven stages with squeeze-and-excitation; 6e7 networks.
 
 References:
     Yu et al., "BigNAS: Scaling up neural architecture search with big single-stage models", ECCV 2020,
-    arXiv:2003.11142; the choices are those of `configs/train.yaml` of github.com/xfey/pytorch-BigNAS, which implements
-    it anew.
+    arXiv:2003.11142. The choices are taken from `configs/train.yaml` of github.com/xfey/pytorch-BigNAS, a
+    reimplementation.
 """
 
 from __future__ import annotations
 
 from nasctl.api import Builder, ConvNormAct, GlobalAvgPool
-from nasctl.spaces._staged import ACT, Stage, Staged
+from nasctl.spaces._staged import ACT, Stage, StagedSpace
 
 __all__ = ["BigNAS"]
 
+# Widths, depths, kernels, expansions, stride and squeeze-and-excitation of each stage.
 STAGES = (
     Stage((16, 24), (1, 2), (3,), (1,), 1, True),
     Stage((24, 32), (2, 3), (3,), (6,), 2, True),
@@ -22,25 +23,29 @@ STAGES = (
     Stage((192, 200, 208, 216), (2, 3, 4, 5, 6), (3, 5), (6,), 2, True),
     Stage((320, 352), (1, 2), (3, 5), (6,), 1, True),
 )
-LASTS = (1280, 1408)
-FINALS = [ConvNormAct(channels, act=ACT) for channels in LASTS]
+# Choices of the channels before the classifier.
+LAST_WIDTHS = (1280, 1408)
+FINAL_CONVS = [ConvNormAct(channels, act=ACT) for channels in LAST_WIDTHS]
 
 
-class BigNAS(Staged):  # type: ignore[misc]  # mypy takes nasctl.spaces for Any in a checkout
-    """Seven stages of inverted residuals, all with squeeze-and-excitation; one width and kernel for each stage.
+class BigNAS(StagedSpace):  # type: ignore[misc]  # in a checkout mypy sees nasctl.spaces as Any
+    """Seven stages of inverted residuals with squeeze-and-excitation, with one width and kernel per stage.
 
-    Every block has a shortcut, also where the shape changes. Images of BigNAS have 192, 224, 288 or 320 pixels a side:
-    `resolutions=192,224,288,320`. Its BigNAS-S to XL are not published block by block.
+    Every block has a shortcut, even where the shape changes. BigNAS uses images of 192, 224, 288 and 320 pixels a side:
+    `resolutions=192,224,288,320`. The blocks of BigNAS-S to BigNAS-XL are not published.
 
-    Departures: those of `attentivenas`, whose blocks these are.
+    Departures: the same as in `attentivenas`, which uses the same blocks.
 
     Args:
-        resolution: Height and width of the images, a multiple of 32.
+        resolution: Height and width of the images in pixels, a multiple of 32.
         classes: Outputs of the classifier.
-        resolutions: Makes the resolution a gene with these choices, in place of `resolution`.
+        resolutions: Choices of a resolution gene, which replaces `resolution`.
     """
 
-    name, stems, stages, lasts = "bignas", (32, 40), STAGES, LASTS
+    name = "bignas"
+    stem_widths = (32, 40)
+    stages = STAGES
+    last_widths = LAST_WIDTHS
 
     def _head(self, net: Builder, x: int, width: int, last: int) -> int:
-        return net.add(GlobalAvgPool(), net.add(FINALS[last], x, name="final"), name="pool")
+        return net.add(GlobalAvgPool(), net.add(FINAL_CONVS[last], x, name="final"), name="pool")

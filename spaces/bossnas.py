@@ -5,7 +5,7 @@ References:
     search", ICCV 2021, arXiv:2103.12424, section 4.2; `searching/bossnas/models/supernets/mbconv_supernet.py` and
     `ranking_mbconv/` of github.com/changlin31/BossNAS.
     Li et al., "Block-wisely supervised neural architecture search with knowledge distillation", CVPR 2020,
-    arXiv:1911.13053; `retraining/model.py` of github.com/changlin31/DNA, which trains such networks on their own.
+    arXiv:1911.13053; `retraining/model.py` of github.com/changlin31/DNA, which trains the networks on their own.
 """
 
 from __future__ import annotations
@@ -31,24 +31,25 @@ from nasctl.spaces._inverted import Inverted
 __all__ = ["BossNAS"]
 
 ACT = "swish"
-# (channels, stride of the first layer, layers) of each stage
+# (channels, stride of the first layer, layers) of each stage.
 STAGES = ((24, 2, 2), (40, 2, 4), (80, 2, 4), (112, 1, 4), (192, 2, 4))
-CHOICES = ("MB6_3x3", "MB6_5x5", "MB3_3x3", "MB3_5x5")  # digits 0 to 3 of the authors' own encoding
+CHOICES = ("MB6_3x3", "MB6_5x5", "MB3_3x3", "MB3_5x5")  # digits 0 to 3 of the authors' encoding
+# Matches the authors' encoding; each stage is a bracketed group of digits.
 PATTERN = "".join(rf"\[([0-3]{{{layers}}})\]" for *_, layers in STAGES)
 
 
 class BossNAS:
-    """Five stages of EfficientNet's blocks: an expansion of 6 or 3 and a kernel of 3 or 5 for each of 18 layers.
+    """Five stages of EfficientNet blocks: an expansion of 6 or 3 and a kernel of 3 or 5 for each of 18 layers.
 
-    What stands before and behind them, squeeze-and-excitation and Swish are those of EfficientNet-B0, as in the
-    networks that were trained on their own; these have shortcuts where the shape is kept and nowhere else. In the
-    supernet layers that change the shape have one too, a pool and a 1x1 convolution that the choices share.
+    The layers before and behind the stages, squeeze-and-excitation and Swish are taken from EfficientNet-B0, as in the
+    networks that were trained on their own. These networks have a shortcut only where the shape stays the same. In the
+    supernet, layers that change the shape also have one, a pool and a 1x1 convolution that the choices share.
 
-    Departures: dropout before the classifier and the dropping of whole blocks, which cost nothing and have no place in
-    an untrained network, are left out.
+    Departures: dropout before the classifier and stochastic depth are omitted. Both add no parameters or MACs and only
+    regularise training.
 
     Args:
-        resolution: Height and width of the images.
+        resolution: Height and width of the images in pixels.
         classes: Outputs of the classifier.
     """
 
@@ -63,26 +64,26 @@ class BossNAS:
 
     def __init__(self, resolution: int = 224, classes: int = 1000) -> None:
         if not 32 <= resolution <= 4096:
-            raise BadOption(f"bossnas halves its images five times: resolution={resolution} has to be 32 to 4096")
+            raise BadOption(f"resolution must be 32 to 4096 pixels, got {resolution} (option of bossnas)")
         if classes < 1:
-            raise BadOption(f"bossnas needs at least one class, not classes={classes}")
+            raise BadOption(f"classes must be 1 or more, got {classes} (option of bossnas)")
         self.input = Input((3, resolution, resolution))
         self._classifier = Classifier(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """The genome itself: the choices of a layer have different weights, so no two networks compute the same."""
+        """Return the genome unchanged: the choices of a layer differ in their weights, so no gene is redundant."""
         validate(self.genes, genome)
         return genome
 
     def spell(self, genome: Genome) -> str:
-        """The lists of the authors' ranking: "[11][1111][1101][1011][1101]", a digit for each layer."""
+        """Return the lists of the authors' ranking, "[11][1111][1101][1011][1101]": one digit per layer."""
         digits = iter(map(str, genome))
         return "".join(f"[{''.join(next(digits) for _ in range(layers))}]" for *_, layers in STAGES)
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such lists; none if the text is something else."""
-        found = re.fullmatch(PATTERN, text)
-        return tuple(map(int, "".join(found.groups()))) if found else None
+        """Return the genome of the authors' lists, or None if the text is something else."""
+        match = re.fullmatch(PATTERN, text)
+        return tuple(map(int, "".join(match.groups()))) if match else None
 
     def network(self, genome: Genome) -> Network:
         net = Builder(self.input.shape)
@@ -95,7 +96,7 @@ class BossNAS:
         return net.build(net.add(self._classifier, x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> BossNAS:
-        """Smaller images; every layer is a gene of its own, so none can be left out."""
+        """Return the space on smaller images; no layer is removed, because every layer is a gene."""
         reduced, largest = copy(self), self.input.shape[-1]
         size = max(32, min(largest, fidelity.size or largest))
         reduced.input = Input((3, size, size))
@@ -103,16 +104,20 @@ class BossNAS:
 
 
 def block(channels: int, kernel: int, expand: int, stride: int = 1) -> Inverted:
-    """A block of EfficientNet."""
+    """Return an EfficientNet block: an inverted residual with Swish and squeeze-and-excitation."""
     return Inverted(channels, kernel, expand, stride, ACT, se=True)
 
 
-def _choices(channels: int, stride: int) -> list[Inverted]:
-    """The blocks that a gene chooses from, in the order of CHOICES."""
+def _layer_choices(channels: int, stride: int) -> list[Inverted]:
+    """Return the blocks that a gene chooses from, in the order of CHOICES."""
     return [block(channels, kernel, expand, stride) for expand in (6, 3) for kernel in (3, 5)]
 
 
-STEM, FIRST = ConvNormAct(32, 3, 2, act=ACT), block(16, 3, 1)
-# The blocks that each layer chooses from.
-BLOCKS = [_choices(channels, 1 if place else stride) for channels, stride, layers in STAGES for place in range(layers)]
-LAST, HEAD = block(320, 3, 6), ConvNormAct(1280, act=ACT)
+STEM = ConvNormAct(32, 3, 2, act=ACT)
+FIRST = block(16, 3, 1)  # the block before the stages
+# The four blocks that each layer chooses from.
+BLOCKS = [
+    _layer_choices(channels, 1 if place else stride) for channels, stride, layers in STAGES for place in range(layers)
+]
+LAST = block(320, 3, 6)  # the block behind the stages
+HEAD = ConvNormAct(1280, act=ACT)

@@ -34,30 +34,31 @@ from nasctl.api import (
 
 __all__ = ["FBNet"]
 
-STEM = 16  # channels
-# (channels, blocks, stride of the first block) of each stage; with images of CIFAR's size the second keeps the size.
+STEM = 16  # channels of the stem
+# (channels, blocks, stride of the first block) of each stage; with `cifar` the second stage has stride 1.
 STAGES = ((16, 1, 1), (24, 4, 2), (32, 4, 2), (64, 4, 2), (112, 4, 1), (184, 4, 2), (352, 1, 1))
+# Blocks in the order of HW-NAS-Bench: k is the kernel, e the expansion, g the groups.
 CHOICES = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6", "skip")
 SKIP = CHOICES.index("skip")
 
 
 class FBNet:
-    """A chain of 22 blocks: a kernel of 3 or 5, an expansion of 1, 3 or 6, or nothing at all.
+    """A chain of 22 blocks, each with a kernel of 3 or 5 and an expansion of 1, 3 or 6, or skipped.
 
-    A block of expansion 1 begins with a 1x1 convolution too, in one group or (`g2`) in two with a channel shuffle after
-    it. A `skip` where the block would change the shape is what HW-NAS-Bench makes of it: 1x1 convolution with the
-    stride, batch norm, ReLU. The paper leaves that open. Choices stand in the order of HW-NAS-Bench, and genes are
-    called as the columns of its derivatives, `layer0` to `layer21`.
+    A block of expansion 1 also begins with a 1x1 convolution, in one group or (`g2`) in two groups followed by a
+    channel shuffle. Where a block would change the shape, `skip` is a 1x1 convolution with the stride, batch norm and
+    ReLU, as in HW-NAS-Bench; the paper leaves this case open. Choices are in the order of HW-NAS-Bench. Genes are named
+    after the columns of tables derived from it, `layer0` to `layer21`.
 
-    Departure: with a `width` other than 1 channels are rounded up to a multiple of 8, as in the published network for
-    96 x 96 images with .35 of the channels; the paper names no rule.
+    Departure: with a `width` other than 1, channels are rounded up to a multiple of 8. The published network for 96 x
+    96 images with 0.35 of the channels does so; the paper gives no rule.
 
     Args:
-        resolution: Height and width of the images.
+        resolution: Height and width of the images in pixels.
         classes: Outputs of the classifier.
-        head: Channels before the classifier, which `width` leaves alone: 1984, and 1504 in FBNet-A and with `cifar`.
-        width: Multiplies the channels of the stem and the stages.
-        cifar: The strides of HW-NAS-Bench for images of 32 x 32: the stem and the second stage keep the size.
+        head: Channels before the classifier, which `width` does not scale: 1984, or 1504 in FBNet-A and with `cifar`.
+        width: Multiplier of the channels of the stem and the stages.
+        cifar: Use the strides of HW-NAS-Bench for images of 32 x 32: the stem and the second stage have stride 1.
     """
 
     levels: Mapping[str, Fidelity] = {
@@ -74,42 +75,44 @@ class FBNet:
         width: float = 1.0,
         cifar: bool = False,
     ) -> None:
-        self._least = 8 if cifar else 32
-        if not self._least <= resolution <= 4096:
-            raise BadOption(f"fbnet needs a resolution of {self._least} to 4096, not {resolution}")
+        self._min_resolution = 8 if cifar else 32
+        if not self._min_resolution <= resolution <= 4096:
+            raise BadOption(
+                f"resolution must be {self._min_resolution} to 4096 pixels, got {resolution} (option of fbnet)"
+            )
         if not 0 < width <= 10:
-            raise BadOption(f"fbnet multiplies its channels by width={width}, which has to be above 0 and up to 10")
+            raise BadOption(f"width must be above 0 and at most 10, got {width} (option of fbnet)")
         if min(classes, head) < 1:
-            raise BadOption("fbnet needs classes and a head of 1 or more")
+            raise BadOption(f"classes and head must be 1 or more, got classes={classes},head={head} (options of fbnet)")
         self.input = Input((3, resolution, resolution))
-        self._stem = ConvNormAct(_scaled(STEM, width), 3, 1 if cifar else 2)
-        layers = list(_layers(width, cifar))
+        self._stem = ConvNormAct(_scale_channels(STEM, width), 3, 1 if cifar else 2)
+        layers = list(_layer_shapes(width, cifar))
         self.genes: Sequence[Gene] = tuple(Gene(f"layer{k}", CHOICES) for k in range(len(layers)))
-        self._blocks = [_choices(*layer) for layer in layers]
+        self._blocks = [_layer_choices(*layer) for layer in layers]
         self._head, self._classifier = ConvNormAct(head), Classifier(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """Move the skips of layers that keep the shape behind their neighbours: where they stand makes no difference.
+        """Move every skip that keeps the shape behind its neighbours, because its position has no effect.
 
-        A skip that changes the shape is a layer, and stays.
+        A skip that changes the shape is a layer and stays in place.
         """
         validate(self.genes, genome)
         ordered: list[int] = []
-        run: list[int] = []  # choices of neighbouring layers that keep the shape
+        movable: list[int] = []  # choices of neighbouring layers that keep the shape
         for choice, blocks in zip(genome, self._blocks, strict=True):
             if blocks[SKIP] == Identity():
-                run.append(choice)
+                movable.append(choice)
             else:
-                ordered += [*_skips_last(run), choice]
-                run = []
-        return (*ordered, *_skips_last(run))
+                ordered += [*_skips_last(movable), choice]
+                movable = []
+        return (*ordered, *_skips_last(movable))
 
     def spell(self, genome: Genome) -> str:
-        """The numbers of the blocks, as HW-NAS-Bench counts them: 22 digits."""
+        """Return the block numbers of HW-NAS-Bench as 22 digits."""
         return "".join(map(str, genome))
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such digits; none if the text is something else."""
+        """Return the genome of 22 block numbers, or None if the text is something else."""
         return tuple(map(int, text)) if len(text) == len(self.genes) and set(text) <= set("012345678") else None
 
     def network(self, genome: Genome) -> Network:
@@ -121,19 +124,19 @@ class FBNet:
         return net.build(net.add(self._classifier, x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> FBNet:
-        """Smaller images; every block is a gene of its own, so none can be left out."""
+        """Return the space on smaller images; no block is removed, because every block is a gene."""
         reduced, size = copy(self), self.input.shape[-1]
-        size = min(size, max(self._least, fidelity.size or size))
+        size = min(size, max(self._min_resolution, fidelity.size or size))
         reduced.input = Input((3, size, size))
         return reduced
 
 
 @dataclass(frozen=True, slots=True)
 class Separable:
-    """A block of expansion 1, with a shortcut where the shape allows one: (C, H, W) -> (channels, H', W').
+    """A block of expansion 1, with a shortcut if the shape stays the same: (C, H, W) -> (channels, H', W').
 
-    1x1 convolution to as many channels as come in, depthwise convolution, 1x1 convolution. With `groups` both 1x1
-    convolutions have so many, and what the first puts out is shuffled.
+    The block is a 1x1 convolution to C channels, a depthwise convolution and a 1x1 convolution. `groups` applies to
+    both 1x1 convolutions; with more than one group the channels are shuffled after the first.
     """
 
     channels: int
@@ -143,36 +146,36 @@ class Separable:
 
     def emit(self, net: Builder, *inputs: int) -> int:
         (x,) = inputs
-        wide = net.shape(x)[0]
-        y = net.add(ConvNormAct(wide, groups=self.groups), x, name="mix")
+        channels_in = net.shape(x)[0]
+        y = net.add(ConvNormAct(channels_in, groups=self.groups), x, name="mix")
         y = net.add(ChannelShuffle(self.groups), y, name="shuffle") if self.groups > 1 else y
-        y = net.add(ConvNormAct(wide, self.kernel, self.stride, groups=wide), y, name="depthwise")
+        y = net.add(ConvNormAct(channels_in, self.kernel, self.stride, groups=channels_in), y, name="depthwise")
         y = net.add(ConvNormAct(self.channels, groups=self.groups, act=None), y, name="project")
         return net.add(Add(), x, y, name="add") if net.shape(x) == net.shape(y) else y
 
 
-def _layers(width: float, cifar: bool) -> Iterator[tuple[int, int, int]]:
-    """What goes in, what comes out (channels) and the stride of each of the 22 layers."""
-    before = _scaled(STEM, width)
+def _layer_shapes(width: float, cifar: bool) -> Iterator[tuple[int, int, int]]:
+    """Yield the input channels, output channels and stride of each of the 22 layers."""
+    channels_in = _scale_channels(STEM, width)
     for stage, (channels, blocks, stride) in enumerate(STAGES):
         for place in range(blocks):
-            halves = stride == 2 and not place and not (cifar and stage == 1)
-            yield before, _scaled(channels, width), 2 if halves else 1
-            before = _scaled(channels, width)
+            has_stride = stride == 2 and not place and not (cifar and stage == 1)
+            yield channels_in, _scale_channels(channels, width), 2 if has_stride else 1
+            channels_in = _scale_channels(channels, width)
 
 
-def _scaled(channels: int, width: float) -> int:
+def _scale_channels(channels: int, width: float) -> int:
     return 8 * ceil(round(channels * width / 8, 6))
 
 
-def _choices(before: int, channels: int, stride: int) -> tuple[Block, ...]:
-    """The blocks that a gene chooses from, in the order of CHOICES."""
-    of_kernel: list[Block] = []
+def _layer_choices(channels_in: int, channels: int, stride: int) -> tuple[Block, ...]:
+    """Return the blocks that a gene chooses from, in the order of CHOICES."""
+    blocks: list[Block] = []
     for kernel in (3, 5):
-        of_kernel += [Separable(channels, kernel, stride), Separable(channels, kernel, stride, groups=2)]
-        of_kernel += [MBConv(channels, kernel, expand, stride) for expand in (3, 6)]
-    kept = before == channels and stride == 1
-    return (*of_kernel, Identity() if kept else ConvNormAct(channels, stride=stride))
+        blocks += [Separable(channels, kernel, stride), Separable(channels, kernel, stride, groups=2)]
+        blocks += [MBConv(channels, kernel, expand, stride) for expand in (3, 6)]
+    keeps_shape = channels_in == channels and stride == 1
+    return (*blocks, Identity() if keeps_shape else ConvNormAct(channels, stride=stride))
 
 
 def _skips_last(choices: list[int]) -> list[int]:

@@ -38,11 +38,12 @@ from nasctl.api import (
     WeightedValues,
     validate,
 )
-from nasctl.spaces._encoders import Embeddings, FeedForward, check, convolved, place
+from nasctl.spaces._encoders import Embeddings, FeedForward, add_span_conv, check_options, choice_index
 
 __all__ = ["FlexiBERT"]
 
-OPERATIONS = {  # and what the code calls them
+# Choice of the operation gene -> (type, parameter) in the JSON of the authors' code.
+OPERATIONS = {
     "sdp": ("sa", "sdp"),
     "wma": ("sa", "wma"),
     "dft": ("l", "dft"),
@@ -51,41 +52,46 @@ OPERATIONS = {  # and what the code calls them
     "c9": ("c", 9),
     "c13": ("c", 13),
 }
+# Operations that are attention alone.
 SIMILARITIES = ("sdp", "wma")
-LONGEST = 20_000  # characters of a configuration that are read
-MOST = 1000  # feed-forward layers, which a genome has a gene for
+MAX_CHARACTERS = 20_000  # longest configuration that is parsed
+MAX_FEED_FORWARD_LAYERS = 1000  # feed-forward layers of the deepest network; each has a gene
 
-Row = tuple[int, int, str, tuple[int, ...]]  # of a layer: width, heads, operation, units of its feed-forward layers
+LayerRow = tuple[int, int, str, tuple[int, ...]]  # width, heads, operation, units of each feed-forward layer
 
 
 class FlexiBERT:
-    """Encoders whose layers each have a width, heads, an operation and feed-forward units of their own.
+    """Encoders whose layers each have their own width, heads, operation and feed-forward units.
 
-    Where the width changes, a linear layer leads from one layer to the next. Positions are relative: each layer learns
-    a vector for every distance between two tokens. Operations are `sdp`, attention by scaled products of queries and
-    keys; `wma`, with a matrix between them that all heads share; `dft` and `dct`, a transform over places and values of
-    what the layer gets, added to attention that asks for distances alone; and `c5`, `c9` and `c13`, convolution whose
-    kernel depends on the place in half of the heads, attention in the others.
+    Where the width changes, a linear layer connects one layer to the next. Positions are relative: each layer learns a
+    vector for every distance between two tokens. The operations are:
 
-    Without options the space is that of the encoders with published accuracies, an early one of the code: attention,
-    and one feed-forward layer. `operations=sdp,wma,dft,dct,c5,c9,stacks=1,3,units=512,1024` are the 3.32 billion
-    encoders that the paper searches, and `operations=sdp,wma,dft,dct,c5,c9,c13,stacks=1,2,3` is the code's final small
-    space. The large one has `hidden=128,256,512,layers=2,4,6,heads=2,4,8,units=512,1024,2048,4096` too.
+    - `sdp`: scaled dot-product attention.
+    - `wma`: attention with a matrix between queries and keys, shared by all heads.
+    - `dft` and `dct`: a transform of the layer's input over positions and values, added to attention by distance alone.
+    - `c5`, `c9` and `c13`: in half of the heads convolution with a kernel that depends on the position, attention in
+      the others.
 
-    Departures: no dropout, and no mask, for all sequences have one length. What the code holds and never uses is left
-    out: vectors for absolute positions and for distances that a sequence does not have, the matrix of `wma` in layers
-    with `sdp`, and the keys of `dft` and `dct`. Later code, of other papers, splits a layer's heads among operations.
+    The default space is the space of the encoders with published accuracies, an early version of the code: attention
+    and one feed-forward layer. `operations=sdp,wma,dft,dct,c5,c9,stacks=1,3,units=512,1024` gives the 3.32 billion
+    encoders that the paper searches. `operations=sdp,wma,dft,dct,c5,c9,c13,stacks=1,2,3` gives the code's final small
+    space. The code's large space also has `hidden=128,256,512,layers=2,4,6,heads=2,4,8,units=512,1024,2048,4096`.
+
+    Departures: there is no dropout, and no mask, because all sequences have the same length. Parameters that the code
+    holds and never uses are omitted: vectors for absolute positions and for distances that a sequence does not have,
+    the matrix of `wma` in layers with `sdp`, and the keys of `dft` and `dct`. Later code, written for other papers,
+    splits a layer's heads among operations; this space does not.
 
     Args:
         classes: Outputs of the linear layer on the pooled first token.
         length: Tokens of a sequence.
-        vocabulary: Number of tokens that there are.
-        hidden: Widths of a layer.
-        layers: Numbers of layers.
-        heads: Heads of a layer, each a divisor of every width, and even if there is convolution.
-        units: Units of a feed-forward layer.
-        operations: Operations of a layer.
-        stacks: Numbers of feed-forward layers in a layer, each with units of its own.
+        vocabulary: Number of distinct tokens.
+        hidden: Choices of the width of a layer.
+        layers: Choices of the number of layers.
+        heads: Choices of the heads of a layer. Each must divide every width, and be even if there is convolution.
+        units: Choices of the units of a feed-forward layer.
+        operations: Choices of the operation of a layer.
+        stacks: Choices of the number of feed-forward layers in a layer, each with its own units.
     """
 
     levels: Mapping[str, Fidelity] = {
@@ -106,20 +112,25 @@ class FlexiBERT:
         operations: tuple[str, ...] = SIMILARITIES,
         stacks: tuple[int, ...] = (1,),
     ) -> None:
-        check("flexibert", vocabulary, length, classes)
+        check_options("flexibert", vocabulary, length, classes)
         numbers = {"hidden": hidden, "layers": layers, "heads": heads, "units": units, "stacks": stacks}
         for name, choices in numbers.items():
             if not choices or list(choices) != sorted(set(choices)) or choices[0] < 1:
                 given = ",".join(map(str, choices))
-                raise BadOption(f"flexibert wants {name} of 1 or more in ascending order, not {name}={given}")
-        if layers[-1] * stacks[-1] > MOST:
-            raise BadOption(f"flexibert has up to {MOST} feed-forward layers: give smaller layers= or stacks=")
-        _check_operations(operations)
-        every = 2 if any(OPERATIONS[one][0] == "c" for one in operations) else 1  # half of the heads convolve
-        if any(number % every or width % number for width in hidden for number in heads):
+                raise BadOption(f"{name} must be 1 or more, distinct and ascending, got {given} (option of flexibert)")
+        if layers[-1] * stacks[-1] > MAX_FEED_FORWARD_LAYERS:
             raise BadOption(
-                "flexibert splits widths into heads: every one of hidden= has to be a multiple of all heads=, "
-                "and these even where there is convolution"
+                f"layers times stacks must be at most {MAX_FEED_FORWARD_LAYERS}, got {layers[-1] * stacks[-1]}"
+                " (options of flexibert)"
+            )
+        _check_operations(operations)
+        # Convolution takes half of the heads.
+        head_divisor = 2 if any(OPERATIONS[name][0] == "c" for name in operations) else 1
+        if any(number % head_divisor or width % number for width in hidden for number in heads):
+            raise BadOption(
+                "every width in hidden must be a multiple of every number in heads, and heads must be even where"
+                f" there is convolution, got hidden={','.join(map(str, hidden))},heads={','.join(map(str, heads))}"
+                " (options of flexibert)"
             )
         self.input = Input((length,), "tokens", vocabulary)
         self._layers, self._stacks, self._units = layers, stacks, units
@@ -130,36 +141,36 @@ class FlexiBERT:
         self._names = [(f"layer{k}", f"project{k}") for k in range(layers[-1])]
 
     def canonical(self, genome: Genome) -> Genome:
-        """The genome with the first choice at every gene of a layer that there is not."""
+        """Set every gene of a layer or feed-forward layer that the network does not have to choice 0."""
         validate(self.genes, genome)
-        return self._genome([*self._rows(genome)])
+        return self._encode([*self._layer_rows(genome)])
 
     def spell(self, genome: Genome) -> str:
-        """The code's configuration, as JSON: `l` layers, and lists with one entry for each of them.
+        """Return the configuration of the authors' code as JSON.
 
-        `h` has widths, `n` heads, `o` and `p` operations and `f` lists of units. Where the space has only attention and
-        one feed-forward layer, it is the configuration that accuracies are published of: `a` has heads, `s`
-        similarities and `f` units.
+        `l` is the number of layers. All other keys hold a list with one entry per layer: `h` widths, `n` heads, `o` and
+        `p` operations and `f` lists of units. If the space has only attention and one feed-forward layer, the JSON has
+        the form of the published accuracies: `a` lists heads, `s` similarities and `f` units.
         """
-        h, n, names, f = zip(*self._rows(genome), strict=True)
+        h, n, names, f = zip(*self._layer_rows(genome), strict=True)
         if self._stacks == (1,) and {*self._choices[2]} <= {*SIMILARITIES}:
             return json.dumps({"l": len(h), "a": n, "h": h, "s": names, "f": [units for (units,) in f]})
         o, p = zip(*(OPERATIONS[name] for name in names), strict=True)
         return json.dumps({"l": len(h), "h": h, "n": n, "o": o, "p": p, "f": f})
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such a configuration, of either kind; none if the text is something else."""
-        if len(text) > LONGEST or not text.lstrip().startswith("{"):
+        """Return the genome of a configuration in either form, or None if the text is something else."""
+        if len(text) > MAX_CHARACTERS or not text.lstrip().startswith("{"):
             return None
         try:
             content = json.loads(text)
-            genome = self._genome([*zip(*_columns(content), strict=True)])
-            return genome if genome[0] == place(self._layers, content["l"]) else None
+            genome = self._encode([*zip(*_parse_columns(content), strict=True)])
+            return genome if genome[0] == choice_index(self._layers, content["l"]) else None
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
 
     def network(self, genome: Genome) -> Network:
-        net, rows = Builder(self.input.shape), [*self._rows(genome)]
+        net, rows = Builder(self.input.shape), [*self._layer_rows(genome)]
         x = net.add(self._embeddings[genome[1]], *net.inputs, name="embeddings")
         for (width, heads, operation, units), (name, bridge) in zip(rows, self._names, strict=False):
             if net.shape(x)[1] != width:
@@ -168,13 +179,13 @@ class FlexiBERT:
         return net.build(net.add(self._logits, x, name="logits"))
 
     def reduced(self, fidelity: Fidelity) -> FlexiBERT:
-        """Shorter sequences; layers are genes, so none is left out."""
+        """Return the space with shorter sequences; no layer is removed, because the number of layers is a gene."""
         reduced, (length,) = copy(self), self.input.shape
         reduced.input = Input((max(2, min(length, fidelity.size or length)),), "tokens", self.input.vocabulary)
         return reduced
 
-    def _rows(self, genome: Genome) -> Iterator[Row]:
-        """What is chosen in each layer that there is."""
+    def _layer_rows(self, genome: Genome) -> Iterator[LayerRow]:
+        """Yield the choices of each layer that the network has."""
         hidden, heads, operations = self._choices
         layers = self._layers[genome[0]]
         each = (len(genome) - 1) // self._layers[-1]
@@ -183,53 +194,55 @@ class FlexiBERT:
             depth = self._stacks[rest.pop(0) if len(self._stacks) > 1 else 0]
             yield hidden[h], heads[n], operations[o], tuple(self._units[f] for f in rest[:depth])
 
-    def _genome(self, rows: Sequence[Row]) -> Genome:
-        """The genome with these layers.
+    def _encode(self, rows: Sequence[LayerRow]) -> Genome:
+        """Return the genome of a network with these layers.
 
         Raises:
-            ValueError: The space has no such layers.
+            ValueError: The space has no such network.
         """
-        genome = [place(self._layers, len(rows))]
+        genome = [choice_index(self._layers, len(rows))]
         for *values, units in rows:
-            genome += map(place, self._choices, values)
-            depth = place(self._stacks, len(units))
+            genome += map(choice_index, self._choices, values)
+            depth = choice_index(self._stacks, len(units))
             genome += [depth] if len(self._stacks) > 1 else []
-            genome += [place(self._units, one) for one in units] + [0] * (self._stacks[-1] - len(units))
+            genome += [choice_index(self._units, unit) for unit in units] + [0] * (self._stacks[-1] - len(units))
         return (*genome, *(0,) * (len(self.genes) - len(genome)))
 
     def _genes(self) -> Iterator[Gene]:
         hidden, heads, operations = self._choices
-        # Layers and widths that are added may make the last layer narrower, or take a linear layer between two away.
+        # Not ordered: another layer may be narrower than the last one, and another width may remove a linear layer.
         yield Gene("layers", self._layers)
         for k in range(self._layers[-1]):
             yield Gene(f"layer{k}.hidden", hidden)
-            yield Gene(f"layer{k}.heads", heads)  # more heads have shorter vectors for distances
+            yield Gene(f"layer{k}.heads", heads)  # not ordered: more heads shorten the distance vectors
             yield Gene(f"layer{k}.operation", operations)
-            if len(self._stacks) > 1:  # else genomes without options would be longer than the choices that there are
-                yield Gene(f"layer{k}.stacks", self._stacks)  # one that is added may be narrower than the last
+            if len(self._stacks) > 1:  # The default space has no choice here, and so no gene.
+                yield Gene(f"layer{k}.stacks", self._stacks)  # not ordered: an added one may be narrower
             for j in range(self._stacks[-1]):
                 yield Gene(f"layer{k}.units{j}", self._units, ordered=True)
 
 
 def _check_operations(operations: Sequence[str]) -> None:
-    unknown = [one for one in operations if one not in OPERATIONS]
+    unknown = [name for name in operations if name not in OPERATIONS]
     if unknown or not operations or len({*operations}) != len(operations):
         given = ",".join(operations)
-        raise BadOption(f"flexibert wants operations={','.join(OPERATIONS)} or some of them, not operations={given}")
+        raise BadOption(
+            f"operations must be distinct names out of {','.join(OPERATIONS)}, got {given!r} (option of flexibert)"
+        )
 
 
-def _columns(content: Any) -> Iterable[Iterable[Any]]:
-    """A configuration as a stranger wrote it: widths, heads, operations and units, each of all layers."""
+def _parse_columns(content: Any) -> Iterable[Iterable[Any]]:
+    """Return the widths, heads, operations and units of all layers from an untrusted configuration."""
     if "s" in content:
         return content["h"], content["a"], content["s"], [[units] for units in content["f"]]
     written = zip(content["o"], content["p"], strict=True)
-    operations = [[*OPERATIONS][place(OPERATIONS.values(), one)] for one in written]
+    operations = [[*OPERATIONS][choice_index(OPERATIONS.values(), pair)] for pair in written]
     return content["h"], content["n"], operations, content["f"]
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One of OPERATIONS and feed-forward layers, each of both with a shortcut and a layer norm: (T, D) -> (T, D)."""
+    """One of OPERATIONS and feed-forward layers, each with a shortcut and a layer norm: (T, D) -> (T, D)."""
 
     heads: int
     operation: str
@@ -251,9 +264,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class RelativeAttention:
-    """Self-attention in which queries also ask for distances: (T, D) -> (T, D).
+    """Self-attention with scores for the distance between positions: (T, D) -> (T, D).
 
-    With `weighted`, queries are multiplied by a matrix before they meet the keys, and ask for distances as they were.
+    With `weighted`, queries are multiplied by a matrix before their product with the keys. Distance scores use the
+    unweighted queries.
     """
 
     heads: int
@@ -263,14 +277,14 @@ class RelativeAttention:
         (x,) = inputs
         width = net.shape(x)[1]
         queries, keys, values = (net.add(Linear(width), x, name=name) for name in ("query", "key", "value"))
-        asked = net.add(HeadLinear(self.heads), queries, name="weight") if self.weighted else queries
-        scores = net.add(AttentionScores(self.heads), asked, keys, name="scores")
-        return net.add(Linear(width), _attended(net, self.heads, queries, values, scores), name="output")
+        weighted_queries = net.add(HeadLinear(self.heads), queries, name="weight") if self.weighted else queries
+        scores = net.add(AttentionScores(self.heads), weighted_queries, keys, name="scores")
+        return net.add(Linear(width), _add_relative_attention(net, self.heads, queries, values, scores), name="output")
 
 
 @dataclass(frozen=True, slots=True)
 class RelativeTransform:
-    """Attention by distances alone, and the "dft" or "dct" of x over places and values: (T, D) -> (T, D).
+    """Attention by distance alone, plus the "dft" or "dct" of x over positions and values: (T, D) -> (T, D).
 
     References:
         Lee-Thorp et al., "FNet: Mixing tokens with Fourier transforms", NAACL 2022, arXiv:2105.03824, equation 3.
@@ -283,14 +297,17 @@ class RelativeTransform:
         (x,) = inputs
         width = net.shape(x)[1]
         queries, values = (net.add(Linear(width), x, name=name) for name in ("query", "value"))
-        y = _attended(net, self.heads, queries, values)
+        y = _add_relative_attention(net, self.heads, queries, values)
         transformed = net.add(Fourier() if self.kind == "dft" else Cosine(), x, name="transform")
         return net.add(Linear(width), net.add(Add(), y, transformed, name="join"), name="output")
 
 
 @dataclass(frozen=True, slots=True)
 class RelativeConv:
-    """Half of the heads attend, also by distances, and half convolve: (T, D) -> (T, D), for an even number of heads."""
+    """Attention with distance scores in half of the heads, convolution in the other half: (T, D) -> (T, D).
+
+    The number of heads must be even.
+    """
 
     heads: int
     kernel: int
@@ -299,14 +316,16 @@ class RelativeConv:
         (x,) = inputs
         width, heads = net.shape(x)[1], self.heads // 2
         queries, keys, values = (net.add(Linear(width // 2), x, name=name) for name in ("query", "key", "value"))
-        y = _attended(net, heads, queries, values, net.add(AttentionScores(heads), queries, keys, name="scores"))
-        z = convolved(net, x, queries, self.kernel, heads)
+        y = _add_relative_attention(
+            net, heads, queries, values, net.add(AttentionScores(heads), queries, keys, name="scores")
+        )
+        z = add_span_conv(net, x, queries, self.kernel, heads)
         return net.add(Linear(width), net.add(ConcatFeatures(), y, z, name="join"), name="output")
 
 
 @dataclass(frozen=True, slots=True)
 class PooledLogits:
-    """A linear layer with tanh on the first token's vector, and another: (T, D) -> (classes,)."""
+    """A linear layer with tanh on the vector of the first token, and a linear layer: (T, D) -> (classes,)."""
 
     classes: int
 
@@ -316,9 +335,9 @@ class PooledLogits:
         return net.add(Linear(self.classes), x, name="linear")
 
 
-def _attended(net: Builder, heads: int, queries: int, values: int, scores: int | None = None) -> int:
-    """Add what heads gather: by how much queries ask of each distance and, if there are scores, by these too."""
-    asked = net.add(RelativeScores(heads), queries, name="distances")
+def _add_relative_attention(net: Builder, heads: int, queries: int, values: int, scores: int | None = None) -> int:
+    """Add attention by the queries' scores for distances, plus `scores` if given, and return its output."""
+    attention_scores = net.add(RelativeScores(heads), queries, name="distances")
     if scores is not None:
-        asked = net.add(Add(), scores, asked, name="add")
-    return net.add(WeightedValues(), net.add(Softmax(), asked, name="weights"), values, name="attend")
+        attention_scores = net.add(Add(), scores, attention_scores, name="add")
+    return net.add(WeightedValues(), net.add(Softmax(), attention_scores, name="weights"), values, name="attend")

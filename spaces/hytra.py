@@ -1,4 +1,4 @@
-"""The HyTra space of BossNAS: 16 layers, each a convolution or attention, that halve their maps where they like; 3e6.
+"""The HyTra space of BossNAS: 16 layers of convolution or attention with searchable downsampling; 3e6 networks.
 
 References:
     Li et al., "BossNAS: Exploring hybrid CNN-transformers with block-wisely self-supervised neural architecture
@@ -49,43 +49,49 @@ from nasctl.api import (
     WeightedValues,
     validate,
 )
-from nasctl.spaces._images import sizes
+from nasctl.spaces._images import checked_resolutions
 
 __all__ = ["HyTra"]
 
 LAYERS = 16
-SCALES = (4, 8, 16, 32)  # by how much maps are smaller than the image
-STEM, CHANNELS = 64, (256, 512, 1024, 2048)  # of the layers at each scale
-ATTENDING = 2  # the first scale at which a layer can be attention
-HEAD = 64  # width of a head
-LIMITS = (0, 1, 2, 2)  # the least scale of each quarter of the layers in the supernet
+SCALES = (4, 8, 16, 32)  # image pixels per pixel of the feature map
+STEM_CHANNELS = 64
+CHANNELS = (256, 512, 1024, 2048)  # output channels of a layer at each scale
+FIRST_ATTENTION_SCALE = 2  # index of the first scale at which a layer can be attention
+HEAD_WIDTH = 64  # channels of an attention head
+MIN_SCALES = (0, 1, 2, 2)  # smallest index of the scale in each quarter of the layers, with `limited`
 OPERATIONS = ("conv", "attention")
-DIGITS = ("5", "4", "32", "10")  # what the supernet's code calls a layer, by scale and operation
-PLACES = {digit: (scale, op) for scale, digits in enumerate(DIGITS) for op, digit in enumerate(digits)}
+SCALE_DIGITS = ("5", "4", "32", "10")  # digits of the supernet's encoding, by scale and then by operation
+# Digit -> (index of the scale, index of the operation).
+DIGIT_LAYERS = {
+    digit: (scale, operation) for scale, digits in enumerate(SCALE_DIGITS) for operation, digit in enumerate(digits)
+}
 
 
 class HyTra:
-    """Residual bottlenecks of convolution or attention, with searchable places for the strides.
+    """Residual bottlenecks of convolution or attention with searchable positions of the strides.
 
-    The first layer is at one of four scales, and every other at that of the layer before it or one step down. Attention
-    is a choice at the two lower scales. Layers are those of the networks that BossNAS retrained: BossNet-T0 is
-    5433323000100000, `se=off` is "T0 w/o SE", and `last_stride=1` makes T1 of it. Their code leaves two things open,
-    and each is as in the code that comes nearest:
+    The first layer is at one of four scales. Every other layer is at the scale of the previous layer or one step down.
+    Attention is a choice at the two smallest scales. The layers follow the networks that BossNAS retrained: BossNet-T0
+    is 5433323000100000, `se=off` gives "T0 w/o SE", and `last_stride=1` gives T1. Two cases follow the nearest
+    published code:
 
-    - Where layers start below the first scale, squares of the stem's maps are brought down to it, as in the supernet.
-    - Where they end above the last, a 3x3 convolution of stride 2 takes each step that is left, as in retraining.
+    - If the first layer is below the first scale, a strided depthwise convolution with kernel equal to stride reduces
+      the stem's map to its scale, as in the supernet.
+    - If the last layer is above the last scale, 3x3 convolutions of stride 2 take each remaining step, as in
+      retraining.
 
-    Departures: what attention gathers at a place is weighted with a softmax over the places that it gathers from, as in
-    every transformer; that code normalises over the places that gather. And the dropping of whole layers, which has no
-    place in an untrained network, is left out.
+    Departures: attention normalises the weights with a softmax over the positions that are attended to, as in every
+    transformer. The published code normalises over the positions that attend. Stochastic depth is omitted, because it
+    only regularises training.
 
     Args:
-        resolution: Height and width of the images, a multiple of 32.
+        resolution: Height and width of the images in pixels, a multiple of 32.
         classes: Outputs of the classifier.
-        se: Whether convolutions have squeeze-and-excitation, and activations are swish in place of ReLU.
-        last_stride: Of the first layer at the last scale, 2 or 1.
-        limited: Whether the second four layers are below the first scale and all after them below the second, as in
-            the supernet.
+        se: Use squeeze-and-excitation in convolution layers, and swish in place of ReLU.
+        last_stride: Stride of the first layer at the last scale, 2 or 1.
+        limited: Require layers 5 to 8 to be below the first scale and all later layers below the second, as in the
+            supernet.
     """
 
     genes: Sequence[Gene] = (
@@ -111,37 +117,40 @@ class HyTra:
         last_stride: int = 2,
         limited: bool = False,
     ) -> None:
-        sizes("hytra", resolution, (), classes)
+        checked_resolutions("hytra", resolution, (), classes)
         if last_stride not in (1, 2):
-            raise BadOption(f"hytra takes last_stride=1 or last_stride=2, not {last_stride}")
+            raise BadOption(f"last_stride must be 1 or 2, got {last_stride} (option of hytra)")
         self.input = Input((3, resolution, resolution))
-        self._limits = LIMITS if limited else (0,) * len(LIMITS)
+        self._min_scales = MIN_SCALES if limited else (0,) * len(MIN_SCALES)
         act, strides = "swish" if se else "relu", (1, 2, 2, last_stride)
-        # A layer by scale, whether it goes down to it, and operation.
+        # Indexed by scale, by whether the layer steps down to the scale, and by operation.
         self._layers = [
-            [[Bottleneck(channels, op == "attention", stride, se) for op in OPERATIONS] for stride in (1, down)]
+            [
+                [Bottleneck(channels, operation == "attention", stride, se) for operation in OPERATIONS]
+                for stride in (1, down)
+            ]
             for channels, down in zip(CHANNELS, strides, strict=True)
         ]
-        self._stem = ConvNormAct(STEM, 7, 2, act=act)
-        self._starts = [Start(*given) for given in zip(CHANNELS, accumulate(strides, mul), strict=True)]
-        self._rests = [ConvNormAct(channels, 3, 2, act=act) for channels in CHANNELS]
+        self._stem = ConvNormAct(STEM_CHANNELS, 7, 2, act=act)
+        self._start_blocks = [Start(*arguments) for arguments in zip(CHANNELS, accumulate(strides, mul), strict=True)]
+        self._final_convs = [ConvNormAct(channels, 3, 2, act=act) for channels in CHANNELS]
         self._classifier = Classifier(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """No step down where none is possible or one has to be, and convolution where no attention is possible."""
+        """Remove steps down that are impossible or forced, and use convolution where attention is impossible."""
         validate(self.genes, genome)
-        return tuple(choice for step, _, operation in self._walk(genome) for choice in (step, operation))
+        return tuple(choice for step, _, operation in self._iter_layers(genome) for choice in (step, operation))
 
     def spell(self, genome: Genome) -> str:
-        """The supernet's own code: "5433323000100000", a digit for scale and operation of each layer."""
-        return "".join(DIGITS[scale][op] for _, scale, op in self._walk(genome))
+        """Return the supernet's encoding, "5433323000100000": one digit for scale and operation of each layer."""
+        return "".join(SCALE_DIGITS[scale][operation] for _, scale, operation in self._iter_layers(genome))
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such a code; none if the text is something else, or no architecture of this space."""
+        """Return the genome of such an encoding, or None if the text is something else or not in this space."""
         if not re.fullmatch(f"[0-5]{{{LAYERS}}}", text):
             return None
-        scales, operations = zip(*(PLACES[digit] for digit in text), strict=True)
-        steps = [scales[0], *(after - before for before, after in pairwise(scales))]
+        scales, operations = zip(*(DIGIT_LAYERS[digit] for digit in text), strict=True)
+        steps = [scales[0], *(following - previous for previous, following in pairwise(scales))]
         if not set(steps[1:]) <= {0, 1}:
             return None
         genome = self.canonical(tuple(chain.from_iterable(zip(steps, operations, strict=True))))
@@ -151,41 +160,44 @@ class HyTra:
         net = Builder(self.input.shape)
         x = net.add(self._stem, *net.inputs, name="stem")
         x = net.add(MaxPool(3, 2), x, name="pool")
-        before = 0
-        for name, (_, scale, operation) in zip(NAMES, self._walk(genome), strict=True):
-            down = scale > before
-            if down and name == NAMES[0]:
-                x, down = net.add(self._starts[scale], x, name="start"), False
+        previous = 0
+        for name, (_, scale, operation) in zip(LAYER_NAMES, self._iter_layers(genome), strict=True):
+            down = scale > previous
+            if down and name == LAYER_NAMES[0]:
+                x, down = net.add(self._start_blocks[scale], x, name="start"), False
             x = net.add(self._layers[scale][down][operation], x, name=name)
-            before = scale
-        for scale in range(before + 1, len(SCALES)):
-            x = net.add(self._rests[scale], x, name=f"rest{SCALES[scale]}")
+            previous = scale
+        for scale in range(previous + 1, len(SCALES)):
+            x = net.add(self._final_convs[scale], x, name=f"rest{SCALES[scale]}")
         return net.build(net.add(self._classifier, x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> HyTra:
-        """Smaller images; there is a fixed number of layers, so none is left out."""
+        """Return the space on smaller images; no layer is removed, because the number of layers is fixed."""
         reduced, largest = copy(self), self.input.shape[-1]
         size = max(32, min(largest, fidelity.size or largest) // 32 * 32)
         reduced.input = Input((3, size, size))
         return reduced
 
-    def _walk(self, genome: Genome) -> Iterator[tuple[int, int, int]]:
-        """The step down, the scale and the operation of each layer; 0 for a step or an operation that is no choice."""
+    def _iter_layers(self, genome: Genome) -> Iterator[tuple[int, int, int]]:
+        """Yield the step down, the index of the scale and the index of the operation of each layer.
+
+        A step or operation that the layer cannot choose is 0.
+        """
         scale = 0
         for place, (step, operation) in enumerate(zip(genome[::2], genome[1::2], strict=True)):
-            least = max(scale, self._limits[place * len(LIMITS) // LAYERS])
-            scale = min(max(scale + step, least), len(SCALES) - 1)
-            yield scale - least, scale, operation if scale >= ATTENDING else 0
+            min_scale = max(scale, self._min_scales[place * len(MIN_SCALES) // LAYERS])
+            scale = min(max(scale + step, min_scale), len(SCALES) - 1)
+            yield scale - min_scale, scale, operation if scale >= FIRST_ATTENTION_SCALE else 0
 
 
-NAMES = [f"layer{k}" for k in range(1, LAYERS + 1)]
+LAYER_NAMES = [f"layer{k}" for k in range(1, LAYERS + 1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Squares brought down to a vector of a quarter of the channels: (C, H, W) -> (channels / 4, H', W')."""
+    """A strided depthwise convolution and a 1x1 convolution: (C, H, W) -> (channels / 4, H / stride, W / stride)."""
 
-    channels: int  # of the layer that follows
+    channels: int  # of the layer that follows; Start itself outputs a quarter
     stride: int
 
     def emit(self, net: Builder, *inputs: int) -> int:
@@ -195,10 +207,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """A residual block with positions from a depthwise convolution: (C, H, W) -> (channels, H', W').
+    """A residual bottleneck with positions from a depthwise convolution: (C, H, W) -> (channels, H', W').
 
-    Between 1x1 convolutions is a 3x3 convolution or attention; squeeze-and-excitation is of convolutions alone. Where
-    the shape changes, the shortcut is an average pool if there is a stride, and a 1x1 convolution.
+    A 3x3 convolution or attention is between two 1x1 convolutions. Only convolution layers have squeeze-and-excitation.
+    If the shape changes, the shortcut is a 1x1 convolution with batch norm, preceded by an average pool if the stride
+    is above 1.
     """
 
     channels: int
@@ -225,7 +238,7 @@ class Bottleneck:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Attention between all places of a map, without biases and without a layer behind it: (C, H, W) -> (C, H, W)."""
+    """Attention between all positions of a map, without biases or an output projection: (C, H, W) -> (C, H, W)."""
 
     channels: int
 
@@ -233,7 +246,7 @@ class Heads:
         x = net.add(FlattenMap(), *inputs, name="tokens")
         project = Linear(self.channels, bias=False)
         queries, keys, values = (net.add(project, x, name=name) for name in ("query", "key", "value"))
-        weights = net.add(AttentionScores(self.channels // HEAD), queries, keys, name="scores")
+        weights = net.add(AttentionScores(self.channels // HEAD_WIDTH), queries, keys, name="scores")
         weights = net.add(Softmax(), weights, name="weights")
         y = net.add(WeightedValues(), weights, values, name="attend")
         return net.add(UnflattenMap(*net.shape(inputs[0])[1:]), y, name="image")
@@ -241,7 +254,7 @@ class Heads:
 
 @dataclass(frozen=True, slots=True)
 class Squares(Layer):
-    """A weighted sum of each square of each channel: (C, H, W) -> (C, H / size, W / size)."""
+    """A depthwise convolution with kernel and stride of `size`: (C, H, W) -> (C, H / size, W / size)."""
 
     size: int
 

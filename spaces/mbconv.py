@@ -30,40 +30,45 @@ from nasctl.api import (
 
 __all__ = ["MBConvSpace"]
 
-KERNELS, EXPANSIONS, DEPTHS = (3, 5, 7), (3, 4, 6), (2, 3, 4)
-STEM, MIDDLE, LAST = 16, 960, 1280  # channels
+KERNELS = (3, 5, 7)  # choices of the depthwise kernel's height and width
+EXPANSIONS = (3, 4, 6)  # choices of expanded channels per input channel
+DEPTHS = (2, 3, 4)  # choices of the blocks in a stage
+STEM = 16  # channels of the stem and of the first block
+FINAL = 960  # channels of the convolution behind the last stage
+LAST = 1280  # channels of the 1x1 convolution behind the pool
 
 
-class Stage(NamedTuple):
-    """What the genome does not choose."""
+class StageSettings(NamedTuple):
+    """Settings of a stage that the genome does not choose."""
 
     channels: int
-    stride: int  # of the first block
+    stride: int  # of the first block; the others have stride 1
     act: str
     se: bool
 
 
 STAGES = (
-    Stage(24, 2, "relu", False),
-    Stage(40, 2, "relu", True),
-    Stage(80, 2, "hswish", False),
-    Stage(112, 1, "hswish", True),
-    Stage(160, 2, "hswish", True),
+    StageSettings(24, 2, "relu", False),
+    StageSettings(40, 2, "relu", True),
+    StageSettings(80, 2, "hswish", False),
+    StageSettings(112, 1, "hswish", True),
+    StageSettings(160, 2, "hswish", True),
 )
-BLOCKS = max(DEPTHS)  # in each stage; those beyond the stage's depth are inactive
+BLOCKS = max(DEPTHS)  # blocks with genes in each stage; blocks beyond the chosen depth are inactive
 
 
 class MBConvSpace:
-    """Five stages of two to four inverted residuals, each with a kernel of 3, 5 or 7 and an expansion of 3, 4 or 6.
+    """MobileNetV3 networks with five stages of two to four inverted residuals.
 
-    Parameters and MACs are those of Once-for-All. Its dropout before the classifier, which costs nothing and has no
-    place in an untrained network, is left out.
+    Each block has a kernel of 3, 5 or 7 and an expansion of 3, 4 or 6. Parameters and MACs equal those of Once-for-All.
+
+    Departure: dropout before the classifier is omitted. It adds no parameters or MACs and only regularises training.
 
     Args:
-        width: Multiplies all channels; published networks have 1.0 or 1.2.
-        resolution: Height and width of the images.
+        width: Multiplier of all channels; the published networks use 1.0 or 1.2.
+        resolution: Height and width of the images in pixels.
         classes: Outputs of the classifier.
-        resolutions: Makes the resolution a gene with these choices, in place of `resolution`.
+        resolutions: Choices of a resolution gene, which replaces `resolution`.
     """
 
     levels: Mapping[str, Fidelity] = {
@@ -76,21 +81,23 @@ class MBConvSpace:
         self, width: float = 1.2, resolution: int = 224, classes: int = 1000, resolutions: tuple[int, ...] = ()
     ) -> None:
         if not 0 < width <= 10:
-            raise BadOption(f"mbconv multiplies its channels by width={width}, which has to be above 0 and up to 10")
-        if not all(32 <= size <= 4096 for size in (resolution, *resolutions)):
-            raise BadOption("mbconv halves its images five times: resolutions have to be 32 to 4096")
+            raise BadOption(f"width must be above 0 and at most 10, got {width} (option of mbconv)")
+        invalid = [size for size in (resolution, *resolutions) if not 32 <= size <= 4096]
+        if invalid:
+            raise BadOption(f"resolution must be 32 to 4096 pixels, got {invalid[0]} (option of mbconv)")
         if list(resolutions) != sorted(set(resolutions)):
-            raise BadOption(f"mbconv wants its resolutions in ascending order, not {','.join(map(str, resolutions))}")
+            given = ",".join(map(str, resolutions))
+            raise BadOption(f"resolutions must be distinct and ascending, got {given} (option of mbconv)")
         if classes < 1:
-            raise BadOption(f"mbconv needs at least one class, not classes={classes}")
-        self._chosen = bool(resolutions)  # whether the resolution is a gene
+            raise BadOption(f"classes must be 1 or more, got {classes} (option of mbconv)")
+        self._elastic_resolution = bool(resolutions)  # True if the first gene is the resolution
         self._sizes = resolutions or (resolution,)
         self.input = Input((3, self._sizes[-1], self._sizes[-1]))
         self.genes: Sequence[Gene] = tuple(_genes(resolutions))
         stem = make_divisible(STEM * width)
         self._stem = ConvNormAct(stem, 3, 2, act="hswish")
         self._first = MBConv(stem, 3, 1)
-        # The blocks that a place chooses from, by (kernel, expansion).
+        # Indexed by stage, by place in the stage, and by (kernel, expansion) flattened.
         self._blocks = [
             [
                 [
@@ -102,27 +109,27 @@ class MBConvSpace:
             ]
             for s in STAGES
         ]
-        self._final = ConvNormAct(make_divisible(MIDDLE * width), act="hswish")
+        self._final = ConvNormAct(make_divisible(FINAL * width), act="hswish")
         self._mix = ConvNormAct(make_divisible(LAST * width), act="hswish", norm=False)
         self._logits = Logits(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """The first choice for every gene of a block beyond its stage's depth; nothing else is redundant."""
+        """Set every gene of a block beyond its stage's depth to choice 0; no other gene is redundant."""
         validate(self.genes, genome)
-        start = int(self._chosen)
+        start = int(self._elastic_resolution)
         out = list(genome[:start])
-        for depth, genes in _stages(genome[start:]):
+        for depth, genes in _split_stages(genome[start:]):
             active = 2 * DEPTHS[depth]
             out += [depth, *genes[:active], *[0] * (len(genes) - active)]
         return tuple(out)
 
     def network(self, genome: Genome) -> Network:
-        start = int(self._chosen)
+        start = int(self._elastic_resolution)
         size = self._sizes[genome[0] if start else 0]
         net = Builder((3, size, size))
         x = net.add(self._stem, *net.inputs, name="stem")
         x = net.add(self._first, x, name="first")
-        for names, blocks, (depth, genes) in zip(NAMES, self._blocks, _stages(genome[start:]), strict=True):
+        for names, blocks, (depth, genes) in zip(BLOCK_NAMES, self._blocks, _split_stages(genome[start:]), strict=True):
             for place in range(DEPTHS[depth]):
                 choice = genes[2 * place] * len(EXPANSIONS) + genes[2 * place + 1]
                 x = net.add(blocks[place][choice], x, name=names[place])
@@ -132,28 +139,31 @@ class MBConvSpace:
         return net.build(net.add(self._logits, x, name="logits"))
 
     def reduced(self, fidelity: Fidelity) -> MBConvSpace:
-        """Smaller images; resolutions that are genes keep their ratios. Blocks are genes, so none is left out."""
+        """Return the space on smaller images.
+
+        Resolutions that are genes keep their ratios. No block is removed, because blocks are genes.
+        """
         reduced, largest = copy(self), self._sizes[-1]
         size = min(fidelity.size or largest, largest)
-        reduced._sizes = tuple(max(32, round(one * size / largest)) for one in self._sizes)
+        reduced._sizes = tuple(max(32, round(choice * size / largest)) for choice in self._sizes)
         reduced.input = Input((3, reduced._sizes[-1], reduced._sizes[-1]))
         return reduced
 
 
-NAMES = [[f"stage{stage}.{place}" for place in range(BLOCKS)] for stage in range(1, len(STAGES) + 1)]
+BLOCK_NAMES = [[f"stage{stage}.{place}" for place in range(BLOCKS)] for stage in range(1, len(STAGES) + 1)]
 
 
 def _genes(resolutions: tuple[int, ...]) -> Iterator[Gene]:
     if resolutions:
         yield Gene("resolution", resolutions, ordered=True)
-    for names in NAMES:
+    for names in BLOCK_NAMES:
         yield Gene(f"{names[0].partition('.')[0]}.depth", DEPTHS, ordered=True)
         for name in names:
             yield Gene(f"{name}.kernel", KERNELS, ordered=True)
             yield Gene(f"{name}.expand", EXPANSIONS, ordered=True)
 
 
-def _stages(genes: Genome) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """The depth gene and the (kernel, expansion) genes of each stage."""
+def _split_stages(genes: Genome) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield the depth gene and the (kernel, expansion) genes of each stage."""
     for start in range(0, len(genes), 1 + 2 * BLOCKS):
         yield genes[start], genes[start + 1 : start + 1 + 2 * BLOCKS]

@@ -35,20 +35,24 @@ from nasctl.spaces._inverted import Inverted
 __all__ = ["MnasNet"]
 
 OPERATIONS = ("conv", "sepconv", "mbconv3", "mbconv6")
+# Expanded channels per input channel of the operations built from an inverted residual.
 EXPANSIONS = {"sepconv": 1, "mbconv3": 3, "mbconv6": 6}
-KERNELS, RATIOS, SKIPS = (3, 5), (0.0, 0.25), ("none", "identity", "pool")
-STEM, HEAD = 32, 1280  # channels
-STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of the first layer of each block
-# Channels and layers of the blocks that the choices are relative to.
+KERNELS = (3, 5)  # choices of a kernel's height and width
+SE_RATIOS = (0.0, 0.25)  # choices of squeezed channels per input channel; 0 means no squeeze-and-excitation
+SKIPS = ("none", "identity", "pool")
+STEM = 32  # channels of the stem
+HEAD = 1280  # channels before the classifier
+STRIDES = (1, 2, 2, 2, 1, 2, 1)  # stride of the first layer of each block
+# Channels and layers of each block of the networks that the choices are relative to.
 REFERENCES = {
     "mobilenet_v2": ((16, 24, 32, 64, 96, 160, 320), (1, 2, 3, 4, 3, 3, 1)),
     "mnasnet_a1": ((16, 24, 40, 80, 112, 160, 320), (1, 2, 3, 4, 2, 3, 1)),
 }
-SIZE = 6  # genes of a block
+GENES_PER_BLOCK = 6  # operation, kernel, squeeze-and-excitation, skip, channels, layers
 
 
-class Block(NamedTuple):
-    """What a block chooses from beside operation, kernel, gate and skip, from which all choose alike."""
+class BlockChoices(NamedTuple):
+    """The stride of a block and its choices of channels and layers; the other choices are the same in all blocks."""
 
     stride: int  # of the first layer
     channels: tuple[int, ...]
@@ -56,23 +60,24 @@ class Block(NamedTuple):
 
 
 class MnasNet:
-    """Seven blocks, each of equal layers: convolutions, separable ones or inverted residuals, with a gate or a skip.
+    """Seven blocks, each of equal layers: convolutions, separable convolutions or inverted residuals.
 
-    Channels are .75, 1 or 1.25 times those of the reference, without rounding, and layers one fewer, as many or one
-    more, but one at least: both as in Google's own code of this space. MobileNetV2, with ReLU for ReLU6, is in the
-    space. MnasNet-A1 is not, although the paper found it there: its 112 channels are none of 72, 96 and 120, and so it
-    is in `reference=mnasnet_a1`.
+    Each block may have squeeze-and-excitation and a skip. Channels are 0.75, 1 or 1.25 times the channels of the
+    reference, without rounding. The number of layers is one fewer, equal or one more than in the reference, and at
+    least one. Both follow Google's own code of this space. MobileNetV2, with ReLU for ReLU6, is in the space.
+    MnasNet-A1 is not, although the paper found it there: its 112 channels are not among 72, 96 and 120. With
+    `reference=mnasnet_a1` it is.
 
-    The paper names the choices and says no more, so two things are ours. A convolution is followed by batch norm, ReLU
-    and, if it has one, the gate. And a skip is added wherever its channels are those of the layer: `identity` where the
-    size is kept as well, and `pool` also across a stride, a mean over 3 x 3 values.
+    The paper only names the choices, so two details are defined here. A convolution is followed by batch norm, ReLU
+    and, if chosen, squeeze-and-excitation. A skip is added wherever the layer keeps the number of channels: `identity`
+    only where the layer also keeps the resolution, and `pool`, a mean over 3x3 values, also across a stride.
 
-    Departure: dropout before the classifier, which costs nothing and has no place in an untrained network, is left out.
+    Departure: dropout before the classifier is omitted. It adds no parameters or MACs and only regularises training.
 
     Args:
-        resolution: Height and width of the images.
+        resolution: Height and width of the images in pixels.
         classes: Outputs of the classifier.
-        reference: The network whose channels and layers the choices are relative to: mobilenet_v2 or mnasnet_a1.
+        reference: Network whose channels and layers the choices are relative to: mobilenet_v2 or mnasnet_a1.
     """
 
     levels: Mapping[str, Fidelity] = {
@@ -83,43 +88,43 @@ class MnasNet:
 
     def __init__(self, resolution: int = 224, classes: int = 1000, reference: str = "mobilenet_v2") -> None:
         if not 32 <= resolution <= 4096:
-            raise BadOption(f"mnasnet halves its images five times: resolution={resolution} has to be 32 to 4096")
+            raise BadOption(f"resolution must be 32 to 4096 pixels, got {resolution} (option of mnasnet)")
         if classes < 1:
-            raise BadOption(f"mnasnet needs at least one class, not classes={classes}")
+            raise BadOption(f"classes must be 1 or more, got {classes} (option of mnasnet)")
         if reference not in REFERENCES:
-            raise BadOption(f"mnasnet takes reference={' or reference='.join(REFERENCES)}, not {reference}")
+            raise BadOption(f"reference must be {' or '.join(REFERENCES)}, got {reference!r} (option of mnasnet)")
         self.input = Input((3, resolution, resolution))
-        self._blocks = [_block(*given) for given in zip(STRIDES, *REFERENCES[reference], strict=True)]
+        self._blocks = [_block_choices(*given) for given in zip(STRIDES, *REFERENCES[reference], strict=True)]
         self.genes: Sequence[Gene] = tuple(gene for k, block in enumerate(self._blocks, 1) for gene in _genes(k, block))
         self._stem, self._head, self._classifier = ConvNormAct(STEM, 3, 2), ConvNormAct(HEAD), Classifier(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """No skip where a block is one layer and its skip goes nowhere; nothing else is redundant."""
+        """Set the skip to "none" where a block is one layer that the skip does not fit; no other gene is redundant."""
         validate(self.genes, genome)
-        out, before = list(genome), STEM
+        out, channels_in = list(genome), STEM
         for k, block in enumerate(self._blocks):
-            *_, skip, width, depth = genome[SIZE * k : SIZE * (k + 1)]
+            *_, skip, width, depth = genome[GENES_PER_BLOCK * k : GENES_PER_BLOCK * (k + 1)]
             channels = block.channels[width]
-            if block.layers[depth] == 1 and not _reaches(SKIPS[skip], block.stride, before == channels):
-                out[SIZE * k + 3] = 0
-            before = channels
+            if block.layers[depth] == 1 and not _skip_fits(SKIPS[skip], block.stride, channels_in == channels):
+                out[GENES_PER_BLOCK * k + 3] = 0
+            channels_in = channels
         return tuple(out)
 
     def network(self, genome: Genome) -> Network:
         net = Builder(self.input.shape)
-        x, before = net.add(self._stem, *net.inputs, name="stem"), STEM
-        for k, (names, block) in enumerate(zip(NAMES, self._blocks, strict=True)):
-            *what, width, depth = genome[SIZE * k : SIZE * (k + 1)]
+        x, channels_in = net.add(self._stem, *net.inputs, name="stem"), STEM
+        for k, (names, block) in enumerate(zip(LAYER_NAMES, self._blocks, strict=True)):
+            *settings, width, depth = genome[GENES_PER_BLOCK * k : GENES_PER_BLOCK * (k + 1)]
             channels = block.channels[width]
-            first, others = _pair(block.stride, channels, before == channels, *what)
+            first, others = _first_and_other_layers(block.stride, channels, channels_in == channels, *settings)
             for place in range(block.layers[depth]):
                 x = net.add(others if place else first, x, name=names[place])
-            before = channels
+            channels_in = channels
         x = net.add(self._head, x, name="head")
         return net.build(net.add(self._classifier, x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> MnasNet:
-        """Smaller images; layers are genes, so none is left out."""
+        """Return the space on smaller images; no layer is removed, because the number of layers is a gene."""
         reduced, largest = copy(self), self.input.shape[-1]
         size = max(32, min(largest, fidelity.size or largest))
         reduced.input = Input((3, size, size))
@@ -130,12 +135,12 @@ class MnasNet:
 class Searched:
     """One layer of a block: (C, H, W) -> (channels, H', W')."""
 
-    operation: str  # of OPERATIONS
+    operation: str  # one of OPERATIONS
     channels: int
     kernel: int
     stride: int = 1
     se: bool = False
-    skip: str = "none"  # of SKIPS, where `_reaches` lets it be
+    skip: str = "none"  # one of SKIPS; must be "none" where `_skip_fits` is false
 
     def emit(self, net: Builder, *inputs: int) -> int:
         (x,) = inputs
@@ -151,37 +156,38 @@ class Searched:
         return y if self.skip == "none" else net.add(Add(), x, y, name="add")
 
 
-def _reaches(skip: str, stride: int, same: bool) -> bool:
-    """Whether a layer can have its skip; `same` says whether its channels are those that come in."""
-    return same and (skip == "pool" or (skip == "identity" and stride == 1))
+def _skip_fits(skip: str, stride: int, same_channels: bool) -> bool:
+    """Return whether a layer can have the skip; `same_channels` is True if it has as many channels as its input."""
+    return same_channels and (skip == "pool" or (skip == "identity" and stride == 1))
 
 
 @cache
-def _pair(
-    stride: int, channels: int, same: bool, operation: int, kernel: int, se: int, skip: int
+def _first_and_other_layers(
+    stride: int, channels: int, same_channels: bool, operation: int, kernel: int, se: int, skip: int
 ) -> tuple[Searched, Searched]:
-    """The first layer of a block, where channels may be the `same` as before, and those behind it.
+    """Return the first layer of a block and the layer that all others repeat.
 
-    The last four are choices of genes.
+    `same_channels` is True if the block has as many channels as its input. `operation`, `kernel`, `se` and `skip` are
+    numbers of choices.
     """
     others = Searched(OPERATIONS[operation], channels, KERNELS[kernel], 1, bool(se), SKIPS[skip])
-    reaches = _reaches(others.skip, stride, same)
-    return replace(others, stride=stride, skip=others.skip if reaches else "none"), others
+    fits = _skip_fits(others.skip, stride, same_channels)
+    return replace(others, stride=stride, skip=others.skip if fits else "none"), others
 
 
-def _block(stride: int, channels: int, layers: int) -> Block:
+def _block_choices(stride: int, channels: int, layers: int) -> BlockChoices:
     widths = (int(0.75 * channels), channels, int(1.25 * channels))
-    return Block(stride, widths, (layers - 1, layers, layers + 1) if layers > 1 else (1, 2))
+    return BlockChoices(stride, widths, (layers - 1, layers, layers + 1) if layers > 1 else (1, 2))
 
 
-def _genes(number: int, block: Block) -> Iterator[Gene]:
+def _genes(number: int, block: BlockChoices) -> Iterator[Gene]:
     yield Gene(f"block{number}.operation", OPERATIONS)
     yield Gene(f"block{number}.kernel", KERNELS, ordered=True)
-    yield Gene(f"block{number}.se", RATIOS, ordered=True)
+    yield Gene(f"block{number}.se", SE_RATIOS, ordered=True)
     yield Gene(f"block{number}.skip", SKIPS)
-    # Not ordered: channels that become other than those that come in take a skip away.
+    # Not ordered: a larger number of channels may differ from the input's and so remove a skip.
     yield Gene(f"block{number}.channels", block.channels)
     yield Gene(f"block{number}.layers", block.layers, ordered=True)
 
 
-NAMES = [[f"block{k}.{place}" for place in range(5)] for k in range(1, len(STRIDES) + 1)]
+LAYER_NAMES = [[f"block{k}.{place}" for place in range(5)] for k in range(1, len(STRIDES) + 1)]

@@ -1,4 +1,4 @@
-"""The size space of NATS-Bench: how many channels each of five parts of one network has, 32,768 genomes.
+"""The size space of NATS-Bench: channels of each of five parts of one network, 32,768 genomes.
 
 References:
     Dong et al., "NATS-Bench: Benchmarking NAS algorithms for architecture topology and size", IEEE TPAMI 44 (7), 2022,
@@ -34,30 +34,30 @@ from nasctl.api import (
     Zero,
     validate,
 )
-from nasctl.spaces._cells import EDGES, Term, cell
+from nasctl.spaces._cells import EDGES, EdgeTerm, add_cell
 
 __all__ = ["NATSSize"]
 
 CHANNELS = (8, 16, 24, 32, 40, 48, 56, 64)
 PARTS = ("cell1", "reduction1", "cell2", "reduction2", "cell3")
-SKIP = EDGES.index((0, 3))  # the edge that skips; all others are 3x3 convolutions
+SKIP_EDGE = EDGES.index((0, 3))  # index of the skip edge; all others are 3x3 convolutions
 
 
 class NATSSize:
-    """Three equal cells with a residual block between them that halves the size; each part has channels of its own.
+    """Three equal cells with residual blocks of stride 2 between them, each part with its own channels.
 
-    The cell is the best of the topology space on CIFAR-100: 3x3 convolutions on five edges and a skip from its input to
-    its output. Where input and output differ in channels, the skip is a 1x1 convolution with batch norm and without
-    ReLU. The stem has the channels of the first cell.
+    The cell is the best cell of the topology space on CIFAR-100: 3x3 convolutions on five edges and a skip from its
+    input to its output. If input and output differ in channels, the skip is a 1x1 convolution with batch norm and
+    without ReLU. The stem has the channels of the first cell.
 
-    Parameters are those of the benchmark. MACs are of convolutions and of the linear layer, without its bias.
+    Parameters equal the benchmark's. MACs count convolutions and the linear layer, without its bias.
 
     Args:
         classes: Outputs of the classifier.
-        resolution: Height and width of the images, a multiple of 4.
+        resolution: Height and width of the images in pixels, a multiple of 4.
     """
 
-    # Only the first gene is ordered: channels that become equal at both ends of a cell take its convolution away.
+    # Only the first gene is ordered: elsewhere, channels equal to the input's remove the skip's convolution.
     genes: Sequence[Gene] = tuple(Gene(f"{part}.channels", CHANNELS, ordered=part == "cell1") for part in PARTS)
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=64),
@@ -67,23 +67,23 @@ class NATSSize:
 
     def __init__(self, classes: int = 10, resolution: int = 32) -> None:
         if classes < 1:
-            raise BadOption(f"nats_size needs at least one class, not classes={classes}")
+            raise BadOption(f"classes must be 1 or more, got {classes} (option of nats_size)")
         if resolution < 4 or resolution % 4:
-            raise BadOption(f"nats_size halves its images twice: resolution={resolution} has to be a multiple of 4")
+            raise BadOption(f"resolution must be a positive multiple of 4, got {resolution} (option of nats_size)")
         self.input = Input((3, resolution, resolution))
         self._classes = classes
 
     def canonical(self, genome: Genome) -> Genome:
-        """The genome itself: networks with other channels have other layers, so no two compute the same."""
+        """Return the genome unchanged: other channels mean other layers, so no gene is redundant."""
         validate(self.genes, genome)
         return genome
 
     def spell(self, genome: Genome) -> str:
-        """The benchmark's own string: "64:64:56:64:24", the channels of the five parts."""
+        """Return the benchmark's string, "64:64:56:64:24": the channels of the five parts."""
         return ":".join(str(CHANNELS[choice]) for choice in genome)
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such a string; none if the text is something else."""
+        """Return the genome of the benchmark's string, or None if the text is something else."""
         words = text.split(":")
         known = len(words) == len(PARTS) and all(re.fullmatch("[1-9][0-9]?", word) for word in words)
         if not known or not all(int(word) in CHANNELS for word in words):
@@ -98,12 +98,12 @@ class NATSSize:
             if part.startswith("reduction"):
                 x = net.add(Reduction(channels), x, name=part)
             else:
-                edges = _edges(channels, same=net.shape(x)[0] == channels)
-                x = cell(net, x, edges, part, Zero())  # no edge is open, so there are no zeros
+                edges = _edges(channels, same_channels=net.shape(x)[0] == channels)
+                x = add_cell(net, x, edges, part, Zero())  # No edge is open, so Zero is never added.
         return net.build(net.add(Head(self._classes), x, name="head"))
 
     def reduced(self, fidelity: Fidelity) -> NATSSize:
-        """Smaller images; every cell is a gene of its own, so none can be left out."""
+        """Return the space on smaller images; no cell is removed, because the channels of every cell are a gene."""
         reduced, largest = copy(self), self.input.shape[-1]
         size = max(4, min(largest, fidelity.size or largest) // 4 * 4)
         reduced.input = Input((3, size, size))
@@ -111,10 +111,10 @@ class NATSSize:
 
 
 @cache
-def _edges(channels: int, same: bool) -> Sequence[Sequence[Term]]:
-    """The operation on each edge, (6,); `same` says whether the cell's input has these channels too."""
-    skip = Identity() if same else ConvNormAct(channels, act=None)
-    return [[("", skip if edge == SKIP else ActConvNorm(channels, 3))] for edge in range(len(EDGES))]
+def _edges(channels: int, same_channels: bool) -> Sequence[Sequence[EdgeTerm]]:
+    """Return the operation on each edge, (6,); `same_channels` is True if the cell's input has as many channels."""
+    skip = Identity() if same_channels else ConvNormAct(channels, act=None)
+    return [[("", skip if edge == SKIP_EDGE else ActConvNorm(channels, 3))] for edge in range(len(EDGES))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The module of NAS-Bench-101: a graph of at most seven vertices and nine edges, 423,624 different ones.
+"""The module of NAS-Bench-101: a graph of at most seven vertices and nine edges; 423,624 different modules.
 
 References:
     Ying et al., "NAS-Bench-101: Towards reproducible neural architecture search", ICML 2019, arXiv:1902.09635;
@@ -36,45 +36,53 @@ from nasctl.api import (
 __all__ = ["NB101"]
 
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
-VERTICES = 7  # 0 is the input, the last the output
-MOST = 9  # edges
-STACKS = 3
-EDGES = [(source, target) for target in range(1, VERTICES) for source in range(target)]  # in the order of the genes
-LONGEST = sorted(EDGES, key=lambda edge: (edge[0] - edge[1], edge))
-INDEX = {edge: k for k, edge in enumerate(EDGES)}
+VERTICES = 7  # most vertices of a module; vertex 0 is the input and the last one the output
+MAX_EDGES = 9  # most edges of a module
+STACKS = 3  # stacks of modules in a network
+# (source, target) in the order of the genes.
+EDGES = [(source, target) for target in range(1, VERTICES) for source in range(target)]
+# Edges in the order in which they are removed from a graph with too many: the longest first.
+PRUNING_ORDER = sorted(EDGES, key=lambda edge: (edge[0] - edge[1], edge))
+# Edge -> index of its gene among the edge genes.
+EDGE_INDEX = {edge: k for k, edge in enumerate(EDGES)}
 ADD, CONCAT = Add(), Concat()
 
-Edge = tuple[int, int]  # from, to
-ROWS, NAMES = r"((?:\[[01](?:,[01])+\],?){2,7})", r"((?:'[\w-]+',){0,5})"
-SPEC = re.compile(rf"(?:\w+\.)?ModelSpec\(matrix=\[{ROWS}\],ops=\['input',{NAMES}'output',?\],?\)")  # without spaces
+Edge = tuple[int, int]  # source, target
+ROWS_PATTERN = r"((?:\[[01](?:,[01])+\],?){2,7})"
+NAMES_PATTERN = r"((?:'[\w-]+',){0,5})"
+# Matches a ModelSpec from which all white space is removed.
+SPEC_PATTERN = re.compile(
+    rf"(?:\w+\.)?ModelSpec\(matrix=\[{ROWS_PATTERN}\],ops=\['input',{NAMES_PATTERN}'output',?\],?\)"
+)
 
 
-class Module(NamedTuple):
+class CanonicalModule(NamedTuple):
     """A graph from vertex 0 to the last in which every vertex is on a path between the two."""
 
-    edges: tuple[Edge, ...]  # (E,), 1 to 9, in the order of EDGES
-    operations: tuple[int, ...]  # (V - 2,), of the vertices between input and output
+    edges: tuple[Edge, ...]  # (E,), E from 1 to 9, in the order of EDGES
+    operations: tuple[int, ...]  # (V - 2,), operation of each vertex between input and output
 
 
 class NB101:
-    """Three stacks of equal modules, between which a max-pool halves the size and the channels double.
+    """Three stacks of equal modules; between stacks a max-pool halves the resolution and the channels double.
 
-    A genome stands for a module as the benchmark knows it: without vertices that are on no path from input to output,
-    and however its vertices are numbered. The benchmark refuses graphs of more than nine edges and those without a
-    path. Searchers need a network for every genome, so the first lose edges, those past the most vertices first, as
-    long as a path is left; the second stand for the module in which one edge joins input and output.
+    A genome stands for a module of the benchmark. Vertices on no path from input to output are dropped, and the
+    numbering of the vertices has no effect. The benchmark rejects graphs of more than nine edges and graphs without a
+    path from input to output, but searchers need a network for every genome. So a graph with too many edges loses
+    edges, those past the most vertices first, as long as a path remains. A graph without a path stands for the module
+    with one edge from input to output.
 
-    The network of a genome is that of its module as the benchmark lists it. There the numbers decide: where vertices
-    cannot share the channels of the output equally, the first get one more. Parameters are the benchmark's.
+    The network of a genome is the network of the module as the benchmark lists it. The numbering matters there: if
+    vertices cannot share the output channels equally, the first ones get one more. Parameters equal the benchmark's.
 
-    Departures: initial weights are those of every space, where the benchmark's are truncated normal; of images of odd
-    size a max-pool leaves out the last row and column, which TensorFlow pads.
+    Departures: weights are initialised as in every space, where the benchmark uses a truncated normal distribution. On
+    images of odd size a max-pool drops the last row and column, which TensorFlow pads.
 
     Args:
-        channels: Behind the stem, 5 or more; doubled by each of the later stacks.
+        channels: Channels behind the stem, 5 or more; each later stack doubles them.
         cells: Modules in each stack.
         classes: Outputs of the classifier.
-        resolution: Height and width of the images, 4 or more.
+        resolution: Height and width of the images in pixels, 4 or more.
     """
 
     genes: Sequence[Gene] = (
@@ -89,41 +97,52 @@ class NB101:
 
     def __init__(self, channels: int = 128, cells: int = 3, classes: int = 10, resolution: int = 32) -> None:
         if channels < VERTICES - 2 or min(cells, classes) < 1:
-            raise BadOption("nb101 needs 5 or more channels, one for each vertex, and 1 or more cells and classes")
+            given = f"channels={channels},cells={cells},classes={classes}"
+            raise BadOption(
+                f"channels must be 5 or more, one per vertex, and cells and classes 1 or more, got {given}"
+                " (options of nb101)"
+            )
         if resolution < 4:
-            raise BadOption(f"nb101 halves its images twice: resolution={resolution} has to be 4 or more")
+            raise BadOption(f"resolution must be 4 pixels or more, got {resolution} (option of nb101)")
         self.input = Input((3, resolution, resolution))
         self._channels, self._cells, self._classes = channels, cells, classes
 
     def canonical(self, genome: Genome) -> Genome:
-        """The module as the benchmark lists it, its vertices first, then unused ones without edges."""
+        """Return the module as the benchmark lists it.
+
+        The genome holds the module's vertices first and then unused vertices without edges.
+        """
         validate(self.genes, genome)
-        return _genome(*_module(genome))
+        return _encode(*_canonical_module(genome))
 
     def spell(self, genome: Genome) -> str:
-        """As the benchmark is asked for a module: "ModelSpec(matrix=[[0, 1], [0, 0]], ops=['input', 'output'])"."""
-        edges, operations = _module(genome)
+        """Return the benchmark's constructor call: "ModelSpec(matrix=[[0, 1], [0, 0]], ops=['input', 'output'])"."""
+        edges, operations = _canonical_module(genome)
         vertices = range(len(operations) + 2)
         matrix = [[int((source, target) in edges) for target in vertices] for source in vertices]
         return f"ModelSpec(matrix={matrix}, ops={['input', *(OPERATIONS[k] for k in operations), 'output']})"
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such a text; none if it is something else, or a graph that the benchmark refuses."""
-        found = SPEC.fullmatch(re.sub(r"\s", "", text))
-        if not found:
+        """Return the genome of the benchmark's constructor call.
+
+        Returns:
+            The genome, or None if the text is something else or the benchmark rejects the graph.
+        """
+        match = SPEC_PATTERN.fullmatch(re.sub(r"\s", "", text))
+        if not match:
             return None
-        rows = [re.findall("[01]", row) for row in found[1].split("]")[:-1]]
-        names, vertices = re.findall("'([^']+)'", found[2]), range(len(rows))
+        rows = [re.findall("[01]", row) for row in match[1].split("]")[:-1]]
+        names, vertices = re.findall("'([^']+)'", match[2]), range(len(rows))
         if {len(names) + 2, *map(len, rows)} != {len(rows)} or not set(names) <= set(OPERATIONS):
             return None
         edges = [(source, target) for source in vertices for target in vertices if rows[source][target] == "1"]
-        genome = _genome(edges, [OPERATIONS.index(name) for name in names])
-        allowed = set(edges) <= set(EDGES) and 0 < len(_pruned(_edges(genome))) <= MOST
+        genome = _encode(edges, [OPERATIONS.index(name) for name in names])
+        allowed = set(edges) <= set(EDGES) and 0 < len(_prune(_edges(genome))) <= MAX_EDGES
         return genome if allowed else None
 
     def network(self, genome: Genome) -> Network:
-        """The network of the module that the genome stands for."""
-        module, channels = _module(genome), self._channels
+        """Return the network of the module that the genome stands for."""
+        module, channels = _canonical_module(genome), self._channels
         net = Builder(self.input.shape)
         x = net.add(ConvNormAct(channels, 3), *net.inputs, name="stem")
         for stack in range(STACKS):
@@ -131,11 +150,11 @@ class NB101:
                 x = net.add(MaxPool(2, stride=2), x, name=f"pool{stack}")
                 channels *= 2
             for k in range(self._cells):
-                x = _added(net, module, x, channels, f"stack{stack}.{k}")
+                x = _add_module(net, module, x, channels, f"stack{stack}.{k}")
         return net.build(net.add(Classifier(self._classes), x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> NB101:
-        """Fewer modules in each stack, and smaller images."""
+        """Return the space with fewer modules in each stack and smaller images."""
         reduced, largest = copy(self), self.input.shape[-1]
         size = max(4, min(largest, fidelity.size or largest))
         reduced.input = Input((3, size, size))
@@ -144,19 +163,19 @@ class NB101:
 
 
 def _edges(genome: Genome) -> list[Edge]:
-    """As the genome spells them, in the order of EDGES."""
-    return [edge for edge, is_there in zip(EDGES, genome[VERTICES - 2 :], strict=True) if is_there]
+    """Return the edges that a genome contains, in the order of EDGES."""
+    return [edge for edge, present in zip(EDGES, genome[VERTICES - 2 :], strict=True) if present]
 
 
-def _genome(edges: Collection[Edge], operations: Sequence[int]) -> Genome:
-    """The genome of a graph, whose last vertex is the output; its vertices are the first of those that a genome has."""
+def _encode(edges: Collection[Edge], operations: Sequence[int]) -> Genome:
+    """Return the genome of a graph whose last vertex is the output; its vertices become the genome's first ones."""
     last, unused = len(operations) + 1, VERTICES - 2 - len(operations)
     moved = {(source, VERTICES - 1 if target == last else target) for source, target in edges}
     return (*operations, *(0,) * unused, *(int(edge in moved) for edge in EDGES))
 
 
-def _pruned(edges: Sequence[Edge]) -> list[Edge]:
-    """Those on a path from input to output, of edges in the order of EDGES."""
+def _prune(edges: Sequence[Edge]) -> list[Edge]:
+    """Return the edges on a path from input to output; `edges` must be in the order of EDGES."""
     reached, reaching = {0}, {VERTICES - 1}
     for source, target in edges:
         if source in reached:
@@ -168,51 +187,53 @@ def _pruned(edges: Sequence[Edge]) -> list[Edge]:
 
 
 @lru_cache(maxsize=1 << 12)
-def _module(genome: Genome) -> Module:
-    """The module that a genome stands for, as the benchmark lists it.
+def _canonical_module(genome: Genome) -> CanonicalModule:
+    """Return the module that a genome stands for, as the benchmark lists it.
 
-    The benchmark keeps the first of equal modules in the order of their edges, read as a binary number, and then of
-    their operations (`generate_graphs.py`).
+    Of isomorphic modules the benchmark keeps the one with the smallest edges, read as a binary number, and then the
+    smallest operations (`generate_graphs.py`).
     """
-    edges = _pruned(_edges(genome))
-    while len(edges) > MOST:
-        without = (_pruned([edge for edge in edges if edge != one]) for one in LONGEST if one in edges)
-        edges = next(left for left in without if left)
+    edges = _prune(_edges(genome))
+    while len(edges) > MAX_EDGES:
+        without = (_prune([edge for edge in edges if edge != removed]) for removed in PRUNING_ORDER if removed in edges)
+        edges = next(remaining for remaining in without if remaining)
     edges = edges or [(0, VERTICES - 1)]
-    before = {target: 0 for _, target in edges if target < VERTICES - 1}  # bits of what each inner vertex reads
+    input_masks = {target: 0 for _, target in edges if target < VERTICES - 1}
     for source, target in edges:
-        if target in before:
-            before[target] |= 1 << source
-    found = []
-    for order in _orders(before, (), 1):
+        if target in input_masks:
+            input_masks[target] |= 1 << source
+    candidates = []
+    for order in _topological_orders(input_masks, (), 1):
         number = {0: 0, VERTICES - 1: len(order) + 1, **{vertex: k for k, vertex in enumerate(order, start=1)}}
-        bits = sum(1 << INDEX[number[source], number[target]] for source, target in edges)
-        found.append((bits, tuple(genome[vertex - 1] for vertex in order)))
-    bits, operations = min(found)
-    return Module(tuple(edge for edge, k in INDEX.items() if bits >> k & 1), operations)
+        bits = sum(1 << EDGE_INDEX[number[source], number[target]] for source, target in edges)
+        candidates.append((bits, tuple(genome[vertex - 1] for vertex in order)))
+    bits, operations = min(candidates)
+    return CanonicalModule(tuple(edge for edge, k in EDGE_INDEX.items() if bits >> k & 1), operations)
 
 
-def _orders(before: Mapping[int, int], order: tuple[int, ...], placed: int) -> Iterator[tuple[int, ...]]:
-    """Every way to go on with an order of the vertices in which each comes after those that it reads."""
-    if len(order) == len(before):
+def _topological_orders(
+    input_masks: Mapping[int, int], order: tuple[int, ...], placed: int
+) -> Iterator[tuple[int, ...]]:
+    """Yield every completion of an order of the vertices in which each vertex follows the ones that it reads."""
+    if len(order) == len(input_masks):
         yield order
-    for vertex, needed in before.items():
+    for vertex, needed in input_masks.items():
         if not placed >> vertex & 1 and not needed & ~placed:
-            yield from _orders(before, (*order, vertex), placed | 1 << vertex)
+            yield from _topological_orders(input_masks, (*order, vertex), placed | 1 << vertex)
 
 
-def _added(net: Builder, module: Module, x: int, channels: int, name: str) -> int:
-    """Add a module to a network; returns its output, of so many channels."""
-    widths, last = _widths(module, channels), len(module.operations) + 1
+def _add_module(net: Builder, module: CanonicalModule, x: int, channels: int, name: str) -> int:
+    """Add a module with `channels` output channels to a network and return its output."""
+    widths, last = _vertex_channels(module, channels), len(module.operations) + 1
     values = [x]
     for vertex, operation in enumerate(module.operations, start=1):
         terms = []
         for source, target in module.edges:
             if target == vertex:
-                fit: Layer | Block = Truncate(widths[vertex]) if source else ConvNormAct(widths[vertex])
-                same = source and widths[source] == widths[vertex]
+                adapter: Layer | Block = Truncate(widths[vertex]) if source else ConvNormAct(widths[vertex])
+                equal_width = source and widths[source] == widths[vertex]
                 value = values[source]
-                terms.append(value if same else net.add(fit, value, name=f"{name}.edge{source}{vertex}"))
+                terms.append(value if equal_width else net.add(adapter, value, name=f"{name}.edge{source}{vertex}"))
         total = net.add(ADD, *terms, name=f"{name}.sum{vertex}") if len(terms) > 1 else terms[0]
         values.append(net.add(_operation(operation, widths[vertex]), total, name=f"{name}.vertex{vertex}"))
     parts = [values[source] for source, target in module.edges if target == last and source]
@@ -223,21 +244,21 @@ def _added(net: Builder, module: Module, x: int, channels: int, name: str) -> in
     return net.add(ADD, x, direct, name=f"{name}.output") if parts else direct
 
 
-def _widths(module: Module, channels: int) -> list[int]:
-    """Channels of each vertex but the output, (V - 1,); what stands for the input is not used.
+def _vertex_channels(module: CanonicalModule, channels: int) -> list[int]:
+    """Return the channels of each vertex but the output, (V - 1,); the entry of the input is unused.
 
-    Vertices before the output share its channels, the first of them get what is left over; all others have the most of
-    those that read them.
+    Vertices that feed the output share its channels equally, and the first ones get the remainder. Every other vertex
+    has the largest number of channels among the vertices that read it.
     """
     last = len(module.operations) + 1
-    ends = [source for source, target in module.edges if target == last and source]
-    found = [0] * last
-    for k, vertex in enumerate(ends):
-        found[vertex] = channels // len(ends) + (k < channels % len(ends))
+    output_sources = [source for source, target in module.edges if target == last and source]
+    candidates = [0] * last
+    for k, vertex in enumerate(output_sources):
+        candidates[vertex] = channels // len(output_sources) + (k < channels % len(output_sources))
     for vertex in reversed(range(1, last)):
-        if vertex not in ends:
-            found[vertex] = max(found[target] for source, target in module.edges if source == vertex)
-    return found
+        if vertex not in output_sources:
+            candidates[vertex] = max(candidates[target] for source, target in module.edges if source == vertex)
+    return candidates
 
 
 @cache

@@ -34,24 +34,25 @@ from nasctl.api import (
     Zero,
     validate,
 )
-from nasctl.spaces._cells import EDGES, Term, cell, same
+from nasctl.spaces._cells import EDGES, EdgeTerm, add_cell, canonical_genome
 
 __all__ = ["NB201"]
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+# Operations with weights, in the order of kernels 1 and 3.
 WEIGHTED = ("nor_conv_1x1", "nor_conv_3x3")
-SKIPS = frozenset((0, 1, 2))  # nodes that a skip leaves as they are: all
+IDENTITY_NODES = frozenset((0, 1, 2))  # nodes whose outgoing skip_connect is the identity: all
 
 
 class NB201:
-    """Three stages of equal cells, with a residual block between them that doubles the channels and halves the size.
+    """Three stages of equal cells with residual blocks between them that double the channels and have stride 2.
 
     Args:
-        channels: Of the first stage.
-        cells: In each stage.
+        channels: Channels of the first stage.
+        cells: Cells in each stage.
         classes: Outputs of the classifier.
-        resolution: Height and width of the images, a multiple of 4.
-        canonical: Whether cells that compute the same count as one; the published tables hold a row for each genome.
+        resolution: Height and width of the images in pixels, a multiple of 4.
+        canonical: Treat cells that compute the same function as one; the published tables have a row for each genome.
     """
 
     genes: Sequence[Gene] = tuple(Gene(f"edge{source}{target}", OPERATIONS) for source, target in EDGES)
@@ -65,29 +66,32 @@ class NB201:
         self, channels: int = 16, cells: int = 5, classes: int = 10, resolution: int = 32, canonical: bool = True
     ) -> None:
         if min(channels, cells, classes) < 1:
-            raise BadOption("nb201 needs channels, cells and classes of 1 or more")
+            given = f"channels={channels},cells={cells},classes={classes}"
+            raise BadOption(f"channels, cells and classes must be 1 or more, got {given} (options of nb201)")
         if resolution < 4 or resolution % 4:
-            raise BadOption(f"nb201 halves its images twice: resolution={resolution} has to be a multiple of 4")
+            raise BadOption(f"resolution must be a positive multiple of 4, got {resolution} (option of nb201)")
         self.input = Input((3, resolution, resolution))
-        self._channels, self._cells, self._classes, self._merge = channels, cells, classes, canonical
+        self._channels, self._cells, self._classes, self._merge_equal = channels, cells, classes, canonical
 
     def canonical(self, genome: Genome) -> Genome:
-        """The simplest of those that compute the same function, as `same` of `nasctl.spaces._cells` has it.
+        """Return the simplest genome that computes the same function.
 
-        There are 5,260 such functions. The 6,466 of the paper come from a string that keeps sums with zeros apart (x
-        and x + 0 differ) and puts a value used twice together with two layers of equal kind, which have two sets of
-        weights.
+        There are 5,260 functions; `nasctl.spaces._cells.canonical_genome` defines when two are the same. The paper
+        counts 6,466. Its string keeps sums with zeros apart (x and x + 0 differ), and it merges a value used twice with
+        two layers of the same kind, which have separate weights.
         """
         validate(self.genes, genome)
-        return same(genome, OPERATIONS, frozenset(WEIGHTED), SKIPS) if self._merge else genome
+        return (
+            canonical_genome(genome, OPERATIONS, frozenset(WEIGHTED), IDENTITY_NODES) if self._merge_equal else genome
+        )
 
     def spell(self, genome: Genome) -> str:
-        """The benchmark's own string: "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|"."""
+        """Return the benchmark's string: "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...|"."""
         edges = [f"{OPERATIONS[choice]}~{source}" for choice, (source, _) in zip(genome, EDGES, strict=True)]
         return "+".join(f"|{'|'.join(edges[start:stop])}|" for start, stop in ((0, 1), (1, 3), (3, 6)))
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such a string; none if the text is something else."""
+        """Return the genome of the benchmark's string, or None if the text is something else."""
         words = [word for node in text.split("+") for word in node.strip("|").split("|")]
         edges = [word.rpartition("~") for word in words]
         sources = [str(source) for source, _ in EDGES]
@@ -99,10 +103,10 @@ class NB201:
         return self.supernet([(choice,) for choice in genome])
 
     def supernet(self, allowed: Sequence[Sequence[int]]) -> Network:
-        """The network whose edges put out the sums of several operations.
+        """Return the network whose edges output the sum of several operations.
 
         Args:
-            allowed: The choices of each edge, (G,) of one or more.
+            allowed: Choices of each edge, (G,), each with one or more.
         """
         net = Builder(self.input.shape)
         x = net.add(ConvNormAct(self._channels, 3, act=None), *net.inputs, name="stem")
@@ -110,13 +114,13 @@ class NB201:
             channels = self._channels << stage
             if stage:
                 x = net.add(Reduction(channels), x, name=f"reduction{stage}")
-            edges = [_terms(channels, tuple(choices)) for choices in allowed]
+            edges = [_edge_terms(channels, tuple(choices)) for choices in allowed]
             for k in range(self._cells):
-                x = cell(net, x, edges, f"stage{stage + 1}.{k}", Zero())
+                x = add_cell(net, x, edges, f"stage{stage + 1}.{k}", Zero())
         return net.build(net.add(Head(self._classes), x, name="head"))
 
     def reduced(self, fidelity: Fidelity) -> NB201:
-        """Fewer cells in each stage, and smaller images."""
+        """Return the space with fewer cells in each stage and smaller images."""
         reduced, largest = copy(self), self.input.shape[-1]
         size = max(4, min(largest, fidelity.size or largest) // 4 * 4)
         reduced.input = Input((3, size, size))
@@ -125,8 +129,8 @@ class NB201:
 
 
 @cache
-def _terms(channels: int, choices: tuple[int, ...]) -> Sequence[Term]:
-    """What an edge sums; an operation that is alone goes by the name of its edge."""
+def _edge_terms(channels: int, choices: tuple[int, ...]) -> Sequence[EdgeTerm]:
+    """Return the operations that an edge sums; a single operation has an empty suffix."""
     operations = _operations(channels)
     named = [(OPERATIONS[choice], operations[OPERATIONS[choice]]) for choice in choices]
     return [(f".{name}" if len(choices) > 1 else "", operation) for name, operation in named if operation]

@@ -27,20 +27,20 @@ from nasctl.api import (
 
 __all__ = ["NBMacro"]
 
-STAGES = ((64, 2), (128, 3), (256, 3))  # (channels, blocks); the first block of a stage halves the resolution
-CHOICES = ("identity", "MB3_K3", "MB6_K5")  # digits 0, 1, 2 of the benchmark's own encoding
+STAGES = ((64, 2), (128, 3), (256, 3))  # (channels, blocks); the first block has stride 2
+CHOICES = ("identity", "MB3_K3", "MB6_K5")  # digits 0, 1, 2 of the benchmark's encoding
 
 
 class NBMacro:
-    """Inverted residuals of two sizes, or none, in three stages.
+    """Three stages of inverted residuals of two sizes or identities.
 
-    Parameters and MACs equal the benchmark's "params" and "flops" on all 6,561 networks: it counts multiply-accumulates
-    of convolutions and of the linear layer, without biases and batch norms, as `Layer.macs` does.
+    Parameters and MACs equal the benchmark's "params" and "flops" on all 6,561 networks. The benchmark counts
+    multiply-accumulates of convolutions and of the linear layer, without biases and batch norms, as `Layer.macs` does.
 
     Args:
         classes: Outputs of the classifier.
-        resolution: Height and width of the images.
-        canonical: Whether genomes of the same network count as one; the published table holds a row for each genome.
+        resolution: Height and width of the images in pixels.
+        canonical: Treat genomes of the same network as one; the published table has a row for each genome.
     """
 
     levels: Mapping[str, Fidelity] = {
@@ -51,21 +51,24 @@ class NBMacro:
 
     def __init__(self, classes: int = 10, resolution: int = 32, canonical: bool = True) -> None:
         if classes < 1 or resolution < 8:
-            raise BadOption("nbmacro needs a class or more, and a resolution of 8 or more")
+            raise BadOption(
+                "classes must be 1 or more and resolution 8 pixels or more, got"
+                f" classes={classes},resolution={resolution} (options of nbmacro)"
+            )
         self.input = Input((3, resolution, resolution))
-        self._merge = canonical
+        self._merge_equal = canonical
         places = [(stage, place) for stage, (_, depth) in enumerate(STAGES) for place in range(depth)]
         self.genes: Sequence[Gene] = tuple(Gene(f"stage{stage + 1}.{place}", CHOICES) for stage, place in places)
-        self._blocks = tuple(_choices(STAGES[stage][0], stride=1 if place else 2) for stage, place in places)
+        self._blocks = tuple(_block_choices(STAGES[stage][0], stride=1 if place else 2) for stage, place in places)
         self._classifier = Classifier(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """Move the identities of a stage behind its other blocks: where they stand makes no difference.
+        """Move the identities of a stage behind its other blocks, because their position has no effect.
 
-        The first block of a stage stays: with a stride even the identity is a layer.
+        The first block of a stage stays in place: with a stride, even the identity is a layer.
         """
         validate(self.genes, genome)
-        if not self._merge:
+        if not self._merge_equal:
             return genome
         ordered: list[int] = []
         for _, depth in STAGES:
@@ -74,11 +77,11 @@ class NBMacro:
         return tuple(ordered)
 
     def spell(self, genome: Genome) -> str:
-        """The benchmark's own code: eight digits, such as "22212220"."""
+        """Return the benchmark's encoding: eight digits, such as "22212220"."""
         return "".join(map(str, genome))
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such a code; none if the text is something else."""
+        """Return the genome of eight such digits, or None if the text is something else."""
         return tuple(map(int, text)) if len(text) == len(self.genes) and set(text) <= set("012") else None
 
     def network(self, genome: Genome) -> Network:
@@ -90,14 +93,14 @@ class NBMacro:
         return net.build(net.add(self._classifier, x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> NBMacro:
-        """Smaller images; every block is a gene of its own, so none can be left out."""
+        """Return the space on smaller images; no block is removed, because every block is a gene."""
         reduced = copy(self)
         size = min(self.input.shape[-1], fidelity.size or self.input.shape[-1])
         reduced.input = Input((3, size, size))
         return reduced
 
 
-def _choices(channels: int, stride: int) -> tuple[Block, ...]:
-    """The blocks that a gene chooses from, in the order of CHOICES."""
+def _block_choices(channels: int, stride: int) -> tuple[Block, ...]:
+    """Return the blocks that a gene chooses from, in the order of CHOICES."""
     identity = Identity() if stride == 1 else ConvNormAct(channels, stride=stride, act=None)
     return identity, MBConv(channels, 3, 3, stride), MBConv(channels, 5, 6, stride)

@@ -30,27 +30,35 @@ from nasctl.api import (
     make_divisible,
     validate,
 )
-from nasctl.spaces._images import sizes
+from nasctl.spaces._images import checked_resolutions
 
 __all__ = ["ResNetSpace"]
 
-DEPTHS, WIDTHS, EXPANSIONS = (0, 1, 2), (0.65, 0.8, 1.0), (0.2, 0.25, 0.35)
-CHANNELS, BLOCKS = (256, 512, 1024, 2048), (2, 2, 4, 2)  # of the stages; the depth is added to the blocks
-NAMES = [[f"stage{k}.{place}" for place in range(least + max(DEPTHS))] for k, least in enumerate(BLOCKS, start=1)]
+DEPTHS = (0, 1, 2)  # choices of the blocks added to MIN_BLOCKS
+WIDTHS = (0.65, 0.8, 1.0)  # choices of the multiplier of channels
+EXPANSIONS = (0.2, 0.25, 0.35)  # choices of middle channels per output channel of a bottleneck
+CHANNELS = (256, 512, 1024, 2048)  # output channels of each stage at width 1
+MIN_BLOCKS = (2, 2, 4, 2)  # blocks of each stage at depth 0
+BLOCK_NAMES = [
+    [f"stage{k}.{place}" for place in range(min_blocks + max(DEPTHS))]
+    for k, min_blocks in enumerate(MIN_BLOCKS, start=1)
+]
 
 
 class ResNetSpace:
-    """A stem of two or three convolutions and four stages of bottlenecks, each with channels of its own.
+    """A stem of two or three convolutions and four stages of bottlenecks, each stage with its own width.
 
-    Depths are those of Once-for-All: what is added to 2, 2, 4 and 2 blocks, and 0 or 2 for a stem without or with its
-    residual convolution. Widths multiply 64 channels in the stem and 256, 512, 1024 and 2048 in the stages.
+    Depths follow Once-for-All. In the stages, a depth of 0, 1 or 2 is added to 2, 2, 4 and 2 blocks. In the stem, a
+    depth of 0 or 2 means without or with its residual convolution. Widths multiply 64 channels in the stem and 256,
+    512, 1024 and 2048 channels in the stages.
 
-    Images are multiples of 32. Once-for-All takes other sizes too, where the pool of a shortcut rounds up.
+    The resolution must be a multiple of 32. Once-for-All also accepts other resolutions, where the pool of a shortcut
+    rounds up.
 
     Args:
-        resolution: Height and width of the images, a multiple of 32; Once-for-All has 128 to 224.
+        resolution: Height and width of the images in pixels, a multiple of 32; Once-for-All has 128 to 224.
         classes: Outputs of the classifier.
-        resolutions: Makes the resolution a gene with these choices, in place of `resolution`.
+        resolutions: Choices of a resolution gene, which replaces `resolution`.
     """
 
     levels: Mapping[str, Fidelity] = {
@@ -60,28 +68,30 @@ class ResNetSpace:
     }
 
     def __init__(self, resolution: int = 224, classes: int = 1000, resolutions: tuple[int, ...] = ()) -> None:
-        self._sizes = sizes("resnet", resolution, resolutions, classes)
-        self._chosen = bool(resolutions)  # whether the resolution is a gene
+        self._sizes = checked_resolutions("resnet", resolution, resolutions, classes)
+        self._elastic_resolution = bool(resolutions)  # True if the first gene is the resolution
         self.input = Input((3, self._sizes[-1], self._sizes[-1]))
         self.genes: Sequence[Gene] = tuple(_genes(resolutions))
         self._classifier = Classifier(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """The first choice for every expansion beyond its stage's depth, and for what rounds to the same stem.
+        """Set unused expansions to choice 0 and the stem's middle width to the first width of equal effect.
 
-        Nothing else is redundant: no other two widths or expansions round to the same channels.
+        Expansions beyond their stage's depth are unused. Middle widths of the stem have an equal effect if they round
+        to the same channels. No other gene is redundant, because no other two widths or expansions round to the same
+        channels.
         """
         validate(self.genes, genome)
-        start = int(self._chosen)
+        start = int(self._elastic_resolution)
         depth, middle, width = genome[start : start + 3]
         out = [*genome[:start], depth, MIDDLE.index(MIDDLE[middle]), width]
-        for least, (width, depth, expansions) in zip(BLOCKS, _stages(genome[start + 3 :]), strict=True):
-            active = least + DEPTHS[depth]
+        for min_blocks, (width, depth, expansions) in zip(MIN_BLOCKS, _split_stages(genome[start + 3 :]), strict=True):
+            active = min_blocks + DEPTHS[depth]
             out += [width, depth, *expansions[:active], *[0] * (len(expansions) - active)]
         return tuple(out)
 
     def network(self, genome: Genome) -> Network:
-        start = int(self._chosen)
+        start = int(self._elastic_resolution)
         size = self._sizes[genome[0] if start else 0]
         net = Builder((3, size, size))
         depth, middle, width = genome[start : start + 3]
@@ -89,18 +99,21 @@ class ResNetSpace:
         x = net.add(Residual(MIDDLE[middle]), x, name="stem.middle") if depth else x
         x = net.add(ConvNormAct(OUTER[width], 3), x, name="stem.last")
         x = net.add(MaxPool(3, 2), x, name="pool")
-        for stage, (width, depth, expansions) in enumerate(_stages(genome[start + 3 :])):
+        for stage, (width, depth, expansions) in enumerate(_split_stages(genome[start + 3 :])):
             blocks = CHOICES[stage][width]
-            for place in range(BLOCKS[stage] + DEPTHS[depth]):
+            for place in range(MIN_BLOCKS[stage] + DEPTHS[depth]):
                 first, others = blocks[expansions[place]]
-                x = net.add(others if place else first, x, name=NAMES[stage][place])
+                x = net.add(others if place else first, x, name=BLOCK_NAMES[stage][place])
         return net.build(net.add(self._classifier, x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> ResNetSpace:
-        """Smaller images; resolutions that are genes keep their ratios. Blocks are genes, so none is left out."""
+        """Return the space on smaller images.
+
+        Resolutions that are genes keep their ratios. No block is removed, because blocks are genes.
+        """
         reduced, largest = copy(self), self._sizes[-1]
         size = min(fidelity.size or largest, largest)
-        reduced._sizes = tuple(max(32, one * size // largest // 32 * 32) for one in self._sizes)
+        reduced._sizes = tuple(max(32, choice * size // largest // 32 * 32) for choice in self._sizes)
         reduced.input = Input((3, reduced._sizes[-1], reduced._sizes[-1]))
         return reduced
 
@@ -109,9 +122,9 @@ def _genes(resolutions: tuple[int, ...]) -> Iterator[Gene]:
     if resolutions:
         yield Gene("resolution", resolutions, ordered=True)
     yield Gene("stem.depth", (0, max(DEPTHS)), ordered=True)
-    yield Gene("stem.middle.width", WIDTHS, ordered=True)  # of all but its last convolution
+    yield Gene("stem.middle.width", WIDTHS, ordered=True)  # all convolutions of the stem but the last
     yield Gene("stem.width", WIDTHS, ordered=True)
-    for names in NAMES:
+    for names in BLOCK_NAMES:
         stage = names[0].partition(".")[0]
         yield Gene(f"{stage}.width", WIDTHS, ordered=True)
         yield Gene(f"{stage}.depth", DEPTHS, ordered=True)
@@ -119,10 +132,10 @@ def _genes(resolutions: tuple[int, ...]) -> Iterator[Gene]:
             yield Gene(f"{name}.expand", EXPANSIONS, ordered=True)
 
 
-def _stages(genes: Genome) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """The width gene, the depth gene and the expansion genes of each stage."""
+def _split_stages(genes: Genome) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Yield the width gene, the depth gene and the expansion genes of each stage."""
     start = 0
-    for names in NAMES:
+    for names in BLOCK_NAMES:
         stop = start + 2 + len(names)
         yield genes[start], genes[start + 1], genes[start + 2 : stop]
         start = stop
@@ -143,7 +156,8 @@ class Residual:
 class Bottleneck:
     """A residual block of 1x1, 3x3 and 1x1 convolutions: (C, H, W) -> (channels, H / stride, W / stride).
 
-    Where the shape changes, the shortcut is an average pool if the size does, a 1x1 convolution and batch norm.
+    If the shape changes, the shortcut is a 1x1 convolution with batch norm, preceded by an average pool if the stride
+    is above 1.
     """
 
     channels: int
@@ -161,16 +175,16 @@ class Bottleneck:
         return net.add(ReLU(), net.add(Add(), y, x, name="add"), name="act")
 
 
-def _choices(channels: int, stride: int) -> list[tuple[Bottleneck, Bottleneck]]:
-    """The first block of a stage and those behind it, for each expansion."""
+def _stage_blocks(channels: int, stride: int) -> list[tuple[Bottleneck, Bottleneck]]:
+    """Return the first block of a stage and the block that all others repeat, for each expansion."""
     middles = [make_divisible(round(channels * expand)) for expand in EXPANSIONS]
     return [(Bottleneck(channels, middle, stride), Bottleneck(channels, middle)) for middle in middles]
 
 
-OUTER = [make_divisible(64 * width) for width in WIDTHS]  # channels behind the stem
-MIDDLE = [make_divisible(outer // 2) for outer in OUTER]  # channels within it
-# The blocks that a place chooses from, by stage, width and expansion.
+OUTER = [make_divisible(64 * width) for width in WIDTHS]  # channels of the stem's last convolution
+MIDDLE = [make_divisible(outer // 2) for outer in OUTER]  # channels of its other convolutions
+# (first block, other blocks) by stage, width and expansion.
 CHOICES = [
-    [_choices(make_divisible(channels * width), stride) for width in WIDTHS]
+    [_stage_blocks(make_divisible(channels * width), stride) for width in WIDTHS]
     for channels, stride in zip(CHANNELS, (1, 2, 2, 2), strict=True)
 ]

@@ -26,47 +26,63 @@ from nasctl.api import (
     Shape,
     validate,
 )
-from nasctl.spaces._recipes import LINEAR, STATES, Recipe, Step, live, reached, read, reads_x, same, written
+from nasctl.spaces._recipes import (
+    LINEAR,
+    MAX_STATES,
+    Recipe,
+    Step,
+    canonical_recipe,
+    format_recipe,
+    live_steps,
+    parse_recipe,
+    reads_x,
+    required_steps,
+)
 
 __all__ = ["RNN"]
 
-NODES = 10  # as many as the largest of the published recipes has, activations not counted
-OPERATIONS: Mapping[str, tuple[str, int]] = {  # each with its number of inputs
+NODES = 10  # nodes of the largest published recipe, activations not counted
+# Choice of the operation gene -> (operation of the recipe, number of inputs).
+OPERATIONS: Mapping[str, tuple[str, int]] = {
     "linear2": (LINEAR, 2),
     "linear3": (LINEAR, 3),
     "blend": ("blend", 3),
     "prod": ("elementwise_prod", 2),
     "sum": ("elementwise_sum", 2),
 }
-KINDS = list(OPERATIONS.values())
+SIGNATURES = list(OPERATIONS.values())
 ACTIVATIONS = ("none", "activation_tanh", "activation_sigm", "activation_leaky_relu")
-GIVEN = ("x", *(f"h_prev_{k}" for k in range(STATES)))  # what every cell can read
-MADE = tuple(f"node_{k}" for k in range(2 * NODES))  # node 2 k is an operation, node 2 k + 1 its activation
-GENES = 5  # of a node: operation, activation and three inputs
-MOST = {"vocabulary": 10_000_000, "length": 4096, "layers": 100, "width": 65_536, "hidden": 65_536}
+CELL_INPUTS = ("x", *(f"h_prev_{k}" for k in range(MAX_STATES)))  # values that every node can read
+NODE_NAMES = tuple(f"node_{k}" for k in range(2 * NODES))  # name 2k is an operation, name 2k + 1 its activation
+GENES_PER_NODE = 5  # operation, activation and three inputs
+# Largest value of each option: words, words, layers, units, units.
+LIMITS = {"vocabulary": 10_000_000, "length": 4096, "layers": 100, "width": 65_536, "hidden": 65_536}
 
 
 class RNN:
-    """Language models with three layers of one recurrent cell, whose recipe of up to ten operations is searched.
+    """Language models of three layers of one recurrent cell, whose recipe of up to ten operations is searched.
 
-    A node is a linear layer of two or three inputs, a product, a sum, or a blend ``a b + (1 - a) c``, and it may have
-    an activation. Inputs are the word (of linear layers alone, because it has another width), up to three states of the
-    place before, and earlier nodes, before or after their activation. Nodes that make no new state are no part of the
-    recipe. Embedding and softmax share one matrix, which is a value that a layer puts out, as networks have no other
-    way to share: `memory` counts it among activations, the same for all. Parameters are those of the benchmark.
+    A node is a linear layer of two or three inputs, a product, a sum, or a blend ``a b + (1 - a) c``. It may have an
+    activation. A node reads the word vector x, up to three states of the previous position, and earlier nodes before or
+    after their activation. Only linear nodes read x, because its width differs. Nodes that no new state depends on are
+    not part of the recipe. Embedding and softmax share one matrix. Networks share weights only as values, so a layer
+    outputs the matrix, and `memory` counts it among the activations, the same for all genomes. Parameters equal those
+    of the benchmark.
 
-    So that every genome is a network: an elementwise operation reads the first state where it says x, a state that is
-    not made, or is made of the node of an earlier one, is that one or the first, and if the output would not depend on
-    x, the first linear node that it depends on reads x first. That a new state does not read an old one directly, which
-    the benchmark's generator asks for, is not asked for here: its own GRU breaks it.
+    Every genome is a network, because invalid choices are repaired. Where an elementwise operation would read x, it
+    reads the first state. A state that is set to "none" is replaced by the first state. A state that is set to the same
+    node as an earlier state is merged with that state. If the output would not depend on x, the first live linear node
+    reads x as its first input; without a live linear node, the first live node becomes linear. The benchmark's
+    generator forbids that a new state reads an old state directly. This space does not, because the benchmark's own GRU
+    does so.
 
-    Departures: dropout, which has no place in an untrained network, is left out.
+    Departures: dropout is omitted, because it only regularises training.
 
     Args:
-        vocabulary: Words; those of WikiText-2 by default.
+        vocabulary: Number of words; the default is the vocabulary of WikiText-2.
         length: Words of one example.
-        layers: One or more.
-        width: Of the embedding, and of the states of the last layer.
+        layers: Number of layers, 1 or more.
+        width: Width of the embedding and of the states of the last layer.
         hidden: Width of the states of the other layers.
     """
 
@@ -81,31 +97,35 @@ class RNN:
     ) -> None:
         given = {"vocabulary": vocabulary, "length": length, "layers": layers, "width": width, "hidden": hidden}
         for name, value in given.items():
-            if not 1 <= value <= MOST[name]:
-                raise BadOption(f"rnn needs {name} of 1 or more, up to {MOST[name]}, not {name}={value}")
+            if not 1 <= value <= LIMITS[name]:
+                raise BadOption(f"{name} must be 1 to {LIMITS[name]}, got {value} (option of rnn)")
         self.input = Input((length,), "tokens", vocabulary)
         self.genes: Sequence[Gene] = tuple(_genes())
         self._layers, self._width, self._hidden = layers, width, hidden
 
     def canonical(self, genome: Genome) -> Genome:
-        """The one genome of all whose recipes differ in what changes nothing, as `nasctl.spaces._recipes` has it."""
+        """Return the genome of the recipe's canonical form.
+
+        Genomes whose recipes differ only in ways that do not change the function share it; see
+        `nasctl.spaces._recipes.canonical_recipe`.
+        """
         validate(self.genes, genome)
-        found = _encoded(same(_decoded(genome)))
-        assert found is not None  # it has no more nodes than the genome
-        return found
+        encoded = _encode(canonical_recipe(_decode(genome)))
+        assert encoded is not None  # The canonical recipe has no more nodes than the genome.
+        return encoded
 
     def spell(self, genome: Genome) -> str:
-        """The benchmark's own JSON: '{"node_0": {"op": "linear", "input": ["x", "h_prev_0"]}, "h_new_0": ...}'."""
-        text: str = written(_decoded(genome))
+        """Return the benchmark's JSON: '{"node_0": {"op": "linear", "input": ["x", "h_prev_0"]}, "h_new_0": ...}'."""
+        text: str = format_recipe(_decode(genome))
         return text
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such a text; none if it is something else, or a recipe that is not in this space."""
-        recipe = read(text)
-        return _encoded(recipe) if recipe else None
+        """Return the genome of the benchmark's JSON, or None if the text is no recipe or not one of this space."""
+        recipe = parse_recipe(text)
+        return _encode(recipe) if recipe else None
 
     def network(self, genome: Genome) -> Network:
-        recipe, vocabulary = _decoded(genome), self.input.vocabulary
+        recipe, vocabulary = _decode(genome), self.input.vocabulary
         net = Builder(self.input.shape)
         (tokens,) = net.inputs
         table = net.add(Table(vocabulary, self._width), tokens, name="table")
@@ -116,7 +136,7 @@ class RNN:
         return net.build(net.add(Scores(), x, table, name="logits"))
 
     def reduced(self, fidelity: Fidelity) -> RNN:
-        """Shorter sequences, and fewer layers."""
+        """Return the space with shorter sequences and fewer layers."""
         reduced, (length,) = copy(self), self.input.shape
         reduced.input = Input((min(length, fidelity.size or length),), "tokens", self.input.vocabulary)
         reduced._layers = min(self._layers, fidelity.cells or self._layers)
@@ -127,75 +147,76 @@ def _genes() -> Iterator[Gene]:
     for k in range(NODES):
         yield Gene(f"node{k}.operation", tuple(OPERATIONS))
         yield Gene(f"node{k}.activation", ACTIVATIONS)
-        for place in range(3):
-            yield Gene(f"node{k}.input{place}", (*GIVEN, *MADE[: 2 * k]))
-    yield Gene("h_new_0", MADE)
-    for k in range(1, STATES):
-        yield Gene(f"h_new_{k}", ("none", *MADE))
+        for position in range(3):
+            yield Gene(f"node{k}.input{position}", (*CELL_INPUTS, *NODE_NAMES[: 2 * k]))
+    yield Gene("h_new_0", NODE_NAMES)
+    for k in range(1, MAX_STATES):
+        yield Gene(f"h_new_{k}", ("none", *NODE_NAMES))
 
 
-def _decoded(genome: Genome) -> Recipe:
-    """The recipe that a genome stands for."""
-    values = list(GIVEN)  # by number of the choice; the activation of a node that has none is the node itself
+def _decode(genome: Genome) -> Recipe:
+    """Return the recipe that a genome stands for."""
+    values = list(CELL_INPUTS)  # by number of the choice; a node without activation stands for its activation too
     steps: list[Step] = []
     for k in range(NODES):
-        choice, activation, *choices = genome[GENES * k : GENES * (k + 1)]
-        operation, arity = KINDS[choice]
-        inputs = [values[one] for one in choices[:arity]]
+        choice, activation, *choices = genome[GENES_PER_NODE * k : GENES_PER_NODE * (k + 1)]
+        operation, arity = SIGNATURES[choice]
+        inputs = [values[source] for source in choices[:arity]]
         if operation != LINEAR:
-            inputs = [GIVEN[1] if one == "x" else one for one in inputs]
-        steps.append((MADE[2 * k], operation, tuple(inputs)))
-        values += [MADE[2 * k]] * 2
+            inputs = [CELL_INPUTS[1] if source == "x" else source for source in inputs]
+        steps.append((NODE_NAMES[2 * k], operation, tuple(inputs)))
+        values += [NODE_NAMES[2 * k]] * 2
         if activation:
-            steps.append((MADE[2 * k + 1], ACTIVATIONS[activation], (MADE[2 * k],)))
-            values[-1] = MADE[2 * k + 1]
-    made = values[len(GIVEN) :]
-    new = [made[genome[-STATES]]]  # what the states are made of
-    names = {GIVEN[1]: GIVEN[1]}
-    for k, choice in enumerate(genome[1 - STATES :], start=1):
-        if choice and made[choice - 1] not in new:
-            new.append(made[choice - 1])
-        names[f"h_prev_{k}"] = f"h_prev_{new.index(made[choice - 1]) if choice else 0}"
-    names |= {value: f"h_new_{k}" for k, value in enumerate(new)}
+            steps.append((NODE_NAMES[2 * k + 1], ACTIVATIONS[activation], (NODE_NAMES[2 * k],)))
+            values[-1] = NODE_NAMES[2 * k + 1]
+    node_values = values[len(CELL_INPUTS) :]
+    state_values = [node_values[genome[-MAX_STATES]]]  # distinct values that become the new states
+    names = {CELL_INPUTS[1]: CELL_INPUTS[1]}
+    for k, choice in enumerate(genome[1 - MAX_STATES :], start=1):
+        if choice and node_values[choice - 1] not in state_values:
+            state_values.append(node_values[choice - 1])
+        names[f"h_prev_{k}"] = f"h_prev_{state_values.index(node_values[choice - 1]) if choice else 0}"
+    names |= {value: f"h_new_{k}" for k, value in enumerate(state_values)}
     named = [
-        (names.get(name, name), operation, tuple([names.get(one, one) for one in inputs]))
+        (names.get(name, name), operation, tuple([names.get(source, source) for source in inputs]))
         for name, operation, inputs in steps
     ]
-    return reached(_reading(named), (f"h_new_{k}" for k in range(len(new))))
+    return required_steps(_make_output_read_x(named), (f"h_new_{k}" for k in range(len(state_values))))
 
 
-def _reading(steps: Sequence[Step]) -> Sequence[Step]:
-    """The steps, changed as little as makes the output depend on x."""
-    used = live(steps)
-    if reads_x(used):
+def _make_output_read_x(steps: Sequence[Step]) -> Sequence[Step]:
+    """Return the steps, changed in at most one step so that the output depends on x."""
+    live = live_steps(steps)
+    if reads_x(live):
         return steps
-    linear = [step for step in used if step[1] == LINEAR]
-    name, _, inputs = changed = (linear or used)[0]
-    better = name, LINEAR, ("x", *inputs[1:])
-    return [better if step == changed else step for step in steps]
+    linear = [step for step in live if step[1] == LINEAR]
+    name, _, inputs = changed = (linear or live)[0]
+    replacement = name, LINEAR, ("x", *inputs[1:])
+    return [replacement if step == changed else step for step in steps]
 
 
-def _encoded(recipe: Recipe) -> Genome | None:
-    """The genome of a recipe; none if it has too many nodes, or activations that no genome has."""
+def _encode(recipe: Recipe) -> Genome | None:
+    """Return the genome of a recipe, or None if the recipe has too many nodes or an activation that no genome has."""
     nodes = [step for step in recipe if step[1] not in ACTIVATIONS]
-    active = {inputs[0]: (name, operation) for name, operation, inputs in recipe if operation in ACTIVATIONS}
-    odd = active.keys() - {name for name, _, _ in nodes}  # what is no node and has an activation
-    if len(nodes) > NODES or odd or len(nodes) + len(active) < len(recipe):
+    activations = {inputs[0]: (name, operation) for name, operation, inputs in recipe if operation in ACTIVATIONS}
+    unsupported = activations.keys() - {name for name, _, _ in nodes}  # activations of something other than a node
+    if len(nodes) > NODES or unsupported or len(nodes) + len(activations) < len(recipe):
         return None
-    values, genome = {name: k for k, name in enumerate(GIVEN)}, list[int]()
+    values, genome = {name: k for k, name in enumerate(CELL_INPUTS)}, list[int]()
     for k, (name, operation, inputs) in enumerate(nodes):
-        after, activation = active.get(name, (name, "none"))
-        choices = [values[one] for one in inputs] + [0] * (3 - len(inputs))
-        genome += [KINDS.index((operation, len(inputs))), ACTIVATIONS.index(activation), *choices]
-        values |= {after: len(GIVEN) + 2 * k + 1, name: len(GIVEN) + 2 * k}
-    genome += [0] * (GENES * (NODES - len(nodes)))
-    new = [values[f"h_new_{k}"] - len(GIVEN) for k in range(STATES) if f"h_new_{k}" in values]
-    return (*genome, new[0], *(choice + 1 for choice in new[1:]), *[0] * (STATES - len(new)))
+        after, activation = activations.get(name, (name, "none"))
+        choices = [values[source] for source in inputs] + [0] * (3 - len(inputs))
+        genome += [SIGNATURES.index((operation, len(inputs))), ACTIVATIONS.index(activation), *choices]
+        values |= {after: len(CELL_INPUTS) + 2 * k + 1, name: len(CELL_INPUTS) + 2 * k}
+    genome += [0] * (GENES_PER_NODE * (NODES - len(nodes)))
+    state_choices = [values[f"h_new_{k}"] - len(CELL_INPUTS) for k in range(MAX_STATES) if f"h_new_{k}" in values]
+    unused = [0] * (MAX_STATES - len(state_choices))
+    return (*genome, state_choices[0], *(choice + 1 for choice in state_choices[1:]), *unused)
 
 
 @dataclass(frozen=True, slots=True)
 class Table(Layer):
-    """A learned vector for each word, whatever the words are: (T,) -> (vocabulary, width)."""
+    """A table of one learned vector per word, independent of the input words: (T,) -> (vocabulary, width)."""
 
     vocabulary: int
     width: int
@@ -214,7 +235,7 @@ class Table(Layer):
 
 @dataclass(frozen=True, slots=True)
 class LookUp(Layer):
-    """The vectors of words: (T,), (vocabulary, width) -> (T, width)."""
+    """Lookup of word vectors in a table: (T,), (vocabulary, width) -> (T, width)."""
 
     def out(self, *inputs: Shape) -> Shape:
         tokens, table = inputs
@@ -228,9 +249,9 @@ class LookUp(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Scores(Layer):
-    """A logit of each word at each place: (T, width), (vocabulary, width) -> (T, vocabulary).
+    """A logit for each word at each position: (T, width), (vocabulary, width) -> (T, vocabulary).
 
-    It is the product with the word's vector, plus the word's bias.
+    The logit is the product with the word's vector, plus the word's bias.
 
     References:
         Press & Wolf, "Using the output embedding to improve language models", EACL 2017, arXiv:1608.05859, section 2.
@@ -255,32 +276,32 @@ class Scores(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Recurrent(Layer):
-    """A cell that goes along a sequence with its states, which are zeros before it: (T, D) -> (T, hidden).
+    """A recurrent cell run along a sequence from zero states: (T, D) -> (T, hidden).
 
-    What it puts out are its first states, h_new_0. A linear step has a matrix for each input and one bias.
+    The output is the first state, h_new_0, at every position. A linear step has one matrix per input and one bias.
     """
 
     recipe: Recipe
     hidden: int
-    recurrent: ClassVar[bool] = True  # by which metrics of states find it
+    recurrent: ClassVar[bool] = True  # metrics of recurrent states select layers by this attribute
 
     def out(self, *inputs: Shape) -> Shape:
         return inputs[0][0], self.hidden
 
     def params(self, *inputs: Shape) -> int:
-        return sum((sum(widths) + 1) * self.hidden for widths in self._linear(inputs[0][1]))
+        return sum((sum(widths) + 1) * self.hidden for widths in self._linear_input_widths(inputs[0][1]))
 
     def macs(self, *inputs: Shape) -> int:
         length, width = inputs[0]
-        return length * sum(sum(widths) * self.hidden for widths in self._linear(width))
+        return length * sum(sum(widths) * self.hidden for widths in self._linear_input_widths(width))
 
     def module(self, *inputs: Shape) -> Call:
         from nasctl.spaces._rnn import Recurrence
 
         return Call(Recurrence, self.recipe, inputs[0][1], self.hidden)
 
-    def _linear(self, width: int) -> Iterator[list[int]]:
-        """The widths of the inputs of each linear step."""
+    def _linear_input_widths(self, width: int) -> Iterator[list[int]]:
+        """Yield the widths of the inputs of each linear step."""
         for _, operation, inputs in self.recipe:
             if operation == LINEAR:
-                yield [width if one == "x" else self.hidden for one in inputs]
+                yield [width if source == "x" else self.hidden for source in inputs]

@@ -35,37 +35,38 @@ from nasctl.api import (
     Zero,
     validate,
 )
-from nasctl.spaces._cells import EDGES, Term, cell, same
+from nasctl.spaces._cells import EDGES, EdgeTerm, add_cell, canonical_genome
 
 __all__ = ["TNB101Micro"]
 
-OPERATIONS = ("none", "skip_connect", "conv_1x1", "conv_3x3")  # digits 0 to 3 of the benchmark's own encoding
-SKIPS = frozenset((1, 2))  # nodes that a skip leaves as they are
-MODULES = "41414"  # 4 doubles the channels and halves the size, 1 keeps both
+OPERATIONS = ("none", "skip_connect", "conv_1x1", "conv_3x3")  # digits 0 to 3 of the benchmark's encoding
+IDENTITY_NODES = frozenset((1, 2))  # nodes whose outgoing skip_connect is the identity in every cell
+MODULES = "41414"  # one digit per module: 4 doubles the channels and halves the resolution, 1 keeps both
 
 
 class TNB101Micro:
-    """A stem, five modules of two cells and a linear classifier; the first, third and fifth module halve the size.
+    """A stem, five modules of two cells and a linear classifier; modules 1, 3 and 5 halve the resolution.
 
-    In the first cell of those the edges that leave node 0 have stride 2 and double the channels. A `skip_connect` there
-    is a factorised reduction, which has weights; everywhere else it is the identity.
+    In the first cell of modules 1, 3 and 5, the edges that leave node 0 have stride 2 and double the channels. There
+    `skip_connect` is a factorised reduction, which has weights. Everywhere else it is the identity.
 
-    The benchmark trained the networks on seven tasks. Its classifiers of scenes (47 classes), objects (75) and room
-    layouts (9 outputs) are this network with another number of classes, all at 256 x 256. In the jigsaw task nine tiles
-    of 64 x 64 go through the same cells and one linear layer with 1,000 classes reads all nine; autoencoding, surface
-    normals and segmentation put a decoder behind the cells in place of the classifier. These are the same for every
-    cell, so this network stands for all seven: parameters differ by a constant, MACs by that and the image's size.
+    The benchmark trained the networks on seven tasks. For scenes (47 classes), objects (75 classes) and room layouts (9
+    outputs), its networks are this network with another number of classes, all at 256 x 256. In the jigsaw task, nine
+    tiles of 64 x 64 go through the same cells, and one linear layer with 1,000 classes reads all nine. Autoencoding,
+    surface normals and segmentation replace the classifier by a decoder. The head of a task is the same for every cell,
+    so this network stands for all seven tasks: parameters differ by a constant, and MACs by a constant and the image
+    size.
 
-    Parameters are those of the benchmark's own code (github.com/yawen-d/TransNASBench), dead operations included. MACs
-    are of convolutions and of the linear layer, without its bias. Metrics draw their weights as in every space; the
-    benchmark draws those of convolutions from N(0, 2 / n), n being output channels times the area of the kernel.
+    Parameters equal those of the benchmark's code (github.com/yawen-d/TransNASBench), dead operations included. MACs
+    count convolutions and the linear layer, without its bias. Metrics initialise weights as in every space; the
+    benchmark draws convolution weights from N(0, 2 / n), where n is output channels times kernel area.
 
     Args:
-        channels: Behind the stem, an even number; doubled by three of the modules.
-        cells: In each module.
+        channels: Channels behind the stem, an even number; three of the modules double them.
+        cells: Cells in each module.
         classes: Outputs of the classifier.
-        resolution: Height and width of the images.
-        canonical: Whether cells that compute the same count as one; the published tables hold a row for each genome.
+        resolution: Height and width of the images in pixels.
+        canonical: Treat cells that compute the same function as one; the published tables have a row for each genome.
     """
 
     genes: Sequence[Gene] = tuple(Gene(f"edge{source}{target}", OPERATIONS) for source, target in EDGES)
@@ -79,31 +80,41 @@ class TNB101Micro:
         self, channels: int = 64, cells: int = 2, classes: int = 47, resolution: int = 256, canonical: bool = True
     ) -> None:
         if min(channels, cells, classes) < 1 or channels % 2:
-            raise BadOption("tnb101_micro needs cells and classes of 1 or more, and an even number of channels")
+            given = f"channels={channels},cells={cells},classes={classes}"
+            raise BadOption(
+                f"cells and classes must be 1 or more and channels even and positive, got {given}"
+                " (options of tnb101_micro)"
+            )
         if resolution < 32:
-            raise BadOption(f"tnb101_micro halves its images five times: resolution={resolution} has to be 32 or more")
+            raise BadOption(f"resolution must be 32 pixels or more, got {resolution} (option of tnb101_micro)")
         self.input = Input((3, resolution, resolution))
-        self._channels, self._cells, self._classes, self._merge = channels, cells, classes, canonical
+        self._channels, self._cells, self._classes, self._merge_equal = channels, cells, classes, canonical
 
     def canonical(self, genome: Genome) -> Genome:
-        """The simplest of those that compute the same function, as `same` of `nasctl.spaces._cells` has it.
+        """Return the simplest genome that computes the same function.
 
-        There are 1,376 such functions. A skip from node 0 counts as a layer, because it is one in the cells that halve
-        the size; cells that agree there agree in the others too.
+        There are 1,376 functions; `nasctl.spaces._cells.canonical_genome` defines when two are the same. A skip from
+        node 0 counts as a layer, because it is one in the cells that halve the resolution. Cells that are equal there
+        are equal in the other cells too.
         """
         validate(self.genes, genome)
-        return same(genome, OPERATIONS, frozenset(OPERATIONS), SKIPS) if self._merge else genome
+        return (
+            canonical_genome(genome, OPERATIONS, frozenset(OPERATIONS), IDENTITY_NODES) if self._merge_equal else genome
+        )
 
     def spell(self, genome: Genome) -> str:
-        """The benchmark's own string: "64-41414-1_02_333", the edges grouped by the node that they end in."""
+        """Return the benchmark's string, "64-41414-1_02_333": edges are grouped by the node that they enter."""
         digits = "".join(map(str, genome))
         return f"{self._channels}-{MODULES}-{digits[:1]}_{digits[1:3]}_{digits[3:]}"
 
     def parse(self, text: str) -> Genome | None:
-        """The genome of such a string, or of a tuple "(1, 0, 2, 3, 3, 3)", as NASLib's tables of this benchmark have.
+        """Return the genome of the benchmark's string, or of a tuple of NASLib's tables such as "(1, 0, 2, 3, 3, 3)".
 
-        NASLib's code knows another tuple, with other digits and the edges grouped by the node that they leave, which
-        looks the same and is not meant here. None if the text is something else.
+        NASLib's code also uses another tuple that looks the same, with other digits and with edges grouped by the node
+        that they leave. That tuple is not supported.
+
+        Returns:
+            The genome, or None if the text is something else.
         """
         string = re.fullmatch(rf"{self._channels}-{MODULES}-([0-3])_([0-3]{{2}})_([0-3]{{3}})", text)
         digits = "".join(string.groups()) if string else ""
@@ -117,15 +128,15 @@ class TNB101Micro:
         x = net.add(ActConvNorm(self._channels, 3, stride=2), x, name="stem.1")
         channels = self._channels
         for module, code in enumerate(MODULES, start=1):
-            halves = code == "4"
-            channels *= 2 if halves else 1
+            downsamples = code == "4"
+            channels *= 2 if downsamples else 1
             for k in range(self._cells):
-                edges = _edges(genome, channels, reduces=halves and k == 0)
-                x = cell(net, x, edges, f"module{module}.{k}", Blank() if halves and k == 0 else Zero())
+                edges = _edges(genome, channels, reduces=downsamples and k == 0)
+                x = add_cell(net, x, edges, f"module{module}.{k}", Blank() if downsamples and k == 0 else Zero())
         return net.build(net.add(Classifier(self._classes), x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> TNB101Micro:
-        """Fewer cells in each module, and smaller images."""
+        """Return the space with fewer cells in each module and smaller images."""
         reduced, largest = copy(self), self.input.shape[-1]
         size = min(largest, fidelity.size or largest)
         reduced.input = Input((3, size, size))
@@ -133,18 +144,18 @@ class TNB101Micro:
         return reduced
 
 
-def _edges(genome: Genome, channels: int, reduces: bool) -> Sequence[Sequence[Term]]:
-    """The operation on each edge, (6,); only those that leave node 0 halve the size."""
-    found = []
+def _edges(genome: Genome, channels: int, reduces: bool) -> Sequence[Sequence[EdgeTerm]]:
+    """Return the operation on each edge, (6,); only edges that leave node 0 can have stride 2."""
+    edges = []
     for (source, _), choice in zip(EDGES, genome, strict=True):
         operation = _operations(channels, reduces and source == 0)[choice]
-        found.append([("", operation)] if operation else [])
-    return found
+        edges.append([("", operation)] if operation else [])
+    return edges
 
 
 @cache
 def _operations(channels: int, reduces: bool) -> Sequence[Block | None]:
-    """What an edge can be, in the order of OPERATIONS."""
+    """Return the operations of an edge, in the order of OPERATIONS."""
     stride = 2 if reduces else 1
     skip = FactorizedReduction(channels) if reduces else Identity()
     return None, skip, ActConvNorm(channels, 1, stride), ActConvNorm(channels, 3, stride)
@@ -152,9 +163,10 @@ def _operations(channels: int, reduces: bool) -> Sequence[Block | None]:
 
 @dataclass(frozen=True, slots=True)
 class FactorizedReduction:
-    """A skip that halves the size: (C, H, W) -> (channels, H / 2, W / 2).
+    """A skip that halves the resolution: (C, H, W) -> (channels, H / 2, W / 2).
 
-    Half of the channels come from a 1x1 convolution of the even rows and columns, the others from one of the odd ones.
+    Half of the output channels come from a 1x1 convolution of the even rows and columns, the other half from a 1x1
+    convolution of the odd rows and columns.
     """
 
     channels: int
@@ -169,7 +181,7 @@ class FactorizedReduction:
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """What `none` makes where the size is halved: zeros, (C, H, W) -> (2 C, H / 2, W / 2)."""
+    """The `none` operation where the resolution is halved, which outputs zeros: (C, H, W) -> (2 C, H / 2, W / 2)."""
 
     def emit(self, net: Builder, *inputs: int) -> int:
         x = net.add(AvgPool(1, stride=2), *inputs, name="pool")

@@ -4,8 +4,8 @@ References:
     Chen et al., "AutoFormer: Searching transformers for visual recognition", ICCV 2021, arXiv:2107.00651, table 1;
     `AutoFormer/model/supernet_transformer.py` and `AutoFormer/model/module/multihead_super.py` of
     github.com/microsoft/Cream, with the flags of its README: `--gp --change_qk --relative_position`.
-    Shaw et al., "Self-attention with relative position representations", NAACL 2018, arXiv:1803.02155, equations 3
-    and 4, here with vectors that are sums over two dimensions.
+    Shaw et al., "Self-attention with relative position representations", NAACL 2018, arXiv:1803.02155, equations 3 and
+    4. Here a vector is the sum of one vector per image dimension.
 """
 
 from __future__ import annotations
@@ -44,41 +44,44 @@ from nasctl.api import (
 
 __all__ = ["AutoFormer"]
 
-PATCH, HEAD, REACH = 16, 64, 14  # height of a patch; width of a head; the farthest that relative positions tell apart
+PATCH_SIZE = 16  # height and width of a patch in pixels
+HEAD_WIDTH = 64  # units of an attention head
+MAX_OFFSET = 14  # largest row or column offset with its own relative position vector, in patches
 
 
-class Choices(NamedTuple):
-    """What the genome chooses from: the width and the number of layers once, the rest in every layer."""
+class SupernetChoices(NamedTuple):
+    """The choices of a supernet: width and depth once, heads and MLP ratio in every layer."""
 
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     heads: tuple[int, ...]
-    ratios: tuple[float, ...]  # of the middle of the MLP to the width
+    ratios: tuple[float, ...]  # units of the MLP's hidden layer per unit of width
 
 
 SUPERNETS = {
-    "t": Choices((192, 216, 240), (12, 13, 14), (3, 4), (3.5, 4.0)),
-    "s": Choices((320, 384, 448), (12, 13, 14), (5, 6, 7), (3.0, 3.5, 4.0)),
-    "b": Choices((528, 576, 624), (14, 15, 16), (8, 9, 10), (3.0, 3.5, 4.0)),
+    "t": SupernetChoices((192, 216, 240), (12, 13, 14), (3, 4), (3.5, 4.0)),
+    "s": SupernetChoices((320, 384, 448), (12, 13, 14), (5, 6, 7), (3.0, 3.5, 4.0)),
+    "b": SupernetChoices((528, 576, 624), (14, 15, 16), (8, 9, 10), (3.0, 3.5, 4.0)),
 }
 
 
 class AutoFormer:
-    """Vision transformers of patches of 16 x 16: AutoFormer's supernets T, S and B.
+    """Vision transformers on patches of 16 x 16 pixels: AutoFormer's supernets T, S and B.
 
-    Every layer is attention, with learned vectors for relative positions in its scores and in what it gathers, and an
-    MLP, each behind a layer norm and added to its input. A head is 64 wide whatever the width of the layer. What is
-    classified is the mean of all places but the class token's.
+    Every layer is attention followed by an MLP, each behind a layer norm and added to its input. Attention has learned
+    relative position vectors in its scores and in its values. A head is 64 units wide whatever the width of the layer.
+    The classifier reads the mean over all positions but the class token.
 
-    Parameters are those of AutoFormer: the S and the B that it found have 22,891,432 and 53,691,688. Its T is not in
-    `supernet=t`: it has layers of ratio 3, which the published list of T leaves out. MACs are those of the matrix
-    products of its code, those with relative positions included; its own counter has other terms for these.
+    Parameters equal those of AutoFormer: its published S and B networks have 22,891,432 and 53,691,688. Its published T
+    is not in `supernet=t`, because it has layers of ratio 3, which the published list of T omits. MACs count the matrix
+    products of AutoFormer's code, including those with relative positions. AutoFormer's own counter has other terms for
+    relative positions.
 
-    Departure: dropout and the dropping of whole layers, which have no place in an untrained network, are left out.
+    Departure: dropout and stochastic depth are omitted, because they only regularise training.
 
     Args:
         supernet: t, s or b.
-        resolution: Height and width of the images, a multiple of 16.
+        resolution: Height and width of the images in pixels, a multiple of 16.
         classes: Outputs of the classifier.
     """
 
@@ -90,11 +93,11 @@ class AutoFormer:
 
     def __init__(self, supernet: str = "t", resolution: int = 224, classes: int = 1000) -> None:
         if supernet not in SUPERNETS:
-            raise BadOption(f"vit takes supernet={' or supernet='.join(SUPERNETS)}, not {supernet}")
-        if not 16 <= resolution <= 4096 or resolution % PATCH:
-            raise BadOption(f"vit cuts images into 16 x 16: resolution={resolution} has to be a multiple of 16 to 4096")
+            raise BadOption(f"supernet must be {', '.join(SUPERNETS)}, got {supernet!r} (option of vit)")
+        if not 16 <= resolution <= 4096 or resolution % PATCH_SIZE:
+            raise BadOption(f"resolution must be a multiple of 16 up to 4096, got {resolution} (option of vit)")
         if classes < 1:
-            raise BadOption(f"vit needs at least one class, not classes={classes}")
+            raise BadOption(f"classes must be 1 or more, got {classes} (option of vit)")
         self.input = Input((3, resolution, resolution))
         self._choices = SUPERNETS[supernet]
         self.genes: Sequence[Gene] = tuple(_genes(self._choices))
@@ -102,7 +105,7 @@ class AutoFormer:
         self._logits = Linear(classes)
 
     def canonical(self, genome: Genome) -> Genome:
-        """The first choice for heads and ratios of layers beyond the depth; nothing else is redundant."""
+        """Set heads and ratios of layers beyond the depth to choice 0; no other gene is redundant."""
         validate(self.genes, genome)
         active = 2 + 2 * self._choices.depths[genome[1]]
         return (*genome[:active], *[0] * (len(genome) - active))
@@ -111,7 +114,7 @@ class AutoFormer:
         width, depth = self._choices.widths[genome[0]], self._choices.depths[genome[1]]
         net = Builder(self.input.shape)
         x = net.add(Stem(width), *net.inputs, name="stem")
-        for (attention, mlp), heads, ratio in zip(NAMES[:depth], genome[2::2], genome[3::2], strict=False):
+        for (attention, mlp), heads, ratio in zip(LAYER_NAMES[:depth], genome[2::2], genome[3::2], strict=False):
             x = net.add(self._attentions[heads], x, name=attention)
             x = net.add(_mlp(width, self._choices.ratios[ratio]), x, name=mlp)
         x = net.add(LayerNorm(), x, name="norm")
@@ -119,17 +122,17 @@ class AutoFormer:
         return net.build(net.add(self._logits, x, name="logits"))
 
     def reduced(self, fidelity: Fidelity) -> AutoFormer:
-        """Smaller images, so fewer places; layers are genes, so none is left out."""
+        """Return the space on smaller images, so with fewer patches; no layer is removed, because depth is a gene."""
         reduced, largest = copy(self), self.input.shape[-1]
-        size = max(PATCH, min(largest, fidelity.size or largest) // PATCH * PATCH)
+        size = max(PATCH_SIZE, min(largest, fidelity.size or largest) // PATCH_SIZE * PATCH_SIZE)
         reduced.input = Input((3, size, size))
         return reduced
 
 
-NAMES = [(f"layer{k}.attention", f"layer{k}.mlp") for k in range(1, 17)]
+LAYER_NAMES = [(f"layer{k}.attention", f"layer{k}.mlp") for k in range(1, 17)]
 
 
-def _genes(choices: Choices) -> Iterator[Gene]:
+def _genes(choices: SupernetChoices) -> Iterator[Gene]:
     yield Gene("width", choices.widths, ordered=True)
     yield Gene("depth", choices.depths, ordered=True)
     for k in range(1, max(choices.depths) + 1):
@@ -144,15 +147,15 @@ def _mlp(width: int, ratio: float) -> MLP:
 
 @dataclass(frozen=True, slots=True)
 class Stem:
-    """Patches as a sequence behind a class token, with a learned vector added to each place: (C, H, W) -> (T, width).
+    """Patch embedding, class token and learned position embedding: (C, H, W) -> (T, width).
 
-    T is 1 + H / 16 * W / 16.
+    T is 1 + H / 16 * W / 16. The class token is at position 0.
     """
 
     width: int
 
     def emit(self, net: Builder, *inputs: int) -> int:
-        x = net.add(PatchEmbedding(self.width, PATCH), *inputs, name="patches")
+        x = net.add(PatchEmbedding(self.width, PATCH_SIZE), *inputs, name="patches")
         x = net.add(FlattenMap(), x, name="tokens")
         x = net.add(ClassToken(), x, name="class")
         return net.add(PositionEmbedding(), x, name="positions")
@@ -166,7 +169,7 @@ class Attention:
 
     def emit(self, net: Builder, *inputs: int) -> int:
         (x,) = inputs
-        y, project = net.add(LayerNorm(), x, name="norm"), Linear(HEAD * self.heads)
+        y, project = net.add(LayerNorm(), x, name="norm"), Linear(HEAD_WIDTH * self.heads)
         queries, keys, values = (net.add(project, y, name=name) for name in ("query", "key", "value"))
         weights = net.add(AttentionScores(self.heads), queries, keys, name="scores")
         weights = net.add(RelativePositions(keys=True), queries, weights, name="relative_keys")
@@ -181,7 +184,7 @@ class Attention:
 class MLP:
     """Layer norm and two linear layers with GELU between them, added to the input: (T, D) -> (T, D)."""
 
-    units: int  # in the middle
+    units: int  # outputs of the first linear layer
 
     def emit(self, net: Builder, *inputs: int) -> int:
         (x,) = inputs
@@ -191,10 +194,11 @@ class MLP:
 
 @dataclass(frozen=True, slots=True)
 class RelativePositions(Layer):
-    """Adds products with learned vectors for how far apart two places of an image are, which all heads share.
+    """Products with learned relative position vectors of image patches, added to the second input.
 
-    With `keys`, of queries (T, D) to scores (heads, T, T), over the root of a head's width; else of weights
-    (heads, T, T) to what the heads gather, (T, D). The first place is the class token's.
+    All heads share the vectors. With `keys`, the products are of queries, (T, D), scaled by 1 / sqrt(head width), and
+    are added to scores, (heads, T, T). Otherwise they are of attention weights, (heads, T, T), and are added to the
+    attended values, (T, D). Position 0 is the class token.
     """
 
     keys: bool
@@ -203,7 +207,8 @@ class RelativePositions(Layer):
         return inputs[1]
 
     def params(self, *inputs: Shape) -> int:
-        return 2 * (2 * REACH + 2) * HEAD  # for rows and columns: as many steps either way, none, and the class token
+        # Rows and columns each have an entry per offset, -14 to 14, and one for the class token.
+        return 2 * (2 * MAX_OFFSET + 2) * HEAD_WIDTH
 
     def macs(self, *inputs: Shape) -> int:
         length, width = inputs[0 if self.keys else 1]
@@ -212,12 +217,12 @@ class RelativePositions(Layer):
     def module(self, *inputs: Shape) -> Call:
         from nasctl.spaces import _vit
 
-        return Call(_vit.RelativePositions, isqrt(inputs[0][-2] - 1), HEAD, REACH, keys=self.keys)
+        return Call(_vit.RelativePositions, isqrt(inputs[0][-2] - 1), HEAD_WIDTH, MAX_OFFSET, keys=self.keys)
 
 
 @dataclass(frozen=True, slots=True)
 class MeanPatch(Layer):
-    """The mean of all vectors but the first, which is the class token's: (T, D) -> (D,)."""
+    """The mean over all positions but the first, which is the class token: (T, D) -> (D,)."""
 
     def out(self, *inputs: Shape) -> Shape:
         return (inputs[0][1],)

@@ -246,7 +246,7 @@ PARSERS = {
         lambda path: known_values.read(path, "nbmacro"), ".csv.gz", (gzip.compress(b"code,acc\n00000000,1\n"),)
     ),
     "pool": Parser(
-        lambda path: _pool._rows(path, ["a"]), ".csv", (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2"))
+        lambda path: _pool._read_rows(path, ["a"]), ".csv", (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2"))
     ),
     "free": Parser(lambda path: from_json.network(_values(path)), ".json", (FREE,)),
     "npz": Parser(arrays.read, ".npz", (_npz(),)),

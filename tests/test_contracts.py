@@ -50,7 +50,7 @@ class TestSearchers(SearcherContract):
         setting = small if "supernet" in getattr(registry.load("searchers", request.param), "needs", ()) else Setting()
         return Run("nb201:channels=8,cells=1", ("naswot", "macs"), request.param, setting=setting)
 
-    @pytest.mark.slow  # seconds for each of many; tests/search/test_signals.py kills searches too
+    @pytest.mark.slow  # seconds for each of many; tests/system/test_signals.py kills searches too
     def test_resume_is_replay(self, run, tmp_path):
         super().test_resume_is_replay(run, tmp_path)
 

@@ -273,6 +273,6 @@ def test_a_key_twice_is_refused():
 def test_a_line_of_a_hundred_megabytes(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"x" * 10**8)
     assert "field larger than field limit" in refused(known_values.read, tmp_path / "a.csv", "nbmacro")
-    assert "is no table of scores" in refused(_pool._rows, tmp_path / "a.csv", ["a"])
+    assert "is not a table of scores" in refused(_pool._read_rows, tmp_path / "a.csv", ["a"])
     (tmp_path / "a.yaml").write_bytes(b"a" * (importers.LIMIT + 1))
     assert "is over 16 MiB" in refused(opened, tmp_path / "a.yaml")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from nasctl.candidates.setting import make_setting
 from nasctl.commands import (
     data_option,
     device_option,
@@ -105,6 +104,7 @@ def command(
     The same command resumes where it was stopped, or goes on with a larger budget.
     """
     from nasctl import registry
+    from nasctl.candidates.setting import make_setting
     from nasctl.search.applicability import first_applicable
     from nasctl.search.run import Run
 

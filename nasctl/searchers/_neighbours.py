@@ -1,4 +1,4 @@
-"""What searches that move from genome to genome share: where they may go, and what is better."""
+"""Neighbourhoods and comparisons of genomes, shared by searchers that move from genome to genome."""
 
 from __future__ import annotations
 
@@ -8,35 +8,41 @@ from nasctl.api import Genome, SearchSpace
 
 
 def neighbors(space: SearchSpace, rng: np.random.Generator, genome: Genome) -> list[Genome]:
-    """All that differ from a genome in one gene, in random order; not canonical."""
-    found = [
+    """Return all genomes that differ in one gene, in random order and not canonical."""
+    different = [
         (*genome[:k], choice, *genome[k + 1 :])
         for k, gene in enumerate(space.genes)
         for choice in range(len(gene.choices))
         if choice != genome[k]
     ]
-    return [found[k] for k in rng.permutation(len(found))]
+    return [different[k] for k in rng.permutation(len(different))]
 
 
-def judged(losses: np.ndarray, violations: np.ndarray) -> np.ndarray:
-    """What genomes are compared by: the total violation, infinite for what failed, and the losses of what is feasible.
+def comparison_rows(losses: np.ndarray, violations: np.ndarray) -> np.ndarray:
+    """Return rows by which genomes are compared: total violation, then losses.
+
+    The total violation of a failed genome is infinite. The losses of an infeasible genome are 0.
 
     Args:
-        losses: (N, M), NaN where an objective failed.
-        violations: (N, C).
+        losses: Losses, (N, M), NaN where an objective failed.
+        violations: Constraint violations, (N, C).
 
     Returns:
-        (N, 1 + M).
+        Rows, (N, 1 + M).
     """
     broken = violations.sum(axis=1)
-    # What breaks a constraint may not have been measured for that reason, so it did not fail.
+    # An infeasible genome may be unmeasured on purpose, so NaN counts as a failure only for feasible genomes.
     broken = np.where(np.isnan(losses).any(axis=1) & (broken == 0), np.inf, broken)[:, None]
     return np.hstack([broken, np.where(broken > 0, 0.0, losses)])
 
 
-def covers(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Whether `one` is nowhere worse than `other`, rows of `judged`, (..., 1 + M) and (..., 1 + M) -> (...).
+def weakly_dominates(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return True where `first` is nowhere worse than `second`, (..., 1 + M) and (..., 1 + M) -> (...).
 
-    What is less infeasible is better, whatever its losses.
+    A smaller total violation is better, whatever the losses are.
+
+    Args:
+        first: Rows of `comparison_rows`.
+        second: Rows of `comparison_rows`.
     """
-    return np.asarray((one[..., 0] < other[..., 0]) | (one <= other).all(axis=-1))
+    return np.asarray((first[..., 0] < second[..., 0]) | (first <= second).all(axis=-1))

@@ -1,4 +1,4 @@
-"""A pool of scored architectures, as `nasctl objective score` writes one, for searchers that need no more than that."""
+"""A pool of scored architectures, as `nasctl objective score` writes it, for searchers that choose from a table."""
 
 from __future__ import annotations
 
@@ -16,108 +16,114 @@ import numpy as np
 
 from nasctl.api import BadOption, Genome, InvalidGenome, Notation, Problem, SearchSpace, decode, validate
 
-LIMIT = 1 << 28  # bytes of a table, unpacked
-MAKE = (
+LIMIT = 1 << 28  # maximum size of a decompressed table in bytes
+# Remedy that messages about a missing table end with.
+HOW_TO_MAKE = (
     "make one with nasctl objective score --space SPACE --sample 2000 --output pool.csv, and give it as pool=pool.csv"
 )
 
 
 class Pool:
-    """Architectures of a space and their scores.
+    """Architectures of a search space and their scores.
 
     Args:
-        problem: The search; those that break its constraints on costs come after all others in any order.
-        name: A CSV file, packed or not, or the name of a table that nasctl ships; "" stands for the one of the space.
+        problem: Search problem. Architectures that violate its constraints on costs come last in every order.
+        name: CSV file, compressed or not, or name of a table that nasctl ships. "" selects the shipped table of the
+            space.
         metrics: Columns of the table.
 
     Raises:
-        BadOption: There is no such table, or it has no such column, or its architectures are not of this space.
+        BadOption: The table does not exist, lacks a column, or holds architectures of another space.
     """
 
     def __init__(self, problem: Problem, name: str, metrics: Sequence[str]) -> None:
         if not metrics or len(set(metrics)) < len(metrics):
-            raise BadOption(f"name metrics of the pool, each once, not metrics={','.join(metrics)}")
-        file = _file(problem.space, name)
+            raise BadOption(f"metrics must name columns of the pool, each once, got metrics={','.join(metrics)}")
+        file = _find_table(problem.space, name)
         scores: dict[Genome, list[float]] = {}
-        for text, row in _rows(file, metrics):
-            scores.setdefault(_genome(text, problem.space, file), row)  # of equivalent ones the first
+        for text, row in _read_rows(file, metrics):
+            # The first row of equivalent architectures counts.
+            scores.setdefault(_parse_genome(text, problem.space, file), row)
         self.genomes = list(scores)  # (P,), canonical
-        self.scores = np.array(list(scores.values()))  # (P, K), NaN where there is none
+        self.scores = np.array(list(scores.values()))  # (P, K), NaN where a metric failed
         empty = [metric for metric, failed in zip(metrics, np.isnan(self.scores).all(axis=0), strict=True) if failed]
         if empty:
-            raise BadOption(f"{file.name} holds no value of {empty[0]}; leave it out of the metrics")
-        self._excess = problem.violation(self.genomes)  # (P,)
+            raise BadOption(f"{file.name} has no value of {empty[0]!r}; remove {empty[0]!r} from metrics")
+        self._violations = problem.violation(self.genomes)  # (P,)
 
     def best_first(self, values: np.ndarray) -> np.ndarray:
-        """Positions of all architectures, those of the highest value, (P,), first."""
-        return np.lexsort((-values, self._excess))
+        """Return the positions of all architectures by ascending violation, then by descending value, (P,)."""
+        return np.lexsort((-values, self._violations))
 
 
-def _file(space: SearchSpace, name: str) -> Traversable:
-    """The table of that name, or the one that nasctl ships of the space.
+def _find_table(space: SearchSpace, name: str) -> Traversable:
+    """Return the table of that name, or the table that nasctl ships for the space if the name is "".
 
     Raises:
-        BadOption: There is none; the message says how to make one.
+        BadOption: The table does not exist. The message says how to make one.
     """
     if name.endswith((".csv", ".csv.gz")):
         if not Path(name).is_file():
-            raise BadOption(f"there is no file {name}; {MAKE}")
+            raise BadOption(f"there is no file {name}; {HOW_TO_MAKE}")
         return Path(name)
     shipped = {one.name.removesuffix(".csv.gz"): one for one in files("nasctl").joinpath("benchmarks").iterdir()}
     tables = {key: shipped[key] for key in sorted(shipped) if shipped[key].name.endswith(".csv.gz")}
     if name and name not in tables:
-        raise BadOption(f"nasctl ships no table {name!r}, but {', '.join(tables)}; {MAKE}")
+        raise BadOption(f"nasctl ships no table {name!r}; it ships {', '.join(tables)}; {HOW_TO_MAKE}")
     for file in [tables[name]] if name else tables.values():
-        if name or _spelled(_rows(file, ())[0][0], space) is not None:
+        if name or _try_parse(_read_rows(file, ())[0][0], space) is not None:
             return file
-    raise BadOption(f"nasctl ships no scores of this space; {MAKE}")
+    raise BadOption(f"nasctl ships no scores of this space; {HOW_TO_MAKE}")
 
 
-def _rows(file: Traversable, metrics: Sequence[str]) -> list[tuple[str, list[float]]]:
-    """Architectures as the table writes them, in its first column, and their metrics, (K,).
+def _read_rows(file: Traversable, metrics: Sequence[str]) -> list[tuple[str, list[float]]]:
+    """Return the text of each architecture, from the first column, and its metrics, (K,).
 
     Raises:
-        BadOption: The file is no such table, or lacks a column.
+        BadOption: The file is not such a table, or lacks a column.
     """
     try:
         content = file.read_bytes()
         if content.startswith(b"\x1f\x8b"):
-            with gzip.open(io.BytesIO(content)) as packed:
-                content = packed.read(LIMIT + 1)  # of what can be any number of zeros
+            with gzip.open(io.BytesIO(content)) as compressed:
+                content = compressed.read(LIMIT + 1)  # a small file may decompress to any size
         if len(content) > LIMIT:
             raise ValueError
         text = content.decode()
         header, *lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
         columns = [header.index(metric) for metric in metrics if metric in header[1:]]
-        rows = [(line[0], [_number(line[column]) for column in columns]) for line in lines]
+        rows = [(line[0], [_parse_number(line[column]) for column in columns]) for line in lines]
     except (OSError, EOFError, ValueError, IndexError, csv.Error, zlib.error):
-        raise BadOption(f"{file.name} is no table of scores, which nasctl objective score writes") from None
+        raise BadOption(f"{file.name} is not a table of scores; nasctl objective score writes one") from None
     if missing := [metric for metric in metrics if metric not in header[1:]]:
         raise BadOption(f"{file.name} has no column {missing[0]!r}; its metrics are {', '.join(header[1:])}")
     if not rows:
-        raise BadOption(f"{file.name} holds no architecture")
+        raise BadOption(f"{file.name} has no architectures; {HOW_TO_MAKE}")
     return rows
 
 
-def _number(cell: str) -> float:
-    """The number in a cell, NaN where a metric failed."""
+def _parse_number(cell: str) -> float:
+    """Return the number in a cell, or NaN where a metric failed."""
     value = float(cell) if cell else math.nan
     return value if math.isfinite(value) else math.nan
 
 
-def _genome(text: str, space: SearchSpace, file: Traversable) -> Genome:
-    """The canonical genome that a text stands for.
+def _parse_genome(text: str, space: SearchSpace, file: Traversable) -> Genome:
+    """Return the canonical genome of a text.
 
     Raises:
-        BadOption: It is none of this space.
+        BadOption: The text is no architecture of this space.
     """
-    if (genome := _spelled(text, space)) is None:
-        raise BadOption(f"{file.name} holds {text!r}, which is no architecture of this space")
+    if (genome := _try_parse(text, space)) is None:
+        raise BadOption(f"{file.name} has {text!r}, which is no architecture of this space; give a table of this space")
     return genome
 
 
-def _spelled(text: str, space: SearchSpace) -> Genome | None:
-    """The canonical genome of a text in the space's own notation, of an id, or such as "0,3,1"; none if it is none."""
+def _try_parse(text: str, space: SearchSpace) -> Genome | None:
+    """Return the canonical genome of a text, or None if the text is no architecture of the space.
+
+    A text is an architecture in the notation of the space, an id, or choices such as "0,3,1".
+    """
     parse = space.parse if isinstance(space, Notation) else None
     try:
         genome: Genome | None = parse(text) if parse else None

@@ -1,4 +1,4 @@
-"""What searchers by pymoo share: ask and tell around a genetic algorithm, variation of genes, no network twice."""
+"""A base class for searchers on pymoo: the ask-and-tell loop, variation of genes, and removal of duplicate networks."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from pymoo.util.reference_direction import das_dennis, get_partition_closest_to_
 
 from nasctl.api import BadOption, Genome, Problem, SearchSpace, promising, unseen
 
-FAILED = 1e9  # by how much a constraint counts as broken where an objective failed: more than any is
-MATINGS = 10  # rounds of mating that an offspring may take, after which it is as large as it is
+FAILURE_VIOLATION = 1e9  # constraint violation of a genome with a failed objective, above every real violation
+MATING_ROUNDS = 10  # rounds of mating per generation, after which a generation may stay smaller than the population
 
 
 class Evolution:
-    """A genetic algorithm of pymoo, asked for genomes and told their losses.
+    """A genetic algorithm of pymoo behind `ask` and `tell`.
 
-    What departs from the papers in all of them: choices of a gene need not be ordered, so genes are exchanged at two
-    points and redrawn uniformly, each with probability 1 / G, where simulated binary crossover and polynomial mutation
-    would favour neighbours; a network that was proposed before is not proposed again; what breaks a constraint or
-    failed ranks below all that is feasible.
+    Differences from the papers that all subclasses share: the choices of a gene need not be ordered. Genomes are
+    therefore recombined by two-point crossover, and each gene is redrawn uniformly with probability 1 / G. Simulated
+    binary crossover and polynomial mutation would favour neighbouring choices. A network is never proposed twice.
+    Infeasible and failed genomes rank below all feasible ones.
 
     Args:
-        problem: Where to search, and for what.
+        problem: Search space, objectives and constraints.
         rng: Source of all randomness.
-        population: Genomes kept, and proposed in one ask.
-        make: The algorithm; called with `pop_size`, `sampling`, `crossover`, `mutation` and `eliminate_duplicates`.
-        matings: Rounds of mating that an offspring may take.
-        settings: Further arguments of the algorithm, and those that replace the ones above.
+        population: Population size, which is also the number of genomes per `ask`.
+        make: Factory of the algorithm, called with `pop_size`, `sampling`, `crossover`, `mutation` and
+            `eliminate_duplicates`.
+        matings: Maximum rounds of mating per generation.
+        settings: Further arguments of the factory, which override the arguments above.
     """
 
     def __init__(
@@ -44,31 +45,31 @@ class Evolution:
         rng: np.random.Generator,
         population: int,
         make: Callable[..., GeneticAlgorithm],
-        matings: int = MATINGS,
+        matings: int = MATING_ROUNDS,
         **settings: Any,
     ) -> None:
         if not 2 <= population <= 10_000:
             name = type(self).__module__.rpartition(".")[2]
-            raise BadOption(f"{name} needs a population of 2 to 10,000, not population={population}")
+            raise BadOption(f"population must be 2 to 10,000, got {population} (option of {name})")
         self._space, self._rng, self._size = problem.space, rng, population
-        self._seen: set[Genome] = set()  # canonical genomes that were asked for
-        usual = {
+        self._seen: set[Genome] = set()  # canonical genomes that were proposed
+        defaults = {
             "sampling": np.array(promising(problem, rng, population)),
             "crossover": TwoPointCrossover(prob=1.0),
-            "mutation": Redraw(),
-            "eliminate_duplicates": Unseen(problem.space, self._seen),
+            "mutation": UniformMutation(),
+            "eliminate_duplicates": UnseenNetworks(problem.space, self._seen),
         }
-        self._algorithm = make(pop_size=population, **(usual | settings))
+        self._algorithm = make(pop_size=population, **(defaults | settings))
         upper = np.array([len(gene.choices) - 1 for gene in problem.space.genes])  # (G,)
         n_obj = len(problem.objectives)
-        posed = PymooProblem(n_var=len(upper), n_obj=n_obj, n_ieq_constr=1, xl=0, xu=upper, vtype=int)
+        pymoo_problem = PymooProblem(n_var=len(upper), n_obj=n_obj, n_ieq_constr=1, xl=0, xu=upper, vtype=int)
         self._algorithm.mating.n_max_iterations = matings
-        self._algorithm.setup(posed, termination=NoTermination(), seed=int(rng.integers(2**31)), verbose=False)
+        self._algorithm.setup(pymoo_problem, termination=NoTermination(), seed=int(rng.integers(2**31)), verbose=False)
 
     def ask(self) -> list[Genome]:
         self._asked = self._algorithm.ask()
-        if self._asked is None or not len(self._asked):  # mating found nothing that is new
-            drawn = self._drawn()
+        if self._asked is None or not len(self._asked):  # mating found no new network
+            drawn = self._random_genomes()
             if not drawn:
                 return []
             self._asked = Population.new(X=np.array(drawn))
@@ -78,23 +79,23 @@ class Evolution:
 
     def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
         unknown = np.isnan(losses).any(axis=1)
-        broken = violations.sum(axis=1)  # (N,); pymoo ranks G > 0 below all that is feasible
-        # What breaks a constraint may not have been measured for that reason, so it did not fail.
-        broken = np.where(unknown & (broken == 0), FAILED, broken)
-        # What failed has no losses, but pymoo scales by all it is told of: such a row must not stretch the range.
+        broken = violations.sum(axis=1)  # (N,); pymoo ranks genomes with G > 0 below all feasible genomes
+        # An infeasible genome may be unmeasured on purpose, so NaN counts as a failure only for feasible genomes.
+        broken = np.where(unknown & (broken == 0), FAILURE_VIOLATION, broken)
+        # pymoo scales losses by the range of all rows, so the placeholder of a failed row must not widen the range.
         worst = losses[~unknown].max(axis=0) if not unknown.all() else np.zeros(losses.shape[1])
         self._asked.set("F", np.where(unknown[:, None], worst, losses))
         self._asked.set("G", broken[:, None])
         self._asked.apply(lambda individual: individual.evaluated.update({"F", "G"}))
         self._algorithm.tell(infills=self._asked)
 
-    def _drawn(self) -> list[Genome]:
-        """What to propose where mating finds nothing new."""
+    def _random_genomes(self) -> list[Genome]:
+        """Return random unseen genomes to propose when mating finds no new network."""
         return unseen(self._space, self._rng, self._size, self._seen)
 
 
-class Redraw(Mutation):  # type: ignore[misc]  # pymoo has no types
-    """Sets each gene, with probability 1 / G, to another of its values."""
+class UniformMutation(Mutation):  # type: ignore[misc]  # pymoo has no types
+    """A mutation that sets each gene, with probability 1 / G, to another of its choices."""
 
     def _do(
         self, problem: PymooProblem, X: np.ndarray, *args: Any, random_state: np.random.Generator, **kwargs: Any
@@ -105,8 +106,8 @@ class Redraw(Mutation):  # type: ignore[misc]  # pymoo has no types
         return np.where(redrawn, (X + step) % sizes, X)
 
 
-class Unseen(DuplicateElimination):  # type: ignore[misc]
-    """Drops what is the same network as something proposed before, or as another of the same offspring."""
+class UnseenNetworks(DuplicateElimination):  # type: ignore[misc]
+    """A filter that drops networks proposed before and duplicates within the offspring."""
 
     def __init__(self, space: SearchSpace, seen: set[Genome]) -> None:
         super().__init__()
@@ -118,7 +119,7 @@ class Unseen(DuplicateElimination):  # type: ignore[misc]
         return pop[self.fresh(pop, *others)]
 
     def fresh(self, pop: Population, *others: Population) -> list[int]:
-        """Where in a population what stays is."""
+        """Return the positions of the individuals to keep."""
         taken = {genome for other in others for genome in genomes(self._space, other)}
         kept = []
         for k, genome in enumerate(genomes(self._space, pop)):
@@ -129,22 +130,23 @@ class Unseen(DuplicateElimination):  # type: ignore[misc]
 
 
 def genomes(space: SearchSpace, population: Population) -> list[Genome]:
-    """The canonical genomes of a population, (N,)."""
+    """Return the canonical genomes of a population, (N,)."""
     if not len(population):
         return []
     return [space.canonical(tuple(x)) for x in population.get("X").astype(int).tolist()]
 
 
-def lattice(n_objectives: int, at_most: int) -> np.ndarray:
-    """Directions spread evenly over the objectives: the finest lattice on the simplex that is not too large.
+def reference_directions(n_objectives: int, max_directions: int) -> np.ndarray:
+    """Return directions spread evenly over the objectives: the finest simplex lattice with at most so many points.
 
-    Das & Dennis, "Normal-boundary intersection", SIAM Journal on Optimization 8 (1998) 631-657.
+    References:
+        Das & Dennis, "Normal-boundary intersection", SIAM Journal on Optimization 8 (1998) 631-657.
 
     Args:
-        n_objectives: M.
-        at_most: Directions; those that a lattice has are binomial(M + H - 1, H) for a whole H.
+        n_objectives: Number of objectives, M.
+        max_directions: Maximum number of directions. A lattice has binomial(M + H - 1, H) directions for an integer H.
 
     Returns:
-        (D, M), rows that sum to 1; the middle alone where there are fewer than M, and where M is 1.
+        Directions, (D, M), whose rows sum to 1; only the centre if `max_directions` is below M, or if M is 1.
     """
-    return np.asarray(das_dennis(get_partition_closest_to_points(at_most, n_objectives), n_objectives))
+    return np.asarray(das_dennis(get_partition_closest_to_points(max_directions, n_objectives), n_objectives))

@@ -1,4 +1,4 @@
-"""The order in which a search prefers candidates, and genomes as numbers that a model can be fitted on."""
+"""Ranking of candidates by constraints, Pareto fronts and crowding distance, and numeric encodings for models."""
 
 from __future__ import annotations
 
@@ -12,50 +12,50 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 from nasctl.api import Genome
 
 
-def best_first(losses: np.ndarray, excess: np.ndarray, number: int) -> np.ndarray:
-    """Positions of candidates, the best first.
+def best_first(losses: np.ndarray, violations: np.ndarray, number: int) -> np.ndarray:
+    """Return the positions of the best candidates, in order.
 
-    Those that hold the constraints come by front and, within a front, the least crowded first; then those that break
-    constraints, the least first; last what failed.
+    Feasible candidates come first, by non-dominated front and then by descending crowding distance. Infeasible
+    candidates follow, by ascending violation. Failed candidates come last.
 
     References:
         Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE Transactions on Evolutionary
         Computation 6 (2002) 182-197, sections III and VI.
 
     Args:
-        losses: (N, M), every objective to be minimised; NaN where it failed.
-        excess: By how much constraints are broken, (N,).
-        number: How many are wanted.
+        losses: Losses to minimise, (N, M); NaN where an objective failed.
+        violations: Total constraint violation of each candidate, (N,).
+        number: Maximum number of positions.
 
     Returns:
-        (min(N, number),)
+        Positions, (min(N, number),).
     """
-    excess = np.where(np.isnan(losses).any(axis=1), np.inf, excess)
-    by_excess = np.argsort(excess, kind="stable")
-    split = int((excess == 0).sum())
-    fine = by_excess[:split]
-    if losses.shape[1] == 1 or not split:
-        fronts = [fine[np.argsort(losses[fine, 0], kind="stable")]]
+    violations = np.where(np.isnan(losses).any(axis=1), np.inf, violations)
+    by_violation = np.argsort(violations, kind="stable")
+    n_feasible = int((violations == 0).sum())
+    feasible = by_violation[:n_feasible]
+    if losses.shape[1] == 1 or not n_feasible:
+        fronts = [feasible[np.argsort(losses[feasible, 0], kind="stable")]]
     else:
-        found = NonDominatedSorting().do(losses[fine], n_stop_if_ranked=number)
-        fronts = [_spread(fine[front], losses[fine[front]]) for front in found]
-    return np.concatenate([*fronts, by_excess[split:]])[:number]
+        found = NonDominatedSorting().do(losses[feasible], n_stop_if_ranked=number)
+        fronts = [_least_crowded_first(feasible[front], losses[feasible[front]]) for front in found]
+    return np.concatenate([*fronts, by_violation[n_feasible:]])[:number]
 
 
-def _spread(front: np.ndarray, losses: np.ndarray) -> np.ndarray:
-    """A front, (F,), with the least crowded first."""
+def _least_crowded_first(front: np.ndarray, losses: np.ndarray) -> np.ndarray:
+    """Return a front, (F,), by descending crowding distance."""
     return np.asarray(front[np.argsort(-calc_crowding_distance(losses), kind="stable")])
 
 
 def one_hot(genomes: Sequence[Genome], cardinalities: np.ndarray) -> np.ndarray:
-    """Genomes as zeros and ones, one column for each choice of each gene.
+    """Return genomes in one-hot encoding, with one column per choice of each gene.
 
     Args:
-        genomes: N of them.
-        cardinalities: Choices of each gene, (G,).
+        genomes: N genomes.
+        cardinalities: Number of choices of each gene, (G,).
 
     Returns:
-        (N, sum of the cardinalities)
+        Zeros and ones, (N, sum of the cardinalities).
     """
     columns = np.array(genomes, dtype=int).reshape(-1, len(cardinalities)) + np.cumsum(cardinalities) - cardinalities
     coded = np.zeros((len(columns), int(cardinalities.sum())))
@@ -64,16 +64,16 @@ def one_hot(genomes: Sequence[Genome], cardinalities: np.ndarray) -> np.ndarray:
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
-    """Values by their ranks, as a sample of the normal distribution is spread; equal ones share their mean rank.
+    """Return values replaced by the normal quantiles of their ranks. Equal values share their mean rank.
 
-    A model of these is not bent by the few candidates that are far worse than all others.
+    A few extremely bad candidates then do not distort a model fitted to these scores.
 
     Args:
-        values: (N,), finite.
+        values: Values, (N,), finite.
 
     Returns:
-        (N,), in the order of the values.
+        Scores, (N,), in the same order as the values.
     """
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - (counts - 1) / 2  # 1 to N
-    return np.array([NormalDist().inv_cdf(rank / (len(values) + 1)) for rank in ranks.tolist()])[places]
+    return np.array([NormalDist().inv_cdf(rank / (len(values) + 1)) for rank in ranks.tolist()])[inverse]

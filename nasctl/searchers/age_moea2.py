@@ -24,44 +24,45 @@ from nasctl.searchers._pymoo import Evolution
 
 __all__ = ["AGEMOEA2"]
 
-POWERS = (0.1, 20.0)  # that a front is modelled by; in place of what is below stands 1, above, the largest
-NEAR = 1e-8  # distances are at least that
+POWER_RANGE = (0.1, 20.0)  # range of the power p; a smaller fit is replaced by 1, a larger fit by the upper bound
+MIN_DISTANCE = 1e-8  # lower bound of distances, in units of the scaled losses
 
 
 class AGEMOEA2(Evolution):
-    """Genetic search that models the front as a curve x_1^p + ... + x_M^p = 1 and keeps what is near and spread on it.
+    """A genetic algorithm that models the front as x_1^p + ... + x_M^p = 1 and keeps members near and along it.
 
-    The survival is written here and finds the same p and the same distances as pymoo's, which needs numba. What pymoo's
-    does with them is not in the papers: it divides distances by how near to the best the chosen are and not the
-    candidate, scales what is behind the first front without shifting it, and cuts the last front unseen.
+    The survival selection is implemented here and computes the same p and the same distances as pymoo's, which needs
+    numba. pymoo's selection uses them in ways that the papers do not describe: it divides distances by the proximity of
+    the chosen members instead of the candidate's, scales later fronts without shifting them, and truncates the last
+    front without scoring it.
 
-    With one objective the best survive.
+    With one objective the genomes with the lowest losses survive.
 
-    Departures from the paper: genes vary as in `nsga2`, and no network is proposed twice.
+    Differences from the paper: genes vary as in `nsga2`, and a network is never proposed twice.
 
     Args:
-        problem: Where to search, and for what.
+        problem: Search space, objectives and constraints.
         rng: Source of all randomness.
-        population: Genomes kept, and proposed in one ask.
+        population: Population size, which is also the number of genomes per `ask`.
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator, population: int = 20) -> None:
-        super().__init__(problem, rng, population, _algorithm)
+        super().__init__(problem, rng, population, _make_algorithm)
 
 
-def _algorithm(**settings: Any) -> GeneticAlgorithm:
+def _make_algorithm(**settings: Any) -> GeneticAlgorithm:
     made = GeneticAlgorithm(
         selection=TournamentSelection(func_comp=binary_tournament),
-        survival=_Geometry(),
+        survival=_GeometrySurvival(),
         advance_after_initial_infill=True,
         **settings,
     )
-    made.tournament_type = "comp_by_rank_and_crowding"  # what `binary_tournament` reads
+    made.tournament_type = "comp_by_rank_and_crowding"  # read by `binary_tournament`
     return made
 
 
-class _Geometry(Survival):  # type: ignore[misc]  # pymoo has no types
-    """Keeps the first fronts, and of the front that does not fit the genomes of the best scores."""
+class _GeometrySurvival(Survival):  # type: ignore[misc]  # pymoo has no types
+    """A survival selection that keeps the first fronts, and the highest scores of the front that does not fit."""
 
     def _do(self, problem: Any, pop: Population, *args: Any, n_survive: int, **kwargs: Any) -> Population:
         losses = pop.get("F")  # (N, M)
@@ -70,59 +71,62 @@ class _Geometry(Survival):  # type: ignore[misc]  # pymoo has no types
         first, power, scale = scores(losses[fronts[0]] - ideal)
         kept: list[int] = []
         for rank, front in enumerate(fronts):
-            score = first if rank == 0 else 1 / np.maximum(_norms((losses[front] - ideal) / scale, power), NEAR)
+            score = first if rank == 0 else 1 / np.maximum(_norms((losses[front] - ideal) / scale, power), MIN_DISTANCE)
             pop[front].set("rank", rank, "crowding", score)
             kept += front[np.argsort(-score, kind="stable")].tolist()
         return pop[kept[:n_survive]]
 
 
 def scores(front: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """How well each of a front stands for it: the distances to the two nearest that are chosen, by its own to the best.
+    """Score the members of a front by diversity divided by proximity to the ideal point.
 
-    The extremes are chosen first; then, one after another, the one with the largest score.
+    Diversity is the sum of the distances to the two nearest chosen members. Proximity is the distance to the ideal
+    point.
+
+    The extremes are chosen first. The member with the largest score is then chosen, one after another.
 
     Args:
-        front: Losses that none of them dominates, less the smallest in each objective, (A, M).
+        front: Losses of mutually non-dominated members, minus the minimum of each objective, (A, M).
 
     Returns:
-        The scores, (A,), infinite for the extremes; the power p of the front; what its losses were divided by, (M,).
+        Scores, (A,), infinite for the extremes; the power p of the front; the scale that losses were divided by, (M,).
     """
     extremes = _extremes(front)
     scale = _intercepts(front, extremes)
-    front, found = front / scale, np.full(len(front), np.inf)
+    front, result = front / scale, np.full(len(front), np.inf)
     left = np.ones(len(front), dtype=bool)
     left[extremes] = False
     if not left.any():
-        return found, 1.0, scale
-    power = _power(front[np.where(left, np.linalg.norm(front, axis=1), np.inf).argmin()])
+        return result, 1.0, scale
+    power = _fit_power(front[np.where(left, np.linalg.norm(front, axis=1), np.inf).argmin()])
     norms = _norms(front, power)
     surface = front / np.where(norms > 0, norms, 1.0)[:, None]
-    nearest = np.full((2, len(front)), np.inf)  # distances to the two nearest of the chosen
+    nearest = np.full((2, len(front)), np.inf)  # distances to the two nearest chosen members
     for k in extremes:
-        nearest = _nearer(nearest, surface, k, power)
+        nearest = _update_nearest(nearest, surface, k, power)
     while left.any():
-        score = np.where(np.isinf(nearest), 0.0, nearest).sum(axis=0) / np.where(norms < NEAR, 1.0, norms)
+        score = np.where(np.isinf(nearest), 0.0, nearest).sum(axis=0) / np.where(norms < MIN_DISTANCE, 1.0, norms)
         k = int(np.where(left, score, -1.0).argmax())
-        found[k], left[k] = score[k], False
-        nearest = _nearer(nearest, surface, k, power)
-    return found, power, scale
+        result[k], left[k] = score[k], False
+        nearest = _update_nearest(nearest, surface, k, power)
+    return result, power, scale
 
 
 def _extremes(front: np.ndarray) -> list[int]:
-    """The positions of those nearest to each axis, no one twice; all, if there are no more than axes."""
+    """Return the position of the member nearest to each axis, without repetition, or all of at most M members."""
     if len(front) <= front.shape[1]:
         return list(range(len(front)))
-    found: list[int] = []
+    result: list[int] = []
     for axis in np.eye(front.shape[1]) + 1e-6:
         along = front @ axis / (axis @ axis)  # (A,)
-        apart = np.linalg.norm(front - along[:, None] * axis, axis=1)
-        apart[found] = np.inf
-        found.append(int(apart.argmin()))
-    return found
+        distances = np.linalg.norm(front - along[:, None] * axis, axis=1)
+        distances[result] = np.inf
+        result.append(int(distances.argmin()))
+    return result
 
 
 def _intercepts(front: np.ndarray, extremes: list[int]) -> np.ndarray:
-    """Where the plane through the extremes meets the axes, (M,); the largest losses if it does not, or is no plane."""
+    """Return the axis intercepts of the plane through the extremes, (M,), or the largest losses if there are none."""
     scale = front.max(axis=0)
     if len(extremes) == front.shape[1]:
         with contextlib.suppress(np.linalg.LinAlgError):
@@ -131,8 +135,8 @@ def _intercepts(front: np.ndarray, extremes: list[int]) -> np.ndarray:
     return np.where(scale > 0, scale, 1.0)
 
 
-def _power(point: np.ndarray) -> float:
-    """The p with which the powers of a point's coordinates, (M,), sum to 1; 1 if Newton's method finds none."""
+def _fit_power(point: np.ndarray) -> float:
+    """Return the p for which the p-th powers of a point, (M,), sum to 1, or 1 if Newton's method fails."""
     logs, power = np.log(point[point > 0]), 1.0
     with np.errstate(all="ignore"):
         for _ in range(100):
@@ -140,23 +144,24 @@ def _power(point: np.ndarray) -> float:
             step = float(np.log(terms.sum()) * terms.sum() / (terms @ logs))
             power -= step
             if abs(step) <= 0.001:
-                return min(power, POWERS[1]) if power > POWERS[0] else 1.0
+                return min(power, POWER_RANGE[1]) if power > POWER_RANGE[0] else 1.0
     return 1.0
 
 
 def _norms(points: np.ndarray, power: float) -> np.ndarray:
-    """Distances from the origin where the front is the unit sphere, (A, M) -> (A,)."""
+    """Return distances from the origin in the norm whose unit sphere is the front, (A, M) -> (A,)."""
     return np.asarray((np.abs(points) ** power).sum(axis=1) ** (1 / power))
 
 
-def _nearer(nearest: np.ndarray, surface: np.ndarray, k: int, power: float) -> np.ndarray:
-    """The distances to the two nearest, (2, A), when the k-th of the points on the surface is chosen too.
+def _update_nearest(nearest: np.ndarray, surface: np.ndarray, k: int, power: float) -> np.ndarray:
+    """Return the distances to the two nearest chosen members, (2, A), after the k-th member is chosen.
 
-    The way goes over the point of the surface that lies above the middle; on a flat one it is straight.
+    The distance between two points is the length of the path over the midpoint, projected onto the surface. On a flat
+    surface the path is straight.
     """
     middle = (surface + surface[k]) / 2  # (A, M)
     if not 0.95 < power < 1.05:
         norms = _norms(middle, power)
         middle /= np.where(norms > 0, norms, 1.0)[:, None]
-    ways = np.linalg.norm(surface - middle, axis=1) + np.linalg.norm(surface[k] - middle, axis=1)
-    return np.sort(np.vstack([nearest, np.maximum(ways, NEAR)]), axis=0)[:2]
+    path_lengths = np.linalg.norm(surface - middle, axis=1) + np.linalg.norm(surface[k] - middle, axis=1)
+    return np.sort(np.vstack([nearest, np.maximum(path_lengths, MIN_DISTANCE)]), axis=0)[:2]

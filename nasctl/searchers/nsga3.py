@@ -1,4 +1,4 @@
-"""NSGA-III, by pymoo.
+"""NSGA-III on pymoo's implementation.
 
 References:
     Deb & Jain, "An evolutionary many-objective optimization algorithm using reference-point-based nondominated sorting
@@ -13,29 +13,29 @@ import numpy as np
 from pymoo.algorithms.moo.nsga3 import NSGA3 as PymooNSGA3
 
 from nasctl.api import Problem
-from nasctl.searchers._pymoo import Evolution, lattice
+from nasctl.searchers._pymoo import Evolution, reference_directions
 
 __all__ = ["NSGA3"]
 
 
 class NSGA3(Evolution):
-    """Elitist genetic search on non-domination rank and, within a rank, an even share for each of many directions.
+    """An elitist genetic algorithm that selects by non-domination rank and evenly over reference directions.
 
-    The directions are the finest lattice that has no more of them than there are genomes: 20 of 20 for two and four
-    objectives, 15 for three. With one objective there is one direction, and what survives are the best.
+    The directions are the finest lattice with at most `population` points: 20 of 20 for two and four objectives, 15 for
+    three. With one objective there is one direction, and the genomes with the lowest losses survive.
 
-    Departures from the paper: genes vary as in `nsga2`, and no network is proposed twice.
+    Differences from the paper: genes vary as in `nsga2`, and a network is never proposed twice.
 
     Args:
-        problem: Where to search, and for what.
+        problem: Search space, objectives and constraints.
         rng: Source of all randomness.
-        population: Genomes kept, and proposed in one ask.
+        population: Population size, which is also the number of genomes per `ask`.
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator, population: int = 20) -> None:
-        directions = lattice(len(problem.objectives), population)
+        directions = reference_directions(len(problem.objectives), population)
         super().__init__(problem, rng, population, PymooNSGA3, ref_dirs=directions)
 
     def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
-        with warnings.catch_warnings():  # pymoo turns all warnings off where it scales, and never on again
+        with warnings.catch_warnings():  # pymoo disables all warnings while it scales losses and never restores them
             super().tell(losses, violations)

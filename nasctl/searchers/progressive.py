@@ -1,4 +1,4 @@
-"""Progressive search: networks grow block by block, and a model decides which of the next step are measured.
+"""Progressive search: networks that grow block by block, and a model that chooses the extensions to evaluate.
 
 References:
     Liu et al., "Progressive neural architecture search" (PNAS), ECCV 2018, arXiv:1712.00559, algorithm 1.
@@ -17,57 +17,62 @@ from nasctl.searchers._ranking import best_first, normal_scores, one_hot
 
 __all__ = ["Progressive"]
 
-ALPHA = 1.0  # of ridge regression, in units of one observation
-RANKED = 4096  # candidates of a step that are ranked; of more, a random part
-WIDEST = 1000  # settings of a block up to which its genes are decided together
+RIDGE_PENALTY = 1.0  # L2 penalty of ridge regression, in units of one observation
+MAX_RANKED = 4096  # maximum number of candidates ranked in a step; a larger number is subsampled at random
+MAX_BLOCK_SETTINGS = 1000  # maximum number of settings of a block whose genes are decided together
 
 
 class Progressive:
-    """Decides the genes of a space in their order, keeping a beam of the most promising beginnings.
+    """A beam search that decides genes in their order and keeps the most promising beginnings.
 
-    A beginning is completed by the cheapest choices, so that it is a small network. Each step tries every setting of
-    the next block after every beginning in the beam, ranks the networks, and measures the first ones, which are the
-    next beam. A block is a run of genes whose names agree up to the last dot ("stage1.0.kernel", "stage1.0.expand"), or
-    else one gene. Ranks come from a ridge regression for each objective that needs a module, on one-hot genes and on
-    how often a choice was made among genes with equal choices: the second is what the model knows of a gene that was
-    never varied, as the embedding that all blocks share is in the paper. Arithmetic objectives and constraints are
-    computed. With several objectives the rank is that of NSGA-II, front and crowding.
+    A beginning is a genome whose first genes are decided. The cheapest choices complete it to a small network. Each
+    step tries every setting of the next block after every beginning in the beam and ranks the resulting networks. It
+    evaluates the best networks, which form the next beam. A block is a run of genes whose names agree up to the last
+    dot ("stage1.0.kernel", "stage1.0.expand"), or a single gene.
 
-    Departures: ridge regression in place of an ensemble of recurrent networks, and of ranks in place of values; when
-    all genes are decided the search grows anew with twice the beam and all that it knows, until the space is used up.
+    Ranks come from one ridge regression per objective that needs a module. Its features are one-hot genes, and the
+    number of times that a choice occurs among genes with equal choices. The second kind of feature lets the model
+    predict genes that have never varied, like the shared embedding of blocks in the paper. Arithmetic objectives and
+    constraints are computed. With several objectives, networks rank by non-dominated front and crowding distance, as in
+    NSGA-II.
+
+    Differences from the paper: ridge regression replaces an ensemble of recurrent networks, and predicts ranks instead
+    of values. When all genes are decided, the search restarts with twice the beam and with all evaluations, until the
+    space is exhausted.
 
     Args:
-        problem: Where to search, and for what; genes come in the order in which networks grow.
-        rng: Source of all randomness: it only decides between candidates that rank equal, so seeds differ little.
-        beam: Beginnings that are kept, K of the paper; growing once measures no more than this for each block.
+        problem: Search space, objectives and constraints. Genes come in the order in which networks grow.
+        rng: Source of all randomness. It only breaks ties between equally ranked candidates, so seeds differ little.
+        beam: Number of beginnings to keep, K in the paper. The first pass evaluates at most this many genomes per
+            block.
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator, beam: int = 10) -> None:
         if not 1 <= beam <= 10_000:
-            raise BadOption(f"progressive needs a beam of 1 to 10,000, not beam={beam}")
+            raise BadOption(f"beam must be 1 to 10,000, got {beam} (option of progressive)")
         self._problem, self._space, self._rng, self._beam = problem, problem.space, rng, beam
         self._cardinalities = np.array([len(gene.choices) for gene in problem.space.genes])  # (G,)
-        self._kinds = shared(problem.space.genes)  # (D, K)
-        self._priced = np.array([goal.cost == "network" for goal in problem.objectives])  # (M,)
-        self._blocks, self._rest = blocks(problem.space.genes), cheapest(problem.space)
-        self._step, self._news = 0, False
+        self._sharing = sharing_matrix(problem.space.genes)  # (D, K)
+        self._exact = np.array([goal.cost == "network" for goal in problem.objectives])  # (M,)
+        self._blocks, self._completion = blocks(problem.space.genes), cheapest(problem.space)
+        self._step, self._has_new = 0, False
         self._beginnings: list[Genome] = [()]
-        self._known: dict[Genome, tuple[np.ndarray, float]] = {}  # canonical -> losses (M,) and total violation
+        self._known: dict[Genome, tuple[np.ndarray, float]] = {}  # canonical -> losses, (M,), and total violation
 
     def ask(self) -> list[Genome]:
-        while self._step < len(self._blocks) or self._news:
+        while self._step < len(self._blocks) or self._has_new:
             if self._step == len(self._blocks):
-                self._step, self._news, self._beginnings, self._beam = 0, False, [()], 2 * self._beam
-            grown = self._grown()
+                self._step, self._has_new, self._beginnings, self._beam = 0, False, [()], 2 * self._beam
+            grown = self._extend()
             genomes = list(grown)
-            chosen = [genomes[place] for place in self._ranked(genomes)]
+            chosen = [genomes[place] for place in self._rank(genomes)]
             self._beginnings = [grown[genome] for genome in chosen]
             self._step += 1
             self._asked = [genome for genome in chosen if genome not in self._known]
             if self._asked:
-                self._news = True
+                self._has_new = True
                 return self._asked
-        drawn = unseen(self._space, self._rng, self._beam, self._known)  # what no beginning leads to
+        drawn = unseen(self._space, self._rng, self._beam, self._known)  # genomes that no beginning leads to
         self._asked = [self._space.canonical(raw) for raw in drawn]
         return self._asked
 
@@ -75,74 +80,75 @@ class Progressive:
         rows = zip(losses, violations.sum(axis=1).tolist(), strict=True)
         self._known |= dict(zip(self._asked, rows, strict=True))
 
-    def _grown(self) -> dict[Genome, Genome]:
-        """Every setting of the next block after every beginning, by the canonical network that it is completed to."""
+    def _extend(self) -> dict[Genome, Genome]:
+        """Return all beginnings extended by all settings of the next block, by canonical genome of their completion."""
         settings = list(product(*(range(self._cardinalities[gene]) for gene in self._blocks[self._step])))
         pairs = [(*beginning, *setting) for beginning in self._beginnings for setting in settings]
-        # In random order, so that what ranks equal is in no order of its own.
-        mixed = [pairs[k] for k in self._rng.permutation(len(pairs))[:RANKED].tolist()]
-        return {self._space.canonical((*pair, *self._rest[len(pair) :])): pair for pair in mixed}
+        # The order is random, so that ties in the ranking are broken at random.
+        mixed = [pairs[k] for k in self._rng.permutation(len(pairs))[:MAX_RANKED].tolist()]
+        return {self._space.canonical((*pair, *self._completion[len(pair) :])): pair for pair in mixed}
 
-    def _ranked(self, genomes: Sequence[Genome]) -> list[int]:
-        """Places of canonical genomes, the most promising first."""
+    def _rank(self, genomes: Sequence[Genome]) -> list[int]:
+        """Return the positions of canonical genomes, the most promising first."""
         known = list(self._known)
-        seen = np.array([row for row, _ in self._known.values()]).reshape(-1, len(self._priced))  # (N, M)
+        seen = np.array([row for row, _ in self._known.values()]).reshape(-1, len(self._exact))  # (N, M)
         broken = np.array([total for _, total in self._known.values()])  # (N,)
         table, excess = (
-            np.where(self._priced, self._problem.cheap_losses(genomes), 0.0),
+            np.where(self._exact, self._problem.cheap_losses(genomes), 0.0),
             self._problem.violation(genomes),
         )
-        again = [k for k, genome in enumerate(genomes) if genome in self._known]
+        known_places = [k for k, genome in enumerate(genomes) if genome in self._known]
         places = {genome: n for n, genome in enumerate(known)}
-        place = [places[genomes[k]] for k in again]
-        for m in np.flatnonzero(~self._priced):
-            fine = np.isfinite(seen[:, m])
+        place = [places[genomes[k]] for k in known_places]
+        for m in np.flatnonzero(~self._exact):
+            is_finite = np.isfinite(seen[:, m])
             targets = np.full(len(known), np.nan)
-            if fine.any():
-                targets[fine] = normal_scores(seen[fine, m])
-                taught = [genome for genome, one in zip(known, fine, strict=True) if one]
-                table[:, m] = ridge(self._features(taught), targets[fine], self._features(genomes))
-            table[again, m] = targets[place]
-        excess[again] = broken[place]
+            if is_finite.any():
+                targets[is_finite] = normal_scores(seen[is_finite, m])
+                fitted_genomes = [genome for genome, one in zip(known, is_finite, strict=True) if one]
+                table[:, m] = ridge(self._features(fitted_genomes), targets[is_finite], self._features(genomes))
+            table[known_places, m] = targets[place]
+        excess[known_places] = broken[place]
         order: list[int] = best_first(table, excess, self._beam).tolist()
         return order
 
     def _features(self, genomes: Sequence[Genome]) -> np.ndarray:
-        """One-hot genes, and how often each choice was made among genes with equal choices, (N, D + K)."""
+        """Return one-hot genes, and how often each choice occurs among genes with equal choices, (N, D + K)."""
         coded = one_hot(genomes, self._cardinalities)
-        return np.concatenate([coded, coded @ self._kinds], axis=1)
+        return np.concatenate([coded, coded @ self._sharing], axis=1)
 
 
 def blocks(genes: Sequence[Gene]) -> list[list[int]]:
-    """Positions of the genes that are decided together, in order."""
+    """Return the positions of the genes that are decided together, in order."""
     found: list[list[int]] = []
     for _, run in groupby(range(len(genes)), key=lambda k: genes[k].name.rpartition(".")[0] or k):
         block = list(run)
-        together = prod(len(genes[k].choices) for k in block) <= WIDEST
+        together = prod(len(genes[k].choices) for k in block) <= MAX_BLOCK_SETTINGS
         found += [block] if together else [[k] for k in block]
     return found
 
 
 def cheapest(space: SearchSpace) -> Genome:
-    """The choices that beginnings are completed with: for each gene that of the fewest MACs, then parameters.
+    """Return the choices that complete beginnings: for each gene, the choice with the fewest MACs, then parameters.
 
-    Where several are equally cheap, as pooling, identity and no connection at all are, that completion is taken under
-    which most single changes make a difference: a network that nothing flows through would hide them.
+    Several choices can be equally cheap, such as pooling, identity and no connection. Among the completions made of
+    these, the result is the one under which the most single changes alter the network. A completion without any signal
+    flow would hide such changes.
     """
     sizes = [len(gene.choices) for gene in space.genes]
     first = (0,) * len(sizes)
     equal = []
     for gene, size in enumerate(sizes):
-        networks = [space.network(_changed(first, gene, choice)) for choice in range(size)]
+        networks = [space.network(_with_choice(first, gene, choice)) for choice in range(size)]
         costs = [(network.macs, network.params) for network in networks]
         equal.append([choice for choice in range(size) if costs[choice] == min(costs)])
-    completions = [tuple(some[min(k, len(some) - 1)] for some in equal) for k in range(max(map(len, equal)))]
+    completions = [tuple(cheap[min(k, len(cheap) - 1)] for cheap in equal) for k in range(max(map(len, equal)))]
     changes = [(gene, choice) for gene, size in enumerate(sizes) for choice in range(size)]
-    return max(completions, key=lambda one: len({space.canonical(_changed(one, *change)) for change in changes}))
+    return max(completions, key=lambda one: len({space.canonical(_with_choice(one, *change)) for change in changes}))
 
 
-def shared(genes: Sequence[Gene]) -> np.ndarray:
-    """What adds up one-hot genes over genes with equal choices, (D, K)."""
+def sharing_matrix(genes: Sequence[Gene]) -> np.ndarray:
+    """Return the matrix that adds up one-hot genes over genes with equal choices, (D, K)."""
     kinds = list(dict.fromkeys(gene.choices for gene in genes))
     starts = dict(zip(kinds, np.cumsum([0, *map(len, kinds)]).tolist(), strict=False))
     columns = [starts[gene.choices] + choice for gene in genes for choice in range(len(gene.choices))]
@@ -150,12 +156,22 @@ def shared(genes: Sequence[Gene]) -> np.ndarray:
 
 
 def ridge(known: np.ndarray, values: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """What ridge regression predicts at features, (Q, D), from values, (N,), at known ones, (N, D): (Q,)."""
+    """Return the prediction of ridge regression at some features.
+
+    Args:
+        known: Features of the observations, (N, D).
+        values: Observed values, (N,).
+        features: Features to predict at, (Q, D).
+
+    Returns:
+        Predicted values, (Q,).
+    """
     centre, mean = known.mean(axis=0), values.mean()
-    scatter = (known - centre).T @ (known - centre) + ALPHA * np.eye(known.shape[1])
+    scatter = (known - centre).T @ (known - centre) + RIDGE_PENALTY * np.eye(known.shape[1])
     weights = np.linalg.solve(scatter, (known - centre).T @ (values - mean))
     return np.asarray(mean + (features - centre) @ weights)
 
 
-def _changed(genome: Genome, gene: int, choice: int) -> Genome:
+def _with_choice(genome: Genome, gene: int, choice: int) -> Genome:
+    """Return a genome with one gene set to another choice."""
     return (*genome[:gene], choice, *genome[gene + 1 :])

@@ -1,4 +1,4 @@
-"""Random search: the baseline that every other searcher has to beat."""
+"""Random search, the baseline for every other searcher."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ __all__ = ["RandomSearch"]
 
 
 class RandomSearch:
-    """Draws every gene uniformly, and no network twice; under constraints on costs, until enough genomes hold them.
+    """Uniform random search without repeated networks.
+
+    If there are constraints on costs, each batch consists of the genomes of a larger sample that satisfy them best.
 
     Args:
-        problem: Where to search; for what is of no interest here.
+        problem: Search space and constraints; objectives are not used.
         rng: Source of all randomness.
-        batch: Genomes in one ask.
+        batch: Number of genomes per `ask`.
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator, batch: int = 20) -> None:
         if not 1 <= batch <= 10_000:
-            raise BadOption(f"random needs a batch of 1 to 10,000, not batch={batch}")
+            raise BadOption(f"batch must be 1 to 10,000, got {batch} (option of random)")
         self._problem, self._space, self._rng, self._batch = problem, problem.space, rng, batch
         self._seen: set[Genome] = set()
 

@@ -1,4 +1,4 @@
-"""SMS-EMOA, by pymoo.
+"""SMS-EMOA on pymoo's implementation.
 
 References:
     Beume, Naujoks & Emmerich, "SMS-EMOA: multiobjective selection based on dominated hypervolume", European Journal of
@@ -18,20 +18,20 @@ __all__ = ["SMSEMOA"]
 
 
 class SMSEMOA(Evolution):
-    """Genetic search that, of the worst rank, drops what adds the least hypervolume, one after another.
+    """A genetic algorithm that removes, from the worst rank, the members with the smallest hypervolume contribution.
 
-    With one objective there is no volume to share, and what survives are the best.
+    With one objective the genomes with the lowest losses survive.
 
-    Departures from the paper: a generation has as many children as parents where the paper has one child, so that they
-    can be evaluated together; the reference point is 11 in losses scaled to the range of the population, where the
-    paper's is the worst loss and 1; genes vary as in `nsga2`, and no network is proposed twice.
+    Differences from the paper: a generation has as many children as parents, so that they can be evaluated together,
+    while the paper has one child. The reference point is 11 in losses scaled to the range of the population, while the
+    paper uses the worst loss plus 1. Genes vary as in `nsga2`, and a network is never proposed twice.
 
     Args:
-        problem: Where to search, and for what.
+        problem: Search space, objectives and constraints.
         rng: Source of all randomness.
-        population: Genomes kept, and proposed in one ask.
+        population: Population size, which is also the number of genomes per `ask`.
     """
 
     def __init__(self, problem: Problem, rng: np.random.Generator, population: int = 20) -> None:
-        alone = {"survival": RankAndCrowding()} if len(problem.objectives) == 1 else {}
-        super().__init__(problem, rng, population, PymooSMSEMOA, **alone)
+        single_objective = {"survival": RankAndCrowding()} if len(problem.objectives) == 1 else {}
+        super().__init__(problem, rng, population, PymooSMSEMOA, **single_objective)

@@ -8,23 +8,42 @@ from collections.abc import Collection, Mapping
 from nasctl.errors import NasctlError, RunChanged
 from nasctl.problem.space import Genome
 from nasctl.store.connection import Connection
-from nasctl.store.measurements import Ledger, Measurement, evaluation, spelled
+from nasctl.store.measurements import Ledger, Measurement, evaluation, read, spelled
 from nasctl.store.run_record import RunRecord
 
+PATH = "SELECT genome.genes FROM visit JOIN genome ON genome.id = visit.genome WHERE run = ? ORDER BY position"
 BEFORE = """
 SELECT genome.genes, visit.failed FROM visit JOIN genome ON genome.id = visit.genome WHERE run = ? AND position = ?
 """
 
 
 class RunLog(Ledger):
-    """One run's view of the store."""
+    """One run's view of the store.
+
+    Attributes:
+        run: Name of the run.
+        record: What was asked for.
+        elsewhere: Other machines that the run was searched on before, as `RunRecord.machines` names them.
+    """
 
     def __init__(
-        self, database: Connection, record: RunRecord, run: str, number: int, space: int, labels: Mapping[str, int]
+        self,
+        database: Connection,
+        record: RunRecord,
+        run: str,
+        number: int,
+        space: int,
+        labels: Mapping[str, int],
+        elsewhere: tuple[str, ...] = (),
     ) -> None:
         super().__init__(database, space, labels)
-        self.record = record
-        self._run, self._number, self._position = run, number, 0
+        self.run, self.record, self.elsewhere = run, record, elsewhere
+        self._number, self._position = number, 0
+
+    def path(self) -> list[Genome]:
+        """Return the genomes that the run has visited so far, in order; those of earlier processes are included."""
+        with self._database.reading() as database:
+            return [read(genes) for (genes,) in database.execute(PATH, (self._number,))]
 
     def known(self, genome: Genome, labels: Collection[str], position: int | None = None) -> dict[str, Measurement]:
         """What any run has measured of a genome under these labels, as it was where the run has been before.
@@ -60,23 +79,33 @@ class RunLog(Ledger):
             if before is None:
                 if not database.execute("SELECT 1 FROM run WHERE id = ?", (self._number,)).fetchone():
                     raise NasctlError(
-                        f"run {self._run!r} was deleted while it ran; type the same command to start it anew"
+                        f"run {self.run!r} was deleted while it ran; type the same command to start it anew"
                     )
-                errors = {self._labels[label]: one.error for label, one in found.items() if one.error is not None}
-                before = genes, json.dumps(errors) if errors else None
+                before = genes, self._failed(found)
                 database.execute("INSERT INTO visit VALUES (?, ?, ?, ?)", (*where, number, before[1]))
+            elif before[1] is None and (told := self._failed(found)):  # the run was stopped, and is told only now
+                before = before[0], told
+                database.execute("UPDATE visit SET failed = ? WHERE run = ? AND position = ?", (told, *where))
             if before[0] != genes:
                 raise RunChanged(
-                    f"run {self._run!r} went to {before[0]} as candidate {self._position} before and to {genes} now:"
+                    f"run {self.run!r} went to {before[0]} as candidate {self._position} before and to {genes} now:"
                     " nasctl or a library has changed; start a new run with another --seed or --run name"
                 )
         self._position += 1
         return self._then(found, before[1])
 
-    def untold(self) -> None:
-        """Say that the searcher never learned what had failed, so that a replay may know better."""
+    def untold(self, first: int) -> None:
+        """Forget which visits failed, from the one at position `first` on: the searcher was never told.
+
+        A replay tells what was measured again since.
+        """
         with self._database.writing() as database:
-            database.execute("UPDATE visit SET failed = NULL WHERE run = ?", (self._number,))
+            database.execute("UPDATE visit SET failed = NULL WHERE run = ? AND position >= ?", (self._number, first))
+
+    def _failed(self, found: Mapping[str, Measurement]) -> str | None:
+        """Return the errors as the column `failed` holds them; None without an error."""
+        errors = {self._labels[label]: one.error for label, one in found.items() if one.error is not None}
+        return json.dumps(errors) if errors else None
 
     def _then(self, found: dict[str, Measurement], failed: str | None) -> dict[str, Measurement]:
         """What was known when the run was there, by what had failed then."""

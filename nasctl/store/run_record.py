@@ -48,6 +48,8 @@ class RunRecord:
         asked: The question as JSON has it; a run of the same name with another one is refused.
         versions: Of nasctl and of the libraries that values depend on.
         config: Options of the command line that it was last started with, by their names; empty if it was not by that.
+        machines: Processor, instruction set and threads of every machine that it was searched on, in order; empty for a
+            run of an older nasctl.
     """
 
     space: str
@@ -56,6 +58,7 @@ class RunRecord:
     asked: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    machines: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def goals(self) -> tuple[Goal, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -72,8 +73,7 @@ class Store:
         Raises:
             NasctlError: There is a run of that name which asked for something else.
         """
-        text = record.json()
-        after = RunRecord.parsed(text)
+        after = RunRecord.parsed(record.json())
         with self.database.writing() as database:
             row = database.execute("SELECT spec FROM run WHERE name = ?", (run,)).fetchone()
             before = RunRecord.parsed(row[0]) if row else after
@@ -88,14 +88,16 @@ class Store:
                     f"run {run!r} was made with another version of {', '.join(changed)} and is left as it is;"
                     " give this one another name with --run"
                 )
+            elsewhere = tuple(machine for machine in before.machines if machine not in record.machines)
+            record = replace(record, machines=tuple(dict.fromkeys((*before.machines, *record.machines))))
             (number,) = database.execute(
                 "INSERT INTO run (name, spec, started, turn)"
                 " VALUES (?1, ?2, ?3, (SELECT coalesce(max(turn), 0) + 1 FROM run))"
                 " ON CONFLICT (name) DO UPDATE SET spec = ?2, started = ?3, turn = excluded.turn RETURNING id",
-                (run, text, time.time()),
+                (run, record.json(), time.time()),
             ).fetchone()
             labels = {label: self.database.text(label) for label in record.labels.values()}
-            return RunLog(self.database, record, run, number, self.database.text(record.space), labels)
+            return RunLog(self.database, record, run, number, self.database.text(record.space), labels, elsewhere)
 
     def ledger(self, space: str, labels: Collection[str]) -> Ledger:
         """Where measurements under these labels are kept, of a space by its spec with every default written out."""

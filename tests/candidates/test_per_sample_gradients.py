@@ -240,7 +240,7 @@ def test_lga_of_a_linear_layer_does_not_depend_on_training():
 
 @pytest.mark.parametrize("options", ["steps=0", "rate=0", "rate=-1"])
 def test_lga_wants_some_training(options):
-    with pytest.raises(BadOption, match="lga trains"):
+    with pytest.raises(BadOption, match="steps must be 1 to 10,000 and rate must be above 0"):
         registry.create("objectives", f"lga:{options}")
 
 

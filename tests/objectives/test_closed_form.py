@@ -188,7 +188,7 @@ def test_expected_synflow_refuses_what_it_is_not_exact_for():
         with pytest.raises(ValueError, match=rf"{type(layer).__name__}; try expected_synflow:linear"):
             expected(network)
         assert math.isfinite(expected(network, linear=True))
-    with pytest.raises(ValueError, match="no closed form is known with Odd @ 8x6x6"):
+    with pytest.raises(ValueError, match="no closed form is known for Odd @ 8x6x6"):
         expected(row((4, 6, 6), Conv(8), Odd()), linear=True)
     net = Builder((4, 6, 6))
     both = net.add(Concat(), *net.inputs, net.add(AvgPool(3), *net.inputs, name="pool"), name="both")

@@ -85,7 +85,7 @@ def test_the_layer_is_counted_from_one():
     torch.manual_seed(0)
     one, two = torch.randn(8, 5, 3), torch.randn(8, 5, 3)
     assert score(one, two) == score(one) != score(two) == score(one, two, spec="hidden_covariance:layer=2")
-    with pytest.raises(ValueError, match="layers of the network at this fidelity: 2, so no layer 3"):
+    with pytest.raises(ValueError, match="has 2 recurrent layers at this fidelity, so it has no layer 3"):
         score(one, two, spec="hidden_covariance:layer=3")
 
 

@@ -192,6 +192,8 @@ def test_an_objective_that_misbehaves_costs_its_own_candidates(mischief, good, t
         (("asked", "setting"), []),
         (("constraints",), [{"name": "params", "upper": True, "bound": "x"}]),
         (("config",), 3),
+        (("machines",), 3),
+        (("machines",), ["AMD", 3]),
     ],
 )
 def test_a_run_that_somebody_else_wrote_is_one_sentence(path, value, tmp_path):

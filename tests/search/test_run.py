@@ -96,7 +96,7 @@ def test_search_then_pareto(tmp_path):
         (["search", "--space", "nbmacro", "-o", ""], "'' lacks a name; give one, or leave the option out"),
         (["search", "--space", "nbmacro:classes=2,classes=3"], "gives 'classes' twice; leave one out"),
         (["search", "--space", "nbmacro", "-o", "macs", "-c", "macs>=1e308G"], "is too large; write a smaller one"),
-        (["search", "--space", "nbmacro", "--searcher", "nsga2:population=1000000"], "a population of 2 to 10,000"),
+        (["search", "--space", "nbmacro", "--searcher", "nsga2:population=1000000"], "population must be 2 to 10,000"),
         (["pareto", "plot", "-o", ""], "holds no run yet"),
         (["show", "nbmacro-0000", "--space", "nb201"], "is an id of 'nbmacro', and --space nb201 has ids that begin"),
         (["objective", "score", "--space", "nb201", "-o", "macs", "--genomes", __file__], "line 1 of the genomes: "),
@@ -133,7 +133,8 @@ def test_a_search_in_which_everything_fails_stops(tmp_path):
     searcher = registry.create("searchers", "random", SearchProblem(task), np.random.default_rng(0))
     journal = Store(tmp_path / "store").journal("run", task.record("nbmacro"))
     with pytest.raises(
-        NasctlError, match="hopeless failed for all 20 candidates of the first generation: RuntimeError"
+        NasctlError,
+        match="hopeless failed for all 20 candidates that it was measured for: RuntimeError: no such library",
     ):
         list(search(task, searcher, journal, 100))
 
@@ -240,3 +241,22 @@ def test_what_nobody_foresaw_is_one_sentence_too(monkeypatch, tmp_path):
         1,
         "Error: MemoryError: no room at all (unexpected; nasctl --debug shows where)\n",
     )
+
+
+def test_naming_a_run_makes_each_objective_once(monkeypatch, tmp_path):
+    made, create = [], registry.create
+    monkeypatch.setattr(
+        registry, "create", lambda kind, spec, *given: made.append((kind, spec)) or create(kind, spec, *given)
+    )
+    tables, load = [], LatencyTable.load
+    monkeypatch.setattr(LatencyTable, "load", lambda device: tables.append(device) or load(device))
+    run = Run(
+        "nbmacro", ("latency@gpu", "params"), "random", record=("depth",), constraints=("macs<=50M", "params<=3M")
+    )
+    assert run.name.startswith("nbmacro-")
+    run.check()
+    list(run.search(Store(tmp_path / "store"), 3))
+    objectives = [spec for kind, spec in made if kind == "objectives"]
+    assert [spec.partition(":")[0] for spec in objectives] == ["latency", "params", "depth", "macs"]
+    best = objectives[0].removeprefix("latency:device=").partition(",")[0]
+    assert sorted(tables) == sorted([*registry.trusted("devices"), best])  # to choose one, which is then loaded

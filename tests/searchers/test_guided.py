@@ -8,7 +8,7 @@ import pytest
 from nasctl import registry
 from nasctl.api import Gene, Goal
 from nasctl.pareto.hypervolume import pareto
-from nasctl.searchers.guided import _farthest, _merit, _places
+from nasctl.searchers.guided import _dominance_classes, _farthest, _normalise
 
 
 class Sums:
@@ -69,14 +69,14 @@ def test_it_finds_the_front_of_sums_that_a_model_can_learn():
 def test_merit_tells_by_how_much_a_child_is_behind():
     archive = np.array([[0.0, 2.0], [2.0, 0.0]])
     children = np.array([[1.0, 1.0], [1.0, 1.5], [2.0, 2.0], [4.0, 4.0]])
-    behind, classes = _merit(children, archive)
+    behind, classes = _dominance_classes(children, archive)
     assert classes.tolist() == [0, 1, 2, 2]
     assert behind.tolist() == pytest.approx([0, 0, 0, 0.5])  # of ranges of 4
 
 
 def test_places_are_values_where_exact_and_ranks_elsewhere():
     losses = np.array([[0.0, 0.0], [1.0, 1.0], [10.0, 1000.0], [10.0, 1000.0]])
-    assert _places(losses, np.array([True, False])).tolist() == [[0, 0.25], [0.1, 0.5], [1, 1], [1, 1]]
+    assert _normalise(losses, np.array([True, False])).tolist() == [[0, 0.25], [0.1, 0.5], [1, 1], [1, 1]]
 
 
 def test_the_farthest_come_first_class_by_class():

@@ -16,10 +16,14 @@ from nasctl.evaluation.task import Task
 from nasctl.networks.graph import Builder
 from nasctl.pareto.losses import losses
 from nasctl.search.run import Run
-from nasctl.searchers._gaussian_process import GaussianProcess, best_by_expectation, best_by_upper_bound
+from nasctl.searchers._gaussian_process import (
+    GaussianProcess,
+    best_by_expected_improvement,
+    best_by_upper_confidence_bound,
+)
 from nasctl.searchers._pool import Pool
 from nasctl.searchers._ranking import best_first, normal_scores, one_hot
-from nasctl.searchers.progressive import blocks, cheapest, ridge, shared
+from nasctl.searchers.progressive import blocks, cheapest, ridge, sharing_matrix
 from nasctl.store.measurements import evaluation
 from nasctl.testing import Chain
 
@@ -103,8 +107,8 @@ def test_the_gaussian_process_is_that_of_scikit_learn():
 def test_the_next_point_is_far_from_what_is_known_or_near_what_is_good():
     model = GaussianProcess(np.array([[0.0], [0.1], [0.2]]), np.array([0.0, 0.5, 1.0]))
     line = np.linspace(0, 1, 101)[:, None]
-    assert best_by_upper_bound(model, line)[0] > 0.5
-    assert 0.2 < best_by_expectation(model, line, 1.0)[0] <= 1.0
+    assert best_by_upper_confidence_bound(model, line)[0] > 0.5
+    assert 0.2 < best_by_expected_improvement(model, line, 1.0)[0] <= 1.0
 
 
 def test_ridge_finds_a_sum_over_genes():
@@ -122,7 +126,7 @@ def test_blocks_are_runs_of_names_that_agree_to_the_last_dot():
 
 def test_equal_choices_share_what_is_learned():
     genes = [Gene("a", (1, 2)), Gene("b", ("x", "y", "z")), Gene("c", (1, 2))]
-    counted = one_hot([(1, 2, 1), (0, 0, 1)], np.array([2, 3, 2])) @ shared(genes)
+    counted = one_hot([(1, 2, 1), (0, 0, 1)], np.array([2, 3, 2])) @ sharing_matrix(genes)
     assert counted.tolist() == [[0, 2, 0, 0, 1], [1, 1, 1, 0, 0]]
 
 
@@ -184,10 +188,10 @@ def test_a_pool_needs_its_columns_its_space_and_a_file(tmp_path):
         ("robot:pool=nb", "ships no table 'nb'"),
         ("robot:pool=nb201", "no architecture of this space"),
         (f"robot:pool={file},metrics=three", "no column 'three'; its metrics are one, two, none"),
-        (f"robot:pool={file},metrics=none", "no value of none"),
+        (f"robot:pool={file},metrics=none", "has no value of 'none'"),
         (f"robot:pool={file},metrics=one,one", "each once"),
-        (f"hnas:pool={file},metrics=one", "two columns"),
-        ("hnas:queries=0", "1 to 1,000 queries"),
+        (f"hnas:pool={file},metrics=one", "metrics must be two columns"),
+        ("hnas:queries=0", "queries must be 1 to 1,000"),
     ]:
         with pytest.raises(BadOption, match=message):
             registry.create("searchers", spec, problem, rng)
@@ -317,6 +321,9 @@ def test_pruning_removes_what_costs_most_and_brings_back_the_latest_first():
             widest = sum(sum(choices) for choices in allowed)
             return np.array([widest, np.nan if 3 not in allowed[0] else 0.0])  # gene 0 fails without its last choice
 
+        def cheap_losses(self, genomes):
+            raise AssertionError("pruning asks for no losses of genomes")
+
         def violation(self, genomes):
             return np.array([float(genome[2] == 1) for genome in genomes])
 
@@ -340,7 +347,7 @@ def test_pruning_needs_a_supernet_and_something_that_measures_it():
         pruner(Task(Chain(), {"params": registry.create("objectives", "params")}))
     problem = Additive()
     problem.space = Sum()
-    with pytest.raises(BadOption, match="a table holds none"):
+    with pytest.raises(BadOption, match="a benchmark table holds none"):
         pruner(problem)
 
 
@@ -362,7 +369,7 @@ def test_a_supernet_is_measured_as_its_networks_are_and_the_order_is_kept():
     genome = (3, 1, 2, 3, 4, 1)
     (expected,) = alone(task, [genome])
     assert SearchProblem(task).evaluate_mixture([[choice] for choice in genome]) == pytest.approx(expected)
-    first, second = pruner(task), pruner(task)
+    first, second = pruner(SearchProblem(task)), pruner(SearchProblem(task))
     assert first.ask() == second.ask()
     assert first.removals == second.removals
     assert len(first.removals) == 18  # four operations on each of six edges but one

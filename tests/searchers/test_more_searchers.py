@@ -14,9 +14,9 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 from nasctl import registry
 from nasctl.api import Archive, BadOption, Gene
 from nasctl.searchers import age_moea2
-from nasctl.searchers._neighbours import covers, judged
-from nasctl.searchers._pymoo import lattice
-from nasctl.searchers.regularized_evolution import places
+from nasctl.searchers._neighbours import comparison_rows, weakly_dominates
+from nasctl.searchers._pymoo import reference_directions
+from nasctl.searchers.regularized_evolution import ranks
 
 PYMOO = ["nsga2", "nsga3", "moead", "age_moea2", "sms_emoa"]
 LOCAL = ["regularized_evolution", "local_search", "hill_climb"]
@@ -100,7 +100,7 @@ def test_all_may_fail_or_break_a_constraint(name):
 
 @pytest.mark.parametrize(("objectives", "directions"), [(1, 1), (2, 20), (3, 15), (4, 20), (5, 15), (21, 1)])
 def test_directions_are_the_finest_lattice_that_fits(objectives, directions):
-    found = lattice(objectives, 20)
+    found = reference_directions(objectives, 20)
     assert found.shape == (directions, objectives)
     assert found.sum(axis=1) == pytest.approx(np.ones(directions))
 
@@ -179,12 +179,12 @@ def test_age_moea2_models_a_front_as_pymoo_does():
     [([0.25, 0.25], 0.5), ([0.5, 0.5], 1), ([0.5**0.5] * 2, 2), ([0.9, 0.9, 0.9], np.log(3) / np.log(1 / 0.9))],
 )
 def test_the_power_of_a_front_through_a_point(point, power):
-    assert age_moea2._power(np.array(point)) == pytest.approx(power, abs=0.001)
+    assert age_moea2._fit_power(np.array(point)) == pytest.approx(power, abs=0.001)
 
 
 @pytest.mark.parametrize("point", [[0.0, 0.0], [1.0, 0.0], [2.0, 0.9]])
 def test_a_front_without_a_power_counts_as_flat(point):
-    assert age_moea2._power(np.array(point)) == 1.0
+    assert age_moea2._fit_power(np.array(point)) == 1.0
 
 
 def test_age_moea2_cuts_a_later_front_by_how_near_it_is_to_the_best():
@@ -200,14 +200,14 @@ def test_age_moea2_cuts_a_later_front_by_how_near_it_is_to_the_best():
 
 def test_what_is_feasible_is_better_than_what_is_not_and_what_failed_is_worst():
     losses = np.array([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0], [0.0, 0.0], [np.nan, np.nan], [np.nan, 0.0], [9.0, 9.0]])
-    rows = judged(losses, np.array([[0.0], [0.0], [0.0], [2.0], [1.0], [0.0], [1e9]]))
-    better = [[bool(covers(one, other)) for other in rows] for one in rows]
+    rows = comparison_rows(losses, np.array([[0.0], [0.0], [0.0], [2.0], [1.0], [0.0], [1e9]]))
+    better = [[bool(weakly_dominates(one, other)) for other in rows] for one in rows]
     order = [[0], [1], [2], [4], [3], [6], [5]]  # the fifth was not measured because it breaks the constraint
     assert better == [
         [k == j or (k in (0, 1) and j == 2) or ([k] in order[:3] and j > 2) or _before(order, k, j) for j in range(7)]
         for k in range(7)
     ]
-    assert places(rows).tolist() == [0, 0, 1, 3, 2, 5, 4]
+    assert ranks(rows).tolist() == [0, 0, 1, 3, 2, 5, 4]
 
 
 def _before(order, one, other):
@@ -231,8 +231,8 @@ def test_places_go_by_rank_and_then_by_crowding():
     losses = np.array([[0.0, 10.0], [10.0, 0.0], [4.0, 4.0], [5.0, 3.0], [6.0, 6.0]])
     rows = np.hstack([np.zeros((5, 1)), losses])
     # The ends first; between them, (10 - 3) / 10 + (5 - 0) / 10 for one, (10 - 4) / 10 + (4 - 0) / 10 for the other.
-    assert places(rows).tolist() == [0, 0, 1, 2, 3]
-    assert places(rows[:, :2]).tolist() == [0, 4, 1, 2, 3]  # with one objective, its order
+    assert ranks(rows).tolist() == [0, 0, 1, 2, 3]
+    assert ranks(rows[:, :2]).tolist() == [0, 4, 1, 2, 3]  # with one objective, its order
 
 
 @pytest.mark.parametrize("spec", ["regularized_evolution", "regularized_evolution:published=on"])

@@ -92,7 +92,7 @@ def test_the_published_form_proposes_networks_again_and_keeps_the_last_gene():
     assert len(set(asked)) < len(asked) == 400
     parents = np.random.default_rng(1).integers(3, size=(20, 4))
     for _ in range(50):
-        crossed = searcher._crossed(parents)
+        crossed = searcher._crossover(parents)
         assert sorted(map(int, crossed[:, 3])) == sorted(map(int, parents[:, 3]))
         # Pairs exchange genes, so each column keeps its values; the last one stays with its own row of the shuffle.
         assert all(sorted(crossed[:, k]) == sorted(parents[:, k]) for k in range(4))
@@ -103,7 +103,7 @@ def test_mutation_changes_genes_at_its_rate_and_never_to_what_they_were(spec, ra
     problem = Toy(genes=30, choices=3)
     searcher = registry.create("searchers", spec, problem, np.random.default_rng(0))
     before = np.random.default_rng(1).integers(3, size=(2000, 30))
-    after = searcher._mutated(before)
+    after = searcher._mutate(before)
     assert (after != before).mean() == pytest.approx(rate, rel=0.05)
     assert set(np.unique(after)) == {0, 1, 2}
     steps = (after - before)[after != before] % 3
@@ -113,7 +113,7 @@ def test_mutation_changes_genes_at_its_rate_and_never_to_what_they_were(spec, ra
 def test_crossover_may_reach_every_gene():
     searcher = registry.create("searchers", "mtf_pdns", Toy(genes=4), np.random.default_rng(0))
     parents = np.array([[0] * 4, [1] * 4])
-    mixed = np.array([np.unique(searcher._crossed(parents), axis=0)[0] for _ in range(200)])
+    mixed = np.array([np.unique(searcher._crossover(parents), axis=0)[0] for _ in range(200)])
     assert mixed.min(axis=0).tolist() == [0] * 4
     assert (mixed != mixed[:, :1]).any(axis=0)[1:].all()
 

@@ -8,7 +8,7 @@ import torch
 
 from nasctl import registry
 from nasctl.api import BadOption, Builder, Fidelity, Truncate
-from nasctl.spaces.nb101 import EDGES, MOST, OPERATIONS
+from nasctl.spaces.nb101 import EDGES, MAX_EDGES, OPERATIONS
 from nasctl.testing import drawn
 
 CHAIN = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6)]
@@ -66,7 +66,7 @@ def graphs(vertices):
     for bits in range(1 << len(edges)):
         chosen = [edge for k, edge in enumerate(edges) if bits >> k & 1]
         sources, targets = ({edge[side] for edge in chosen} for side in (0, 1))
-        if len(chosen) <= MOST and len(sources) == len(targets) == vertices - 1:
+        if len(chosen) <= MAX_EDGES and len(sources) == len(targets) == vertices - 1:
             yield chosen
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_module_is_repaired(space):
     kept = [edge for edge, there in zip(EDGES, everything[5:], strict=True) if there]
     assert kept == sorted([*CHAIN, (2, 4), (3, 5), (4, 6)], key=lambda edge: edge[::-1])  # the longest went
     for one in drawn(space, 300):
-        assert 1 <= sum(space.canonical(one)[5:]) <= MOST
+        assert 1 <= sum(space.canonical(one)[5:]) <= MAX_EDGES
 
 
 def test_channels_are_shared_and_truncated(space):

@@ -23,7 +23,7 @@ STUCK = """
 import hashlib, os, sys
 from nasctl.search.run import Run
 from nasctl.system.signals import stoppable
-from nasctl.store import Store
+from nasctl.store.store import Store
 from nasctl.objectives.params import Params
 inner, count = Params.__call__, iter(range(100))
 def stuck(self, candidate):

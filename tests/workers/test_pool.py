@@ -18,7 +18,7 @@ from nasctl.candidates.objective import closed_form
 from nasctl.candidates.setting import DEFAULT_SETTING
 from nasctl.cli import cli
 from nasctl.commands import _workers
-from nasctl.errors import NasctlError
+from nasctl.errors import NasctlError, UnknownName
 from nasctl.evaluation.executor import in_order
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
@@ -386,7 +386,7 @@ def test_a_gpu_that_is_full_has_nothing_to_do_with_the_limit_of_a_candidate():
 def test_a_desk_answers_with_what_can_be_sent(own_lock):
     class Wrong(Toy):
         def __call__(self, candidate):
-            raise registry.UnknownName("toy", "tyo", ["toy"])
+            raise UnknownName("toy", "tyo", ["toy"])
 
     desk = Worker(None)
     assert desk.answer(Task(Chain(), {"toy": Wrong()})) is None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.candidates.setting import make_setting
 from nasctl.commands import Commands, weights_seed
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ def objective_task(
     from nasctl import registry
     from nasctl.analysis import score
     from nasctl.candidates.objective import closed_form
+    from nasctl.candidates.setting import make_setting
     from nasctl.evaluation.task import Task
     from nasctl.search import applicability
 

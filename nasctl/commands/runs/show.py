@@ -40,6 +40,7 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
         "run": name,
         **record.asked,
         "versions": record.versions,
+        "machines": list(record.machines),
         "candidates": len(found),
         "failed": sum(bool(evaluation.errors) for evaluation in found),
         "errors": errors,
