@@ -1,4 +1,4 @@
-"""A run as the store keeps it: what was asked, what is measured and how it is filed; to JSON and back."""
+"""The record of a run in the store: its question, and what it measures under which labels; as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nasctl.problem.searcher import Cost, Goal
 
 
 class Question(TypedDict):
-    """The parts of a run's question; a run of the same name with another question is refused."""
+    """The question that a run answers. A run of the same name with another question is refused."""
 
     space: str
     objectives: list[str]
@@ -28,28 +28,28 @@ class Question(TypedDict):
 
 @dataclass(frozen=True)
 class Column:
-    """One thing that a run measures."""
+    """An objective that a run optimises or records."""
 
-    label: str  # under which the store files it
+    label: str  # label under which the store files its values
     unit: str
     cost: Cost
-    goal: Goal | None  # as searchers know it; None if it is only recorded
-    remarks: tuple[str, ...] = ()  # what people are to know of it, such as a device's processor and error
+    goal: Goal | None  # the objective as searchers know it; None if it is recorded only
+    remarks: tuple[str, ...] = ()  # facts for people, such as the processor and the error of a device
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run.
+    """The record of one run.
 
     Args:
-        space: Spec of the space, with every default written out.
-        columns: What it measures, by name.
-        constraints: What a candidate has to hold to be on the front.
-        asked: The question as JSON has it; a run of the same name with another one is refused.
-        versions: Of nasctl and of the libraries that values depend on.
-        config: Options of the command line that it was last started with, by their names; empty if it was not by that.
-        machines: Processor, instruction set and threads of every machine that it was searched on, in order; empty for a
-            run of an older nasctl.
+        space: Spec of the search space, with every default written out.
+        columns: Objectives that the run optimises or records, by name.
+        constraints: Constraints that a candidate on the front satisfies.
+        asked: The question, with the keys of `Question`; empty for a run that a script started without one.
+        versions: Versions of nasctl and of the libraries that values depend on, by name.
+        config: Options of the command line that last started the run, by name; empty if a script started it.
+        machines: Processor, instruction set and threads of every machine that the run was searched on, in order; empty
+            for a run of an older nasctl.
     """
 
     space: str
@@ -62,26 +62,26 @@ class RunRecord:
 
     @cached_property
     def goals(self) -> tuple[Goal, ...]:
-        """What it optimises, (M,)."""
+        """The objectives that the run optimises, (M,)."""
         return tuple(column.goal for column in self.columns.values() if column.goal)
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """Where the values of each column are filed, by its name."""
+        """The label of each column, by name."""
         return {name: column.label for name, column in self.columns.items()}
 
     @cached_property
     def cheap(self) -> dict[str, str]:
-        """Of those, the columns that need no module."""
+        """The labels of the columns that need no module, by name."""
         return {name: column.label for name, column in self.columns.items() if column.cost == "network"}
 
     @cached_property
     def bounded(self) -> tuple[Constraint, ...]:
-        """The constraints on those; who breaks one is not measured further."""
+        """The constraints on columns that need no module. A candidate that breaks one is not measured further."""
         return tuple(constraint for constraint in self.constraints if constraint.name in self.cheap)
 
     def json(self) -> str:
-        """The text that `parsed` reads."""
+        """Return the record as the text that `parsed` reads."""
         return json.dumps(asdict(self))
 
     @classmethod

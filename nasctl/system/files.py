@@ -1,4 +1,4 @@
-"""Files: read with care for what strangers put into them, and written whole or not at all."""
+"""Files: reading within limits, whatever a file holds, and the one atomic writer."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from typing import Any, BinaryIO
 
 from nasctl.errors import NasctlError
 
-GZIP = b"\x1f\x8b"  # what is packed with it begins so
+GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
 
 
 @contextmanager
 def opened(path: Path | str) -> Iterator[BinaryIO]:
-    """A regular file to read from. A pipe could keep its reader waiting for ever, and a device has no end.
+    """Open a regular file to read bytes from. A pipe could keep its reader waiting for ever, and a device has no end.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: The file cannot be opened, or is no regular file.
     """
-    if "\0" in str(path):  # which open() has another error for
+    if "\0" in str(path):  # open() would raise a ValueError
         raise OSError(errno.EINVAL, "its name holds a NUL")
     with open(path, "rb", opener=_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -37,24 +37,28 @@ def opened(path: Path | str) -> Iterator[BinaryIO]:
 
 
 def read(path: Path | str, limit: int) -> bytes:
-    """What a regular file holds.
+    """Return the content of a regular file.
 
     Args:
-        path: Of the file.
-        limit: Bytes that it may have.
+        path: The file.
+        limit: Largest size, in bytes.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or has more bytes.
+        OSError: The file cannot be read, is no regular file, or is larger.
     """
     with opened(path) as file:
         return _within(file.read(limit + 1), limit)
 
 
 def unpacked(content: bytes, limit: int) -> bytes:
-    """What was packed with gzip, of which a few bytes can hold any number of zeros.
+    """Return the content of a gzip file, a few bytes of which can hold any number of zeros.
+
+    Args:
+        content: The gzip file.
+        limit: Largest size of its content, in bytes.
 
     Raises:
-        OSError: It is broken, or holds more bytes than that.
+        OSError: The gzip file is broken, or its content is larger.
     """
     try:
         with gzip.open(BytesIO(content)) as file:
@@ -64,10 +68,10 @@ def unpacked(content: bytes, limit: int) -> bytes:
 
 
 def parsed(text: str | bytes) -> Any:
-    """JSON as values; an object with a key twice is refused, for nobody knows which is meant.
+    """Return the values of a JSON text.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is no JSON, or an object has a key twice, so that its value is ambiguous.
     """
     try:
         return json.loads(text, object_pairs_hook=_unique)
@@ -123,17 +127,19 @@ def replacement(path: Path, instead: str = "name another file", suffix: str | No
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open a pipe too without waiting for its writer; Windows has no such pipes."""
+    """Open a file; of a pipe, do not wait for the writer. Windows has no such pipes."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _within(content: bytes, limit: int) -> bytes:
+    """Return the content, or raise an `OSError` if it has more bytes than the limit."""
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it is over {limit >> 20} MiB, too large")
     return content
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict, or raise a `ValueError` if a key is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)

@@ -75,10 +75,10 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         _writes -= 1
-    heed()
+    stop_if_asked()
 
 
-def heed() -> None:
+def stop_if_asked() -> None:
     """Stop now if a signal has waited for a write.
 
     Raises:
@@ -91,7 +91,7 @@ def heed() -> None:
 
 
 def _stop_at_the_first(number: int, frame: FrameType | None) -> None:
-    """Handle a signal: raise `Stopped` at the first, or leave that to `heed` while a write is in progress."""
+    """Handle a signal: raise `Stopped` at the first, or leave that to `stop_if_asked` while a write is in progress."""
     global _asked, _waiting
     if _asked:
         return

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--closest",
     is_flag=True,
-    help="The nearest to the best of every objective, each scaled to its range on the front.  [default]",
+    help="The network nearest to the best of every objective, each scaled to its range on the front.  [default]",
 )
 @click.option(
     "--knee",
@@ -30,22 +30,29 @@ if TYPE_CHECKING:
     "--under",
     multiple=True,
     metavar="BOUND",
-    help='Among those within bounds, such as "latency@gpu<=30": the best in the first objective that no bound is about,'
-    " or by another rule that is given with it; repeatable.",
+    help='Only networks within a bound, such as "latency@gpu<=30". Of these the best in the first objective without a'
+    " bound, unless another rule is given too; repeatable.",
 )
-@click.option("--best", metavar="NAME", help="The best in one objective.")
+@click.option("--best", metavar="NAME", help="The best network in one objective.")
 @click.option(
-    "--near", multiple=True, metavar="WISH", help="The nearest to a wish, better or worse: latency@gpu=20,params=4M."
+    "--near",
+    multiple=True,
+    metavar="WISH",
+    help="The network nearest to wished values, better or worse: latency@gpu=20,params=4M.",
 )
 @click.option(
-    "--order", multiple=True, metavar="NAMES", help="The best in the first, then in the second, ...: synflow,macs."
+    "--order",
+    multiple=True,
+    metavar="NAMES",
+    help="The best network in the first objective, then in the second, ...: synflow,macs.",
 )
 @click.option(
     "--tolerance",
     default="0%",
     show_default=True,
     metavar="PERCENT",
-    help="With --order: what lies so near to the best counts as good, in per cent of the range on the front.",
+    help="With --order: distance from the best value that still counts as the best, in per cent of the range on the"
+    " front.",
 )
 @store_option
 @json_option
@@ -63,7 +70,7 @@ def command(
     store: str,
     as_json: bool,
 ) -> None:
-    """Pick one network of the front of a run, and say why it is that one."""
+    """Pick one network of the front of a run, and give the reason."""
     import json
 
     from nasctl import registry
@@ -102,10 +109,10 @@ def _rule(
     order: tuple[str, ...],
     tolerance: str,
 ) -> Rule:
-    """The one rule that a person asked for.
+    """Return the rule that the options ask for.
 
     Raises:
-        NasctlError: They asked for several, or for none that a tolerance belongs to.
+        NasctlError: The options ask for several rules, or give a tolerance without an order.
     """
     from nasctl.analysis import pick as rules
     from nasctl.errors import NasctlError
