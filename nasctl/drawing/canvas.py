@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from nasctl.drawing.pareto_layout import ORDER, Axis, readable
 from nasctl.errors import NasctlError
-from nasctl.system.files import replacement
+from nasctl.system import files
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -127,6 +128,11 @@ def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Li
 
 
 def save(figure: Figure, path: Path, suffix: str) -> None:
-    """Write a picture, whole or not at all."""
-    with replacement(path, "give a path that you may write to") as draft:
-        figure.savefig(draft, format=suffix, bbox_inches="tight", pad_inches=0.04, metadata=UNDATED[suffix])
+    """Write a figure as a file of the format `suffix`, completely or not at all.
+
+    Raises:
+        NasctlError: The file cannot be written.
+    """
+    content = BytesIO()
+    figure.savefig(content, format=suffix, bbox_inches="tight", pad_inches=0.04, metadata=UNDATED[suffix])
+    files.write(path, content.getvalue(), "give a path that you may write to")

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -260,15 +261,17 @@ def test_nothing_is_written_over_or_half_written(tmp_path, monkeypatch):
         _draw(path)
     with pytest.raises(NasctlError, match="so there is nothing to draw yet"):
         _draw(path, number=0, overwrite=True)
-    with pytest.raises(NasctlError, match=r"cannot be written \(No such file or directory\); give a path"):
+    with pytest.raises(NasctlError, match=r"svg cannot be written \(No such file or directory\); give a path"):
         _draw(tmp_path / "absent" / "front.svg")
 
-    def full(figure, file, **options):
-        file.write_bytes(b"half")
+    write_bytes = Path.write_bytes
+
+    def full(file, content):
+        write_bytes(file, content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("matplotlib.figure.Figure.savefig", full)
+        patched.setattr(Path, "write_bytes", full)
         with pytest.raises(NasctlError, match="No space left on device"):
             _draw(path, overwrite=True)
     assert ([one.name for one in tmp_path.iterdir()], path.read_text()) == (["front.png"], "mine")

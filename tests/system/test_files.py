@@ -100,6 +100,7 @@ FUNCTIONS = {
     *("torch.save", "torch.export.save", "torch.jit.save", "onnx.save", "onnx.save_model", "sqlite3.connect"),
 }
 OPENERS = {"open", "io.open", "gzip.open", "bz2.open", "lzma.open", "gzip.GzipFile", "zipfile.ZipFile", "tarfile.open"}
+BUFFERS = ("BytesIO()", "StringIO()", "io.BytesIO()", "io.StringIO()")  # in memory
 ALLOWED = {  # file: why what it does is no second way to write a file
     "nasctl/system/files.py": "it is the writer",
     "nasctl/store/connection.py": "SQLite writes its file itself, a transaction at a time",
@@ -116,8 +117,11 @@ def opens_to_write(call, place):
 
 
 def writers(source):
-    """Lines of a module that write a file, but for those whose target is a `draft` of `files.replacement`."""
-    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+    """Lines of a module that write a file, but for those that write a `draft` of `files.replacement`, or a buffer."""
+    nodes = list(ast.walk(ast.parse(source)))
+    made = [node for node in nodes if isinstance(node, ast.Assign) and ast.unparse(node.value) in BUFFERS]
+    harmless = {"draft", *(ast.unparse(target) for node in made for target in node.targets)}
+    for call in (node for node in nodes if isinstance(node, ast.Call)):
         name, targets = ast.unparse(call.func), {ast.unparse(one) for one in call.args}
         owner, _, method = name.rpartition(".")
         if name in OPENERS:
@@ -129,7 +133,7 @@ def writers(source):
             writes, targets = True, {owner, *targets}
         else:
             writes = name in FUNCTIONS
-        if writes and "draft" not in targets:
+        if writes and not harmless & targets:
             yield call.lineno
 
 
@@ -169,6 +173,7 @@ def test_a_second_writer_would_be_found(line):
         "torch.save(weights, draft)",
         "figure.savefig(draft, format=suffix)",
         "sqlite3.connect(draft)",
+        "content = BytesIO(); figure.savefig(content)",
         "open(path)",
         'open(path, "rb")',
         "path.open()",
