@@ -78,6 +78,7 @@ from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.ids import decode
 from nasctl.problem.sampling import promising, unseen
 from nasctl.problem.searcher import (
+    AcceptsBatch,
     Direction,
     Evaluation,
     Goal,

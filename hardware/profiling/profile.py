@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -22,6 +21,7 @@ from nasctl.hardware.profiling.runtimes import NetworkCall, Precision, Runtime, 
 from nasctl.hardware.profiling.timing import MEMORY, in_turn, keep_memory
 from nasctl.hardware.profiling.timings import VISITS, Timings
 from nasctl.hardware.table import LatencyTable
+from nasctl.system.processor import processor_name
 
 MOST = 3 * VISITS  # that a thing gets before it counts as too noisy
 RUN = "a network that does nothing"  # what `Timings` calls it; each block that runs by itself costs as much more
@@ -224,9 +224,4 @@ def _available(name: str) -> torch.device:
 
 def _processor() -> str:
     """The processor as the system names it, and the instructions that torch uses of it."""
-    try:
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    name = found[1] if found else platform.processor() or platform.machine()
-    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+    return f"{processor_name()} ({torch.backends.cpu.get_cpu_capability()})"

@@ -25,14 +25,14 @@ PADDING = 0.04  # beyond the outermost points, as a fraction of their distance
 
 
 @dataclass(frozen=True)
-class Ruled:
+class AxisPositions:
     """Positions of values on an axis, and its ticks."""
 
     at: np.ndarray  # fractions of the axis from 0 to 1, NaN for a missing value, (N,)
     ticks: Sequence[tuple[float, str]]  # fractions of the axis, with their texts
 
 
-def ruled(values: np.ndarray, transform: Transform = "identity") -> Ruled:
+def axis_positions(values: np.ndarray, transform: Transform = "identity") -> AxisPositions:
     """Place values, (N,), along an axis.
 
     The axis is logarithmic if searchers see the logarithm of the values and the values span at least a decade.
@@ -41,7 +41,7 @@ def ruled(values: np.ndarray, transform: Transform = "identity") -> Ruled:
 
     known = values[np.isfinite(values)]
     if not len(known):
-        return Ruled(np.full(len(values), np.nan), [])
+        return AxisPositions(np.full(len(values), np.nan), [])
     sizes, sign = np.abs(known), np.sign(known[0])
     wide = sizes.max() >= 10 * sizes.min() and (np.sign(known) == sign).all() and sign
     logarithmic = bool(wide) and transform == {1: "log10", -1: "-log10(-s)"}.get(int(sign))
@@ -63,7 +63,7 @@ def ruled(values: np.ndarray, transform: Transform = "identity") -> Ruled:
         at, places = ((seen(these) - low + margin) / (high - low + 2 * margin) for these in (values, marks))
     written = number_format(known, ".6g")
     texts = [written(float(mark)).replace("-", "\N{MINUS SIGN}") for mark in marks]
-    return Ruled(at, [(float(p), t) for p, t in zip(places, texts, strict=True) if 0 <= p <= 1])
+    return AxisPositions(at, [(float(p), t) for p, t in zip(places, texts, strict=True) if 0 <= p <= 1])
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ class Dot:
     said: str  # text of the tooltip
 
 
-def scatter(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str], dots: Sequence[Dot]) -> str:
+def scatter(
+    name: str, said: str, x: AxisPositions, y: AxisPositions, titles: tuple[str, str], dots: Sequence[Dot]
+) -> str:
     """Return a scatter chart. Points without a value on an axis are hidden, because a script may change the axes.
 
     Args:
@@ -95,13 +97,13 @@ def scatter(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str], d
     return "\n".join([*lines, "</svg>"])
 
 
-def line(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str]) -> str:
+def line(name: str, said: str, x: AxisPositions, y: AxisPositions, titles: tuple[str, str]) -> str:
     """Return a chart of a line through points in their order; the arguments are those of `scatter`."""
     points = " ".join(f"{_across(across)},{_up(up)}" for across, up in zip(x.at, y.at, strict=True))
     return "\n".join([_opened(name, said, x, y, titles), f'<polyline class="curve" points="{points}"/>', "</svg>"])
 
 
-def _opened(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str]) -> str:
+def _opened(name: str, said: str, x: AxisPositions, y: AxisPositions, titles: tuple[str, str]) -> str:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" data-area="{LEFT} {TOP} {right} {bottom}"'
     return "\n".join(
@@ -117,14 +119,14 @@ def _opened(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str]) -
     )
 
 
-def _ticks_across(axis: Ruled) -> Iterator[str]:
+def _ticks_across(axis: AxisPositions) -> Iterator[str]:
     for place, text in axis.ticks:
         at = _across(place)
         yield f'<line x1="{at}" x2="{at}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
         yield f'<text x="{at}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(text)}</text>'
 
 
-def _ticks_up(axis: Ruled) -> Iterator[str]:
+def _ticks_up(axis: AxisPositions) -> Iterator[str]:
     for place, text in axis.ticks:
         at = _up(place)
         yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>'

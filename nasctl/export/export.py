@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +18,7 @@ from nasctl.errors import NasctlError, UnknownName
 from nasctl.export.formats import FORMATS
 from nasctl.export.model import Model
 from nasctl.problem.space import Genome, Input
+from nasctl.system.files import replacement
 
 CALIBRATION = 32  # examples of the batch from which batch norms take their statistics
 COMPARED = 3  # examples on which the module and a file are compared
@@ -103,7 +102,13 @@ def export(exported: Model, paths: Mapping[str, Path], force: bool = False) -> d
         NasctlError: A file cannot be written or run, or its output differs from the module's.
     """
     differences = {}
-    with _drafts(paths) as drafts:
+    with ExitStack() as stack:
+        # Drafts are created first, so that a folder without permission to write is found before the work. A draft has
+        # the suffix of its format, because formats are run from their drafts.
+        drafts = {
+            name: stack.enter_context(replacement(path, "give another file with -o", FORMATS[name].suffix))
+            for name, path in paths.items()
+        }
         for name, draft in drafts.items():
             try:
                 FORMATS[name].write(exported, draft)
@@ -115,9 +120,8 @@ def export(exported: Model, paths: Mapping[str, Path], force: bool = False) -> d
                 whose = exported.architecture.id
                 raise NasctlError(f"{whose} cannot be exported as {name} ({reason}); try another --format") from error
             differences[name] = _check_difference(name, difference(exported.outputs, found))
-        for name, draft in drafts.items():
-            _check_free(paths[name], force)  # another process may have written it meanwhile
-            os.replace(draft, paths[name])
+        for path in paths.values():
+            _check_free(path, force)  # another process may have written it meanwhile
     return differences
 
 
@@ -146,29 +150,6 @@ def _check_free(path: Path, force: bool) -> None:
         raise NasctlError(f"{str(path)!r} is {what}; give the name of a file with -o")
     if not force and (path.exists() or path.is_symlink()):
         raise NasctlError(f"{str(path)!r} exists; add --force to overwrite it, or give another file with -o")
-
-
-@contextmanager
-def _drafts(paths: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Create an empty draft beside each file, so that a folder without permission to write is found before the work.
-
-    Drafts that have not been renamed at the end are removed. A draft has the suffix of its format, because formats are
-    run from their drafts.
-    """
-    drafts: dict[str, Path] = {}
-    try:
-        for name, path in paths.items():
-            draft = path.with_name(f".{path.stem}.{token_hex(4)}{FORMATS[name].suffix}")
-            try:
-                draft.touch(exist_ok=False)
-            except OSError as error:
-                reason = error.strerror or error
-                raise NasctlError(f"{str(path)!r} cannot be written ({reason}); give another file with -o") from error
-            drafts[name] = draft
-        yield drafts
-    finally:
-        for draft in drafts.values():
-            draft.unlink(missing_ok=True)
 
 
 def _calibrate(module: nn.Module, batch: Tensor) -> None:

@@ -14,14 +14,14 @@ from nasctl.export.pt2 import export_program
 from nasctl.networks.onnx import silenced_exporter, to_onnx
 
 
-def write_onnx(model: Model, path: Path) -> None:
+def write_onnx(model: Model, draft: Path) -> None:
     """Write the model as an ONNX file whose metadata properties describe the architecture."""
     facts = {key: json.dumps(value, default=str) for key, value in model.architecture.facts().items()}
     with silenced_exporter():
         program = export_program(model)
     producer = ("nasctl", __version__)
     content = to_onnx(program, input_names=["input"], output_names=["output"], producer=producer, properties=facts)
-    path.write_bytes(content)
+    draft.write_bytes(content)
 
 
 def run_onnx(model: Model, path: Path) -> Tensor:

@@ -24,11 +24,11 @@ def export_program(model: Model) -> torch.export.ExportedProgram:
     return program
 
 
-def write_pt2(model: Model, path: Path) -> None:
+def write_pt2(model: Model, draft: Path) -> None:
     """Write the model as a `torch.export` program, with the facts of its architecture as an extra file."""
     with silenced_exporter():
         facts = json.dumps(model.architecture.facts(), default=str)
-        torch.export.save(export_program(model), path, extra_files={"architecture.json": facts})
+        torch.export.save(export_program(model), draft, extra_files={"architecture.json": facts})
 
 
 def run_pt2(model: Model, path: Path) -> Tensor:

@@ -12,9 +12,9 @@ from torch import Tensor
 from nasctl.export.model import Model
 
 
-def write_python(model: Model, path: Path) -> None:
+def write_python(model: Model, draft: Path) -> None:
     """Write the Python source of the model."""
-    path.write_text(model.source, encoding="utf-8")
+    draft.write_text(model.source, encoding="utf-8")
 
 
 def run_python(model: Model, path: Path) -> Tensor:

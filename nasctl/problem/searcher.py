@@ -113,3 +113,19 @@ class HasSurvivors(Protocol):
     def survivors(self) -> list[Genome] | None:
         """The genomes to judge the searcher by; None for all genomes that it asked for."""
         ...
+
+
+@runtime_checkable
+class AcceptsBatch(Protocol):
+    """A searcher that can learn about genomes that it did not propose.
+
+    A run that is resumed on another processor uses it, because the same searcher may propose other genomes there.
+    """
+
+    def replace_batch(self, genomes: Sequence[Genome]) -> None:
+        """Put other genomes in place of the last ask; the next `tell` is about them, in their order.
+
+        Args:
+            genomes: Different canonical genomes; the searcher was not told about any of them before.
+        """
+        ...

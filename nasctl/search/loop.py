@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from nasctl.errors import NasctlError
 from nasctl.evaluation.executor import Executor, in_order
 from nasctl.evaluation.measure import LocalExecutor, measure
 from nasctl.evaluation.task import Task
 from nasctl.pareto.losses import losses, violations
 from nasctl.problem.searcher import Evaluation, Searcher
 from nasctl.problem.space import Genome
+from nasctl.search.failing_objectives import FailingObjectives
+from nasctl.search.recorded_path import RecordedPath
 from nasctl.store.measurements import Measurement, evaluation
-from nasctl.store.run_log import RunLog, seen
+from nasctl.store.run_log import RunLog, counted_labels
 
-HOPELESS = 10  # candidates of a first generation that all fail, which ends a search: something else is wrong
-
-PATIENCE = 20  # batches in a row without a new genome, after which the space counts as used up
+PATIENCE = 20  # consecutive batches without a new genome after which the space counts as used up
 
 
 class Visit(NamedTuple):
-    """One candidate of a search, when it is on disk."""
+    """One candidate of a search, yielded once it is on disk.
+
+    Attributes:
+        evaluation: Values and errors of the candidate.
+        generation: Number of the batch that proposed the genome, from 0.
+        proposed: Genomes proposed so far, repeated genomes included.
+        seconds: Time that the search waited for the candidate.
+        fresh: Whether a metric was measured now. A candidate that the store knows in full costs next to nothing.
+    """
 
     evaluation: Evaluation
-    generation: int  # number of the batch that it was proposed in, from 0
-    proposed: int  # genomes proposed so far, those that were evaluated before included
-    seconds: float  # that the search waited for it
-    fresh: bool  # whether something of it was measured now; what the store knew costs next to none
+    generation: int
+    proposed: int
+    seconds: float
+    fresh: bool
 
 
 def search(
@@ -42,27 +49,31 @@ def search(
 ) -> Iterator[Visit]:
     """Yield `budget` different genomes, or as many as the searcher finds, each as soon as it is on disk.
 
-    A run is resumed by calling this again with a searcher made from the same seed. It is told what the store knows,
-    so it takes the same path as before, and only what is missing is evaluated.
+    To resume a run, call this again with a searcher made from the same seed. The searcher is told the stored values, so
+    it takes the same path as before, and only missing values are measured. On another machine, where the searcher's
+    arithmetic may differ in its last digits, the search follows the recorded path (see `RecordedPath`).
 
     Args:
-        task: What is searched.
+        task: What to search.
         searcher: Proposes genomes.
-        journal: Where they are recorded.
+        journal: Records the run.
         budget: Different genomes to visit.
-        deadline: Of `time.monotonic()`, after which no further genome is begun.
-        executor: Where modules are measured; in this process if none is given.
+        deadline: Value of `time.monotonic()` after which no further genome is begun.
+        executor: Where modules are measured; this process by default.
 
     Raises:
-        NasctlError: The whole first generation failed, or something else is the user's to mend.
+        NasctlError: An objective failed for every candidate (see `FailingObjectives`), or the user has to mend
+            something else.
     """
     path: dict[Genome, Evaluation] = {}
-    stale = generation = proposed = 0
-    while stale < PATIENCE and (batch := searcher.ask()):
-        stale = stale + 1 if path.keys() >= set(batch) else 0
-        new = [genome for genome in dict.fromkeys(batch) if genome not in path][: budget - len(path)]
-        found = _evaluated(task, enumerate(new, len(path)), journal, executor or LocalExecutor(task), deadline)
-        for genome in batch:
+    recorded, failing = RecordedPath(journal, searcher), FailingObjectives(task.objectives)
+    executor = executor or LocalExecutor(task)
+    proposed = told = 0
+    for generation, (before, batch) in enumerate(_batches(searcher, recorded, path, budget)):
+        asked = [*before, *batch]
+        new = [genome for genome in dict.fromkeys(asked) if genome not in path][: budget - len(path)]
+        found = _evaluated(task, enumerate(new, len(path)), journal, executor, deadline)
+        for genome in asked:
             proposed += 1
             if genome in path:
                 continue
@@ -71,33 +82,52 @@ def search(
                 return
             path[genome], fresh = one
             yield Visit(path[genome], generation, proposed, time.perf_counter() - start, fresh)
-        told = [path[genome] for genome in batch]
-        if generation == 0 and len(told) >= HOPELESS:
-            _give_up_if_hopeless(task, told, journal)
-        searcher.tell(losses(told, task.objectives), violations(told, task.constraints))
-        generation += 1
+            failing.note(path[genome])
+            if len(path) >= len(recorded):  # where the recorded run went on, its replay does too
+                failing.check(journal, path, told)
+        rows = [path[genome] for genome in batch]
+        if rows:
+            searcher.tell(losses(rows, task.objectives), violations(rows, task.constraints))
+        told = len(path)
 
 
-def _give_up_if_hopeless(task: Task, found: Sequence[Evaluation], journal: RunLog) -> None:
-    """Stop where an objective failed for every candidate; what is only recorded may fail as it likes.
+def _batches(
+    searcher: Searcher, recorded: RecordedPath, path: Mapping[Genome, Evaluation], budget: int
+) -> Iterator[tuple[list[Genome], list[Genome]]]:
+    """Yield the batches of a searcher until the budget or the space is used up.
 
-    Raises:
-        NasctlError: One did.
+    Args:
+        searcher: Proposes genomes.
+        recorded: The path of the run so far.
+        path: Visited genomes; the caller adds those of a batch before it takes the next one.
+        budget: Different genomes to visit.
+
+    Yields:
+        Recorded genomes to visit before the batch, and the batch, which the searcher waits to be told about.
     """
-    for goal in task.objectives:
-        if all(goal.name in one.errors for one in found):
-            error = found[-1].errors[goal.name]
-            journal.untold()
-            raise NasctlError(
-                f"{goal.name} failed for all {len(found)} candidates of the first generation: {error} (when that is"
-                " mended, `nasctl runs retry` measures them again)"
-            )
+    asked: set[Genome] = set()
+    stale = 0
+    while len(path) < budget and stale < PATIENCE and (batch := searcher.ask()):
+        # On another machine, recorded genomes are visited before the searcher asks for them, so they count as new.
+        stale = stale + 1 if all(genome in path and genome in asked for genome in batch) else 0
+        asked |= set(batch)
+        yield recorded.reconcile(batch, path)
+    yield recorded.rest(path), []
 
 
 class _Begun(NamedTuple):
-    labels: Mapping[str, str]  # that count for a genome
+    """A genome before its modules are measured.
+
+    Attributes:
+        labels: Labels that count for the genome, by metric.
+        known: Stored measurements, by label.
+        fresh: Measurements made now without a module, by label.
+        missing: Labels that need a module, by metric.
+    """
+
+    labels: Mapping[str, str]
     known: Mapping[str, Measurement]
-    fresh: Mapping[str, Measurement]  # measured now, without a module
+    fresh: Mapping[str, Measurement]
     missing: Mapping[str, str]
 
 
@@ -117,14 +147,14 @@ def _evaluated(
     """Measure what the store does not know of genomes, and record the visits in their order.
 
     Args:
-        task: What is measured.
-        genomes: Each behind its place in the run; no two are the same.
-        journal: Where they are recorded.
+        task: What to measure.
+        genomes: Different genomes, each with its position in the run.
+        journal: Records the visits.
         executor: Where modules are measured.
-        deadline: Of `time.monotonic()`, after which none is begun; what was begun is finished.
+        deadline: Value of `time.monotonic()` after which no genome is begun. Genomes that were begun are finished.
 
-    Returns:
-        Each evaluation, and whether something of it was measured now.
+    Yields:
+        Each evaluation, and whether a metric was measured now.
     """
     begun: dict[Genome, _Begun] = {}
 
@@ -138,18 +168,20 @@ def _evaluated(
     for genome, measured in in_order(executor, lacking(), journal.file):
         one = begun.pop(genome)
         fresh = {**one.fresh, **measured}
-        told = journal.visit(genome, fresh)  # what another process was faster with counts
-        yield evaluation(genome, one.labels, told), bool(fresh)
+        outcome = journal.visit(genome, fresh)  # where another process was faster, its measurement counts
+        yield evaluation(genome, one.labels, outcome), bool(fresh)
 
 
 def _begun(task: Task, genome: Genome, journal: RunLog, position: int | None) -> _Begun:
-    """What is known of a genome, what needs no module, and what is missing still.
+    """Look up what is known of a genome, and measure what needs no module.
 
-    Where it breaks a constraint on that, what needs a module is left out: it cannot be on the front.
+    A genome that breaks a constraint on its costs cannot be on the front, so its module is not measured.
     """
     record = journal.record
     known = journal.known(genome, record.labels.values(), position)
     fresh = measure(task, genome, {name: label for name, label in record.cheap.items() if label not in known})
-    labels = seen(record, genome, known | fresh)  # what another run knows beside these is not looked at
+    labels = counted_labels(
+        record, genome, known | fresh
+    )  # only the costs of a genome that breaks a constraint on them
     missing = {name: label for name, label in labels.items() if label not in known | fresh}
     return _Begun(labels, known, fresh, missing)

@@ -27,6 +27,7 @@ from nasctl.problem.searcher import HasNeeds
 from nasctl.problem.space import SearchSpace
 from nasctl.search import applicability
 from nasctl.search.loop import Visit, search
+from nasctl.search.machine import machine_of
 from nasctl.search.metrics import device_of, make_objective
 from nasctl.store.store import Store
 
@@ -68,8 +69,8 @@ class Run:
         """
         return {
             "space": registry.spelled_out("spaces", self.space),
-            "objectives": list(self._metrics(self.objectives)),
-            "record": list(self._metrics(self.record)),
+            "objectives": list(self._optimised),
+            "record": list(self._recorded),
             "constraints": [str(constraint) for constraint in self.task.constraints],
             "searcher": registry.spelled_out("searchers", self.searcher),
             "seed": self.seed,
@@ -98,10 +99,9 @@ class Run:
             NasctlError: A spec names something that does not exist, or a constraint makes no sense.
         """
         space = registry.create("spaces", self.space)
-        metrics = self._metrics(self.objectives)
+        metrics, also = self._optimised, dict(self._recorded)
         if not metrics:
             raise NasctlError("a search needs at least one objective; give it with --objective")
-        also = self._metrics(self.record)
         bounds_asked = [text for given in self.constraints for text in given.split(",")]
         for text in bounds_asked:
             subject = constraints.subject(text)
@@ -171,8 +171,18 @@ class Run:
         searcher = registry.create("searchers", self.searcher, SearchProblem(task), np.random.default_rng(self.seed))
         versions = {"nasctl": __version__, **{name: version(name) for name in LIBRARIES}}
         record = task.record(self.asked["space"], self.asked, versions, self.remarks)
-        record = replace(record, config=self.config) if self.options else record
+        record = replace(record, config=self.config if self.options else {}, machines=(machine_of(task),))
         yield from search(task, searcher, store.journal(self.name, record), budget, deadline, executor)
+
+    @cached_property
+    def _optimised(self) -> dict[str, Objective]:
+        """The objectives by name, made once: a latency table takes a while to read."""
+        return self._metrics(self.objectives)
+
+    @cached_property
+    def _recorded(self) -> dict[str, Objective]:
+        """The metrics to record beside the objectives, by name."""
+        return self._metrics(self.record)
 
     def _metrics(self, specs: tuple[str, ...]) -> dict[str, Objective]:
         made: dict[str, Objective] = {}

@@ -90,6 +90,12 @@ class Guided:
         self._asked = list(fresh)
         return self._asked
 
+    def replace_batch(self, genomes: Sequence[Genome]) -> None:
+        """Put other genomes in place of the last ask; see `AcceptsBatch`."""
+        bred = {genome: self._raw.pop(genome) for genome in self._asked}  # those not taken may be proposed again
+        self._raw |= {genome: bred.get(genome, genome) for genome in genomes}
+        self._asked = list(genomes)
+
     def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
         whole = ~np.isnan(losses).any(axis=1)
         for genome, row, feasible in zip(self._asked, losses, whole & (violations.sum(axis=1) == 0), strict=True):

@@ -21,14 +21,14 @@ from nasctl.drawing.pareto_layout import (
     MARKER,
     NUMBER,
     Axis,
-    non_dominated,
-    key_table,
-    number_format,
-    label_offsets,
-    pairs,
-    lay_out_run,
-    shortest_prefixes,
     choose_labelled,
+    key_table,
+    label_offsets,
+    lay_out_run,
+    non_dominated,
+    number_format,
+    pairs,
+    shortest_prefixes,
 )
 from nasctl.testing import drawn
 

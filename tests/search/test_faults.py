@@ -105,7 +105,7 @@ def test_who_finds_a_store_locked_waits_and_then_says_so(tmp_path, monkeypatch):
     threading.Timer(0.3, other.rollback).start()
     list(RUN.search(store, 5))
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr(connection, "PATIENCE", 0.2)
+    monkeypatch.setattr(connection, "WRITE_WAIT", 0.2)
     with pytest.raises(NasctlError, match=r"locked\); another process holds it: type the same command when that is"):
         list(RUN.search(Store(tmp_path / "store"), 10))
     assert len(Store.reading(tmp_path / "store").evaluations(RUN.name)) == 5  # who reads never waits
@@ -192,6 +192,8 @@ def test_an_objective_that_misbehaves_costs_its_own_candidates(mischief, good, t
         (("asked", "setting"), []),
         (("constraints",), [{"name": "params", "upper": True, "bound": "x"}]),
         (("config",), 3),
+        (("machines",), 3),
+        (("machines",), ["AMD", 3]),
     ],
 )
 def test_a_run_that_somebody_else_wrote_is_one_sentence(path, value, tmp_path):

@@ -17,7 +17,6 @@ from nasctl.evaluation.ranges import Bounds, bounds
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.hardware.table import LatencyTable
-from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses
 from nasctl.problem.searcher import Goal
 from nasctl.search.loop import evaluate, search
@@ -134,7 +133,8 @@ def test_a_search_in_which_everything_fails_stops(tmp_path):
     searcher = registry.create("searchers", "random", SearchProblem(task), np.random.default_rng(0))
     journal = Store(tmp_path / "store").journal("run", task.record("nbmacro"))
     with pytest.raises(
-        NasctlError, match="hopeless failed for all 20 candidates of the first generation: RuntimeError"
+        NasctlError,
+        match="hopeless failed for all 20 candidates that it was measured for: RuntimeError: no such library",
     ):
         list(search(task, searcher, journal, 100))
 
@@ -164,11 +164,6 @@ def test_hypervolume_of_metrics_waits_for_the_first_generation():
     assert ruler.volume(np.array([[-2.0]])) == pytest.approx(0.55)
     ruler.start([Evaluation((0, 0), {"snip": 1.0})])  # changes nothing
     assert ruler.volume(np.array([[-4.0]])) == pytest.approx(1.55)
-
-
-def test_the_knee_is_nearest_to_the_best_of_all():
-    assert closest_to_ideal(np.array([[0.0, 100.0], [1.0, 40.0], [4.0, 30.0], [10.0, 0.0]])) == 1
-    assert closest_to_ideal(np.array([[5.0, 5.0]])) == 0
 
 
 def test_unseen_genomes_are_new_and_all_there_are():
@@ -246,3 +241,22 @@ def test_what_nobody_foresaw_is_one_sentence_too(monkeypatch, tmp_path):
         1,
         "Error: MemoryError: no room at all (unexpected; nasctl --debug shows where)\n",
     )
+
+
+def test_naming_a_run_makes_each_objective_once(monkeypatch, tmp_path):
+    made, create = [], registry.create
+    monkeypatch.setattr(
+        registry, "create", lambda kind, spec, *given: made.append((kind, spec)) or create(kind, spec, *given)
+    )
+    tables, load = [], LatencyTable.load
+    monkeypatch.setattr(LatencyTable, "load", lambda device: tables.append(device) or load(device))
+    run = Run(
+        "nbmacro", ("latency@gpu", "params"), "random", record=("depth",), constraints=("macs<=50M", "params<=3M")
+    )
+    assert run.name.startswith("nbmacro-")
+    run.check()
+    list(run.search(Store(tmp_path / "store"), 3))
+    objectives = [spec for kind, spec in made if kind == "objectives"]
+    assert [spec.partition(":")[0] for spec in objectives] == ["latency", "params", "depth", "macs"]
+    best = objectives[0].removeprefix("latency:device=").partition(",")[0]
+    assert sorted(tables) == sorted([*registry.trusted("devices"), best])  # to choose one, which is then loaded
