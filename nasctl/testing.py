@@ -112,9 +112,9 @@ class ObjectiveContract:
 
     def test_leaves_everything_as_it_was(self, run: Run) -> None:
         space, objective = registry.create("spaces", run.space), registry.create("objectives", *run.objectives)
-        candidate = Candidate(space, space.canonical(drawn(space, 1)[0]), run.setting, objective.needs)
+        candidate = Candidate(space, space.canonical(drawn(space, 1)[0]), run.task.setting, objective.needs)
         before = _surroundings(candidate)
-        again = Candidate(space, candidate.genome, run.setting, objective.needs)
+        again = Candidate(space, candidate.genome, run.task.setting, objective.needs)
         assert objective(candidate) == objective(again)
         assert _surroundings(candidate) == before
 
@@ -189,7 +189,8 @@ def in_another_process(run: Run, path: Path, budget: int) -> list[Evaluation]:
 
 def _command(run: Run, path: Path, budget: int) -> list[str]:
     options = {"space": run.space, "searcher": run.searcher, "seed": run.seed, "budget": budget, "store": path}
-    setting = {"fidelity": run.setting.fidelity, "weights-seed": run.setting.seed, "data": run.setting.data}
+    measured = run.task.setting
+    setting = {"fidelity": measured.fidelity, "weights-seed": measured.seed, "data": measured.data}
     lists = {"objective": run.objectives, "record": run.record, "constraint": run.constraints}
     given = [*((option, spec) for option, specs in lists.items() for spec in specs), *(options | setting).items()]
     return [sys.executable, "-m", "nasctl", "search", *(f"--{option}={value}" for option, value in given)]

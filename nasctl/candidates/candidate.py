@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nasctl.candidates.setting import DEFAULT_DATA, NOISE, Setting
-from nasctl.data import batch, check, default_source, sentences
+from nasctl.candidates.setting import RecordedData, Setting
+from nasctl.data import TokenData, batch, check, sentences
 from nasctl.errors import NasctlError, without_traceback
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, Input, SearchSpace
@@ -67,10 +67,8 @@ class Candidate:
             init: What weights of convolutions and linear layers are drawn from: PyTorch's own "uniform", "normal"
                 (N(0, 1), no bias) or "kaiming" (N(0, 2 / n) with n inputs of one output, no bias).
         """
-        from nasctl.networks.weights import initialised
-
-        # Drawn on the CPU whatever the device, so that weights are the same everywhere.
-        module = initialised(self.scored, self.setting.seed, init)
+        # The source makes modules on the CPU whatever the device, so that weights are the same everywhere.
+        module = self.setting.weights.module(self.scored, self.genome, self.setting.seed, init)
         return module if self.setting.device == "cpu" else module.to(self.setting.device)
 
     def batch(self, place: int = 0) -> tuple[Tensor, Tensor]:
@@ -91,16 +89,16 @@ class Candidate:
         next_words = given.kind == "tokens" and out == (*given.shape, given.vocabulary)
         if len(out) != 1 and not next_words:
             raise ValueError(f"examples have one label each, and this network puts out {'x'.join(map(str, out))}")
-        # Dead leaves are the setting's default, so where tokens are needed nobody has asked for them.
-        data = default_source(given.kind) if setting.data == DEFAULT_DATA else setting.data
-        data = NOISE if given.kind == "images" and len(given.shape) != 3 else data
+        data = setting.data
+        if isinstance(data, RecordedData):
+            raise NasctlError(f"Cannot read examples of {data}: a record holds only its name. Give the data with --data.")
         check(data, given.kind)
         drawn = setting.batch, setting.seed, place
-        if given.kind == "images":
-            examples, labels = batch(data, given.shape, out[0], *drawn)
-        else:
+        if isinstance(data, TokenData):
             classes = None if next_words else out[0]
             examples, labels = sentences(data, given.vocabulary, given.shape[0], classes, *drawn)
+        else:
+            examples, labels = batch(data, given.shape, out[0], *drawn)
         return torch.tensor(examples).to(setting.device), torch.tensor(labels).to(setting.device)
 
     @property

@@ -18,7 +18,7 @@ from typing import Any
 from nasctl import __version__
 from nasctl.errors import NasctlError
 
-KINDS = ("spaces", "objectives", "searchers", "devices", "benchmarks")
+KINDS = ("spaces", "objectives", "searchers", "devices", "benchmarks", "data")
 NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # of a plug-in: it stands in specs, in ids, and in names of files
 TRUST = "NASCTL_TRUST"  # distributions, separated by commas, whose plug-ins may run without being named
 
