@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nasctl import registry
 from nasctl.api import Builder, InvalidGenome, Linear, Network, Shape
 from nasctl.candidates.candidate import Candidate
+from nasctl.data import Data, TokenData
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.networks.python_source import source
@@ -161,6 +163,40 @@ class SearcherContract:
             assert [space.canonical(genome) for genome in batch] == batch
             losses = np.where(rng.random((len(batch), 1)) < share, np.nan, rng.random((len(batch), 2)))
             searcher.tell(losses, np.maximum(rng.normal(size=(len(batch), 2)), 0))
+
+
+class DataContract:
+    """The contract of data. A subclass has the fixture `data`, with at least four examples."""
+
+    def test_is_known_by_its_text(self, data: Data) -> None:
+        copy = pickle.loads(pickle.dumps(data))
+        assert (copy, hash(copy), str(copy)) == (data, hash(data), str(data))
+        assert len(str(data).splitlines()) == 1
+
+    def test_gives_a_batch_for_a_seed_and_a_place(self, data: Data) -> None:
+        for seed, place in ((0, 0), (1, 0), (0, 1)):
+            one, again = ([array.tobytes() for array in _batch(data, seed, place)] for _ in range(2))
+            assert one == again
+
+    def test_a_batch_has_the_shape_that_was_asked_for(self, data: Data) -> None:
+        examples, *labels = _batch(data, 0, 0)
+        if isinstance(data, TokenData):
+            assert examples.shape == (4, 6)
+            assert examples.dtype == np.int64
+            assert 0 <= examples.min() <= examples.max() < 50
+        else:
+            assert examples.shape == (4, 3, 8, 8)
+            assert examples.dtype == np.float32
+            assert np.isfinite(examples).all()
+        assert all(found.shape == (4,) and found.dtype == np.int64 for found in labels)
+
+
+def _batch(data: Any, seed: int, place: int) -> list[np.ndarray]:
+    """Return four examples, and their labels if the data has any."""
+    if isinstance(data, TokenData):
+        return [data.tokens(50, 6, 4, seed, place)]
+    images, labels = data.images((3, 8, 8), 4, seed, place)
+    return [images] if labels is None else [images, labels]
 
 
 def drawn(space: SearchSpace, number: int) -> list[Genome]:

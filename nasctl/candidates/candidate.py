@@ -91,7 +91,7 @@ class Candidate:
             raise ValueError(f"examples have one label each, and this network puts out {'x'.join(map(str, out))}")
         data = setting.data
         if isinstance(data, RecordedData):
-            raise NasctlError(f"Cannot read examples of {data}: a record holds only its name. Give the data with --data.")
+            raise NasctlError(f"Cannot read examples of {data}: a record holds only the name. Give it with --data.")
         check(data, given.kind)
         drawn = setting.batch, setting.seed, place
         if isinstance(data, TokenData):

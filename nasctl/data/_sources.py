@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from nasctl import registry
@@ -76,7 +77,7 @@ def _read(path: Path) -> Data:
     except OSError as error:
         raise NasctlError(f"{path} cannot be read: {error}") from None
     if found is None:
-        raise NasctlError(f"{path} is of no kind that can be read; give {_joined([one.accepted for one in formats])}")
+        raise NasctlError(f"{path} is of no kind that can be read; give {_paths(formats)}")
     return found.at(path)
 
 
@@ -94,10 +95,10 @@ def _choices(kind: Kind) -> str:
     """Return the names and paths that a user may give for a space of a kind, as the end of a sentence."""
     suited = {name: one for name, one in _plugins().items() if one.kind == kind}
     drawn = [name.replace("_", "-") for name, one in suited.items() if not isinstance(one, DataFormat)]
-    paths = _joined([one.accepted for one in reversed(_formats()) if one.kind == kind])
-    return ", ".join([*drawn, f"or the path of {paths}"])
+    return ", ".join([*drawn, f"or the path of {_paths(one for one in _formats() if one.kind == kind)}"])
 
 
-def _joined(choices: list[str]) -> str:
-    """Return "a", "a or b", or "a, b, or c"."""
+def _paths(formats: Iterable[DataFormat]) -> str:
+    """Return the paths that formats accept, as "a", "a or b", or "a, b, or c"; generic formats come first."""
+    choices = [one.accepted for one in sorted(formats, key=lambda one: not one.generic)]
     return " or ".join(choices) if len(choices) < 3 else f"{', '.join(choices[:-1])}, or {choices[-1]}"
