@@ -1,4 +1,4 @@
-"""What every plug-in promises, as tests: subclass a contract and give it the fixture that it names."""
+"""Contracts of plug-ins, as tests: subclass a contract and give it the fixture that its docstring names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ from nasctl.store.store import Store
 
 
 class Chain:
-    """A space for tests: linear layers without bias in a row; every gene is the width of one."""
+    """A space for tests: a chain of linear layers without bias. Every gene is the width of a layer.
+
+    Args:
+        depth: The number of layers.
+        widths: The choices of each width.
+    """
 
     input = Input((3,))
 
@@ -58,7 +63,7 @@ class Chain:
 
 
 class SpaceContract:
-    """Needs the fixture `space`."""
+    """The contract of search spaces. A subclass has the fixture `space`."""
 
     def test_canonical_is_idempotent_and_no_larger(self, space: SearchSpace) -> None:
         for genome in drawn(space, 100):
@@ -70,9 +75,11 @@ class SpaceContract:
         x = _examples(space, 2).double() if space.input.kind == "images" else _examples(space, 2)
         for genome in drawn(space, 5):
             networks = [space.network(g) for g in (genome, space.canonical(genome))]
-            if networks[0] != networks[1]:  # else they are the same blocks on the same shapes
+            if networks[0] != networks[1]:  # otherwise they have the same blocks with the same shapes
                 one, other = (_filled(network.module()) for network in networks)
-                torch.testing.assert_close(one(x), other(x), equal_nan=True)  # random recurrent cells overflow
+                torch.testing.assert_close(
+                    one(x), other(x), equal_nan=True
+                )  # outputs of random recurrent cells may overflow
 
     def test_a_genome_of_another_space_raises(self, space: SearchSpace) -> None:
         (genome,) = drawn(space, 1)
@@ -91,7 +98,9 @@ class SpaceContract:
                 module(_examples(space, 2))
             assert seen == [node.out_shape for node in network.nodes]
             assert sum(map(torch.numel, module.parameters())) == network.params
-            assert counter.get_total_flops() == 2 * 2 * network.macs  # two examples, two FLOPs a multiply-accumulate
+            assert (
+                counter.get_total_flops() == 2 * 2 * network.macs
+            )  # two examples, and two FLOPs per multiply-accumulate
 
     def test_reduced_has_the_same_genes_and_costs_no_more(self, space: SearchSpace) -> None:
         full, reduced = space.reduced(Fidelity()), space.reduced(Fidelity(size=max(space.input.shape) // 2, cells=1))
@@ -110,7 +119,7 @@ class SpaceContract:
 
 
 class ObjectiveContract:
-    """Needs the fixture `run`, with that objective and no other."""
+    """The contract of objectives. A subclass has the fixture `run`, with the objective and no other."""
 
     def test_leaves_everything_as_it_was(self, run: Run) -> None:
         space, objective = registry.create("spaces", run.space), registry.create("objectives", *run.objectives)
@@ -127,13 +136,13 @@ class ObjectiveContract:
 
 
 class SearcherContract:
-    """Needs the fixture `run`, with that searcher, and two objectives."""
+    """The contract of searchers. A subclass has the fixture `run`, with the searcher and two objectives."""
 
     def test_same_seed_same_run(self, run: Run, tmp_path: Path) -> None:
-        cheap = replace(run, objectives=("params", "macs"))  # which need no torch
+        cheap = replace(run, objectives=("params", "macs"))  # objectives that need no torch
         here = found(cheap, tmp_path / "here", 60)
         assert len({evaluation.genome for evaluation in here}) == 60
-        np.random.seed(1)  # noqa: NPY002  # not what holds it
+        np.random.seed(1)  # noqa: NPY002  # a searcher draws from its own generator alone
         assert found(cheap, tmp_path / "again", 60) == here
         assert in_another_process(cheap, tmp_path / "there", 60) == here
 
@@ -200,30 +209,31 @@ def _batch(data: Any, seed: int, place: int) -> list[np.ndarray]:
 
 
 def drawn(space: SearchSpace, number: int) -> list[Genome]:
-    """Random genomes, not canonical."""
+    """Return random genomes, not canonical."""
     rng = random.Random(0)
     return [tuple(rng.randrange(len(gene.choices)) for gene in space.genes) for _ in range(number)]
 
 
 def _examples(space: SearchSpace, number: int) -> torch.Tensor:
-    """Images from N(0, 1), (B, C, H, W), or tokens, (B, T)."""
+    """Return images from N(0, 1), (B, C, H, W), or random tokens, (B, T)."""
     shape = (number, *space.input.shape)
     return torch.randn(shape) if space.input.kind == "images" else torch.randint(space.input.vocabulary, shape)
 
 
 def found(run: Run, path: Path, budget: int) -> list[Evaluation]:
-    """What a search finds here."""
+    """Return the evaluations of a search in this process."""
     return [visit.evaluation for visit in run.search(Store(path), budget)]
 
 
 def in_another_process(run: Run, path: Path, budget: int) -> list[Evaluation]:
-    """What `nasctl search` finds where strings hash otherwise."""
+    """Return the evaluations of `nasctl search` in another process, with other hashes of strings."""
     environment = {**os.environ, "PYTHONHASHSEED": "42"}
     subprocess.run(_command(run, path, budget), env=environment, check=True, stderr=subprocess.DEVNULL)
     return Store(path).evaluations(run.name)
 
 
 def _command(run: Run, path: Path, budget: int) -> list[str]:
+    """Return the command line of a run."""
     options = {"space": run.space, "searcher": run.searcher, "seed": run.seed, "budget": budget, "store": path}
     measured = run.task.setting
     setting = {"fidelity": measured.fidelity, "weights-seed": measured.seed, "data": measured.data}
@@ -233,21 +243,21 @@ def _command(run: Run, path: Path, budget: int) -> list[str]:
 
 
 def _killed(run: Run, path: Path, after: int) -> None:
-    """Search until this process is killed, after so many candidates."""
+    """Search until this process kills itself, after the given number of candidates."""
     for number, _ in enumerate(run.search(Store(path), 60), 1):
         if number == after:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _surroundings(candidate: Candidate) -> list[object]:
-    """What an objective has to leave alone: the weights that others will see, generators and global switches."""
+    """Return the state that an objective must not change: later weights, random generators and global switches."""
     generators = [torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()]  # noqa: NPY002
     weights = [hash(tensor.numpy().tobytes()) for tensor in candidate.module().state_dict().values()]
     return [weights, generators, torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()]
 
 
 def _filled(module: nn.Module) -> nn.Module:
-    """The module in double precision, with weights that depend on a layer's shape and not on its place."""
+    """Return the module in double precision, with weights that depend on a layer's shape and not on its position."""
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:
             nn.init.kaiming_normal_(parameter, generator=torch.Generator().manual_seed(0))
