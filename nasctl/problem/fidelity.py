@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from nasctl.errors import BadOption
 
@@ -22,8 +22,7 @@ class Fidelity:
     repeats: int = 1  # the number of draws of weights and examples whose values are averaged
 
     def __str__(self) -> str:
-        given = {bound.name: getattr(self, bound.name) for bound in fields(self)}
-        return ",".join(f"{name}={value}" for name, value in given.items() if value is not None)
+        return ",".join(f"{name}={value}" for name, value in asdict(self).items() if value is not None)
 
     @property
     def whole(self) -> bool:

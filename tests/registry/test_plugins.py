@@ -1,4 +1,4 @@
-"""Another distribution adds a space, an objective, a searcher and a device by installing them, and nothing else.
+"""Another distribution adds spaces, objectives, searchers, devices and data by installing them, and nothing else.
 
 Its code runs only where somebody names it, or trusts it.
 """
@@ -41,7 +41,8 @@ def installed(tmp_path_factory):
 @pytest.fixture
 def python(installed, tmp_path):
     """Run Python where the distribution is installed, in an empty folder; returns stdout."""
-    return lambda *arguments: _python(arguments, {**os.environ, "PYTHONPATH": str(installed)}, tmp_path)
+    path = os.pathsep.join(filter(None, (str(installed), os.environ.get("PYTHONPATH"))))
+    return lambda *arguments: _python(arguments, {**os.environ, "PYTHONPATH": path}, tmp_path)
 
 
 def _python(arguments, environment, folder=None):
@@ -54,7 +55,7 @@ def _python(arguments, environment, folder=None):
 @pytest.mark.slow
 def test_the_plugins_keep_the_contracts(python):
     said = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", PLUGIN / "contracts.py")
-    assert int(re.search(r"(\d+) passed", said)[1]) >= 12  # 6 of a space, 2 of an objective, 4 of a searcher
+    assert int(re.search(r"(\d+) passed", said)[1]) >= 15  # 6 of a space, 3 of data, 2 of an objective, 4 of a searcher
     assert "skipped" not in said
 
 
@@ -64,10 +65,13 @@ def test_the_plugins_are_listed_and_only_where_they_are_installed(python):
         assert NAMES[f"{kind}s"] in listed
         assert len(listed) > 1, "they are listed beside nasctl's own"
     assert all(name not in registry.names(kind) for kind, name in NAMES.items())
+    everything = {(row["kind"], row["name"]) for row in json.loads(python("-m", "nasctl", "plugins", "--json"))}
+    assert {("data", "demo_stripes"), *NAMES.items()} <= everything
 
 
 def test_a_search_with_them_from_front_to_latency(python):
     objectives = ["--objective", "demo-spread", "--searcher", "demo-climb:batch=5", "--budget", "12"]
+    objectives += ["--data", "demo-stripes:width=3"]
     found = json.loads(
         python("-m", "nasctl", "search", "--space", "demo-tower", "--device", "demo-board", *objectives, "--json")
     )
