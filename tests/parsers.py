@@ -19,7 +19,7 @@ from nasctl import registry
 from nasctl.analysis.aggregate import Score
 from nasctl.architectures import from_json, ids, known_values
 from nasctl.commands import _config
-from nasctl.data import arrays, cifar, pictures
+from nasctl.data import cifar, npz, pictures
 from nasctl.errors import NasctlError
 from nasctl.hardware import tables_schema
 from nasctl.hardware.importers import dialect, merged, opened, recognised
@@ -249,7 +249,7 @@ PARSERS = {
         lambda path: _pool._read_rows(path, ["a"]), ".csv", (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2"))
     ),
     "free": Parser(lambda path: from_json.network(_values(path)), ".json", (FREE,)),
-    "npz": Parser(arrays.read, ".npz", (_npz(),)),
+    "npz": Parser(npz.read, ".npz", (_npz(),)),
     "zip": Parser(_pictures, ".zip", (_packed("zip"),)),
     "picture": Parser(_picture, ".png", (_packed("png"),)),
     "cifar_tar": Parser(cifar.read, ".tar.gz", (_tar(), gzip.decompress(_tar()))),

@@ -20,7 +20,7 @@ from PIL import Image
 from nasctl.architectures import known_values
 from nasctl.bench.published import published
 from nasctl.cli import cli
-from nasctl.data import arrays, cifar, pictures
+from nasctl.data import cifar, npz, pictures
 from nasctl.errors import NasctlError
 from nasctl.export import export
 from nasctl.export.formats import FORMATS
@@ -201,8 +201,8 @@ def test_an_archive_may_not_be_larger_than_it_is(tmp_path, monkeypatch):
             archive.addfile(info)
     assert "is no tar archive, or a broken one" in refused(cifar.read, tmp_path / "holes.tar")
     np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((9, 64, 64), np.uint8))
-    monkeypatch.setattr(arrays, "LIMIT", 2**15)
-    assert "it unpacks to over" in refused(arrays.read, tmp_path / "zeros.npz")
+    monkeypatch.setattr(npz, "LIMIT", 2**15)
+    assert "it unpacks to over" in refused(npz.read, tmp_path / "zeros.npz")
 
 
 def test_a_header_that_promises_too_much(tmp_path):
@@ -210,7 +210,7 @@ def test_a_header_that_promises_too_much(tmp_path):
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**40, 64, 64)})
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images.npy", header.getvalue() + b"few")
-    assert "cannot be read as an .npz of numbers" in refused(arrays.read, tmp_path / "a.npz")
+    assert "cannot be read as an .npz of numbers" in refused(npz.read, tmp_path / "a.npz")
 
 
 def test_a_picture_that_unpacks_to_gigabytes(tmp_path):

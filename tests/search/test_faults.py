@@ -17,8 +17,9 @@ import torch
 from click.testing import CliRunner
 
 from nasctl import registry
-from nasctl.candidates.setting import NOISE, Setting
+from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
+from nasctl.data import source
 from nasctl.errors import NasctlError
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
@@ -157,7 +158,7 @@ MISCHIEF = {
 
 def _searched(misbehave, path):
     metrics = {"odd": Odd(misbehave)} | {name: registry.create("objectives", name) for name in ("params", "naswot")}
-    space, setting = registry.create("spaces", "nbmacro"), Setting(NOISE, Fidelity(size=8, batch=4))
+    space, setting = registry.create("spaces", "nbmacro"), Setting(source("noise"), Fidelity(size=8, batch=4))
     task = Task(space, metrics, setting, recorded={"odd"})
     searcher = registry.create("searchers", "nsga2:population=8", SearchProblem(task), np.random.default_rng(0))
     visits = search(task, searcher, Store(path).journal("run", task.record("nbmacro")), 24)
