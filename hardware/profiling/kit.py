@@ -21,7 +21,7 @@ from nasctl.architectures import ids
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
 from nasctl.hardware.fitting.nonnegative import fit_nonnegative
-from nasctl.hardware.profiling.runtimes import drawn
+from nasctl.hardware.profiling.runtimes import instantiate
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Count, Kind, Row
 from nasctl.networks.onnx import to_onnx
@@ -108,7 +108,7 @@ class Kit:
         write(folder / MANIFEST, f'{{\n{head},\n "files": [\n{files}\n ]\n}}\n', OTHER)
 
 
-def pieces(specs: Sequence[str], networks: int, seed: int) -> dict[str, KitModel]:
+def kit_models(specs: Sequence[str], kit_networks: int, seed: int) -> dict[str, KitModel]:
     """By file: every distinct block of the spaces, then so many random networks of each, each network once.
 
     Args:
@@ -123,14 +123,14 @@ def pieces(specs: Sequence[str], networks: int, seed: int) -> dict[str, KitModel
             found.setdefault(file, KitModel(file, spec, key, None, span.emission.in_shapes, ""))
     for spec in specs:
         space = registry.create("spaces", spec)
-        for genome in distinct_genomes(space, networks, seed):
+        for genome in distinct_genomes(space, kit_networks, seed):
             whole = ids.encode(spec, space.genes, genome)
             file = f"network-{whole}.onnx"
             found[file] = KitModel(file, spec, whole, genome, space.network(genome).input_shapes, "")
     return found
 
 
-def networks(wanted: Iterable[KitModel]) -> dict[str, Network]:
+def kit_networks(wanted: Iterable[KitModel]) -> dict[str, Network]:
     """What the pieces are, by file: a block alone, or the whole network.
 
     Raises:
@@ -153,7 +153,7 @@ def networks(wanted: Iterable[KitModel]) -> dict[str, Network]:
     return found
 
 
-def begun(folder: Path, specs: Sequence[str], batch: int, seed: int) -> Kit:
+def open_kit(folder: Path, specs: Sequence[str], batch: int, seed: int) -> Kit:
     """The kit to go on with: that of the folder, or an empty one in a new or empty folder.
 
     Raises:
@@ -177,7 +177,7 @@ def begun(folder: Path, specs: Sequence[str], batch: int, seed: int) -> Kit:
     return kit
 
 
-def make(folder: Path, kit: Kit, wanted: Mapping[str, KitModel]) -> Iterator[Kit]:
+def write_models(folder: Path, kit: Kit, wanted: Mapping[str, KitModel]) -> Iterator[Kit]:
     """Write what the folder lacks of the pieces; the kit after each of them, one that was there included.
 
     The manifest is written after every file, so that a run that is killed loses one file at most.
@@ -186,10 +186,10 @@ def make(folder: Path, kit: Kit, wanted: Mapping[str, KitModel]) -> Iterator[Kit
         NasctlError: A file cannot be written.
     """
     lacking = {file: piece for file, piece in wanted.items() if not _whole(folder, kit.pieces.get(file))}
-    made = networks(lacking.values())
+    made = kit_networks(lacking.values())
     for file, piece in wanted.items():
         if file in lacking:
-            module, inputs = drawn(made[file], kit.batch, kit.seed)
+            module, inputs = instantiate(made[file], kit.batch, kit.seed)
             content = to_onnx(module, inputs)
             write(folder / file, content, OTHER)
             digest = hashlib.sha256(content).hexdigest()
@@ -200,7 +200,7 @@ def make(folder: Path, kit: Kit, wanted: Mapping[str, KitModel]) -> Iterator[Kit
     write(folder / README, TEXT.format(number=len(kit.pieces), batch=kit.batch), OTHER)
 
 
-def imported(
+def import_times(
     folder: Path,
     times: Path,
     name: str,
@@ -243,7 +243,7 @@ def imported(
     blocks = {kit.pieces[file].what: row for file, row in rows.items() if kit.pieces[file].genome is None}
     if not blocks:
         raise NasctlError(f"{times} has the time of no block, so there is nothing to make a table of")
-    made = networks(kit.pieces[file] for file in rows)
+    made = kit_networks(kit.pieces[file] for file in rows)
     spans = {span.emission.key: span for network in made.values() for span in network.spans}
     table = LatencyTable(
         device=name,
@@ -263,9 +263,9 @@ def imported(
     return _checked(with_operators(table, spans), pairs)
 
 
-def _source(times: Path, blocks: int, networks: int) -> dict[str, str]:
+def _source(times: Path, blocks: int, kit_networks: int) -> dict[str, str]:
     """Where the rows come from."""
-    data = f"times of {blocks} blocks and {networks} whole networks of a kit, taken by its user"
+    data = f"times of {blocks} blocks and {kit_networks} whole networks of a kit, taken by its user"
     return {"data": data, times.name: f"sha256 {hashlib.sha256(times.read_bytes()).hexdigest()}"}
 
 

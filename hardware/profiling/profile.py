@@ -18,15 +18,17 @@ from nasctl.api import Builder, Genome, NasctlError, Network, SearchSpace
 from nasctl.candidates.determinism import usable_device
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
-from nasctl.hardware.profiling.runtimes import NetworkCall, Precision, Runtime, call, named
-from nasctl.hardware.profiling.timing import MEMORY, in_turn, keep_memory
+from nasctl.hardware.profiling.runtimes import NetworkCall, Precision, Runtime, network_call, runtime_version
+from nasctl.hardware.profiling.timing import MEMORY, keep_memory, time_in_turn
 from nasctl.hardware.profiling.timings import VISITS, Timings
 from nasctl.hardware.table import LatencyTable
 
-MOST = 3 * VISITS  # that a thing gets before it counts as too noisy
-RUN = "a network that does nothing"  # what `Timings` calls it; each block that runs by itself costs as much more
-CALIBRATION = 40  # whole networks of each space, from which follows what blocks cost within them,
-NETWORKS = 40  # and other ones, which predictions are compared with
+MAX_VISITS = 3 * VISITS  # that a thing gets before it counts as too noisy
+EMPTY_NETWORK = (
+    "a network that does nothing"  # what `Timings` calls it; each block that runs by itself costs as much more
+)
+CALIBRATION_NETWORKS = 40  # whole networks of each space, from which follows what blocks cost within them,
+VALIDATION_NETWORKS = 40  # and other ones, which predictions are compared with
 SETTING = ("device", "kind", "processor", "runtime", "threads", "precision", "batch", "method")
 
 
@@ -62,7 +64,7 @@ class Host:
             batch=self.batch,
             blocks={},
             processor=torch.cuda.get_device_name(device) if cuda else _processor(),
-            runtime=named(self.runtime),
+            runtime=runtime_version(self.runtime),
             threads=self.threads,
             precision="float32, TF32 in convolutions where the device has it" if short else self.precision,
             source={
@@ -84,11 +86,11 @@ class Host:
             name: Of the network among all whose files are there.
         """
         file = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
-        return call(network, self.runtime, self.torch_device, self.threads, self.batch, self.precision, file)
+        return network_call(network, self.runtime, self.torch_device, self.threads, self.batch, self.precision, file)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProfileProgress:
     """How far measuring is."""
 
     done: int  # visits
@@ -97,7 +99,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TimingGroup:
     """Things that are timed in the same way."""
 
     networks: Mapping[str, Network]  # by what `Timings` calls them: whole networks, or single blocks
@@ -115,11 +117,11 @@ class Profile:
         """
         self.blocks = {spec: distinct_blocks(space) for spec, space in spaces.items()}
         self.networks = {
-            spec: {f"{spec} {genome}": space.network(genome) for genome in used_genomes(space)}
+            spec: {f"{spec} {genome}": space.network(genome) for genome in profiled_genomes(space)}
             for spec, space in spaces.items()
         }
 
-    def measured(self, host: Host, visits: Timings, folder: Path) -> Iterator[Step]:
+    def measured(self, host: Host, visits: Timings, folder: Path) -> Iterator[ProfileProgress]:
         """Measure; `visits` grows.
 
         All are visited again and again in random order, so that a drift of the machine's speed becomes noise of single
@@ -133,14 +135,14 @@ class Profile:
         """
         parts = []
         for spec, networks in self.networks.items():
-            blocks = {RUN: nothing(), **{key: span.alone() for key, span in self.blocks[spec].items()}}
+            blocks = {EMPTY_NETWORK: empty_network(), **{key: span.alone() for key, span in self.blocks[spec].items()}}
             company = round(median(len(network.spans) for network in networks.values()))
-            parts += [Part(blocks, min(company, len(blocks))), Part(networks)]
-        yield from visited(parts, host, visits, folder)
+            parts += [TimingGroup(blocks, min(company, len(blocks))), TimingGroup(networks)]
+        yield from time_groups(parts, host, visits, folder)
 
     def refused(self, visits: Timings) -> list[str]:
         """Keys of the blocks that are not known well enough."""
-        keys = {key for blocks in self.blocks.values() for key in blocks} | {RUN}
+        keys = {key for blocks in self.blocks.values() for key in blocks} | {EMPTY_NETWORK}
         return sorted(key for key in keys if visits.row(key) is None)
 
     def table(self, visits: Timings, empty: LatencyTable) -> LatencyTable:
@@ -155,7 +157,7 @@ class Profile:
         """
         spans = {key: span for blocks in self.blocks.values() for key, span in blocks.items()}
         rows = {key: row for key in sorted(spans) if (row := visits.row(key)) is not None}
-        if (run := visits.row(RUN)) is not None:
+        if (run := visits.row(EMPTY_NETWORK)) is not None:
             rows = {key: row._replace(ms=round(max(row.ms - run.ms, 0.0), 6)) for key, row in rows.items()}
         table = with_operators(replace(empty, blocks=rows), spans)
         known: list[tuple[Network, float]] = []  # with what each took, in ms
@@ -171,24 +173,24 @@ class Profile:
         return table
 
 
-def nothing() -> Network:
+def empty_network() -> Network:
     """A network that hands its input on."""
     net = Builder((1, 1, 1))
     return net.build(*net.inputs)
 
 
-def used_genomes(space: SearchSpace) -> list[Genome]:
+def profiled_genomes(space: SearchSpace) -> list[Genome]:
     """Of the whole networks that a profile of the space measures."""
-    genomes: list[Genome] = distinct_genomes(space, CALIBRATION + NETWORKS, seed=1)
+    genomes: list[Genome] = distinct_genomes(space, CALIBRATION_NETWORKS + VALIDATION_NETWORKS, seed=1)
     return genomes
 
 
-def visited(parts: Sequence[Part], host: Host, visits: Timings, folder: Path) -> Iterator[Step]:
-    """Time all things of all parts, as often as it takes to know them well enough, or at most `MOST` times more."""
+def time_groups(parts: Sequence[TimingGroup], host: Host, visits: Timings, folder: Path) -> Iterator[ProfileProgress]:
+    """Time all things of all parts, as often as it takes to know them well enough, or at most `MAX_VISITS` times more."""
     random = np.random.default_rng()  # a run that goes on must not repeat the order of the one before
     things = sorted({name for part in parts for name in part.networks})
     total = VISITS * len(things)
-    for most in range(1, MOST + 1):
+    for most in range(1, MAX_VISITS + 1):
         for part in parts:
             due = [name for name in part.networks if _due(visits, name, most)]
             order = [due[k] for k in random.permutation(len(due))]
@@ -199,10 +201,10 @@ def visited(parts: Sequence[Part], host: Host, visits: Timings, folder: Path) ->
                     names += random.choice(others, part.company - len(names), replace=False).tolist()
                 calls = [host.call(part.networks[name], folder, name) for name in names]
                 seconds = host.seconds / VISITS * len(calls)
-                found = in_turn(calls, host.threads, seconds, host.torch_device.startswith("cuda"))
+                found = time_in_turn(calls, host.threads, seconds, host.torch_device.startswith("cuda"))
                 visits.add({name: round(ms, 6) for name, ms in zip(names, found, strict=True)})
                 done = sum(min(visits.number(name), VISITS) for name in things)
-                yield Step(done, total, sum(visits.noisy(name) for name in things))
+                yield ProfileProgress(done, total, sum(visits.noisy(name) for name in things))
 
 
 def _due(visits: Timings, name: str, most: int) -> bool:

@@ -21,7 +21,7 @@ Precision = Literal["float32", "float16", "bfloat16"]
 NetworkCall = Callable[[], object]
 
 
-def call(
+def network_call(
     network: Network,
     runtime: Runtime,
     torch_device: str,
@@ -41,7 +41,7 @@ def call(
         precision: Of weights and activations, which torch may lower.
         file: Where the ONNX file is kept for the next time, or is found.
     """
-    module, inputs = drawn(network, batch, seed=0)
+    module, inputs = instantiate(network, batch, seed=0)
     if runtime == "torch":
         kind = getattr(torch, precision)
         module = module.to(torch_device, kind)
@@ -59,12 +59,12 @@ def call(
     return lambda: session.run(None, feed)
 
 
-def named(runtime: Runtime) -> str:
+def runtime_version(runtime: Runtime) -> str:
     """With its version: "torch 2.13.0"."""
     return f"{runtime} {version(runtime)}"
 
 
-def drawn(network: Network, batch: int, seed: int) -> tuple[nn.Module, list[Tensor]]:
+def instantiate(network: Network, batch: int, seed: int) -> tuple[nn.Module, list[Tensor]]:
     """A module of the network in evaluation mode, and inputs for it, (B, ...) each."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -14,12 +14,12 @@ from torch.utils.benchmark import Timer
 
 from nasctl.hardware.profiling.runtimes import NetworkCall
 
-FEWEST = 5  # turns that a median is of
+MIN_TURNS = 5  # turns that a median is of
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 MEMORY = "kept by the process between calls (glibc: M_MMAP_MAX 0, M_TRIM_THRESHOLD at its largest)"
 
 
-def in_turn(calls: Sequence[NetworkCall], threads: int, seconds: float, cuda: bool = False) -> list[float]:
+def time_in_turn(calls: Sequence[NetworkCall], threads: int, seconds: float, cuda: bool = False) -> list[float]:
     """Median ms of each call, where each is made once in a turn, after the one before it.
 
     A block that is timed again and again by itself finds its weights and its input in the nearest cache, where a
@@ -28,15 +28,15 @@ def in_turn(calls: Sequence[NetworkCall], threads: int, seconds: float, cuda: bo
     Args:
         calls: What to time, (N,).
         threads: That torch may use.
-        seconds: For all turns together; `FEWEST` turns are made if that takes longer.
+        seconds: For all turns together; `MIN_TURNS` turns are made if that takes longer.
         cuda: Whether calls only hand work to a CUDA device, whose own clock is read then.
     """
     keep_memory()
     turns: list[list[float]] = []
     timer = Timer("turn()", globals={"turn": lambda: turns.append(_laps(calls, cuda))}, num_threads=threads)
     with torch.inference_mode():
-        once = timer.timeit(FEWEST).median  # after two turns that warm up
-        more = round(seconds / once) - FEWEST
+        once = timer.timeit(MIN_TURNS).median  # after two turns that warm up
+        more = round(seconds / once) - MIN_TURNS
         if more > 0:
             timer.timeit(more)
     found: list[float] = np.median(turns[2:], axis=0).tolist()

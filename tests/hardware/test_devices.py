@@ -13,11 +13,17 @@ from nasctl.cli import cli
 from nasctl.hardware import kinds
 from nasctl.hardware.distinct_blocks import distinct_blocks
 from nasctl.hardware.fitting.measured import BLOCKS_HELD_OUT
-from nasctl.hardware.fitting.operators import accuracy, cross_predictions, fitted, predictions, whole
-from nasctl.hardware.kinds import best
+from nasctl.hardware.fitting.operators import (
+    cross_val_predict,
+    evaluate_predictions,
+    fit_operators,
+    network_features,
+    predict,
+)
+from nasctl.hardware.kinds import best_table
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.profiling import profile
-from nasctl.hardware.profiling.timing import in_turn
+from nasctl.hardware.profiling.timing import time_in_turn
 from nasctl.hardware.profiling.timings import VISITS, Timings
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row, Validation
@@ -107,12 +113,12 @@ def test_a_kind_stands_for_its_best_table(monkeypatch):
     }
     monkeypatch.setattr(kinds, "trusted", lambda kind: sorted(tables))
     monkeypatch.setattr(LatencyTable, "load", tables.__getitem__)
-    assert best("cpu", TINY).device == "b"
+    assert best_table("cpu", TINY).device == "b"
     for name in "abc":
         del tables[name]
-    assert best("cpu", TINY).device == "d"  # it was not validated there, but has the blocks
+    assert best_table("cpu", TINY).device == "d"  # it was not validated there, but has the blocks
     with pytest.raises(NasctlError, match="no table of the kind 'mobile' knows the blocks of nb201"):
-        best("mobile", TINY)
+        best_table("mobile", TINY)
 
 
 def test_features_of_one_block_by_hand():
@@ -146,7 +152,7 @@ def test_no_feature_falls_when_an_ordered_gene_rises(spec):
         for k, gene in enumerate(space.genes):
             chain = [(*genome[:k], choice, *genome[k + 1 :]) for choice in range(len(gene.choices))]
             for small, large in pairwise(space.network(one) for one in chain):
-                less, more = whole(small), whole(large)
+                less, more = network_features(small), network_features(large)
                 assert all(less[name] <= more.get(name, 0) for name in less), (gene, genome)
 
 
@@ -155,12 +161,12 @@ def test_nnls_finds_the_coefficients_that_made_the_data():
     truth = {"overhead": 0.5, "a": 2e-6, "b": 0.03, "idle": 0.0}
     samples = [{"overhead": 1.0, "a": x, "b": y, "idle": z} for x, y, z in rng.uniform(1, [1e6, 20, 5], (60, 3))]
     ms = np.array([sum(truth[name] * sample[name] for name in truth) for sample in samples])
-    found = fitted(samples, ms)
+    found = fit_operators(samples, ms)
     assert found == pytest.approx(truth, rel=1e-4, abs=1e-6)
-    assert predictions(found, samples) == pytest.approx(ms, rel=1e-4)
-    noisy = fitted(samples, ms * rng.normal(1, 0.02, 60))
+    assert predict(found, samples) == pytest.approx(ms, rel=1e-4)
+    noisy = fit_operators(samples, ms * rng.normal(1, 0.02, 60))
     assert all(value >= 0 for value in noisy.values())
-    assert np.isnan(predictions(found, [{"a": 1.0, "unheard of": 1.0}])).all()
+    assert np.isnan(predict(found, [{"a": 1.0, "unheard of": 1.0}])).all()
 
 
 def test_what_is_held_out_is_not_fitted():
@@ -168,14 +174,14 @@ def test_what_is_held_out_is_not_fitted():
     samples = [{"a": x} for x in rng.uniform(1, 2, 16)]
     ms = np.array([3 * sample["a"] for sample in samples])
     ms[5] = 1000.0  # which a fit that has seen it would follow
-    guesses = cross_predictions(samples, ms, range(16))
+    guesses = cross_val_predict(samples, ms, range(16))
     assert guesses[5] == pytest.approx(3 * samples[5]["a"], rel=1e-5)
 
 
 def test_accuracy_by_hand():
-    found = accuracy("x", np.array([1.1, 1.8, 4.0]), np.array([1.0, 2.0, 4.0]))
+    found = evaluate_predictions("x", np.array([1.1, 1.8, 4.0]), np.array([1.0, 2.0, 4.0]))
     assert found == Validation("x", (), "networks", 3, pytest.approx(20 / 3, abs=1e-3), 0.0, 1.0, 1.0)
-    assert accuracy("x", np.ones(3), np.array([1.0, 2.0, 4.0])).spearman is None
+    assert evaluate_predictions("x", np.ones(3), np.array([1.0, 2.0, 4.0])).spearman is None
 
 
 @pytest.mark.parametrize("device", registry.names("devices"))
@@ -216,15 +222,19 @@ class Recorder:
         return sum(map(len, self.companies))
 
 
-def run_profile(monkeypatch, path, in_turn, *more):
+def run_profile(monkeypatch, path, time_in_turn, *more):
     monkeypatch.setattr(profile, "call", lambda network, *setting: network)
-    monkeypatch.setattr(profile, "in_turn", in_turn)
+    monkeypatch.setattr(profile, "in_turn", time_in_turn)
     return CliRunner().invoke(cli, ["device", "profile", "--space", TINY, "--name", "here", "-o", str(path), *more])
 
 
 def things():
     """What a profile of the space visits."""
-    return len(distinct_blocks(registry.create("spaces", TINY))) + profile.CALIBRATION + profile.NETWORKS
+    return (
+        len(distinct_blocks(registry.create("spaces", TINY)))
+        + profile.CALIBRATION_NETWORKS
+        + profile.VALIDATION_NETWORKS
+    )
 
 
 def test_profile_measures_validates_and_resumes(monkeypatch, tmp_path):
@@ -246,7 +256,7 @@ def test_profile_measures_validates_and_resumes(monkeypatch, tmp_path):
     assert table.spaces == [registry.normal("spaces", TINY)]
     of_networks, of_blocks = table.validation
     assert table.validated(TINY) == of_networks
-    assert (of_networks.number, of_networks.mape) == (profile.NETWORKS, pytest.approx(0, abs=0.01))
+    assert (of_networks.number, of_networks.mape) == (profile.VALIDATION_NETWORKS, pytest.approx(0, abs=0.01))
     assert of_networks.spearman == pytest.approx(1)
     assert (table.context["alone"], table.overhead) == (pytest.approx(1.25, 1e-3), pytest.approx(7, rel=0.1))
     assert (of_blocks.held_out, of_blocks.against) == (BLOCKS_HELD_OUT, "blocks")
@@ -312,11 +322,11 @@ def test_a_figure_is_known_when_its_own_error_is_small():
 @pytest.mark.parametrize("runtime", ["torch", "onnxruntime"])
 def test_the_timer_times(runtime, tmp_path):
     calls = [profile.call(chain(n), runtime, "cpu", 1, 1, file=tmp_path / f"{n}.onnx") for n in (1, 30)]
-    small, large = in_turn(calls, 1, 0.05)
+    small, large = time_in_turn(calls, 1, 0.05)
     assert 0 < small < large < 1000
     assert len(list(tmp_path.iterdir())) == (2 if runtime == "onnxruntime" else 0)
     again = profile.call(chain(1), runtime, "cpu", 1, 1, file=tmp_path / "1.onnx")
-    assert in_turn([again], 1, 0.01)[0] < large
+    assert time_in_turn([again], 1, 0.01)[0] < large
 
 
 def chain(length):

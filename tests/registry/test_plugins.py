@@ -19,7 +19,7 @@ from nasctl.analysis import score
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.hardware.importers import _table
-from nasctl.hardware.kinds import best
+from nasctl.hardware.kinds import best_table
 from nasctl.registry import plugins
 
 PLUGIN = TESTS / "plugin"
@@ -147,7 +147,7 @@ def listed(*command):
 
 def test_what_nobody_named_is_not_imported(strange):
     assert "strange_metric" not in score.chosen(["all"])
-    best("gpu", "nbmacro")
+    best_table("gpu", "nbmacro")
     list(_table._spaces([]))
     for kind in ("space", "objective", "device", "bench"):
         rows = {row["name"]: row for row in listed(kind, "list")}

@@ -15,7 +15,7 @@ from nasctl.commands import Commands
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
-    from nasctl.hardware.profiling.profile import Step
+    from nasctl.hardware.profiling.profile import ProfileProgress
     from nasctl.hardware.table import LatencyTable
 
 DOUBTFUL = 30.0  # % of mean absolute error of whole networks, which no table that was measured well has
@@ -49,7 +49,7 @@ def table_file(name: str, out: Path | None, fresh: bool = False) -> Path:
     return path
 
 
-def shown(steps: Iterator[Step]) -> Iterator[Step]:
+def shown(steps: Iterator[ProfileProgress]) -> Iterator[ProfileProgress]:
     """The same steps, with progress and time left on stderr."""
     from nasctl.system.terminal import duration, say
 

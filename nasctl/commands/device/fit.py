@@ -11,7 +11,7 @@ from nasctl.commands import json_option, space_option
 from nasctl.commands.device import table_file
 
 if TYPE_CHECKING:
-    from nasctl.hardware.fitting.additive import Measured
+    from nasctl.hardware.fitting.additive import MeasuredNetworks
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.tables_schema import Kind
     from nasctl.problem.space import Genome
@@ -73,13 +73,13 @@ def command(
 
     from nasctl import registry
     from nasctl.errors import NasctlError
-    from nasctl.hardware.fitting.additive import check, fit, split
+    from nasctl.hardware.fitting.additive import fit, split_networks, validate_fit
     from nasctl.hardware.table import LatencyTable
     from nasctl.system.terminal import say
 
     path = table_file(name, out, fresh=not force)
     data, source = _measured(space, csv, column)
-    inside, held = (data.part(part) for part in split(len(data.ms), held_out, seed))
+    inside, held = (data.part(part) for part in split_networks(len(data.ms), held_out, seed))
     try:
         found = fit(inside, operators_only)
     except (ValueError, ArithmeticError) as failure:  # LinAlgError is a ValueError
@@ -87,7 +87,7 @@ def command(
         raise NasctlError(f"latencies from {least:g} to {most:g} cannot be fitted; are all milliseconds?") from failure
     table = LatencyTable(name, kind, batch, {}, processor=processor, runtime=runtime, threads=threads, source=source)
     table = found.fill(replace(table, precision=precision, inferred=(ATTRIBUTION,), date=date.today().isoformat()))
-    error = check(table, inside, held, "whole networks", [registry.normal("spaces", space)])
+    error = validate_fit(table, inside, held, "whole networks", [registry.normal("spaces", space)])
     table = replace(table, command=_typed(), validation=(error,))
     table.save(path)
     say(found.remark)
@@ -95,7 +95,7 @@ def command(
     say(f"next: nasctl device show {path} --space {space}")
 
 
-def _measured(spec: str, path: Path, column: str | None) -> tuple[Measured, dict[str, str]]:
+def _measured(spec: str, path: Path, column: str | None) -> tuple[MeasuredNetworks, dict[str, str]]:
     """The networks of a file, each once with the mean of its latencies, and what the file was.
 
     Raises:
@@ -108,7 +108,7 @@ def _measured(spec: str, path: Path, column: str | None) -> tuple[Measured, dict
     from nasctl import registry
     from nasctl.architectures import known_values
     from nasctl.errors import NasctlError
-    from nasctl.hardware.fitting.additive import Measured
+    from nasctl.hardware.fitting.additive import MeasuredNetworks
     from nasctl.system.terminal import say
 
     given = known_values.read(path, spec, column)
@@ -123,7 +123,7 @@ def _measured(spec: str, path: Path, column: str | None) -> tuple[Measured, dict
         say(f"{given.skipped} of {given.rows} rows have no number and are left out")
     if repeated := given.rows - given.skipped - len(times):
         say(f"{repeated} rows are of networks that other rows have too: each network has their mean")
-    data = Measured.of(map(space.network, times), np.array([sum(each) / len(each) for each in times.values()]))
+    data = MeasuredNetworks.of(map(space.network, times), np.array([sum(each) / len(each) for each in times.values()]))
     source = {"data": f"column {given.column} of {path.name}", "sha256": sha256(path.read_bytes()).hexdigest()}
     return data, source
 

@@ -13,7 +13,7 @@ from nasctl.commands.device import doubts, table_file
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
-    from nasctl.hardware.importers._table import Imported
+    from nasctl.hardware.importers._table import ImportedTable
     from nasctl.hardware.table import LatencyTable
 
 KINDS = ("gpu", "cpu", "mobile", "accelerator")
@@ -75,7 +75,7 @@ def _of_kit(
         raise NasctlError(f"--{given[0]} is for foreign tables, the kit says it itself; leave it or --csv out")
     if len(files) != 1:
         raise NasctlError("--csv has the times of one kit; name its folder and nothing else")
-    table: LatencyTable = kit.imported(files[0], times, partial=partial, **facts)
+    table: LatencyTable = kit.import_times(files[0], times, partial=partial, **facts)
     return table
 
 
@@ -89,19 +89,19 @@ def _of_files(
     """
     from datetime import date
 
-    from nasctl.hardware.importers import opened
-    from nasctl.hardware.importers._table import imported
+    from nasctl.hardware.importers import read_source
+    from nasctl.hardware.importers._table import build_table
     from nasctl.hardware.table import LatencyTable
 
     if folder := next((file for file in files if file.is_dir()), None):
         raise NasctlError(f"{folder} is a folder; name the files in it, or --csv if it is a kit")
-    sources = [opened(file) for file in files]
+    sources = [read_source(file) for file in files]
     digests = {source.path.name: f"sha256 {source.sha256}" for source in sources}
     if len(digests) < len(files):
         raise NasctlError("two of the files have the same name, which the table could not tell apart; rename one")
     facts = {**facts, "device": facts["name"], "source": digests, "date": date.today().isoformat()}
     del facts["name"]
-    found = imported(LatencyTable(batch=batch or 1, blocks={}, **facts), sources, format, part, model)
+    found = build_table(LatencyTable(batch=batch or 1, blocks={}, **facts), sources, format, part, model)
     _print(found)
     return found.table
 
@@ -117,7 +117,7 @@ def _typed() -> str:
     return shlex.join(["nasctl", "device", "import", *words])
 
 
-def _print(found: Imported) -> None:
+def _print(found: ImportedTable) -> None:
     """What was read, what was not and why, and what the table is good for."""
     from nasctl.system.terminal import say, table
 

@@ -34,12 +34,12 @@ def command(specs: tuple[str, ...], out: Path, networks: int, batch: int, seed: 
     from nasctl.system.terminal import counted, quantity, say
 
     spaces = list(dict.fromkeys(registry.normal("spaces", spec) for spec in registry.split(specs)))
-    made = kit.begun(out, spaces, batch, seed)
-    wanted = kit.pieces(spaces, networks, seed)
+    made = kit.open_kit(out, spaces, batch, seed)
+    wanted = kit.kit_models(spaces, networks, seed)
     wholes = sum(piece.genome is not None for piece in wanted.values())
-    size = 4 * sum(network.params for network in kit.networks(wanted.values()).values())  # float32
+    size = 4 * sum(network.params for network in kit.kit_networks(wanted.values()).values())  # float32
     say(f"{len(wanted) - wholes} blocks and {wholes} whole networks, about {quantity(size, 'bytes')} in all")
-    made = deque(counted(kit.make(out, made, wanted), len(wanted), "files"), maxlen=1).pop()
+    made = deque(counted(kit.write_models(out, made, wanted), len(wanted), "files"), maxlen=1).pop()
     size = sum((out / file).stat().st_size for file in made.pieces if (out / file).is_file())
     say(f"{len(made.pieces)} files in {out}, {quantity(size, 'bytes')}; {out / kit.README} says how to time them")
     say(f"next: nasctl device import {out} --csv times.csv --name NAME")

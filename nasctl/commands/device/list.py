@@ -20,7 +20,7 @@ def command(space: str | None, as_json: bool) -> None:
     from msgspec.structs import asdict
 
     from nasctl import registry
-    from nasctl.hardware.kinds import rank
+    from nasctl.hardware.kinds import table_rank
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.tables_schema import KINDS
     from nasctl.system.terminal import table
@@ -30,7 +30,7 @@ def command(space: str | None, as_json: bool) -> None:
     if space is not None:
         others = {}  # of which nobody knows without running them
         about = [(name, one) for name, one in found.items() if one.validated(space)]
-        found = dict(sorted(about, key=lambda pair: (KINDS.index(pair[1].kind), rank(pair[1], space))))
+        found = dict(sorted(about, key=lambda pair: (KINDS.index(pair[1].kind), table_rank(pair[1], space))))
     columns = ("kind", "processor", "runtime", "batch", "precision", "method")
     if as_json:
         facts: list[dict[str, object]] = [

@@ -77,7 +77,7 @@ def command(
     if plot is not None:
         check_free(plot, force)
     if csv is None:
-        host = validation.host_of(table, torch_device, seconds)
+        host = validation.matching_host(table, torch_device, seconds)
         found = _measured(table, spec, host, networks, seed, force)
     else:
         found = _read(table, spec, csv, column)
@@ -133,26 +133,27 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
     from nasctl.system.terminal import say
 
     here = host.table("")
-    if wrong := validation.differences(table, here):
+    if wrong := validation.host_differences(table, here):
         if here.processor != table.processor and not force:
             raise NasctlError(f"this is not the device of {table.device!r}: {wrong[0]}; give --csv, or add --force")
         say(*(f"{table.device}: {one}" for one in wrong))
     space = registry.create("spaces", spec)
     networks = {
-        ids.encode(spec, space.genes, genome): space.network(genome) for genome in validation.fresh(space, number, seed)
+        ids.encode(spec, space.genes, genome): space.network(genome)
+        for genome in validation.unprofiled_genomes(space, number, seed)
     }
     visits = Timings()
     with exclusive_machine(), tempfile.TemporaryDirectory() as folder:
-        for _step in shown(profile.visited([profile.Part(networks)], host, visits, Path(folder))):
+        for _step in shown(profile.time_groups([profile.TimingGroup(networks)], host, visits, Path(folder))):
             pass
     rows = {name: row for name in networks if (row := visits.row(name)) is not None}
     noisy = [name for name in networks if name not in rows]
-    if len(rows) < validation.FEWEST:
+    if len(rows) < validation.MIN_NETWORKS:
         raise NasctlError(f"{len(noisy)} of {len(networks)} networks were too noisy to be believed; quiet the machine")
     if noisy:
         say(f"left out, too noisy to be believed: {', '.join(noisy)}")
     held_out = f"whole random networks of {spec}; drawn for this check, seed {seed}, and measured alone"
-    return validation.compared(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
+    return validation.compare(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
 
 
 def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> TableComparison:
@@ -164,7 +165,7 @@ def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> Tab
     read = known_values.read(path, spec, column)
     space = registry.create("spaces", spec)
     rows = ((ids.encode(spec, space.genes, g), space.network(space.canonical(g)), ms) for g, ms in read.values.items())
-    return validation.compared(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
+    return validation.compare(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
 
 
 def _print(table: LatencyTable, found: TableComparison) -> None:
