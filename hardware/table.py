@@ -98,7 +98,8 @@ class LatencyTable:
 
         True if every latency comes from non-negative coefficients of `operator_model.features`.
         """
-        return bool(self.method == "modelled")
+        modelled: bool = self.method == "modelled"
+        return modelled
 
     def accuracy(self, space: str | None = None) -> str:
         """Return the held-out error for users: "0.8%, Spearman 0.9994, 1500 whole networks at 128 to 224 px".

@@ -86,7 +86,7 @@ def _foreign(path):
 def _kit(path):
     shutil.copy(path, path.with_name(kit.MANIFEST))
     found = kit.Kit.read(path.parent)
-    kit.kit_networks(list(found.pieces.values())[:3])
+    kit.kit_networks(list(found.models.values())[:3])
 
 
 def _times(path):

@@ -13,7 +13,7 @@ from nasctl.hardware.fitting.nonnegative import fit_nonnegative, minimize_nonneg
 from nasctl.hardware.fitting.operators import evaluate_predictions
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.table import LatencyTable
-from nasctl.hardware.tables_schema import Row, Validation
+from nasctl.hardware.tables_schema import Method, Row, Validation
 
 MIN_NETWORKS = 30  # networks that a fit needs
 MIN_OCCURRENCES = 20  # networks that must have a block for the block to get a row; else the operator model prices it
@@ -102,7 +102,7 @@ class AdditiveFit:
     def fill(self, table: LatencyTable) -> LatencyTable:
         """Return the table with the rows, operator model and overhead of this fit."""
         rows = {key: Row(ms) for key, ms in sorted(self.blocks.items())}
-        method = "fitted" if rows else "modelled"
+        method: Method = "fitted" if rows else "modelled"
         return replace(table, method=method, overhead=self.overhead, operators=self.operators, blocks=rows)
 
 

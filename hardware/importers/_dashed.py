@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nasctl.api import Block, Emission, MBConv, Shape
+from nasctl.api import Block, Emission, Layer, MBConv, Shape
 from nasctl.hardware.importers import UnsupportedKey
 from nasctl.networks.graph import emitted
 
@@ -41,7 +41,7 @@ class Key:
             raise UnsupportedKey("keys with impossible sizes")
         return cls(found[1], (channels, height, width), (out[2], out[0], out[1]), fields)
 
-    def made(self, block: Block) -> Emission:
+    def made(self, block: Block | Layer) -> Emission:
         """Return the emission of a block on the input of the key.
 
         Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nasctl.api import ConvNormAct, Emission, Logits, NasctlError
+from nasctl.api import Block, ConvNormAct, Emission, Logits, NasctlError
 from nasctl.hardware.importers import Reading, UnsupportedKey, read_rows
 from nasctl.hardware.importers._dashed import Key
 
@@ -47,7 +47,7 @@ def _emission(text: str) -> Emission:
         act = "relu" if channels <= RELU_UP_TO else "hswish"
         emission: Emission = key.residual(ratio * key.input[0], act, bool(key.fields["se"]))
         return emission
-    blocks = {
+    blocks: dict[str, Block] = {
         "first_conv": ConvNormAct(channels, 3, 2, act="hswish"),
         "final_expand_layer": ConvNormAct(channels, act="hswish"),
         "feature_mix_layer": ConvNormAct(channels, act="hswish", norm=False),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nasctl.api import ConvNormAct, Emission, GlobalAvgPool, Logits, NasctlError
+from nasctl.api import Block, ConvNormAct, Emission, GlobalAvgPool, Layer, Logits, NasctlError
 from nasctl.hardware.importers import Reading, UnsupportedKey, read_rows
 from nasctl.hardware.importers._dashed import Key
 
@@ -40,7 +40,7 @@ def _emission(text: str) -> Emission:
         emission: Emission = key.residual(middle, "hswish" if key.fields["hs"] else "relu", bool(key.fields["se"]))
         return emission
     channels = key.output[0]
-    blocks = {
+    blocks: dict[str, Block | Layer] = {
         "Conv": ConvNormAct(channels, 3, 2, act="hswish"),
         "Conv_1": ConvNormAct(channels, act="hswish"),
         "AvgPool2D": GlobalAvgPool(),

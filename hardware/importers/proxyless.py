@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nasctl.api import Classifier, ConvNormAct, Emission, NasctlError
+from nasctl.api import Block, Classifier, ConvNormAct, Emission, NasctlError
 from nasctl.hardware.importers import Reading, UnsupportedKey, read_rows
 from nasctl.hardware.importers._dashed import Key
 
@@ -43,7 +43,7 @@ def _emission(text: str) -> Emission:
         emission: Emission = key.residual(ratio * key.input[0], "relu6", se=False)
         return emission
     channels = key.output[0]
-    blocks = {
+    blocks: dict[str, Block] = {
         "Conv": ConvNormAct(channels, 3, 2, act="relu6"),
         "Conv_1": ConvNormAct(channels, act="relu6"),
         "Logits": Classifier(channels),  # This format times pooling and the linear layer together.

@@ -36,7 +36,7 @@ class FakeTable:
 
 @pytest.fixture
 def fake_tables(monkeypatch):
-    monkeypatch.setattr("nasctl.hardware.table.LatencyTable.load", FakeTable)
+    monkeypatch.setattr("nasctl.hardware.kinds.load_table", FakeTable)
 
 
 @pytest.mark.usefixtures("fake_tables")

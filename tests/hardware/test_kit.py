@@ -54,9 +54,9 @@ def block_ms(span):
 def times(folder, network_ms, networks=40, **changes):
     """A CSV of all blocks and some networks; `network_ms` makes what a network takes of what its blocks do."""
     made = kit.Kit.read(folder)
-    found = kit.kit_networks(made.pieces.values())
+    found = kit.kit_networks(made.models.values())
     lines, left = ["file, ms, iqr, n"], networks
-    for file, piece in made.pieces.items():
+    for file, piece in made.models.items():
         ms = sum(map(block_ms, found[file].spans))
         if piece.genome is not None:
             left -= 1
@@ -73,11 +73,11 @@ def test_files_compute_what_the_blocks_do(tmp_path):
     chosen = [next(f for f in whole if f.startswith(head)) for head in ("Add", "nb201.Reduction", "network-")]
     made = kit.open_kit(tmp_path / "kit", [NORMAL], 2, 0)
     (*_, made) = kit.write_models(tmp_path / "kit", made, {file: whole[file] for file in chosen})
-    assert list(made.pieces) == chosen
-    for file, network in kit.kit_networks(made.pieces.values()).items():
+    assert list(made.models) == chosen
+    for file, network in kit.kit_networks(made.models.values()).items():
         module, inputs = runtimes.instantiate(network, 2, 0)
         session = onnxruntime.InferenceSession(tmp_path / "kit" / file, providers=["CPUExecutionProvider"])
-        assert [tuple(one.shape) for one in session.get_inputs()] == [(2, *shape) for shape in made.pieces[file].inputs]
+        assert [tuple(one.shape) for one in session.get_inputs()] == [(2, *shape) for shape in made.models[file].inputs]
         (out,) = session.run(None, {f"input{k}": one.numpy() for k, one in enumerate(inputs)})
         with torch.no_grad():
             assert np.allclose(out, module(*inputs).numpy(), atol=1e-5)
@@ -100,7 +100,7 @@ def test_a_kit_goes_on_where_it_stopped(tmp_path, monkeypatch):
     folder = tmp_path / "kit"
     stopped = typed(monkeypatch, Exporter(stop=8), folder, "--networks", 2)
     assert stopped.exit_code == 130
-    assert len(kit.Kit.read(folder).pieces) == 7
+    assert len(kit.Kit.read(folder).models) == 7
     done = typed(monkeypatch, rest := Exporter(), folder, "--networks", 2)
     assert (done.exit_code, rest.calls) == (0, BLOCKS + 2 - 7)
     assert f"{BLOCKS} blocks and 2 whole networks" in done.stderr
@@ -264,7 +264,7 @@ def test_a_block_without_a_time_is_modelled(folder):
 
 def test_times_that_are_none_are_refused_in_a_sentence(folder, tmp_path):
     path = tmp_path / "bad.csv"
-    first, second = islice(kit.Kit.read(folder).pieces, 2)
+    first, second = islice(kit.Kit.read(folder).models, 2)
     for text, sentence in (
         ("file,milliseconds\n", "it has to begin with the line file,ms"),
         ("file,ms,ms\n", "it has to begin with the line file,ms"),

@@ -114,8 +114,8 @@ def test_networks_are_measured_here_that_no_profile_has_used(tmp_path, monkeypat
         noisy = network == measured[0] and measured.count(network) % 2  # every other time it takes twice as long
         return [table().latency(network) / 1.1 * (2 if noisy else 1)]
 
-    monkeypatch.setattr(profile, "call", lambda network, *setting: network)
-    monkeypatch.setattr(profile, "in_turn", in_turn)
+    monkeypatch.setattr(profile, "network_call", lambda network, *setting: network)
+    monkeypatch.setattr(profile, "time_in_turn", in_turn)
     table().save(path := tmp_path / "toy.json")
     done = typed(path, "--space", TINY, "--networks", 12, "-o", tmp_path / "copy.json")
     assert done.exit_code == 0, done.output
@@ -130,14 +130,14 @@ def test_networks_are_measured_here_that_no_profile_has_used(tmp_path, monkeypat
 
 def test_a_machine_that_is_too_busy_is_named(tmp_path, monkeypatch):
     ever = count(1)
-    monkeypatch.setattr(profile, "call", lambda network, *setting: network)
-    monkeypatch.setattr(profile, "in_turn", lambda *given: [1.5 ** next(ever)])
+    monkeypatch.setattr(profile, "network_call", lambda network, *setting: network)
+    monkeypatch.setattr(profile, "time_in_turn", lambda *given: [1.5 ** next(ever)])
     table().save(path := tmp_path / "toy.json")
     assert "12 of 12 networks were too noisy" in typed(path, "--space", TINY, "--networks", 12).stderr
 
 
 def test_what_cannot_be_compared_is_refused_in_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(profile, "in_turn", lambda *given: [1.0])
+    monkeypatch.setattr(profile, "time_in_turn", lambda *given: [1.0])
     table().save(path := tmp_path / "toy.json")
     table(processor="Apple M9").save(other := tmp_path / "other.json")
     table(runtime="TFLite 2.1").save(foreign := tmp_path / "foreign.json")
