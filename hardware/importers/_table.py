@@ -118,7 +118,7 @@ def _read(source: SourceFile, named: str | None, part: str | None) -> Reading:
 
 
 def _row(entry: Entry) -> Row:
-    # A row with a spread needs the number of timings; without it, only the latency is kept.
+    """Return the row of an entry; without the number of timings, only the latency is kept."""
     return Row(round(entry.ms, 9), round(entry.iqr or 0.0, 9), entry.n) if entry.n else Row(round(entry.ms, 9))
 
 
@@ -157,5 +157,6 @@ def _coverage(
 
 
 def _normal(spec: str) -> str:
+    """Return the normal spec of a spec that may end in a colon."""
     written: str = registry.normal("spaces", spec.removesuffix(":"))
     return written

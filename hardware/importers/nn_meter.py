@@ -1,6 +1,6 @@
 """Tables of nn-Meter: convolution and transformer blocks, with keys of fields joined by underscores.
 
-The fourth field of a block's key is its expansion ratio.
+The fourth number of a key, where there is one, is the expansion ratio.
 
 References:
     Zhang et al., "nn-Meter: Towards accurate latency prediction of deep-learning model inference on diverse edge
@@ -57,25 +57,27 @@ class NNMeter:
 
 
 def _emission(text: str) -> Emission:
+    """Return the emission of the block that a key describes."""
     if found := STEM.fullmatch(text):
         size, channels, out = map(int, found.groups())
-        _positive(size, channels, out)
+        _require_positive(size, channels, out)
         return emitted(ConvNormAct(out, 3, 2, act="hswish"), ((channels, size, size),))
     if found := CONV.fullmatch(text):
         size, channels, out, ratio, stride, kernel = map(int, found.groups()[:6])
-        _positive(size, channels, out, ratio)
+        _require_positive(size, channels, out, ratio)
         if stride == 2 and size % 2:
             raise UnsupportedKey("blocks that halve an odd size, which nasctl's round up and this format down")
         return emitted(MBConv(out, kernel, ratio, stride, "hswish", found[7] == "se"), ((channels, size, size),))
     if found := POOL.fullmatch(text):
         size, channels, out, ratio = map(int, found.groups())
-        _positive(size, channels, out, ratio)
+        _require_positive(size, channels, out, ratio)
         return emitted(PooledHead(out, ratio), ((channels, size, size),))
     if TRANSFORMER.match(text):
         raise UnsupportedKey("transformer blocks, which nasctl does not have")
     raise UnsupportedKey("keys that this format does not have")
 
 
-def _positive(*values: int) -> None:
+def _require_positive(*values: int) -> None:
+    """Refuse a key with a size or a number of channels of 0."""
     if min(values) < 1:
         raise UnsupportedKey("keys with impossible sizes")

@@ -36,6 +36,7 @@ class NSGANetV2:
 
 
 def _emission(text: str) -> Emission:
+    """Return the emission of the block that a key describes."""
     key = Key.parsed(text)
     channels = key.output[0]
     if key.kind == "MBConv":

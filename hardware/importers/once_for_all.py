@@ -30,6 +30,7 @@ class OnceForAll:
 
 
 def _emission(text: str) -> Emission:
+    """Return the emission of the block that a key describes."""
     key = Key.parsed(text)
     if key.kind == "expanded_conv":
         if not {"expand", "kernel", "stride", "idskip", "se", "hs"} <= key.fields.keys():

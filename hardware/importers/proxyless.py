@@ -33,6 +33,7 @@ class ProxylessNAS:
 
 
 def _emission(text: str) -> Emission:
+    """Return the emission of the block that a key describes."""
     key = Key.parsed(text)
     if key.kind == "expanded_conv":
         if {"expand", "kernel", "stride", "idskip"} != key.fields.keys():

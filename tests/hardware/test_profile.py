@@ -120,7 +120,7 @@ def test_profile_writes_over_nothing_else(monkeypatch, tmp_path):
     (notes,) = (tmp_path / "other.json.part").iterdir()
     for junk in ("[]\n", "not JSON\n", notes.read_text() + "[1]\n", notes.read_text() + '{"x": "y"}\n'):
         notes.write_text(junk)
-        assert "is not what a profile leaves" in run_profile(monkeypatch, other, Recorder()).stderr
+        assert "is not a file of timings" in run_profile(monkeypatch, other, Recorder()).stderr
     with exclusive_machine():
         assert "another `nasctl device profile`" in run_profile(monkeypatch, path, Recorder(), "--force").stderr
     assert run_profile(monkeypatch, path, Recorder(), "--force").exit_code == 0

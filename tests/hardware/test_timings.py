@@ -98,7 +98,7 @@ def test_another_setting_and_an_unreadable_file_are_refused(tmp_path):
     with pytest.raises(NasctlError, match="has the batch 1, not 2; name another file with -o, or add --force"):
         Timings(path, SETTING | {"batch": 2})
     path.write_bytes(b"\xff\n")
-    with pytest.raises(NasctlError, match="is not what a profile leaves; add --force to begin anew"):
+    with pytest.raises(NasctlError, match="is not a file of timings; add --force to begin anew"):
         Timings(path, SETTING)
     with pytest.raises(NasctlError, match="cannot be used"):
         Timings(tmp_path, SETTING)
