@@ -22,7 +22,7 @@ from nasctl.commands import _config
 from nasctl.data import cifar, npz, pictures
 from nasctl.errors import NasctlError
 from nasctl.hardware import tables_schema
-from nasctl.hardware.importers import dialect, merged, opened, recognised
+from nasctl.hardware.importers import dialect, merge, read_source, recognise_dialect
 from nasctl.hardware.profiling import kit
 from nasctl.hardware.table import LatencyTable
 from nasctl.problem import constraints
@@ -78,15 +78,15 @@ def _text(work):
 
 
 def _foreign(path):
-    source = opened(path)
-    reading = dialect(recognised(source)).read(source.content, None)
-    merged(reading.entries)
+    source = read_source(path)
+    reading = dialect(recognise_dialect(source)).read(source.content, None)
+    merge(reading.entries)
 
 
 def _kit(path):
     shutil.copy(path, path.with_name(kit.MANIFEST))
     found = kit.Kit.read(path.parent)
-    kit.networks(list(found.pieces.values())[:3])
+    kit.kit_networks(list(found.models.values())[:3])
 
 
 def _times(path):

@@ -44,4 +44,5 @@ def minimize_nonnegative(gram: np.ndarray, moments: np.ndarray) -> np.ndarray:
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
+    """Round values to six significant digits, as tables store them."""
     return np.array([float(f"{value:.6g}") for value in values])

@@ -41,6 +41,7 @@ class Timings:
             self._open(path, dict(setting or {}))
 
     def _open(self, path: Path, setting: Mapping[str, str | int]) -> None:
+        """Read the complete lines of the file, and write it only if it is new or its last line is incomplete."""
         try:
             text = path.read_text() if path.exists() else ""
         except UnicodeDecodeError:
@@ -111,4 +112,4 @@ class Timings:
 
 
 def _not_timings(path: Path) -> NasctlError:
-    return NasctlError(f"{path} is not what a profile leaves; add --force to begin anew")
+    return NasctlError(f"{path} is not a file of timings; add --force to begin anew")

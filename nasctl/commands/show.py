@@ -13,7 +13,7 @@ from nasctl.hardware.pricing import NetworkLatency, held_out_error, latency_fact
 
 if TYPE_CHECKING:
     from nasctl.architectures.architecture import Architecture
-    from nasctl.hardware.table import Figure
+    from nasctl.hardware.table import BlockLatency
     from nasctl.networks.graph import Network, Span
     from nasctl.networks.node import Shape
 
@@ -163,7 +163,7 @@ def _latency(one: NetworkLatency, space: str) -> str:
     return f"{total}; error, held out: {held_out_error(one.table, space)}"
 
 
-def _row(span: Span, figures: Sequence[Figure]) -> list[str]:
+def _row(span: Span, figures: Sequence[BlockLatency]) -> list[str]:
     """Return the cells of a block's line in the table."""
     from nasctl.system.terminal import quantity
 

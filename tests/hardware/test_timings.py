@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from nasctl.api import NasctlError
-from nasctl.hardware.profiling.timings import Timings
+from nasctl.hardware.profiling.timings import VISITS, Timings
 
 SETTING = {"device": "here", "batch": 1}
-VISITS = [{"a": 1.5, "b": 2.25}, {"a": 1.75}, {"b": 3.0}]
+RECORDED = [{"a": 1.5, "b": 2.25}, {"a": 1.75}, {"b": 3.0}]
 # Files may not grow beyond a limit: the kernel fails the write halfway, as on a full disk.
 LIMITED = """
 import resource, sys
@@ -29,7 +29,7 @@ except NasctlError as error:
 
 def recorded(path):
     timings = Timings(path, SETTING)
-    for visit in VISITS:
+    for visit in RECORDED:
         timings.add(visit)
     return path.read_text()
 
@@ -98,8 +98,23 @@ def test_another_setting_and_an_unreadable_file_are_refused(tmp_path):
     with pytest.raises(NasctlError, match="has the batch 1, not 2; name another file with -o, or add --force"):
         Timings(path, SETTING | {"batch": 2})
     path.write_bytes(b"\xff\n")
-    with pytest.raises(NasctlError, match="is not what a profile leaves; add --force to begin anew"):
+    with pytest.raises(NasctlError, match="is not a file of timings; add --force to begin anew"):
         Timings(path, SETTING)
     with pytest.raises(NasctlError, match="cannot be used"):
         Timings(tmp_path, SETTING)
     assert text.startswith('{"device": "here"')
+
+
+def test_a_figure_is_known_when_its_own_error_is_small():
+    def row(*ms):
+        timings = Timings()
+        for one in ms:
+            timings.add({"x": one})
+        return timings.row("x")
+
+    assert row(*[1.0] * (VISITS - 1)) is None
+    assert row(*[1.0] * VISITS) == (1.0, 0.0, VISITS)
+    uneven = [0.9, 1.1] * (VISITS // 2)  # a range of .2 over the root of the visits
+    assert row(*uneven) is None
+    assert row(*uneven * 4).ms == pytest.approx(1)
+    assert row(*[0.01, 0.02] * VISITS).n == 2 * VISITS  # microseconds, which no network notices

@@ -21,7 +21,7 @@ from nasctl.cli import cli
 from nasctl.data import source
 from nasctl.errors import BadOption, NasctlError, RenamedWarning
 from nasctl.hardware.importers import _table
-from nasctl.hardware.kinds import best
+from nasctl.hardware.kinds import best_table
 from nasctl.registry import old_names, plugins
 
 PLUGIN = TESTS / "plugin"
@@ -153,7 +153,7 @@ def listed(*command):
 
 def test_what_nobody_named_is_not_imported(strange):
     assert "strange_metric" not in score.chosen(["all"])
-    best("gpu", "nbmacro")
+    best_table("gpu", "nbmacro")
     list(_table._spaces([]))
     for kind in ("space", "objective", "device", "bench"):
         rows = {row["name"]: row for row in listed(kind, "list")}
