@@ -1,4 +1,4 @@
-"""Device kinds such as "gpu" and "mobile", and the table that stands for each on a space."""
+"""Selection of the best table of a kind of device, such as "gpu", for a search space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import KINDS
 from nasctl.registry import create, trusted
 
-SOME = 3  # random networks that a table has to be able to price
+TRIAL_NETWORKS = 3  # random networks of the space that a table must be able to price
 
 
 def load_table(device: str, space: str | None = None) -> LatencyTable:
@@ -18,36 +18,36 @@ def load_table(device: str, space: str | None = None) -> LatencyTable:
 
     Args:
         device: A name of `nasctl device list`, a path that ends in ".json", or one of `KINDS`.
-        space: Spec of the space that the table has to price; required for a kind.
+        space: Spec of the search space that the table must price; required for a kind.
 
     Raises:
-        UnknownName: There is no such device.
-        NasctlError: The file is missing or holds no latency table, or a kind was given without a space.
+        UnknownName: No device has that name.
+        NasctlError: The file is missing or is not a latency table, or a kind was given without a space.
     """
     if device not in KINDS:
         return LatencyTable.load(device)
     if space is None:
         raise NasctlError(f"which table {device!r} stands for depends on the space; add --space, or name a table")
-    return best(device, space)
+    return best_table(device, space)
 
 
-def best(kind: str, space: str) -> LatencyTable:
-    """The table that a kind of device stands for: of those validated on the space, the one of the least error.
+def best_table(kind: str, space: str) -> LatencyTable:
+    """Return the table with the least error on a space among those of a kind of device.
 
-    Whole networks that were timed count before sums of block times. Where no table of the kind was validated on the
-    space, one is taken that can price its networks, of those the one that was validated on the most spaces.
+    A validation against timed whole networks is preferred to one against sums of block times. If no table of the kind
+    was validated on the space, return the one validated on the most spaces among those that can price its networks.
 
     Args:
         kind: One of `KINDS`.
-        space: What it is wanted for, as a person spells it.
+        space: Spec of the search space.
 
     Raises:
-        NasctlError: No table of that kind can price the space's networks.
+        NasctlError: No table of that kind can price networks of the space.
     """
     made: SearchSpace = create("spaces", space)
-    networks = [made.network(genome) for genome in islice(random_genomes(made, seed=0), SOME)]
+    networks = [made.network(genome) for genome in islice(random_genomes(made, seed=0), TRIAL_NETWORKS)]
     tables = [table for table in map(LatencyTable.load, trusted("devices")) if table.kind == kind and table.validation]
-    for table in sorted(tables, key=lambda table: rank(table, space)):
+    for table in sorted(tables, key=lambda table: table_rank(table, space)):
         try:
             for network in networks:
                 table.latency(network)
@@ -57,8 +57,8 @@ def best(kind: str, space: str) -> LatencyTable:
     raise NasctlError(f"no table of the kind {kind!r} knows the blocks of {space}; see `nasctl device list`")
 
 
-def rank(table: LatencyTable, space: str) -> tuple[bool, int, bool, float, str]:
-    """What is less for a table that knows more of a space."""
+def table_rank(table: LatencyTable, space: str) -> tuple[bool, int, bool, float, str]:
+    """Return a sort key that is smaller for a table that is better for a space."""
     about = table.validated(space)
     shown = about or table.validation[0]
     breadth = 0 if about else len(table.spaces)

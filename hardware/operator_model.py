@@ -1,4 +1,7 @@
-"""What the operators of a block amount to, and a latency that is linear in that with no negative coefficient."""
+"""Operator model: features of the operators of a block, and a latency that is linear in them.
+
+Coefficients are non-negative, so that a block with larger features is never faster.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,32 @@ from math import prod
 
 from nasctl.api import Conv, Emission, Flatten, Layer, Linear, Node
 
-VERSION = 1  # changes whenever a feature does: coefficients belong to one version
-IMAGE = 4  # channels of an image at most; the convolution over them runs unlike all others
+VERSION = 1  # of the features; raised whenever a feature changes, because coefficients hold for one version
+MAX_IMAGE_CHANNELS = 4  # channels up to which a dense convolution counts as one over an image; it has its own kind
 
 
 @lru_cache(maxsize=1 << 16)
 def features(emission: Emission) -> Mapping[str, float]:
-    """Amounts that latency grows with, summed over the operators of a block, for one example.
+    """Return quantities that latency grows with, summed over the operators of a block, for one example.
 
-    "count" is the number of operators. Convolutions and matrix products of a kind have elements `read` and `written`,
-    `weights` and `macs`; depthwise ones have, in place of `macs`, the outputs of kernels of 5 and more (`k5`), of 7 and
-    more (`k7`), and so on, which lets a larger kernel cost more for an output, never less. All other operators have the
-    elements `moved`: read and written together. What an operator counts as depends on its channels, never on the size
-    of the image, so that no feature of a network falls when its image, a kernel or an expansion grows.
+    The feature "count" is the number of operators. All others are named "KIND.QUANTITY":
+
+    - Convolutions and matrix products have the elements `read` and `written`, `weights` and `macs`.
+    - Depthwise convolutions have, in place of `macs`, the output elements of kernels of 5 and more (`k5`), of 7 and
+      more (`k7`), and so on. A larger kernel can thus cost more per output element, but never less.
+    - All other operators have the elements `moved`: those read plus those written.
+
+    The kind of an operator depends on its channels and never on the image size, so that no feature of a network falls
+    when its image, a kernel or an expansion ratio grows.
 
     References:
-        Latency as a sum over operators: Cai et al., "ProxylessNAS", ICLR 2019, arXiv:1812.00332, section 3.3.
-        Work and traffic as what it depends on: Williams et al., "Roofline: an insightful visual performance model for
-        multicore architectures", CACM 52(4), 2009; with their sum in place of the larger of the two, to be linear.
+        Cai et al., "ProxylessNAS", ICLR 2019, arXiv:1812.00332, section 3.3: latency as a sum over operators.
+        Williams et al., "Roofline: an insightful visual performance model for multicore architectures", CACM 52(4),
+        2009: work and traffic determine the time. The model takes their sum, not their maximum, to stay linear.
     """
     amounts: defaultdict[str, float] = defaultdict(float)
     for node in emission.nodes:
-        if isinstance(node.layer, Flatten):  # a view of the same memory
+        if isinstance(node.layer, Flatten):  # Flattening is a view of the same memory and costs nothing.
             continue
         amounts["count"] += 1
         for name, amount in _amounts(node):
@@ -38,15 +45,21 @@ def features(emission: Emission) -> Mapping[str, float]:
     return dict(amounts)
 
 
-def predicted(coefficients: Mapping[str, float], amounts: Mapping[str, float]) -> float | None:
-    """Milliseconds; None if the block has an operator that the coefficients say nothing about."""
+def predict_latency(coefficients: Mapping[str, float], amounts: Mapping[str, float]) -> float | None:
+    """Return the latency of a block in ms, or None if it has a feature without a coefficient.
+
+    Args:
+        coefficients: ms per unit of each feature.
+        amounts: Features of the block.
+    """
     if not amounts.keys() <= coefficients.keys():
         return None
-    # Rounded as the rows of a table are: in either form a block has the same figure, and the order is kept.
+    # Rows of a table are rounded to as many digits, so that a block has one latency whichever of the two prices it.
     return round(sum(coefficients[name] * amount for name, amount in amounts.items()), 6)
 
 
 def _amounts(node: Node) -> list[tuple[str, int]]:
+    """Return the features of one operator, other than "count"."""
     kind = _kind(node.layer, node.in_shapes[0][0])
     read, written = sum(map(prod, node.in_shapes)), prod(node.out_shape)
     macs = node.layer.macs(*node.in_shapes)
@@ -60,7 +73,10 @@ def _amounts(node: Node) -> list[tuple[str, int]]:
 
 
 def _kind(layer: Layer, channels: int) -> str:
-    """What an operator is timed as; one that no data has is a kind of its own and so is never taken for another."""
+    """Return the kind of an operator that reads so many channels.
+
+    An operator without measurements has a kind of its own, so that it is never priced as another kind.
+    """
     if isinstance(layer, Linear) or not isinstance(layer, Conv):
         return type(layer).__name__.lower()
     if layer.groups > 1:
@@ -68,5 +84,5 @@ def _kind(layer: Layer, channels: int) -> str:
     elif layer.kernel == 1:
         kind = "pointwise"
     else:
-        kind = "image" if channels <= IMAGE else "dense"
+        kind = "image" if channels <= MAX_IMAGE_CHANNELS else "dense"
     return kind if layer.dilation == 1 else f"dilated-{kind}"

@@ -1,4 +1,4 @@
-"""Latency by look-up: what each block costs on a device, as measured there or fitted to what was measured there."""
+"""Latency tables: the latency of each block on a device, measured there or fitted to measurements from there."""
 
 from __future__ import annotations
 
@@ -11,76 +11,82 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nasctl.api import Emission, MissingBlock, NasctlError, Network, UnknownName
-from nasctl.hardware.in_network import within
-from nasctl.hardware.operator_model import VERSION, features, predicted
-from nasctl.hardware.tables_schema import KINDS, Kind, Method, Row, Validation, parsed, written
+from nasctl.hardware.in_network import latency_in_network
+from nasctl.hardware.operator_model import VERSION, features, predict_latency
+from nasctl.hardware.tables_schema import KINDS, Kind, Method, Row, Validation, parse, serialize
 from nasctl.registry import device_file, names, normal
 from nasctl.registry.old_names import old_key
 from nasctl.system.files import read, write
 
-LIMIT = 1 << 26  # bytes of a file
+LIMIT = 1 << 26  # bytes of a file: 64 MiB
 
 
-class Figure(NamedTuple):
-    """What a block costs, and how that is known: "modelled" is by the operator model, for lack of a row."""
+class BlockLatency(NamedTuple):
+    """The latency of one block, and where it comes from."""
 
-    ms: float
-    origin: Literal["measured", "fitted", "modelled"]
+    ms: float  # for one batch
+    origin: Literal["measured", "fitted", "modelled"]  # "modelled": no row exists, the operator model priced the block
 
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Blocks of networks with their latency on one device, and where the figures come from."""
+    """The latencies of blocks on one device, and their provenance.
 
-    device: str  # what users call it
+    The latency of a network is the sum over its blocks plus the overhead. A block without a row is priced by the
+    operator model, if the table has one that covers its operators.
+    """
+
+    device: str  # name that users type
     kind: Kind
-    batch: int  # every figure is for one batch of this many examples
-    blocks: Mapping[str, Row]  # by Emission.key
+    batch: int  # examples per batch; every latency is for one batch of this size
+    blocks: Mapping[str, Row]  # by emission key
     method: Method = "measured"
-    operators: Mapping[str, float] | None = None  # ms for one of each of `model.features`
-    context: Mapping[str, float] = field(default_factory=dict)  # see `schema.CONTEXT`; empty: rows are what blocks cost
-    overhead: float = 0.0  # ms that a network takes beside its blocks
+    operators: Mapping[str, float] | None = None  # operator model: ms per unit of each of `operator_model.features`
+    context: Mapping[str, float] = field(default_factory=dict)  # by `CONTEXT`; empty if rows hold inside networks
+    overhead: float = 0.0  # ms per network, in addition to its blocks
     processor: str = ""
-    runtime: str = ""  # "torch 2.13.0"
-    threads: int | None = None  # None where the source does not say
+    runtime: str = ""  # with its version, such as "torch 2.13.0"
+    threads: int | None = None  # None if the source does not say
     precision: str = "float32"
-    source: Mapping[str, str] = field(default_factory=dict)
-    inferred: tuple[str, ...] = ()  # what the source does not say and was concluded
-    command: str = ""  # that made the table
-    date: str = ""
-    validation: tuple[Validation, ...] = ()  # of several on one space, the first is what people are shown
+    source: Mapping[str, str] = field(default_factory=dict)  # provenance: a description, and digests of files
+    inferred: tuple[str, ...] = ()  # sentences about facts that the source does not state and that were inferred
+    command: str = ""  # command line that made the table
+    date: str = ""  # ISO 8601
+    validation: tuple[Validation, ...] = ()  # the first one of a search space is shown to users
 
     @classmethod
     def load(cls, device: str) -> LatencyTable:
-        """Load the table of a device that `nasctl device list` names, or of a file whose path ends in ".json".
+        """Load the table of a device of `nasctl device list`, or of a file whose path ends in ".json".
 
         Raises:
-            UnknownName: There is no such device.
-            NasctlError: The file is missing or holds no latency table.
+            UnknownName: No device has that name.
+            NasctlError: The file is missing or is not a latency table.
         """
         try:
             path = device_file(device)
         except UnknownName:
             raise UnknownName("device", device, [*KINDS, *names("devices")]) from None
         try:
-            return cls(**parsed(read(path, LIMIT).decode()))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = f"it cannot be read: {getattr(error, 'strerror', None) or error}"
+            return cls(**parse(read(path, LIMIT).decode()))
+        except OSError as error:
+            reason = f"it cannot be read: {error.strerror}"
+        except UnicodeDecodeError as error:
+            reason = f"it cannot be read: {error}"
         except NasctlError as error:
             reason = str(error)
         raise NasctlError(f"{path} is no latency table, {reason}; make one with `nasctl device profile`")
 
     def save(self, path: Path) -> None:
-        """Write the table as JSON, whole or not at all.
+        """Write the table as JSON, atomically.
 
         Raises:
             NasctlError: The file cannot be written.
         """
-        write(path, written({field.name: getattr(self, field.name) for field in fields(self)}))
+        write(path, serialize({field.name: getattr(self, field.name) for field in fields(self)}))
 
     @cached_property
     def digest(self) -> str:
-        """Short hash of all that a latency follows from: other numbers, other digest."""
+        """Return a short hash of everything that determines predicted latencies."""
         figures = {key: row.ms for key, row in self.blocks.items()}
         model = None if self.operators is None else [VERSION, self.operators]
         content = json.dumps([self.batch, self.overhead, self.context, figures, model], sort_keys=True)
@@ -88,18 +94,18 @@ class LatencyTable:
 
     @property
     def monotone(self) -> bool:
-        """Whether a network with no smaller layer and no fewer of them is never faster.
+        """Return whether a network with no smaller and no fewer layers than another is never faster.
 
-        True where every figure comes from non-negative coefficients of `model.features`.
+        True if every latency comes from non-negative coefficients of `operator_model.features`.
         """
         modelled: bool = self.method == "modelled"
         return modelled
 
     def accuracy(self, space: str | None = None) -> str:
-        """The held-out error that people are shown: "0.8%, Spearman 0.9994, 1500 whole networks at 128 to 224 px".
+        """Return the held-out error for users: "0.8%, Spearman 0.9994, 1500 whole networks at 128 to 224 px".
 
         Args:
-            space: That it is to be about if the table was validated there, as a person spells it.
+            space: Spec of the space whose validation is preferred; without one there, the first validation is used.
         """
         first = (self.validated(space) if space else None) or next(iter(self.validation), None)
         if first is None:
@@ -109,20 +115,20 @@ class LatencyTable:
         return f"{first.mape:.1f}%{rank}, {first.number} {first.held_out.partition(';')[0]}{sums}"
 
     def validated(self, space: str) -> Validation | None:
-        """How well the table predicts networks of a space, as a person spells it; None where nobody knows."""
+        """Return the first validation on a space, given by its spec, or None if there is none."""
         spec = normal("spaces", space)
         return next((one for one in self.validation if spec in one.spaces), None)
 
     @property
     def spaces(self) -> list[str]:
-        """Normal specs of the spaces that it was validated on."""
+        """Return the normal specs of the spaces that the table was validated on, sorted."""
         return sorted({space for one in self.validation for space in one.spaces})
 
     def latency(self, network: Network) -> float:
-        """Sum over a network's blocks, and the overhead: ms for one batch.
+        """Return the latency of a network in ms for one batch: the sum over its blocks, plus the overhead.
 
         Raises:
-            MissingBlock: The table lacks a block, and its operator model, if it has one, an operator of it.
+            MissingBlock: A block has no row, and no operator model covers it.
         """
         known, total = self._known, self.overhead
         for span in network.spans:
@@ -130,25 +136,25 @@ class LatencyTable:
             total += (self.block(span.emission) if figure is None else figure).ms
         return total
 
-    def block(self, emission: Emission) -> Figure:
-        """What one block costs in ms for one batch, and how that is known.
+    def block(self, emission: Emission) -> BlockLatency:
+        """Return the latency of one block in ms for one batch, and its origin.
 
         Raises:
-            MissingBlock: The table lacks it, and its operator model, if it has one, an operator of it.
+            MissingBlock: The block has no row, and no operator model covers it.
         """
         if (known := self._known.get(emission.key)) is not None:
             return known
         row = self.blocks.get(emission.key) or self.blocks.get(old_key(emission.key))
-        ms = predicted(self.operators or {}, features(emission)) if row is None else row.ms
+        ms = predict_latency(self.operators or {}, features(emission)) if row is None else row.ms
         if ms is None:
             raise MissingBlock(self.device, emission.key)
         if self.context:
-            ms = round(within(self.context, ms, features(emission)), 6)
-        figure = Figure(ms, "modelled" if row is None else self.method)
+            ms = round(latency_in_network(self.context, ms, features(emission)), 6)
+        figure = BlockLatency(ms, "modelled" if row is None else self.method)
         self._known[emission.key] = figure
         return figure
 
     @cached_property
-    def _known(self) -> dict[str, Figure]:
-        """By key: what was asked for so far."""
+    def _known(self) -> dict[str, BlockLatency]:
+        """Cache the latencies of blocks that were looked up, by emission key."""
         return {}

@@ -1,78 +1,81 @@
-"""How far a table's predictions are from measurements of other networks, and what it is therefore good for."""
+"""Comparison of a table's predictions with measured networks, and whether searches may rely on the predictions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from nasctl.api import Genome, NasctlError, Network, SearchSpace, unseen
-from nasctl.hardware.fitting.operators import accuracy
-from nasctl.hardware.profiling.profile import Host, used_genomes
+from nasctl.hardware.fitting.operators import evaluate_predictions
+from nasctl.hardware.profiling.profile import Host, profiled_genomes
 from nasctl.hardware.profiling.runtimes import Precision, Runtime
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Validation
 
-FEWEST = 2  # networks to compare anything with
-NEAR = 10.0  # %, within which a prediction counts as near
-RANK_SAFE = 0.95  # Spearman, from which on a search may trust the order
-SURE = 1.64  # standard deviations that 95 of 100 normal values do not exceed
-WORST = 5  # networks that are named
+MIN_NETWORKS = 2  # networks that a comparison needs
+NEAR = 10.0  # %; relative error up to which a prediction counts as near
+RANK_SAFE = 0.95  # least Spearman correlation with which a search may rely on the order of predictions
+QUANTILE_95 = 1.64  # 95% quantile of the normal distribution, in standard deviations
+WORST = 5  # networks with the largest errors that are reported
 
 
 @dataclass(frozen=True)
 class TableComparison:
-    """Predictions of a table beside measurements of the same networks; latencies in ms for one batch."""
+    """Predictions of a table and measurements of the same networks; latencies are in ms for one batch."""
 
     held_out: str  # what was measured, and how
-    space: str  # normal spec
-    names: tuple[str, ...]  # ids, (N,)
-    predicted: np.ndarray  # (N,)
-    measured: np.ndarray  # (N,), above 0
-    macs: np.ndarray  # (N,), for one example
+    space: str  # normal spec of the search space
+    names: tuple[str, ...]  # architecture ids, (N,)
+    predicted: np.ndarray  # latencies, (N,)
+    measured: np.ndarray  # latencies above 0, (N,)
+    macs: np.ndarray  # multiply-accumulates for one example, (N,)
 
     @cached_property
     def errors(self) -> np.ndarray:
-        """In % of the measured, above 0 where too much was predicted, (N,)."""
+        """Return the relative errors in %, (N,), above 0 where the prediction is too high."""
         return np.asarray(100 * (self.predicted - self.measured) / self.measured)
 
     @cached_property
     def validation(self) -> Validation:
-        """What a table keeps of it."""
-        return accuracy(self.held_out, self.predicted, self.measured, [self.space])
+        """Return the summary that a table stores."""
+        return evaluate_predictions(self.held_out, self.predicted, self.measured, [self.space])
 
     @property
     def near(self) -> float:
-        """Share of the networks within NEAR of the measured, %."""
+        """Return the share of networks, in %, with a relative error of at most `NEAR`."""
         return float(100 * (np.abs(self.errors) <= NEAR).mean())
 
     @property
     def baseline(self) -> float | None:
-        """Spearman of the MACs, which any prediction has to better; None where all are equal."""
+        """Return the Spearman correlation of MACs with the measurements, or None if either is constant.
+
+        A table is of use for ranking only if its own correlation is higher.
+        """
         varied = np.ptp(self.macs) > 0 and np.ptp(self.measured) > 0
         return round(float(spearmanr(self.macs, self.measured).statistic), 4) if varied else None
 
     @property
     def rank_safe(self) -> bool:
-        """Whether the order of predictions may be trusted."""
+        """Return whether a search may rely on the order of predictions."""
         return (self.validation.spearman or 0.0) >= RANK_SAFE
 
     @property
     def margin(self) -> float:
-        """What to leave below a limit so that a network seldom breaks it, % of the latency."""
-        return float(max(abs(self.errors.mean()), SURE * self.errors.std(ddof=1)))
+        """Return the margin, in % of the latency, to leave below a limit so that few networks exceed it."""
+        return float(max(abs(self.errors.mean()), QUANTILE_95 * self.errors.std(ddof=1)))
 
     @property
     def constraint_safe(self) -> bool:
-        """Whether limits may be taken at their word."""
+        """Return whether predictions are accurate enough for latency limits."""
         return self.margin < NEAR
 
     def figures(self) -> dict[str, Any]:
-        """All of it as numbers, for programs."""
+        """Return all results for --json."""
         one = self.validation
         sizes = np.abs(self.errors)
         return {
@@ -94,7 +97,7 @@ class TableComparison:
         }
 
     def worst(self) -> list[dict[str, Any]]:
-        """The networks that are furthest off."""
+        """Return the networks with the largest relative errors, the largest first."""
         return [
             {
                 "id": self.names[k],
@@ -106,23 +109,29 @@ class TableComparison:
         ]
 
     def verdict(self) -> tuple[str, str]:
-        """What the order and the values of predictions are good for, a sentence each."""
-        found = "not known" if self.validation.spearman is None else f"{self.validation.spearman:.4f}"
+        """Return a sentence about the order of predictions and one about their values."""
+        correlation = "not known" if self.validation.spearman is None else f"{self.validation.spearman:.4f}"
         order = "rank-safe" if self.rank_safe else "NOT rank-safe"
-        first = f"{order}: the Spearman correlation is {found}, and {RANK_SAFE} is asked of it"
+        first = f"{order}: the Spearman correlation is {correlation}, and {RANK_SAFE} is asked of it"
         if self.constraint_safe:
             return first, f"constraint-safe: a limit is kept to within {self.margin:.1f}%"
         return first, f"NOT constraint-safe: latencies may be off by {self.margin:.0f}%, so leave that much to a limit"
 
 
-def compared(
+def compare(
     table: LatencyTable, space: str, held_out: str, measured: Iterable[tuple[str, Network, float]]
 ) -> TableComparison:
-    """Compare a table with the id, the network and the ms of what was measured, one network at a time.
+    """Compare predictions of a table with measured networks, one network at a time.
+
+    Args:
+        table: The table.
+        space: Normal spec of the search space.
+        held_out: What was measured, and how.
+        measured: Architecture id, network, and measured latency in ms for one batch.
 
     Raises:
-        MissingBlock: The table cannot predict one of them.
-        NasctlError: There are too few, or a latency is not above 0.
+        MissingBlock: The table cannot price a network.
+        NasctlError: There are too few networks, or a latency is not above 0.
     """
     names: list[str] = []
     rows: list[tuple[float, float, float]] = []
@@ -131,30 +140,35 @@ def compared(
             raise NasctlError(f"the latency of {name} is {ms:g}, which is not above 0; is this the right column?")
         names.append(name)
         rows.append((table.latency(network), ms, float(network.macs)))
-    if len(rows) < FEWEST:
-        raise NasctlError(f"{len(rows)} networks are too few to compare with; give {FEWEST} or more")
+    if len(rows) < MIN_NETWORKS:
+        raise NasctlError(f"{len(rows)} networks are too few to compare with; give {MIN_NETWORKS} or more")
     predicted, times, macs = np.array(rows).T
     return TableComparison(held_out, space, tuple(names), predicted, times, macs)
 
 
-def fresh(space: SearchSpace, number: int, seed: int) -> list[Genome]:
-    """Random genomes, each network once, without those that `nasctl device profile` has measured.
+def unprofiled_genomes(space: SearchSpace, number: int, seed: int) -> list[Genome]:
+    """Return random canonical genomes of distinct networks that `nasctl device profile` does not measure.
 
     Raises:
-        NasctlError: The space has too few others.
+        NasctlError: The space has too few such networks.
     """
-    used = set(used_genomes(space))
+    used = set(profiled_genomes(space))
     found = [space.canonical(genome) for genome in unseen(space, np.random.default_rng(seed), number, used)]
-    if len(found) < FEWEST:
+    if len(found) < MIN_NETWORKS:
         raise NasctlError("the space has too few networks that `nasctl device profile` does not use; give --csv")
     return found
 
 
-def host_of(table: LatencyTable, torch_device: str | None, seconds: float) -> Host:
-    """This machine, set as the table says its device was.
+def matching_host(table: LatencyTable, torch_device: str | None, seconds: float) -> Host:
+    """Return this machine with the runtime, precision, threads and batch of the table.
+
+    Args:
+        table: The table.
+        torch_device: Device of torch; None for the default of the table's kind.
+        seconds: Time per network, in seconds.
 
     Raises:
-        NasctlError: nasctl cannot run networks as on the table's device.
+        NasctlError: nasctl cannot run networks with the runtime or precision of the table.
     """
     runtime = table.runtime.partition(" ")[0]
     if table.kind not in ("cpu", "gpu") or runtime not in get_args(Runtime):
@@ -162,20 +176,30 @@ def host_of(table: LatencyTable, torch_device: str | None, seconds: float) -> Ho
             f"{table.device!r} was timed with {table.runtime or 'a runtime that nobody noted'}, which nasctl does not "
             "run; time networks on the device itself and give them with --csv"
         )
-    usual = "cuda:0" if table.kind == "gpu" else "cpu"
-    precision = table.precision.partition(",")[0]  # what it may say of TF32 is torch's default
+    default = "cuda:0" if table.kind == "gpu" else "cpu"
+    precision = table.precision.partition(",")[0]  # A remark about TF32 may follow; TF32 is the default of torch.
     if precision not in get_args(Precision):
         raise NasctlError(f"{table.device!r} computes in {precision!r}, which nasctl does not; time networks yourself")
-    return Host(table.device, runtime, torch_device or usual, table.threads or 1, table.batch, precision, seconds)
+    where, threads = torch_device or default, table.threads or 1
+    return Host(table.device, cast(Runtime, runtime), where, threads, table.batch, cast(Precision, precision), seconds)
 
 
-def differences(table: LatencyTable, here: LatencyTable) -> list[str]:
-    """In what this machine, as an empty table of it says, is another than the table's device."""
-    pairs = [(field, getattr(table, field), getattr(here, field)) for field in ("processor", "runtime", "precision")]
-    return [f"its {field} is {theirs!r}, and here it is {ours!r}" for field, theirs, ours in pairs if theirs != ours]
+def host_differences(table: LatencyTable, here: LatencyTable) -> list[str]:
+    """Return a clause per difference between the device of a table and this machine.
+
+    Args:
+        table: The table.
+        here: A table of this machine, without rows.
+    """
+    facts = (
+        ("processor", table.processor, here.processor),
+        ("runtime", table.runtime, here.runtime),
+        ("precision", table.precision, here.precision),
+    )
+    return [f"its {fact} is {theirs!r}, and here it is {ours!r}" for fact, theirs, ours in facts if theirs != ours]
 
 
 def with_validation(table: LatencyTable, found: Validation) -> LatencyTable:
-    """The table with a validation before all others, in place of an older one of the same."""
+    """Return the table with a validation in first place, instead of an older one of the same networks."""
     others = [one for one in table.validation if (one.held_out, one.spaces) != (found.held_out, found.spaces)]
     return replace(table, validation=(found, *others))

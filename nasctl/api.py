@@ -1,4 +1,4 @@
-"""All that a plug-in may import; it stands elsewhere, so that nothing here is imported by what it imports."""
+"""The interface for plug-ins: every name of nasctl that a plug-in may import. The module defines none of them."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,8 @@ from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.layer_sum import total
 from nasctl.candidates.objective import ChecksApplicability, HasLabel, HasRemarks, MaybeMonotone, Objective
 from nasctl.candidates.setting import Setting
+from nasctl.candidates.weights_source import DrawnWeights, WeightsSource
+from nasctl.data import Data, DataFormat, ImageContent, ImageData, StoredImages, TokenData
 from nasctl.errors import BadOption, InvalidGenome, MissingBlock, NasctlError, UnknownName
 from nasctl.networks.blocks import (
     ACTIVATIONS,
@@ -91,5 +93,5 @@ from nasctl.problem.searcher import (
 )
 from nasctl.problem.space import Gene, Genome, HasLevels, Input, MixableSpace, Notation, SearchSpace, validate
 
-if not TYPE_CHECKING:  # a type checker is to refuse old names, and any name that never was
+if not TYPE_CHECKING:  # type checkers refuse old names and unknown names
     from nasctl.registry.old_names import api_attribute as __getattr__

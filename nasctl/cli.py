@@ -1,36 +1,48 @@
-"""The command line; each command is a module of nasctl.commands, imported when it is called."""
+"""The command line. Each command is a module of `nasctl.commands`, which is imported when the command is called."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import click
 
 from nasctl import __version__
 from nasctl.commands import Commands
-from nasctl.errors import NasctlError
+from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.system.signals import exit_code, stoppable
 from nasctl.system.terminal import printable
 
-# Read when numpy is imported. Its small systems gain nothing from more threads, lose much beside busy processes, and
-# their last digits, and so a search's path, would depend on the number of cores.
+# numpy reads this when it is imported. Its small linear systems gain nothing from more threads, and lose much beside
+# busy processes. With more threads the last digits of their solutions, and so the path of a search, would depend on the
+# number of cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 class _Failure(click.ClickException):
+    """An error that the user can act on."""
+
     exit_code = 2
 
 
 class _Unexpected(click.ClickException):
+    """An error that nasctl did not foresee."""
+
     exit_code = 1
 
 
 class _Root(Commands):
+    """The group of all commands. It turns errors, interrupts and warnings into lines on stderr and exit codes."""
+
     def invoke(self, ctx: click.Context) -> object:
         try:
-            with stoppable():
+            with stoppable(), warnings.catch_warnings():
+                warnings.showwarning = partial(_show_warning, warnings.showwarning)
                 return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
             raise
@@ -42,20 +54,38 @@ class _Root(Commands):
             raise _Failure(printable(str(error))) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
-        except KeyboardInterrupt as stop:  # what was measured is on disk already
+        except KeyboardInterrupt as stop:  # all measurements are in the store already
             click.echo(f"\nstopped; this takes it up again:\n  {shlex.join(['nasctl', *sys.argv[1:]])}", err=True)
             raise click.exceptions.Exit(exit_code(stop)) from None
-        except Exception as error:  # a mistake of ours, or a full disk, a number that is too large, and the like
+        except Exception as error:  # a bug of nasctl, a full disk, a number that is too large, and the like
             if ctx.params["debug"]:
                 raise
-            if (said := _about_a_file(error)) is not None:
-                raise _Failure(printable(f"{said}; name another file")) from error
+            if (reason := _file_error(error)) is not None:
+                raise _Failure(printable(f"{reason}; name another file")) from error
             reason = printable(" ".join(str(error).split())[:200]) or "no reason given"
             raise _Unexpected(f"{type(error).__name__}: {reason} (unexpected; nasctl --debug shows where)") from error
 
 
-def _about_a_file(error: Exception) -> str | None:
-    """What the system says of the name of a file; None if it says nothing of one."""
+def _show_warning(
+    usual: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any, **more: Any
+) -> None:
+    """Print a warning about an old name as one plain line on stderr, and any other as Python does.
+
+    Args:
+        usual: The function that prints warnings as Python does.
+        message: The warning.
+        category: Its class.
+        place: File, line and the like, which matter to programmers alone.
+        more: More of `place`.
+    """
+    if issubclass(category, RenamedWarning):
+        click.echo(printable(f"warning: {message}"), err=True)
+    else:
+        usual(message, category, *place, **more)
+
+
+def _file_error(error: Exception) -> str | None:
+    """Return the reason why the system refused the name of a file; None if the error is about no file."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{str(error.filename)[:200]}: {error.strerror}"
     return "a name holds a NUL" if isinstance(error, ValueError) and str(error) == "embedded null byte" else None

@@ -1,4 +1,4 @@
-"""Errors that are the user's to act on; the command line prints them without a traceback."""
+"""Errors that users can act on, which the command line prints without a traceback, and the warning about old names."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from difflib import get_close_matches
 
 
 class NasctlError(Exception):
-    """Base of every error that nasctl raises on purpose; its message says what to do next."""
+    """Base class of the errors that nasctl raises on purpose. The message is one line that names a remedy."""
 
 
 class UnknownName(NasctlError):
-    """Nothing of that kind has that name."""
+    """A name that nothing of its kind has.
+
+    Args:
+        kind: Kind of thing, such as "space", for the message.
+        name: The unknown name.
+        known: Names that exist; the nearest is offered.
+    """
 
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
         close = get_close_matches(name, known, n=1)
@@ -20,15 +26,20 @@ class UnknownName(NasctlError):
 
 
 class BadOption(NasctlError):
-    """A plug-in does not take an option that it was given, or not that value."""
+    """An option, or a value of an option, that a plug-in does not take."""
 
 
 class InvalidGenome(NasctlError):
-    """A genome that its space does not have."""
+    """A genome that is not in its search space."""
 
 
 class MissingBlock(NasctlError):
-    """A latency table has no row for a block."""
+    """A block that a latency table has no row for.
+
+    Args:
+        device: Name of the table's device.
+        key: Key of the block.
+    """
 
     def __init__(self, device: str, key: str) -> None:
         super().__init__(
@@ -38,16 +49,16 @@ class MissingBlock(NasctlError):
 
 
 class RunChanged(NasctlError):
-    """A run, replayed, left the path it took before: the code or a library has changed in between."""
+    """A replayed run that left its former path, because the code or a library has changed since."""
 
 
 class RenamedWarning(FutureWarning):
-    """An old name was used for something that now has another one; the message gives the new name."""
+    """The use of an old name. The message gives the new name."""
 
 
 def without_traceback(failure: Exception) -> Exception:
-    """The same error without its traceback, which would keep alive all that was at hand when it was raised."""
+    """Return a copy of an error without its traceback, which keeps the local variables of every frame alive."""
     try:
         return type(failure)(str(failure))
-    except TypeError:  # a class that wants more than a message
+    except TypeError:  # the class takes more than a message
         return RuntimeError(str(failure))

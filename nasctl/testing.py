@@ -1,8 +1,9 @@
-"""What every plug-in promises, as tests: subclass a contract and give it the fixture that it names."""
+"""Contracts of plug-ins, as tests: subclass a contract and give it the fixture that its docstring names."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nasctl import registry
 from nasctl.api import Builder, InvalidGenome, Linear, Network, Shape
 from nasctl.candidates.candidate import Candidate
+from nasctl.data import Data, TokenData
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.networks.python_source import source
@@ -34,7 +36,12 @@ from nasctl.store.store import Store
 
 
 class Chain:
-    """A space for tests: linear layers without bias in a row; every gene is the width of one."""
+    """A space for tests: a chain of linear layers without bias. Every gene is the width of a layer.
+
+    Args:
+        depth: The number of layers.
+        widths: The choices of each width.
+    """
 
     input = Input((3,))
 
@@ -56,7 +63,7 @@ class Chain:
 
 
 class SpaceContract:
-    """Needs the fixture `space`."""
+    """The contract of search spaces. A subclass has the fixture `space`."""
 
     def test_canonical_is_idempotent_and_no_larger(self, space: SearchSpace) -> None:
         for genome in drawn(space, 100):
@@ -68,9 +75,11 @@ class SpaceContract:
         x = _examples(space, 2).double() if space.input.kind == "images" else _examples(space, 2)
         for genome in drawn(space, 5):
             networks = [space.network(g) for g in (genome, space.canonical(genome))]
-            if networks[0] != networks[1]:  # else they are the same blocks on the same shapes
+            if networks[0] != networks[1]:  # otherwise they have the same blocks with the same shapes
                 one, other = (_filled(network.module()) for network in networks)
-                torch.testing.assert_close(one(x), other(x), equal_nan=True)  # random recurrent cells overflow
+                torch.testing.assert_close(
+                    one(x), other(x), equal_nan=True
+                )  # outputs of random recurrent cells may overflow
 
     def test_a_genome_of_another_space_raises(self, space: SearchSpace) -> None:
         (genome,) = drawn(space, 1)
@@ -89,7 +98,9 @@ class SpaceContract:
                 module(_examples(space, 2))
             assert seen == [node.out_shape for node in network.nodes]
             assert sum(map(torch.numel, module.parameters())) == network.params
-            assert counter.get_total_flops() == 2 * 2 * network.macs  # two examples, two FLOPs a multiply-accumulate
+            assert (
+                counter.get_total_flops() == 2 * 2 * network.macs
+            )  # two examples, and two FLOPs per multiply-accumulate
 
     def test_reduced_has_the_same_genes_and_costs_no_more(self, space: SearchSpace) -> None:
         full, reduced = space.reduced(Fidelity()), space.reduced(Fidelity(size=max(space.input.shape) // 2, cells=1))
@@ -108,13 +119,13 @@ class SpaceContract:
 
 
 class ObjectiveContract:
-    """Needs the fixture `run`, with that objective and no other."""
+    """The contract of objectives. A subclass has the fixture `run`, with the objective and no other."""
 
     def test_leaves_everything_as_it_was(self, run: Run) -> None:
         space, objective = registry.create("spaces", run.space), registry.create("objectives", *run.objectives)
-        candidate = Candidate(space, space.canonical(drawn(space, 1)[0]), run.setting, objective.needs)
+        candidate = Candidate(space, space.canonical(drawn(space, 1)[0]), run.task.setting, objective.needs)
         before = _surroundings(candidate)
-        again = Candidate(space, candidate.genome, run.setting, objective.needs)
+        again = Candidate(space, candidate.genome, run.task.setting, objective.needs)
         assert objective(candidate) == objective(again)
         assert _surroundings(candidate) == before
 
@@ -125,13 +136,13 @@ class ObjectiveContract:
 
 
 class SearcherContract:
-    """Needs the fixture `run`, with that searcher, and two objectives."""
+    """The contract of searchers. A subclass has the fixture `run`, with the searcher and two objectives."""
 
     def test_same_seed_same_run(self, run: Run, tmp_path: Path) -> None:
-        cheap = replace(run, objectives=("params", "macs"))  # which need no torch
+        cheap = replace(run, objectives=("params", "macs"))  # objectives that need no torch
         here = found(cheap, tmp_path / "here", 60)
         assert len({evaluation.genome for evaluation in here}) == 60
-        np.random.seed(1)  # noqa: NPY002  # not what holds it
+        np.random.seed(1)  # noqa: NPY002  # a searcher draws from its own generator alone
         assert found(cheap, tmp_path / "again", 60) == here
         assert in_another_process(cheap, tmp_path / "there", 60) == here
 
@@ -163,54 +174,90 @@ class SearcherContract:
             searcher.tell(losses, np.maximum(rng.normal(size=(len(batch), 2)), 0))
 
 
+class DataContract:
+    """The contract of data. A subclass has the fixture `data`, with at least four examples."""
+
+    def test_is_known_by_its_text(self, data: Data) -> None:
+        copy = pickle.loads(pickle.dumps(data))
+        assert (copy, hash(copy), str(copy)) == (data, hash(data), str(data))
+        assert len(str(data).splitlines()) == 1
+
+    def test_gives_a_batch_for_a_seed_and_a_place(self, data: Data) -> None:
+        for seed, place in ((0, 0), (1, 0), (0, 1)):
+            one, again = ([array.tobytes() for array in _batch(data, seed, place)] for _ in range(2))
+            assert one == again
+
+    def test_a_batch_has_the_shape_that_was_asked_for(self, data: Data) -> None:
+        examples, *labels = _batch(data, 0, 0)
+        if isinstance(data, TokenData):
+            assert examples.shape == (4, 6)
+            assert examples.dtype == np.int64
+            assert 0 <= examples.min() <= examples.max() < 50
+        else:
+            assert examples.shape == (4, 3, 8, 8)
+            assert examples.dtype == np.float32
+            assert np.isfinite(examples).all()
+        assert all(found.shape == (4,) and found.dtype == np.int64 for found in labels)
+
+
+def _batch(data: Any, seed: int, place: int) -> list[np.ndarray]:
+    """Return four examples, and their labels if the data has any."""
+    if isinstance(data, TokenData):
+        return [data.tokens(50, 6, 4, seed, place)]
+    images, labels = data.images((3, 8, 8), 4, seed, place)
+    return [images] if labels is None else [images, labels]
+
+
 def drawn(space: SearchSpace, number: int) -> list[Genome]:
-    """Random genomes, not canonical."""
+    """Return random genomes, not canonical."""
     rng = random.Random(0)
     return [tuple(rng.randrange(len(gene.choices)) for gene in space.genes) for _ in range(number)]
 
 
 def _examples(space: SearchSpace, number: int) -> torch.Tensor:
-    """Images from N(0, 1), (B, C, H, W), or tokens, (B, T)."""
+    """Return images from N(0, 1), (B, C, H, W), or random tokens, (B, T)."""
     shape = (number, *space.input.shape)
     return torch.randn(shape) if space.input.kind == "images" else torch.randint(space.input.vocabulary, shape)
 
 
 def found(run: Run, path: Path, budget: int) -> list[Evaluation]:
-    """What a search finds here."""
+    """Return the evaluations of a search in this process."""
     return [visit.evaluation for visit in run.search(Store(path), budget)]
 
 
 def in_another_process(run: Run, path: Path, budget: int) -> list[Evaluation]:
-    """What `nasctl search` finds where strings hash otherwise."""
+    """Return the evaluations of `nasctl search` in another process, with other hashes of strings."""
     environment = {**os.environ, "PYTHONHASHSEED": "42"}
     subprocess.run(_command(run, path, budget), env=environment, check=True, stderr=subprocess.DEVNULL)
     return Store(path).evaluations(run.name)
 
 
 def _command(run: Run, path: Path, budget: int) -> list[str]:
+    """Return the command line of a run."""
     options = {"space": run.space, "searcher": run.searcher, "seed": run.seed, "budget": budget, "store": path}
-    setting = {"fidelity": run.setting.fidelity, "weights-seed": run.setting.seed, "data": run.setting.data}
+    measured = run.task.setting
+    setting = {"fidelity": measured.fidelity, "weights-seed": measured.seed, "data": measured.data}
     lists = {"objective": run.objectives, "record": run.record, "constraint": run.constraints}
     given = [*((option, spec) for option, specs in lists.items() for spec in specs), *(options | setting).items()]
     return [sys.executable, "-m", "nasctl", "search", *(f"--{option}={value}" for option, value in given)]
 
 
 def _killed(run: Run, path: Path, after: int) -> None:
-    """Search until this process is killed, after so many candidates."""
+    """Search until this process kills itself, after the given number of candidates."""
     for number, _ in enumerate(run.search(Store(path), 60), 1):
         if number == after:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _surroundings(candidate: Candidate) -> list[object]:
-    """What an objective has to leave alone: the weights that others will see, generators and global switches."""
+    """Return the state that an objective must not change: later weights, random generators and global switches."""
     generators = [torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()]  # noqa: NPY002
     weights = [hash(tensor.numpy().tobytes()) for tensor in candidate.module().state_dict().values()]
     return [weights, generators, torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()]
 
 
 def _filled(module: nn.Module) -> nn.Module:
-    """The module in double precision, with weights that depend on a layer's shape and not on its place."""
+    """Return the module in double precision, with weights that depend on a layer's shape and not on its position."""
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:
             nn.init.kaiming_normal_(parameter, generator=torch.Generator().manual_seed(0))

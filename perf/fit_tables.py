@@ -8,17 +8,18 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from nasctl import registry
 from nasctl.api import ActConvNorm, Add, AvgPool, Builder, ConvNormAct, Genome, Layer, Network, SearchSpace, Zero
-from nasctl.hardware.fitting.additive import Measured, check, fit, split
-from nasctl.hardware.fitting.operators import accuracy
+from nasctl.hardware.fitting.additive import MeasuredNetworks, fit, split_networks, validate_fit
+from nasctl.hardware.fitting.operators import evaluate_predictions
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Against, Kind, Validation
 from nasctl.spaces._cells import EDGES
@@ -137,7 +138,7 @@ class Source:
 def _ofa(table: LatencyTable, source: Source, column: str) -> LatencyTable:
     """Fit a table to networks of mbconv."""
     data = replace(ofa_networks(1.2), ms=source.ms(column))
-    inside, out = split(len(data.ms), SHARE, seed=0)
+    inside, out = split_networks(len(data.ms), SHARE, seed=0)
     table = fit(data.part(inside)).fill(table)
     given = [f"mbconv:resolution={size}" for size in SIZES] + [f"mbconv:resolutions={','.join(map(str, SIZES))}"]
     specs = sorted(registry.normal("spaces", spec) for spec in given)
@@ -147,8 +148,10 @@ def _ofa(table: LatencyTable, source: Source, column: str) -> LatencyTable:
         runtime="PyTorch (version not stated)",
         inferred=(_width(source), *table.inferred),
         validation=(
-            check(table, data.part(inside), data.part(out), f"whole networks at {SIZES[0]} to {SIZES[-1]} px", specs),
-            check(table, data.part(inside), data.part(large), f"those of them at {SIZES[-1]} px", specs),
+            validate_fit(
+                table, data.part(inside), data.part(out), f"whole networks at {SIZES[0]} to {SIZES[-1]} px", specs
+            ),
+            validate_fit(table, data.part(inside), data.part(large), f"those of them at {SIZES[-1]} px", specs),
         ),
     )
 
@@ -159,7 +162,7 @@ def _nb201(table: LatencyTable, source: Source, column: str) -> LatencyTable:
     lean = _device(column)[0] in LIVE
     built, timed, alike, connected = nb201_networks(lean)
     ms = source.ms(column)
-    inside, out = split(len(ms), SHARE, seed=0)
+    inside, out = split_networks(len(ms), SHARE, seed=0)
     # It is unknown what that runtime skipped in a cell with idle parts, so the fit uses only cells without idle parts.
     inside = inside[alike[inside]] if lean else inside
     built, timed = replace(built, ms=ms), replace(timed, ms=ms)
@@ -167,7 +170,9 @@ def _nb201(table: LatencyTable, source: Source, column: str) -> LatencyTable:
     checks = [("whole networks that nasctl builds as they were timed", timed, alike)]
     checks += [] if lean else [("all networks, as they were declared and timed", timed, np.ones(len(ms), dtype=bool))]
     checks += [("all with a path, the leaner networks of nasctl against what was timed", built, connected)]
-    found = [check(table, timed.part(inside), kind.part(out[mask[out]]), what, spec) for what, kind, mask in checks]
+    found = [
+        validate_fit(table, timed.part(inside), kind.part(out[mask[out]]), what, spec) for what, kind, mask in checks
+    ]
     remarks = (LEAN if lean else DECLARED, *_remarks(ms, column in SUMMED))
     against: Against = "sums" if column in SUMMED else "networks"
     validation = tuple(replace(one, against=against) for one in found)
@@ -177,10 +182,10 @@ def _nb201(table: LatencyTable, source: Source, column: str) -> LatencyTable:
 def _fbnet(table: LatencyTable, source: Source, column: str) -> LatencyTable:
     """Fit a table to networks of FBNet."""
     data = replace(fbnet_networks(), ms=source.ms(column))
-    inside, out = split(len(data.ms), SHARE, seed=0)
+    inside, out = split_networks(len(data.ms), SHARE, seed=0)
     table = fit(data.part(inside)).fill(table)
     summed = column in HW_NAS_BENCH
-    found = check(table, data.part(inside), data.part(out), "whole networks", [registry.normal("spaces", FBNET)])
+    found = validate_fit(table, data.part(inside), data.part(out), "whole networks", [registry.normal("spaces", FBNET)])
     return replace(
         table,
         inferred=(*_remarks(data.ms, summed), *table.inferred),
@@ -194,11 +199,11 @@ def _remarks(ms: np.ndarray, summed: bool) -> tuple[str, ...]:
 
 
 @cache
-def ofa_networks(width: float) -> Measured:
+def ofa_networks(width: float) -> MeasuredNetworks:
     """Return the networks of the file, (N,), with placeholder times of 1 ms."""
     space: SearchSpace = registry.create("spaces", f"mbconv:width={width},resolutions={','.join(map(str, SIZES))}")
     genomes = [ofa_genome(row) for row in _rows(SOURCES[0].file)]
-    return Measured.of(map(space.network, genomes), np.ones(len(genomes)))
+    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)))
 
 
 def ofa_genome(row: Mapping[str, str]) -> Genome:
@@ -216,14 +221,14 @@ def ofa_genome(row: Mapping[str, str]) -> Genome:
 def _width(source: Source) -> str:
     """Return the evidence for the width of the networks, as a sentence."""
     figures = {}
-    inside, out = split(len(_rows(source.file)), SHARE, seed=0)
+    inside, out = split_networks(len(_rows(source.file)), SHARE, seed=0)
     for width in (1.0, 1.2):
         errors, ranks = [], []
         for device in ("v100_64", "titan_rtx_64", "titan_xp_64", "2080ti_64"):
             data = replace(ofa_networks(width), ms=source.ms(device))
             table = fit(data.part(inside), operators_only=True).fill(LatencyTable(device, "gpu", 64, {}))
-            errors.append(accuracy("", data.part(out).predicted(table), data.ms[out]).mape)
-            ranks.append(accuracy("", data.macs, data.ms).spearman or 0.0)
+            errors.append(evaluate_predictions("", data.part(out).predicted(table), data.ms[out]).mape)
+            ranks.append(evaluate_predictions("", data.macs, data.ms).spearman or 0.0)
         figures[width] = f"{np.mean(errors):.2f}% and {np.mean(ranks):.4f}"
     return (
         f"The data does not state the width of its networks; 1.2 is taken: its authors' code validates networks of "
@@ -233,7 +238,7 @@ def _width(source: Source) -> str:
 
 
 @cache
-def nb201_networks(lean: bool) -> tuple[Measured, Measured, np.ndarray, np.ndarray]:
+def nb201_networks(lean: bool) -> tuple[MeasuredNetworks, MeasuredNetworks, np.ndarray, np.ndarray]:
     """Return all cells in two forms, (N,), with placeholder times of 1 ms.
 
     Args:
@@ -255,8 +260,8 @@ def nb201_networks(lean: bool) -> tuple[Measured, Measured, np.ndarray, np.ndarr
     connected = np.array([any(one) for one in chosen])
     alike = np.array([mine == theirs for mine, theirs in pairs]) & connected
     placeholder = np.ones(len(genomes))  # ms
-    built = Measured.of(map(space.network, chosen), placeholder)
-    timed = Measured.of(map(as_timed, genomes), placeholder)
+    built = MeasuredNetworks.of(map(space.network, chosen), placeholder)
+    timed = MeasuredNetworks.of(map(as_timed, genomes), placeholder)
     return built, timed, alike, connected
 
 
@@ -303,11 +308,11 @@ def _keys(network: Network) -> list[str]:
 
 
 @cache
-def fbnet_networks() -> Measured:
+def fbnet_networks() -> MeasuredNetworks:
     """Return the networks of the file, (N,), with placeholder times of 1 ms."""
     space: SearchSpace = registry.create("spaces", FBNET)
     genomes = [tuple(int(row[f"layer{k}"]) for k in range(22)) for row in _rows(SOURCES[2].file)]
-    return Measured.of(map(space.network, genomes), np.ones(len(genomes)))
+    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)))
 
 
 @cache
@@ -367,7 +372,7 @@ def main() -> None:
         table = source.made(column)
         lines += [_line(table, one) for one in table.validation]
         print(*lines[-len(table.validation) :], sep="\n", flush=True)
-        errors[name] = [asdict(one) for one in table.validation]
+        errors[name] = [structs.asdict(one) for one in table.validation]
         if not source.shipped or column in source.shipped or given.names != ["all"]:
             table.save(given.out / f"{name}.json")
     if given.markdown:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from nasctl import registry
 from nasctl.api import Network
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
-from nasctl.hardware.profiling.runtimes import drawn
+from nasctl.hardware.profiling.runtimes import instantiate
 from nasctl.hardware.profiling.timing import keep_memory
 
 RUNS = 5  # timed runs per visit
@@ -47,7 +47,7 @@ def subjects(what: str, spec: str, number: int) -> list[Network]:
 @cache
 def made(what: str, spec: str, number: int, place: int) -> tuple[nn.Module, list[Tensor]]:
     """Return a module and its inputs; the cache keeps them for the life of the process."""
-    return drawn(subjects(what, spec, number)[place], 1, seed=0)
+    return instantiate(subjects(what, spec, number)[place], 1, seed=0)
 
 
 def visit(what: str, spec: str, number: int, place: int) -> float:

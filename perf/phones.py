@@ -6,19 +6,20 @@ import argparse
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from msgspec import structs
 
 from nasctl import registry
 from nasctl.api import Genome, SearchSpace
 from nasctl.hardware.distinct_blocks import random_genomes
-from nasctl.hardware.fitting.operators import FOLDS, accuracy, cross_predictions, fitted
-from nasctl.hardware.importers import Entry, dialect, opened
-from nasctl.hardware.importers._table import sizeless
+from nasctl.hardware.fitting.operators import FOLDS, cross_val_predict, evaluate_predictions, fit_operators
+from nasctl.hardware.importers import Entry, dialect, read_source
+from nasctl.hardware.importers._table import key_without_size
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Kind, Validation
@@ -179,7 +180,7 @@ def table(name: str) -> LatencyTable:
     rows = read(device)
     residual = np.array([entry.emission.key.startswith("MBConv") for entry in rows.entries])
     specs = [registry.normal("spaces", spec) for spec in device.spaces]
-    operators = fitted([features(entry.emission) for entry in rows.entries], rows.ms)
+    operators = fit_operators([features(entry.emission) for entry in rows.entries], rows.ms)
     for lacking, (like, times) in device.stand_ins.items():
         found = {key: value for key, value in operators.items() if key == like or key.startswith(f"{like}.")}
         operators |= {lacking + key.removeprefix(like): times * value for key, value in found.items()}
@@ -198,7 +199,9 @@ def table(name: str) -> LatencyTable:
         date=date.today().isoformat(),
         validation=(
             *_sums(device, rows),
-            accuracy(f"inverted residuals; {KEPT}", rows.guesses[residual], rows.ms[residual], specs, "blocks"),
+            evaluate_predictions(
+                f"inverted residuals; {KEPT}", rows.guesses[residual], rows.ms[residual], specs, "blocks"
+            ),
         ),
     )
 
@@ -207,13 +210,15 @@ def read(device: Device) -> Rows:
     """Read all rows of a device's files, with predictions of fits that held them out."""
     paths = sorted(data().glob(device.files))
     found = [
-        (path.name, one) for path in paths for one in dialect(device.dialect).read(opened(path).content, None).entries
+        (path.name, one)
+        for path in paths
+        for one in dialect(device.dialect).read(read_source(path).content, None).entries
     ]
     entries = [entry for _, entry in found]
     ms = np.array([entry.ms for entry in entries])
     # Stem and final layers stay in every fit, because most of their operators have no other example.
-    groups = [sizeless(e.emission) if e.emission.key.startswith("MBConv") else None for e in entries]
-    guesses = cross_predictions([features(entry.emission) for entry in entries], ms, groups)
+    groups = [key_without_size(e.emission) if e.emission.key.startswith("MBConv") else None for e in entries]
+    guesses = cross_val_predict([features(entry.emission) for entry in entries], ms, groups)
     at = {(file, entry.emission.key): position for position, (file, entry) in enumerate(found)}
     return Rows(entries, at, ms, guesses)
 
@@ -236,7 +241,9 @@ def _summed(what: str, rows: Rows, networks: Iterable[list[int]], specs: Iterabl
     """Return the error of sums of predictions over networks, each given as positions of its rows."""
     chosen = list(networks)
     predicted, known = (np.array([values[one].sum() for one in chosen]) for values in (rows.guesses, rows.ms))
-    return accuracy(f"sums over {what}, against the source's own sums; {KEPT}", predicted, known, specs, "sums")
+    return evaluate_predictions(
+        f"sums over {what}, against the source's own sums; {KEPT}", predicted, known, specs, "sums"
+    )
 
 
 def _of_spaces(files: Mapping[str, str], rows: Rows) -> Iterator[list[int]]:
@@ -295,7 +302,7 @@ def main() -> None:
             figures = f"{one.mape:8.2f} {one.bias:8.2f} {one.spearman:9.4f} {one.kendall:8.4f}"
             print(f"{name:10} {one.number:7} {figures}  {one.held_out}")
     if given.json:
-        errors = {name: [asdict(one) for one in made.validation] for name, made in found.items()}
+        errors = {name: [structs.asdict(one) for one in made.validation] for name, made in found.items()}
         given.json.write_text(json.dumps(errors, indent=1) + "\n")
 
 

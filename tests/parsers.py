@@ -19,10 +19,10 @@ from nasctl import registry
 from nasctl.analysis.aggregate import Score
 from nasctl.architectures import from_json, ids, known_values
 from nasctl.commands import _config
-from nasctl.data import arrays, cifar, pictures
+from nasctl.data import cifar, npz, pictures
 from nasctl.errors import NasctlError
 from nasctl.hardware import tables_schema
-from nasctl.hardware.importers import dialect, merged, opened, recognised
+from nasctl.hardware.importers import dialect, merge, read_source, recognise_dialect
 from nasctl.hardware.profiling import kit
 from nasctl.hardware.table import LatencyTable
 from nasctl.problem import constraints
@@ -78,19 +78,19 @@ def _text(work):
 
 
 def _foreign(path):
-    source = opened(path)
-    reading = dialect(recognised(source)).read(source.content, None)
-    merged(reading.entries)
+    source = read_source(path)
+    reading = dialect(recognise_dialect(source)).read(source.content, None)
+    merge(reading.entries)
 
 
 def _kit(path):
     shutil.copy(path, path.with_name(kit.MANIFEST))
     found = kit.Kit.read(path.parent)
-    kit.networks(list(found.pieces.values())[:3])
+    kit.kit_networks(list(found.models.values())[:3])
 
 
 def _times(path):
-    pieces = {name: kit.KitModel(name, "nbmacro", name, None, ()) for name in ("a.onnx", "b.onnx")}
+    pieces = {name: kit.KitModel(name, "nbmacro", name, None, (), "") for name in ("a.onnx", "b.onnx")}
     kit._times(path, kit.Kit(("nbmacro",), 1, 0, pieces))
 
 
@@ -175,7 +175,7 @@ def _tar():
     return file.getvalue()
 
 
-TABLE = tables_schema.written(
+TABLE = tables_schema.serialize(
     {
         "device": "board",
         "kind": "cpu",
@@ -249,7 +249,7 @@ PARSERS = {
         lambda path: _pool._read_rows(path, ["a"]), ".csv", (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2"))
     ),
     "free": Parser(lambda path: from_json.network(_values(path)), ".json", (FREE,)),
-    "npz": Parser(arrays.read, ".npz", (_npz(),)),
+    "npz": Parser(npz.read, ".npz", (_npz(),)),
     "zip": Parser(_pictures, ".zip", (_packed("zip"),)),
     "picture": Parser(_picture, ".png", (_packed("png"),)),
     "cifar_tar": Parser(cifar.read, ".tar.gz", (_tar(), gzip.decompress(_tar()))),

@@ -20,12 +20,12 @@ from PIL import Image
 from nasctl.architectures import known_values
 from nasctl.bench.published import published
 from nasctl.cli import cli
-from nasctl.data import arrays, cifar, pictures
+from nasctl.data import cifar, npz, pictures
 from nasctl.errors import NasctlError
 from nasctl.export import export
 from nasctl.export.formats import FORMATS
 from nasctl.hardware import importers
-from nasctl.hardware.importers import opened
+from nasctl.hardware.importers import read_source
 from nasctl.networks.python_source import source
 from nasctl.searchers import _pool
 from nasctl.system import files
@@ -84,7 +84,7 @@ def test_yaml_makes_nothing_but_values(tmp_path):
     assert issubclass(getattr(yaml, "CSafeLoader", yaml.SafeLoader), yaml.constructor.SafeConstructor)
     for tag in ("!!python/object/apply:os.system [x]", "!!python/name:os.system", "!!python/tuple [1]", "!own 1"):
         (tmp_path / "a.yaml").write_text(f"a: {tag}")
-        assert "is no YAML" in refused(opened, tmp_path / "a.yaml")
+        assert "is no YAML" in refused(read_source, tmp_path / "a.yaml")
 
 
 def test_exports_are_read_back_without_a_pickle(tmp_path, monkeypatch):
@@ -188,7 +188,7 @@ def test_only_so_much_is_read_and_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr("nasctl.bench.published.LIMIT", 2**20)
     monkeypatch.setenv("NASCTL_DATA", str(tmp_path))
     assert "is over 1 MiB" in refused(known_values.read, tmp_path / "a.csv.gz", "nbmacro")
-    assert "is over 1 MiB" in refused(opened, tmp_path / "a.json.gz")
+    assert "is over 1 MiB" in refused(read_source, tmp_path / "a.json.gz")
     assert "is over 1 MiB" in refused(cifar.read, tmp_path / "a.tar.gz")
     assert "is over 1 MiB" in refused(published, ".", "x.gz", "it")
 
@@ -201,8 +201,8 @@ def test_an_archive_may_not_be_larger_than_it_is(tmp_path, monkeypatch):
             archive.addfile(info)
     assert "is no tar archive, or a broken one" in refused(cifar.read, tmp_path / "holes.tar")
     np.savez_compressed(tmp_path / "zeros.npz", images=np.zeros((9, 64, 64), np.uint8))
-    monkeypatch.setattr(arrays, "LIMIT", 2**15)
-    assert "it unpacks to over" in refused(arrays.read, tmp_path / "zeros.npz")
+    monkeypatch.setattr(npz, "LIMIT", 2**15)
+    assert "it unpacks to over" in refused(npz.read, tmp_path / "zeros.npz")
 
 
 def test_a_header_that_promises_too_much(tmp_path):
@@ -210,7 +210,7 @@ def test_a_header_that_promises_too_much(tmp_path):
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**40, 64, 64)})
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images.npy", header.getvalue() + b"few")
-    assert "cannot be read as an .npz of numbers" in refused(arrays.read, tmp_path / "a.npz")
+    assert "cannot be read as an .npz of numbers" in refused(npz.read, tmp_path / "a.npz")
 
 
 def test_a_picture_that_unpacks_to_gigabytes(tmp_path):
@@ -248,7 +248,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
     for name in ("pipe.json", "link.json", "folder.json"):
         with pytest.raises(OSError, match=r"no regular file|directory"):
             files.read(tmp_path / name, 9)
-        assert "cannot be read" in refused(opened, tmp_path / name)
+        assert "cannot be read" in refused(read_source, tmp_path / name)
         assert CliRunner().invoke(cli, ["device", "show", str(tmp_path / name)]).exit_code == 2
     os.mkfifo(tmp_path / "cat.png")
     assert pictures.read(tmp_path).names == []
@@ -257,9 +257,9 @@ def test_what_is_no_file_is_refused_at_once(tmp_path):
 def test_objects_that_are_merged_over_and_over(tmp_path):
     lines = ["a0: &a0 {x: 1}", *(f"a{k}: &a{k} {{<<: [*a{k - 1}, *a{k - 1}]}}" for k in range(1, 40))]
     (tmp_path / "a.yaml").write_text("\n".join(lines))
-    assert "it merges objects" in refused(opened, tmp_path / "a.yaml")
+    assert "it merges objects" in refused(read_source, tmp_path / "a.yaml")
     (tmp_path / "b.yaml").write_bytes(OFA + b"x: &a [1]\ny: *a\n")
-    opened(tmp_path / "b.yaml")
+    read_source(tmp_path / "b.yaml")
 
 
 def test_a_key_twice_is_refused():
@@ -275,4 +275,4 @@ def test_a_line_of_a_hundred_megabytes(tmp_path):
     assert "field larger than field limit" in refused(known_values.read, tmp_path / "a.csv", "nbmacro")
     assert "is not a table of scores" in refused(_pool._read_rows, tmp_path / "a.csv", ["a"])
     (tmp_path / "a.yaml").write_bytes(b"a" * (importers.LIMIT + 1))
-    assert "is over 16 MiB" in refused(opened, tmp_path / "a.yaml")
+    assert "is over 16 MiB" in refused(read_source, tmp_path / "a.yaml")

@@ -1,4 +1,4 @@
-"""Fit of what the rest of a network adds to the time of a block."""
+"""Fit of the context terms: the latency of blocks inside a network, in addition to their latency alone."""
 
 from __future__ import annotations
 
@@ -6,35 +6,33 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import nnls
 
 from nasctl.api import Network
-from nasctl.hardware.in_network import amounts
+from nasctl.hardware.fitting.nonnegative import fit_nonnegative
+from nasctl.hardware.in_network import context_amounts
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.tables_schema import CONTEXT
 
-OVERHEAD = "overhead"  # of a network, whatever its blocks
+OVERHEAD = "overhead"  # term of the overhead, of which every network has one
 
 
-def fitted(networks: Sequence[Network], alone: np.ndarray, ms: np.ndarray) -> tuple[dict[str, float], float]:
-    """The context of a table, and its overhead in ms: none negative, of the least sum of squared relative errors.
+def fit_context(networks: Sequence[Network], alone: np.ndarray, ms: np.ndarray) -> tuple[dict[str, float], float]:
+    """Fit the context of a table, by the names of `CONTEXT`, and its overhead in ms, all non-negative.
 
     Args:
-        networks: That were measured, (N,).
-        alone: The sums of what their blocks cost alone, (N,).
-        ms: What they took, (N,).
+        networks: Measured whole networks, (N,).
+        alone: Sums of the latencies of their blocks alone, in ms, (N,).
+        ms: Measured latencies, (N,), above 0.
     """
     rows = []
     for network, total in zip(networks, alone, strict=True):
         row: defaultdict[str, float] = defaultdict(float, {"alone": float(total), OVERHEAD: 1.0})
         for span in network.spans:
-            for name, amount in amounts(features(span.emission)).items():
+            for name, amount in context_amounts(features(span.emission)).items():
                 row[name] += amount
         rows.append(row)
     names = (*CONTEXT, OVERHEAD)
     matrix = np.array([[row[name] for name in names] for row in rows])
-    scale = np.maximum(matrix.max(axis=0), 1e-12)  # columns differ by ten orders of magnitude
-    solution, _ = nnls(matrix / scale / ms[:, None], np.ones(len(ms)))
-    found = {name: float(f"{value:.6g}") for name, value in zip(names, solution / scale, strict=True)}
-    overhead = found.pop(OVERHEAD)
-    return found, overhead
+    context = dict(zip(names, fit_nonnegative(matrix, ms).tolist(), strict=True))
+    overhead = context.pop(OVERHEAD)
+    return context, overhead

@@ -1,4 +1,4 @@
-"""Coefficients of the operator model from measured latencies, and how well they predict what was held out."""
+"""Fit of the operator model to measured latencies, and its cross-validated predictions."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
-from scipy.optimize import nnls
 from scipy.stats import kendalltau, spearmanr
 
 from nasctl.api import Network
+from nasctl.hardware.fitting.nonnegative import fit_nonnegative
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.tables_schema import Against, Validation
 
-OVERHEAD = "overhead"  # the amount that every whole network has one of
-FOLDS = 8
-FEWEST = 2  # blocks to fit anything from
+OVERHEAD = "overhead"  # feature of which every whole network has one
+FOLDS = 8  # of cross-validation
+MIN_SAMPLES = 2  # blocks that a fit needs
 
-Amounts = Mapping[str, float]
+Amounts = Mapping[str, float]  # features of a block or network, by name
 
 
-def whole(network: Network) -> Amounts:
-    """The amounts of all blocks of a network, and its one overhead."""
+def network_features(network: Network) -> Amounts:
+    """Return the features of a network, summed over its blocks, and one overhead."""
     amounts: defaultdict[str, float] = defaultdict(float, {OVERHEAD: 1.0})
     for span in network.spans:
         for name, amount in features(span.emission).items():
@@ -29,52 +29,35 @@ def whole(network: Network) -> Amounts:
     return amounts
 
 
-def fitted(samples: Sequence[Amounts], ms: np.ndarray) -> dict[str, float]:
-    """Coefficients, none negative, of the least sum of squared relative errors; one for each amount that occurs.
+def fit_operators(samples: Sequence[Amounts], ms: np.ndarray) -> dict[str, float]:
+    """Fit a non-negative coefficient, in ms, to each feature that occurs, by least squares of relative errors.
 
     Args:
-        samples: What was measured, (N,).
-        ms: Its latencies, (N,), above 0.
+        samples: Features of the measured blocks or networks, (N,).
+        ms: Measured latencies, (N,), above 0.
     """
     names = sorted({name for sample in samples for name in sample})
-    return dict(zip(names, nonnegative(_matrix(samples, names), ms).tolist(), strict=True))
+    return dict(zip(names, fit_nonnegative(_matrix(samples, names), ms).tolist(), strict=True))
 
 
-def nonnegative(amounts: np.ndarray, ms: np.ndarray) -> np.ndarray:
-    """Coefficients, (P,), none negative, of the least sum of squared relative errors; six digits of each.
-
-    Rows are divided by the measured latency, because networks of 10 and of 100 ms are to be met equally well. Where
-    amounts always come together, what each costs is arbitrary and only their sum is known.
-
-    References:
-        Lawson & Hanson, "Solving least squares problems", 1974, chapter 23 (`scipy.optimize.nnls`).
-
-    Args:
-        amounts: (N, P), 0 or more.
-        ms: (N,), above 0.
-    """
-    scale = np.maximum(amounts.max(axis=0), 1e-12)  # columns differ by ten orders of magnitude
-    solution, _ = nnls(amounts / scale / ms[:, None], np.ones(len(ms)))
-    return np.array([float(f"{value:.6g}") for value in solution / scale])
-
-
-def predictions(coefficients: Mapping[str, float], samples: Sequence[Amounts]) -> np.ndarray:
-    """Milliseconds, (N,); NaN where a sample has an amount that the coefficients say nothing about."""
+def predict(coefficients: Mapping[str, float], samples: Sequence[Amounts]) -> np.ndarray:
+    """Return predicted latencies in ms, (N,), with NaN where a sample has a feature without a coefficient."""
     names = sorted(coefficients)
     ms = _matrix(samples, names) @ np.array([coefficients[name] for name in names])
     return np.where([sample.keys() <= coefficients.keys() for sample in samples], ms, np.nan)
 
 
-def cross_predictions(samples: Sequence[Amounts], ms: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
-    """Milliseconds, (N,), each predicted from the folds that its group is not in.
+def cross_val_predict(samples: Sequence[Amounts], ms: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
+    """Return latencies in ms, (N,), each predicted by a fit to the folds that its group is not in.
 
     Args:
-        samples: What was measured, (N,).
-        ms: Its latencies, (N,).
-        groups: (N,); samples of one group are held out together, those of the group None never are.
+        samples: Features of the measured blocks or networks, (N,).
+        ms: Measured latencies, (N,), above 0.
+        groups: Group of each sample, (N,). Samples of one group are held out together. Samples of the group None are
+            part of every fit, and are predicted by a fit to all samples.
 
     Returns:
-        NaN where the other folds say nothing about an amount.
+        Predictions, with NaN where a sample has a feature that no sample of the other folds has.
     """
     kept = sorted({group for group in groups if group is not None}, key=str)
     order = np.random.default_rng(0).permutation(len(kept))
@@ -83,22 +66,29 @@ def cross_predictions(samples: Sequence[Amounts], ms: np.ndarray, groups: Sequen
     out = np.full(len(ms), np.nan)
     for fold in sorted(set(folds.tolist())):
         inside = np.flatnonzero(folds == fold).tolist()
-        # Those of the group None are predicted by a fit on everything, which they are a part of.
         outside = np.flatnonzero(folds != fold).tolist() if fold >= 0 else list(range(len(ms)))
-        if len(outside) >= FEWEST:
-            coefficients = fitted([samples[k] for k in outside], ms[outside])
-            out[inside] = predictions(coefficients, [samples[k] for k in inside])
+        if len(outside) >= MIN_SAMPLES:
+            coefficients = fit_operators([samples[k] for k in outside], ms[outside])
+            out[inside] = predict(coefficients, [samples[k] for k in inside])
     return out
 
 
-def accuracy(
+def evaluate_predictions(
     held_out: str,
     predicted: np.ndarray,
     measured: np.ndarray,
     spaces: Iterable[str] = (),
     against: Against = "networks",
 ) -> Validation:
-    """How far predictions, (N,), are from measurements, (N,), of networks of some spaces, by normal spec."""
+    """Compare predictions with measurements.
+
+    Args:
+        held_out: What was predicted, and how it was kept apart from the fit.
+        predicted: Latencies in ms, (N,).
+        measured: Latencies in ms, (N,), above 0.
+        spaces: Normal specs of the search spaces of the networks.
+        against: What was measured.
+    """
     errors = 100 * (predicted - measured) / measured
     varied = len(set(predicted.tolist())) > 1 and len(set(measured.tolist())) > 1
     spearman = round(float(spearmanr(predicted, measured).statistic), 4) if varied else None
@@ -108,5 +98,5 @@ def accuracy(
 
 
 def _matrix(samples: Sequence[Amounts], names: Sequence[str]) -> np.ndarray:
-    """(N, names)."""
+    """Return the features as a design matrix, (N, len(names))."""
     return np.array([[sample.get(name, 0.0) for name in names] for sample in samples], dtype=float)

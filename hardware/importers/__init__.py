@@ -1,4 +1,4 @@
-"""Foreign latency tables: a module for each dialect, found by its name, turns their keys into blocks of nasctl."""
+"""Import of published latency tables: one module per dialect, found by its name, maps keys to blocks of nasctl."""
 
 from __future__ import annotations
 
@@ -16,100 +16,104 @@ import yaml
 from nasctl.api import Emission, NasctlError, UnknownName
 from nasctl.system import files
 
-LIMIT = 1 << 24  # bytes of a file, unpacked: ten times the largest table known
-DEEPEST = 8  # levels of nesting; tables have up to four
-LONGEST = 1e9  # ms, eleven days
+LIMIT = 1 << 24  # bytes of a file, also after unpacking: 16 MiB, ten times the largest known table
+MAX_DEPTH = 8  # levels of nesting in a YAML file; known tables have up to four
+MAX_MS = 1e9  # largest latency, in ms: eleven days
 NORMAL_IQR = 1.349  # interquartile range of a normal distribution, in standard deviations
 
 
-class LeftOut(Exception):
-    """A key stands for something that no block of nasctl is; the message says what."""
+class UnsupportedKey(Exception):
+    """A key of a foreign table that no block of nasctl corresponds to; the message is the reason."""
 
 
 class Entry(NamedTuple):
     """One row of a foreign table."""
 
-    emission: Emission  # of the block that the row's key stands for
+    emission: Emission  # emission of the block that corresponds to the key
     ms: float
-    iqr: float | None = None  # None where the source says nothing about its spread
-    n: int = 0  # times that it was measured; 0 where the source does not say
+    iqr: float | None = None  # interquartile range in ms; None if the source states no spread
+    n: int = 0  # number of timings; 0 if the source does not state it
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a foreign table says in nasctl's terms, and what it says beside that."""
+    """The content of a foreign table in terms of nasctl."""
 
     entries: tuple[Entry, ...]
-    left_out: Mapping[str, int] = field(default_factory=dict)  # how many rows, by the reason
-    inferred: tuple[str, ...] = ()  # sentences: what the source does not say and was concluded
-    overhead: float = 0.0  # ms that a network takes beside its blocks
-    spaces: tuple[str, ...] = ()  # specs of spaces that it is known to be about
+    left_out: Mapping[str, int] = field(default_factory=dict)  # number of unsupported rows, by reason
+    inferred: tuple[str, ...] = ()  # sentences about facts that the source does not state and that were inferred
+    overhead: float = 0.0  # ms per network, in addition to its blocks
+    spaces: tuple[str, ...] = ()  # specs of search spaces that the table is known to be about
 
 
 class Dialect(Protocol):
-    """A way to write latency tables. The module's file name is what a person types."""
+    """A format of published latency tables; the name of its module is the value of `--format`."""
 
     def claims(self, content: Mapping[str, Any]) -> bool:
-        """Whether the content has keys that only this dialect writes."""
+        """Return whether the content has keys that only this dialect uses."""
         ...
 
     def read(self, content: Mapping[str, Any], part: str | None) -> Reading:
-        """All rows; `part` names one device of a file that holds several.
+        """Read all rows of a table.
+
+        Args:
+            content: The parsed file.
+            part: Name of one device, for a file that holds several.
 
         Raises:
-            NasctlError: The content is no such table.
+            NasctlError: The content is not a table of this dialect.
         """
         ...
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file as it was read."""
+class SourceFile:
+    """A foreign table as it was read."""
 
     path: Path
-    sha256: str
+    sha256: str  # of the bytes of the file, before unpacking
     content: Mapping[str, Any]
 
 
-def names() -> list[str]:
-    """Every dialect, sorted."""
+def dialect_names() -> list[str]:
+    """Return the names of all dialects, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def dialect(name: str) -> Dialect:
-    """The dialect of that name.
+    """Return the dialect of that name.
 
     Raises:
-        UnknownName: There is none.
+        UnknownName: No dialect has that name.
     """
     found = name.replace("-", "_")
-    if found not in names():
-        raise UnknownName("format", name, names())
+    if found not in dialect_names():
+        raise UnknownName("format", name, dialect_names())
     module = import_module(f"{__name__}.{found}")
     (public,) = module.__all__
     made: Dialect = getattr(module, public)()
     return made
 
 
-def recognised(source: Source) -> str:
-    """The one dialect that claims a file.
+def recognise_dialect(source: SourceFile) -> str:
+    """Return the name of the only dialect that claims a file.
 
     Raises:
-        NasctlError: None does, or several do.
+        NasctlError: No dialect claims the file, or several do.
     """
-    claiming = [name for name in names() if dialect(name).claims(source.content)]
+    claiming = [name for name in dialect_names() if dialect(name).claims(source.content)]
     if len(claiming) == 1:
         return claiming[0]
     if not claiming:
-        raise NasctlError(f"{source.path} has no keys of a known format, which are {', '.join(names())}")
+        raise NasctlError(f"{source.path} has no keys of a known format, which are {', '.join(dialect_names())}")
     raise NasctlError(f"{source.path} has keys of several formats; say which with --format {'|'.join(claiming)}")
 
 
-def opened(path: Path) -> Source:
-    """A YAML or JSON file, packed with gzip or not.
+def read_source(path: Path) -> SourceFile:
+    """Read a YAML or JSON file, with or without gzip compression.
 
     Raises:
-        NasctlError: It cannot be read, is too large, or is no object at its top.
+        NasctlError: The file cannot be read, is too large, or is not an object at its top level.
     """
     suffixes = path.suffixes[-2:]
     packed = suffixes[-1:] == [".gz"]
@@ -121,32 +125,32 @@ def opened(path: Path) -> Source:
         text = files.unpacked(raw, LIMIT) if packed else raw
     except OSError as error:
         raise NasctlError(f"{path} cannot be read: {error.strerror}; name another file") from None
-    return Source(path, hashlib.sha256(raw).hexdigest(), _parsed(path, kind == [".json"], text))
+    return SourceFile(path, hashlib.sha256(raw).hexdigest(), _parse(path, kind == [".json"], text))
 
 
-def rows(
+def read_rows(
     content: Mapping[str, Any], part: str | None, block: Callable[[str], Emission], inferred: Sequence[str]
 ) -> Reading:
-    """A table that has one value for each key: a number of milliseconds, or an object of mean, std or var, count.
+    """Read a table with one value per key: ms, or an object with "mean" and optionally "std" or "var", and "count".
 
     Args:
-        content: By key.
-        part: None; such a table is of one device.
-        block: The emission that a key stands for; raises `LeftOut` where there is none.
-        inferred: What the dialect concludes about every such table.
+        content: The values by key.
+        part: Must be None, because such a table is of one device.
+        block: Function that returns the emission for a key, or raises `UnsupportedKey`.
+        inferred: Sentences about facts that the dialect infers for all of its tables.
 
     Raises:
-        NasctlError: A value is neither, or no row is left, or a part is asked for.
+        NasctlError: A value has another form, no key is supported, or a part was requested.
     """
     if part is not None:
         raise NasctlError(f"it holds one device; leave --part {part} out")
     entries, left_out, spread = [], Counter[str](), False
     for key, value in content.items():
-        ms, iqr, n = _figures(key, value)
+        ms, iqr, n = _latency(key, value)
         spread |= iqr is not None
         try:
             entries.append(Entry(block(key), ms, iqr, n))
-        except LeftOut as reason:
+        except UnsupportedKey as reason:
             left_out[str(reason)] += 1
     if not entries:
         raise NasctlError(f"no row of it is a block of nasctl; the first reason is: {next(iter(left_out), 'no rows')}")
@@ -157,15 +161,15 @@ def rows(
 
 
 class Merged(NamedTuple):
-    """The rows of several readings, one for each key."""
+    """The rows of several readings, one per block."""
 
-    entries: Mapping[str, Entry]
-    repeated: int  # keys that several rows stand for
-    apart: float  # the largest difference of two rows of one key, % of their mean
+    entries: Mapping[str, Entry]  # by emission key
+    repeated: int  # blocks with several rows
+    apart: float  # largest difference between rows of one block, % of their mean
 
 
-def merged(entries: Iterable[Entry]) -> Merged:
-    """One entry for each block: the mean where several rows stand for it, in the order of the keys."""
+def merge(entries: Iterable[Entry]) -> Merged:
+    """Merge rows of the same block into their mean, and sort them by emission key."""
     by_key: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_key[entry.emission.key].append(entry)
@@ -183,52 +187,56 @@ def merged(entries: Iterable[Entry]) -> Merged:
     return Merged(out, repeated, apart)
 
 
-def number(value: object, where: str) -> float:
-    """A number from 0 to LONGEST.
+def checked_number(value: object, where: str) -> float:
+    """Return a number from 0 to `MAX_MS`.
+
+    Args:
+        value: The value to check.
+        where: Its description for the message.
 
     Raises:
-        NasctlError: The value is something else.
+        NasctlError: The value is not such a number.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
-        # A list or an object is not spelled out: aliases of YAML can make a small one endless.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_MS:
+        # Lists and objects are not shown, because aliases make the text of a small YAML file arbitrarily long.
         shown = repr(value)[:40] if isinstance(value, str | float) else f"of the type {type(value).__name__}"
-        raise NasctlError(f"{where} is {shown}, not a number from 0 to {LONGEST:g}")
+        raise NasctlError(f"{where} is {shown}, not a number from 0 to {MAX_MS:g}")
     return float(value)
 
 
-def _figures(key: object, value: object) -> tuple[float, float | None, int]:
-    """Milliseconds, their interquartile range and how often it was measured."""
+def _latency(key: object, value: object) -> tuple[float, float | None, int]:
+    """Return the latency in ms, its interquartile range if known, and the number of timings."""
     where = f"its value of {str(key)[:80]!r}"
     if not isinstance(value, Mapping):
-        return number(value, where), None, 0
+        return checked_number(value, where), None, 0
     if "mean" not in value:
         raise NasctlError(f'{where} has no "mean"')
-    given = {str(name): number(one, f"{name!r} in {where}") for name, one in value.items()}
+    given = {str(name): checked_number(one, f"{name!r} in {where}") for name, one in value.items()}
     std = given.get("std", given["var"] ** 0.5 if "var" in given else None)
     return given["mean"], None if std is None else NORMAL_IQR * std, int(given.get("count", 0))
 
 
-def _shallow(path: Path, events: Iterable[yaml.Event]) -> None:
-    """Refuse what tables do not have, and the loader has no bounds for.
+def _check_nesting(path: Path, events: Iterable[yaml.Event]) -> None:
+    """Refuse deep nesting and merge keys, which the YAML loader does not bound.
 
-    What nests deep makes the C loader run out of its stack, and ends the process; objects merged into objects double in
-    size each time.
+    Deep nesting overflows the stack of the C loader and ends the process. Each merge of objects can double their size.
     """
     depth = 0
     for event in events:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise NasctlError(f"{path} is no latency table: it nests deeper than {DEEPEST} levels")
+        if depth > MAX_DEPTH:
+            raise NasctlError(f"{path} is no latency table: it nests deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.ScalarEvent) and event.value == "<<":
             raise NasctlError(f"{path} is no latency table: it merges objects (<<); write them out")
 
 
-def _parsed(path: Path, is_json: bool, text: bytes) -> Mapping[str, Any]:
+def _parse(path: Path, is_json: bool, text: bytes) -> Mapping[str, Any]:
+    """Parse JSON or the safe subset of YAML."""
     try:
-        # The C loader of the same safe subset, where libyaml is there, is ten times faster.
+        # The C loader, which needs libyaml, is ten times faster than the Python loader.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         if not is_json:
-            _shallow(path, yaml.parse(text, Loader=loader))
+            _check_nesting(path, yaml.parse(text, Loader=loader))
         content = files.parsed(text) if is_json else yaml.load(text, Loader=loader)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]

@@ -1,4 +1,4 @@
-"""A latency table of foreign rows: what they cover, and an operator model of them where one is wanted."""
+"""Construction of a latency table from foreign rows: the search spaces it covers, and an optional operator model."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import numpy as np
 from nasctl import registry
 from nasctl.api import BadOption, Emission, NasctlError, SearchSpace
 from nasctl.hardware.distinct_blocks import distinct_blocks
-from nasctl.hardware.fitting.operators import FEWEST, FOLDS, accuracy, cross_predictions, fitted
-from nasctl.hardware.importers import Entry, Reading, Source, dialect, merged, recognised
+from nasctl.hardware.fitting.operators import FOLDS, MIN_SAMPLES, cross_val_predict, evaluate_predictions, fit_operators
+from nasctl.hardware.importers import Entry, Reading, SourceFile, dialect, merge, recognise_dialect
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row
 
-WIDTHS = (1.0, 1.2, 1.3)  # of published networks
+WIDTHS = (1.0, 1.2, 1.3)  # width multipliers of published networks, with which spaces are tried
 HELD_OUT = (
     f"blocks, for what the operator model covers beside the table's rows; {FOLDS} folds, blocks that differ in the "
     "image's size alone held out together"
@@ -28,38 +28,38 @@ HELD_OUT = (
 
 
 @dataclass(frozen=True)
-class Imported:
-    """A table of foreign rows, and what there is to say about it."""
+class ImportedTable:
+    """A table of foreign rows, and a report about the import."""
 
     table: LatencyTable
-    read: int  # rows of the files that blocks of nasctl stand for
-    left_out: Mapping[str, int]  # how many were not, by the reason
-    repeated: int  # blocks that several rows stand for
-    apart: float  # the largest difference of two such rows, % of their mean
-    covered: tuple[str, ...]  # normal specs of the spaces of which no block is missing
-    nearest: tuple[str, str]  # where none is: the spec that lacks least of one network, and the first that it lacks
+    read: int  # rows of the files with a supported key
+    left_out: Mapping[str, int]  # number of other rows, by reason
+    repeated: int  # blocks with several rows
+    apart: float  # largest difference between rows of one block, % of their mean
+    covered: tuple[str, ...]  # normal specs of the spaces without a missing block
+    nearest: tuple[str, str]  # if there are none: the spec that lacks the fewest blocks, and the first missing key
 
 
-def imported(
-    empty: LatencyTable, sources: Sequence[Source], named: str | None, part: str | None, model: bool
-) -> Imported:
-    """All rows of some files as one table.
+def build_table(
+    empty: LatencyTable, sources: Sequence[SourceFile], named: str | None, part: str | None, model: bool
+) -> ImportedTable:
+    """Build one table from all rows of some files.
 
     Args:
         empty: The table without its rows.
         sources: The files.
-        named: Their dialect; None to tell it by their keys.
-        part: The device that is wanted of files that hold several.
-        model: Whether to fit an operator model too.
+        named: Their dialect; None to recognise it by their keys.
+        part: Name of one device, for files that hold several.
+        model: Also fit an operator model.
 
     Raises:
-        NasctlError: A file is of no such dialect, or nothing can be made of it.
+        NasctlError: A file is not a table of the dialect, or the files contradict each other.
     """
     readings = [_read(source, named, part) for source in sources]
     overheads = {reading.overhead for reading in readings}
     if len(overheads) > 1:
         raise NasctlError("the files give networks different overheads; import them one by one")
-    found = merged(entry for reading in readings for entry in reading.entries)
+    found = merge(entry for reading in readings for entry in reading.entries)
     inferred = [note for reading in readings for note in reading.inferred]
     if found.repeated:
         inferred.append(
@@ -77,37 +77,37 @@ def imported(
     covered, nearest = _coverage(table, chain(known, _spaces(emissions)))
     left_out = sum((Counter(reading.left_out) for reading in readings), Counter[str]())
     read = sum(len(reading.entries) for reading in readings)
-    table = modelled(table, emissions) if model else table
-    return Imported(table, read, left_out, found.repeated, found.apart, covered, nearest)
+    table = with_operator_model(table, emissions) if model else table
+    return ImportedTable(table, read, left_out, found.repeated, found.apart, covered, nearest)
 
 
-def modelled(table: LatencyTable, emissions: Sequence[Emission]) -> LatencyTable:
-    """The table with an operator model of its rows, and how well that predicts blocks that it has not seen.
+def with_operator_model(table: LatencyTable, emissions: Sequence[Emission]) -> LatencyTable:
+    """Return the table with an operator model fitted to its rows, and the cross-validated error of that model.
 
     Raises:
         NasctlError: There are too few rows.
     """
-    # What costs nothing cannot be met with a small relative error.
+    # Relative errors are not defined for rows of 0 ms.
     priced = [one for one in emissions if table.blocks[one.key].ms]
-    if len(priced) < FEWEST:
+    if len(priced) < MIN_SAMPLES:
         raise NasctlError("the rows are too few for an operator model; leave --model out")
     samples = [features(emission) for emission in priced]
     ms = np.array([table.blocks[one.key].ms for one in priced])
-    guesses = cross_predictions(samples, ms, [sizeless(one) for one in priced])
+    guesses = cross_val_predict(samples, ms, [key_without_size(one) for one in priced])
     known = np.isfinite(guesses)
-    found = (accuracy(HELD_OUT, guesses[known], ms[known], against="blocks"),) if known.any() else ()
-    return replace(table, operators=fitted(samples, ms), validation=(*table.validation, *found))
+    found = (evaluate_predictions(HELD_OUT, guesses[known], ms[known], against="blocks"),) if known.any() else ()
+    return replace(table, operators=fit_operators(samples, ms), validation=(*table.validation, *found))
 
 
-def sizeless(emission: Emission) -> str:
-    """The key without the size of the image: blocks that share it are held out together."""
-    call, _, shapes = emission.key.partition(" @ ")
-    return f"{call} @ {', '.join(shape.partition('x')[0] for shape in shapes.split(', '))}"
+def key_without_size(emission: Emission) -> str:
+    """Return the emission key without image sizes; blocks with the same result are held out together."""
+    block, _, shapes = emission.key.partition(" @ ")
+    return f"{block} @ {', '.join(shape.partition('x')[0] for shape in shapes.split(', '))}"
 
 
-def _read(source: Source, named: str | None, part: str | None) -> Reading:
-    """The rows of one file; an error names the file."""
-    name = named or recognised(source)
+def _read(source: SourceFile, named: str | None, part: str | None) -> Reading:
+    """Return the rows of one file; errors name the file."""
+    name = named or recognise_dialect(source)
     chosen = dialect(name)
     if not chosen.claims(source.content):
         raise NasctlError(f"{source.path} has no keys that only {name} tables have; leave --format out")
@@ -118,12 +118,12 @@ def _read(source: Source, named: str | None, part: str | None) -> Reading:
 
 
 def _row(entry: Entry) -> Row:
-    # A row with a spread says of how many rounds; where the source does not, it has the latency alone.
+    """Return the row of an entry; without the number of timings, only the latency is kept."""
     return Row(round(entry.ms, 9), round(entry.iqr or 0.0, 9), entry.n) if entry.n else Row(round(entry.ms, 9))
 
 
 def _spaces(emissions: Sequence[Emission]) -> Iterator[tuple[str, SearchSpace]]:
-    """Every space that there is at the sizes of the images that the rows have, by spec."""
+    """Yield all search spaces, with their specs, at the image sizes of the rows and at the published widths."""
     images = {shape for one in emissions for shape in one.in_shapes if len(shape) == 3 and shape[0] == 3}
     sizes = sorted({height for _, height, width in images if height == width})
     for name in registry.trusted("spaces"):
@@ -134,18 +134,18 @@ def _spaces(emissions: Sequence[Emission]) -> Iterator[tuple[str, SearchSpace]]:
         resolutions = [{"resolution": size} for size in sizes] if "resolution" in takes else [{}]
         widths = [{"width": width} for width in WIDTHS] if "width" in takes else [{}]
         for options in (resolution | width for resolution, width in product(resolutions, widths)):
-            with suppress(BadOption):  # it has no images of that size
+            with suppress(BadOption):  # Some spaces do not support all image sizes.
                 yield f"{name}:{','.join(f'{key}={value}' for key, value in options.items())}", kind(**options)
 
 
 def _coverage(
     table: LatencyTable, spaces: Iterable[tuple[str, SearchSpace]]
 ) -> tuple[tuple[str, ...], tuple[str, str]]:
-    """The specs of which the table has every block; and the one that comes nearest, with a block that it lacks."""
+    """Return the specs of spaces without a missing block, and the nearest other spec with a key that it lacks."""
     covered: list[str] = []
     fewest, nearest = float("inf"), ("", "")
     for spec, space in spaces:
-        # One network tells most spaces apart, for a thousandth of the time.
+        # One network rules out most spaces, in a thousandth of the time that all blocks take.
         spans = space.network(space.canonical((0,) * len(space.genes))).spans
         missing = [span.emission.key for span in spans if span.emission.key not in table.blocks]
         lacks = missing or [key for key in distinct_blocks(space) if key not in table.blocks]
@@ -157,5 +157,6 @@ def _coverage(
 
 
 def _normal(spec: str) -> str:
+    """Return the normal spec of a spec that may end in a colon."""
     written: str = registry.normal("spaces", spec.removesuffix(":"))
     return written

@@ -1,4 +1,4 @@
-"""Additive tables of the FBNet space: for each of 22 layers what each of nine blocks adds to a network's latency.
+"""Additive tables of the FBNet space: the contribution of each of nine blocks in each of 22 layers to the latency.
 
 References:
     Wu et al., "FBNet: Hardware-aware efficient ConvNet design via differentiable neural architecture search", CVPR
@@ -13,20 +13,20 @@ from typing import Any
 
 from nasctl import registry
 from nasctl.api import NasctlError, SearchSpace
-from nasctl.hardware.importers import LONGEST, Entry, Reading, number
+from nasctl.hardware.importers import MAX_MS, Entry, Reading, checked_number
 
 __all__ = ["FBNetLayers"]
 
-SPACE = "fbnet:cifar=on,classes=100,head=1504,resolution=32"  # that HW-NAS-Bench timed
-DIGITS = 9  # of a millisecond: what is beyond is rounding of whoever made the table
+SPACE = "fbnet:cifar=on,classes=100,head=1504,resolution=32"  # spec of the search space that HW-NAS-Bench timed
+DIGITS = 9  # decimal digits of a millisecond that are kept; further digits are rounding errors of the source
 
 
 class FBNetLayers:
-    """`{"DEVICE": {"constant_ms": ..., "table_ms": [22 x 9]}, ...}`, or one such object by itself.
+    """Tables `{"DEVICE": {"constant_ms": ..., "table_ms": [22 x 9]}, ...}`, or one such object by itself.
 
-    Only the differences within a layer and the total mean anything in such a table, so its numbers may be negative.
-    They are moved here: a layer that is left out costs nothing, no block costs less than nothing, and the constant,
-    with all that was moved out of the layers, becomes the table's overhead.
+    Only the differences within a layer and the total are determined in such a table, so its numbers may be negative.
+    They are shifted per layer: a skipped layer costs 0, no block costs less than 0, and the constant plus all shifts
+    become the overhead of the table.
     """
 
     def claims(self, content: Mapping[str, Any]) -> bool:
@@ -36,20 +36,22 @@ class FBNetLayers:
         given = content if "table_ms" in content else _chosen(content, part)
         space: SearchSpace = registry.create("spaces", SPACE)
         layers = _layers(given.get("table_ms"), [len(gene.choices) for gene in space.genes])
-        overhead = number(given.get("constant_ms"), "its constant_ms")
+        overhead = checked_number(given.get("constant_ms"), "its constant_ms")
         costs = []
-        # One network for each choice, which all layers take, has every block of that choice.
+        # A network with the same choice in all layers has every block of that choice.
         choices = range(max(map(len, layers)))
         networks = [space.network((choice,) * len(layers)) for choice in choices]
         spans = [{span.name: span.emission for span in network.spans} for network in networks]
         for gene, layer in zip(space.genes, layers, strict=True):
-            # A choice without a block leaves the layer out, which costs nothing.
-            out = [ms for choice, ms in enumerate(layer) if gene.name not in spans[choice]]
-            least = out[0] if out else min(layer)
+            # A choice without a block skips the layer and costs 0.
+            skipped = [ms for choice, ms in enumerate(layer) if gene.name not in spans[choice]]
+            least = skipped[0] if skipped else min(layer)
             overhead += least
             for choice, ms in enumerate(layer):
                 if gene.name in spans[choice]:
-                    cost = number(round(ms - least, DIGITS), f"what choice {choice} of {gene.name} costs over no layer")
+                    cost = checked_number(
+                        round(ms - least, DIGITS), f"what choice {choice} of {gene.name} costs over no layer"
+                    )
                     costs.append(Entry(spans[choice][gene.name], cost))
         names = {gene.name for gene in space.genes}
         fixed = {name: emission for name, emission in spans[0].items() if name not in names}
@@ -63,10 +65,10 @@ class FBNetLayers:
 
 
 def _chosen(content: Mapping[str, Any], part: str | None) -> Mapping[str, Any]:
-    """The table of one device.
+    """Return the table of one device.
 
     Raises:
-        NasctlError: The file holds several, or not that one.
+        NasctlError: The file holds several devices and none was named, or lacks the named one.
     """
     found = {name: one for name, one in content.items() if isinstance(one, Mapping) and "table_ms" in one}
     if part is None and len(found) == 1:
@@ -79,18 +81,18 @@ def _chosen(content: Mapping[str, Any], part: str | None) -> Mapping[str, Any]:
 
 
 def _layers(given: object, choices: list[int]) -> list[list[float]]:
-    """Milliseconds, (layers, choices).
+    """Return the contributions in ms, (layers, choices), after checking their shape and range.
 
     Raises:
-        NasctlError: They are no such numbers.
+        NasctlError: The shape or a number is wrong.
     """
-    wrong = NasctlError(f"its table_ms is not a list of {len(choices)} layers of {max(choices)} numbers each")
+    refusal = NasctlError(f"its table_ms is not a list of {len(choices)} layers of {max(choices)} numbers each")
     if not isinstance(given, list) or len(given) != len(choices):
-        raise wrong
+        raise refusal
     for layer, wanted in zip(given, choices, strict=True):
         if not isinstance(layer, list) or len(layer) != wanted:
-            raise wrong
+            raise refusal
         for ms in layer:
-            if isinstance(ms, bool) or not isinstance(ms, int | float) or not abs(ms) <= LONGEST:
-                raise wrong
+            if isinstance(ms, bool) or not isinstance(ms, int | float) or not abs(ms) <= MAX_MS:
+                raise refusal
     return given

@@ -1,4 +1,6 @@
-"""nn-Meter's tables of blocks of convolutions and transformers, keys joined by underscores; `e` is a ratio.
+"""Tables of nn-Meter: convolution and transformer blocks, with keys of fields joined by underscores.
+
+The fourth number of a key, where there is one, is the expansion ratio.
 
 References:
     Zhang et al., "nn-Meter: Towards accurate latency prediction of deep-learning model inference on diverse edge
@@ -14,12 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasctl.api import Builder, ConvNormAct, Emission, GlobalAvgPool, MBConv, make_divisible
-from nasctl.hardware.importers import LeftOut, Reading, rows
-from nasctl.networks.graph import emitted
+from nasctl.hardware.importers import Reading, UnsupportedKey, read_rows
+from nasctl.networks.graph import emission_of
 
 __all__ = ["NNMeter"]
 
-FIRST = re.compile(r"firstconv_(\d{1,4})_(\d{1,4})_(\d{1,4})_2_3")
+STEM = re.compile(r"firstconv_(\d{1,4})_(\d{1,4})_(\d{1,4})_2_3")
 CONV = re.compile(r"conv_(\d{1,4})_(\d{1,4})_(\d{1,4})_(\d{1,2})_([12])_hard_swish_([357])_(se|nose)")
 POOL = re.compile(r"mbpool_(\d{1,4})_(\d{1,4})_(\d{1,4})_(\d{1,2})_hard_swish")
 TRANSFORMER = re.compile(r"trans(ds|attn|ffn)_")
@@ -27,7 +29,7 @@ TRANSFORMER = re.compile(r"trans(ds|attn|ffn)_")
 
 @dataclass(frozen=True, slots=True)
 class PooledHead:
-    """Expansion, global average pool, and a 1x1 convolution without batch norm: (C, H, W) -> (channels, 1, 1)."""
+    """Expansion, global average pool and 1x1 convolution without batch norm: (C, H, W) -> (channels, 1, 1)."""
 
     channels: int
     expand: int
@@ -41,39 +43,41 @@ class PooledHead:
 
 
 class NNMeter:
-    """`conv_56_24_32_5_2_hard_swish_5_se`, `firstconv_...`, `mbpool_...`; its transformer rows are left out."""
+    """Keys such as `conv_56_24_32_5_2_hard_swish_5_se`, `firstconv_...` and `mbpool_...`, without transformers."""
 
     def claims(self, content: Mapping[str, Any]) -> bool:
-        return any(FIRST.fullmatch(key) or CONV.fullmatch(key) or POOL.fullmatch(key) for key in content)
+        return any(STEM.fullmatch(key) or CONV.fullmatch(key) or POOL.fullmatch(key) for key in content)
 
     def read(self, content: Mapping[str, Any], part: str | None) -> Reading:
         inferred = (
             "The file does not say whether its values were measured or predicted.",
             "Its blocks are taken to have a shortcut where shapes agree, and squeeze-and-excitation of a quarter.",
         )
-        return rows(content, part, _emission, inferred)
+        return read_rows(content, part, _emission, inferred)
 
 
 def _emission(text: str) -> Emission:
-    if found := FIRST.fullmatch(text):
+    """Return the emission of the block that a key describes."""
+    if found := STEM.fullmatch(text):
         size, channels, out = map(int, found.groups())
-        _positive(size, channels, out)
-        return emitted(ConvNormAct(out, 3, 2, act="hswish"), ((channels, size, size),))
+        _require_positive(size, channels, out)
+        return emission_of(ConvNormAct(out, 3, 2, act="hswish"), ((channels, size, size),))
     if found := CONV.fullmatch(text):
         size, channels, out, ratio, stride, kernel = map(int, found.groups()[:6])
-        _positive(size, channels, out, ratio)
+        _require_positive(size, channels, out, ratio)
         if stride == 2 and size % 2:
-            raise LeftOut("blocks that halve an odd size, which nasctl's round up and this format down")
-        return emitted(MBConv(out, kernel, ratio, stride, "hswish", found[7] == "se"), ((channels, size, size),))
+            raise UnsupportedKey("blocks that halve an odd size, which nasctl's round up and this format down")
+        return emission_of(MBConv(out, kernel, ratio, stride, "hswish", found[7] == "se"), ((channels, size, size),))
     if found := POOL.fullmatch(text):
         size, channels, out, ratio = map(int, found.groups())
-        _positive(size, channels, out, ratio)
-        return emitted(PooledHead(out, ratio), ((channels, size, size),))
+        _require_positive(size, channels, out, ratio)
+        return emission_of(PooledHead(out, ratio), ((channels, size, size),))
     if TRANSFORMER.match(text):
-        raise LeftOut("transformer blocks, which nasctl does not have")
-    raise LeftOut("keys that this format does not have")
+        raise UnsupportedKey("transformer blocks, which nasctl does not have")
+    raise UnsupportedKey("keys that this format does not have")
 
 
-def _positive(*values: int) -> None:
+def _require_positive(*values: int) -> None:
+    """Refuse a key with a size or a number of channels of 0."""
     if min(values) < 1:
-        raise LeftOut("keys with impossible sizes")
+        raise UnsupportedKey("keys with impossible sizes")

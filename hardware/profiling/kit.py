@@ -1,4 +1,4 @@
-"""A kit for a device that nasctl cannot run on: blocks and whole networks as ONNX files, and their times read back."""
+"""Kits for devices that nasctl cannot run on: folders of blocks and whole networks as ONNX files to be timed there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 
 from nasctl import __version__, registry
@@ -19,137 +20,146 @@ from nasctl.api import NasctlError, Network, Span, validate
 from nasctl.architectures import ids
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
-from nasctl.hardware.fitting.operators import nonnegative
-from nasctl.hardware.profiling.runtimes import drawn
+from nasctl.hardware.fitting.nonnegative import fit_nonnegative
+from nasctl.hardware.profiling.runtimes import instantiate
 from nasctl.hardware.table import LatencyTable
-from nasctl.hardware.tables_schema import Kind, Row
+from nasctl.hardware.tables_schema import Count, Kind, Row
 from nasctl.networks.onnx import to_onnx
+from nasctl.system import typed_json
 from nasctl.system.files import parsed, read, write
 
-SCHEMA = 1  # of the manifest; changes whenever older ones would be misread
-MANIFEST, README = "manifest.json", "README.txt"
-LIMIT = 1 << 26  # bytes of a manifest, or of times
-FEWEST = 10  # whole networks of a space, below which none is spared to learn from
-OTHER = "give another folder with -o"
-COLUMNS = ("file", "ms", "iqr", "n")  # of what comes back; the first two are needed
+SCHEMA = 1  # version of the manifest; raised whenever older manifests would be misread
+FileName = Annotated[
+    str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\:\x00]+\Z", description="the name of a file beside the manifest")
+]
+MANIFEST = "manifest.json"
+README = "README.txt"
+LIMIT = 1 << 26  # bytes of a manifest, or of a file of times: 64 MiB
+MIN_NETWORKS = 10  # timed whole networks of a space, from which on half of them are used for fits
+ANOTHER_FOLDER = "give another folder with -o"  # remedy if a file cannot be written
+COLUMNS = ("file", "ms", "iqr", "n")  # columns of a file of times; the first two are required
 
-TEXT = """\
-{number} ONNX files, each one block of a neural network or a whole one, with inputs of a fixed shape (float32,
-batch {batch}; shapes stand in manifest.json). Weights and input are random: only the time counts.
+README_TEXT = """\
+{number} ONNX files. Each is one block of a neural network, or a whole network, with inputs of a fixed shape: float32,
+batch {batch}; manifest.json lists the shapes. Weights and inputs may be random, because only the time counts.
 
-1. Put all files on the device, and time them with the runtime that you deploy with: onnxruntime_perf_test of ONNX
-   Runtime, trtexec of TensorRT, benchmark_app of OpenVINO; or, after conversion, benchmark_model of TFLite, and so on.
-2. The same setting for all: one process at a time, fixed threads, precision and clock, nothing else running,
-   10 runs or more to warm up, then 50 or more, in random order of the files if you can. Let a hot phone cool down.
-3. Write times.csv with a line for each file, milliseconds for one run (the whole batch):
+1. Copy all files to the device, and time them with the runtime of your deployment: onnxruntime_perf_test of ONNX
+   Runtime, trtexec of TensorRT, benchmark_app of OpenVINO, or benchmark_model of TFLite after conversion.
+2. Use one setting for all files: one process at a time, fixed threads, precision and clock, and nothing else running.
+   Make 10 or more runs to warm up and then 50 or more, in random order of the files if possible. Let a hot phone cool
+   down.
+3. Write times.csv with one line per file, in milliseconds for one run of the whole batch:
    file,ms,iqr,n
-   where ms is the median, iqr the 75th less the 25th percentile and n the number of runs; the last two may be left out.
+   where ms is the median, iqr the 75th minus the 25th percentile, and n the number of runs; iqr and n are optional.
 4. nasctl device import FOLDER --csv times.csv --name NAME
-   makes the table, and says how far its sums are from the times of the whole networks.
+   makes the table, and prints how far its predictions are from the times of the whole networks.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class KitModel:
-    """A block or a whole network, and its file."""
+    """One ONNX file of a kit: a block, or a whole network."""
 
-    file: str
-    space: str  # normal spec of the first space that has it
-    what: str  # the key of a block, the id of a network
-    genome: tuple[int, ...] | None  # of a network
-    inputs: tuple[tuple[int, ...], ...]  # shapes without the batch
-    sha256: str = ""  # of the file, when it is written
+    file: FileName
+    space: str  # normal spec of the first search space that has it
+    what: str  # key of the block, or id of the network
+    genome: tuple[int, ...] | None  # None for a block
+    inputs: tuple[tuple[int, ...], ...]  # shapes without the batch dimension
+    sha256: str  # of the file; empty until it is written
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The JSON form of a kit; fields that it does not need, such as the version of nasctl, may have any value."""
+
+    schema: Literal[1]
+    spaces: tuple[str, ...]
+    batch: Count
+    seed: int
+    files: tuple[KitModel, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What is in a folder."""
+    """The content of a kit's folder."""
 
-    spaces: tuple[str, ...]  # normal specs
-    batch: int
-    seed: int
-    pieces: Mapping[str, KitModel]  # those written, by file
+    spaces: tuple[str, ...]  # normal specs of the search spaces
+    batch: int  # examples per batch
+    seed: int  # seed of the random networks and weights
+    models: Mapping[str, KitModel]  # the models written so far, by file
 
     @classmethod
     def read(cls, folder: Path) -> Kit:
-        """The kit whose manifest stands in a folder.
+        """Read the manifest of a folder.
 
         Raises:
-            NasctlError: There is none, or it is of another version.
+            NasctlError: There is no manifest, or it is not valid, or it has another version.
         """
         path = folder / MANIFEST
         try:
-            content = parsed(read(path, LIMIT))
-            if content["schema"] != SCHEMA:
-                raise NasctlError(f"{path} has the schema {content['schema']!r}, not {SCHEMA}; make the kit again")
-            pieces = {one["file"]: _piece(one) for one in content["files"]}
-            spaces = tuple(registry.normal("spaces", spec) for spec in content["spaces"])
-            if type(content["batch"]) is not int or type(content["seed"]) is not int or content["batch"] < 1:
-                raise ValueError("its batch or seed is no whole number that a kit may have")
-            return cls(spaces, content["batch"], content["seed"], pieces)
+            manifest = _manifest(path, read(path, LIMIT))
         except OSError as error:
             raise NasctlError(f"{path} cannot be read ({error.strerror}); make one with `nasctl device kit`") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise NasctlError(f"{path} is no manifest of a kit ({type(error).__name__}: {error})") from None
+        spaces = tuple(registry.normal("spaces", spec) for spec in manifest.spaces)
+        return cls(spaces, manifest.batch, manifest.seed, {one.file: one for one in manifest.files})
 
     def save(self, folder: Path) -> None:
-        """Write the manifest, whole or not at all."""
+        """Write the manifest, atomically."""
         facts = {"schema": SCHEMA, "nasctl": __version__, "spaces": self.spaces, "batch": self.batch, "seed": self.seed}
-        files = ",\n".join(f"  {json.dumps(asdict(one))}" for one in self.pieces.values())
+        files = ",\n".join(f"  {json.dumps(asdict(one))}" for one in self.models.values())
         head = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in facts.items())
-        write(folder / MANIFEST, f'{{\n{head},\n "files": [\n{files}\n ]\n}}\n', OTHER)
+        write(folder / MANIFEST, f'{{\n{head},\n "files": [\n{files}\n ]\n}}\n', ANOTHER_FOLDER)
 
 
-def pieces(specs: Sequence[str], networks: int, seed: int) -> dict[str, KitModel]:
-    """By file: every distinct block of the spaces, then so many random networks of each, each network once.
+def kit_models(specs: Sequence[str], networks: int, seed: int) -> dict[str, KitModel]:
+    """Return the models of a kit by file: the distinct blocks of the spaces, then random distinct networks of each.
 
     Args:
-        specs: Normal specs.
-        networks: Of each space; a small space may have fewer.
-        seed: Of the random networks. More networks of one seed begin with the fewer.
+        specs: Normal specs of the search spaces.
+        networks: Number of networks per space; a small space may have fewer.
+        seed: Seed of the random networks. A larger number of networks begins with those of a smaller number.
     """
-    found: dict[str, KitModel] = {}
+    models: dict[str, KitModel] = {}
     for spec in specs:
         for key, span in distinct_blocks(registry.create("spaces", spec)).items():
             file = f"{key.partition('(')[0]}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.onnx"
-            found.setdefault(file, KitModel(file, spec, key, None, span.emission.in_shapes))
+            models.setdefault(file, KitModel(file, spec, key, None, span.emission.in_shapes, ""))
     for spec in specs:
         space = registry.create("spaces", spec)
         for genome in distinct_genomes(space, networks, seed):
-            whole = ids.encode(spec, space.genes, genome)
-            file = f"network-{whole}.onnx"
-            found[file] = KitModel(file, spec, whole, genome, space.network(genome).input_shapes)
-    return found
+            arch = ids.encode(spec, space.genes, genome)
+            file = f"network-{arch}.onnx"
+            models[file] = KitModel(file, spec, arch, genome, space.network(genome).input_shapes, "")
+    return models
 
 
-def networks(wanted: Iterable[KitModel]) -> dict[str, Network]:
-    """What the pieces are, by file: a block alone, or the whole network.
+def kit_networks(wanted: Iterable[KitModel]) -> dict[str, Network]:
+    """Return the networks of models by file: a block alone, or a whole network.
 
     Raises:
-        NasctlError: A space no longer has the block.
+        NasctlError: A search space no longer has a block.
     """
     spaces: dict[str, Any] = {}
     spans: dict[str, Span] = {}
-    found = {}
-    for piece in wanted:
-        if piece.space not in spaces:
-            spaces[piece.space] = registry.create("spaces", piece.space)
-            spans |= distinct_blocks(spaces[piece.space])
-        if piece.genome is None and piece.what not in spans:
-            raise NasctlError(f"{piece.space} of this nasctl has no block {piece.what!r}; make the kit again with it")
-        if piece.genome is None:
-            found[piece.file] = spans[piece.what].alone()
+    networks: dict[str, Network] = {}
+    for model in wanted:
+        if model.space not in spaces:
+            spaces[model.space] = registry.create("spaces", model.space)
+            spans |= distinct_blocks(spaces[model.space])
+        if model.genome is None and model.what not in spans:
+            raise NasctlError(f"{model.space} of this nasctl has no block {model.what!r}; make the kit again with it")
+        if model.genome is None:
+            networks[model.file] = spans[model.what].alone()
         else:
-            validate(spaces[piece.space].genes, piece.genome)
-            found[piece.file] = spaces[piece.space].network(piece.genome)
-    return found
+            validate(spaces[model.space].genes, model.genome)
+            networks[model.file] = spaces[model.space].network(model.genome)
+    return networks
 
 
-def begun(folder: Path, specs: Sequence[str], batch: int, seed: int) -> Kit:
-    """The kit to go on with: that of the folder, or an empty one in a new or empty folder.
+def open_kit(folder: Path, specs: Sequence[str], batch: int, seed: int) -> Kit:
+    """Return the kit of a folder to resume, or an empty kit for a new or empty folder.
 
     Raises:
-        NasctlError: The folder holds something else, which is left as it is, or cannot be made.
+        NasctlError: The folder holds other files or another kit, or it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -162,37 +172,42 @@ def begun(folder: Path, specs: Sequence[str], batch: int, seed: int) -> Kit:
     if not (folder / MANIFEST).exists():
         return wanted
     kit = Kit.read(folder)
-    for name in ("spaces", "batch", "seed"):
-        if getattr(kit, name) != getattr(wanted, name):
-            theirs, ours = getattr(kit, name), getattr(wanted, name)
+    facts = (("spaces", kit.spaces, wanted.spaces), ("batch", kit.batch, batch), ("seed", kit.seed, seed))
+    for name, theirs, ours in facts:
+        if theirs != ours:
             raise NasctlError(f"{folder} is a kit of the {name} {theirs!r}, not {ours!r}; give another folder with -o")
     return kit
 
 
-def make(folder: Path, kit: Kit, wanted: Mapping[str, KitModel]) -> Iterator[Kit]:
-    """Write what the folder lacks of the pieces; the kit after each of them, one that was there included.
+def write_models(folder: Path, kit: Kit, wanted: Mapping[str, KitModel]) -> Iterator[Kit]:
+    """Write the models that the folder lacks, and yield the kit after each model, written or not.
 
-    The manifest is written after every file, so that a run that is killed loses one file at most.
+    The manifest is written after every file, so that an interruption loses at most one file.
+
+    Args:
+        folder: Folder of the kit.
+        kit: The kit so far, from `open_kit`.
+        wanted: All models of the kit by file.
 
     Raises:
         NasctlError: A file cannot be written.
     """
-    lacking = {file: piece for file, piece in wanted.items() if not _whole(folder, kit.pieces.get(file))}
-    made = networks(lacking.values())
-    for file, piece in wanted.items():
+    lacking = {file: model for file, model in wanted.items() if not _is_intact(folder, kit.models.get(file))}
+    made = kit_networks(lacking.values())
+    for file, model in wanted.items():
         if file in lacking:
-            module, inputs = drawn(made[file], kit.batch, kit.seed)
+            module, inputs = instantiate(made[file], kit.batch, kit.seed)
             content = to_onnx(module, inputs)
-            write(folder / file, content, OTHER)
+            write(folder / file, content, ANOTHER_FOLDER)
             digest = hashlib.sha256(content).hexdigest()
-            kit = replace(kit, pieces={**kit.pieces, file: replace(piece, sha256=digest)})
+            kit = replace(kit, models={**kit.models, file: replace(model, sha256=digest)})
             kit.save(folder)
         yield kit
     kit.save(folder)
-    write(folder / README, TEXT.format(number=len(kit.pieces), batch=kit.batch), OTHER)
+    write(folder / README, README_TEXT.format(number=len(kit.models), batch=kit.batch), ANOTHER_FOLDER)
 
 
-def imported(
+def import_times(
     folder: Path,
     times: Path,
     name: str,
@@ -204,38 +219,37 @@ def imported(
     command: str = "",
     partial: bool = False,
 ) -> LatencyTable:
-    """The table of what came back for a kit, checked with its whole networks.
+    """Return the table of the times of a kit, validated on its whole networks.
 
-    Rows are the times of the blocks; an operator model of the rows covers what they lack. Half of the whole networks
-    say what blocks cost within one, and the other half how far predictions are off. Where they are too few for that,
-    they say what share of the rows that is, and the overhead; where a space has fewer than FEWEST, the plain sums of
-    rows are checked.
+    The rows are the times of the blocks, and an operator model of the rows prices other blocks. The context terms and
+    the overhead are fitted to half of the whole networks, and the error of the table is that on the other half. If
+    this half is too small for all context terms, only a factor on the rows and the overhead are fitted. If a space has
+    fewer than `MIN_NETWORKS` timed networks, its networks take no part in the fit, and all of them are predicted.
 
     Args:
-        folder: Of the kit.
-        times: CSV with the columns file, ms and, if known, iqr and n.
-        name: What to call the device.
-        kind: What it is.
-        processor: That was timed.
-        runtime: That ran the files, with its version.
-        threads: That it had; None if nobody knows.
-        precision: That it computed in.
-        command: That makes the table.
-        partial: Whether files may be without a time.
+        folder: Folder of the kit.
+        times: CSV file with the columns file, ms and optionally iqr and n.
+        name: Name of the device in the table.
+        kind: Kind of the device.
+        processor: Processor of the device.
+        runtime: Runtime that ran the files, with its version.
+        threads: Threads of the runtime; None if unknown.
+        precision: Precision of the computation.
+        command: Command line that makes the table.
+        partial: Accept times for a part of the files.
 
     Raises:
-        NasctlError: The times are not those of the kit.
+        NasctlError: The times are not valid, or they do not belong to the kit.
     """
     kit = Kit.read(folder)
     rows = _times(times, kit)
-    missing = [file for file in kit.pieces if file not in rows]
-    lacking = f"{len(missing)} of {len(kit.pieces)} files ({', '.join(missing[:5])}{', ...' * (len(missing) > 5)})"
-    if missing and not partial:
+    lacking = _untimed(kit, rows)
+    if lacking and not partial:
         raise NasctlError(f"{times} lacks {lacking}; time them, or add --partial")
-    blocks = {kit.pieces[file].what: row for file, row in rows.items() if kit.pieces[file].genome is None}
+    blocks = {kit.models[file].what: row for file, row in rows.items() if kit.models[file].genome is None}
     if not blocks:
         raise NasctlError(f"{times} has the time of no block, so there is nothing to make a table of")
-    made = networks(kit.pieces[file] for file in rows)
+    made = kit_networks(kit.models[file] for file in rows)
     spans = {span.emission.key: span for network in made.values() for span in network.spans}
     table = LatencyTable(
         device=name,
@@ -247,70 +261,83 @@ def imported(
         threads=threads,
         precision=precision,
         source=_source(times, len(blocks), len(rows) - len(blocks)),
-        inferred=(f"the source lacks {lacking}",) if missing else (),
+        inferred=(f"the source lacks {lacking}",) if lacking else (),
         command=command,
         date=date.today().isoformat(),
     )
-    pairs = {spec: [(made[f], row.ms) for f, row in rows.items() if _whole_of(kit, f, spec)] for spec in kit.spaces}
-    return _checked(with_operators(table, spans), pairs)
+    pairs = {
+        spec: [(made[f], row.ms) for f, row in rows.items() if _is_network_of(kit, f, spec)] for spec in kit.spaces
+    }
+    return _validated(with_operators(table, spans), pairs)
+
+
+def _untimed(kit: Kit, rows: Mapping[str, Row]) -> str:
+    """Return the number and first names of the files without a time: "7 of 40 files (...)"; empty if there are none."""
+    files = [file for file in kit.models if file not in rows]
+    return (
+        f"{len(files)} of {len(kit.models)} files ({', '.join(files[:5])}{', ...' * (len(files) > 5)})" if files else ""
+    )
 
 
 def _source(times: Path, blocks: int, networks: int) -> dict[str, str]:
-    """Where the rows come from."""
+    """Return the provenance of the rows."""
     data = f"times of {blocks} blocks and {networks} whole networks of a kit, taken by its user"
     return {"data": data, times.name: f"sha256 {hashlib.sha256(times.read_bytes()).hexdigest()}"}
 
 
-def _whole_of(kit: Kit, file: str, spec: str) -> bool:
-    return kit.pieces[file].genome is not None and kit.pieces[file].space == spec
+def _is_network_of(kit: Kit, file: str, spec: str) -> bool:
+    """Return whether a file is a whole network of a search space."""
+    return kit.models[file].genome is not None and kit.models[file].space == spec
 
 
-def _checked(table: LatencyTable, pairs: Mapping[str, Sequence[tuple[Network, float]]]) -> LatencyTable:
-    """The table with what half of the networks say of it, and its error on the others, space by space."""
-    known = [pair for timed in pairs.values() if len(timed) >= FEWEST for pair in timed[::2]]
+def _validated(table: LatencyTable, pairs: Mapping[str, Sequence[tuple[Network, float]]]) -> LatencyTable:
+    """Return the table with fits to half of the timed networks, and its error on the other networks of each space."""
+    known = [pair for timed in pairs.values() if len(timed) >= MIN_NETWORKS for pair in timed[::2]]
     table = with_context(table, known)
-    if known and not table.context:  # too few for all that the context may have
+    if known and not table.context:  # There are too few networks for all context terms.
         ms = np.array([time for _, time in known])
         sums = np.array([table.latency(network) for network, _ in known])
-        share, overhead = nonnegative(np.column_stack([sums, np.ones(len(ms))]), ms).tolist()
+        share, overhead = fit_nonnegative(np.column_stack([sums, np.ones(len(ms))]), ms).tolist()
         table = replace(table, context={"alone": share}, overhead=overhead)
     for spec, timed in pairs.items():
-        table = with_error(table, spec, timed[1::2] if len(timed) >= FEWEST else timed)
+        table = with_error(table, spec, timed[1::2] if len(timed) >= MIN_NETWORKS else timed)
     return table
 
 
 def _times(path: Path, kit: Kit) -> dict[str, Row]:
-    """The rows of a CSV by file, in the kit's order."""
+    """Read a file of times, and return its rows by file, in the order of the kit."""
     try:
         text = read(path, LIMIT).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NasctlError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise NasctlError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise NasctlError(f"cannot read {path}: {error}") from None
     reader = csv.DictReader(text.replace("\0", "").splitlines(), skipinitialspace=True)
-    heads = [head.strip() for head in reader.fieldnames or ()]
-    if not {"file", "ms"} <= set(heads) <= set(COLUMNS) or len(set(heads)) < len(heads):
-        raise NasctlError(f"{path} has the columns {','.join(heads)}; it has to begin with the line file,ms[,iqr,n]")
-    reader.fieldnames = heads
+    columns = [column.strip() for column in reader.fieldnames or ()]
+    if not {"file", "ms"} <= set(columns) <= set(COLUMNS) or len(set(columns)) < len(columns):
+        raise NasctlError(f"{path} has the columns {','.join(columns)}; it has to begin with the line file,ms[,iqr,n]")
+    reader.fieldnames = columns
     rows: dict[str, Row] = {}
     for line in reader:
-        file = Path(str(line["file"]).strip().replace("\\", "/")).name  # tools write the path that they were given
-        if file not in kit.pieces:
+        file = Path(str(line["file"]).strip().replace("\\", "/")).name  # Timing tools often write whole paths.
+        if file not in kit.models:
             raise NasctlError(f"{path}, line {reader.line_num}: the kit has no file {file!r}")
         if file in rows:
             raise NasctlError(f"{path}, line {reader.line_num}: {file} is there twice; leave one out")
-        if len(line) > len(heads):
+        if len(line) > len(columns):
             raise NasctlError(f"{path}, line {reader.line_num}: it has more fields than the first line")
         try:
             rows[file] = _row(line)
         except (TypeError, ValueError) as error:
             raise NasctlError(f"{path}, line {reader.line_num}: {error}") from None
-    return {file: rows[file] for file in kit.pieces if file in rows}
+    return {file: rows[file] for file in kit.models if file in rows}
 
 
 def _row(line: Mapping[str, str | None]) -> Row:
-    """A line's numbers.
+    """Return the numbers of a line.
 
     Raises:
-        ValueError: One is no number, or none that a time can be.
+        ValueError: A cell is not a number, or its number is out of range.
     """
     ms, iqr, n = (_number(line.get(name), name) for name in ("ms", "iqr", "n"))
     if ms is None or ms <= 0:
@@ -321,7 +348,7 @@ def _row(line: Mapping[str, str | None]) -> Row:
 
 
 def _number(text: str | None, name: str) -> float | None:
-    """The finite number in a cell; None if it is empty."""
+    """Return the finite number in a cell, or None if the cell is empty."""
     if text is None or not text.strip():
         return None
     try:
@@ -333,30 +360,30 @@ def _number(text: str | None, name: str) -> float | None:
     return number
 
 
-def _piece(content: Mapping[str, Any]) -> KitModel:
-    """One file of a manifest.
+def _manifest(path: Path, content: bytes) -> Manifest:
+    """Parse a manifest.
 
     Raises:
-        ValueError: It is not what `Kit.save` writes.
+        NasctlError: The file is not a manifest, or is one of another version.
     """
-    texts = tuple(content[name] for name in ("file", "space", "what", "sha256"))
-    genome = None if content["genome"] is None else tuple(content["genome"])
-    shapes = tuple(tuple(shape) for shape in content["inputs"])
-    numbers = [*(genome or ()), *(size for shape in shapes for size in shape)]
-    if not all(isinstance(text, str) for text in texts) or not all(type(number) is int for number in numbers):
-        raise ValueError(f"an entry of its files is {str(content)[:80]}")
-    file, space, what, digest = texts
-    if Path(file).name != file or file in ("", ".", ".."):
-        raise ValueError(f"{file!r} is no name of a file beside it")
-    return KitModel(file, space, what, genome, shapes, digest)
+    try:
+        values = parsed(content)
+        if isinstance(values, dict) and values.get("schema", SCHEMA) != SCHEMA:
+            raise NasctlError(f"{path} has the schema {values['schema']!r}, not {SCHEMA}; make the kit again")
+    except ValueError as error:
+        raise NasctlError(f"{path} is no manifest of a kit, it is not JSON: {error}; make the kit again") from None
+    try:
+        return typed_json.convert(values, Manifest)
+    except NasctlError as error:
+        raise NasctlError(f"{path} is no manifest of a kit, {error}; make the kit again") from None
 
 
-def _whole(folder: Path, piece: KitModel | None) -> bool:
-    """Whether the file of a piece is there as it was written."""
-    if piece is None:
+def _is_intact(folder: Path, model: KitModel | None) -> bool:
+    """Return whether the file of a model exists with the content that was written."""
+    if model is None:
         return False
     try:
-        with (folder / piece.file).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == piece.sha256
+        with (folder / model.file).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == model.sha256
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""Measure the blocks of spaces, and some whole networks, on this machine's CPU or on a CUDA device."""
+"""Measurement of all blocks of search spaces, and of some whole networks, on this machine's CPU or a CUDA device."""
 
 from __future__ import annotations
 
@@ -17,36 +17,40 @@ from nasctl.api import Builder, Genome, NasctlError, Network, SearchSpace
 from nasctl.candidates.determinism import usable_device
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
-from nasctl.hardware.profiling.runtimes import NetworkCall, Precision, Runtime, call, named
-from nasctl.hardware.profiling.timing import MEMORY, in_turn, keep_memory
+from nasctl.hardware.profiling.runtimes import NetworkCall, Precision, Runtime, network_call, runtime_version
+from nasctl.hardware.profiling.timing import MEMORY, keep_memory, time_in_turn
 from nasctl.hardware.profiling.timings import VISITS, Timings
 from nasctl.hardware.table import LatencyTable
 from nasctl.system.processor import processor_name
 
-MOST = 3 * VISITS  # that a thing gets before it counts as too noisy
-RUN = "a network that does nothing"  # what `Timings` calls it; each block that runs by itself costs as much more
-CALIBRATION = 40  # whole networks of each space, from which follows what blocks cost within them,
-NETWORKS = 40  # and other ones, which predictions are compared with
-SETTING = ("device", "kind", "processor", "runtime", "threads", "precision", "batch", "method")
+MAX_VISITS = 3 * VISITS  # visits after which a block or network counts as too noisy
+# Name in `Timings` of a network without layers. Its latency is the overhead of a call, which is subtracted from blocks.
+EMPTY_NETWORK = "a network that does nothing"
+CALIBRATION_NETWORKS = 40  # whole networks of each space, to which the context terms are fitted
+VALIDATION_NETWORKS = 40  # further networks of each space, with which predictions are compared
+SETTING = ("device", "kind", "processor", "runtime", "threads", "precision", "batch", "method")  # fields of a table
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where modules run, and how."""
+    """This machine as a device to measure, with the setting of its runtime."""
 
-    name: str  # what users will call it
+    name: str  # name of the device in its table
     runtime: Runtime = "torch"
     torch_device: str = "cpu"
     threads: int = 1
-    batch: int = 1
+    batch: int = 1  # examples per batch
     precision: Precision = "float32"
-    seconds: float = 0.5  # that one block or network is repeated for
+    seconds: float = 0.5  # total time of the repetitions of one block or network
 
     def table(self, command: str) -> LatencyTable:
-        """A table without rows, with all that is known before anything is measured.
+        """Return a table without rows, with all facts that are known before any measurement.
+
+        Args:
+            command: Command line that makes the table.
 
         Raises:
-            NasctlError: torch has no such device here, or the runtime is not for it.
+            NasctlError: torch has no such device here, or the runtime does not support the device or precision.
         """
         device = _available(self.torch_device)
         if self.runtime == "onnxruntime" and device.type != "cpu":
@@ -54,17 +58,17 @@ class Host:
         if self.runtime == "onnxruntime" and self.precision != "float32":
             raise NasctlError("ONNX Runtime is measured in float32; leave --precision out, or measure torch")
         cuda = device.type == "cuda"
-        # torch's own default, which is left as it is: users get it too.
-        short = cuda and self.precision == "float32" and torch.backends.cudnn.allow_tf32
+        # TF32 stays at the default of torch, because users run with that default too.
+        tf32 = cuda and self.precision == "float32" and torch.backends.cudnn.allow_tf32
         return LatencyTable(
             device=self.name,
             kind="gpu" if cuda else "cpu",
             batch=self.batch,
             blocks={},
             processor=torch.cuda.get_device_name(device) if cuda else _processor(),
-            runtime=named(self.runtime),
+            runtime=runtime_version(self.runtime),
             threads=self.threads,
-            precision="float32, TF32 in convolutions where the device has it" if short else self.precision,
+            precision="float32, TF32 in convolutions where the device has it" if tf32 else self.precision,
             source={
                 "data": "this project's own measurement: torch.utils.benchmark, "
                 f"{self.seconds:g} s for each block in turn with others, evaluation mode, random weights and input",
@@ -76,142 +80,149 @@ class Host:
         )
 
     def call(self, network: Network, folder: Path, name: str) -> NetworkCall:
-        """A function that runs the network here once.
+        """Return a function that runs the network once on this machine.
 
         Args:
-            network: A whole one, or a single block.
-            folder: Where to keep a file of it.
-            name: Of the network among all whose files are there.
+            network: A whole network, or a single block.
+            folder: Folder for its ONNX file.
+            name: Name of the network, unique in the folder.
         """
         file = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
-        return call(network, self.runtime, self.torch_device, self.threads, self.batch, self.precision, file)
+        return network_call(network, self.runtime, self.torch_device, self.threads, self.batch, self.precision, file)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """How far measuring is."""
+class ProfileProgress:
+    """The progress of a profile."""
 
-    done: int  # visits
-    total: int  # that are needed at the least
-    noisy: int  # things that will need more
+    done: int  # visits that were made
+    total: int  # visits that are needed at least
+    noisy: int  # blocks and networks that need more visits because their timings disagree
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Things that are timed in the same way."""
+class TimingGroup:
+    """Networks or blocks that are timed in turn with one another."""
 
-    networks: Mapping[str, Network]  # by what `Timings` calls them: whole networks, or single blocks
-    company: int = 1  # how many of them in turn
+    networks: Mapping[str, Network]  # whole networks or single blocks, by their name in `Timings`
+    turn_length: int = 1  # how many of them run in one turn
 
 
 class Profile:
-    """All that has to be measured for a table: the distinct blocks of spaces, and whole networks of each space."""
+    """The blocks and networks to measure for a table: distinct blocks of spaces, and whole networks of each space."""
 
     def __init__(self, spaces: Mapping[str, SearchSpace]) -> None:
-        """Find them.
+        """Collect the blocks and networks.
 
         Args:
-            spaces: By normal spec.
+            spaces: Search spaces by normal spec.
         """
         self.blocks = {spec: distinct_blocks(space) for spec, space in spaces.items()}
         self.networks = {
-            spec: {f"{spec} {genome}": space.network(genome) for genome in used_genomes(space)}
+            spec: {f"{spec} {genome}": space.network(genome) for genome in profiled_genomes(space)}
             for spec, space in spaces.items()
         }
 
-    def measured(self, host: Host, visits: Timings, folder: Path) -> Iterator[Step]:
-        """Measure; `visits` grows.
+    def measured(self, host: Host, timings: Timings, folder: Path) -> Iterator[ProfileProgress]:
+        """Measure all blocks and networks, add their times to `timings`, and yield the progress.
 
-        All are visited again and again in random order, so that a drift of the machine's speed becomes noise of single
-        visits and no bias of single blocks. Blocks are timed in turn with as many others of their space as its networks
-        have blocks, because alone they would find all that they need in the nearest cache.
+        Everything is visited repeatedly in random order, so that a drift of the machine's speed becomes noise of
+        single visits, not a bias of single blocks. Blocks are timed in turn with as many other blocks of their space
+        as its networks have blocks, because alone they would find all their data in the nearest cache.
 
         Args:
-            host: Where to measure.
-            visits: With what was measured before.
-            folder: For files of networks that are expensive to make.
+            host: The machine and its setting.
+            timings: Earlier timings, to which new ones are added.
+            folder: Folder for ONNX files, which are expensive to make.
         """
-        parts = []
+        groups = []
         for spec, networks in self.networks.items():
-            blocks = {RUN: nothing(), **{key: span.alone() for key, span in self.blocks[spec].items()}}
-            company = round(median(len(network.spans) for network in networks.values()))
-            parts += [Part(blocks, min(company, len(blocks))), Part(networks)]
-        yield from visited(parts, host, visits, folder)
+            blocks = {EMPTY_NETWORK: empty_network(), **{key: span.alone() for key, span in self.blocks[spec].items()}}
+            turn_length = round(median(len(network.spans) for network in networks.values()))
+            groups += [TimingGroup(blocks, min(turn_length, len(blocks))), TimingGroup(networks)]
+        yield from time_groups(groups, host, timings, folder)
 
-    def refused(self, visits: Timings) -> list[str]:
-        """Keys of the blocks that are not known well enough."""
-        keys = {key for blocks in self.blocks.values() for key in blocks} | {RUN}
-        return sorted(key for key in keys if visits.row(key) is None)
+    def too_noisy(self, timings: Timings) -> list[str]:
+        """Return the sorted keys of the blocks whose median is too uncertain."""
+        keys = {key for blocks in self.blocks.values() for key in blocks} | {EMPTY_NETWORK}
+        return sorted(key for key in keys if timings.row(key) is None)
 
-    def table(self, visits: Timings, empty: LatencyTable) -> LatencyTable:
-        """The table of all that was measured.
+    def table(self, timings: Timings, empty: LatencyTable) -> LatencyTable:
+        """Return the table of all measurements.
 
-        From half of the networks follows what a block costs within one, and the other half says how good that is. A
-        network that is not known well enough says nothing about the table.
+        The context terms are fitted to the calibration networks, and the validation networks give the error of the
+        table. Networks whose median is too uncertain are not used.
 
         Args:
-            visits: Of which no block is refused.
-            empty: As `Host.table` makes it.
+            timings: Timings in which no block is too noisy.
+            empty: The table without rows, from `Host.table`.
         """
         spans = {key: span for blocks in self.blocks.values() for key, span in blocks.items()}
-        rows = {key: row for key in sorted(spans) if (row := visits.row(key)) is not None}
-        if (run := visits.row(RUN)) is not None:
-            rows = {key: row._replace(ms=round(max(row.ms - run.ms, 0.0), 6)) for key, row in rows.items()}
+        rows = {key: row for key in sorted(spans) if (row := timings.row(key)) is not None}
+        if (call := timings.row(EMPTY_NETWORK)) is not None:
+            rows = {key: row._replace(ms=round(max(row.ms - call.ms, 0.0), 6)) for key, row in rows.items()}
         table = with_operators(replace(empty, blocks=rows), spans)
-        known: list[tuple[Network, float]] = []  # with what each took, in ms
-        fresh: dict[str, list[tuple[Network, float]]] = {}
+        calibration: list[tuple[Network, float]] = []  # networks and their latencies in ms
+        validation: dict[str, list[tuple[Network, float]]] = {}  # likewise, by spec
         for spec, networks in self.networks.items():
-            times = [(network, visits.row(name)) for name, network in networks.items()]
-            cut = len(times) // 2
-            known += [(network, row.ms) for network, row in times[:cut] if row is not None]
-            fresh[spec] = [(network, row.ms) for network, row in times[cut:] if row is not None]
-        table = with_context(table, known)
-        for spec, others in fresh.items():
-            table = with_error(table, spec, others)
+            rated = [(network, timings.row(name)) for name, network in networks.items()]
+            half = len(rated) // 2
+            calibration += [(network, row.ms) for network, row in rated[:half] if row is not None]
+            validation[spec] = [(network, row.ms) for network, row in rated[half:] if row is not None]
+        table = with_context(table, calibration)
+        for spec, measured in validation.items():
+            table = with_error(table, spec, measured)
         return table
 
 
-def nothing() -> Network:
-    """A network that hands its input on."""
+def empty_network() -> Network:
+    """Return a network without layers, which returns its input."""
     net = Builder((1, 1, 1))
     return net.build(*net.inputs)
 
 
-def used_genomes(space: SearchSpace) -> list[Genome]:
-    """Of the whole networks that a profile of the space measures."""
-    genomes: list[Genome] = distinct_genomes(space, CALIBRATION + NETWORKS, seed=1)
+def profiled_genomes(space: SearchSpace) -> list[Genome]:
+    """Return the genomes of the whole networks that a profile of the space measures."""
+    genomes: list[Genome] = distinct_genomes(space, CALIBRATION_NETWORKS + VALIDATION_NETWORKS, seed=1)
     return genomes
 
 
-def visited(parts: Sequence[Part], host: Host, visits: Timings, folder: Path) -> Iterator[Step]:
-    """Time all things of all parts, as often as it takes to know them well enough, or at most `MOST` times more."""
-    random = np.random.default_rng()  # a run that goes on must not repeat the order of the one before
-    things = sorted({name for part in parts for name in part.networks})
-    total = VISITS * len(things)
-    for most in range(1, MOST + 1):
-        for part in parts:
-            due = [name for name in part.networks if _due(visits, name, most)]
+def time_groups(groups: Sequence[TimingGroup], host: Host, timings: Timings, folder: Path) -> Iterator[ProfileProgress]:
+    """Time everything `VISITS` times, then up to `MAX_VISITS` times what is still too uncertain.
+
+    Args:
+        groups: Networks and blocks to time.
+        host: The machine and its setting.
+        timings: Earlier timings, to which new ones are added.
+        folder: Folder for ONNX files, which are expensive to make.
+    """
+    random = np.random.default_rng()  # Unseeded, so that a resumed profile does not repeat the order of the last one.
+    every = sorted({name for group in groups for name in group.networks})
+    total = VISITS * len(every)
+    for number in range(1, MAX_VISITS + 1):
+        for group in groups:
+            due = [name for name in group.networks if _is_due(timings, name, number)]
             order = [due[k] for k in random.permutation(len(due))]
-            for start in range(0, len(order), part.company):
-                names = order[start : start + part.company]
-                if len(names) < part.company:  # others keep it company
-                    others = sorted(part.networks.keys() - set(names))
-                    names += random.choice(others, part.company - len(names), replace=False).tolist()
-                calls = [host.call(part.networks[name], folder, name) for name in names]
+            for start in range(0, len(order), group.turn_length):
+                names = order[start : start + group.turn_length]
+                if len(names) < group.turn_length:  # Others fill up the turn; their extra visits count too.
+                    others = sorted(group.networks.keys() - set(names))
+                    names += random.choice(others, group.turn_length - len(names), replace=False).tolist()
+                calls = [host.call(group.networks[name], folder, name) for name in names]
                 seconds = host.seconds / VISITS * len(calls)
-                found = in_turn(calls, host.threads, seconds, host.torch_device.startswith("cuda"))
-                visits.add({name: round(ms, 6) for name, ms in zip(names, found, strict=True)})
-                done = sum(min(visits.number(name), VISITS) for name in things)
-                yield Step(done, total, sum(visits.noisy(name) for name in things))
+                times = time_in_turn(calls, host.threads, seconds, host.torch_device.startswith("cuda"))
+                timings.add({name: round(ms, 6) for name, ms in zip(names, times, strict=True)})
+                done = sum(min(timings.number(name), VISITS) for name in every)
+                yield ProfileProgress(done, total, sum(timings.noisy(name) for name in every))
 
 
-def _due(visits: Timings, name: str, most: int) -> bool:
-    """Whether a thing is to be visited in a round, of which there were so many, this one included."""
-    return visits.number(name) < most if most <= VISITS else visits.row(name) is None
+def _is_due(timings: Timings, name: str, number: int) -> bool:
+    """Return whether a block or network needs a visit in a round; rounds are numbered from 1."""
+    return timings.number(name) < number if number <= VISITS else timings.row(name) is None
 
 
 def _available(name: str) -> torch.device:
-    """The device of that name.
+    """Return the torch device of that name.
 
     Raises:
         NasctlError: torch has no such device here, or it cannot be timed.
@@ -223,5 +234,5 @@ def _available(name: str) -> torch.device:
 
 
 def _processor() -> str:
-    """The processor as the system names it, and the instructions that torch uses of it."""
+    """Return the processor's name by the system, and the instruction set that torch uses."""
     return f"{processor_name()} ({torch.backends.cpu.get_cpu_capability()})"

@@ -1,11 +1,11 @@
-"""What runs a network while it is timed: torch itself, or ONNX Runtime on the file that one would deploy."""
+"""Execution of a network by a runtime: torch itself, or ONNX Runtime on the file that one would deploy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,26 @@ from nasctl.system.files import write
 Runtime = Literal["torch", "onnxruntime"]
 
 Precision = Literal["float32", "float16", "bfloat16"]
+DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 
 NetworkCall = Callable[[], object]
 
 
-def call(
+@runtime_checkable
+class HasVocabulary(Protocol):
+    """A layer that reads tokens, which are integers from 0 to below its vocabulary."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Return the number of different tokens."""
+        ...
+
+
+def network_call(
     network: Network,
     runtime: Runtime,
     torch_device: str,
@@ -30,22 +45,22 @@ def call(
     precision: Precision = "float32",
     file: Path | None = None,
 ) -> NetworkCall:
-    """A function that runs the network once, in evaluation mode, on random input with random weights.
+    """Return a function that runs the network once, in evaluation mode, with random weights and input.
 
     Args:
-        network: A whole one, or a single block.
-        runtime: Of which "onnxruntime" runs on the CPU alone.
-        torch_device: Where torch runs it.
-        threads: That ONNX Runtime takes; torch's are set around the call.
-        batch: Examples at a time.
-        precision: Of weights and activations, which torch may lower.
-        file: Where the ONNX file is kept for the next time, or is found.
+        network: A whole network, or a single block.
+        runtime: Runtime to use; "onnxruntime" runs on the CPU only.
+        torch_device: Device of torch.
+        threads: Threads of ONNX Runtime; the caller sets those of torch.
+        batch: Examples per batch.
+        precision: Precision of weights and activations with torch; ONNX Runtime computes in float32.
+        file: ONNX file, which is read if it exists and written otherwise; None to keep no file.
     """
-    module, inputs = drawn(network, batch, seed=0)
+    module, inputs = instantiate(network, batch, seed=0)
     if runtime == "torch":
-        kind = getattr(torch, precision)
-        module = module.to(torch_device, kind)
-        inputs = [one.to(torch_device, kind if one.is_floating_point() else None) for one in inputs]
+        dtype = DTYPES[precision]
+        module = module.to(torch_device, dtype)
+        inputs = [one.to(torch_device, dtype if one.is_floating_point() else None) for one in inputs]
         return lambda: module(*inputs)
     import onnxruntime  # type: ignore[import-untyped]
 
@@ -59,21 +74,21 @@ def call(
     return lambda: session.run(None, feed)
 
 
-def named(runtime: Runtime) -> str:
-    """With its version: "torch 2.13.0"."""
+def runtime_version(runtime: Runtime) -> str:
+    """Return the name of a runtime with its version, such as "torch 2.13.0"."""
     return f"{runtime} {version(runtime)}"
 
 
-def drawn(network: Network, batch: int, seed: int) -> tuple[nn.Module, list[Tensor]]:
-    """A module of the network in evaluation mode, and inputs for it, (B, ...) each."""
+def instantiate(network: Network, batch: int, seed: int) -> tuple[nn.Module, list[Tensor]]:
+    """Return a module of the network in evaluation mode, with random weights, and random inputs, each (B, ...)."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return network.module().eval(), [_input(network, k, batch) for k in range(len(network.input_shapes))]
 
 
-def _input(network: Network, place: int, batch: int) -> Tensor:
-    """Tokens, (B, T), where a layer that has a vocabulary reads the input of this place; else values from N(0, 1)."""
-    shape = (batch, *network.input_shapes[place])
-    readers = [node.layer for node in network.nodes if -1 - place in node.inputs]
-    vocabulary = max((getattr(layer, "vocabulary", 0) for layer in readers), default=0)
+def _input(network: Network, index: int, batch: int) -> Tensor:
+    """Return tokens, (B, T), if a layer that has a vocabulary reads the input; else values from N(0, 1)."""
+    shape = (batch, *network.input_shapes[index])
+    readers = [node.layer for node in network.nodes if -1 - index in node.inputs]
+    vocabulary = max((layer.vocabulary for layer in readers if isinstance(layer, HasVocabulary)), default=0)
     return torch.randint(vocabulary, shape) if vocabulary else torch.randn(shape)

@@ -1,4 +1,4 @@
-"""Time what runs one after another, as the blocks of a network do, on a CPU or a CUDA device."""
+"""Timing of calls that run in turn, as the blocks of a network do, on a CPU or a CUDA device."""
 
 from __future__ import annotations
 
@@ -14,37 +14,39 @@ from torch.utils.benchmark import Timer
 
 from nasctl.hardware.profiling.runtimes import NetworkCall
 
-FEWEST = 5  # turns that a median is of
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+MIN_TURNS = 5  # turns that a median needs
+WARM_UP_TURNS = 2  # first turns, which are not counted
+M_TRIM_THRESHOLD = -1  # parameter of mallopt, from glibc's malloc.h
+M_MMAP_MAX = -4  # parameter of mallopt, from glibc's malloc.h
 MEMORY = "kept by the process between calls (glibc: M_MMAP_MAX 0, M_TRIM_THRESHOLD at its largest)"
 
 
-def in_turn(calls: Sequence[NetworkCall], threads: int, seconds: float, cuda: bool = False) -> list[float]:
-    """Median ms of each call, where each is made once in a turn, after the one before it.
+def time_in_turn(calls: Sequence[NetworkCall], threads: int, seconds: float, cuda: bool = False) -> list[float]:
+    """Return the median time of each call in ms, (N,), over turns in which all calls run one after another.
 
-    A block that is timed again and again by itself finds its weights and its input in the nearest cache, where a
-    network never has them; in turn with others it takes what it takes there.
+    A block that is timed repeatedly by itself finds its weights and input in the nearest cache, which never happens in
+    a network. In turn with other blocks, it takes as long as it does there.
 
     Args:
-        calls: What to time, (N,).
-        threads: That torch may use.
-        seconds: For all turns together; `FEWEST` turns are made if that takes longer.
-        cuda: Whether calls only hand work to a CUDA device, whose own clock is read then.
+        calls: The calls to time, (N,).
+        threads: Threads of torch.
+        seconds: Time for all turns together; at least `MIN_TURNS` turns are made, even if they take longer.
+        cuda: Whether calls only launch work on a CUDA device; its own clock is read then.
     """
     keep_memory()
     turns: list[list[float]] = []
     timer = Timer("turn()", globals={"turn": lambda: turns.append(_laps(calls, cuda))}, num_threads=threads)
     with torch.inference_mode():
-        once = timer.timeit(FEWEST).median  # after two turns that warm up
-        more = round(seconds / once) - FEWEST
+        once = timer.timeit(MIN_TURNS).median  # The timer makes `WARM_UP_TURNS` turns first.
+        more = round(seconds / once) - MIN_TURNS
         if more > 0:
             timer.timeit(more)
-    found: list[float] = np.median(turns[2:], axis=0).tolist()
-    return found
+    medians: list[float] = np.median(turns[WARM_UP_TURNS:], axis=0).tolist()
+    return medians
 
 
 def _laps(calls: Sequence[NetworkCall], cuda: bool) -> list[float]:
-    """Make each call once; what each took, in ms."""
+    """Make each call once, and return the time of each in ms."""
     if cuda:
         marks = [torch.cuda.Event(enable_timing=True) for _ in range(len(calls) + 1)]  # type: ignore[no-untyped-call]
         marks[0].record()
@@ -62,10 +64,10 @@ def _laps(calls: Sequence[NetworkCall], cuda: bool) -> list[float]:
 
 @cache
 def keep_memory() -> bool:
-    """Make the C library keep freed memory for the next call, for good; False where it is not glibc.
+    """Make the C library keep freed memory for the rest of the process; return False if it is not glibc.
 
-    By default glibc gives large buffers back to the system and pays for every page when it fetches them again: up to
-    half of a large block's time, and another share each time (`perf/memory_kept.py`).
+    By default, glibc returns large buffers to the system and pays for each of their pages when it allocates them again.
+    This takes up to half of the time of a large block, and its share varies (`perf/memory_kept.py`).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

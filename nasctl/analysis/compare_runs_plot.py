@@ -10,14 +10,14 @@ import numpy as np
 from nasctl import registry
 from nasctl.analysis.compare_runs import RunComparison, Side
 from nasctl.drawing.canvas import NOTE, TITLE, WIDTH, canvas, check_free, scale
-from nasctl.drawing.pareto_layout import Axis, best, pairs
+from nasctl.drawing.palette import SERIES, SUBTITLE
+from nasctl.drawing.pareto_layout import Axis, non_dominated, pairs
 from nasctl.errors import NasctlError
 from nasctl.pareto.hypervolume import REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")  # Okabe and Ito's, but yellow
 MARKERS = "os^Dv<>"  # so that runs are told apart in grey too
 HEIGHT, ENTRY = 2.9, 0.15  # inches: of the panels, and of a line of the legend
 
@@ -34,8 +34,8 @@ def overlay(path: Path, compared: RunComparison, overwrite: bool = False) -> Non
         NasctlError: The suffix is no format, there are too many runs, or the file cannot be written.
     """
     check_free(path, overwrite)
-    if len(compared.sides) > len(COLOURS):
-        raise NasctlError(f"a picture shows {len(COLOURS)} runs at most; leave some out, or leave --plot out")
+    if len(compared.sides) > len(SERIES):
+        raise NasctlError(f"a picture shows {len(SERIES)} runs at most; leave some out, or leave --plot out")
     axes = _axes(compared)
     shown = pairs(axes)[:1]
     head = TITLE + NOTE + ENTRY * len(compared.sides) + 0.1
@@ -51,7 +51,7 @@ def overlay(path: Path, compared: RunComparison, overwrite: bool = False) -> Non
         figure.text(0, 1, title, va="top", size=8.5, weight="bold")
         note = "small, hollow: non-dominated in all objectives; lines: non-dominated in the two drawn"
         note = note if len(axes) > 2 else "lines: the fronts"
-        figure.text(0, 1 - TITLE / (HEIGHT + head), note, va="top", size=6.5, color="#444444")
+        figure.text(0, 1 - TITLE / (HEIGHT + head), note, va="top", size=6.5, color=SUBTITLE)
         at = (0, 1 - (TITLE + NOTE) / (HEIGHT + head))
         figure.legend(*entries, loc="upper left", bbox_to_anchor=at, frameon=False, borderpad=0.2, borderaxespad=0)
 
@@ -67,11 +67,11 @@ def _axes(compared: RunComparison) -> list[Axis]:
 def _fronts(area: Axes, compared: RunComparison, axes: list[Axis], x: int, y: int) -> None:
     """Each run's front in two objectives, with a staircase through what nothing dominates in these two."""
     values = [_values(side) for side in compared.sides]
-    for points, side, colour, marker in zip(values, compared.sides, COLOURS, MARKERS, strict=False):
+    for points, side, colour, marker in zip(values, compared.sides, SERIES, MARKERS, strict=False):
         look: dict[str, Any] = {"color": colour, "marker": marker}
         if len(axes) > 2:
             area.plot(points[:, x], points[:, y], ls="none", ms=2.2, mew=0.5, mfc="none", **look)
-        stairs = points[best(side.best[:, [x, y]])][:, [x, y]]
+        stairs = points[non_dominated(side.best[:, [x, y]])][:, [x, y]]
         area.plot(*stairs.T, drawstyle="steps-post", lw=0.8, ms=3.2, mew=0, alpha=0.85, **look)
     everything = np.vstack(values)
     scale(area, axes[x], everything[:, x], "x")
@@ -80,7 +80,7 @@ def _fronts(area: Axes, compared: RunComparison, axes: list[Axis], x: int, y: in
 
 
 def _volumes(area: Axes, compared: RunComparison) -> None:
-    for side, curve, colour, marker in zip(compared.sides, compared.curves, COLOURS, MARKERS, strict=False):
+    for side, curve, colour, marker in zip(compared.sides, compared.curves, SERIES, MARKERS, strict=False):
         asked = side.record.asked
         called = f"{side.name}: {asked['searcher'].partition(':')[0]}, seed {asked['seed']}, front of {len(side.front)}"
         counts, volumes = list(curve), list(curve.values())

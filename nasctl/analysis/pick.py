@@ -1,4 +1,4 @@
-"""One network of a front, chosen by a rule that a person can state."""
+"""The choice of one network of a front by a rule that a person can state."""
 
 from __future__ import annotations
 
@@ -11,66 +11,79 @@ import numpy as np
 
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.pareto.archive import closest_to_ideal
+from nasctl.pareto.knee import knee
 from nasctl.pareto.losses import front, losses
 from nasctl.problem.constraints import FACTORS, Constraint, parse
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.search.metrics import make_objective
 from nasctl.store.run_record import RunRecord
 
+# A wished value, such as "latency@gpu=20" or "params=4M".
 WISH = re.compile(r"([\w.@/:-]+)=([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)([kMG]?)", re.IGNORECASE)
+# A tolerance, such as "5%".
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
 
 
 @dataclass(frozen=True)
 class Pick:
-    """What was chosen, of how many, and why."""
+    """The chosen network, and the reason."""
 
     chosen: Evaluation
-    front: int
-    why: str
+    front: int  # networks on the front
+    why: str  # the rule, in words
 
 
-Rule = Callable[[RunRecord, Sequence[Evaluation]], tuple[int, str]]  # which of a front, which is not empty, and why
+# A rule takes a run's record and a front that is not empty, and returns the chosen place of the front and the reason.
+Rule = Callable[[RunRecord, Sequence[Evaluation]], tuple[int, str]]
 
 
 def pick(record: RunRecord, visited: Sequence[Evaluation], rule: Rule, under: Sequence[str] = ()) -> Pick:
-    """Choose from the front of a run.
+    """Choose a network from the front of a run.
 
     Args:
-        record: The run.
-        visited: Its candidates.
-        rule: `by_knee`, or what `by_order`, `by_best` or `by_wish` makes.
-        under: Further constraints; the front is that of the candidates which hold them.
+        record: Record of the run.
+        visited: Evaluations of the run's candidates.
+        rule: `by_closest`, `by_knee`, or a result of `by_best`, `by_order` or `by_wish`.
+        under: Further constraints. The front is made of the candidates that satisfy them.
 
     Raises:
-        NasctlError: A constraint or the rule makes no sense here, or no candidate is left.
+        NasctlError: A constraint or the rule does not fit the run, or no candidate is left.
     """
     further = tuple(_constraint(text, record) for given in under for text in given.split(","))
     found = front(visited, record.goals, (*record.constraints, *further))
     if not found:
         raise NasctlError(_empty(record, visited, further))
     index, why = rule(record, found)
-    held = f", among those with {' and '.join(map(str, further))}" if further else ""
-    return Pick(found[index], len(found), why + held)
+    bounds = f", among those with {' and '.join(map(str, further))}" if further else ""
+    return Pick(found[index], len(found), why + bounds)
 
 
-def by_knee(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
-    """What lies nearest to the best of every objective, each scaled to its range on the front."""
+def by_closest(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
+    """Choose the network closest to the best of every objective, each scaled to its range on the front."""
     why = "nearest to the best of every objective, each scaled to its range on the front"
     return closest_to_ideal(losses(found, record.goals)), why
 
 
+def by_knee(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
+    """Choose the knee of the front; of a front without one, the network closest to the best of every objective."""
+    row = knee(losses(found, record.goals))
+    if row is None:
+        closest, why = by_closest(record, found)
+        return closest, f"{why} (the front has no knee)"
+    return row, "the knee: it gains most over an even trade of one objective for another, each scaled to its range"
+
+
 def by_best(name: str | None, under: Sequence[str]) -> Rule:
-    """The best in one objective.
+    """Return the rule that chooses the best network in one objective.
 
     Args:
-        name: The objective; by default the first that is optimised and that none of the constraints is about.
+        name: The objective; by default the first optimised objective that none of the constraints is about.
         under: The constraints.
     """
 
     def rule(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
-        held = {_constraint(text, record).name for given in under for text in given.split(",")}
-        free = [goal.name for goal in record.goals if goal.name not in held]
+        bounded = {_constraint(text, record).name for given in under for text in given.split(",")}
+        free = [goal.name for goal in record.goals if goal.name not in bounded]
         goal = _goal(name or (free or [record.goals[0].name])[0], record)
         return int(_column(found, goal).argmin()), f"best in {goal.name}"
 
@@ -78,14 +91,15 @@ def by_best(name: str | None, under: Sequence[str]) -> Rule:
 
 
 def by_order(texts: Sequence[str], tolerance: str) -> Rule:
-    """The best in the first objective; among those within a tolerance of it the best in the second, and so on.
+    """Return the lexicographic rule: the best in the first objective, among the best the best in the second, and so on.
 
     Args:
-        texts: Names of what was measured, or several separated by commas, the most important first.
-        tolerance: In per cent of the range on the front, such as "5%".
+        texts: Names of objectives, or several separated by commas, the most important first.
+        tolerance: Distance from the best value within which a network counts among the best, in per cent of the
+            objective's range on the front, such as "5%".
 
     Raises:
-        NasctlError: It is no percentage.
+        NasctlError: The tolerance is no percentage.
     """
     match = PERCENT.fullmatch(tolerance.strip())
     if not match:
@@ -100,7 +114,7 @@ def by_order(texts: Sequence[str], tolerance: str) -> Rule:
             reach = float(np.ptp(column[np.isfinite(column)]))
             nearest = column[kept].min()
             last = goal is goals[-1]
-            # A hair more than the tolerance, so that rounding puts out nobody who is just within it.
+            # A little more than the tolerance, so that rounding errors exclude no network at its edge.
             kept = kept[column[kept] <= nearest + (0 if last else share * reach * (1 + 1e-9))]
             counts.append(f"{goal.name} ({len(kept)} left)")
         within = f", each to within {tolerance.strip()} of its range on the front" if share else ""
@@ -110,15 +124,16 @@ def by_order(texts: Sequence[str], tolerance: str) -> Rule:
 
 
 def by_wish(texts: Sequence[str]) -> Rule:
-    """What lies nearest to wished values, whether better or worse, each scaled to its range on the front.
+    """Return the rule that chooses the network nearest to wished values, whether better or worse.
 
-    Of what searchers see the logarithm of, the distance is one of logarithms too.
+    Each objective is scaled to its range on the front. If searchers see the logarithm of an objective, distances are
+    differences of logarithms.
 
     Args:
-        texts: Such as "latency@gpu=20", or several separated by commas.
+        texts: Wishes such as "latency@gpu=20", or several separated by commas.
 
     Raises:
-        NasctlError: It is something else.
+        NasctlError: A text is no wish.
     """
     wishes = [_wish(text) for given in texts for text in given.split(",")]
 
@@ -144,6 +159,7 @@ def by_wish(texts: Sequence[str]) -> Rule:
 
 
 def _wish(text: str) -> tuple[str, float]:
+    """Return the name of an objective and its wished value."""
     match = WISH.fullmatch(text.strip())
     if not match:
         raise NasctlError(f"{text!r} is no wish; write one such as latency=20 or params=4M")
@@ -151,6 +167,8 @@ def _wish(text: str) -> tuple[str, float]:
 
 
 def _constraint(text: str, record: RunRecord) -> Constraint:
+    """Return the constraint that a text states about an objective of a run."""
+
     def refused(name: str) -> float:
         raise NasctlError(f"a percentage of {name} is not known here; write {text!r} with a number")
 
@@ -158,7 +176,7 @@ def _constraint(text: str, record: RunRecord) -> Constraint:
 
 
 def _goal(name: str, record: RunRecord) -> Goal:
-    """What was measured under a name; "latency" stands for "latency@DEVICE" while there is one device."""
+    """Return the objective of a run that has a name; "latency" means "latency@DEVICE" if the run has one device."""
     name = name.strip()
     full = [one for one in record.columns if name.replace("-", "_") in (one.replace("-", "_"), one.partition("@")[0])]
     if not full:
@@ -168,15 +186,15 @@ def _goal(name: str, record: RunRecord) -> Goal:
     column = record.columns[full[0]]
     if column.goal:
         return column.goal
-    metric = make_objective(full[0], record.space)[1]  # only recorded, so the run does not know which end is better
+    metric = make_objective(full[0], record.space)[1]  # the run only records it, and does not know its direction
     return Goal(full[0], metric.direction, metric.transform, column.cost)
 
 
 def _column(found: Sequence[Evaluation], goal: Goal) -> np.ndarray:
-    """Losses in one objective, (A,); infinite where it failed.
+    """Return the losses in one objective, (A,); infinite where it failed.
 
     Raises:
-        NasctlError: It failed everywhere.
+        NasctlError: The objective failed for every network.
     """
     column = losses(found, [goal])[:, 0]
     if np.isnan(column).all():
@@ -185,7 +203,7 @@ def _column(found: Sequence[Evaluation], goal: Goal) -> np.ndarray:
 
 
 def _empty(record: RunRecord, visited: Sequence[Evaluation], further: Sequence[Constraint]) -> str:
-    """Why there is nothing to choose from, and what to do."""
+    """Return the reason why no candidate is left, and the remedy."""
     whole = front(visited, record.goals, record.constraints)
     if not whole:
         return "the front of this run is empty; search with a larger --budget, or relax its constraints"

@@ -1,4 +1,4 @@
-"""An architecture as people read it: its id, its space with all options, its choices and its totals."""
+"""The description of an architecture: its id, its space with all options, its genes and its total costs."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from nasctl.problem.space import Genome, Input, Notation, SearchSpace
 
 @dataclass(frozen=True)
 class Architecture:
-    """A genome with all that is needed to build it again without a store."""
+    """A genome with everything needed to build its network again without a store."""
 
     id: str
-    space: str  # the spec with every option
+    space: str  # spec of the space with every option
     genome: Genome
-    genes: Mapping[str, object]  # what was chosen, by the gene's name
-    inactive: frozenset[str]  # genes whose choice makes no difference beside the others
-    native: str | None  # in the notation of the space's benchmark, if it has one
+    genes: Mapping[str, object]  # chosen value by name of the gene
+    inactive: frozenset[str]  # genes whose choice does not change the network, given the other choices
+    native: str | None  # the architecture in the notation of the space's benchmark, if there is one
     input: Input
     network: Network
 
     def facts(self) -> dict[str, Any]:
-        """What `nasctl show` and every export begin with; memory is in bytes, as `Network.memory` counts them."""
+        """Return the facts with which `nasctl show` and every export begin; memory is `Network.memory`, in bytes."""
         native = {} if self.native is None else {"native": self.native}
         inactive = {"inactive": [name for name in self.genes if name in self.inactive]}
         totals = {"params": self.network.params, "macs": self.network.macs, "memory": self.network.memory}
-        whose = {"id": self.id, "space": self.space, "genome": list(self.genome)}
-        return {**whose, **native, "genes": dict(self.genes), **inactive, "input": list(self.input.shape), **totals}
+        identity = {"id": self.id, "space": self.space, "genome": list(self.genome)}
+        return {**identity, **native, "genes": dict(self.genes), **inactive, "input": list(self.input.shape), **totals}
 
 
 def architecture(spec: str, genome: Genome) -> Architecture:
-    """The architecture that a genome stands for in the space of a spec, exactly as the genome spells it."""
+    """Describe a genome in the space of a spec, without making the genome canonical."""
     space = registry.create("spaces", spec)
     network: Network = space.network(genome)
     (shape,) = network.input_shapes
@@ -52,11 +52,13 @@ def architecture(spec: str, genome: Genome) -> Architecture:
 
 
 def _inactive(space: SearchSpace, genome: Genome) -> frozenset[str]:
-    """Names of the genes that the space's canonical form ignores here, such as those of a block beyond its depth."""
-    meant = space.canonical(genome)
+    """Return the names of genes that the canonical form ignores, such as those of a block beyond the stage's depth."""
+    canonical = space.canonical(genome)
     return frozenset(
         gene.name
         for k, gene in enumerate(space.genes)
         if len(gene.choices) > 1
-        and all(space.canonical((*genome[:k], other, *genome[k + 1 :])) == meant for other in range(len(gene.choices)))
+        and all(
+            space.canonical((*genome[:k], other, *genome[k + 1 :])) == canonical for other in range(len(gene.choices))
+        )
     )

@@ -1,54 +1,68 @@
-"""A free architecture: a network of registered blocks that no space has to know, from JSON."""
+"""Free architectures: networks of registered blocks, read from JSON, that need not belong to a search space."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from types import ModuleType
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any
 
 import torch
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from nasctl import registry
 from nasctl.errors import NasctlError, UnknownName
-from nasctl.networks import blocks, layers
-from nasctl.networks.graph import Builder, Emission, Network, Span, emitted
+from nasctl.networks import blocks, layers, sequences, token_mixing
+from nasctl.networks.graph import Block, Builder, Emission, Network, Span, emission_of
 from nasctl.networks.node import Layer
 from nasctl.registry.old_names import LAYERS
+from nasctl.system.typed_json import convert
 
 EXAMPLE = '{"input": [3, 224, 224], "blocks": [{"block": "MBConv", "channels": 24, "kernel": 5, "expand": 6}, ...]}'
-WIRING = ("block", "name", "inputs")  # of an entry; all else are the block's own fields
-IMAGE = "input"  # what the network's input is called among the names of blocks
+INPUT = "input"  # the name of the network's input among the names of blocks
+
+Size = Annotated[int, Meta(gt=0, description="a whole number above 0")]
+
+
+class FreeArchitecture(Struct, forbid_unknown_fields=True):
+    """The content of a file; `network` checks the blocks one after another."""
+
+    input: Annotated[tuple[Size, ...], Meta(min_length=1, description="a shape such as [3, 224, 224]")]
+    blocks: list[Any]
+
+
+class Wiring(Struct):
+    """The part of an entry of "blocks" that is the same for all blocks; the other fields belong to the block itself."""
+
+    block: Annotated[str, Meta(description="the name of a block")]
+    name: Annotated[str, Meta(description="a name")] | UnsetType = UNSET
+    inputs: Annotated[tuple[str, ...], Meta(min_length=1, description="a list of names")] | UnsetType = UNSET
 
 
 def network(content: object) -> Network:
-    """The network that the blocks of a free architecture make.
+    """Build the network that a free architecture describes.
 
-    `{"input": [C, H, W], "blocks": [...]}`; each entry has the "block", by the name that the rows of latency tables
-    have ("MBConv", "nb201.Reduction"; layers such as "Add" count as well), and the block's fields. It may have a
-    "name", else it is called by its place, "0" for the first; and "inputs", a list of such names or "input", else it
-    takes the entry before it. The network returns what the last entry does.
+    A free architecture is written `{"input": [C, H, W], "blocks": [...]}`. Each entry of "blocks" has a "block" and
+    that block's fields. A block is named as in the rows of latency tables: "MBConv", "nb201.Reduction" or a single
+    layer such as "Add". An entry may have a "name"; by default it is called by its place, "0" for the first. An entry
+    may have "inputs", a list of names of earlier entries or "input"; by default it takes the output of the entry before
+    it. The network returns the output of the last entry.
 
     Args:
-        content: As `json.loads` has it.
+        content: The parsed JSON.
 
     Raises:
-        NasctlError: It is no such architecture; the sentence names the entry.
+        NasctlError: The content is no free architecture; the message names the entry and the value.
     """
-    if (
-        not isinstance(content, dict)
-        or content.keys() != {"input", "blocks"}
-        or not isinstance(content["blocks"], list)
-    ):
-        raise NasctlError(f"a free architecture is written {EXAMPLE}")
-    shape = content["input"]
-    if not isinstance(shape, list) or not shape or not all(type(size) is int and size > 0 for size in shape):
-        raise NasctlError(f'"input" is {shape!r}, not a shape such as [3, 224, 224]')
-    net = Builder(tuple(shape))
-    places = {IMAGE: net.inputs[0]}
-    last = IMAGE
-    for k, entry in enumerate(content["blocks"]):
+    try:
+        free = convert(content, FreeArchitecture)
+    except NasctlError as error:
+        raise NasctlError(f"a free architecture is written {EXAMPLE}, and here {error}") from None
+    net = Builder(free.input)
+    places = {INPUT: net.inputs[0]}
+    last = INPUT
+    for k, entry in enumerate(free.blocks):
         try:
             last = _add(net, entry, str(k), last, places)
         except NasctlError as error:
@@ -60,59 +74,62 @@ def network(content: object) -> Network:
 
 
 def _add(net: Builder, entry: object, place: str, last: str, places: dict[str, int]) -> str:
-    """Append an entry, note its place and return its name."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("block"), str):
-        raise NasctlError(f'{entry!r} has no "block", the name of one')
-    name, inputs = entry.get("name", place), entry.get("inputs", [last])
-    if not isinstance(name, str) or name in places:
-        raise NasctlError(f"{name!r} is no name of its own; give each block another")
-    if not isinstance(inputs, list) or not inputs or not all(isinstance(one, str) for one in inputs):
-        raise NasctlError(f'"inputs" is {inputs!r}, not a list of names')
+    """Append an entry, note the position of its output in `places`, and return its name."""
+    wiring = convert(entry, Wiring)
+    assert isinstance(entry, dict)
+    name = place if wiring.name is UNSET else wiring.name
+    inputs = (last,) if wiring.inputs is UNSET else wiring.inputs
+    if name in places:
+        raise NasctlError(f"the name {name!r} is taken; give each block a name of its own")
     for one in inputs:
         if one not in places:
-            raise UnknownName("block before this one", str(one), list(places))
-    what = _made(entry["block"], {field: value for field, value in entry.items() if field not in WIRING})
+            raise UnknownName("block before this one", one, list(places))
+    block = _block(
+        wiring.block, {field: value for field, value in entry.items() if field not in Wiring.__struct_fields__}
+    )
     at = [places[one] for one in inputs]
     shapes = tuple(net.shape(one) for one in at)
     try:
-        _check(emitted(what, shapes))
-        places[name] = net.add(what, *at, name=name)
+        _check(emission_of(block, shapes))
+        places[name] = net.add(block, *at, name=name)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         taken = ", ".join("x".join(map(str, shape)) for shape in shapes)
-        raise NasctlError(f"{entry['block']} makes nothing of {taken} ({type(error).__name__}: {reason})") from None
+        raise NasctlError(
+            f"{wiring.block} cannot take an input of {taken} ({type(error).__name__}: {reason})"
+        ) from None
     return name
 
 
-def _made(name: str, values: Mapping[str, Any]) -> Any:
-    """The block of that name with these fields."""
-    kind = _kind(name)
-    hints = get_type_hints(kind)
-    for field, value in values.items():
-        if field not in hints:
-            raise UnknownName(f"field of {name}", field, list(hints))
-        kinds = get_args(hints[field]) or (hints[field],)
-        if type(value) not in kinds and not (float in kinds and type(value) is int):
-            wanted = " or ".join(getattr(one, "__name__", str(one)) for one in kinds)
-            raise NasctlError(f"{name} has {field}={value!r}, which is no {wanted}")
-    needed = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
-    if lacking := [field for field in needed if field not in values]:
-        raise NasctlError(f"{name} needs {', '.join(map(repr, lacking))}")
-    return kind(**values)
+def _block(name: str, values: Mapping[str, Any]) -> Block | Layer:
+    """Construct the block of that name with these fields."""
+    kind = _block_class(name)
+    known = [field.name for field in fields(kind)]
+    for field in values:
+        if field not in known:
+            raise UnknownName(f"field of {name}", field, known)
+    try:
+        block: Block | Layer = convert(values, kind)
+    except NasctlError as error:
+        raise NasctlError(f"{name}: {error}") from None
+    except TypeError:  # msgspec has no JSON form for the type of a field
+        raise NasctlError(f"{name} cannot be read from JSON: it takes objects of Python; use another block") from None
+    return block
 
 
-def _kind(name: str) -> Any:
-    """The class of a block; a plug-in's own is called after its space: "nb201.Reduction"."""
+def _block_class(name: str) -> Any:
+    """Return the class of a block; the name of a plug-in's own block begins with its space: "nb201.Reduction"."""
     home, _, word = LAYERS.get(name, name).rpartition(".")
-    modules = [sys.modules[registry.load("spaces", home).__module__]] if home else [blocks, layers]
-    known = {one: found for module in modules for one, found in _blocks(module).items()}
+    engine = [blocks, layers, sequences, token_mixing]
+    modules = [sys.modules[registry.load("spaces", home).__module__]] if home else engine
+    known = {one: found for module in modules for one, found in _block_classes(module).items()}
     if word not in known:
         raise UnknownName("block", name, [f"{home}.{one}" if home else one for one in known])
     return known[word]
 
 
-def _blocks(module: ModuleType) -> dict[str, type]:
-    """The blocks and layers that a module defines."""
+def _block_classes(module: ModuleType) -> dict[str, type]:
+    """Return the blocks and layers that a module defines, by name."""
     own = {name: one for name, one in vars(module).items() if getattr(one, "__module__", None) == module.__name__}
     return {
         name: one
@@ -122,11 +139,11 @@ def _blocks(module: ModuleType) -> dict[str, type]:
 
 
 def _check(emission: Emission) -> None:
-    """Run the block without memory for its values: shapes as data do not see all that torch refuses.
+    """Run a block on torch's meta device, which has no values: torch refuses some shapes that the block itself accepts.
 
     Raises:
-        ValueError: It has another shape than torch's own, or none.
-        RuntimeError: torch refuses it.
+        ValueError: The block's output is empty, or torch computes an output of another shape.
+        RuntimeError: torch refuses the shape.
     """
     if min(emission.out_shape) < 1:
         raise ValueError("nothing would be left")

@@ -1,4 +1,4 @@
-"""Architecture ids: a genome as a word to read out, type and rebuild, such as "nb201-f882"."""
+"""Architecture ids: short words such as "nb201-f882" that can be read out, typed and decoded to a genome."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from nasctl.store.store import Store
 
 
 def encode(spec: str, genes: Sequence[Gene], genome: Genome) -> str:
-    """The id of a genome: its space, "-", its mixed-radix number in base 32, a check letter.
+    """Return the id of a genome: its space, "-", the genome as a mixed-radix number in base 32, and a check letter.
 
     Raises:
-        InvalidGenome: The genes have no such genome.
+        InvalidGenome: The genome does not fit the genes.
     """
     validate(genes, genome)
     number = 0
@@ -29,23 +29,23 @@ def encode(spec: str, genes: Sequence[Gene], genome: Genome) -> str:
 
 @lru_cache(maxsize=64)  # finding plug-ins by name takes milliseconds
 def prefix(spec: str) -> str:
-    """What an id begins with: the space's name and, if options are not at their defaults, a digest of those."""
+    """Return the first part of ids: the name of the space, with a digest of its options unless all are defaults."""
     name, _, options = registry.normal("spaces", spec).partition(":")
     digest = hashlib.sha256(options.encode()).digest()
     return name + "." + "".join(ALPHABET[byte & 31] for byte in digest[:3]) if options else name
 
 
 def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Genome]:
-    """The space's spec and the genome that a person means.
+    """Return the spec of the space and the genome of an architecture that a user names.
 
     Args:
-        text: An id; the beginning of one that the store holds and no other shares; or, with `spec`, a genome such as
-            "0,3,1" or an architecture as the space's benchmark writes it.
-        store: Knows which options a digest stands for.
-        spec: The space, if the text does not say.
+        text: An id, or the beginning of exactly one id in the store. With `spec` also a genome such as "0,3,1" or an
+            architecture in the notation of the space's benchmark.
+        store: The store, which knows the options of each digest.
+        spec: The space; needed if `text` does not name it.
 
     Raises:
-        NasctlError: The text means nothing, or more than one thing.
+        NasctlError: The text names no architecture, or more than one.
     """
     if spec is not None and (genome := spelled(text, registry.create("spaces", spec))) is not None:
         return spec, genome
@@ -66,11 +66,11 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
         raise NasctlError(f"{text!r} is an id of {head!r}, and --space {spec} has ids that begin with {prefix(spec)!r}")
     known = [other for other in store.spaces() if other.partition(":")[0] == name]
     considered = [spec] if spec else [name, *known]
-    meant = {registry.normal("spaces", one) for one in considered if prefix(one) == head}
-    if len(meant) != 1:
-        found = "several of the store's spaces have" if meant else f"no run in the store {store.path} has"
+    specs = {registry.normal("spaces", one) for one in considered if prefix(one) == head}
+    if len(specs) != 1:
+        found = "several of the store's spaces have" if specs else f"no run in the store {store.path} has"
         raise NasctlError(f"{found} options with the digest of {head!r}; give the space with --space")
-    (spec,) = meant
+    (spec,) = specs
     genes = registry.create("spaces", spec).genes
     if len(word) > width(genes):
         return spec, decode(word.lower(), genes)

@@ -1,4 +1,4 @@
-"""Tables of what is known about architectures, such as published accuracies: CSV or JSON to numbers by genome."""
+"""Tables of known values of architectures, such as published accuracies: numbers by genome, from CSV or JSON."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from nasctl.problem.ids import decode, spelled
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.system import files
 
-LIMIT = 1 << 28  # bytes of a table, unpacked
-NAMES = ("id", "arch", "architecture", "genome", "arch_str", "code")  # columns that are tried first, in any case
-SENTINEL = -1e8  # what published tables of metrics hold where there is no value
+LIMIT = 1 << 28  # bytes of a decompressed table
+NAMES = ("id", "arch", "architecture", "genome", "arch_str", "code")  # columns tried first, in upper or lower case
+SENTINEL = -1e8  # stands for a missing value in published tables of metrics
 KEY, VALUE = "architecture", "value"  # the columns of a JSON object whose keys are architectures
 
 
@@ -31,11 +31,11 @@ class Truth:
     """One column of a table.
 
     Args:
-        column: Its name.
-        values: By genome as the table spells it, not canonical: equivalent ones may have values of their own, as those
-            that were trained apart. The mean where several rows are of one.
-        rows: Of the table.
-        skipped: Of those, without a number: empty, a word, not finite, or -1e8, which tables write for "none".
+        column: Name of the column.
+        values: Values by genome as the table spells it, not canonical, because equivalent genomes may have different
+            values if they were trained separately. The mean if several rows have the same genome.
+        rows: Number of rows of the table.
+        skipped: Number of rows without a number: empty, a word, not finite, or -1e8, which stands for a missing value.
     """
 
     column: str
@@ -45,41 +45,47 @@ class Truth:
 
     @property
     def merged(self) -> int:
-        """Rows that went into the mean of another of the same genome."""
+        """Number of rows with the genome of an earlier row."""
         return self.rows - self.skipped - len(self.values)
 
 
 def read(path: Path, spec: str, column: str | None = None) -> Truth:
     """Read a column of a table of architectures.
 
-    The table is CSV with a header line, separated by commas or tabs; a JSON list of objects; or a JSON object by
-    architecture, of numbers or of objects, several of which may stand under the name of a data set. Each may be
-    compressed with gzip. An architecture is an id, a genome such as "0,3,1", or written as the space's benchmark does.
-    It stands in the first column that holds one in the first row; those called as in `NAMES` are tried before the
-    others. A JSON list of numbers counts as its mean. What an object in a row holds is a column too, called
-    "scores.glue" and the like. A JSON object may also have a list for each column, all of one length and one of them
-    not of numbers; other lists and values beside them are left out.
+    Four forms of tables are read, each of which may be compressed with gzip:
+
+    - CSV with a header line, separated by commas or tabs.
+    - A JSON list of objects, one for each row.
+    - A JSON object by architecture, of numbers or of objects. Its only key may be the name of a data set that holds
+      several such objects.
+    - A JSON object of lists, one for each column. The columns are the lists of the greatest length, and one of them is
+      not of numbers. Shorter lists and other values are left out.
+
+    An architecture is an id, a genome such as "0,3,1", or text in the notation of the space's benchmark. The column of
+    architectures is the first one that has an architecture in the first row; columns called as in `NAMES` are tried
+    first. A JSON list of numbers counts as its mean. The fields of an object in a row are columns too, named as in
+    "scores.glue".
 
     Args:
-        path: The file.
-        spec: The space.
-        column: Its name; may be left out if only one holds numbers.
+        path: Path of the file.
+        spec: Spec of the space.
+        column: Name of the column; not needed if only one column has numbers.
 
     Raises:
-        NasctlError: The file cannot be read, has no such column, or has an architecture that the space does not know.
+        NasctlError: The file cannot be read, has no such column, or has an architecture that is not in the space.
     """
     space: SearchSpace = registry.create("spaces", spec)
     rows = _rows(path)
     names = list(dict.fromkeys(chain.from_iterable(rows)))
-    address = _address(path, rows[0], names, space, spec)
-    column = _column(path, rows, [name for name in names if name != address], column)
+    architectures = _architecture_column(path, rows[0], names, space, spec)
+    column = _value_column(path, rows, [name for name in names if name != architectures], column)
     found: dict[Genome, list[float]] = {}
     for k, row in enumerate(rows, start=1):
         value = _number(row.get(column))
         if value is None:
             continue
         try:
-            genome = _genome(row.get(address), space, spec)
+            genome = _genome(row.get(architectures), space, spec)
         except InvalidGenome as error:
             raise NasctlError(f"{path}, architecture {k}: {error}") from None
         found.setdefault(genome, []).append(value)
@@ -90,7 +96,7 @@ def read(path: Path, spec: str, column: str | None = None) -> Truth:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of the table, one or more."""
+    """Read the rows of a table that has at least one."""
     try:
         content = files.read(path, LIMIT)
         if content.startswith(files.GZIP):
@@ -110,6 +116,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _csv_rows(text: str) -> list[dict[str, Any]]:
+    """Parse CSV with a header line."""
     first, _, _ = text.partition("\n")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first else ",")
     header = next(reader, [])
@@ -126,40 +133,43 @@ def _csv_rows(text: str) -> list[dict[str, Any]]:
 
 
 def _json_rows(text: str) -> list[dict[str, Any]]:
+    """Parse any of the JSON forms."""
     content = files.parsed(text)
     if isinstance(content, dict):
-        if len(content) == 1 and _nested(inner := next(iter(content.values()))):
-            content = inner  # the one name is that of a data set
+        if len(content) == 1 and _is_nested(inner := next(iter(content.values()))):
+            content = inner  # the only key is the name of a data set
         by_name = ({**(v if isinstance(v, dict) else {VALUE: v}), KEY: key} for key, v in content.items())
-        content = _parallel(content) or [*by_name]
+        content = _rows_of_columns(content) or [*by_name]
     if not all(isinstance(row, dict) for row in content):
         raise ValueError("JSON has to be a list of objects, or an object by architecture")
-    return [_widened(row) for row in content]
+    return [_with_nested_columns(row) for row in content]
 
 
-def _parallel(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of an object whose values are columns; none if it is no such object."""
+def _rows_of_columns(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of an object whose values are columns, or no rows if it is no such object."""
     lists = {name: value for name, value in content.items() if isinstance(value, list)}
     if not any(isinstance(cell, str | dict | list) for column in lists.values() for cell in column[:1]):
-        return []  # lists of numbers belong to architectures
-    length = max(map(len, lists.values()))  # of the columns; what is shorter describes the table
+        return []  # lists of numbers are values of architectures
+    length = max(map(len, lists.values()))  # shorter lists describe the table
     columns = {name: value for name, value in lists.items() if len(value) == length}
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
-def _widened(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with what is in its objects as columns too, such as "scores.glue", behind its own."""
+def _with_nested_columns(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with the fields of its objects as further columns, such as "scores.glue"."""
     inner = [(name, value) for name, value in row.items() if isinstance(value, dict)]
     return row | {f"{name}.{key}": cell for name, value in inner for key, cell in value.items()} | row
 
 
-def _nested(value: object) -> bool:
-    """Whether it is an object of several objects, as rows are."""
+def _is_nested(value: object) -> bool:
+    """Return whether a value is an object of several objects, as a table by architecture is."""
     return isinstance(value, dict) and len(value) > 1 and all(isinstance(one, dict) for one in value.values())
 
 
-def _address(path: Path, first: Mapping[str, Any], names: Sequence[str], space: SearchSpace, spec: str) -> str:
-    """The column that holds architectures."""
+def _architecture_column(
+    path: Path, first: Mapping[str, Any], names: Sequence[str], space: SearchSpace, spec: str
+) -> str:
+    """Return the name of the column that holds architectures."""
     for name in sorted(names, key=lambda name: name.lower() not in NAMES):
         if _is_genome(first.get(name), space, spec):
             if _is_genome(name, space, spec):
@@ -171,11 +181,12 @@ def _address(path: Path, first: Mapping[str, Any], names: Sequence[str], space: 
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Names of columns for a message, of which a table may have thousands."""
+    """Return the names of columns for a message, shortened because a table may have thousands."""
     return shorten(", ".join(names), 400, placeholder=" ...")
 
 
 def _is_genome(cell: object, space: SearchSpace, spec: str) -> bool:
+    """Return whether a cell is an architecture of the space."""
     try:
         _genome(cell, space, spec)
     except InvalidGenome:
@@ -183,8 +194,8 @@ def _is_genome(cell: object, space: SearchSpace, spec: str) -> bool:
     return True
 
 
-def _column(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str], column: str | None) -> str:
-    """The column that is meant, of those beside the architectures."""
+def _value_column(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str], column: str | None) -> str:
+    """Return the name of the column to read: the given one, or the only one with numbers."""
     if column is not None:
         if column not in names:
             raise UnknownName(f"column of {path}", column, names)
@@ -197,10 +208,10 @@ def _column(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str],
 
 
 def _genome(cell: object, space: SearchSpace, spec: str) -> Genome:
-    """The genome that a cell of the table stands for, not canonical itself.
+    """Return the genome of a cell of the table, without making it canonical.
 
     Raises:
-        InvalidGenome: It stands for none of this space.
+        InvalidGenome: The cell is no architecture of the space.
     """
     if isinstance(cell, dict):
         cell = json.dumps(cell)
@@ -211,12 +222,12 @@ def _genome(cell: object, space: SearchSpace, spec: str) -> Genome:
             shown = text if len(text) <= 60 else text[:60] + "..."
             raise InvalidGenome(f"{shown!r} is no architecture of {spec}")
         genome = decode(word, space.genes)
-    space.canonical(genome)  # which refuses what is none
+    space.canonical(genome)  # raises InvalidGenome for a wrong genome
     return genome
 
 
 def _number(cell: object) -> float | None:
-    """The number in a cell; none if there is none."""
+    """Return the number in a cell, or None if it has none."""
     if isinstance(cell, list):
         numbers = [_number(part) for part in cell]
         known = [number for number in numbers if number is not None]

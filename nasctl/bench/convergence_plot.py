@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nasctl.bench.compare import BASELINE, SearcherComparison
+from nasctl.drawing import palette
 from nasctl.drawing.canvas import HEIGHTS, TITLE, WIDTH, canvas
+from nasctl.drawing.palette import SERIES
 
 if TYPE_CHECKING:
     import matplotlib.axes
 
 SHOWN = {"hv": "hypervolume", "igd_plus": "IGD+"}
-# Okabe and Ito's, apart for colour-blind eyes; dashes from the eighth searcher on. Random search is grey.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
-DASHES = ("-", "--", ":")
-GREY = "#8c8c8c"
+DASHES = ("-", "--", ":")  # dashes from the eighth searcher on, when the colours begin again
 
 
 def draw(path: Path, comparison: SearcherComparison, title: str) -> None:
@@ -53,9 +52,9 @@ def _lines(area: matplotlib.axes.Axes, comparison: SearcherComparison, scene: st
     for searcher in comparison.runs:
         evaluations, curves = comparison.curves(searcher, scene)
         low, high = np.percentile(curves[indicator], [25, 75], axis=0)
-        colour, dash = GREY, "-"
+        colour, dash = palette.BASELINE, "-"
         if searcher != BASELINE:
-            colour, dash = COLOURS[coloured % len(COLOURS)], DASHES[coloured // len(COLOURS) % len(DASHES)]
+            colour, dash = SERIES[coloured % len(SERIES)], DASHES[coloured // len(SERIES) % len(DASHES)]
             coloured += 1
         area.fill_between(evaluations, low, high, color=colour, alpha=0.15, lw=0)
         area.plot(evaluations, curves[indicator].mean(axis=0), dash, color=colour, lw=1.1, label=searcher)

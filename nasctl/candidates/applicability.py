@@ -1,4 +1,4 @@
-"""Checks that a metric applies to the networks of a space."""
+"""Checks that a metric applies to the networks of a space. Each returns the reason why not, or ""."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nasctl.problem.space import Input
 
 
 def only_maps(given: Input, example: Network) -> str:
-    """Why a metric of the maps of convolutions says nothing of such networks; "" where it does."""
+    """Return why a metric of convolutions' feature maps does not apply to networks like the example; "" if it does."""
     if given.kind != "images":
         return "it is about images, and these networks take tokens"
     if any(len(node.out_shape) == 2 for node in example.nodes):
@@ -17,7 +17,7 @@ def only_maps(given: Input, example: Network) -> str:
 
 
 def only_rectified(given: Input, example: Network) -> str:
-    """Why a metric of rectifiers says nothing of such networks; "" where it does."""
+    """Return why a metric of rectifiers does not apply to networks like the example; "" if it does."""
     import torch
 
     from nasctl.candidates.shared_pass import RECTIFIERS
@@ -28,17 +28,17 @@ def only_rectified(given: Input, example: Network) -> str:
 
 
 def only_classes(given: Input, example: Network) -> str:
-    """Why a metric of the logits of single examples says nothing of such networks; "" where it does."""
+    """Return why a metric of one row of logits does not apply to networks like the example; "" if it does."""
     return "" if len(example.out_shape) == 1 else "these networks put out logits at every place of an example"
 
 
 def only_attention(given: Input, example: Network) -> str:
-    """Why a metric of transformers says nothing of such networks; "" where it does."""
+    """Return why a metric of attention does not apply to networks like the example; "" if it does."""
     mixed = any(isinstance(node.layer, MIXING) for node in example.nodes)
     return "" if mixed else "it is about attention, and these networks have none"
 
 
 def only_forward(given: Input, example: Network) -> str:
-    """Why a metric of a transformer's feed-forward layers says nothing of such networks; "" where it does."""
+    """Return why a metric of feed-forward layers does not apply to networks like the example; "" if it does."""
     none = "" if roles(example).forward else "it is about feed-forward layers, and these networks have none"
     return only_attention(given, example) or none

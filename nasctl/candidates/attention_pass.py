@@ -1,4 +1,4 @@
-"""The pass over a transformer that its metrics share: one forward and, where gradients are needed, one backward."""
+"""The pass that metrics of transformers share: one forward and, if gradients are needed, one backward."""
 
 from __future__ import annotations
 
@@ -16,26 +16,30 @@ from nasctl.networks.graph import Network
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What the pass left behind, by the names of layers."""
+    """The results of the pass over a transformer, by the names of layers."""
 
     roles: Roles
-    confidences: Mapping[str, float]  # of projections: the maximum over places, on average over examples and values
-    softmaxes: Mapping[str, float]  # of weights: the maximum over heads, on average over everything else
-    agreements: Mapping[str, int]  # of activations: units that are alike for two places, over all pairs of them
-    weights: Mapping[str, Weight] | None  # of linear layers, with the gradient of the sum of all outputs
+    # Of each projection, the maximum over places, averaged over examples and values.
+    confidences: Mapping[str, float]
+    # Of each layer of attention weights, the maximum over heads, averaged over everything else.
+    softmaxes: Mapping[str, float]
+    # Of each activation on the first example, the number of equal signs between two places, over all pairs of places.
+    agreements: Mapping[str, int]
+    # The weights of linear layers with the gradient of the sum of all outputs; None if gradients were not needed.
+    weights: Mapping[str, Weight] | None
 
 
 def attention_pass(network: Network, module: nn.Module, examples: Tensor, *, weighed: bool) -> Attention:
     """Run the module forward on the batch and, if `weighed`, backward.
 
     Args:
-        network: What the module computes.
-        module: It is spent afterwards.
+        network: The network of the module.
+        module: The module. The pass changes it, so use it for nothing else.
         examples: (B, T) tokens or (B, C, H, W) images.
         weighed: Whether gradients are needed.
 
     Raises:
-        ArithmeticError: The module puts out what is not finite, so nothing of it can be trusted.
+        ArithmeticError: The outputs of the module are not finite.
     """
     found = roles(network)
     parts = {node.name: part for node, part in zip(network.nodes, module.children(), strict=True)}
@@ -62,19 +66,23 @@ def attention_pass(network: Network, module: nn.Module, examples: Tensor, *, wei
 
 
 def _note_confidence(found: dict[str, float], name: str, part: nn.Module, inputs: object, output: Tensor) -> None:
-    """The maximum over places of (B, T, D), or over heads of (B, heads, T, S)."""
+    """Note the mean of the maxima over places of (B, T, D), or over heads of (B, heads, T, S)."""
     found[name] = float(output.detach().amax(1).mean(dtype=torch.double))
 
 
 def _note_transform(
     found: dict[str, float], name: str, heads: int, part: nn.Module, inputs: object, output: Tensor
 ) -> None:
-    """What a transform puts out, (B, T, D), with a softmax over each head's values, which only the metric knows of."""
+    """Note the maximum over heads of a transform's output, (B, T, D), after a softmax over each head's values.
+
+    The network has no such softmax; the metric defines it.
+    """
     split = output.detach().view(*output.shape[:2], heads, -1).transpose(1, 2)  # (B, heads, T, D / heads)
     _note_confidence(found, name, part, inputs, split.softmax(-1))
 
 
 def _note_agreement(found: dict[str, int], name: str, part: nn.Module, inputs: tuple[Tensor]) -> None:
-    """Of the first example, (T, D): a unit that is on at n places agrees with itself in n^2 + (T - n)^2 pairs."""
+    """Note the agreements of an activation's input on the first example, (T, D)."""
+    # A unit that is on at n places has equal signs in n^2 + (T - n)^2 pairs of places.
     on = (inputs[0][0] > 0).sum(0)  # (D,)
     found[name] = int((on**2 + (inputs[0].shape[1] - on) ** 2).sum())

@@ -1,4 +1,4 @@
-"""A genome in its space, with evidence about it computed when first asked for, once."""
+"""A genome in its space and setting, with the results of passes over its module, each computed once on demand."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nasctl.candidates.setting import DEFAULT_DATA, NOISE, Setting
-from nasctl.data import batch, check, default_source, sentences
+from nasctl.candidates.setting import RecordedData, Setting
+from nasctl.data import TokenData, batch, check, sentences
 from nasctl.errors import NasctlError, without_traceback
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, Input, SearchSpace
@@ -29,61 +29,65 @@ T = TypeVar("T")
 
 
 class Candidate:
-    """What an objective is given.
+    """The argument of an objective: a genome in its space and setting.
+
+    A pass over the module runs when an objective first reads one of its results, and its results or its error are kept
+    for all objectives. Objectives declare the properties that they read as their `needs`, so that one pass computes no
+    more than the objectives of a run read.
 
     Args:
         space: The space that the genome belongs to.
         genome: The genome, canonical.
-        setting: What measured values depend on besides.
-        needs: All that the objectives of the run need, so that one pass can gather it.
+        setting: The conditions that measured values depend on. Its data has to suit the input of the space.
+        needs: The union of the `needs` of all objectives that read the candidate.
     """
 
     def __init__(self, space: SearchSpace, genome: Genome, setting: Setting, needs: frozenset[str]) -> None:
         self.space, self.genome, self.setting, self._needs = space, genome, setting, needs
-        self._failures: dict[str, Exception] = {}  # of passes, by their names
+        self._failures: dict[str, Exception] = {}  # by the name of the pass
 
     @cached_property
     def network(self) -> Network:
-        """The real network, which costs are about."""
+        """The network at full size, for costs such as latency."""
         return self.space.network(self.genome)
 
     @cached_property
     def scored(self) -> Network:
-        """The network at the setting's fidelity, which modules and closed-form metrics are about."""
+        """The network at the setting's fidelity, for modules and closed-form metrics."""
         return self.network if self._reduced is self.space else self._reduced.network(self.genome)
 
     @property
     def input(self) -> Input:
-        """What `scored` takes."""
+        """The input of `scored`."""
         (shape,) = self.scored.input_shapes
         return replace(self._reduced.input, shape=shape)
 
     def module(self, init: Init = "uniform") -> nn.Module:
-        """A fresh module of `scored` in training mode, the caller's to change.
+        """Return a fresh module of `scored` in training mode, on the setting's device. The caller may change it.
 
-        Its weights depend on space, genome, fidelity and seed alone.
+        The setting's source of weights makes the module. Drawn weights depend on space, genome, fidelity and seed only.
 
         Args:
-            init: What weights of convolutions and linear layers are drawn from: PyTorch's own "uniform", "normal"
-                (N(0, 1), no bias) or "kaiming" (N(0, 2 / n) with n inputs of one output, no bias).
+            init: The distribution of drawn weights of convolutions and linear layers: PyTorch's own "uniform",
+                "normal" (N(0, 1), no bias) or "kaiming" (N(0, 2 / n) with n inputs of one output, no bias).
         """
-        from nasctl.networks.weights import initialised
-
-        # Drawn on the CPU whatever the device, so that weights are the same everywhere.
-        module = initialised(self.scored, self.setting.seed, init)
+        # The source makes modules on the CPU whatever the device is, so that weights are the same everywhere.
+        module = self.setting.weights.module(self.scored, self.genome, self.setting.seed, init)
         return module if self.setting.device == "cpu" else module.to(self.setting.device)
 
     def batch(self, place: int = 0) -> tuple[Tensor, Tensor]:
-        """Examples and their labels, as the setting says: images, (B, C, H, W), or tokens, (B, T).
-
-        Labels are those of classes, (B,), or, where the network puts out a logit for each word at each place, the words
-        that come next, (B, T). What is neither image nor token, such as (B, D) vectors, is drawn from N(0, 1).
+        """Return examples of the setting's data with their labels, on the setting's device.
 
         Args:
-            place: Number of the batch: the next one has other examples.
+            place: The number of the batch. Batches of different numbers have different examples.
+
+        Returns:
+            Images, (B, C, H, W), or tokens, (B, T), and labels: classes, (B,), or the next words, (B, T), if the
+            network puts out a logit for each word at each place.
 
         Raises:
-            NasctlError: The data is of another kind, or has too few examples.
+            NasctlError: The data is of another kind than the input of the space, or has too few examples.
+            ValueError: The network puts out neither one row of logits nor one row at each place.
         """
         import torch
 
@@ -91,31 +95,34 @@ class Candidate:
         next_words = given.kind == "tokens" and out == (*given.shape, given.vocabulary)
         if len(out) != 1 and not next_words:
             raise ValueError(f"examples have one label each, and this network puts out {'x'.join(map(str, out))}")
-        # Dead leaves are the setting's default, so where tokens are needed nobody has asked for them.
-        data = default_source(given.kind) if setting.data == DEFAULT_DATA else setting.data
-        data = NOISE if given.kind == "images" and len(given.shape) != 3 else data
+        data = setting.data
+        if isinstance(data, RecordedData):
+            raise NasctlError(f"Cannot read examples of {data}: a record holds only the name. Give it with --data.")
         check(data, given.kind)
         drawn = setting.batch, setting.seed, place
-        if given.kind == "images":
-            examples, labels = batch(data, given.shape, out[0], *drawn)
-        else:
+        if isinstance(data, TokenData):
             classes = None if next_words else out[0]
             examples, labels = sentences(data, given.vocabulary, given.shape[0], classes, *drawn)
+        else:
+            examples, labels = batch(data, given.shape, out[0], *drawn)
         return torch.tensor(examples).to(setting.device), torch.tensor(labels).to(setting.device)
 
     @property
     def activations(self) -> Mapping[str, SignCodes]:
-        """Which units of every rectifier are on (ReLU, ReLU6, h-swish, swish, GELU), by the rectifier's name."""
-        return _found(self._evidence, "activations")  # type: ignore[no-any-return]
+        """The signs of the inputs of every rectifier (ReLU, ReLU6, h-swish, swish, GELU), by the rectifier's name."""
+        return _found(self._shared, "activations")  # type: ignore[no-any-return]
 
     @property
     def gradients(self) -> Mapping[str, Weight]:
-        """The weights of convolutions and linear layers that the loss depends on, each with its gradient, by name."""
-        return _found(self._evidence, "gradients")  # type: ignore[no-any-return]
+        """The weights of convolutions and linear layers with the gradient of the loss, by the parameter's name.
+
+        Weights that the loss does not depend on are left out.
+        """
+        return _found(self._shared, "gradients")  # type: ignore[no-any-return]
 
     @cached_property
     def second_gradients(self) -> Mapping[str, Weight]:
-        """The same weights with their gradients on the next batch."""
+        """The weights of `gradients` with their gradients on the next batch."""
         from nasctl.candidates.shared_pass import shared_pass
 
         found = self._once(
@@ -125,27 +132,30 @@ class Candidate:
 
     @property
     def curvature(self) -> Mapping[str, Tensor]:
-        """The Hessian of the loss times those weights, restricted to them, by name."""
-        return _found(self._evidence, "curvature")  # type: ignore[no-any-return]
+        """The product of the loss's Hessian and the weights of `gradients`, by the parameter's name.
+
+        Rows and columns of the Hessian are those weights.
+        """
+        return _found(self._shared, "curvature")  # type: ignore[no-any-return]
 
     @property
     def saliences(self) -> Mapping[str, Salience]:
-        """How the loss depends on the outputs of convolutions and linear layers, by the layer's name."""
-        return _found(self._evidence, "saliences")  # type: ignore[no-any-return]
+        """The outputs of convolutions and linear layers times the loss's gradients, by the layer's name."""
+        return _found(self._shared, "saliences")  # type: ignore[no-any-return]
 
     @cached_property
     def samples(self) -> PerSampleGradients:
-        """Gradients of single examples."""
+        """The gradients of single examples of the batch."""
         from nasctl.candidates.per_sample_gradients import PerSampleGradients
 
         return self._once("samples", lambda: PerSampleGradients(self.module(), *self.batch()))
 
     def samples_of(self, module: nn.Module, running: bool = False) -> PerSampleGradients:
-        """Gradients of single examples of the batch in a module of the caller's own, which is spent afterwards.
+        """Return the gradients of single examples of the batch in a module that the caller made.
 
         Args:
-            module: In training mode.
-            running: Let batch norms use their running statistics.
+            module: A module in training mode. The pass changes it, so use it for nothing else.
+            running: Whether batch norms use their running statistics in place of the statistics of the batch.
         """
         from nasctl.candidates.per_sample_gradients import PerSampleGradients
 
@@ -153,7 +163,7 @@ class Candidate:
 
     @cached_property
     def features(self) -> FeatureMaps:
-        """What the blocks of the network put out, one after another, and how gradients pass between them."""
+        """The feature maps of the network's blocks on Gaussian noise, and the gains of gradients between the blocks."""
         from nasctl.candidates.feature_maps import FeatureMaps
 
         given = self.setting
@@ -164,7 +174,7 @@ class Candidate:
 
     @cached_property
     def attention(self) -> Attention:
-        """What the layers of a transformer do on the batch."""
+        """The statistics of a transformer's layers on the batch."""
         from nasctl.candidates.attention_pass import attention_pass
 
         weighed = "attention_gradients" in self._needs
@@ -174,37 +184,43 @@ class Candidate:
 
     @property
     def attention_gradients(self) -> Mapping[str, Weight]:
-        """The weights of its linear layers, each with the gradient of the sum of all outputs, by name."""
+        """The weights of a transformer's linear layers with the gradient of the sum of all outputs, by layer name."""
         if self.attention.weights is None:
             raise _undeclared("attention_gradients")
         return self.attention.weights
 
     @property
     def input_gradients(self) -> Tensor:
-        """The gradient of the sum of all logits with respect to the batch, in its shape.
+        """The gradient of the sum of all logits with respect to the examples of the batch, in the shape of the batch.
 
         Raises:
-            NasctlError: The space takes tokens, which have none.
+            NasctlError: The space takes tokens, which have no gradients.
         """
         if self.input.kind != "images":
             raise NasctlError("an objective needs gradients of the input, and tokens have none; leave it out")
-        return _found(self._evidence, "input_gradients")  # type: ignore[no-any-return]
+        return _found(self._shared, "input_gradients")  # type: ignore[no-any-return]
 
     @cached_property
     def _reduced(self) -> SearchSpace:
+        """The space at the setting's fidelity."""
         fidelity = self.setting.fidelity
         return self.space if fidelity.whole else self.space.reduced(fidelity)
 
     @cached_property
-    def _evidence(self) -> SharedPass:
+    def _shared(self) -> SharedPass:
+        """The results of the pass that most metrics share."""
         from nasctl.candidates.shared_pass import shared_pass
 
         needs = self._needs if self.input.kind == "images" else self._needs - {"input_gradients"}
-        return self._once("evidence", lambda: shared_pass(self.module(), *self.batch(), needs))
+        return self._once("shared", lambda: shared_pass(self.module(), *self.batch(), needs))
 
     def _once(self, name: str, work: Callable[[], T]) -> T:
-        """Run a pass; every objective that needs it gets its error, and none runs it again."""
-        if name != "evidence" and name not in self._needs:
+        """Return the results of a pass. A failed pass does not run again: its error is raised for every reader.
+
+        Raises:
+            NasctlError: No objective declares the pass in its `needs`.
+        """
+        if name != "shared" and name not in self._needs:
             raise _undeclared(name)
         if name in self._failures:
             raise without_traceback(self._failures[name])
@@ -215,14 +231,20 @@ class Candidate:
             raise
 
 
-def _found(evidence: SharedPass, field: str) -> Any:
-    """A field of the evidence, or the error that stands in its place."""
-    if field in evidence.failures:
-        raise without_traceback(evidence.failures[field])
-    if (value := getattr(evidence, field)) is None:
+def _found(results: SharedPass, field: str) -> Any:
+    """Return a field of the results of the shared pass.
+
+    Raises:
+        Exception: The error with which the field failed.
+        NasctlError: No objective declares the field in its `needs`.
+    """
+    if field in results.failures:
+        raise without_traceback(results.failures[field])
+    if (value := getattr(results, field)) is None:
         raise _undeclared(field)
     return value
 
 
 def _undeclared(name: str) -> NasctlError:
+    """Return the error for an objective that reads a property which it does not declare."""
     return NasctlError(f"an objective uses candidate.{name} without {name!r} in its `needs`; add it there")

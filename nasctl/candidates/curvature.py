@@ -1,4 +1,4 @@
-"""The product of the loss's Hessian with the weights."""
+"""The product of the loss's Hessian and the weights."""
 
 from __future__ import annotations
 
@@ -10,17 +10,26 @@ from torch import Tensor, nn
 
 from nasctl.candidates.gradients import Weight, weight_gradients
 
-BENT = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid)  # that have no second derivative where their pieces meet
+# The activations whose graphs consist of pieces, without a second derivative at the borders of the pieces.
+PIECEWISE = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid)
 
 
 def hessian_times_weights(
     loss: Callable[[], Tensor], weights: Mapping[str, Tensor], gradients: Mapping[str, Weight]
 ) -> dict[str, Tensor]:
-    """The Hessian of the loss times the weights: how the gradient changes as all of them grow by one factor.
+    """Return the product of the loss's Hessian and the weights: the change of the gradient as all weights grow alike.
 
-    It is the difference of two gradients, of which one is there, and so takes a quarter of what differentiating twice
-    does. Rectifiers are held to the piece of their graph that they are on: a unit that switches has no second
-    derivative. The factor is the usual one for such a difference, the root of what the precision resolves.
+    It is the difference of two gradients, one of which exists already, and takes a quarter of the time of
+    differentiating twice. Rectifiers stay on the piece of their graph that they were on, because a unit that switches
+    has no second derivative. The relative step is the usual one, the square root of the machine epsilon.
+
+    Args:
+        loss: Computes the loss with the present values of the weights.
+        weights: The parameters by name. They change during the call and have their values again afterwards.
+        gradients: The gradients of the loss, by the same names.
+
+    Returns:
+        The product by name, each in the shape of the weight.
     """
     values = {name: weight.detach().clone() for name, weight in weights.items()}
     steps = {name: torch.finfo(weight.dtype).eps ** 0.5 for name, weight in weights.items()}
@@ -33,14 +42,17 @@ def hessian_times_weights(
 
 
 class TangentParabola:
-    """The parabola that touches a rectifier's graph at what came in, to stand for it nearby.
+    """The tangent parabola of an activation's graph at its input; for a piecewise linear one, the line of the piece.
 
-    Of a rectifier that is linear in pieces it is the line of the piece.
+    Args:
+        part: The activation, one of `PIECEWISE`.
+        x: Its input.
+        y: Its output for that input.
     """
 
     def __init__(self, part: nn.Module, x: Tensor, y: Tensor) -> None:
         self._x, self._y, self._bend = x, y, torch.zeros(())
-        self._line = isinstance(part, nn.ReLU)  # through 0, so nothing else has to be known of it
+        self._line = isinstance(part, nn.ReLU)  # through the origin, so the sign of the input is enough
         if isinstance(part, nn.ReLU6):
             self._slope = ((x > 0) & (x < 6)).to(x.dtype)
         elif isinstance(part, nn.Hardsigmoid):
@@ -51,7 +63,7 @@ class TangentParabola:
 
     def __call__(self, x: Tensor) -> Tensor:
         if self._line:
-            passed: Tensor = torch.ops.aten.threshold_backward(x, self._x, 0.0)  # x where what came in is above 0
+            passed: Tensor = torch.ops.aten.threshold_backward(x, self._x, 0.0)  # x where the first input is above 0
             return passed
         change = x - self._x
         return self._y + change * (self._slope + change * self._bend / 2)
@@ -60,11 +72,12 @@ class TangentParabola:
 def note_piece(
     pieces: dict[nn.Module, deque[TangentParabola]], part: nn.Module, inputs: tuple[Tensor], output: Tensor
 ) -> None:
+    """Keep the parabola of an activation that has just run, as a forward hook."""
     pieces.setdefault(part, deque()).append(TangentParabola(part, inputs[0].detach(), output.detach()))
 
 
 def run_on_piece(pieces: deque[TangentParabola], x: Tensor) -> Tensor:
-    """What the rectifier's next piece puts out; the next pass begins with the first again."""
+    """Return the value of an activation's next parabola at `x`. After the last parabola comes the first again."""
     piece = pieces[0]
     pieces.rotate(-1)
     return piece(x)

@@ -13,10 +13,10 @@ from nasctl.errors import NasctlError
 
 
 def usable_device(name: str) -> torch.device:
-    """The device of a name such as "cpu" or "cuda:0".
+    """Return the torch device of a name such as "cpu" or "cuda:0".
 
     Raises:
-        NasctlError: torch has no such device here.
+        NasctlError: torch cannot use the device on this machine.
     """
     try:
         device = torch.device(name)
@@ -29,7 +29,10 @@ def usable_device(name: str) -> torch.device:
 
 @contextmanager
 def deterministic_torch(threads: int) -> Iterator[None]:
-    """Let torch use so many threads, and on a GPU whole single precision and repeatable sums; put it all back."""
+    """Make torch use `threads` CPU threads, and on a GPU float32 without TF32 and deterministic kernels.
+
+    The former state returns afterwards.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -41,10 +44,10 @@ def deterministic_torch(threads: int) -> Iterator[None]:
 
 @contextmanager
 def seeded_globals(seed: int) -> Iterator[None]:
-    """Begin the generators that everybody shares at a seed, and put them back.
+    """Seed the global random generators of Python, NumPy and torch, and restore their states afterwards.
 
-    Nothing here draws from them, but a plug-in may, or a layer such as dropout: no value is to depend on what was
-    measured before it.
+    Nasctl draws from none of them, but a plug-in may, or a layer such as dropout. Without this, a value would depend on
+    the values that were measured before it. States of GPU generators are not restored.
     """
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     random.seed(seed)

@@ -1,4 +1,4 @@
-"""What the blocks of an untrained network make of noise, and how gradients pass between them: AZ-NAS's one forward."""
+"""The feature maps of an untrained network's blocks on Gaussian noise, and the gains of gradients between the maps."""
 
 from __future__ import annotations
 
@@ -17,96 +17,102 @@ from nasctl.networks.layers import GlobalAvgPool
 
 
 class FeatureMaps:
-    """The maps that blocks hand on, (B, C, H, W), from the stem to the global pool.
+    """The output maps of blocks, (B, C, H, W), from the stem to the global pool, from one forward pass as in AZ-NAS.
 
-    A block is all that shares the first two parts of its name ("stage1.0" of "stage1.0.edge01"), and its map is the
-    last that another block reads. A block that is the identity has no layer, and so no map. Input is N(0, 1); weights
-    are N(0, 2 / n) with n inputs of one output, biases 0, and batch norms use the statistics of the batch.
+    A block consists of all layers that share the first two parts of their names ("stage1.0" of "stage1.0.edge01"). The
+    map of a block is its last output that another block reads. A block that is the identity has no layer, and so no
+    map. The input is N(0, 1). Weights are N(0, 2 / n) with n inputs of one output, biases are 0, and batch norms use
+    the statistics of the batch.
 
     Args:
-        network: Whose blocks they are.
-        module: Of the network, in training mode, with those weights; it is spent afterwards.
-        batch: How many examples.
-        seed: Of the input, and of the gradients.
-        device: Where the module is.
+        network: The network of the module.
+        module: The module, in training mode, with those weights. The pass changes it, so use it for nothing else.
+        batch: The number of examples.
+        seed: The seed of the input and of the random gradients.
+        device: The torch device of the module.
 
     Raises:
-        ValueError: The network has no such maps.
+        ValueError: No block of the network puts out a map.
     """
 
     def __init__(self, network: Network, module: nn.Module, batch: int, seed: int, device: str) -> None:
         self._seed, shape = seed, (batch, *network.input_shapes[0])
-        places = ends(network) if len(shape) == 4 else []
-        if not places:
+        positions = map_positions(network) if len(shape) == 4 else []
+        if not positions:
             raise ValueError("the network has no blocks that put out maps")
         x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
         module.requires_grad_(False)
         parts = list(module.children())
-        self.maps: list[Tensor] = []  # with the graph that gradients will pass
-        for place in places:
-            parts[place].register_forward_hook(lambda part, inputs, output: self.maps.append(output))
+        self.maps: list[Tensor] = []  # with the autograd graph that `gains` needs
+        for position in positions:
+            parts[position].register_forward_hook(lambda part, inputs, output: self.maps.append(output))
         module(x.to(memory_format=torch.channels_last).requires_grad_())  # the layout is a third faster on CPUs
 
     @cached_property
     def entropies(self) -> list[float]:
-        """Of each map, how evenly its variance is spread over the principal components of its channels, in nats.
+        """The entropy of each map's variance over the principal components of its channels, in nats.
 
-        ``-sum p log(p + 1e-8)`` with p the eigenvalues of the covariance of the channels over all positions of all
-        examples, divided by their sum.
+        It is ``-sum p log(p + 1e-8)`` with p the eigenvalues of the covariance of the channels over all positions of
+        all examples, divided by their sum.
 
         Raises:
-            ValueError: A map is the same everywhere.
+            ValueError: A map is constant.
             ArithmeticError: A map is not finite.
         """
         return [_entropy(_rows(one.detach(), 1, 1)) for one in self.maps]
 
     @cached_property
     def gains(self) -> list[float]:
-        """How much the blocks amplify gradients: for every map but the first, the largest singular value of a matrix.
+        """The amplification of gradients by each block: one largest singular value for every map but the first.
 
-        It is ``G'^T G / (B H W)``, where G, (B H W, C), are random signs as gradients of the map and G' what they
-        become at the map before. Where that has s times the size, s x s of its positions count as channels of one; what
-        lies beyond its end, if s does not divide it, counts as zeros.
+        The matrix is ``G'^T G / (B H W)``. G, (B H W, C), holds random signs as gradients of the map, and G' the
+        gradients of the previous map that follow from G. If the previous map has s times the size, s x s of its
+        positions count as channels of one position; positions beyond its end, if s does not divide its size, count as
+        zeros.
 
         Raises:
-            ValueError: A map does not depend on the one before, or is larger.
+            ValueError: A map does not depend on the previous map, or is larger than it.
             ArithmeticError: A gradient is not finite.
         """
         rng = np.random.default_rng(self._seed)
         return [_gain(before, after, rng) for before, after in pairwise(self.maps)]
 
 
-def ends(network: Network) -> list[int]:
-    """The positions of the nodes whose outputs are the maps that blocks hand on."""
+def map_positions(network: Network) -> list[int]:
+    """Return the positions of the nodes whose outputs are the maps of blocks."""
     nodes, stop = network.nodes, network.output
-    # The way back from the output takes the first input of everything, which no gate lies on: a gate is the second.
+    # The path back from the output follows first inputs. A gate is a second input, so no gate lies on the path.
     while stop >= 0 and not isinstance(nodes[stop].layer, GlobalAvgPool):
         stop = nodes[stop].inputs[0]
-    last = {block: place for place, block in _handed_on(network) if place < stop or stop < 0}
+    last = {block: position for position, block in _block_outputs(network) if position < stop or stop < 0}
     return sorted(last.values())
 
 
-def _handed_on(network: Network) -> Iterator[tuple[int, str]]:
-    """The nodes that put out maps and that other blocks read, or nobody but the caller, each with its block."""
+def _block_outputs(network: Network) -> Iterator[tuple[int, str]]:
+    """Yield the position and the block of each node whose map another block reads or the network puts out."""
     nodes = network.nodes
     blocks = [".".join(span.name.split(".")[:2]) for span in network.spans for _ in span.emission.nodes]
     read = {
         source for k, node in enumerate(nodes) for source in node.inputs if source >= 0 and blocks[source] != blocks[k]
     }
-    for place in sorted(read | {network.output}):
-        if place >= 0 and len(nodes[place].out_shape) == 3:
-            yield place, blocks[place]
+    for position in sorted(read | {network.output}):
+        if position >= 0 and len(nodes[position].out_shape) == 3:
+            yield position, blocks[position]
 
 
 def _rows(maps: Tensor, high: int, wide: int) -> Tensor:
-    """Maps (B, C, H, W) as (B H / high W / wide, C high wide) doubles: windows that do not overlap become rows."""
+    """Return maps, (B, C, H, W), as rows of disjoint windows, (B H / high W / wide, C high wide) float64."""
     batch, channels, height, width = maps.shape
     parts = maps.reshape(batch, channels, height // high, high, width // wide, wide).permute(0, 2, 4, 1, 3, 5)
     return parts.reshape(-1, channels * high * wide).double()
 
 
 def _spectrum(matrix: Tensor) -> Tensor:
-    """The squares of the singular values, ascending; rounding takes none below 0."""
+    """Return the squares of a matrix's singular values, ascending, clamped at 0 against rounding.
+
+    Raises:
+        ArithmeticError: A value of the matrix is not finite.
+    """
     rows, columns = matrix.shape
     gram = matrix.T @ matrix if columns <= rows else matrix @ matrix.T
     if not torch.isfinite(gram).all():
@@ -116,6 +122,7 @@ def _spectrum(matrix: Tensor) -> Tensor:
 
 
 def _entropy(rows: Tensor) -> float:
+    """Return the entropy of one map; see `FeatureMaps.entropies`."""
     spectrum = _spectrum(rows - rows.mean(0))
     total = spectrum.sum()
     if total == 0:
@@ -125,6 +132,7 @@ def _entropy(rows: Tensor) -> float:
 
 
 def _gain(before: Tensor, after: Tensor, rng: np.random.Generator) -> float:
+    """Return the gain between two maps; see `FeatureMaps.gains`."""
     gradient = _signs(after, rng)
     # The graph is kept because blocks may share a part of it.
     (passed,) = torch.autograd.grad(after, before, gradient, retain_graph=True, materialize_grads=True)
@@ -141,7 +149,7 @@ def _gain(before: Tensor, after: Tensor, rng: np.random.Generator) -> float:
 
 
 def _signs(like: Tensor, rng: np.random.Generator) -> Tensor:
-    """-1 and 1 at random in a shape (B, C, H, W), laid out with the channels last as the maps are."""
+    """Return random signs, -1 and 1, in a shape (B, C, H, W), with channels last in memory, as the maps have them."""
     batch, channels, height, width = like.shape
     bits = np.unpackbits(np.frombuffer(rng.bytes(ceil(like.numel() / 8)), np.uint8), count=like.numel())
     signs = torch.from_numpy(bits).to(like.device).to(like.dtype) * 2 - 1

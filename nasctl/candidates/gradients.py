@@ -18,16 +18,17 @@ class Weight(NamedTuple):
 
 
 def module_loss(module: nn.Module, examples: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross-entropy of a module's outputs for a batch."""
     return cross_entropy(module(examples), labels)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean cross-entropy over examples, and over places where each has a label."""
+    """Return the mean cross-entropy over examples, or over all places if each place has a label."""
     return F.cross_entropy(logits.flatten(0, -2), labels.flatten())
 
 
 def weight_gradients(loss: Tensor, weights: Mapping[str, Tensor]) -> dict[str, Weight]:
-    """Those of the weights that a path leads from to the loss."""
+    """Return the gradients of the loss; weights that the loss does not depend on are left out."""
     if not weights:
         return {}
     parts = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)

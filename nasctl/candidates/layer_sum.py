@@ -1,4 +1,4 @@
-"""How metrics that have a number for each layer become one number."""
+"""The sum or mean of a metric over layers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections.abc import Collection
 
 
 def total(numbers: Collection[float], norm: bool) -> float:
-    """The sum, or the mean if `norm`.
+    """Return the sum of one number per layer, or their mean.
+
+    Args:
+        numbers: The numbers, one per layer.
+        norm: Whether to return the mean.
 
     Raises:
-        ValueError: There are none, or all are 0.
-        ArithmeticError: One is not finite.
+        ValueError: There are no numbers, or their sum is 0.
+        ArithmeticError: A number is not finite.
     """
     score = math.fsum(numbers) / (len(numbers) if norm and numbers else 1)
     if not math.isfinite(score):

@@ -1,4 +1,4 @@
-"""The protocol of objectives, and of what an objective may offer beside a score."""
+"""The protocol of objectives, and the protocols of their optional members."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nasctl.networks.graph import Network
 from nasctl.problem.searcher import Direction, Transform
 from nasctl.problem.space import Input
 
-ARITHMETIC = frozenset({"network", "scored"})  # needs that no module has to be built for
+ARITHMETIC = frozenset({"network", "scored"})  # needs for which no module is built
 
 
 def closed_form(objective: Objective) -> bool:
@@ -29,11 +29,11 @@ class Objective(Protocol):
     # "input_gradients", "second_gradients", "curvature", "saliences", "samples", "features", "attention",
     # "attention_gradients".
     needs: frozenset[str]
-    version: str  # stored values are filed under it, so it changes whenever values change
+    version: str  # part of the label of stored values: change it whenever values change
     transform: Transform  # applied to the value before a searcher sees it
 
     def __call__(self, candidate: Candidate) -> float:
-        """Score the candidate; raise rather than return a stand-in."""
+        """Return the score of a candidate. Raise an exception if there is none; never return a substitute."""
         ...
 
 
@@ -60,7 +60,7 @@ class HasRemarks(Protocol):
 
 @runtime_checkable
 class ChecksApplicability(Protocol):
-    """An objective that says nothing about some networks."""
+    """An objective that does not apply to some networks."""
 
     def inapplicable_reason(self, given: Input, example: Network) -> str:
         """Return why the objective does not apply to networks like the example; "" if it applies.

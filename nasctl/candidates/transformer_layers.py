@@ -1,4 +1,4 @@
-"""What each linear layer of a transformer is for, found from the layers around it. No torch here."""
+"""The roles of a transformer's layers, found from the layers around them. The module needs no torch."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ TRANSFORMS = (Fourier, Cosine)
 
 ATTENDING = (AttentionScores, RelativeScores, WeightedValues, *TRANSFORMS)
 
-MIXING = (*ATTENDING, DynamicConv)  # the layers that carry something from one place to another
+MIXING = (*ATTENDING, DynamicConv)  # the layers that mix places of a sequence
 
-ACTIVE = tuple({type(layer) for layer in ACTIVATIONS.values()})
+ACTIVATION_LAYERS = tuple({type(layer) for layer in ACTIVATIONS.values()})
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Names of nodes; linear layers are those that work on each place of a sequence, (T, D) -> (T, D').
+    """The names of layers by their role. A linear layer here works on each place of a sequence, (T, D) -> (T, D').
 
-    A block is what has one name but for its last part, such as "layer0.mix" of "layer0.mix.query".
+    The block of a layer is its name without the last part: "layer0.mix" of "layer0.mix.query".
     """
 
-    projections: tuple[str, ...]  # linear, of what attention compares and gathers and of what a transform takes
-    heads: tuple[str, ...]  # those, and what dynamic convolutions convolve
-    mixing: tuple[str, ...]  # all linear layers of blocks with a layer of MIXING: those, kernels and outputs
-    forward: tuple[str, ...]  # linear layers before and after an activation
-    activations: tuple[str, ...]  # after a linear layer
-    weights: tuple[str, ...]  # softmaxes of attention, (heads, T, S)
-    transforms: Mapping[str, int]  # heads, by name
+    projections: tuple[str, ...]  # linear layers before attention (queries, keys, values) or before a transform
+    heads: tuple[str, ...]  # the projections, and the linear layers before the input of dynamic convolutions
+    mixing: tuple[str, ...]  # all linear layers, but those of `forward`, of blocks with a layer of MIXING
+    forward: tuple[str, ...]  # feed-forward: the linear layers before and after an activation
+    activations: tuple[str, ...]  # the activations after a linear layer
+    weights: tuple[str, ...]  # the softmaxes of attention, (heads, T, S)
+    transforms: Mapping[str, int]  # the number of heads of each transform
 
 
 def roles(network: Network) -> Roles:
-    """The roles of a network's layers; all empty where it has no layer of MIXING."""
+    """Return the roles of a network's layers. All are empty if the network has no layer of MIXING."""
     nodes = network.nodes
     mixers = [k for k, node in enumerate(nodes) if isinstance(node.layer, MIXING)]
     blocks = {_block(nodes[k]) for k in mixers}
     linear = {k for k, node in enumerate(nodes) if isinstance(node.layer, Linear) and len(node.out_shape) == 2}
-    active = {k for k, node in enumerate(nodes) if isinstance(node.layer, ACTIVE) and node.inputs[0] in linear}
+    active = {
+        k for k, node in enumerate(nodes) if isinstance(node.layer, ACTIVATION_LAYERS) and node.inputs[0] in linear
+    }
     forward = {k for k in linear if nodes[k].inputs[0] in active} | {nodes[k].inputs[0] for k in active}
     mixing = {k for k in linear - forward if _block(nodes[k]) in blocks}
     attending = [k for k in mixers if isinstance(nodes[k].layer, ATTENDING)]
@@ -53,8 +55,8 @@ def roles(network: Network) -> Roles:
         return tuple(nodes[k].name for k in sorted(places)) if mixers else ()
 
     return Roles(
-        names(_behind(nodes, attending, mixing)),
-        names(_behind(nodes, mixers, mixing)),
+        names(_feeding(nodes, attending, mixing)),
+        names(_feeding(nodes, mixers, mixing)),
         names(mixing),
         names(forward),
         names(active),
@@ -63,9 +65,15 @@ def roles(network: Network) -> Roles:
     )
 
 
-def _behind(nodes: tuple[Node, ...], mixers: Iterable[int], among: set[int]) -> set[int]:
-    """The linear layers whose output a layer of MIXING takes, and those that lead into them with nothing between."""
-    # The second input of a dynamic convolution is its kernels.
+def _feeding(nodes: tuple[Node, ...], mixers: Iterable[int], among: set[int]) -> set[int]:
+    """Return the linear layers that feed layers of MIXING, directly or through linear layers alone.
+
+    Args:
+        nodes: The nodes of the network.
+        mixers: The positions of the layers of MIXING.
+        among: The positions of the linear layers to choose from.
+    """
+    # The second input of a dynamic convolution holds its kernels.
     inputs = (nodes[k].inputs[:1] if isinstance(nodes[k].layer, DynamicConv) else nodes[k].inputs for k in mixers)
     found, left = set[int](), [k for some in inputs for k in some]
     while left:
@@ -77,4 +85,5 @@ def _behind(nodes: tuple[Node, ...], mixers: Iterable[int], among: set[int]) -> 
 
 
 def _block(node: Node) -> str:
+    """Return the name of a node's block."""
     return node.name.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""`nasctl export`."""
+"""The command `nasctl export`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nasctl.commands import json_option, store_option
     multiple=True,
     metavar="FORMAT",
     help="python: source that needs torch alone; torch: state dict; pt2: torch.export; onnx; json: a description. "
-    "May be repeated or separated by commas.  [default: what the suffix of -o says, else python]",
+    "May be repeated or separated by commas.  [default: the format of the suffix of -o, else python]",
 )
 @click.option(
     "-o",
@@ -26,9 +26,9 @@ from nasctl.commands import json_option, store_option
     metavar="FILE",
     help="File to write, or a folder; with several formats its suffix is replaced.  [default: the id]",
 )
-@click.option("--space", metavar="SPEC", help="The space of a genome, or of an id that the store cannot resolve.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the initial weights.")
-@click.option("--force", is_flag=True, help="Write over files that exist.")
+@click.option("--space", metavar="SPEC", help="Search space of a genome, or of an id that the store cannot resolve.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the initial weights.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @store_option
 @json_option
 def command(
@@ -41,10 +41,10 @@ def command(
     store: str,
     as_json: bool,
 ) -> None:
-    """Take an architecture away as files that run without nasctl.
+    """Export an architecture as files that run without nasctl.
 
-    The network is untrained. Every file is run and compared with nasctl's module before it is kept; the paths written
-    go to stdout, the comparison to stderr.
+    The network is untrained. Each file is run and compared with nasctl's module before it is kept. The paths of the
+    files go to stdout, the comparison to stderr.
     """
     import json
     from dataclasses import asdict
@@ -68,10 +68,10 @@ def command(
         click.echo(f"{name}: {compared}", err=True)
     macs, operators = model.architecture.network.macs, None
     try:
-        count = flop_count.counted(model.module, model.examples[:1])
+        count = flop_count.count_flops(model.module, model.examples[:1])
         operators = count.operators
         click.echo(count.compared(macs), err=True)
-    except NasctlError as error:  # a second opinion that cannot be had is no reason not to export
+    except NasctlError as error:  # the files are complete without fvcore's count
         click.echo(f"MACs: {macs:,} by nasctl; {error}", err=True)
     if as_json:
         shown = {name: {"path": str(path), **asdict(differences[name])} for name, path in paths.items()}

@@ -1,4 +1,4 @@
-"""`nasctl show`."""
+"""The command `nasctl show`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from nasctl.hardware.pricing import NetworkLatency, held_out_error, latency_fact
 
 if TYPE_CHECKING:
     from nasctl.architectures.architecture import Architecture
-    from nasctl.hardware.table import Figure
+    from nasctl.hardware.table import BlockLatency
     from nasctl.networks.graph import Network, Span
     from nasctl.networks.node import Shape
 
 
-MODELLED = "~ modelled: the device's table has no such block, so its model of single operators stands in"
+MODELLED = "~ modelled: the device's table has no such block, so its model of single operators predicts the time"
 
-DEFAULT_DEVICES = ("gpu", "cpu", "mobile")  # devices that people see if they name none
+DEFAULT_DEVICES = ("gpu", "cpu", "mobile")  # devices that are shown without --device
 
 
 @click.command()
 @click.argument("arch")
-@click.option("--space", metavar="SPEC", help="The space of a genome, or of an id that the store cannot resolve.")
+@click.option("--space", metavar="SPEC", help="Search space of a genome, or of an id that the store cannot resolve.")
 @click.option(
     "--device",
     "devices",
     multiple=True,
     metavar="DEVICE",
-    help="A device, or a table's file; may be repeated or separated by commas.  [default: gpu,cpu,mobile]",
+    help="A device, or the file of a latency table; may be repeated or separated by commas.  [default: gpu,cpu,mobile]",
 )
 @plot_option
 @force_option
@@ -52,7 +52,7 @@ def command(
     shown = architecture(spec, genome)
     if plot:
         picture(plot, shown, force)
-    found = priced(shown.network, registry.listed(devices), spec)
+    found = latencies(shown.network, registry.listed(devices), spec)
     if as_json:
         click.echo(json.dumps({**shown.facts(), **latency_facts(shown.network, found, spec)}, default=str))
     else:
@@ -62,8 +62,13 @@ def command(
 def picture(path: Path, shown: Architecture, force: bool) -> None:
     """Draw an architecture.
 
+    Args:
+        path: Path of the picture; its suffix is the format.
+        shown: The architecture.
+        force: Whether an existing file may be replaced.
+
     Raises:
-        NasctlError: The file exists and is not to be replaced, cannot be written, or is of no known format.
+        NasctlError: The file exists and must not be replaced, cannot be written, or has the suffix of no format.
     """
     from nasctl.drawing.canvas import check_free
     from nasctl.drawing.network import draw
@@ -76,11 +81,16 @@ def picture(path: Path, shown: Architecture, force: bool) -> None:
     say(f"the picture of {shown.id} is in {path}")
 
 
-def priced(network: Network, devices: Sequence[str], space: str) -> dict[str, NetworkLatency]:
-    """What devices say of a network, USUAL by default; one that lacks a block is left out, with a note.
+def latencies(network: Network, devices: Sequence[str], space: str) -> dict[str, NetworkLatency]:
+    """Predict the latency of a network on devices. A device that lacks a block is left out with a message on stderr.
+
+    Args:
+        network: The network.
+        devices: Names of devices or files of latency tables; DEFAULT_DEVICES if empty.
+        space: Spec of the search space.
 
     Raises:
-        NasctlError: A device that was asked for cannot be read.
+        NasctlError: A device in `devices` cannot be read.
     """
     from nasctl.errors import MissingBlock, NasctlError
     from nasctl.system.terminal import say
@@ -97,6 +107,7 @@ def priced(network: Network, devices: Sequence[str], space: str) -> dict[str, Ne
 
 
 def _print(shown: Architecture, price: Mapping[str, NetworkLatency], spec: str) -> None:
+    """Print the facts of an architecture and its blocks."""
     from nasctl.system.terminal import definitions, quantity
 
     network = shown.network
@@ -108,7 +119,7 @@ def _print(shown: Architecture, price: Mapping[str, NetworkLatency], spec: str) 
             **({"native": shown.native} if shown.native else {}),
             **dict(_choices({name: one for name, one in shown.genes.items() if name not in shown.inactive})),
             **(
-                {"inactive": f"{len(shown.inactive)} other genes, which make no difference here"}
+                {"inactive": f"{len(shown.inactive)} other genes, which do not change this network"}
                 if shown.inactive
                 else {}
             ),
@@ -124,7 +135,7 @@ def _print(shown: Architecture, price: Mapping[str, NetworkLatency], spec: str) 
 
 
 def print_blocks(network: Network, price: Mapping[str, NetworkLatency]) -> None:
-    """Print a line for each block, with its ms on each device."""
+    """Print a table with a line for each block and its latency in ms on each device."""
     from nasctl.system.terminal import table
 
     times = [f"ms on {device} (batch {one.table.batch})" for device, one in price.items()]
@@ -135,7 +146,7 @@ def print_blocks(network: Network, price: Mapping[str, NetworkLatency]) -> None:
 
 
 def _choices(genes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Choices in few lines: one for all genes that begin alike, up to their first dot."""
+    """Yield the choices of genes in few lines: one line for all genes with the same name up to their first dot."""
     groups: dict[str, dict[str, list[str]]] = {}
     for name, choice in genes.items():
         head, _, rest = name.rpartition(".")
@@ -146,13 +157,14 @@ def _choices(genes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _latency(one: NetworkLatency, space: str) -> str:
-    """The total with its batch, where it comes from, and how far off such figures are."""
+    """Return the total latency with its batch, its origin and its held-out error."""
     beside = f", {one.table.overhead:.4g} ms of it beside the blocks" if one.table.overhead else ""
     total = f"{one.total:.4g} ms for a batch of {one.table.batch}{beside}, by {one.table.device}; blocks: {one.origins}"
     return f"{total}; error, held out: {held_out_error(one.table, space)}"
 
 
-def _row(span: Span, figures: Sequence[Figure]) -> list[str]:
+def _row(span: Span, figures: Sequence[BlockLatency]) -> list[str]:
+    """Return the cells of a block's line in the table."""
     from nasctl.system.terminal import quantity
 
     emission = span.emission

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as their site ships them, in both formats; no pickle is ever loaded."""
+"""CIFAR-10 and CIFAR-100 as their site ships them, in the pickled and the binary format; no pickle is ever loaded."""
 
 from __future__ import annotations
 
@@ -11,36 +11,55 @@ from pathlib import Path
 
 import numpy as np
 
-from nasctl.data.arrays import Arrays, compact
+from nasctl.data._image_arrays import ImageArrays, numbered
+from nasctl.data._stored_images import StoredImages
 from nasctl.errors import NasctlError
 from nasctl.system import files
 
-SHAPE = (3, 32, 32)
-BYTES = 3 * 32 * 32
-TRAINING = re.compile(r"(data_batch_\d+|train)(\.bin)?")  # names of files with training images
+SHAPE = (3, 32, 32)  # channels, rows and columns of an image
+
+IMAGE_BYTES = 3 * 32 * 32
+
+TRAINING = re.compile(r"(data_batch_\d+|train)(\.bin)?")  # the names of files with training images
+
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
-LIMIT = 256 * 2**20  # bytes of an archive, unpacked, and of all its images; theirs have up to 186 MB
-OPERATIONS = 4_000_000  # of a pickle; CIFAR-100's has some 300,000
-LABELS = ("labels", "fine_labels")
-INTEGERS = ("BININT", "BININT1", "BININT2")
+
+LIMIT = 256 * 2**20  # bytes of an archive, unpacked, and of all its images; CIFAR's archives have up to 186 MB
+
+OPERATIONS = 4_000_000  # operations of a pickle; CIFAR-100's pickle has some 300,000
+
+LABELS = ("labels", "fine_labels")  # keys of the labels in a pickled dictionary
+
+INTEGERS = ("BININT", "BININT1", "BININT2")  # operations of a pickle that push an integer
 
 
-def shipped(path: Path) -> bool:
-    """Whether that is an archive of theirs by its name, or a folder with such files."""
-    return path.name.endswith(ARCHIVES) if path.is_file() else bool(_paths(path))
+class Cifar(StoredImages):
+    """The training images of CIFAR-10 or CIFAR-100, in an archive or in a folder unpacked from it."""
+
+    accepted = "CIFAR as its site ships it (.tar.gz or the folder from it)"
+
+    @classmethod
+    def claims(cls, path: Path) -> bool:
+        if path.is_dir():
+            return bool(_training_files(path))
+        return path.is_file() and path.name.endswith(ARCHIVES)
+
+    @classmethod
+    def read(cls, path: Path) -> ImageArrays:
+        return read(path)
 
 
-def read(path: Path) -> Arrays:
-    """The training images, and CIFAR-100's fine labels.
+def read(path: Path) -> ImageArrays:
+    """Return the training images with their labels, which are the fine labels for CIFAR-100.
 
     Raises:
-        NasctlError: It is no archive, holds no such files, or they are not as they should be.
+        NasctlError: The path is no archive or folder with CIFAR's files, or a file is broken.
     """
     try:
-        found = dict(_archived(path) if path.is_file() else ((at.name, files.read(at, LIMIT)) for at in _paths(path)))
+        found = dict(_archived(path) if path.is_file() else _unpacked(path))
     except OSError as error:
         raise NasctlError(f"{path} cannot be read ({error.strerror or error})") from None
-    except (tarfile.TarError, ValueError):  # the latter of numbers in headers that are none
+    except (tarfile.TarError, ValueError):  # ValueError comes from headers whose numbers are not numbers
         raise NasctlError(f"{path} is no tar archive, or a broken one") from None
     if not found:
         raise NasctlError(f"{path} holds no training images of CIFAR-10 or CIFAR-100 (data_batch_1, train.bin, ...)")
@@ -48,22 +67,28 @@ def read(path: Path) -> Arrays:
     for name, content in sorted(found.items()):
         try:
             some = _binary(name, content) if name.endswith(".bin") else _pickled(content)
-        except ValueError as error:  # what the reader of pickles raises too
+        except ValueError as error:  # pickletools raises it too
             raise NasctlError(f"{name} in {path} is not as CIFAR's site ships it ({error})") from None
         images.append(some[0])
         labels.append(some[1])
-    return Arrays(np.concatenate(images).reshape(-1, *SHAPE), compact(np.concatenate(labels)))
+    return ImageArrays(np.concatenate(images).reshape(-1, *SHAPE), numbered(np.concatenate(labels)))
 
 
-def _paths(folder: Path) -> list[Path]:
-    """The files with training images in a folder."""
+def _training_files(folder: Path) -> list[Path]:
+    """Return the files with training images in a folder."""
     return [path for path in folder.iterdir() if TRAINING.fullmatch(path.name) and path.is_file()]
 
 
-def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The files with training images, by their own names; nothing is unpacked onto the disk.
+def _unpacked(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each file with training images in a folder."""
+    return ((path.name, files.read(path, LIMIT)) for path in _training_files(folder))
 
-    What the archive unpacks to is bounded, and so is what it says of its files, whose holes take no space in it.
+
+def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each file with training images in an archive.
+
+    Nothing is unpacked onto the disk. The unpacked size of the archive is bounded. So is the sum of the sizes that its
+    headers state, because holes in a file take no space in the archive.
     """
     content, left = files.read(path, LIMIT), LIMIT
     if content.startswith(files.GZIP):
@@ -80,33 +105,45 @@ def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _binary(name: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Images, (K, 3072) uint8, and labels, (K,), of records of labels and an image."""
-    labels = 2 if name == "train.bin" else 1  # CIFAR-100 has a coarse one before the fine one
-    if not content or len(content) % (labels + BYTES):
-        raise ValueError(f"{len(content)} bytes are no records of {labels + BYTES}")
-    records = np.frombuffer(content, np.uint8).reshape(-1, labels + BYTES)
+    """Return images, (K, 3072) uint8, and labels, (K,), of a file of records, each of labels and an image.
+
+    Raises:
+        ValueError: The file does not consist of whole records.
+    """
+    labels = 2 if name == "train.bin" else 1  # CIFAR-100 has a coarse label before the fine label
+    if not content or len(content) % (labels + IMAGE_BYTES):
+        raise ValueError(f"{len(content)} bytes are no records of {labels + IMAGE_BYTES}")
+    records = np.frombuffer(content, np.uint8).reshape(-1, labels + IMAGE_BYTES)
     return records[:, labels:], records[:, labels - 1]
 
 
 def _pickled(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Images, (K, 3072) uint8, and labels, (K,), of a pickled dictionary, whose operations are read and not run.
+    """Return images, (K, 3072) uint8, and labels, (K,), of a pickled dictionary; its operations are read and not run.
 
-    The images are the longest string in it, and the labels are the integers after the name of the labels and before
-    the next string. Python 3 writes bytes as text to be encoded as "latin1", and says so after each.
+    The images are the longest string in the pickle. The labels are the integers between the key of the labels and the
+    next string. Python 3 writes bytes as text to be encoded as "latin1", and writes that word after each text.
+
+    Raises:
+        ValueError: The pickle is broken, is too long, or has not one image for each label.
     """
     longest: str | bytes = b""
     labels: list[int] = []
-    listing = False
+    in_labels = False
     for count, (operation, argument, _) in enumerate(pickletools.genops(content)):
         if count > OPERATIONS:
             raise ValueError(f"it has more than {OPERATIONS:,} operations")
         if isinstance(argument, str | bytes) and operation.name != "GLOBAL":
-            text = argument.decode("latin-1") if isinstance(argument, bytes) and len(argument) < BYTES else argument
-            listing = text in LABELS or (listing and text == "latin1")
+            text = (
+                argument.decode("latin-1") if isinstance(argument, bytes) and len(argument) < IMAGE_BYTES else argument
+            )
+            in_labels = text in LABELS or (in_labels and text == "latin1")
             longest = max(longest, argument, key=len)
-        elif listing and operation.name in INTEGERS and isinstance(argument, int):
+        elif in_labels and operation.name in INTEGERS and isinstance(argument, int):
             labels.append(argument)
     data = longest.encode("latin-1") if isinstance(longest, str) else longest
-    if not labels or len(data) != len(labels) * BYTES:
+    if not labels or len(data) != len(labels) * IMAGE_BYTES:
         raise ValueError(f"{len(data)} bytes of images and {len(labels)} labels")
-    return np.frombuffer(data, np.uint8).reshape(-1, BYTES), np.array(labels)
+    return np.frombuffer(data, np.uint8).reshape(-1, IMAGE_BYTES), np.array(labels)
+
+
+__all__ = ["Cifar"]

@@ -1,73 +1,82 @@
-"""Figures, axes and picture files: what all drawings share."""
+"""The style, axes and files of all pictures that matplotlib draws."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nasctl.drawing.pareto_layout import ORDER, Axis, readable
+from nasctl.drawing.palette import GRID
+from nasctl.drawing.pareto_layout import ORDER, Axis, number_format
 from nasctl.errors import NasctlError
+from nasctl.system import files
 
 if TYPE_CHECKING:
     import matplotlib.axes
     from matplotlib.figure import Figure
 
 
-FORMATS = ("png", "svg", "pdf")
+FORMATS = ("png", "svg", "pdf")  # by suffix of the file
 
-WIDTH = 7.0  # inches: the text width of a paper, so that fonts come out in the sizes that stand here
-
-HEIGHTS = {1: 3.2, 2: 2.6, 3: 2.2}  # inches of a panel, by the panels in a row
-
-TITLE, NOTE, LEGEND = 0.17, 0.125, 0.2  # inches: the title, a line below it, the legend
-
-BREAK = 38  # letters of an axis title that fit beside a panel
-
-GREY, BLUE, ORANGE = "#c4c4c4", "#0072b2", "#e69f00"  # Okabe and Ito's: apart for colour-blind eyes and in grey
+WIDTH = 7.0  # inches: the text width of a paper, so that fonts are printed in their sizes
+HEIGHTS = {1: 3.2, 2: 2.6, 3: 2.2}  # height of a panel in inches, by the number of panels in a row
+TITLE = 0.17  # inches: height of a line of the title
+NOTE = 0.125  # inches: height of a line below the title
+LEGEND = 0.2  # inches: height of the legend
+AXIS_TITLE = 38  # characters of an axis title that fit beside a panel
 
 STYLE: Any = {
     "figure.dpi": 300,
     "savefig.dpi": 300,
     "font.size": 7,
-    "text.parse_math": False,  # names are no formulas
+    "text.parse_math": False,  # a name with "$" is no formula
     "legend.fontsize": 6.5,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#ececec",
+    "grid.color": GRID,
     "grid.linewidth": 0.5,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "nasctl",  # the same run, the same file
+    "svg.fonttype": "none",  # text is stored as text, not as paths
+    "svg.hashsalt": "nasctl",  # equal pictures are equal files
     "pdf.fonttype": 42,
 }
 
+# Metadata that leave out the date of creation, so that equal pictures are equal files.
 UNDATED: Mapping[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 def check_free(path: Path, overwrite: bool = False) -> None:
-    """Find out before the work that a picture cannot go there.
+    """Check, before any work, that a picture can be written at a path.
+
+    Args:
+        path: Path of the picture.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-        NasctlError: Its suffix is no format, or the file exists and may not be replaced.
+        NasctlError: The suffix is no format, or the file exists and must not be replaced.
     """
     file_format(path)
     if path.exists() and not path.is_file():
-        raise NasctlError(f"{path} is no file; give the name of one")
+        raise NasctlError(f"cannot write {path}: it is no file; give the name of a file")
     if path.exists() and not overwrite:
         raise NasctlError(f"{path} exists; give another name, or replace it with --force")
 
 
 def file_format(path: Path) -> str:
+    """Return the format of a picture, which is the suffix of its path.
+
+    Raises:
+        NasctlError: The suffix is no format.
+    """
     suffix = path.suffix.removeprefix(".").lower()
     if suffix not in FORMATS:
         nearest = (get_close_matches(suffix, FORMATS, n=1) or FORMATS)[0]
@@ -77,12 +86,12 @@ def file_format(path: Path) -> str:
 
 @contextmanager
 def canvas(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """An empty picture in the style of all, saved when it is drawn.
+    """Yield an empty figure in the style of all pictures, and save it when the block ends.
 
     Args:
-        path: The file, replaced if it is there; its suffix says the format.
-        width: Inches.
-        height: Inches.
+        path: Path of the picture, which is replaced if it exists. Its suffix is the format.
+        width: Width in inches.
+        height: Height in inches.
 
     Raises:
         NasctlError: The suffix is no format, or the file cannot be written.
@@ -102,18 +111,27 @@ def canvas(path: Path, width: float, height: float) -> Iterator[Figure]:
 
 
 def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Literal["x", "y"]) -> None:
-    """Scale, ticks and title of an axis; logarithmic if searchers see it so and the values go over a decade."""
+    """Set scale, ticks and title of an axis.
+
+    The scale is logarithmic if searchers see the logarithm of the values and the values span at least a decade.
+
+    Args:
+        area: Axes of matplotlib.
+        axis: The objective on the axis.
+        values: Its values, (N,).
+        letter: Which of the two axes is set.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
     drawn, stretch = (area.xaxis, area.set_xscale) if letter == "x" else (area.yaxis, area.set_yscale)
-    sizes, written = np.abs(values), readable(values, ".6g")
+    sizes, written = np.abs(values), number_format(values, ".6g")
     wide = sizes.max() >= 10 * sizes.min()
-    ticks = (1, 2, 5) if sizes.max() < 30 * sizes.min() else (1,)  # in a decade
+    ticks = (1, 2, 5) if sizes.max() < 30 * sizes.min() else (1,)  # ticks in a decade
     if wide and axis.transform == "log10" and (values > 0).all():
         stretch("log")
         drawn.set_major_locator(LogLocator(subs=ticks))
     elif wide and axis.transform == "-log10(-s)" and (values < 0).all():
-        nearest = float(sizes.min()) / 2  # to 0; the scale is linear between this and 0, where no value lies
+        nearest = float(sizes.min()) / 2  # between this and 0 the scale is linear, and no value lies there
         stretch("symlog", linthresh=nearest, linscale=0.1)
         drawn.set_major_locator(SymmetricalLogLocator(base=10, linthresh=nearest, subs=ticks))
     else:
@@ -123,16 +141,15 @@ def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Li
     unit = f" ({axis.unit})" if axis.unit else ""
     better = {"min": "\N{LEFTWARDS ARROW} better", "max": "better \N{RIGHTWARDS ARROW}"}[axis.direction]
     text = axis.name if axis is ORDER else f"{axis.name}{unit}\N{EM SPACE}{better}"
-    drawn.set_label_text(text if len(text) <= BREAK else text.replace(unit, "\n" + unit.strip(), 1))
+    drawn.set_label_text(text if len(text) <= AXIS_TITLE else text.replace(unit, "\n" + unit.strip(), 1))
 
 
 def save(figure: Figure, path: Path, suffix: str) -> None:
-    """Write under another name first, so that a file is never half a picture."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        figure.savefig(unfinished, format=suffix, bbox_inches="tight", pad_inches=0.04, metadata=UNDATED[suffix])
-        unfinished.replace(path)
-    except OSError as error:
-        raise NasctlError(f"cannot write {path} ({error.strerror}); give a path that you may write to") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write a figure as a file of the format `suffix`, completely or not at all.
+
+    Raises:
+        NasctlError: The file cannot be written.
+    """
+    content = BytesIO()
+    figure.savefig(content, format=suffix, bbox_inches="tight", pad_inches=0.04, metadata=UNDATED[suffix])
+    files.write(path, content.getvalue(), "give a path that you may write to")

@@ -1,4 +1,4 @@
-"""What a picture of a network shows: blocks in a row, repeated cells as graphs; found from names and wiring alone."""
+"""The layout of a picture of a network: blocks in a row and repeated cells as graphs, from names and wiring alone."""
 
 from __future__ import annotations
 
@@ -14,59 +14,64 @@ from nasctl.networks.graph import Emission, Network, Span
 from nasctl.networks.layers import Add, AvgPool, Concat, Conv, MaxPool, Multiply, Zero
 from nasctl.networks.node import Shape
 
+# Texts of values that combine others.
 SIGNS: Mapping[type, str] = {Add: "+", Multiply: "\N{MULTIPLICATION SIGN}", Concat: "cat"}
-SIZES = ("channels", "units", "classes", "width")  # fields of a block that are said if its output's shape does not
-# Others that its shapes say, or that say little.
-UNSAID = frozenset(
+SIZES = ("channels", "units", "classes", "width")  # fields of a block that are shown unless its output has that size
+
+# Fields that are never shown, because shapes tell them or they matter little.
+HIDDEN = frozenset(
     ("bias", "norm", "vocabulary", "in_channels", "out_channels", "padding", "in_features", "out_features",
      "num_features", "eps", "dtypes", "normalized_shape", "start_dim", "squeezed", "input_size", "batch_first",
      "num_layers", "proj_size", "dropout", "embed_dim", "kdim", "vdim")
 )  # fmt: skip
-SHORT = 14  # letters of a value that are still shown
+SHORT = 14  # most characters of a value that is shown
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An operation between two values of a cell, by their numbers; no lines mean that the value itself is handed on."""
+    """An operation between two values of a cell. Without lines of text, the value is passed on unchanged."""
 
-    source: int
+    source: int  # place of the value among the cell's values
     target: int
-    lines: tuple[str, ...]
+    lines: tuple[str, ...]  # description of the operation
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A graph of values, in an order in which they can be computed: what is written in each, and what leads to it."""
+    """A graph of values, in an order in which they can be computed."""
 
-    values: tuple[str, ...]
-    inputs: int  # so many of the first come from outside
-    output: int  # -1 if its values have names that say it
+    values: tuple[str, ...]  # text of each value
+    inputs: int  # the number of values, at the beginning, that come from outside the cell
+    output: int  # place of the output; -1 if the names of values tell which is the output
     edges: tuple[Edge, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A block, or a cell, of the row; `times` of them follow one another."""
+    """A block or a cell of the row, with its number of repetitions."""
 
-    stage: str  # what all that stands in one frame has in common; "" if it stands in none
+    stage: str  # name of the frame around the box; "" without a frame
     name: str
     lines: tuple[str, ...]
     out: Shape
-    shortcut: bool = False  # whether its input is added to its output
+    shortcut: bool = False  # whether the input is added to the output
     cell: Cell | None = None
-    times: int = 1
-    reads: tuple[str, ...] = ()  # what it reads, if that is not the box before it alone
-    follows: bool = True  # whether it reads the box before it
+    times: int = 1  # number of equal boxes that follow one another
+    reads: tuple[str, ...] = ()  # names of the inputs, unless the only input is the box before it
+    follows: bool = True  # whether the box before it is an input
 
 
-def sketch(network: Network) -> list[Box]:
-    """The boxes of a network's row; equal ones that follow one another are one."""
+def lay_out(network: Network) -> list[Box]:
+    """Return the boxes of a network in a row; equal boxes that follow one another are merged."""
     found: list[Box] = []
     used = Counter(i for span in network.spans for i in span.inputs)
     used[network.output] += 1
-    names, homes = ["input"], {-1 - k: 0 for k in range(len(network.input_shapes))}  # of values: the boxes they are of
+    names, homes = (
+        ["input"],
+        {-1 - k: 0 for k in range(len(network.input_shapes))},
+    )  # places of values -> number of their box
     for unit in _units(network.spans):
-        here, inside = len(names), {_place(span) for span in unit}
+        here, inside = len(names), {_output_of(span) for span in unit}
         homes |= dict.fromkeys(inside, here)
         sources = sorted({i for span in unit for i in span.inputs} - inside)
         back = {place: here - homes[place] for place in sources}
@@ -83,22 +88,26 @@ def sketch(network: Network) -> list[Box]:
     return found
 
 
-def described(emission: Emission) -> tuple[str, ...]:
-    """A block in words: its name, and what it was made with, such as "5x5", "e6", "/2"."""
-    title, fields = _made_with(emission)
+def describe_block(emission: Emission) -> tuple[str, ...]:
+    """Describe a block by its name and its fields, such as "5x5", "e6", "/2"."""
+    title, fields = _class_and_fields(emission)
     fields = {name: value for name, value in fields.items() if name not in SIZES or value not in emission.out_shape}
-    if title == "Leaf":  # a layer of torch by its name
+    if title == "Leaf":  # a layer of torch.nn
         title, fields = str(fields["kind"]).removeprefix("nn."), dict(fields.get("options", ()))
     elif title == "Function":
         title, fields = str(fields["steps"][-1][0]).rpartition(".")[2].strip("_"), {}
     kernels = {node.layer.kernel for node in emission.nodes if isinstance(node.layer, Conv)}
-    if len(kernels) == 1 and not fields.keys() & {"kernel", "kernel_size", "size"}:  # which may be at its default
+    if len(kernels) == 1 and not fields.keys() & {
+        "kernel",
+        "kernel_size",
+        "size",
+    }:  # the key leaves out a kernel at its default
         fields = {"kernel": kernels.pop(), **fields}
-    return (title, *(text for name, value in fields.items() if (text := _told(name, value))))
+    return (title, *(text for name, value in fields.items() if (text := _field_text(name, value))))
 
 
-def _made_with(emission: Emission) -> tuple[str, dict[str, Any]]:
-    """The class of a block, and the fields that are not at their default."""
+def _class_and_fields(emission: Emission) -> tuple[str, dict[str, Any]]:
+    """Return the class name of a block and its fields that are not at their defaults."""
     call = ast.parse(emission.key.partition(" @ ")[0], mode="eval").body
     assert isinstance(call, ast.Call)
     return ast.unparse(call.func).rpartition(".")[2], {str(one.arg): _value(one.value) for one in call.keywords}
@@ -111,14 +120,14 @@ def _value(node: ast.expr) -> Any:
         return ast.unparse(node)
 
 
-def _told(name: str, value: Any) -> str:
-    """A field as it is written in a box; nothing if it is not."""
+def _field_text(name: str, value: Any) -> str:
+    """Return the text of a field in a box, or "" if it is not shown."""
     if name in ("kernel", "kernel_size", "size") and not isinstance(value, str):
         sides = value if isinstance(value, tuple) and len(value) > 1 else (value, value)
         return "\N{MULTIPLICATION SIGN}".join(map(str, sides)) if not isinstance(sides[0], tuple) else str(value[0])
     if name == "stride":
         return f"/{value}" if value not in (1, (1,)) else ""
-    if name in UNSAID or value is None or value is False or value == ():
+    if name in HIDDEN or value is None or value is False or value == ():
         return ""
     if value is True:
         return name
@@ -131,32 +140,34 @@ def _told(name: str, value: Any) -> str:
 
 
 def _units(spans: Sequence[Span]) -> Iterator[Sequence[Span]]:
-    """The spans of each box: those of a cell together, all others one by one."""
-    for _, group in groupby(spans, key=lambda span: _unit(span.name)):
+    """Yield the spans of each box: the spans of a cell together, all others one by one."""
+    for _, group in groupby(spans, key=lambda span: _cell_name(span.name)):
         unit = list(group)
         yield from [unit] if _is_cell(unit) else ([span] for span in unit)
 
 
-def _unit(name: str) -> str:
-    """What the spans of a cell or a stage have in common: "stage1.0" of "stage1.0.edge01", "stage1" of "stage1.0"."""
+def _cell_name(name: str) -> str:
+    """Return the name of a span's cell or stage: "stage1.0" of "stage1.0.edge01", "stage1" of "stage1.0"."""
     parts = name.split(".")
     return ".".join(parts[:2]) if len(parts) > 2 else parts[0]
 
 
 def _is_cell(spans: Sequence[Span]) -> bool:
-    """Whether spans are wired as a graph, or named as the parts of one block."""
-    chained = all(after.inputs == (_place(before),) for before, after in pairwise(spans))
+    """Return whether spans are wired as a graph, or named as the parts of one block."""
+    chained = all(after.inputs == (_output_of(before),) for before, after in pairwise(spans))
     return not chained or (len(spans) > 1 and len(spans[0].name.split(".")) > 2)
 
 
 def _box(span: Span) -> Box:
     stage, emission = span.name.rpartition(".")[0].split(".")[0], span.emission
-    return Box(stage, span.name, described(emission), emission.out_shape, _shortcut(emission), _inner(emission))
+    return Box(
+        stage, span.name, describe_block(emission), emission.out_shape, _shortcut(emission), _step_graph(emission)
+    )
 
 
-def _inner(emission: Emission) -> Cell | None:
-    """The graph of a block that was made with steps: each a name, an operation, and the names of what it reads."""
-    fields = _made_with(emission)[1].values()
+def _step_graph(emission: Emission) -> Cell | None:
+    """Return the graph of a block with a field of steps: each has a name, an operation and the names of its inputs."""
+    fields = _class_and_fields(emission)[1].values()
     steps = next((one for one in fields if isinstance(one, tuple) and one and all(map(_is_step, one))), None)
     if steps is None:
         return None
@@ -164,11 +175,11 @@ def _inner(emission: Emission) -> Cell | None:
     outside = dict.fromkeys(one for _, _, reads in steps for one in reads if one not in made)
     places = {name: k for k, name in enumerate((*outside, *(name for name, _, _ in steps)))}
     edges = tuple(Edge(places[one], places[name], ()) for name, _, reads in steps for one in reads)
-    return Cell((*outside, *(_step(name, operation) for name, operation, _ in steps)), len(outside), -1, edges)
+    return Cell((*outside, *(_step_text(name, operation) for name, operation, _ in steps)), len(outside), -1, edges)
 
 
-def _step(name: str, operation: str) -> str:
-    """What is written in the value of a step: "sum" for "elementwise_sum", and a name that is not just "node"."""
+def _step_text(name: str, operation: str) -> str:
+    """Return the text of a step's value: "sum" for "elementwise_sum", after the step's name unless it is "node..."."""
     word = operation.partition("_")[2] or operation
     return word if name.startswith("node") else f"{name}: {word}"
 
@@ -181,7 +192,7 @@ def _is_step(one: object) -> bool:
 
 
 def _shortcut(emission: Emission) -> bool:
-    """Whether a block puts out a sum of its input and something else, perhaps behind an activation."""
+    """Return whether a block's output is a sum of its input and another value, perhaps behind an activation."""
     node = emission.nodes[emission.output]
     while len(node.inputs) == 1 and node.inputs[0] >= 0 and not node.layer.params(*node.in_shapes):
         node = emission.nodes[node.inputs[0]]
@@ -189,71 +200,79 @@ def _shortcut(emission: Emission) -> bool:
 
 
 def _cell_box(spans: Sequence[Span], used: Counter[int], back: Mapping[int, int]) -> Box:
-    """A cell; `back` has how many boxes before it each value from outside was made."""
-    name = _unit(spans[0].name)
-    drafted = _Drafted(spans, used, back)
-    shape = drafted.made[drafted.output].emission.out_shape
-    return Box(name.split(".")[0] if "." in name else "", name, (), shape, cell=drafted.cell())
+    """Return the box of a cell.
+
+    Args:
+        spans: The spans of the cell.
+        used: Number of readers of each position.
+        back: For each value from outside, the number of boxes between its box and this one.
+    """
+    name = _cell_name(spans[0].name)
+    graph = _CellGraph(spans, used, back)
+    shape = graph.made[graph.output].emission.out_shape
+    return Box(name.split(".")[0] if "." in name else "", name, (), shape, cell=graph.cell())
 
 
-def _place(span: Span) -> int:
-    """The position of a span's output."""
+def _output_of(span: Span) -> int:
+    """Return the position of a span's output."""
     return span.start + span.emission.output
 
 
-class _Drafted:
-    """A cell on its way from spans to values and edges."""
+class _CellGraph:
+    """The conversion of the spans of a cell into values and edges."""
 
     def __init__(self, spans: Sequence[Span], used: Counter[int], back: Mapping[int, int]) -> None:
         self._spans, self._back = spans, back
         inside = Counter(i for span in spans for i in span.inputs)
-        self.made = {_place(span): span for span in spans}
+        self.made = {_output_of(span): span for span in spans}
         self._merged = {
-            _place(span)
+            _output_of(span)
             for span in spans
             if len(set(span.inputs)) > 1 or type(span.emission.nodes[-1].layer) in SIGNS  # x + x has one input
         }
         self._outside = {place for place in self.made if used[place] > inside[place]}
         self._readers = {place: [span for span in spans if place in span.inputs] for place in self.made}
-        self.output = max(self._outside, default=_place(spans[-1]))
+        self.output = max(self._outside, default=_output_of(spans[-1]))
 
     def cell(self) -> Cell:
-        # A value that the box before has made is "in"; "k-2" is from two boxes before.
+        # "in" is the output of the box before the cell, "k-2" the output of the box before that one.
         names = ["in" if steps == 1 else f"k\N{MINUS SIGN}{steps}" for steps in self._back.values()]
         values = {place: number for number, place in enumerate(self._back)}
         edges = []
         for span in self._spans:
-            place = _place(span)
+            place = _output_of(span)
             if place not in self._merged and self._is_edge(place):
                 continue
             values[place] = len(names)
-            names.append(_sign(span) if place in self._merged else "")
+            names.append(_value_text(span) if place in self._merged else "")
             for end in span.inputs if place in self._merged else (place,):
-                source, lines = self._walked(end, values, place)
-                made = source in self._merged and _sign(self.made[source]) != SIGNS[Add]  # by an operation, so no skip
+                source, lines = self._chain(end, values, place)
+                made = (
+                    source in self._merged and _value_text(self.made[source]) != SIGNS[Add]
+                )  # an operation computed it, so this is no skip
                 plain = ("skip",) if isinstance(span.emission.nodes[-1].layer, Add) and not made else ()
                 edges.append(Edge(values[source], values[place], lines or plain))
         return Cell(tuple(names), len(self._back), values[self.output], tuple(edges))
 
     def _is_edge(self, place: int) -> bool:
-        """Whether a value is only on its way to a sum, or to what is told together with it."""
+        """Return whether a value is drawn as part of an edge: only a merge or a minor operation reads it."""
         if place in self._outside or len(self._readers[place]) != 1:
             return False
         (reader,) = self._readers[place]
-        return _place(reader) in self._merged or _minor(reader)
+        return _output_of(reader) in self._merged or _minor(reader)
 
-    def _walked(self, place: int, values: Mapping[int, int], target: int) -> tuple[int, tuple[str, ...]]:
-        """The value that a chain of operations begins with, and what the chain does."""
-        told: list[tuple[str, ...]] = []
+    def _chain(self, place: int, values: Mapping[int, int], target: int) -> tuple[int, tuple[str, ...]]:
+        """Return the value with which a chain of operations begins, and the descriptions of the operations."""
+        descriptions: list[tuple[str, ...]] = []
         while (place not in values or place == target) and place not in self._merged:
             span = self.made[place]
-            told.append(described(span.emission))
+            descriptions.append(describe_block(span.emission))
             (place,) = set(span.inputs)
-        return place, tuple(" ".join(one) for one in reversed(told))
+        return place, tuple(" ".join(one) for one in reversed(descriptions))
 
 
 def _minor(span: Span) -> bool:
-    """Whether a span is a norm, an activation or another form of the same numbers, told with what it follows."""
+    """Return whether a span is a norm, an activation or a reshape, which is described with the operation before it."""
     emission = span.emission
     (only, *more), (shape, *others) = emission.nodes, emission.in_shapes
     if more or others or emission.macs or isinstance(only.layer, AvgPool | MaxPool | Zero):
@@ -261,13 +280,13 @@ def _minor(span: Span) -> bool:
     return prod(shape) == prod(emission.out_shape)
 
 
-def _sign(span: Span) -> str:
+def _value_text(span: Span) -> str:
     sign = SIGNS.get(type(span.emission.nodes[-1].layer)) if len(span.emission.nodes) == 1 else None
-    return sign or " ".join(described(span.emission))
+    return sign or " ".join(describe_block(span.emission))
 
 
-def letters(boxes: Sequence[Box]) -> dict[Cell, str]:
-    """A letter for each different cell."""
+def cell_letters(boxes: Sequence[Box]) -> dict[Cell, str]:
+    """Choose a letter for each different cell."""
     cells = dict.fromkeys(box.cell for box in boxes if box.cell)
     return dict(zip(cells, _letters(), strict=False))
 

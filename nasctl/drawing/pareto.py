@@ -1,4 +1,4 @@
-"""The picture of a run: its front against all that was evaluated, as PNG, SVG or PDF."""
+"""The picture of a run: its Pareto front among all evaluated candidates, as PNG, SVG or PDF."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasctl.drawing.canvas import (
-    BLUE,
-    GREY,
     HEIGHTS,
     LEGEND,
     NOTE,
-    ORANGE,
     STYLE,
     TITLE,
     WIDTH,
@@ -24,7 +21,18 @@ from nasctl.drawing.canvas import (
     save,
     scale,
 )
-from nasctl.drawing.pareto_layout import NUMBER, ORDER, Axis, Panel, Picture, key, offsets, picture, shortest
+from nasctl.drawing.palette import BLUE, EVALUATED, LEADER, ORANGE, SUBTITLE
+from nasctl.drawing.pareto_layout import (
+    NUMBER,
+    ORDER,
+    Axis,
+    Panel,
+    Picture,
+    key_table,
+    label_offsets,
+    lay_out_run,
+    shortest_prefixes,
+)
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
@@ -32,11 +40,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-MONO = 6.0  # points, of the key
-
-LETTER, LEADING = 0.602 * MONO / 72, 1.35 * MONO / 72  # inches: a letter of the key, in DejaVu Sans Mono, and a line
-
-GAP = 4  # letters between columns of the key
+MONO = 6.0  # points: font size of the key
+LETTER = 0.602 * MONO / 72  # inches: width of a character of the key in DejaVu Sans Mono
+LEADING = 1.35 * MONO / 72  # inches: height of a line of the key
+GAP = 4  # characters between columns of the key
 
 
 def draw(
@@ -51,48 +58,48 @@ def draw(
     feasible: np.ndarray | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Draw a run, for every pair of objectives that matters; the same arguments make the same file.
+    """Draw a run with a panel for each cost and each metric; equal arguments make equal files.
 
     Args:
-        path: The file; its suffix says the format.
+        path: Path of the picture; its suffix is the format.
         axes: The objectives, (M,).
-        points: All candidates that have every value, in the order of their evaluation and in natural units, (N, M).
-        front: Which of them nothing dominates in all objectives, (N,).
-        ids: Their architecture ids, (N,).
-        title: Names the run and the device.
-        subtitle: What else a reader has to know.
-        others: More ids, such as those of other runs, that the beginning of an id in the key must not stand for.
-        feasible: Which of them hold all constraints, (N,); all, unless it is given.
-        overwrite: Whether a file of that name may be replaced.
+        points: Values of all candidates that have every value, in natural units and in order of evaluation, (N, M).
+        front: Whether a candidate is not dominated in all objectives, (N,).
+        ids: Architecture ids of the candidates, (N,).
+        title: Title with the names of the run and the device.
+        subtitle: Further facts for the reader.
+        others: More ids, such as those of other runs. The prefix of an id in the key is unique among these too.
+        feasible: Whether a candidate satisfies all constraints, (N,); all do if None.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
-        NasctlError: The suffix is no format, there is nothing to draw, or the file cannot be written.
+        NasctlError: The suffix is no format, no candidate can be drawn, or the file cannot be written.
     """
     suffix = file_format(path)
     if not len(points):
         raise NasctlError("no candidate of this run has a value in every objective, so there is nothing to draw yet")
-    held = np.ones(len(points), bool) if feasible is None else np.asarray(feasible, dtype=bool)
-    if not held.any():
+    satisfied = np.ones(len(points), bool) if feasible is None else np.asarray(feasible, dtype=bool)
+    if not satisfied.any():
         raise NasctlError("no candidate of this run holds its constraints, so there is no front to draw; loosen them")
     check_free(path, overwrite)
     import matplotlib
 
-    names = shortest(ids, others)
-    shown = picture(axes, np.asarray(points, dtype=float), np.asarray(front, dtype=bool), held, names)
+    names = shortest_prefixes(ids, others)
+    shown = lay_out_run(axes, np.asarray(points, dtype=float), np.asarray(front, dtype=bool), satisfied, names)
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # what a person set for other pictures changes nothing here
+        matplotlib.rcdefaults()  # settings of the user's matplotlibrc do not apply
         matplotlib.rcParams.update(STYLE)
         save(_figure(shown, title, subtitle), path, suffix)
 
 
 def _figure(shown: Picture, title: str, subtitle: str) -> Figure:
-    """From top to bottom: title, legend, panels, key; the key stands beside a panel that is alone."""
+    """Draw title, legend, panels and key from top to bottom; the key of a single panel is beside it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     across = {1: 1, 2: 2, 4: 2}.get(len(shown.panels), 3)
     down = -(-len(shown.panels) // across)
-    table = key(shown)
+    table = key_table(shown)
     column = (len(table[0]) + GAP) * LETTER
     beside = len(shown.panels) == 1 and column < WIDTH / 2
     stacks = 1 if beside else max(1, int((WIDTH + GAP * LETTER) // column))
@@ -108,7 +115,7 @@ def _figure(shown: Picture, title: str, subtitle: str) -> Figure:
     box = (0, foot / height, width / WIDTH, 1 - (head + foot) / height)
     figure.set_layout_engine("constrained", rect=box, w_pad=0.02, h_pad=0.03, wspace=0.03)
     figure.text(0, 1, "\n".join(titles), va="top", size=8.5, weight="bold")
-    figure.text(0, 1 - over / height, "\n".join(notes), va="top", size=6.5, color="#444444")
+    figure.text(0, 1 - over / height, "\n".join(notes), va="top", size=6.5, color=SUBTITLE)
     areas = [figure.add_subplot(down, across, place) for place in range(1, len(shown.panels) + 1)]
     for area, panel in zip(areas, shown.panels, strict=True):
         _draw_panel(area, panel, shown)
@@ -117,7 +124,7 @@ def _figure(shown: Picture, title: str, subtitle: str) -> Figure:
         _write_key(figure, table, rows, width + GAP * LETTER, column, height - head)
     else:
         _write_key(figure, table, rows, 0, column, foot - 1.5 * LEADING)
-    figure.draw_without_rendering()  # lays out; numbers are placed where the points have come to lie
+    figure.draw_without_rendering()  # runs the layout, because numbers are placed relative to points
     figure.set_layout_engine("none")
     for area, panel in zip(areas, shown.panels, strict=True):
         _number(area, panel, shown)
@@ -131,30 +138,33 @@ def _legend(figure: Figure, top: float) -> None:
 
 
 def _write_key(figure: Figure, table: Sequence[str], rows: int, left: float, column: float, top: float) -> None:
-    """The key in columns of so many rows, each under the headings; places are in inches."""
+    """Write the key in columns of `rows` rows, each with the headings; `left`, `column` and `top` are in inches."""
     width, height = figure.get_size_inches()
     for start in range(1, len(table), rows):
         for row, line in enumerate([table[0], *table[start : start + rows]]):
-            text = line.replace(" ", "\N{NO-BREAK SPACE}")  # SVG runs other spaces together
+            text = line.replace(" ", "\N{NO-BREAK SPACE}")  # SVG viewers merge other spaces
             at = (left + (start - 1) // rows * column) / width, (top - row * LEADING) / height
             figure.text(*at, text, family="monospace", size=MONO)
 
 
 def _notes(shown: Picture, subtitle: str) -> list[str]:
     names = [axis.name for axis in shown.axes]
-    left = "; ".join(f"{names[y]} against {names[x]}" for x, y in shown.left)
+    left = "; ".join(f"{names[y]} against {names[x]}" for x, y in shown.omitted)
     text = f"{subtitle}\nNot drawn: {left}." if left else subtitle
     return [line for whole in text.splitlines() for line in textwrap.wrap(whole, 130)]
 
 
 def _draw_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> None:
-    """All points in grey, the front of the search in blue, and that of the panel's two objectives as a staircase."""
+    """Draw all points in grey, the front in all objectives in blue, and the front in the panel's two as a staircase."""
     x, y, count = shown.points[:, panel.x], shown.points[:, panel.y], len(shown.axes)
-    many = len(x) > 5000  # drawn as vectors they make a file that readers choke on
-    for style, width, kept, called in (("o", 0, shown.held, "evaluated"), ("x", 0.5, ~shown.held, "constraint broken")):
+    many = len(x) > 5000  # so many points as vectors make files that viewers open slowly
+    for style, width, kept, called in (
+        ("o", 0, shown.feasible, "evaluated"),
+        ("x", 0.5, ~shown.feasible, "constraint broken"),
+    ):
         if kept.any():
             called = f"{called} ({kept.sum()})"
-            area.plot(x[kept], y[kept], style, ms=2.2, mew=width, color=GREY, rasterized=many, label=called)
+            area.plot(x[kept], y[kept], style, ms=2.2, mew=width, color=EVALUATED, rasterized=many, label=called)
     own = f"Pareto front ({len(panel.front)})"
     if ORDER in shown.axes:
         own = "best so far"
@@ -165,7 +175,7 @@ def _draw_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> Non
     scale(area, shown.axes[panel.x], x, "x")
     scale(area, shown.axes[panel.y], y, "y")
     area.margins(0.07)
-    # Beyond its ends the staircase goes on to the worse side of the panel, around all that its points dominate.
+    # The ends of the staircase continue to the worse sides of the panel, around the dominated area.
     (left, right), (bottom, top) = area.get_xlim(), area.get_ylim()
     area.set(xlim=(left, right), ylim=(bottom, top))
     worst_x = right if shown.axes[panel.x].direction == "min" else left
@@ -179,18 +189,18 @@ def _draw_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> Non
 
 
 def _number(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> None:
-    """Numbers beside the points of the panel's front that stand in the key, those that it labels itself first."""
+    """Write numbers beside the points of the panel's front that are in the key, first those that this panel labels."""
     figure = area.get_figure(root=True)
     assert figure is not None
     point = figure.dpi / 72  # pixels
     front = shown.points[panel.front][:, [panel.x, panel.y]]
     places = (area.transData.transform(front) - area.bbox.p0) / point
-    numbers = {k: str(number) for number, k in enumerate(shown.told, start=1)}
+    numbers = {k: str(number) for number, k in enumerate(shown.labelled, start=1)}
     ranked = sorted(range(len(front)), key=lambda row: panel.front[row] not in panel.labelled)
     texts = {row: numbers[k] for row in ranked if (k := int(panel.front[row])) in numbers}
     towards = [-1 if shown.axes[k].direction == "min" else 1 for k in (panel.x, panel.y)]
     size = (area.bbox.width / point, area.bbox.height / point)
-    for row, offset in offsets(places, texts, towards, size).items():
+    for row, offset in label_offsets(places, texts, towards, size).items():
         area.annotate(
             texts[row],
             (front[row, 0], front[row, 1]),
@@ -199,5 +209,5 @@ def _number(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> None:
             ha="center",
             va="center_baseline",
             size=NUMBER,
-            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "#555555", "shrinkA": 0, "shrinkB": 2.4},
+            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": LEADER, "shrinkA": 0, "shrinkB": 2.4},
         )

@@ -1,4 +1,4 @@
-"""What the picture of a run shows: pairs of objectives, the best points of each pair, and what they are called."""
+"""The layout of a picture of a run: pairs of objectives, the points to label, and the positions of labels."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ import numpy as np
 
 from nasctl.problem.searcher import Direction, Transform
 
-PANELS = 6  # in a picture; a person takes in no more
-LABELS, FEWER = {1: 10, 2: 8, 3: 8}, 6  # in a panel, by the number of panels, and where there are more
-DIGITS = 4  # of the last part of an id that are shown at least
-NUMBER = 6.0  # points: the size of the numbers beside points
-WIDE, HIGH = 0.64, 0.8  # of that size: a digit of DejaVu Sans, and a line with a little air
-MARKER = 2.3  # points: half a marker
-RADII, TURNS = (6.5, 9, 13, 18), (0, 0.5, -0.5, 1, -1, 1.5, -1.5, 2.2, -2.2)  # points, and radians from the better side
+PANELS = 6  # most panels in a picture; more are hard to read
+LABELS = {1: 10, 2: 8, 3: 8}  # most labelled points in a panel, by the number of panels
+FEWER_LABELS = 6  # most labelled points in a panel if there are more panels
+DIGITS = 4  # least characters shown of the last part of an id
+NUMBER = 6.0  # points: font size of the numbers beside points
+WIDE = 0.64  # width of a digit in DejaVu Sans, relative to NUMBER
+HIGH = 0.8  # height of a digit with some space, relative to NUMBER
+MARKER = 2.3  # points: half the width of a marker
+RADII = (6.5, 9, 13, 18)  # points: distances of a number from its marker, tried in this order
+TURNS = (0, 0.5, -0.5, 1, -1, 1.5, -1.5, 2.2, -2.2)  # radians: directions from the better side, tried in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,11 @@ class Axis:
     """One objective as it is drawn.
 
     Args:
-        name: Such as "latency@gpu".
-        unit: Such as "ms, batch 64".
-        direction: Which end is better.
-        cost: Whether it is a cost of the network, to be drawn on x, rather than a metric of its quality.
-        transform: What searchers see of it; of what they see the logarithm of, the scale may be logarithmic.
+        name: Name of the objective, such as "latency@gpu".
+        unit: Its unit, such as "ms, batch 64".
+        direction: Whether it is minimized or maximized.
+        cost: Whether it is a cost of the network, drawn on x, rather than a metric of its quality, drawn on y.
+        transform: The transform that searchers apply. If it is a logarithm, the scale may be logarithmic.
     """
 
     name: str
@@ -40,74 +43,86 @@ class Axis:
     transform: Transform = "identity"
 
 
-ORDER = Axis("order of evaluation", "", "min", cost=True)  # what a single objective is drawn against
+ORDER = Axis("order of evaluation", "", "min", cost=True)  # the x axis of a single objective
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A pair of objectives, by their columns, and rows of points: what nothing dominates in the two, what to label."""
+    """A pair of objectives with its Pareto front."""
 
-    x: int
-    y: int
-    front: np.ndarray  # (F,), best in x first
-    labelled: tuple[int, ...]
+    x: int  # column of the objective on x
+    y: int  # column of the objective on y
+    front: np.ndarray  # rows of the points that are not dominated in the two objectives, best in x first, (F,)
+    labelled: tuple[int, ...]  # rows of the points to label
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All that is drawn; `points`, `losses`, `front`, `held` and `names` have a row for each candidate."""
+    """The content of a picture; `points`, `losses`, `front`, `feasible` and `names` have a row for each candidate."""
 
     axes: Sequence[Axis]  # (M,)
     points: np.ndarray  # (N, M), in natural units
-    losses: np.ndarray  # (N, M), to be minimised
-    front: np.ndarray  # (N,), whether nothing dominates it in all objectives
-    held: np.ndarray  # (N,), whether it breaks no constraint
+    losses: np.ndarray  # (N, M), to be minimized
+    front: np.ndarray  # whether a candidate is not dominated in all objectives, (N,)
+    feasible: np.ndarray  # whether a candidate satisfies all constraints, (N,)
     names: Sequence[str]  # (N,)
     panels: Sequence[Panel]
-    left: Sequence[tuple[int, int]]  # pairs of objectives for which there is no room
+    omitted: Sequence[tuple[int, int]]  # pairs of objectives without a panel
 
     @property
-    def told(self) -> list[int]:
-        """The rows of the labelled points in the order of their numbers: best in the x of the first panel first."""
+    def labelled(self) -> list[int]:
+        """Rows of the labelled points in the order of their numbers, best in the x of the first panel first."""
         first = self.losses[:, [self.panels[0].x, self.panels[0].y]].tolist()
         return sorted({k for panel in self.panels for k in panel.labelled}, key=lambda k: (first[k], k))
 
 
-def picture(
-    axes: Sequence[Axis], points: np.ndarray, front: np.ndarray, held: np.ndarray, names: Sequence[str]
+def lay_out_run(
+    axes: Sequence[Axis], points: np.ndarray, front: np.ndarray, feasible: np.ndarray, names: Sequence[str]
 ) -> Picture:
-    """What to draw of a run; a single objective is drawn against the order of evaluation."""
+    """Lay out the picture of a run; a single objective is drawn against the order of evaluation.
+
+    Args:
+        axes: The objectives, (M,).
+        points: Values in natural units, (N, M).
+        front: Whether a candidate is not dominated in all objectives, (N,).
+        feasible: Whether a candidate satisfies all constraints, (N,).
+        names: Names of the candidates, (N,).
+    """
     if len(axes) == 1:
         axes = (ORDER, replace(axes[0], cost=False))
         points = np.hstack([np.arange(1, len(points) + 1)[:, None], points])
     losses = points * [1 if axis.direction == "min" else -1 for axis in axes]
-    shown, left = pairs(axes)[:PANELS], pairs(axes)[PANELS:]
+    shown, omitted = pairs(axes)[:PANELS], pairs(axes)[PANELS:]
     panels = []
     for x, y in shown:
         both = losses[:, [x, y]]
-        own = np.flatnonzero(held)[best(both[held])]
-        labelled = spread(both[own], LABELS.get(len(shown), FEWER))
+        own = np.flatnonzero(feasible)[non_dominated(both[feasible])]
+        labelled = choose_labelled(both[own], LABELS.get(len(shown), FEWER_LABELS))
         panels.append(Panel(x, y, own, tuple(int(own[k]) for k in labelled)))
-    return Picture(axes, points, losses, front, held, names, panels, left)
+    return Picture(axes, points, losses, front, feasible, names, panels, omitted)
 
 
 def pairs(axes: Sequence[Axis]) -> list[tuple[int, int]]:
-    """The pairs (x, y) of objectives that matter: each cost with each metric, or all where there is but one sort."""
+    """Return the pairs (x, y) of objectives to draw: each cost with each metric, or all pairs if there is one kind."""
     costs = [k for k, axis in enumerate(axes) if axis.cost]
     metrics = [k for k, axis in enumerate(axes) if not axis.cost]
     return list(product(costs, metrics)) if costs and metrics else list(combinations(range(len(axes)), 2))
 
 
-def best(losses: np.ndarray) -> np.ndarray:
-    """The points that nothing dominates in two objectives, (N, 2) -> (F,), best in the first one first."""
+def non_dominated(losses: np.ndarray) -> np.ndarray:
+    """Return the rows of the points that are not dominated, (N, 2) -> (F,), best in the first objective first."""
     order = np.lexsort((losses[:, 1], losses[:, 0]))
-    places, where = np.unique(losses[order], axis=0, return_inverse=True)  # equal points stand or fall together
+    places, where = np.unique(losses[order], axis=0, return_inverse=True)  # equal points do not dominate each other
     before = np.minimum.accumulate(np.append(np.inf, places[:-1, 1]))
     return np.asarray(order[(places[:, 1] < before)[where.ravel()]])
 
 
-def spread(losses: np.ndarray, most: int) -> list[int]:
-    """Which points of a front, (F, 2), to label: its ends, its knee, then again and again the farthest from those."""
+def choose_labelled(losses: np.ndarray, most: int) -> list[int]:
+    """Choose the points of a front, (F, 2), to label.
+
+    The first are its ends and the point with the least sum of normalized losses. Each further point is the farthest
+    from those already chosen.
+    """
     _, distinct = np.unique(losses, axis=0, return_index=True)
     low, high = losses.min(axis=0), losses.max(axis=0)
     at = (losses[distinct] - low) / np.where(high > low, high - low, 1)  # from (0, 1) to (1, 0)
@@ -118,16 +133,16 @@ def spread(losses: np.ndarray, most: int) -> list[int]:
     return [int(distinct[k]) for k in sorted(chosen)]
 
 
-def shortest(ids: Sequence[str], others: Sequence[str] = ()) -> list[str]:
-    """The shortest beginning of each id that no other id shares; four characters or more of its last part."""
+def shortest_prefixes(ids: Sequence[str], others: Sequence[str] = ()) -> list[str]:
+    """Return the shortest unique prefix of each id, with at least four characters of its last part."""
     known = sorted({*ids, *others})
-    common = [len(commonprefix(pair)) for pair in pairwise(known)]  # noqa: RUF071  # letters are what is wanted
+    common = [len(commonprefix(pair)) for pair in pairwise(known)]  # noqa: RUF071  # the prefix in characters is wanted, not in path parts
     enough = {word: 1 + max(shared) for word, *shared in zip(known, [0, *common], [*common, 0], strict=True)}
     return [word[: max(enough[word], word.rfind("-") + 1 + DIGITS)] for word in ids]
 
 
-def readable(column: np.ndarray, style: str) -> Callable[[float], str]:
-    """How to write the values of a column, (N,), given the style of a number: "389.5 M" where they are large."""
+def number_format(column: np.ndarray, style: str) -> Callable[[float], str]:
+    """Return a function that writes the values of a column, (N,), in a format; large values as "389.5 M"."""
     large = bool(np.abs(column).max() >= 1e4)
 
     def written(value: float) -> str:
@@ -139,38 +154,39 @@ def readable(column: np.ndarray, style: str) -> Callable[[float], str]:
     return written
 
 
-def key(shown: Picture) -> list[str]:
-    """A table of the labelled points by number, under a line of headings; all lines are of one length."""
-    told = shown.told
-    columns = [["", *(str(k) for k in range(1, len(told) + 1))], ["id", *(shown.names[k] for k in told)]]
+def key_table(shown: Picture) -> list[str]:
+    """Return the lines of a table of the labelled points by number, with a heading; all lines have one length."""
+    labelled = shown.labelled
+    columns = [["", *(str(k) for k in range(1, len(labelled) + 1))], ["id", *(shown.names[k] for k in labelled)]]
     for axis, column in zip(shown.axes, shown.points.T, strict=True):
-        columns.append([axis.name, *map(readable(column, _style(column)), column[told])])
+        columns.append([axis.name, *map(number_format(column, _style(column)), column[labelled])])
     padded = [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
     padded[1] = [cell.ljust(max(map(len, columns[1]))) for cell in columns[1]]
     return ["  ".join(line) for line in zip(*padded, strict=True)]
 
 
 def _style(column: np.ndarray) -> str:
-    """Four digits or as many as tell the values of a column apart; whole numbers as they are."""
+    """Return a format with four digits, or more if the values of a column need them to differ."""
     largest, reach = float(np.abs(column).max()), float(np.ptp(column))
     if largest < 1e4 and (column == np.round(column)).all():
         return "g"
     return f"#.{min(8, max(4, 3 + math.ceil(math.log10(largest / reach))) if reach else 4)}g"
 
 
-def offsets(
+def label_offsets(
     places: np.ndarray, texts: Mapping[int, str], towards: Sequence[int], size: Sequence[float]
 ) -> dict[int, tuple[float, float]]:
-    """Where to put numbers beside the markers of a front, so that nothing lies on anything.
+    """Place numbers beside the markers of a front without overlaps.
 
     Args:
-        places: The middles of the markers, in points from the panel's lower left corner, best in x first, (F, 2).
-        texts: The numbers, by the marker's row.
-        towards: The signs of the better side in x and y, which is tried first since nothing was found there.
-        size: Width and height of the panel.
+        places: Centers of the markers in points from the panel's lower left corner, best in x first, (F, 2).
+        texts: Numbers by the row of the marker.
+        towards: Signs of the better side in x and y. That side is tried first, because it has no points.
+        size: Width and height of the panel in points.
 
     Returns:
-        The middle of each number from the middle of its marker, in points, by the marker's row; none without a place.
+        The offset of each number's center from the center of its marker, in points, by the row of the marker. Numbers
+        without a free place are left out.
     """
     taken = np.vstack([np.hstack([places - MARKER, places + MARKER]), _stairs(places, towards, size)])  # (T, 4)
     middle, found = np.arctan2(towards[1], towards[0]), {}
@@ -188,7 +204,7 @@ def offsets(
 
 
 def _stairs(places: np.ndarray, towards: Sequence[int], size: Sequence[float]) -> np.ndarray:
-    """The lines of a staircase as boxes without thickness, (2 F + 1, 4): left, bottom, right, top."""
+    """Return the lines of a staircase as boxes of zero thickness, (2 F + 1, 4): left, bottom, right, top."""
     worst_x, worst_y = (0 if sign > 0 else most for sign, most in zip(towards, size, strict=True))
     corners = [np.array([places[0, 0], worst_y])]
     for place in places:

@@ -1,4 +1,4 @@
-"""Small charts as SVG inside a page: points and lines between ticks; how they look is left to the page's style."""
+"""Charts as SVG elements of the HTML report. The style sheet of the page sets their look."""
 
 from __future__ import annotations
 
@@ -8,30 +8,40 @@ from html import escape
 
 import numpy as np
 
-from nasctl.drawing.pareto_layout import readable
+from nasctl.drawing.pareto_layout import number_format
 from nasctl.problem.searcher import Transform
 
-WIDTH, HEIGHT = 720, 400  # of a chart, in units that the browser scales
-LEFT, RIGHT, TOP, BOTTOM = 76, 14, 12, 46  # beside the area of the points
-STEPS = (1, 2, 2.5, 5, 10)  # between ticks, but for powers of ten
-AIR = 0.04  # beyond the outermost points, as a share of the way between them
+# Sizes of a chart, in units that the browser scales.
+WIDTH = 720
+HEIGHT = 400
+# Margins around the area of the points, in the same units.
+LEFT = 76
+RIGHT = 14
+TOP = 12
+BOTTOM = 46
+
+STEPS = (1, 2, 2.5, 5, 10)  # distances between ticks, times a power of ten
+PADDING = 0.04  # beyond the outermost points, as a fraction of their distance
 
 
 @dataclass(frozen=True)
-class Ruled:
-    """Where values lie on an axis: shares of its length from 0 to 1, (N,), NaN without a value; and its ticks."""
+class AxisPositions:
+    """Positions of values on an axis, and its ticks."""
 
-    at: np.ndarray
-    ticks: Sequence[tuple[float, str]]
+    at: np.ndarray  # fractions of the axis from 0 to 1, NaN for a missing value, (N,)
+    ticks: Sequence[tuple[float, str]]  # fractions of the axis, with their texts
 
 
-def ruled(values: np.ndarray, transform: Transform = "identity") -> Ruled:
-    """Lay values, (N,), along an axis; logarithmic if searchers see them so and they go over a decade."""
+def axis_positions(values: np.ndarray, transform: Transform = "identity") -> AxisPositions:
+    """Place values, (N,), along an axis.
+
+    The axis is logarithmic if searchers see the logarithm of the values and the values span at least a decade.
+    """
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     known = values[np.isfinite(values)]
     if not len(known):
-        return Ruled(np.full(len(values), np.nan), [])
+        return AxisPositions(np.full(len(values), np.nan), [])
     sizes, sign = np.abs(known), np.sign(known[0])
     wide = sizes.max() >= 10 * sizes.min() and (np.sign(known) == sign).all() and sign
     logarithmic = bool(wide) and transform == {1: "log10", -1: "-log10(-s)"}.get(int(sign))
@@ -40,38 +50,42 @@ def ruled(values: np.ndarray, transform: Transform = "identity") -> Ruled:
         marks = sign * LogLocator(subs=every).tick_values(sizes.min(), sizes.max())
     else:
         reach = float(np.ptp(known)) or abs(float(known[0])) or 1.0
-        marks = np.array(MaxNLocator(6, steps=STEPS).tick_values(known.min() - AIR * reach, known.max() + AIR * reach))
+        marks = np.array(
+            MaxNLocator(6, steps=STEPS).tick_values(known.min() - PADDING * reach, known.max() + PADDING * reach)
+        )
 
     def seen(these: np.ndarray) -> np.ndarray:
         return np.asarray(sign * np.log10(sign * these) if logarithmic else these)
 
     with np.errstate(invalid="ignore"):
         low, high = seen(known).min(), seen(known).max()
-        margin = AIR * (high - low) or 0.5 * abs(low) or 1.0
+        margin = PADDING * (high - low) or 0.5 * abs(low) or 1.0
         at, places = ((seen(these) - low + margin) / (high - low + 2 * margin) for these in (values, marks))
-    written = readable(known, ".6g")
+    written = number_format(known, ".6g")
     texts = [written(float(mark)).replace("-", "\N{MINUS SIGN}") for mark in marks]
-    return Ruled(at, [(float(p), t) for p, t in zip(places, texts, strict=True) if 0 <= p <= 1])
+    return AxisPositions(at, [(float(p), t) for p, t in zip(places, texts, strict=True) if 0 <= p <= 1])
 
 
 @dataclass(frozen=True)
 class Dot:
-    """One point: its class in the style, what it is called, and what is said when it is pointed at."""
+    """A point of a scatter chart."""
 
-    kind: str
-    name: str
-    said: str
+    kind: str  # class in the style sheet
+    name: str  # id of the candidate
+    said: str  # text of the tooltip
 
 
-def scatter(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str], dots: Sequence[Dot]) -> str:
-    """Points; those without a value on one of the axes are there and hidden, as a script may change the axes.
+def scatter(
+    name: str, said: str, x: AxisPositions, y: AxisPositions, titles: tuple[str, str], dots: Sequence[Dot]
+) -> str:
+    """Return a scatter chart. Points without a value on an axis are hidden, because a script may change the axes.
 
     Args:
-        name: Of the element.
-        said: To who cannot see it.
-        x: Where the points lie from left to right, (N,).
-        y: And from below.
-        titles: Of the axes.
+        name: Id of the SVG element.
+        said: Description for screen readers.
+        x: Positions of the points from left to right, (N,).
+        y: Positions of the points from bottom to top, (N,).
+        titles: Titles of the x axis and the y axis.
         dots: The points, (N,).
     """
     lines = [_opened(name, said, x, y, titles)]
@@ -83,13 +97,13 @@ def scatter(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str], d
     return "\n".join([*lines, "</svg>"])
 
 
-def line(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str]) -> str:
-    """A line through points in their order."""
+def line(name: str, said: str, x: AxisPositions, y: AxisPositions, titles: tuple[str, str]) -> str:
+    """Return a chart of a line through points in their order; the arguments are those of `scatter`."""
     points = " ".join(f"{_across(across)},{_up(up)}" for across, up in zip(x.at, y.at, strict=True))
     return "\n".join([_opened(name, said, x, y, titles), f'<polyline class="curve" points="{points}"/>', "</svg>"])
 
 
-def _opened(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str]) -> str:
+def _opened(name: str, said: str, x: AxisPositions, y: AxisPositions, titles: tuple[str, str]) -> str:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" data-area="{LEFT} {TOP} {right} {bottom}"'
     return "\n".join(
@@ -105,14 +119,14 @@ def _opened(name: str, said: str, x: Ruled, y: Ruled, titles: tuple[str, str]) -
     )
 
 
-def _ticks_across(axis: Ruled) -> Iterator[str]:
+def _ticks_across(axis: AxisPositions) -> Iterator[str]:
     for place, text in axis.ticks:
         at = _across(place)
         yield f'<line x1="{at}" x2="{at}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
         yield f'<text x="{at}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(text)}</text>'
 
 
-def _ticks_up(axis: Ruled) -> Iterator[str]:
+def _ticks_up(axis: AxisPositions) -> Iterator[str]:
     for place, text in axis.ticks:
         at = _up(place)
         yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>'

@@ -33,6 +33,10 @@ class Task:
     recorded: frozenset[str] = frozenset()
     constraints: tuple[Constraint, ...] = ()
 
+    def __post_init__(self) -> None:
+        # The label of a value names the data that was used, so the default data is chosen here and nowhere later.
+        object.__setattr__(self, "setting", self.setting.suited_to(self.space.input))
+
     @cached_property
     def objectives(self) -> tuple[Goal, ...]:
         """The metrics to optimise as searchers know them, (M,)."""

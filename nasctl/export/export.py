@@ -1,13 +1,11 @@
-"""Takes an architecture away as files that run without nasctl, each compared with the module before it is kept."""
+"""Export of an architecture as files that run without nasctl, each compared with the module before it is kept."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 
 import torch
 from torch import Tensor, nn
@@ -20,46 +18,53 @@ from nasctl.errors import NasctlError, UnknownName
 from nasctl.export.formats import FORMATS
 from nasctl.export.model import Model
 from nasctl.problem.space import Genome, Input
+from nasctl.system.files import replacement
 
-CALIBRATION, COMPARED = 32, 3  # examples
-TOLERANCE = 1e-4  # relative; float32 with other orders of summation stays two digits below it
+CALIBRATION = 32  # examples of the batch from which batch norms take their statistics
+COMPARED = 3  # examples on which the module and a file are compared
+TOLERANCE = 1e-4  # relative difference allowed; other orders of summation in float32 stay below 1e-6
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far the outputs of an exported file lie from the module's."""
+    """Difference between the outputs of an exported file and of the module."""
 
-    absolute: float  # the largest
-    relative: float  # to the largest output
+    absolute: float  # largest absolute difference
+    relative: float  # the same, relative to the largest absolute output
 
 
 def model(spec: str, genome: Genome, seed: int = 0) -> Model:
-    """An architecture with nasctl's initial weights of a seed, and batch-norm statistics of a batch of noise.
+    """Return an architecture with nasctl's initial weights, and with the batch-norm statistics of a batch of noise.
 
-    An untrained network with torch's initial statistics (mean 0, variance 1) lets its activations vanish, and its
-    output is the classifier's bias whatever comes before it: a comparison would compare nothing else. With the
-    statistics of a batch every layer shows in the output. Training overwrites them. Examples of that batch are what is
-    compared: in a deep network with attention the statistics of others differ so much that rounding errors grow.
+    With torch's initial statistics (mean 0, variance 1) the activations of an untrained network vanish, its output is
+    the bias of the classifier, and a comparison of outputs would test nothing else. With the statistics of a batch,
+    every layer changes the output. Training overwrites the statistics. The compared examples belong to that batch: on
+    others, the statistics of a deep network with attention differ so much that rounding errors grow.
+
+    Args:
+        spec: Spec of the search space.
+        genome: The genome to export.
+        seed: Seed of the initial weights and of the batch of noise.
     """
     candidate = Candidate(registry.create("spaces", spec), genome, Setting(seed=seed), frozenset())
     made, described = candidate.module(), architecture(spec, genome)
-    noise = _noise(described.input, CALIBRATION, seed)
-    _calibrate(made, noise)
-    return Model(described, made.eval(), noise[:COMPARED])
+    examples = _random_inputs(described.input, CALIBRATION, seed)
+    _calibrate(made, examples)
+    return Model(described, made.eval(), examples[:COMPARED])
 
 
 def destinations(arch: str, formats: Sequence[str], output: Path | None = None, force: bool = False) -> dict[str, Path]:
-    """Where each format goes, checked before any work is done.
+    """Return the path of each format's file, checked before any work is done.
 
     Args:
         arch: The id, which names the files if `output` does not.
-        formats: What to write; if none is given, what the suffix of `output` stands for, else python.
-        output: A file; its suffix is replaced if there are several formats. Or a folder.
-        force: Whether existing files may be written over.
+        formats: Names of formats; if empty, the format with the suffix of `output`, else python.
+        output: A folder, or a file, whose suffix is replaced if there are several formats.
+        force: Whether existing files may be overwritten.
 
     Raises:
-        UnknownName: There is no such format.
-        NasctlError: A file exists, or the output does not say what it is.
+        UnknownName: A format does not exist.
+        NasctlError: A file exists, or the suffix of `output` is of no format.
     """
     folder = output is None or output.is_dir()
     by_suffix = {one.suffix: name for name, one in FORMATS.items()}
@@ -67,7 +72,7 @@ def destinations(arch: str, formats: Sequence[str], output: Path | None = None, 
         if name not in FORMATS:
             raise UnknownName("format", name, list(FORMATS))
     if not formats and output is not None and not folder and output.suffix not in ("", *by_suffix):
-        raise NasctlError(f"{str(output)!r} does not say what to write; add --format {'|'.join(FORMATS)}")
+        raise NasctlError(f"{str(output)!r} has the suffix of no format; add --format {'|'.join(FORMATS)}")
     suffix = "" if output is None or folder else output.suffix
     chosen = dict.fromkeys(formats or [by_suffix.get(suffix, "python")])
     paths = {}
@@ -86,91 +91,81 @@ def destinations(arch: str, formats: Sequence[str], output: Path | None = None, 
 
 
 def export(exported: Model, paths: Mapping[str, Path], force: bool = False) -> dict[str, Difference]:
-    """Write each format, run it and compare it; the files appear together, after all have passed, or not at all.
+    """Write each format, run it and compare it with the module; all files appear together, or none appears.
+
+    Args:
+        exported: The architecture with its weights.
+        paths: The path of each format's file.
+        force: Whether existing files may be overwritten.
 
     Raises:
-        NasctlError: A file cannot be written, cannot be run, or computes something else.
+        NasctlError: A file cannot be written or run, or its output differs from the module's.
     """
     differences = {}
-    with _drafts(paths) as drafts:
+    with ExitStack() as stack:
+        # Drafts are created first, so that a folder without permission to write is found before the work. A draft has
+        # the suffix of its format, because formats are run from their drafts.
+        drafts = {
+            name: stack.enter_context(replacement(path, "give another file with -o", FORMATS[name].suffix))
+            for name, path in paths.items()
+        }
         for name, draft in drafts.items():
             try:
                 FORMATS[name].write(exported, draft)
                 found = FORMATS[name].run(exported, draft)
             except NasctlError:
                 raise
-            except Exception as error:  # whatever torch, onnx and a plug-in's own modules raise
+            except Exception as error:  # torch, onnx and modules of plug-ins may raise anything
                 reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
                 whose = exported.architecture.id
                 raise NasctlError(f"{whose} cannot be exported as {name} ({reason}); try another --format") from error
-            differences[name] = _checked(name, difference(exported.outputs, found))
-        for name, draft in drafts.items():
-            _check_free(paths[name], force)  # it may have come into being meanwhile
-            os.replace(draft, paths[name])
+            differences[name] = _check_difference(name, difference(exported.outputs, found))
+        for path in paths.values():
+            _check_free(path, force)  # another process may have written it meanwhile
     return differences
 
 
 def difference(expected: Tensor, found: Tensor) -> Difference:
-    """The largest difference between two outputs of one shape."""
+    """Return the difference between two outputs; infinite if their shapes differ."""
     if expected.shape != found.shape:
         return Difference(float("inf"), float("inf"))
     largest = float((expected - found).abs().max())
     return Difference(largest, largest / max(float(expected.abs().max()), torch.finfo(torch.float32).tiny))
 
 
-def _checked(name: str, found: Difference) -> Difference:
-    if not found.relative <= TOLERANCE:  # nor NaN
+def _check_difference(name: str, found: Difference) -> Difference:
+    """Return the difference if it is small enough."""
+    if not found.relative <= TOLERANCE:  # True for NaN too
         raise NasctlError(
-            f"the {name} export computes something else than the module: they differ by {found.relative:.2g} of the "
-            f"largest output, where {TOLERANCE:g} is allowed; nothing was written, and another --format may do"
+            f"cannot export as {name}: the file's output differs from the module's by {found.relative:.2g} of the "
+            f"largest output, and {TOLERANCE:g} is allowed; nothing was written; try another --format"
         )
     return found
 
 
 def _check_free(path: Path, force: bool) -> None:
+    """Raise an error if a file must not be written at this path."""
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "no file"
         raise NasctlError(f"{str(path)!r} is {what}; give the name of a file with -o")
     if not force and (path.exists() or path.is_symlink()):
-        raise NasctlError(f"{str(path)!r} exists; add --force to write over it, or give another file with -o")
-
-
-@contextmanager
-def _drafts(paths: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Empty files beside those to be written: made before the work, so that a folder that takes none is found early.
-
-    What has not been renamed in the end is removed.
-    """
-    drafts: dict[str, Path] = {}
-    try:
-        for name, path in paths.items():
-            draft = path.with_name(f".{path.stem}.{token_hex(4)}{FORMATS[name].suffix}")
-            try:
-                draft.touch(exist_ok=False)
-            except OSError as error:
-                reason = error.strerror or error
-                raise NasctlError(f"{str(path)!r} cannot be written ({reason}); give another file with -o") from error
-            drafts[name] = draft
-        yield drafts
-    finally:
-        for draft in drafts.values():
-            draft.unlink(missing_ok=True)
+        raise NasctlError(f"{str(path)!r} exists; add --force to overwrite it, or give another file with -o")
 
 
 def _calibrate(module: nn.Module, batch: Tensor) -> None:
-    """Give every batch norm the statistics of this batch as its running ones."""
+    """Set the running statistics of every batch norm to the statistics of this batch."""
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = None  # an average over all batches seen, which is this one
+        norm.momentum = None  # the running statistics average over all batches, here one
     with torch.no_grad():
         module.train()(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
-def _noise(wanted: Input, batch: int, seed: int) -> Tensor:
-    """Images from N(0, 1), (B, C, H, W), or tokens drawn uniformly, (B, T)."""
+def _random_inputs(wanted: Input, batch: int, seed: int) -> Tensor:
+    """Draw images from N(0, 1), (B, C, H, W), or tokens uniformly, (B, T)."""
     generator = torch.Generator().manual_seed(seed)
     if wanted.kind == "tokens":
         return torch.randint(wanted.vocabulary, (batch, *wanted.shape), generator=generator)

@@ -1,4 +1,4 @@
-"""Export as JSON: blocks, layers, shapes and costs."""
+"""Export as JSON that lists blocks, layers, shapes and costs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from nasctl import __version__
 from nasctl.export.model import Model
-from nasctl.networks.executable import OWN, factory_of
-from nasctl.networks.python_source import attribute, written
+from nasctl.networks.executable import NASCTL_MODULES, module_class
+from nasctl.networks.python_source import call_source, python_attribute
 
 ABOUT = (
     "Layers run in their order on a batch; the inputs of a layer are outputs of earlier layers, by name, or 'input'. "
@@ -24,14 +24,15 @@ ABOUT = (
 )
 
 
-def write_json(model: Model, path: Path) -> None:
+def write_json(model: Model, draft: Path) -> None:
+    """Write the blocks and layers of a model, with their wiring, shapes and costs, as JSON."""
     network = model.architecture.network
-    names = {-1: "input"} | {k: attribute(node) for k, node in enumerate(network.nodes)}
+    names = {-1: "input"} | {k: python_attribute(node) for k, node in enumerate(network.nodes)}
     layers = [
         {
-            "name": attribute(node),
+            "name": python_attribute(node),
             "block": span.name,
-            "operation": written(node.layer.module(*node.in_shapes)),
+            "operation": call_source(node.layer.module(*node.in_shapes)),
             "inputs": [names[source] for source in node.inputs],
             "in_shapes": [list(shape) for shape in node.in_shapes],
             "out_shape": list(node.out_shape),
@@ -44,11 +45,11 @@ def write_json(model: Model, path: Path) -> None:
     blocks = [{"name": span.name, "key": span.emission.key} for span in network.spans]
     parts = {"output": names[network.output], "blocks": blocks, "layers": layers}
     whole = {"about": ABOUT, "nasctl": __version__, **model.architecture.facts(), **parts}
-    path.write_text(_laid_out(whole), encoding="utf-8")
+    draft.write_text(_formatted(whole), encoding="utf-8")
 
 
-def _laid_out(content: Mapping[str, Any]) -> str:
-    """JSON to be read: a line for each fact, block and layer."""
+def _formatted(content: Mapping[str, Any]) -> str:
+    """Return JSON text with one line for each fact, block and layer."""
     lines = []
     for key, value in content.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
@@ -60,21 +61,23 @@ def _laid_out(content: Mapping[str, Any]) -> str:
 
 
 def run_json(model: Model, path: Path) -> Tensor:
-    """Build the layers that the file lists and run them as it says, with the module's weights."""
+    """Construct the layers that the file lists, run them with the module's weights, and return the output, (B, ...)."""
     content = json.loads(path.read_text(encoding="utf-8"))
     calls = [node.layer.module(*node.in_shapes) for node in model.architecture.network.nodes]
-    known = OWN | {written(call).partition("(")[0]: factory_of(call) for call in calls}
+    known = NASCTL_MODULES | {call_source(call).partition("(")[0]: module_class(call) for call in calls}
     values = {"input": model.examples}
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        net = nn.ModuleDict({layer["name"]: _called(layer["operation"], known) for layer in content["layers"]}).eval()
+        net = nn.ModuleDict(
+            {layer["name"]: _construct(layer["operation"], known) for layer in content["layers"]}
+        ).eval()
         net.load_state_dict(model.module.state_dict())
         for layer in content["layers"]:
             values[layer["name"]] = net[layer["name"]](*[values[name] for name in layer["inputs"]])
     return values[content["output"]]
 
 
-def _called(operation: str, known: Mapping[str, type[nn.Module]]) -> nn.Module:
-    """The module that an operation of the file is: one of these classes, called with literals."""
+def _construct(operation: str, known: Mapping[str, type[nn.Module]]) -> nn.Module:
+    """Construct the module of an operation in the file, which is a call of a known class with literals."""
     call = ast.parse(operation, mode="eval").body
     if not isinstance(call, ast.Call):
         raise ValueError(f"{operation} is no call")

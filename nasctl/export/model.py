@@ -1,4 +1,4 @@
-"""The kinds of files that an architecture can be taken away as: how each is written, and how it is run again."""
+"""A model to export, and the form of an export format: one function that writes a file and one that runs it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Model:
 
     architecture: Architecture
     module: nn.Module
-    examples: Tensor  # (B, ...) with B > 2
+    examples: Tensor  # inputs to compare on, (B, ...) with B > 2
 
     @cached_property
     def outputs(self) -> Tensor:
-        """What the module makes of the examples, (B, ...)."""
+        """The module's outputs for the examples, (B, ...)."""
         with torch.no_grad():
             found: Tensor = self.module(self.examples)
         return found
 
     @cached_property
     def source(self) -> str:
-        """The stand-alone Python file."""
+        """The content of the stand-alone Python file."""
         return source(self.architecture.network, header=_header(self.architecture), vocabulary=self._vocabulary)
 
     @property
@@ -43,15 +43,15 @@ class Model:
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of file."""
+    """An export format."""
 
     suffix: str
     write: Callable[[Model, Path], None]
-    run: Callable[[Model, Path], Tensor]  # what the file computes of the model's examples
+    run: Callable[[Model, Path], Tensor]  # runs the file on the model's examples and returns its outputs, (B, ...)
 
 
 def _header(architecture: Architecture) -> str:
-    """What the Python file says about itself."""
+    """Return the docstring of the Python file."""
     facts = architecture.facts()
     shape = "x".join(map(str, facts["input"]))
     lines = [
@@ -64,13 +64,13 @@ def _header(architecture: Architecture) -> str:
         f"Parameters  {facts['params']:,}",
         f"MACs        {facts['macs']:,} for one example: multiply-accumulates of convolutions and matrix products",
         "",
-        "`Net()` has weights as torch draws them. Those of `nasctl export --format torch` are loaded with",
+        "`Net()` has weights as torch draws them. Load the weights of `nasctl export --format torch` with",
         "",
         "    net = Net()",
         f"    net.load_state_dict(torch.load({json.dumps(architecture.id + '.pt')}, weights_only=True))",
         "",
-        "They are untrained too: nasctl's own seeded initial weights, with the batch-norm statistics of one batch of",
-        "noise in place of torch's 0 and 1, so that every layer shows in the output. Training overwrites both.",
+        "Those are untrained too: nasctl's initial weights of a seed, with the batch-norm statistics of one batch of",
+        "noise in place of torch's 0 and 1, so that every layer changes the output. Training overwrites both.",
         "",
     ]
     return "\n".join(lines)

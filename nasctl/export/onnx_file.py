@@ -1,39 +1,31 @@
-"""Export as an ONNX file that the ONNX checker accepts."""
+"""Export as an ONNX file for any batch size."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from nasctl import __version__
 from nasctl.export.model import Model
-from nasctl.export.pt2 import traced
-from nasctl.networks.onnx import silenced_exporter
+from nasctl.export.pt2 import export_program
+from nasctl.networks.onnx import silenced_exporter, to_onnx
 
 
-def write_onnx(model: Model, path: Path) -> None:
-    import onnx
-
+def write_onnx(model: Model, draft: Path) -> None:
+    """Write the model as an ONNX file whose metadata properties describe the architecture."""
+    facts = {key: json.dumps(value, default=str) for key, value in model.architecture.facts().items()}
     with silenced_exporter():
-        names: dict[str, Any] = {"input_names": ["input"], "output_names": ["output"]}
-        program = torch.onnx.export(traced(model), dynamo=True, verbose=False, external_data=False, **names)
-    if program is None:
-        raise RuntimeError("torch made no ONNX program")
-    proto = program.model_proto
-    for node in proto.graph.node:
-        del node.metadata_props[:]  # how torch came to the node, longer than all the rest of it
-    proto.producer_name, proto.producer_version = "nasctl", __version__
-    facts = model.architecture.facts()
-    onnx.helper.set_model_props(proto, {key: json.dumps(value, default=str) for key, value in facts.items()})
-    onnx.checker.check_model(proto, full_check=True)
-    onnx.save(proto, path)
+        program = export_program(model)
+    producer = ("nasctl", __version__)
+    content = to_onnx(program, input_names=["input"], output_names=["output"], producer=producer, properties=facts)
+    draft.write_bytes(content)
 
 
 def run_onnx(model: Model, path: Path) -> Tensor:
+    """Return what ONNX Runtime computes of the model's examples on one thread, (B, ...)."""
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()

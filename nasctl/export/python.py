@@ -1,4 +1,4 @@
-"""Export as a stand-alone Python file that needs torch alone."""
+"""Export as a stand-alone Python file that needs torch and nothing else."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from torch import Tensor
 from nasctl.export.model import Model
 
 
-def write_python(model: Model, path: Path) -> None:
-    path.write_text(model.source, encoding="utf-8")
+def write_python(model: Model, draft: Path) -> None:
+    """Write the Python source of the model."""
+    draft.write_text(model.source, encoding="utf-8")
 
 
 def run_python(model: Model, path: Path) -> Tensor:
+    """Return what the source computes of the model's examples with the module's weights, (B, ...)."""
     if path.read_text(encoding="utf-8") != model.source:
         raise ValueError("the file does not hold what was written")
     return run_source(model, model.module.state_dict())
 
 
 def run_source(model: Model, weights: Mapping[str, Tensor]) -> Tensor:
-    """What the stand-alone source computes with these weights.
+    """Return what the stand-alone source computes of the model's examples with these weights, (B, ...).
 
-    It is run as it was generated, in a namespace of its own; no text is run that was read from anywhere.
+    The source is run as it was generated, in its own namespace. No text from a file is run.
     """
     names: dict[str, Any] = {"__name__": "standalone"}
     exec(compile(model.source, "standalone.py", "exec"), names)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():  # the file draws weights of its own first
+    with torch.random.fork_rng(devices=[]), torch.no_grad():  # the constructors draw weights first
         net = names["Net"]()
         net.load_state_dict(weights)
         found: Tensor = net.eval()(model.examples)

@@ -13,12 +13,13 @@ from nasctl.export.model import Model
 from nasctl.export.python import run_source
 
 
-def write_torch(model: Model, path: Path) -> None:
-    """The state dict; what it belongs to stands in its `_metadata[""]["nasctl"]`, which loading ignores."""
+def write_torch(model: Model, draft: Path) -> None:
+    """Write the state dict, with the facts of the architecture in `_metadata[""]["nasctl"]`, which loading ignores."""
     weights: Any = model.module.state_dict()
     weights._metadata[""]["nasctl"] = json.dumps(model.architecture.facts(), default=str)
-    torch.save(weights, path)
+    torch.save(weights, draft)
 
 
 def run_torch(model: Model, path: Path) -> Tensor:
+    """Return what the stand-alone source computes of the model's examples with the weights of the file, (B, ...)."""
     return run_source(model, torch.load(path, weights_only=True))

@@ -1,4 +1,4 @@
-"""Compositions that many spaces share; each is frozen and hashable, so what it emits is computed once for a shape."""
+"""Blocks that many search spaces share. Each is frozen and hashable, so its emission is computed once per shape."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ACTIVATIONS: Mapping[str, Layer] = {
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` nearest to `value`, one more if that would lose over a tenth of it.
+    """Round to the nearest multiple of `divisor`, and to the next larger one if rounding loses over a tenth of `value`.
 
     References:
         `_make_divisible` of github.com/tensorflow/models/blob/master/research/slim/nets/mobilenet/mobilenet.py.
@@ -50,7 +50,7 @@ def make_divisible(value: float, divisor: int = 8) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Hands on its input; no layer, and so no row in a latency table."""
+    """The input unchanged; it has no layer and so no row in a latency table."""
 
     def emit(self, net: Builder, *inputs: int) -> int:
         (x,) = inputs
@@ -59,7 +59,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class ConvNormAct:
-    """Convolution, batch norm if `norm`, and an activation of ACTIVATIONS if `act`: (C, H, W) -> (channels, H', W')."""
+    """Convolution, batch norm if `norm`, activation of ACTIVATIONS if `act`: (C, H, W) -> (channels, H', W')."""
 
     channels: int
     kernel: int = 1
@@ -90,9 +90,9 @@ class ActConvNorm:
 
 @dataclass(frozen=True, slots=True)
 class FactorizedReduction:
-    """A skip that halves the size: (C, H, W) -> (channels, H / 2, W / 2).
+    """A shortcut that halves height and width: (C, H, W) -> (channels, H / 2, W / 2).
 
-    Half of the channels come from a 1x1 convolution of the even rows and columns, the others from one of the odd ones.
+    One half of the channels is a 1x1 convolution of the even rows and columns, the other half of the odd ones.
 
     References:
         Zoph et al., "Learning transferable architectures for scalable image recognition", CVPR 2018,
@@ -111,16 +111,16 @@ class FactorizedReduction:
 
 @dataclass(frozen=True, slots=True)
 class SqueezeExcite:
-    """Scales every channel by a gate computed from the means of all channels: (C, H, W) -> (C, H, W).
+    """Channels scaled by gates that are computed from the means of all channels: (C, H, W) -> (C, H, W).
 
     References:
         Hu et al., "Squeeze-and-excitation networks", CVPR 2018, arXiv:1709.01507; with the hard sigmoid of Howard et
         al., "Searching for MobileNetV3", ICCV 2019, arXiv:1905.02244.
     """
 
-    squeezed: int  # channels in the middle
-    gate: str = "hsigmoid"
-    act: str = "relu"  # in the middle
+    squeezed: int  # channels of the bottleneck
+    gate: str = "hsigmoid"  # activation of the gates
+    act: str = "relu"  # activation of the bottleneck
 
     def emit(self, net: Builder, *inputs: int) -> int:
         (x,) = inputs
@@ -136,8 +136,8 @@ class SqueezeExcite:
 class MBConv:
     """An inverted residual: (C, H, W) -> (channels, H', W').
 
-    Expansion (none if `expand` is 1), depthwise convolution, squeeze-and-excitation of a quarter of the channels if
-    `se`, projection. The input is added to the output wherever the two have the same shape.
+    The block is an expansion (none if `expand` is 1), a depthwise convolution, squeeze-and-excitation with a quarter of
+    the channels if `se`, and a projection. The input is added to the output if the two have the same shape.
 
     References:
         Sandler et al., "MobileNetV2: Inverted residuals and linear bottlenecks", CVPR 2018, arXiv:1801.04381,
@@ -165,11 +165,11 @@ class MBConv:
 
 @dataclass(frozen=True, slots=True)
 class BasicBlock:
-    """The residual block of two 3x3 convolutions: (C, H, W) -> (channels, H', W').
+    """A residual block of two 3x3 convolutions: (C, H, W) -> (channels, H', W').
 
     References:
         He et al., "Deep residual learning for image recognition", CVPR 2016, arXiv:1512.03385, figure 5 left; with the
-        projection shortcut (B) where the shape changes.
+        projection shortcut (option B) if the shape changes.
     """
 
     channels: int
@@ -186,7 +186,7 @@ class BasicBlock:
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """All values in a row and a linear layer: (C, H, W) -> (classes,)."""
+    """Flattening and a linear layer: (C, H, W) -> (classes,)."""
 
     classes: int
 
@@ -196,7 +196,7 @@ class Logits:
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """Global average pool and a linear layer: (C, H, W) -> (classes,)."""
+    """Global average pooling and a linear layer: (C, H, W) -> (classes,)."""
 
     classes: int
 
@@ -206,17 +206,17 @@ class Classifier:
 
 @dataclass(frozen=True, slots=True)
 class SelfAttention:
-    """Every place gathers from all places, in several heads: (T, D) -> (T, D).
+    """Multi-head self-attention: (T, D) -> (T, D).
 
-    Queries, keys and values are linear in the input, (T, width), and the output is linear in what the heads gather.
+    Queries, keys and values are linear in the input, (T, width). The output is linear in the weighted values.
 
     References:
         Vaswani et al., "Attention is all you need", NeurIPS 2017, arXiv:1706.03762, section 3.2.2.
     """
 
     heads: int
-    width: int | None = None  # of all heads together; that of the input if None
-    bias: bool = True  # of queries, keys and values; the output has one
+    width: int | None = None  # of all heads together; the width of the input if None
+    bias: bool = True  # whether queries, keys and values have a bias; the output always has one
 
     def emit(self, net: Builder, *inputs: int) -> int:
         (x,) = inputs
@@ -230,9 +230,9 @@ class SelfAttention:
 
 @dataclass(frozen=True, slots=True)
 class FeedForward:
-    """Two linear layers with an activation of ACTIVATIONS between them, at each place: (T, D) -> (T, D)."""
+    """Two linear layers with an activation of ACTIVATIONS between them, at each position: (T, D) -> (T, D)."""
 
-    units: int  # in the middle
+    units: int  # between the two layers
     act: str = "gelu"
 
     def emit(self, net: Builder, *inputs: int) -> int:

@@ -1,4 +1,4 @@
-"""The torch module that runs a network, and the constructor of each of its layers."""
+"""The torch module that runs a network, and the construction of its layers' modules from their calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from nasctl.networks.node import Call, Node
+from nasctl.networks.node import Call, Node, attribute_name
 from nasctl.networks.torch_modules import (
     Add,
     AttentionScores,
@@ -30,7 +30,8 @@ from nasctl.networks.torch_modules import (
     Zero,
 )
 
-OWN: dict[str, type[nn.Module]] = {  # what a Call may name beside torch.nn
+# The module classes of nasctl that a `Call` may name, beside those of torch.nn.
+NASCTL_MODULES: dict[str, type[nn.Module]] = {
     part.__name__: part
     for part in (
         Add,
@@ -58,23 +59,25 @@ OWN: dict[str, type[nn.Module]] = {  # what a Call may name beside torch.nn
 
 
 class Executable(nn.Module):
-    """A network's nodes as a torch module; its state dict is keyed by their names, with "_" for ".".
+    """A torch module that runs the nodes of a network.
+
+    The state dict has the names of the nodes, with "_" in place of ".", as prefixes of its keys.
 
     Args:
-        nodes: In the order in which they run.
+        nodes: The nodes, in the order in which they run.
         output: Position of the node whose value the module returns.
-        parts: A module for each node; made by their own constructors if not given.
+        parts: A module for each node; constructed from the nodes' calls if None.
     """
 
     def __init__(self, nodes: Sequence[Node], output: int, parts: Sequence[nn.Module] | None = None) -> None:
         super().__init__()
         last = {source: k for k, node in enumerate(nodes) for source in node.inputs} | {output: len(nodes)}
         self._steps = [
-            (node.name.replace(".", "_"), node.inputs, tuple(i for i in set(node.inputs) if last[i] == k))
+            (attribute_name(node.name), node.inputs, tuple(i for i in set(node.inputs) if last[i] == k))
             for k, node in enumerate(nodes)
         ]
         self._output = output
-        parts = [made(node.layer.module(*node.in_shapes)) for node in nodes] if parts is None else parts
+        parts = [construct(node.layer.module(*node.in_shapes)) for node in nodes] if parts is None else parts
         for (attribute, _, _), part in zip(self._steps, parts, strict=True):
             self.add_module(attribute, part)
 
@@ -82,20 +85,20 @@ class Executable(nn.Module):
         values = {-1 - k: value for k, value in enumerate(inputs)}
         for position, (attribute, sources, spent) in enumerate(self._steps):
             values[position] = self._modules[attribute](*[values[source] for source in sources])  # type: ignore[misc]
-            for source in spent:  # so that memory is freed as early as it can be
+            for source in spent:  # frees memory as early as possible
                 del values[source]
         return values[self._output]
 
 
-def made(call: Call) -> nn.Module:
-    """The torch module that a call describes."""
-    factory = factory_of(call)
+def construct(call: Call) -> nn.Module:
+    """Construct the torch module that a call describes."""
+    factory = module_class(call)
     return factory(*call.args, **call.options)
 
 
-def factory_of(call: Call) -> type[nn.Module]:
-    """The module class that a call names."""
+def module_class(call: Call) -> type[nn.Module]:
+    """Return the module class that a call names."""
     if not isinstance(call.factory, str):
         return call.factory
-    factory: type[nn.Module] = OWN.get(call.factory) or getattr(nn, call.factory.removeprefix("nn."))
+    factory: type[nn.Module] = NASCTL_MODULES.get(call.factory) or getattr(nn, call.factory.removeprefix("nn."))
     return factory

@@ -1,4 +1,4 @@
-"""A tracing by torch.fx in which the shape of everything is known."""
+"""Tracing with torch.fx in which the shape of every value is known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from nasctl.networks.node import Shape
 
-# What is asked of a tensor without its values; the answer is a number, and so a forward method may decide by it.
+# Attributes and methods of a tensor that do not need its values. A forward method may branch on them.
 KNOWN = frozenset(
     ("shape", "size", "ndim", "dim", "ndimension", "numel", "nelement", "dtype", "layout", "is_floating_point",
      "is_complex", "is_cuda", "is_nested", "is_sparse", "is_quantized", "requires_grad")
@@ -21,11 +21,11 @@ REMEDY = "make it from the input in forward (x.new_zeros(n), torch.arange(n, dev
 
 
 class Untraceable(Exception):
-    """What stands in the way, and what to do."""
+    """A module cannot be traced; the message says why and what to change."""
 
 
-class _Known(fx.Proxy):
-    """A value in a tracing whose shape is known."""
+class _KnownShape(fx.Proxy):
+    """A traced value whose shape is known."""
 
     def __getattr__(self, name: str) -> Any:
         value = self.node.meta["value"]
@@ -41,13 +41,13 @@ class _Known(fx.Proxy):
         raise Untraceable("it assigns to a part of a tensor; make a new one, as torch.where and torch.cat do")
 
     def item(self) -> NoReturn:
-        raise Untraceable("it makes Python's numbers of a tensor's values; let it keep them in tensors")
+        raise Untraceable("it converts values of a tensor to numbers of Python; keep them in tensors")
 
     __float__ = __int__ = __index__ = tolist = numpy = item
 
 
-class _Root(nn.Module):
-    """Gives a module one input, so that its other arguments have their defaults."""
+class _OneInput(nn.Module):
+    """A module with one input, whose other arguments keep their defaults."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -58,25 +58,37 @@ class _Root(nn.Module):
 
 
 class Tracer(fx.Tracer):
-    """Runs a copy of the module without memory along with the tracing."""
+    """A tracer that runs a copy of the module on the meta device along with the tracing.
+
+    Args:
+        module: The module to trace.
+        batch: Number of examples in the input.
+
+    Raises:
+        Untraceable: The module is TorchScript, or has parameters that are not float32.
+    """
 
     def __init__(self, module: nn.Module, batch: int) -> None:
         super().__init__()
         if isinstance(module, torch.jit.ScriptModule):
-            raise Untraceable("TorchScript has no Python to trace; give the module that it was made of")
+            raise Untraceable("TorchScript has no Python to trace; give the module that it was compiled from")
         tensors = [*module.parameters(), *module.buffers()]
         for name, one in module.named_parameters():
             if one.dtype != torch.float32:
                 raise Untraceable(f"{name} is of {one.dtype}, and networks are of float32; call .float() first")
-        empty = {id(one): _meta(one) for one in tensors}
-        self._module, self._batch = _Root(deepcopy(module, empty)).eval(), batch
+        empty = {id(one): _on_meta(one) for one in tensors}
+        self._module, self._batch = _OneInput(deepcopy(module, empty)).eval(), batch
         self._example, self._running = torch.empty(0), False
-        self._given: tuple[Any, ...] = ()  # to the module that is called
+        self._given: tuple[Any, ...] = ()  # arguments of the module that is being called
         self.proxy_buffer_attributes = True
 
-    def traced(self, shape: Shape) -> fx.Graph:
-        """The graph; every node has its `value` in its meta, and whether it `depends` on the input."""
-        # A row of numbers is of tokens if there is an embedding for them.
+    def traced_graph(self, shape: Shape) -> fx.Graph:
+        """Trace the module for inputs of a shape, without the batch.
+
+        The meta of every node has its `value`, a tensor on the meta device or another object, and whether it `depends`
+        on the input.
+        """
+        # A vector of numbers is a sequence of tokens if the module has an embedding.
         tokens = len(shape) == 1 and any(isinstance(one, nn.Embedding) for one in self._module.modules())
         dtype = torch.int64 if tokens else torch.float32
         self._example = torch.empty(self._batch, *shape, dtype=dtype, device="meta")
@@ -84,11 +96,11 @@ class Tracer(fx.Tracer):
             return self.trace(self._module)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _Known(node, self)
+        return _KnownShape(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        # One that does not depend on the input has no batch; it is taken apart, and its weights are a function's.
-        # So is one with hooks, which may change what it computes.
+        # A layer on a value that does not depend on the input has no batch: its weights become those of a function. A
+        # layer with hooks is traced inside, because hooks may change its output.
         own = getattr(nn, type(m).__name__, None) is type(m)
         whole = not any(True for _ in m.children()) or isinstance(m, nn.MultiheadAttention)
         plain = own and whole and not m._forward_hooks and not m._forward_pre_hooks
@@ -107,7 +119,7 @@ class Tracer(fx.Tracer):
 
     def create_arg(self, a: Any) -> Any:
         if isinstance(a, Tensor) and not isinstance(a, nn.Parameter):
-            raise Untraceable(f"it uses a tensor with values of its own, of shape {tuple(a.shape)}; {REMEDY}")
+            raise Untraceable(f"it uses a constant tensor of shape {tuple(a.shape)}; {REMEDY}")
         return super().create_arg(a)
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **more: Any) -> fx.Proxy:
@@ -133,27 +145,28 @@ class Tracer(fx.Tracer):
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda one: one.meta["value"])
         if node.op == "call_module":
             part = self._module.get_submodule(target)
-            if isinstance(part, nn.modules.batchnorm._NormBase):  # which keeps the shape, and takes a millisecond
+            if isinstance(part, nn.modules.batchnorm._NormBase):  # norms keep the shape, and running one takes 1 ms
                 return torch.empty_like(args[0])
             return part.forward(*args, **kwargs)
         return getattr(args[0], target)(*args[1:], **kwargs) if node.op == "call_method" else target(*args, **kwargs)
 
 
 def depends(node: fx.Node) -> bool:
-    """Whether a value depends on the module's input; a constant that fx has put aside does not."""
+    """Return whether a value depends on the module's input; a constant of torch.fx does not."""
     return bool(node.meta.get("depends"))
 
 
 def on_device(node: fx.Node) -> bool:
-    """Whether a value is the device that a tensor is on."""
+    """Return whether a value is the device of a tensor."""
     return node.target is getattr and node.args[1] == "device"
 
 
-def _meta(tensor: Tensor) -> Tensor:
+def _on_meta(tensor: Tensor) -> Tensor:
+    """Return a tensor or parameter of the same shape on the meta device."""
     empty = torch.empty_like(tensor, device="meta")
     return nn.Parameter(empty, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
 
 
-def original(path: str) -> str:
-    """A path below the root of the tracing as it is in the module."""
+def original_path(path: str) -> str:
+    """Return a path in the tracer's wrapper as a path in the module itself."""
     return path.removeprefix("module").removeprefix(".")

@@ -1,4 +1,4 @@
-"""A network as data: which layers run on which shapes, in which order. Nothing here imports torch."""
+"""Networks as data: layers, their shapes and their wiring, and a builder. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ from functools import cached_property, lru_cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from nasctl.networks.node import Layer, Node, Shape
+from nasctl.errors import NasctlError
+from nasctl.networks.node import Layer, Node, Shape, attribute_name
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class Block(Protocol):
-    """A named composition, also a frozen dataclass: `MBConv(channels=40, kernel=5, expand=6, stride=2)`."""
+    """A named composition of layers: a frozen dataclass such as `MBConv(channels=40, kernel=5, expand=6, stride=2)`."""
 
     def emit(self, net: Builder, *inputs: int) -> int:
-        """Add the parts to `net` and return the position of the output."""
+        """Add the layers of the block to `net` and return the position of its output."""
         ...
 
     def __hash__(self) -> int:
-        """Blocks are values: what equal ones emit is computed once."""
+        """Return the hash of the fields: the emission of equal blocks is computed once."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Emission:
-    """What a block (or a layer) amounts to on given input shapes: computed once, shared by every network."""
+    """The layers and costs of a block (or a layer) on given input shapes, computed once and shared by all networks."""
 
-    key: str  # its row in a latency table: "MBConv(channels=40, kernel=5, expand=6, stride=2) @ 24x56x56"
+    key: str  # the key of its row in a latency table: "MBConv(channels=40, kernel=5, expand=6, stride=2) @ 24x56x56"
     in_shapes: tuple[Shape, ...]
     nodes: tuple[Node, ...]
     output: int
@@ -39,35 +40,35 @@ class Emission:
     macs: int
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Emission) and self.key == other.key  # the key says all that the rest follows from
+        return isinstance(other, Emission) and self.key == other.key  # all other fields follow from the key
 
     def __hash__(self) -> int:
         return hash(self.key)
 
 
 class Span(NamedTuple):
-    """An emission in its place: what one outermost block put into a network, and the unit a device is measured in."""
+    """An emission at its position in a network: one outermost block, and the unit in which latency is measured."""
 
     name: str
     inputs: tuple[int, ...]
-    start: int  # its nodes are Network.nodes[start : start + len(emission.nodes)]
+    start: int  # the span's nodes are Network.nodes[start : start + len(emission.nodes)]
     emission: Emission
 
     def nodes(self) -> Iterable[Node]:
-        """Its nodes, with names and positions as the network has them."""
+        """Yield the nodes of the span, with their names and positions in the network."""
         for node in self.emission.nodes:
             inputs = tuple(self.start + i if i >= 0 else self.inputs[-1 - i] for i in node.inputs)
             yield replace(node, name=f"{self.name}.{node.name}".rstrip("."), inputs=inputs)
 
     def alone(self) -> Network:
-        """A network of this span and nothing else, to be measured."""
+        """Return a network of this span alone, for measuring it."""
         inputs = tuple(-1 - k for k in range(len(self.inputs)))
         return Network(self.emission.in_shapes, (Span(self.name, inputs, 0, self.emission),), self.emission.output)
 
 
 @dataclass(frozen=True)
 class Network:
-    """Layers, shapes and wiring; immutable. Everything else about a candidate is derived from it."""
+    """Layers, shapes and wiring; immutable. Costs, modules and exports of a candidate are derived from it."""
 
     input_shapes: tuple[Shape, ...]
     spans: tuple[Span, ...]  # in an order in which they can run
@@ -75,7 +76,7 @@ class Network:
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
-        """Every layer, in an order in which they can run."""
+        """All layers, in an order in which they can run."""
         return tuple(node for span in self.spans for node in span.nodes())
 
     @cached_property
@@ -85,21 +86,22 @@ class Network:
 
     @cached_property
     def macs(self) -> int:
-        """Multiply-accumulates for one example, counted as `Layer.macs` says."""
+        """Multiply-accumulates for one example, counted as in `Layer.macs`."""
         return sum(span.emission.macs for span in self.spans)
 
     @cached_property
     def memory(self) -> int:
-        """Peak activation memory in bytes: one example, float32, nodes run in their order, nothing in place.
+        """Peak activation memory in bytes for one float32 example, without operations in place.
 
-        At every node that is its inputs, its output and whatever a later node, or the caller, still needs.
+        Nodes run in their order. While a node runs, memory holds its inputs, its output, and every value that a later
+        node or the caller still needs.
         """
         sizes = {-1 - k: prod(shape) for k, shape in enumerate(self.input_shapes)}
         sizes |= {k: prod(node.out_shape) for k, node in enumerate(self.nodes)}
         last = {i: k for k, node in enumerate(self.nodes) for i in node.inputs} | {self.output: len(self.nodes)}
-        dying: dict[int, list[int]] = {}  # values by the node after which nothing needs them
+        dying: dict[int, list[int]] = {}  # values, by the node after which no node needs them
         for value in sizes:
-            dying.setdefault(last.get(value, value), []).append(value)  # what nothing reads dies where it is made
+            dying.setdefault(last.get(value, value), []).append(value)  # without a reader: after its own node
         live = most = sum(sizes[value] for value in sizes if value < 0 and value in last)
         for k in range(len(self.nodes)):
             live += sizes[k]
@@ -109,29 +111,29 @@ class Network:
 
     @property
     def out_shape(self) -> Shape:
-        """Shape of what the network returns for one example."""
+        """Shape of the network's output for one example."""
         span = next(span for span in reversed(self.spans) if span.start <= self.output)
-        return span.emission.nodes[self.output - span.start].out_shape  # without making all nodes
+        return span.emission.nodes[self.output - span.start].out_shape  # without computing all nodes
 
     @classmethod
     def from_module(cls, module: nn.Module, input_shape: Shape) -> Network:
-        """The network of a module written elsewhere, as torch.fx sees it; each of its layers is a span.
+        """Trace a torch module that was written without nasctl, and return it as a network; each layer is a span.
 
-        Layers of torch.nn that are equal to nasctl's own become those; all else becomes a layer of its own kind, whose
-        shapes, parameters and MACs are found by running it on torch's meta device. Dropout is left out.
+        A layer of torch.nn that equals one of nasctl's layers becomes that layer. Any other layer or function becomes a
+        layer whose shapes, parameters and MACs are found by running it on torch's meta device. Dropout is left out.
 
         Args:
-            module: Takes one tensor and returns one, both with the batch first. Where its first layer is an embedding
-                and the shape has one number, it takes tokens.
-            input_shape: Of one example, without the batch.
+            module: A module that takes one tensor and returns one tensor, both with the batch as first dimension. It
+                takes tokens if it has an embedding and `input_shape` has one number.
+            input_shape: Shape of one example, without the batch.
 
         Raises:
-            NasctlError: It cannot be traced; the message says why.
+            NasctlError: The module cannot be traced; the message says why.
         """
-        from nasctl.networks.from_module import traced
+        from nasctl.networks.from_module import trace
 
         shape = tuple(input_shape)
-        steps, output = traced(module, shape)
+        steps, output = trace(module, shape)
         net = Builder(shape)
         places: list[int] = []
         for step in steps:
@@ -139,69 +141,127 @@ class Network:
         return net.build(places[output] if output >= 0 else output)
 
     def module(self) -> nn.Module:
-        """A new torch module, with weights drawn from torch's global generator."""
+        """Return a new torch module with weights drawn from torch's global generator."""
         from nasctl.networks.executable import Executable
 
         return Executable(self.nodes, self.output)
 
 
 class Builder:
-    """Adds layers and blocks one after another; knows the shape of everything added so far."""
+    """A network under construction: layers and blocks are added one by one, and their shapes are known at once."""
 
     def __init__(self, *input_shapes: Shape) -> None:
         self.inputs = tuple(-1 - k for k in range(len(input_shapes)))  # positions of the inputs
         self._shapes = dict(zip(self.inputs, input_shapes, strict=True))
-        self._spans: list[Span] = []
+        self._spans: dict[str, Span] = {}  # by the attribute that its name becomes in the network's module
+        self._parents: set[str] = set()  # attributes of blocks that could hold a layer of a span's name
         self._size = 0
 
     def shape(self, at: int) -> Shape:
-        """Shape of the value at a position that `add` returned."""
+        """Return the shape of the value at a position that `add` returned."""
         return self._shapes[at]
 
-    def add(self, what: Layer | Block, *inputs: int, name: str) -> int:
-        """Append a layer or a block and return the position of its output."""
-        emission = emitted(what, tuple([self._shapes[i] for i in inputs]))
+    def add(self, part: Layer | Block, *inputs: int, name: str) -> int:
+        """Append a layer or a block and return the position of its output.
+
+        Raises:
+            NasctlError: `name` is the name of an earlier layer or block, or differs from one only in "." and "_".
+        """
+        shapes, start = self._shapes, self._size
+        # Most layers have one input, and building networks is a large part of a search on latency alone.
+        in_shapes = (shapes[inputs[0]],) if len(inputs) == 1 else tuple([shapes[i] for i in inputs])
+        emission = emission_of(part, in_shapes)
         # A block such as Identity has no node and hands on its own input.
-        at = self._size + emission.output if emission.output >= 0 else inputs[-1 - emission.output]
+        at = start + emission.output if emission.output >= 0 else inputs[-1 - emission.output]
         if emission.nodes:
-            self._spans.append(Span(name, inputs, self._size, emission))
-        self._size += len(emission.nodes)
-        self._shapes[at] = emission.out_shape
+            attribute, parent = _attribute_and_parent(name)
+            if attribute in self._spans:
+                raise _name_clash(self._spans[attribute].name, name, attribute)
+            self._spans[attribute] = Span(name, inputs, start, emission)
+            self._parents.add(parent)
+            self._size = start + len(emission.nodes)
+        shapes[at] = emission.out_shape
         return at
 
     def build(self, output: int) -> Network:
-        """The network that returns the value at position `output`."""
-        return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans), output)
+        """Return the network whose output is the value at position `output`.
+
+        Raises:
+            NasctlError: The modules of two layers would have the same attribute, such as those of "b.c" in a block "a"
+                and of "c" in a block "a.b".
+        """
+        self._check_nested_names()
+        return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans.values()), output)
+
+    def _check_nested_names(self) -> None:
+        """Compare the layers of each block with the layers of blocks whose names begin with its name."""
+        beginnings = {beginning for parent in self._parents for beginning in _beginnings(parent)}
+        for outer in beginnings & self._spans.keys():
+            names = {attribute_name(node.name): node.name for node in self._spans[outer].nodes()}
+            for attribute, span in self._spans.items():
+                if not attribute.startswith(f"{outer}_"):
+                    continue
+                for node in span.nodes():
+                    clash = attribute_name(node.name)
+                    if clash in names:
+                        raise _name_clash(names[clash], node.name, clash)
+
+
+@lru_cache(maxsize=1 << 12)  # the networks of a space share their names
+def _attribute_and_parent(name: str) -> tuple[str, str]:
+    """Return the attribute of a layer or block, and its beginning up to the last "_": "a_b_c" and "a_b" for "a.b.c"."""
+    attribute = attribute_name(name)
+    return attribute, attribute.rpartition("_")[0]
+
+
+@lru_cache(maxsize=1 << 12)
+def _beginnings(attribute: str) -> tuple[str, ...]:
+    """Return an attribute and its beginnings up to each "_": "a_b" and "a" for "a_b"."""
+    ends = [k for k, letter in enumerate(attribute) if letter == "_"]
+    return (attribute, *(attribute[:k] for k in ends))
+
+
+def _name_clash(first: str, second: str, attribute: str) -> NasctlError:
+    if first == second:
+        return NasctlError(f"cannot add a second layer named {first!r}; give each layer of a network its own name")
+    return NasctlError(
+        f"cannot have the layers {first!r} and {second!r} in one network: the modules of both would be its attribute"
+        f" {attribute!r}; rename one"
+    )
 
 
 @lru_cache(maxsize=1 << 16)
-def emitted(what: Layer | Block, in_shapes: tuple[Shape, ...]) -> Emission:
-    """What `what` puts into a network on these input shapes. Candidates share most of their blocks, hence the cache."""
+def emission_of(part: Layer | Block, in_shapes: tuple[Shape, ...]) -> Emission:
+    """Return the emission of a layer or block on these input shapes.
+
+    Candidates share most of their blocks, so emissions are cached.
+    """
     net = Builder(*in_shapes)
-    if isinstance(what, Layer):
-        nodes: tuple[Node, ...] = (Node("", what, net.inputs, in_shapes, what.out(*in_shapes)),)
-        output, params, macs = 0, what.params(*in_shapes), what.macs(*in_shapes)
+    if isinstance(part, Layer):
+        nodes: tuple[Node, ...] = (Node("", part, net.inputs, in_shapes, part.out(*in_shapes)),)
+        output, params, macs = 0, part.params(*in_shapes), part.macs(*in_shapes)
     else:
-        inner = net.build(what.emit(net, *net.inputs))
+        inner = net.build(part.emit(net, *net.inputs))
         nodes, output, params, macs = inner.nodes, inner.output, inner.params, inner.macs
     out_shape = nodes[output].out_shape if output >= 0 else in_shapes[-1 - output]
-    return Emission(key(what, in_shapes), in_shapes, nodes, output, out_shape, params, macs)
+    return Emission(block_key(part, in_shapes), in_shapes, nodes, output, out_shape, params, macs)
 
 
-def key(what: Layer | Block, in_shapes: tuple[Shape, ...]) -> str:
-    """The call and the shapes: "MBConv(channels=40, kernel=5, expand=6) @ 24x56x56".
+def block_key(part: Layer | Block, in_shapes: tuple[Shape, ...]) -> str:
+    """Return the key of a layer or block: its call and its input shapes.
 
-    Fields at their default are left out, so that a field added later renames no row of a latency table. A plug-in's own
-    block carries its module's name, "nb201.Reduction(...)", so that two plug-ins' blocks never share a row.
+    An example is "MBConv(channels=40, kernel=5, expand=6) @ 24x56x56". Fields at their defaults are left out, so that a
+    field added later changes no key of a latency table. The key of a plug-in's own block begins with the name of its
+    module, as in "nb201.Reduction(...)", so that blocks of two plug-ins never share a key.
     """
-    kind = type(what)
+    kind = type(part)
     module = kind.__module__.rpartition(".")[2].lstrip("_")
     home = "" if kind.__module__.startswith("nasctl.networks.") else f"{module}."
-    given = ((field, getattr(what, field.name)) for field in fields(what))  # type: ignore[arg-type]  # a dataclass
-    call = f"{home}{kind.__name__}({', '.join(f'{f.name}={_spelled(v)}' for f, v in given if v != f.default)})"
+    given = ((field, getattr(part, field.name)) for field in fields(part))  # type: ignore[arg-type]  # a dataclass
+    call = f"{home}{kind.__name__}({', '.join(f'{f.name}={_field_text(v)}' for f, v in given if v != f.default)})"
     return f"{call} @ {', '.join('x'.join(map(str, shape)) for shape in in_shapes)}"
 
 
-def _spelled(value: object) -> str:
-    """3.0 as 3: equal blocks have one key."""
+def _field_text(value: object) -> str:
+    """Return a field's value as text, 3.0 as "3": equal blocks have equal keys."""
     return f"{value:g}" if isinstance(value, float) else repr(value)

@@ -1,4 +1,4 @@
-"""The primitives that networks are made of; H' and W' are H and W after the stride."""
+"""Primitive layers of convolutional networks; in shapes, H' and W' are H and W after the stride."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nasctl.networks.node import Call, Layer, Shape
 
 @dataclass(frozen=True, slots=True)
 class Conv(Layer):
-    """A convolution, padded so that stride 1 keeps the size: (C, H, W) -> (channels, H', W')."""
+    """A convolution, padded so that stride 1 keeps an odd kernel's input size: (C, H, W) -> (channels, H', W')."""
 
     channels: int
     kernel: int = 1
@@ -21,7 +21,7 @@ class Conv(Layer):
 
     def out(self, *inputs: Shape) -> Shape:
         ((_, height, width),) = inputs
-        return self.channels, self._slid(height), self._slid(width)
+        return self.channels, self._output_size(height), self._output_size(width)
 
     def params(self, *inputs: Shape) -> int:
         ((channels, _, _),) = inputs
@@ -34,7 +34,7 @@ class Conv(Layer):
 
     def module(self, *inputs: Shape) -> Call:
         ((channels, _, _),) = inputs
-        # What is at PyTorch's own default stays out of the call, so that exported source reads well.
+        # Options at PyTorch's defaults are left out of the call, so that exported source is short.
         options = {"stride": self.stride, "padding": self._padding, "dilation": self.dilation, "groups": self.groups}
         given = {name: value for name, value in options.items() if value != (name != "padding")}
         return Call("nn.Conv2d", channels, self.channels, self.kernel, **given, bias=self.bias)
@@ -43,13 +43,13 @@ class Conv(Layer):
     def _padding(self) -> int:
         return self.dilation * (self.kernel - 1) // 2
 
-    def _slid(self, size: int) -> int:
-        return _slid(size, self.dilation * (self.kernel - 1) + 1, self.stride, self._padding)
+    def _output_size(self, size: int) -> int:
+        return _output_size(size, self.dilation * (self.kernel - 1) + 1, self.stride, self._padding)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchNorm(Layer):
-    """Batch normalisation with a scale and a shift for each channel if `affine`: (C, H, W) -> (C, H, W)."""
+    """Batch normalization, with a learned scale and shift per channel if `affine`: (C, H, W) -> (C, H, W)."""
 
     affine: bool = True
 
@@ -110,13 +110,13 @@ class HSigmoid(Layer):
 
 @dataclass(frozen=True, slots=True)
 class AvgPool(Layer):
-    """The mean of a window; what lies outside the image is not counted: (C, H, W) -> (C, H', W')."""
+    """Average pooling; padding does not count in the mean: (C, H, W) -> (C, H', W')."""
 
     kernel: int
     stride: int = 1
 
     def out(self, *inputs: Shape) -> Shape:
-        return _pooled(inputs[0], self.kernel, self.stride)
+        return _pooled_shape(inputs[0], self.kernel, self.stride)
 
     def module(self, *inputs: Shape) -> Call:
         return Call("nn.AvgPool2d", self.kernel, self.stride, (self.kernel - 1) // 2, count_include_pad=False)
@@ -124,13 +124,13 @@ class AvgPool(Layer):
 
 @dataclass(frozen=True, slots=True)
 class MaxPool(Layer):
-    """The largest of a window: (C, H, W) -> (C, H', W')."""
+    """Maximum pooling: (C, H, W) -> (C, H', W')."""
 
     kernel: int
     stride: int = 1
 
     def out(self, *inputs: Shape) -> Shape:
-        return _pooled(inputs[0], self.kernel, self.stride)
+        return _pooled_shape(inputs[0], self.kernel, self.stride)
 
     def module(self, *inputs: Shape) -> Call:
         return Call("nn.MaxPool2d", self.kernel, self.stride, (self.kernel - 1) // 2)
@@ -149,7 +149,7 @@ class GlobalAvgPool(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Flatten(Layer):
-    """All values in a row: (C, H, W) -> (C * H * W,)."""
+    """All values as one vector: (C, H, W) -> (C * H * W,)."""
 
     def out(self, *inputs: Shape) -> Shape:
         return (prod(inputs[0]),)
@@ -180,7 +180,7 @@ class Linear(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Add(Layer):
-    """The sum of two or more values of one shape."""
+    """The sum of two or more inputs of one shape."""
 
     def module(self, *inputs: Shape) -> Call:
         return Call("Add")
@@ -188,7 +188,7 @@ class Add(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Multiply(Layer):
-    """A value times a gate for each channel: (C, H, W), (C, 1, 1) -> (C, H, W)."""
+    """The product of a feature map and a gate per channel: (C, H, W), (C, 1, 1) -> (C, H, W)."""
 
     def module(self, *inputs: Shape) -> Call:
         return Call("Multiply")
@@ -196,7 +196,7 @@ class Multiply(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Concat(Layer):
-    """The channels of all inputs in a row: (C1, H, W), (C2, H, W), ... -> (C1 + C2 + ..., H, W)."""
+    """The concatenation of all inputs along channels: (C1, H, W), (C2, H, W), ... -> (C1 + C2 + ..., H, W)."""
 
     def out(self, *inputs: Shape) -> Shape:
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
@@ -207,9 +207,9 @@ class Concat(Layer):
 
 @dataclass(frozen=True, slots=True)
 class ChannelShuffle(Layer):
-    """Deals out the channels of each group in turn, so that a grouped layer after it sees all: (C, H, W) -> (C, H, W).
+    """A permutation of channels that mixes the groups of a grouped convolution: (C, H, W) -> (C, H, W).
 
-    Of C channels in g groups, channel c goes to place ``c % (C / g) * g + c // (C / g)``.
+    Of C channels in g groups, channel c moves to ``c % (C / g) * g + c // (C / g)``.
 
     References:
         Zhang et al., "ShuffleNet: An extremely efficient convolutional neural network for mobile devices", CVPR 2018,
@@ -224,7 +224,7 @@ class ChannelShuffle(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Shift(Layer):
-    """Every value moves one place up and to the left, and zeros come in: (C, H, W) -> (C, H, W)."""
+    """A shift of all values by one pixel up and one to the left, filled with zeros: (C, H, W) -> (C, H, W)."""
 
     def module(self, *inputs: Shape) -> Call:
         return Call("nn.ZeroPad2d", (-1, 1, -1, 1))
@@ -245,17 +245,18 @@ class Truncate(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Zero(Layer):
-    """Zeros in the shape of its input."""
+    """Zeros in the shape of the input."""
 
     def module(self, *inputs: Shape) -> Call:
         return Call("Zero")
 
 
-def _pooled(shape: Shape, kernel: int, stride: int) -> Shape:
+def _pooled_shape(shape: Shape, kernel: int, stride: int) -> Shape:
+    """Return the output shape of a pool."""
     channels, *sizes = shape
-    return (channels, *(_slid(size, kernel, stride, (kernel - 1) // 2) for size in sizes))
+    return (channels, *(_output_size(size, kernel, stride, (kernel - 1) // 2) for size in sizes))
 
 
-def _slid(size: int, window: int, stride: int, padding: int) -> int:
-    """How many steps a window takes over `size` values with `padding` more at each end."""
+def _output_size(size: int, window: int, stride: int, padding: int) -> int:
+    """Return the output size of a window that slides over `size` values with `padding` zeros at each end."""
     return (size + 2 * padding - window) // stride + 1

@@ -1,12 +1,13 @@
-"""Conversion of a torch module to ONNX through torch's exporter."""
+"""Export of a torch module as an ONNX file that the ONNX checker accepts."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,31 +15,61 @@ from torch import Tensor, nn
 from nasctl.errors import NasctlError
 
 
-def to_onnx(module: nn.Module, inputs: list[Tensor]) -> bytes:
-    """The module as an ONNX file for inputs of these shapes, batch included.
+def to_onnx(
+    model: nn.Module | torch.export.ExportedProgram,
+    inputs: Sequence[Tensor] = (),
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    producer: tuple[str, str] | None = None,
+    properties: Mapping[str, str] | None = None,
+) -> bytes:
+    """Export a module with torch's exporter, check it with the ONNX checker, and return the content of the file.
+
+    Args:
+        model: A module, or a program of `torch.export`, whose dynamic shapes stay dynamic.
+        inputs: Examples for a module, with the batch as first dimension. The file takes inputs of exactly these shapes.
+        input_names: Names of the inputs in the file; "input0", "input1", ... if None.
+        output_names: Names of the outputs in the file; torch's own if None.
+        producer: Name and version of the program that made the file; torch's if None.
+        properties: Metadata properties of the file; none if None.
 
     Raises:
-        NasctlError: torch cannot export it.
+        NasctlError: torch makes no ONNX program, or the ONNX checker refuses it.
     """
-    names = [f"input{k}" for k in range(len(inputs))]
+    import onnx
+
+    names: dict[str, Any] = {"input_names": input_names or [f"input{k}" for k in range(len(inputs))]}
+    if output_names:
+        names["output_names"] = output_names
     with silenced_exporter():
-        program = torch.onnx.export(
-            module, tuple(inputs), input_names=names, dynamo=True, verbose=False, external_data=False
-        )
+        program = torch.onnx.export(model, tuple(inputs), dynamo=True, verbose=False, external_data=False, **names)
     if program is None:
-        raise NasctlError("torch made no ONNX program of the network")
+        raise NasctlError("cannot export the network to ONNX: torch made no program; choose another format or runtime")
     proto = program.model_proto
     for node in proto.graph.node:
-        del node.metadata_props[:]  # how torch came to the node, with names of folders of this machine
+        del node.metadata_props[:]  # torch notes how it made each node, with names of folders of this machine
+    if producer is not None:
+        proto.producer_name, proto.producer_version = producer
+    if properties is not None:
+        onnx.helper.set_model_props(proto, dict(properties))
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except Exception as error:  # the checker and its shape inference have several kinds
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise NasctlError(
+            f"cannot export the network to ONNX: the ONNX checker refuses torch's program ({reason});"
+            " choose another format or runtime"
+        ) from error
     content: bytes = proto.SerializeToString()
     return content
 
 
 @contextmanager
 def silenced_exporter() -> Iterator[None]:
-    """Keep torch's exporters off stdout, and to themselves what a person can do nothing about.
+    """Send the output of torch's exporters to stderr, and drop their warnings that a user can do nothing about.
 
-    They warn about their own use of what torch and Python deprecate, and say that torchvision is not there.
+    torch's exporters warn about their own use of deprecated functions of torch and Python, and that torchvision is
+    not installed.
     """
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     before = registration.level

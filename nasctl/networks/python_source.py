@@ -1,4 +1,4 @@
-"""A network as a stand-alone Python file: what `nasctl export --format python` writes."""
+"""A network as a stand-alone Python file, which `nasctl export --format python` writes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from math import isinf
 from torch import nn
 
 from nasctl.errors import NasctlError
-from nasctl.networks.executable import factory_of
+from nasctl.networks.executable import module_class
 from nasctl.networks.graph import Network, Span
-from nasctl.networks.node import Call, Node, Shape
+from nasctl.networks.node import Call, Node, Shape, attribute_name
 
 HEADER = "A network that nasctl described; it needs torch and nothing else."
-WIDTH = 120  # letters in a line
+WIDTH = 120  # characters in a line
 LETTERS = "xyzwvu"  # names of variables, in the order in which they are taken
 
-# Nasctl's own operations read better as the expressions that their modules compute; none has weights.
+# Expressions that replace modules of nasctl in the source: they are shorter, and these modules have no weights.
 EXPRESSIONS: Mapping[str, Callable[[Sequence[str]], str]] = {
     "Add": " + ".join,
     "Multiply": " * ".join,
@@ -29,26 +29,26 @@ EXPRESSIONS: Mapping[str, Callable[[Sequence[str]], str]] = {
 }
 
 
-def written(call: Call) -> str:
-    """A call as Python; torch's own classes are written nn.Name however the layer named them."""
-    return f"{_named(call)}({', '.join(_arguments(call))})"
+def call_source(call: Call) -> str:
+    """Return a call as Python source; classes of torch.nn are written nn.Name."""
+    return f"{_class_name(call)}({', '.join(_arguments(call))})"
 
 
 def source(network: Network, name: str = "Net", header: str = HEADER, vocabulary: int = 0) -> str:
-    """Python source of a module class that needs torch and nothing else.
+    """Return the Python source of a module class that needs torch and nothing else.
 
-    Its state dict has the keys of `network.module()`: weights move from one to the other unchanged.
+    The state dict of the class has the keys of `network.module()`, so weights can be loaded from one into the other.
 
     Args:
-        network: What the class computes.
-        name: Of the class.
+        network: The network that the class computes.
+        name: Name of the class.
         header: Text of the module's docstring.
-        vocabulary: Of a network that takes tokens, what the example that the file runs draws them from; 0 for images.
+        vocabulary: Number of tokens from which the file's example input is drawn; 0 for images.
 
     Raises:
-        NasctlError: A layer's name, or a plug-in's module class, cannot be written as Python.
+        NasctlError: The name of a layer, or the module class of a plug-in, cannot be written as Python.
     """
-    calls = {attribute(node): node.layer.module(*node.in_shapes) for node in network.nodes}
+    calls = {python_attribute(node): node.layer.module(*node.in_shapes) for node in network.nodes}
     classes = _own_classes(call for call in calls.values() if not _expression(call))
     body = [*_init(network), "", *_forward(network)]
     shapes = f"{', '.join(map(_shape, network.input_shapes))} -> {_shape(_out_shape(network))}"
@@ -62,7 +62,7 @@ def source(network: Network, name: str = "Net", header: str = HEADER, vocabulary
 
 
 def _init(network: Network) -> Iterator[str]:
-    """The constructor: one line for each layer that is a module."""
+    """Yield the lines of the constructor: one call for each layer that is a module."""
     yield "    def __init__(self) -> None:"
     yield "        super().__init__()"
     for span in network.spans:
@@ -71,22 +71,22 @@ def _init(network: Network) -> Iterator[str]:
         for node in span.nodes():
             call = node.layer.module(*node.in_shapes)
             if not _expression(call):
-                yield from _assigned(f"        self.{attribute(node)} = ", call)
+                yield from _assignment(f"        self.{python_attribute(node)} = ", call)
 
 
-def _assigned(start: str, call: Call) -> Iterator[str]:
-    """A line, or several where one would be too long; broken as ruff and black break them."""
-    line = start + written(call)
+def _assignment(start: str, call: Call) -> Iterator[str]:
+    """Yield the lines of an assignment, broken as ruff and black break long lines."""
+    line = start + call_source(call)
     if len(line) <= WIDTH:
         yield line
         return
-    yield f"{start}{_named(call)}("
-    yield from _broken([*call.args], _arguments(call), " " * 12)
+    yield f"{start}{_class_name(call)}("
+    yield from _bracketed([*call.args], _arguments(call), " " * 12)
     yield "        )"
 
 
-def _broken(values: Sequence[object], texts: Sequence[str], indent: str) -> Iterator[str]:
-    """What stands in brackets: on one line if that is long enough, else each part on its own."""
+def _bracketed(values: Sequence[object], texts: Sequence[str], indent: str) -> Iterator[str]:
+    """Yield the lines between brackets: one line if it is short enough, else one line for each value."""
     line = indent + ", ".join(texts)
     if len(line) <= WIDTH and len(texts) > 1:
         yield line
@@ -95,14 +95,14 @@ def _broken(values: Sequence[object], texts: Sequence[str], indent: str) -> Iter
         value = values[place] if place < len(values) else None
         if len(f"{indent}{text},") > WIDTH and isinstance(value, tuple):
             yield f"{indent}("
-            yield from _broken(value, [_literal(one) for one in value], indent + "    ")
+            yield from _bracketed(value, [_literal(one) for one in value], indent + "    ")
             yield f"{indent}),"
         else:
             yield f"{indent}{text},"
 
 
-def _named(call: Call) -> str:
-    factory = factory_of(call)
+def _class_name(call: Call) -> str:
+    factory = module_class(call)
     return f"nn.{factory.__name__}" if _is_torchs(factory) else factory.__name__
 
 
@@ -111,21 +111,22 @@ def _arguments(call: Call) -> list[str]:
 
 
 def _literal(value: object) -> str:
-    """A value as Python, with the quotes that formatters prefer."""
+    """Return a value as Python source, with double quotes around plain strings."""
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, float) and isinf(value):
-        return "1e999" if value > 0 else "-1e999"  # a literal, for those who read calls without running them
+        return "1e999" if value > 0 else "-1e999"  # a literal, which can be read without running it
     plain = isinstance(value, str) and value.isprintable() and not set(value) & {'"', "\\"}
     return f'"{value}"' if plain else repr(value)
 
 
 def _forward(network: Network) -> Iterator[str]:
-    """The pass; a value's name is taken by another, or deleted, as soon as nothing needs it, so that memory is freed.
+    """Yield the lines of the forward method.
 
-    The names are those of a register allocation in one scan: a chain needs one, a residual a second.
+    Variables are assigned by linear-scan register allocation: a chain needs one variable, a residual a second one. A
+    variable is reused or deleted as soon as no later node needs its value, so that memory is freed.
     """
-    names = {-1 - k: _variable(k) for k in range(len(network.input_shapes))}  # of values that are still needed
+    names = {-1 - k: _variable(k) for k in range(len(network.input_shapes))}  # variables of values still needed
     last = {source: k for k, node in enumerate(network.nodes) for source in node.inputs}
     last[network.output] = len(network.nodes)
     yield f"    def forward(self, {', '.join(f'{names[-1 - k]}: Tensor' for k in range(len(names)))}) -> Tensor:"
@@ -136,7 +137,7 @@ def _forward(network: Network) -> Iterator[str]:
         for node in span.nodes():
             value = _value(node, [names[source] for source in node.inputs])
             spent = [names.pop(source) for source in dict.fromkeys(node.inputs) if last[source] == position]
-            if position not in last:  # a layer that nothing reads still runs, as it does in the module
+            if position not in last:  # a layer without a reader still runs, as in the module
                 yield f"        {value}"
             else:
                 taken = set(names.values())
@@ -151,7 +152,7 @@ def _forward(network: Network) -> Iterator[str]:
 
 
 def _main(network: Network, name: str, vocabulary: int) -> str:
-    """What the file does when it is run."""
+    """Return the code that runs the class on an example when the file is run."""
     sizes = [f"({', '.join(map(str, (1, *shape)))})" for shape in network.input_shapes]
     drawn = [f"torch.randint({vocabulary}, {size})" if vocabulary else f"torch.randn{size}" for size in sizes]
     return "\n".join(
@@ -167,20 +168,22 @@ def _main(network: Network, name: str, vocabulary: int) -> str:
 
 
 def _value(node: Node, inputs: Sequence[str]) -> str:
-    """The expression that a node stands for."""
+    """Return the expression that computes a node."""
     expression = _expression(node.layer.module(*node.in_shapes))
-    return expression(inputs) if expression else f"self.{attribute(node)}({', '.join(inputs)})"
+    return expression(inputs) if expression else f"self.{python_attribute(node)}({', '.join(inputs)})"
 
 
-def attribute(node: Node) -> str:
-    """The name that the module of `network.module()` has for a layer.
+def python_attribute(node: Node) -> str:
+    """Return the attribute under which `network.module()` holds the module of a node.
 
     Raises:
-        NasctlError: Python has no such names.
+        NasctlError: The attribute is no identifier of Python.
     """
-    name = node.name.replace(".", "_")
+    name = attribute_name(node.name)
     if not name.isidentifier() or iskeyword(name):
-        raise NasctlError(f"layer {node.name!r} has a name that Python source cannot have; rename it in its space")
+        raise NasctlError(
+            f"cannot write the layer {node.name!r} as Python: its name is no identifier; rename it in its space"
+        )
     return name
 
 
@@ -189,22 +192,26 @@ def _expression(call: Call) -> Callable[[Sequence[str]], str] | None:
 
 
 def _own_classes(calls: Iterator[Call]) -> list[str]:
-    """Source of the module classes that are not torch's, each once.
+    """Return the source of each module class that is not torch's, once.
 
     Raises:
-        NasctlError: One cannot be had, or two have the same name.
+        NasctlError: The source of a class is not available, or two classes have the same name.
     """
     found: dict[str, type[nn.Module]] = {}
     for call in calls:
-        factory = factory_of(call)
+        factory = module_class(call)
         if _is_torchs(factory):
             continue
         if found.setdefault(factory.__name__, factory) is not factory:
-            raise NasctlError(f"two layers have modules called {factory.__name__!r}; rename one in its plug-in")
+            raise NasctlError(
+                f"cannot write two module classes named {factory.__name__!r} into one file; rename one in its plug-in"
+            )
     try:
         return [getsource(factory) for factory in found.values()]
     except OSError as error:
-        raise NasctlError(f"a layer's module has no source ({error}); define its class in a file") from error
+        raise NasctlError(
+            f"cannot write the module of a layer as Python: it has no source ({error}); define its class in a file"
+        ) from error
 
 
 def _is_torchs(factory: type[nn.Module]) -> bool:
@@ -212,7 +219,7 @@ def _is_torchs(factory: type[nn.Module]) -> bool:
 
 
 def _out_shape(network: Network) -> Shape:
-    """What the network returns, which is its input if it has no layers."""
+    """Return the shape of the network's output; a network without layers returns its input."""
     return network.out_shape if network.output >= 0 else network.input_shapes[-1 - network.output]
 
 
@@ -229,11 +236,11 @@ def _variable(k: int) -> str:
 
 
 def _order(variable: str) -> int:
-    """The inverse of `_variable`."""
+    """Return the k for which `_variable(k)` is this variable."""
     return LETTERS.index(variable) if variable in LETTERS else len(LETTERS) + int(variable[1:]) - 1
 
 
 def _escaped(text: str) -> str:
-    """Text that means itself between triple quotes, whatever a plug-in's options hold."""
+    """Escape text for a docstring in triple quotes, whatever the options of a plug-in contain."""
     shown = (one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text.replace("\\", "\\\\"))
     return re.sub(r'"(?=""|\Z)', r"\"", "".join(shown))

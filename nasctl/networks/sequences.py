@@ -1,4 +1,4 @@
-"""The primitives of networks that take sequences: T tokens (or patches of an image) of D values each."""
+"""Primitive layers of networks on sequences: T tokens (or patches of an image) of D values each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nasctl.networks.node import Call, Layer, Shape
 
 @dataclass(frozen=True, slots=True)
 class Embedding(Layer):
-    """A vector for each token: (T,) of integers below `vocabulary` -> (T, width)."""
+    """A learned vector for each token: (T,) integers below `vocabulary` -> (T, width)."""
 
     vocabulary: int
     width: int
@@ -26,7 +26,7 @@ class Embedding(Layer):
 
 @dataclass(frozen=True, slots=True)
 class PositionEmbedding(Layer):
-    """Adds a learned vector to each place: (T, D) -> (T, D)."""
+    """The sum of each position and its learned vector: (T, D) -> (T, D)."""
 
     def params(self, *inputs: Shape) -> int:
         length, width = inputs[0]
@@ -38,7 +38,7 @@ class PositionEmbedding(Layer):
 
 @dataclass(frozen=True, slots=True)
 class ClassToken(Layer):
-    """Puts a learned vector before all others, in which what is read out can gather: (T, D) -> (T + 1, D)."""
+    """A learned vector in front of the sequence, which the classifier reads: (T, D) -> (T + 1, D)."""
 
     def out(self, *inputs: Shape) -> Shape:
         length, width = inputs[0]
@@ -53,7 +53,7 @@ class ClassToken(Layer):
 
 @dataclass(frozen=True, slots=True)
 class LayerNorm(Layer):
-    """Normalises each vector, with a scale and a shift for each value: (..., D) -> (..., D).
+    """Layer normalization of each vector, with a learned scale and shift per value: (..., D) -> (..., D).
 
     References:
         Ba et al., "Layer normalization", 2016, arXiv:1607.06450.
@@ -68,7 +68,7 @@ class LayerNorm(Layer):
 
 @dataclass(frozen=True, slots=True)
 class GELU(Layer):
-    """x times the probability that a normal variable is below x (Hendrycks & Gimpel, 2016, arXiv:1606.08415)."""
+    """x times the probability that a standard normal variable is below x (Hendrycks and Gimpel, arXiv:1606.08415)."""
 
     def module(self, *inputs: Shape) -> Call:
         return Call("nn.GELU")
@@ -84,7 +84,7 @@ class Tanh(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Softmax(Layer):
-    """Makes positive weights of sum 1 of the values along the last dimension: (..., D) -> (..., D)."""
+    """The softmax along the last dimension: (..., D) -> (..., D)."""
 
     def module(self, *inputs: Shape) -> Call:
         return Call("nn.Softmax", dim=-1)
@@ -92,9 +92,9 @@ class Softmax(Layer):
 
 @dataclass(frozen=True, slots=True)
 class PatchEmbedding(Layer):
-    """A vector for each square of an image, by a convolution that neither overlaps nor is padded.
+    """A vector for each square patch of an image: (C, H, W) -> (width, H / size, W / size).
 
-    (C, H, W) -> (width, H / size, W / size).
+    It is a convolution whose stride is its kernel size, without padding.
 
     References:
         Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021, arXiv:2010.11929, equation 1.
@@ -120,7 +120,7 @@ class PatchEmbedding(Layer):
 
 @dataclass(frozen=True, slots=True)
 class FlattenMap(Layer):
-    """The places of a map as a sequence, row by row: (C, H, W) -> (H * W, C)."""
+    """A feature map as a sequence of its pixels, row by row: (C, H, W) -> (H * W, C)."""
 
     def out(self, *inputs: Shape) -> Shape:
         channels, height, width = inputs[0]
@@ -132,7 +132,7 @@ class FlattenMap(Layer):
 
 @dataclass(frozen=True, slots=True)
 class UnflattenMap(Layer):
-    """A sequence as a map again: (height * width, C) -> (C, height, width)."""
+    """A sequence as a feature map, the inverse of `FlattenMap`: (height * width, C) -> (C, height, width)."""
 
     height: int
     width: int
@@ -146,9 +146,9 @@ class UnflattenMap(Layer):
 
 @dataclass(frozen=True, slots=True)
 class AttentionScores(Layer):
-    """How much each query asks of each key in every head, by their product over the root of a head's width.
+    """Scaled dot products of queries and keys in each head: queries (T, D), keys (S, D) -> (heads, T, S).
 
-    Queries (T, D), keys (S, D) -> (heads, T, S).
+    The products are divided by the square root of the width of a head.
 
     References:
         Vaswani et al., "Attention is all you need", NeurIPS 2017, arXiv:1706.03762, equation 1 before the softmax.
@@ -170,7 +170,7 @@ class AttentionScores(Layer):
 
 @dataclass(frozen=True, slots=True)
 class WeightedValues(Layer):
-    """What each head gathers: weights (heads, T, S), values (S, D) -> (T, D)."""
+    """Values weighted by attention in each head: weights (heads, T, S), values (S, D) -> (T, D)."""
 
     def out(self, *inputs: Shape) -> Shape:
         weights, values = inputs
@@ -186,7 +186,7 @@ class WeightedValues(Layer):
 
 @dataclass(frozen=True, slots=True)
 class FirstToken(Layer):
-    """The vector at the first place: (T, D) -> (D,)."""
+    """The vector at the first position: (T, D) -> (D,)."""
 
     def out(self, *inputs: Shape) -> Shape:
         return (inputs[0][1],)
@@ -197,7 +197,7 @@ class FirstToken(Layer):
 
 @dataclass(frozen=True, slots=True)
 class MeanToken(Layer):
-    """The mean of all vectors: (T, D) -> (D,)."""
+    """The mean of the vectors at all positions: (T, D) -> (D,)."""
 
     def out(self, *inputs: Shape) -> Shape:
         return (inputs[0][1],)

@@ -1,4 +1,4 @@
-"""The primitives that mix places otherwise than attention does, and what transformers need beside it."""
+"""Primitive layers that mix positions without attention, and further layers of transformers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from nasctl.networks.node import Call, Layer, Shape
 
 @dataclass(frozen=True, slots=True)
 class TokenType(Layer):
-    """Adds the vector of the first of several kinds of segments to each place: (T, D) -> (T, D).
+    """The sum of each position and the learned vector of its segment: (T, D) -> (T, D).
 
-    What takes tokens alone has one segment. The vectors of the other kinds are held, as in published encoders, and
-    change nothing.
+    All positions are of the first segment, because nasctl's inputs have one segment. The vectors of the other segments
+    count as parameters, as in published encoders, and do not change the output.
     """
 
     kinds: int = 2
@@ -26,10 +26,10 @@ class TokenType(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Fourier(Layer):
-    """The real part of the 2-D discrete Fourier transform of each head, over places and values: (T, D) -> (T, D).
+    """The real part of the 2-D discrete Fourier transform of each head, over positions and values: (T, D) -> (T, D).
 
-    It is ``C_T X C_d - S_T X S_d`` with matrices of cosines and sines, so MACs are those of four matrix products; d is
-    D / heads.
+    It is ``C_T X C_d - S_T X S_d`` with matrices of cosines and sines, where d is D / heads. The MACs are those of four
+    matrix products.
 
     References:
         Lee-Thorp et al., "FNet: Mixing tokens with Fourier transforms", NAACL 2022, arXiv:2105.03824, equation 3.
@@ -38,7 +38,7 @@ class Fourier(Layer):
     heads: int = 1
 
     def macs(self, *inputs: Shape) -> int:
-        return 2 * _mixed(inputs[0], self.heads)
+        return 2 * _transform_macs(inputs[0], self.heads)
 
     def module(self, *inputs: Shape) -> Call:
         return Call("Fourier", self.heads)
@@ -46,16 +46,16 @@ class Fourier(Layer):
 
 @dataclass(frozen=True, slots=True)
 class Cosine(Layer):
-    """The 2-D cosine transform of type II of each head, over places and values: (T, D) -> (T, D).
+    """The 2-D cosine transform of type II of each head, over positions and values: (T, D) -> (T, D).
 
-    It is two matrix products, and MACs are theirs; no factor makes it orthogonal:
-    ``y[k] = 2 sum_n x[n] cos(pi k (2 n + 1) / (2 N))`` in each direction.
+    It is ``y[k] = 2 sum_n x[n] cos(pi k (2 n + 1) / (2 N))`` in each direction, without the factors that would make it
+    orthogonal. The MACs are those of two matrix products.
     """
 
     heads: int = 1
 
     def macs(self, *inputs: Shape) -> int:
-        return _mixed(inputs[0], self.heads)
+        return _transform_macs(inputs[0], self.heads)
 
     def module(self, *inputs: Shape) -> Call:
         return Call("Cosine", self.heads)
@@ -63,7 +63,7 @@ class Cosine(Layer):
 
 @dataclass(frozen=True, slots=True)
 class SeparableConv1d(Layer):
-    """A separable convolution along the places: depthwise, then of single places with a bias: (T, D) -> (T, width)."""
+    """A depthwise convolution along positions and a pointwise one with a bias: (T, D) -> (T, width)."""
 
     width: int
     kernel: int
@@ -84,9 +84,10 @@ class SeparableConv1d(Layer):
 
 @dataclass(frozen=True, slots=True)
 class DynamicConv(Layer):
-    """A convolution along the places, with a kernel for each place and head: values (T, D), kernels (T, H K) -> (T, D).
+    """A convolution along positions with its own kernel for each position and head.
 
-    Kernels are made positive, with sum 1, by a softmax over their K taps.
+    Values (T, D), kernels (T, H K) -> (T, D), where H is `heads`. The kernels are normalized by a softmax over their K
+    taps.
 
     References:
         Wu et al., "Pay less attention with lightweight and dynamic convolutions", ICLR 2019, arXiv:1901.10430,
@@ -105,7 +106,7 @@ class DynamicConv(Layer):
 
 @dataclass(frozen=True, slots=True)
 class ConcatFeatures(Layer):
-    """The values of all inputs in a row, place by place: (T, D1), (T, D2), ... -> (T, D1 + D2 + ...)."""
+    """The concatenation of all inputs along values: (T, D1), (T, D2), ... -> (T, D1 + D2 + ...)."""
 
     def out(self, *inputs: Shape) -> Shape:
         return inputs[0][0], sum(shape[1] for shape in inputs)
@@ -116,7 +117,7 @@ class ConcatFeatures(Layer):
 
 @dataclass(frozen=True, slots=True)
 class HeadLinear(Layer):
-    """One square matrix, without bias, that each head's values are multiplied by: (T, D) -> (T, D)."""
+    """The product of each head's values and one square matrix for all heads, without bias: (T, D) -> (T, D)."""
 
     heads: int
 
@@ -133,9 +134,10 @@ class HeadLinear(Layer):
 
 @dataclass(frozen=True, slots=True)
 class RelativeScores(Layer):
-    """How much each query asks of each distance, over the root of a head's width: queries (T, D) -> (heads, T, T).
+    """Scaled dot products of queries and learned vectors of relative positions: queries (T, D) -> (heads, T, T).
 
-    A vector is learned for each of the 2 T - 1 distances, one for all heads.
+    Each of the 2 T - 1 distances has one vector, the same for all heads. The products are divided by the square root of
+    the width of a head.
 
     References:
         Shaw et al., "Self-attention with relative position representations", NAACL 2018, arXiv:1803.02155, equation 5,
@@ -161,7 +163,7 @@ class RelativeScores(Layer):
         return Call("RelativeScores", self.heads, length, width // self.heads)
 
 
-def _mixed(shape: Shape, heads: int) -> int:
-    """MACs of one product along each direction of every head."""
+def _transform_macs(shape: Shape, heads: int) -> int:
+    """Return the MACs of one matrix product along positions and one along values, over all heads."""
     length, width = shape
     return length * width * (length + width // heads)

@@ -1,4 +1,7 @@
-"""A network that runs: data -> torch module."""
+"""Torch modules of nasctl's own layers. Each has the name of its layer, and B is the batch in shapes.
+
+`nasctl export --format python` copies the source of these classes, so each stands alone.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +10,35 @@ from torch import Tensor, nn
 
 
 class Add(nn.Module):
-    """The sum of its inputs."""
+    """The sum of the inputs."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return sum(inputs[1:], start=inputs[0])
 
 
 class Multiply(nn.Module):
-    """A value times its gate."""
+    """The product of a feature map and its gates."""
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         return x * gate
 
 
 class Concat(nn.Module):
-    """The channels of all inputs in a row."""
+    """The concatenation of all inputs along channels."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return torch.cat(inputs, 1)
 
 
 class Zero(nn.Module):
-    """Zeros that a gradient can still pass, so that what lies before them gets one of zero and not none."""
+    """Zeros that depend on the input, so that layers before it get a gradient of 0 instead of None."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * 0.0
 
 
 class PositionEmbedding(nn.Module):
-    """Adds a learned vector to each place of (B, T, D)."""
+    """The sum of (B, T, D) and a learned vector for each position."""
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
@@ -47,7 +50,7 @@ class PositionEmbedding(nn.Module):
 
 
 class ClassToken(nn.Module):
-    """Puts a learned vector before those of (B, T, D)."""
+    """A learned vector in front of the sequence: (B, T, D) -> (B, T + 1, D)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -59,14 +62,14 @@ class ClassToken(nn.Module):
 
 
 class FlattenMap(nn.Module):
-    """(B, C, H, W) -> (B, H * W, C)."""
+    """A feature map as a sequence: (B, C, H, W) -> (B, H * W, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2).transpose(1, 2)
 
 
 class UnflattenMap(nn.Module):
-    """(B, height * width, C) -> (B, C, height, width)."""
+    """A sequence as a feature map: (B, height * width, C) -> (B, C, height, width)."""
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
@@ -77,7 +80,7 @@ class UnflattenMap(nn.Module):
 
 
 class AttentionScores(nn.Module):
-    """Queries (B, T, D), keys (B, S, D) -> (B, heads, T, S)."""
+    """Scaled dot products: queries (B, T, D), keys (B, S, D) -> (B, heads, T, S)."""
 
     def __init__(self, heads: int) -> None:
         super().__init__()
@@ -90,7 +93,7 @@ class AttentionScores(nn.Module):
 
 
 class WeightedValues(nn.Module):
-    """Weights (B, heads, T, S), values (B, S, D) -> (B, T, D)."""
+    """Weighted sums of values: weights (B, heads, T, S), values (B, S, D) -> (B, T, D)."""
 
     def forward(self, weights: Tensor, values: Tensor) -> Tensor:
         values = values.view(*values.shape[:2], weights.shape[1], -1).transpose(1, 2)
@@ -98,21 +101,21 @@ class WeightedValues(nn.Module):
 
 
 class FirstToken(nn.Module):
-    """(B, T, D) -> (B, D)."""
+    """The vector at the first position: (B, T, D) -> (B, D)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, 0]
 
 
 class MeanToken(nn.Module):
-    """(B, T, D) -> (B, D)."""
+    """The mean over positions: (B, T, D) -> (B, D)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mean(1)
 
 
 class TokenType(nn.Module):
-    """Adds the first of several learned vectors to each place of (B, T, D)."""
+    """The sum of (B, T, D) and the first of several learned vectors."""
 
     def __init__(self, kinds: int, width: int) -> None:
         super().__init__()
@@ -162,7 +165,7 @@ class Cosine(nn.Module):
 
 
 class SeparableConv1d(nn.Module):
-    """A separable convolution along the places of (B, T, D)."""
+    """A depthwise and a pointwise convolution along positions: (B, T, D) -> (B, T, width)."""
 
     def __init__(self, channels: int, width: int, kernel: int) -> None:
         super().__init__()
@@ -175,7 +178,10 @@ class SeparableConv1d(nn.Module):
 
 
 class DynamicConv(nn.Module):
-    """Values (B, T, D) and kernels (B, T, heads * taps), a softmax over taps for each place and head -> (B, T, D)."""
+    """A convolution with its own kernel for each position and head, normalized by a softmax over taps.
+
+    Values (B, T, D), kernels (B, T, heads * taps) -> (B, T, D).
+    """
 
     def __init__(self, heads: int, taps: int) -> None:
         super().__init__()
@@ -190,14 +196,14 @@ class DynamicConv(nn.Module):
 
 
 class ConcatFeatures(nn.Module):
-    """The values of all inputs in a row, place by place."""
+    """The concatenation of all inputs along values."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return torch.cat(inputs, 2)
 
 
 class HeadLinear(nn.Module):
-    """Each head of (B, T, D) times one matrix."""
+    """The product of each head of (B, T, D) and one matrix."""
 
     def __init__(self, heads: int, width: int) -> None:
         super().__init__()
@@ -209,7 +215,7 @@ class HeadLinear(nn.Module):
 
 
 class RelativeScores(nn.Module):
-    """Queries (B, T, D) -> (B, heads, T, T), by a vector for each distance."""
+    """Scaled dot products with a learned vector for each distance: queries (B, T, D) -> (B, heads, T, T)."""
 
     def __init__(self, heads: int, length: int, width: int) -> None:
         super().__init__()

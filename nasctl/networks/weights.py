@@ -1,4 +1,4 @@
-"""A network's module with its initial weights, which follow from the network and a seed alone."""
+"""Initial weights of a network's module, which depend on the network and a seed alone."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from nasctl.networks.executable import Executable, made
+from nasctl.networks.executable import Executable, construct
 from nasctl.networks.graph import Network
 from nasctl.networks.node import Call, Layer, Shape
 
-CHUNK = 1 << 20  # numbers; the stream is drawn in pieces of one size, so that it is the same however it grew
+CHUNK = 1 << 20  # numbers; a stream is drawn in chunks of one size, so that it is the same however it grew
 
-Init = Literal["uniform", "normal", "kaiming"]  # what weights are drawn from
+CACHE_BYTES = 256 << 20  # the most bytes of drawn numbers that stay in memory between networks: 64 Mi float32 numbers
 
-WEIGHTED = (nn.Conv2d, nn.Linear)
+Init = Literal["uniform", "normal", "kaiming"]  # distributions that weights are drawn from
+
+WEIGHTED = (nn.Conv2d, nn.Linear)  # modules whose weights are slices of a stream
 
 
-class Noise:
+class RandomStream:
     """A stream of numbers from U(-1, 1) or N(0, 1) that follows from its seed; drawn when first needed and kept."""
 
     def __init__(self, seed: int, normal: bool = False) -> None:
-        # Normal ones have a seed of their own, because metrics draw inputs from N(0, 1) with the seed itself.
+        # Normal streams have a seed of their own, because metrics draw inputs from N(0, 1) with the seed itself.
         self._generator = torch.Generator().manual_seed(seed + (normal << 62))
         self._normal = normal
         self._drawn = torch.empty(0)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the numbers drawn so far."""
+        return self._drawn.nbytes
+
     def first(self, number: int) -> Tensor:
-        """The beginning of the stream."""
+        """Return the first `number` numbers of the stream, (number,)."""
         missing = ceil((number - len(self._drawn)) / CHUNK)
         if missing > 0:
             self._drawn = torch.cat([self._drawn, *(self._chunk() for _ in range(missing))])
@@ -47,29 +54,64 @@ class Noise:
         )
 
 
+class StreamCache:
+    """Streams by seed and distribution; the least recently used ones are dropped so that the rest fit into `limit`.
+
+    Args:
+        limit: Bytes of all streams that are kept. A stream that is larger by itself is not kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._streams: dict[tuple[int, bool], RandomStream] = {}  # the most recently used last
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all streams that are kept."""
+        return sum(stream.nbytes for stream in self._streams.values())
+
+    def first(self, seed: int, normal: bool, number: int) -> Tensor:
+        """Return the first `number` numbers of a stream, (number,)."""
+        stream = self._streams.pop((seed, normal), None) or RandomStream(seed, normal)
+        numbers = stream.first(number)
+        if stream.nbytes <= self._limit:
+            self._streams[seed, normal] = stream
+        while self.nbytes > self._limit:
+            del self._streams[next(iter(self._streams))]
+        return numbers
+
+
+_streams = StreamCache(CACHE_BYTES)
+
+
 def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Module:
-    """A new module of the network, in training mode, with the weights that belong to the seed.
+    """Return a new module of the network, in training mode, with the initial weights of a seed.
 
-    With "uniform" weights have PyTorch's own initial distribution: U(-1/sqrt(n), 1/sqrt(n)) for the weights and biases
-    of convolutions and linear layers, n being the number of inputs of one output; ones, zeros and fresh running
-    statistics for batch norms. They are consecutive slices of one stream of noise, scaled layer by layer, which
-    candidates share (common random numbers). The numbers are those that torch's constructors draw after
-    `torch.manual_seed(seed)`, but no generator is touched, the stream is drawn once, and modules are copies of
-    templates.
+    With "uniform" the weights have PyTorch's default distribution. Weights and biases of convolutions and linear layers
+    are from U(-1/sqrt(n), 1/sqrt(n)), where n is the number of inputs of one output. Batch norms have scale 1, shift 0
+    and fresh running statistics. The weights are consecutive slices of one random stream, scaled layer by layer, and
+    all candidates share the stream (common random numbers). The numbers equal those that torch's constructors draw
+    after `torch.manual_seed(seed)`, but torch's global generator is not used and the stream is drawn once. Modules are
+    copies of templates.
 
-    With "normal" weights are from N(0, 1), with "kaiming" from N(0, 2 / n), and biases are 0 with both.
+    With "normal" the weights are from N(0, 1), with "kaiming" from N(0, 2 / n). With both, biases are 0.
 
-    A layer of a plug-in that brings a module class of its own gets what its constructor gives it, under torch's global
-    generator seeded anew and put back afterwards.
+    A layer with a module class of its own, such as a plug-in's, gets the weights that its constructor draws. Torch's
+    global generator is seeded before and restored afterwards.
+
+    Args:
+        network: The network to run.
+        seed: Seed of the random stream.
+        init: Distribution of the weights of convolutions and linear layers.
     """
     templates = [_template(node.layer, node.in_shapes) for node in network.nodes]
-    parts = _made(templates, seed)
-    noise, start = _noise(seed, init != "uniform").first(network.params), 0
+    parts = _instantiate(templates, seed)
+    numbers, start = _streams.first(seed, init != "uniform", network.params), 0
     for part, template in zip(parts, templates, strict=True):
         if isinstance(template, Call):
             continue
         if isinstance(part, WEIGHTED):
-            start = _fill(part, noise, start, init)
+            start = _fill(part, numbers, start, init)
         elif isinstance(part, nn.BatchNorm2d):
             _reset(part)
     return Executable(network.nodes, network.output, parts)
@@ -77,44 +119,48 @@ def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Modul
 
 @lru_cache(maxsize=1 << 14)
 def _template(layer: Layer, in_shapes: tuple[Shape, ...]) -> nn.Module | Call:
-    """A module to be copied, without memory for its weights; or the call, where only the constructor knows them."""
+    """Return a module on the meta device to copy, or the call if only the constructor can make the weights."""
     call = layer.module(*in_shapes)
     if not isinstance(call.factory, str):
         return call
     with torch.device("meta"):
-        part = made(call)
+        part = construct(call)
     known = type(part) in (*WEIGHTED, nn.BatchNorm2d) or not part.state_dict()
     return part if known else call
 
 
-def _made(templates: Sequence[nn.Module | Call], seed: int) -> list[nn.Module]:
+def _instantiate(templates: Sequence[nn.Module | Call], seed: int) -> list[nn.Module]:
+    """Return a new module for each template."""
     own = any(isinstance(template, Call) for template in templates)
     with torch.random.fork_rng(devices=[], enabled=own):
         if own:
             torch.default_generator.manual_seed(seed)
-        return [_own(template) if isinstance(template, Call) else _copied(template) for template in templates]
+        return [
+            _construct_without_inplace(template) if isinstance(template, Call) else _copy_of(template)
+            for template in templates
+        ]
 
 
-def _own(call: Call) -> nn.Module:
-    """A plug-in's own module, in which nothing is overwritten that a metric may have noted."""
-    module = made(call)
+def _construct_without_inplace(call: Call) -> nn.Module:
+    """Construct a module without in-place operations, which would overwrite tensors that a metric keeps."""
+    module = construct(call)
     for part in module.modules():
         if getattr(part, "inplace", False):
             part.inplace = False  # type: ignore[assignment]
     return module
 
 
-def _copied(template: nn.Module) -> nn.Module:
-    """A module that shares nothing that can be changed with its template, except for its tensors."""
+def _copy_of(template: nn.Module) -> nn.Module:
+    """Return a copy of a template that shares only its tensors with the template."""
     part = copy(template)
-    for name, value in part.__dict__.items():  # parameters, buffers and a dozen kinds of hooks
+    for name, value in part.__dict__.items():  # parameters, buffers and hooks
         if isinstance(value, dict):
             part.__dict__[name] = value.copy()
     return part
 
 
-def _fill(part: nn.Module, noise: Tensor, start: int, init: Init) -> int:
-    """Take the part's weights and its bias from `noise[start:]`; returns where the next part goes on."""
+def _fill(part: nn.Module, numbers: Tensor, start: int, init: Init) -> int:
+    """Set weight and bias of a module from `numbers[start:]`, and return the start for the next module."""
     weight = part._parameters["weight"]
     assert weight is not None
     inputs = weight[0].numel()
@@ -123,23 +169,19 @@ def _fill(part: nn.Module, noise: Tensor, start: int, init: Init) -> int:
         if parameter is not None:
             stop = start + parameter.numel()
             factor = scale if name == "weight" or init == "uniform" else 0.0
-            part._parameters[name] = nn.Parameter((noise[start:stop] * factor).view(parameter.shape))
+            part._parameters[name] = nn.Parameter((numbers[start:stop] * factor).view(parameter.shape))
             start = stop
     return start
 
 
 def _reset(part: nn.BatchNorm2d) -> None:
+    """Give a batch norm its initial parameters and buffers."""
     for name, parameter in part._parameters.items():
-        part._parameters[name] = None if parameter is None else nn.Parameter(_fresh(name, parameter))
+        part._parameters[name] = None if parameter is None else nn.Parameter(_initial(name, parameter))
     for name, buffer in part._buffers.items():
-        part._buffers[name] = None if buffer is None else _fresh(name, buffer)
+        part._buffers[name] = None if buffer is None else _initial(name, buffer)
 
 
-def _fresh(name: str, like: Tensor) -> Tensor:
-    """What a new batch norm holds under that name: scale and variance 1, all else 0."""
+def _initial(name: str, like: Tensor) -> Tensor:
+    """Return the initial tensor of a batch norm under a name: 1 for scale and variance, 0 for all others."""
     return torch.full(like.shape, name in ("weight", "running_var"), dtype=like.dtype)
-
-
-@lru_cache(maxsize=8)
-def _noise(seed: int, normal: bool) -> Noise:
-    return Noise(seed, normal)

@@ -1,7 +1,8 @@
-"""Pareto dominance: losses, the archive of non-dominated genomes, hypervolume and crowding."""
+"""Pareto dominance: losses, the archive of non-dominated genomes, hypervolume, crowding distance and the knee."""
 
-from nasctl.pareto.archive import Archive
+from nasctl.pareto.archive import Archive, closest_to_ideal
 from nasctl.pareto.hypervolume import REFERENCE, Scale
+from nasctl.pareto.knee import knee
 from nasctl.pareto.losses import front, losses, violations
 
-__all__ = ["REFERENCE", "Archive", "Scale", "front", "losses", "violations"]
+__all__ = ["REFERENCE", "Archive", "Scale", "closest_to_ideal", "front", "knee", "losses", "violations"]

@@ -1,4 +1,4 @@
-"""The non-dominated set of everything seen so far."""
+"""An archive of non-dominated genomes, and the point of a front that is closest to the ideal point."""
 
 from __future__ import annotations
 
@@ -13,69 +13,73 @@ class Archive:
     Two genomes with equal losses are both kept: neither dominates the other.
 
     Args:
-        n_objectives: M.
+        n_objectives: The number of objectives, M.
     """
 
     def __init__(self, n_objectives: int) -> None:
-        self._number = 0  # of rows in use, of which some are no members any more
-        self._rows = np.empty((n_objectives, 16)).T  # objective by objective in memory, which compares faster
-        self._alive = np.zeros(16, dtype=bool)
-        self._held: list[Genome] = []  # by row
-        self._place: dict[Genome, int] = {}  # of members
+        self._used = 0  # rows in use, including those of former members
+        self._rows = np.empty((n_objectives, 16)).T  # losses, column by column in memory, which compares faster
+        self._alive = np.zeros(16, dtype=bool)  # rows of present members
+        self._genomes: list[Genome] = []  # by row
+        self._row_of: dict[Genome, int] = {}  # rows of present members
 
     @property
     def genomes(self) -> list[Genome]:
         """The members in the order in which they were added, (A,)."""
-        return list(self._place)
+        return list(self._row_of)
 
     @property
     def losses(self) -> np.ndarray:
-        """Of the members, (A, M)."""
-        return self._rows[: self._number][self._alive[: self._number]]
+        """The losses of the members, (A, M)."""
+        return self._rows[: self._used][self._alive[: self._used]]
 
     def add(self, genome: Genome, losses: np.ndarray) -> None:
-        """Put a genome in unless something in the archive dominates it, and throw out what it dominates.
+        """Add a genome unless a member dominates it, and remove the members that it dominates.
 
         Args:
-            genome: The genome, canonical.
-            losses: (M,), finite.
+            genome: The canonical genome.
+            losses: Its losses, (M,), finite.
         """
-        rows = self._rows[: self._number]  # what a former member dominates, a present one does too
-        if genome in self._place or dominates(rows, losses).any():
+        rows = self._rows[: self._used]  # a genome that a former member dominates is dominated by a present one too
+        if genome in self._row_of or dominates(rows, losses).any():
             return
-        for place in np.flatnonzero(dominates(losses, rows) & self._alive[: self._number]).tolist():
-            self._alive[place] = False
-            del self._place[self._held[place]]
-        if self._number == len(self._rows):
+        for row in np.flatnonzero(dominates(losses, rows) & self._alive[: self._used]).tolist():
+            self._alive[row] = False
+            del self._row_of[self._genomes[row]]
+        if self._used == len(self._rows):
             self._make_room()
-        self._rows[self._number], self._alive[self._number] = losses, True
-        self._place[genome] = self._number
-        self._held.append(genome)
-        self._number += 1
+        self._rows[self._used], self._alive[self._used] = losses, True
+        self._row_of[genome] = self._used
+        self._genomes.append(genome)
+        self._used += 1
 
     def __len__(self) -> int:
-        return len(self._place)
+        return len(self._row_of)
 
     def __contains__(self, genome: Genome) -> bool:
-        return genome in self._place
+        return genome in self._row_of
 
     def _make_room(self) -> None:
-        """Leave out rows of former members, and have as many free ones as members."""
+        """Drop the rows of former members, and allocate as many free rows as there are members."""
         rows, genomes = self.losses, self.genomes
         room = max(16, 2 * len(genomes))
         self._rows, self._alive = np.empty((rows.shape[1], room)).T, np.zeros(room, dtype=bool)
         self._rows[: len(rows)], self._alive[: len(rows)] = rows, True
-        self._held, self._number = genomes, len(genomes)
-        self._place = {genome: place for place, genome in enumerate(genomes)}
+        self._genomes, self._used = genomes, len(genomes)
+        self._row_of = {genome: row for row, genome in enumerate(genomes)}
 
 
 def dominates(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Whether `one` is nowhere worse and somewhere better, (..., M) and (..., M) -> (...)."""
+    """Return whether `one` is nowhere worse than `other` and somewhere better, (..., M) and (..., M) -> (...)."""
     return np.asarray((one <= other).all(axis=-1) & (one < other).any(axis=-1))
 
 
 def closest_to_ideal(losses: np.ndarray) -> int:
-    """Where in a front, (A, M), what lies nearest to the best of every objective is, each scaled to its range."""
+    """Return the row of a front that is closest to the ideal point, with each objective scaled to its range.
+
+    Args:
+        losses: The front, (A, M), finite, A > 0; lower is better.
+    """
     span = np.ptp(losses, axis=0)
     scaled = (losses - losses.min(axis=0)) / np.where(span > 0, span, 1.0)
     return int(np.linalg.norm(scaled, axis=1).argmin())

@@ -6,16 +6,21 @@ import numpy as np
 
 
 def spread(losses: np.ndarray, number: int) -> np.ndarray:
-    """Places of the members of a front, (A, M), with the largest crowding distance: at most so many, ascending.
+    """Return the rows of the members of a front with the largest crowding distances, ascending.
+
+    Args:
+        losses: The front, (A, M), finite.
+        number: Members to keep; all are kept if the front has no more.
+
+    Returns:
+        Rows, (min(A, number),).
 
     References:
         Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", IEEE Transactions on Evolutionary
         Computation 6 (2002) 182-197, section III-B.
     """
-    distance = np.zeros(len(losses))
-    for column in losses.T:
-        order = np.argsort(column, kind="stable")
-        if (span := np.ptp(column)) > 0:
-            distance[order[[0, -1]]] = np.inf
-            distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
-    return np.sort(np.argsort(-distance, kind="stable")[:number])
+    from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance
+
+    if not len(losses):
+        return np.arange(0)
+    return np.sort(np.argsort(-calc_crowding_distance(losses), kind="stable")[:number])

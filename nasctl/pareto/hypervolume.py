@@ -1,4 +1,4 @@
-"""How good a front is, as one number."""
+"""The hypervolume of a front on a scale, and its growth over the evaluations of a run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from nasctl.pareto.archive import Archive
 from nasctl.pareto.losses import losses
 from nasctl.problem.searcher import Evaluation, Goal
 
+# The reference point of the hypervolume, in each objective as a share of its range.
+REFERENCE = 1.05
+
 
 def pareto(points: np.ndarray) -> np.ndarray:
-    """Those of some points that none dominates, (K, M) -> (F, M), each once."""
+    """Return the distinct non-dominated points, (K, M) -> (F, M); all objectives are minimised."""
     import moocore
 
     found: np.ndarray = moocore.filter_dominated(points)
@@ -22,29 +25,26 @@ def pareto(points: np.ndarray) -> np.ndarray:
 
 
 def hypervolume(points: np.ndarray) -> float:
-    """Of points to be minimised, (K, M), with the reference at 1.05 in each; not divided by anything."""
+    """Return the hypervolume of points to be minimised, (K, M), with `REFERENCE` in each objective; not normalised."""
     import moocore
 
     return float(moocore.hypervolume(points, ref=np.full(points.shape[1], REFERENCE)))
 
 
 def scaled(values: np.ndarray) -> np.ndarray:
-    """Values from their least to their most as 0 to 1."""
+    """Return values scaled from their range to [0, 1]."""
     found: np.ndarray = (values - values.min()) / np.ptp(values)
     return found
 
 
-REFERENCE = 1.05  # of the hypervolume, in each objective as a share of its range
-
-
 @dataclass(frozen=True)
 class Scale:
-    """What counts as 0 and as 1 in each objective, and so what a hypervolume is a share of.
+    """The values that count as 0 and as 1 in each objective of a hypervolume.
 
     Args:
-        goals: What is optimised, (M,).
-        best: By name, the value that stands for 0, in natural units.
-        worst: By name, the value that stands for 1.
+        goals: The objectives that are optimised, (M,).
+        best: The value that counts as 0, by objective, in natural units.
+        worst: The value that counts as 1, by objective, in natural units.
     """
 
     goals: tuple[Goal, ...]
@@ -53,7 +53,7 @@ class Scale:
 
     @classmethod
     def of(cls, found: Sequence[Evaluation], goals: Sequence[Goal]) -> Scale | None:
-        """From the best to the worst that was found in each objective; None where one has no value at all."""
+        """Return the scale from the best to the worst value of each objective; None if an objective has no value."""
         seen = losses(found, goals)
         if not len(found) or np.isnan(seen).all(axis=0).any():
             return None
@@ -65,25 +65,22 @@ class Scale:
 
     @cached_property
     def ends(self) -> np.ndarray:
-        """The losses that stand for 0 and for 1, (2, M)."""
+        """The losses that count as 0 and as 1, (2, M)."""
         return losses([Evaluation((), dict(self.best)), Evaluation((), dict(self.worst))], self.goals)
 
     def volume(self, front: np.ndarray) -> float:
-        """The hypervolume of a front's losses, (A, M), up to REFERENCE in each objective; 0 of an empty one."""
+        """Return the hypervolume of a front, given its losses, (A, M); 0 for an empty front."""
         if not len(front):
             return 0.0
-        from pymoo.indicators.hv import HV
-
         least, most = self.ends
-        scaled = (front - least) / np.where(most > least, most - least, 1.0)
-        return float(HV(ref_point=np.full(front.shape[1], REFERENCE))(scaled))
+        return hypervolume((front - least) / np.where(most > least, most - least, 1.0))
 
     def curve(self, points: np.ndarray, checkpoints: Sequence[int]) -> list[float]:
-        """The hypervolume of what was non-dominated after so many evaluations.
+        """Return the hypervolume of the archive after given numbers of evaluations.
 
         Args:
-            points: Losses in the order of evaluation, (N, M); NaN in the row of one that cannot be on a front.
-            checkpoints: Numbers of evaluations, ascending, N at most.
+            points: Losses in the order of evaluation, (N, M); a row with NaN enters no archive.
+            checkpoints: Numbers of evaluations, ascending, at most N.
         """
         archive, volumes, done = Archive(points.shape[1]), list[float](), 0
         for count in checkpoints:
@@ -96,5 +93,5 @@ class Scale:
 
 
 def checkpoints(total: int, number: int) -> list[int]:
-    """So many numbers of evaluations at equal distances, the last of them the total."""
+    """Return at most `number` numbers of evaluations at equal distances, ascending; the last is the total."""
     return sorted({-(-total * k // number) for k in range(1, number + 1)})

@@ -1,4 +1,4 @@
-"""Losses from values: directions, transforms, constraint violations and the front."""
+"""Losses made from values by direction and transform, constraint violations, and the front of evaluations."""
 
 from __future__ import annotations
 
@@ -10,16 +10,7 @@ import numpy as np
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Evaluation, Goal, Transform
 
-
-def feasible_losses(
-    found: Sequence[Evaluation], goals: Sequence[Goal], constraints: Sequence[Constraint] = ()
-) -> np.ndarray:
-    """Losses, (N, M), with NaN in the whole row of what cannot be on a front: it failed or breaks a constraint."""
-    seen = losses(found, goals)
-    out = np.isnan(seen).any(axis=1) | (violations(found, constraints) > 0).any(axis=1)
-    return np.where(out[:, None], np.nan, seen)
-
-
+# Functions of an array of values, by the name that an objective gives.
 TRANSFORMS: Mapping[Transform, Callable[[np.ndarray], np.ndarray]] = {
     "identity": lambda s: s,
     "log10": np.log10,
@@ -27,10 +18,20 @@ TRANSFORMS: Mapping[Transform, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def losses(evaluations: Iterable[Evaluation], goals: Sequence[Goal]) -> np.ndarray:
-    """The values as an (N, M) matrix to be minimised: the only place where directions and transforms are applied.
+def feasible_losses(
+    found: Sequence[Evaluation], goals: Sequence[Goal], constraints: Sequence[Constraint] = ()
+) -> np.ndarray:
+    """Return losses, (N, M), with NaN in the whole row of a candidate that failed or breaks a constraint."""
+    seen = losses(found, goals)
+    out = np.isnan(seen).any(axis=1) | (violations(found, constraints) > 0).any(axis=1)
+    return np.where(out[:, None], np.nan, seen)
 
-    NaN where an objective failed, or has a value that its transform is not defined for.
+
+def losses(evaluations: Iterable[Evaluation], goals: Sequence[Goal]) -> np.ndarray:
+    """Return the losses of evaluations, (N, M), all to be minimised.
+
+    This is the only function that applies directions and transforms. A loss is NaN if the objective failed, or has a
+    value for which its transform is not defined.
     """
     rows = [[e.values.get(goal.name, math.nan) for goal in goals] for e in evaluations]
     matrix = np.array(rows, dtype=float).reshape(len(rows), len(goals))
@@ -42,7 +43,7 @@ def losses(evaluations: Iterable[Evaluation], goals: Sequence[Goal]) -> np.ndarr
 
 
 def violations(evaluations: Sequence[Evaluation], constraints: Sequence[Constraint]) -> np.ndarray:
-    """By how much constraints are broken, (N, C); see `Constraint.violation`."""
+    """Return the violation of each constraint, (N, C), as `Constraint.violation` defines it."""
     rows = [[constraint.violation(e.values) for constraint in constraints] for e in evaluations]
     return np.array(rows, dtype=float).reshape(len(evaluations), len(constraints))
 
@@ -50,9 +51,9 @@ def violations(evaluations: Sequence[Evaluation], constraints: Sequence[Constrai
 def front(
     evaluations: Iterable[Evaluation], goals: Sequence[Goal], constraints: Sequence[Constraint] = ()
 ) -> list[Evaluation]:
-    """The evaluations that nothing dominates, best in the first objective first.
+    """Return the non-dominated evaluations, the best in the first objective first.
 
-    Those that failed in an objective or break a constraint are left out.
+    Evaluations that failed in an objective or break a constraint are left out.
     """
     from moocore import is_nondominated
 

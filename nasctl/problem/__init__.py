@@ -1,6 +1,6 @@
-"""A search problem: the genomes of a search space, objectives, constraints, and the searcher's protocol.
+"""The search problem: search spaces, genomes, fidelities, constraints, and the protocol of searchers.
 
-Everything else of nasctl is built on these values; they import nothing but networks.
+All parts of a search are built on these values, which import nothing but networks.
 """
 
 from nasctl.problem.constraints import Constraint

@@ -1,4 +1,4 @@
-"""Constraints, as a person types them: "latency<=20", "params<=5M", "macs<=60%" of the space's maximum."""
+"""Constraints, as a user types them: "latency<=20", "params<=5M", or "macs<=60%" of the space's maximum."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from dataclasses import dataclass
 from nasctl.errors import NasctlError
 
 FORM = re.compile(r"\s*([\w.@/:=-]+?)\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([kMG%]?)\s*", re.IGNORECASE)
+
 FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
-FAILED = 1e9  # violation by a candidate of which the constrained quantity could not be measured
+
+FAILED = 1e9  # the violation of a constraint whose quantity could not be measured
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """An objective that has to stay on one side of a bound, the bound itself included."""
+    """A bound on an objective; the bound itself is allowed."""
 
     name: str
-    upper: bool  # whether the bound is the most or the least that is allowed
-    bound: float  # in the objective's natural unit
+    upper: bool  # True for an upper bound, False for a lower bound
+    bound: float  # in the natural unit of the objective
 
     def violation(self, values: Mapping[str, float]) -> float:
-        """How far beyond the bound, as a share of it: above 0 if the constraint is broken, else 0."""
+        """Return the excess over the bound, relative to the bound: above 0 if the constraint is violated, else 0."""
         if self.name not in values:
             return FAILED
         excess = values[self.name] - self.bound if self.upper else self.bound - values[self.name]
@@ -37,15 +39,15 @@ def parse(text: str, known: Sequence[str], maximum: Callable[[str], float]) -> C
     """Read a constraint.
 
     Args:
-        text: What a person typed.
-        known: Names of objectives; "latency" stands for "latency@DEVICE" while there is one device.
-        maximum: The largest value of an objective in the space, for percentages.
+        text: The text that the user typed.
+        known: The names of objectives. "latency" stands for "latency@DEVICE" if there is one device.
+        maximum: Returns the largest value of an objective in the space, for percentages.
 
     Raises:
-        NasctlError: It is no constraint, or about something else, or its percentage has no maximum to refer to.
+        NasctlError: The text is no constraint, names no known objective, or has a percentage of an unknown maximum.
     """
     match = FORM.fullmatch(text)
-    if not match or not _number(match[3]):
+    if not match or not _is_finite(match[3]):
         raise NasctlError(f"{text!r} is no constraint; write one such as latency<=20, params<=5M or macs<=60%")
     name, sign, number, suffix = match.groups()
     full = [one for one in known if name.replace("-", "_") in (one.replace("-", "_"), one.partition("@")[0])]
@@ -59,10 +61,10 @@ def parse(text: str, known: Sequence[str], maximum: Callable[[str], float]) -> C
 
 
 def subject(text: str) -> str:
-    """What a constraint is about, as it is written there.
+    """Return the name of the objective in a constraint, as the text spells it.
 
     Raises:
-        NasctlError: It is no constraint.
+        NasctlError: The text is no constraint.
     """
     match = FORM.fullmatch(text)
     if not match:
@@ -70,7 +72,8 @@ def subject(text: str) -> str:
     return match[1]
 
 
-def _number(text: str) -> bool:
+def _is_finite(text: str) -> bool:
+    """Return whether a text is a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:

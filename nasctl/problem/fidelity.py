@@ -1,43 +1,46 @@
-"""The fidelity that a metric is computed at."""
+"""Fidelities: the cost at which a metric is computed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from nasctl.errors import BadOption
 
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
-    """What a metric is computed on: bounds on the network in place of the real one, and how much of it is looked at.
+    """The cost at which a metric is computed: bounds on the network, and the number of examples and draws.
 
-    The first two bound the network, and None bounds nothing.
+    The first two fields bound the network. None is no bound.
     """
 
-    size: int | None = None  # height and width of images, length of sequences
-    cells: int | None = None  # cells or blocks in a stage, where a space repeats them
-    batch: int = 64  # examples
-    repeats: int = 1  # draws of weights and examples over which the mean is taken
+    size: int | None = None  # the largest height and width of images, or length of sequences
+    cells: int | None = None  # the most cells or blocks in a stage, if a space repeats them
+    batch: int = 64  # the number of examples
+    repeats: int = 1  # the number of draws of weights and examples whose values are averaged
 
     def __str__(self) -> str:
-        given = {bound.name: getattr(self, bound.name) for bound in fields(self)}
-        return ",".join(f"{name}={value}" for name, value in given.items() if value is not None)
+        return ",".join(f"{name}={value}" for name, value in asdict(self).items() if value is not None)
 
     @property
     def whole(self) -> bool:
-        """Whether it is the real network that is looked at."""
+        """Whether the network is the network at full size."""
         return self.size is None and self.cells is None
 
     @classmethod
     def parse(cls, text: str, levels: Mapping[str, Fidelity]) -> Fidelity:
-        """Read the name of a level, bounds such as "size=64,cells=1,batch=32,repeats=3", or a level and what differs.
+        """Read a fidelity: a level, bounds such as "size=64,cells=1,batch=32,repeats=3", or a level and then bounds.
 
-        Without a level, what is left out is as in the full one.
+        Fields that the text leaves out are as in the level, or as in the level "full" if the text names none.
+
+        Args:
+            text: The text that the user typed.
+            levels: The named fidelities of a space, with "full" among them.
 
         Raises:
-            BadOption: It is none of these.
+            BadOption: The text is no fidelity.
         """
         pieces = text.split(",")
         level = levels[pieces.pop(0)] if pieces[0] in levels else levels["full"]

@@ -1,4 +1,4 @@
-"""Genomes as words of base 32 with a check letter."""
+"""Genomes as words of base-32 letters with a check letter, the last part of ids."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from nasctl.problem.space import Gene, Genome, Notation, SearchSpace, validate
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 
-GENOME = re.compile(r"[0-9]{1,99}(,[0-9]{1,99})*")
+GENOME = re.compile(r"[0-9]{1,99}(,[0-9]{1,99})*")  # a genome as a list of choices, such as "0,3,1"
 
 
 def decode(word: str, genes: Sequence[Gene]) -> Genome:
-    """The genome whose id ends in this word, which is what follows the "-".
+    """Return the genome of a word, the part of an id after the "-".
+
+    Args:
+        word: The word.
+        genes: The genes of the space.
 
     Raises:
-        InvalidGenome: A letter is wrong, missing or too many; one wrong letter, or two that swapped, never go unseen.
+        InvalidGenome: A letter is wrong, missing or surplus. One wrong letter, or two swapped neighbours, are always
+            detected.
     """
     digits = [ALPHABET.find(letter) for letter in word]
     if len(digits) != width(genes) + 1 or -1 in digits or remainder(digits):
@@ -36,7 +41,7 @@ def decode(word: str, genes: Sequence[Gene]) -> Genome:
 
 
 def spelled(text: str, space: SearchSpace) -> Genome | None:
-    """The genome that a text spells out, "0,3,1" or the space's own notation; none if it does neither.
+    """Return the genome that a text lists, as "0,3,1" or in the space's own notation; None if it is neither.
 
     Raises:
         InvalidGenome: The space has no such genome.
@@ -51,15 +56,15 @@ def spelled(text: str, space: SearchSpace) -> Genome | None:
 
 
 def width(genes: Sequence[Gene]) -> int:
-    """Base-32 digits of the largest number: every id of a space is of one length."""
+    """Return the number of base-32 digits of every genome of a space, without the check letter."""
     return max(1, -(-(prod(len(gene.choices) for gene in genes) - 1).bit_length() // 5))
 
 
 def remainder(digits: Sequence[int]) -> int:
-    """The digits as a polynomial over GF(32), evaluated at a primitive element; 0 for a word with its check letter.
+    """Return the polynomial over GF(32) with these digits at a primitive element; 0 for a word with its check letter.
 
-    A changed digit adds a non-zero multiple of a power of that element, which is never 0; nor is what a swap of unequal
-    neighbours adds.
+    A changed digit adds a non-zero multiple of a power of the element, so the result is not 0. The same holds for a
+    swap of unequal neighbours.
     """
     value = 0
     for digit in digits:

@@ -1,4 +1,4 @@
-"""A network that sums several choices of each gene, in the form of a search space."""
+"""A network that sums several choices of each gene, behind the interface of a search space."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from nasctl.problem.space import Genome, MixableSpace, SearchSpace
 
 
 class Mixture:
-    """One network in the form of a space, so that whatever is measured of a genome can be measured of it.
+    """A space of one network, which sums several choices of each gene, so that metrics of genomes apply to it.
+
+    Every genome stands for that network.
 
     Args:
-        space: A space that has supernets.
-        allowed: The choices of each gene that are summed.
+        space: The space that builds the network; it implements `MixableSpace`.
+        allowed: The summed choices of each gene, G lists.
     """
 
     def __init__(self, space: SearchSpace, allowed: Sequence[Sequence[int]]) -> None:

@@ -1,4 +1,4 @@
-"""Genomes drawn at random, each different network once."""
+"""Random genomes, each canonical genome at most once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,28 @@ import numpy as np
 from nasctl.problem.searcher import Problem
 from nasctl.problem.space import Genome, SearchSpace
 
-ENUMERABLE = 20_000  # genomes up to which a space is listed rather than drawn from until nothing new comes
-OVERSAMPLING = 50  # genomes drawn for each one that is wanted under constraints
-TRIES = 100  # draws for each genome that is wanted
+ENUMERABLE = 20_000  # the most raw genomes of a space that is enumerated when random draws find nothing new
+
+OVERSAMPLING = 50  # genomes drawn per requested genome if random genomes violate constraints
+
+ROUNDS = 100  # rounds of draws, each for the genomes that are still missing
 
 
 def unseen(space: SearchSpace, rng: np.random.Generator, number: int, seen: Collection[Genome] = ()) -> list[Genome]:
-    """Different genomes that are not in `seen`, drawn uniformly over raw genomes, not canonical themselves.
+    """Return raw genomes, drawn uniformly, whose canonical genomes are distinct and not in `seen`.
 
-    Different means different canonical genomes, which is what `seen` holds too.
+    Args:
+        space: The space to draw from.
+        rng: The random generator.
+        number: The number of genomes.
+        seen: Canonical genomes to leave out.
 
     Returns:
-        `number` of them, or fewer where the space, or the patience to draw from a very large one, is used up.
+        `number` genomes; fewer if the space has no more, or if 100 rounds of draws from a large space find no more.
     """
     cardinalities = [len(gene.choices) for gene in space.genes]
     found: dict[Genome, Genome] = {}  # canonical -> raw
-    for _ in range(TRIES):
+    for _ in range(ROUNDS):
         for raw in map(tuple, rng.integers(cardinalities, size=(number - len(found), len(cardinalities))).tolist()):
             if (canonical := space.canonical(raw)) not in seen:
                 found.setdefault(canonical, raw)
@@ -40,9 +46,16 @@ def unseen(space: SearchSpace, rng: np.random.Generator, number: int, seen: Coll
 
 
 def promising(problem: Problem, rng: np.random.Generator, number: int, seen: Collection[Genome] = ()) -> list[Genome]:
-    """Random genomes that a search may begin with, as `unseen` has them.
+    """Return raw genomes for the start of a search, as `unseen` does.
 
-    With constraints on what needs no module they are the first of a larger sample that hold them, or break them least.
+    If some of them violate constraints that need no module, the genomes come from a larger sample, and are those with
+    the least violation.
+
+    Args:
+        problem: The problem to search.
+        rng: The random generator.
+        number: The number of genomes.
+        seen: Canonical genomes to leave out.
     """
     space = problem.space
     drawn = unseen(space, rng, number, seen)
@@ -54,6 +67,6 @@ def promising(problem: Problem, rng: np.random.Generator, number: int, seen: Col
 
 
 def every(space: SearchSpace) -> Iterator[Genome]:
-    """Every canonical genome of a space, once; only for spaces of up to ENUMERABLE genomes."""
+    """Return every canonical genome of a space once, sorted. Use it for spaces of up to `ENUMERABLE` raw genomes."""
     listed = {space.canonical(genome) for genome in product(*(range(len(gene.choices)) for gene in space.genes))}
     return iter(sorted(listed))

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 Direction = Literal["min", "max"]
 
-Transform = Literal["identity", "log10", "-log10(-s)"]  # what searchers see of a value s, beside the sign
+# The function of a value s that searchers see, up to its sign.
+Transform = Literal["identity", "log10", "-log10(-s)"]
 
 Cost = Literal["network", "module"]  # arithmetic on the network, or passes over a module
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was measured of a genome, by objective; an objective that failed is in `errors` and not in `values`."""
+    """The measured values of a genome, by objective. An objective that failed is in `errors` and not in `values`."""
 
     genome: Genome
     values: dict[str, float]
@@ -30,7 +31,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """An objective as searchers know it: one column of the losses."""
+    """An objective of a searcher: one column of the losses."""
 
     name: str
     direction: Direction
@@ -43,27 +44,27 @@ class Problem(Protocol):
 
     @property
     def space(self) -> SearchSpace:
-        """Where to search."""
+        """The search space."""
         ...
 
     @property
     def objectives(self) -> Sequence[Goal]:
-        """What to minimise, (M,)."""
+        """The objectives, (M,). All losses are minimised."""
         ...
 
     def cheap_losses(self, genomes: Sequence[Genome]) -> np.ndarray:
-        """Losses of canonical genomes in the objectives of cost "network", free of budget.
+        """Return losses of canonical genomes in the objectives of cost "network". The call takes no budget.
 
         Returns:
-            (N, M), every objective to be minimised; NaN where it failed and in the columns of cost "module".
+            (N, M), to be minimised; NaN where an objective failed, and in the columns of objectives of cost "module".
         """
         ...
 
     def violation(self, genomes: Sequence[Genome]) -> np.ndarray:
-        """By how much canonical genomes break the constraints on what needs no module, free of budget.
+        """Return the violation of the constraints that need no module. The call takes no budget.
 
         Returns:
-            (N,), the sum over those constraints; 0 where all of them hold.
+            (N,), the sum over those constraints for each canonical genome; 0 where all of them hold.
         """
         ...
 
@@ -78,22 +79,22 @@ class MixtureProblem(Problem, Protocol):
 
 
 class Searcher(Protocol):
-    """Proposes genomes and learns from their losses; made with (problem, rng, **options).
+    """An algorithm that proposes genomes and learns from their losses, made with (problem, rng, **options).
 
-    All its randomness comes from `rng`, so a search can be replayed. A searcher that works on some problems only also
+    All randomness comes from `rng`, so that a search can be replayed. A searcher that works on some problems only also
     implements `HasNeeds`, and raises BadOption when it is made for another problem.
     """
 
     def ask(self) -> list[Genome]:
-        """The next genomes, canonical; none when there is nothing left to propose."""
+        """Return the next genomes, canonical; an empty list if the searcher has nothing left to propose."""
         ...
 
     def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
         """Learn about the genomes of the last ask, in their order.
 
         Args:
-            losses: (N, M), every objective to be minimised; NaN where it failed.
-            violations: (N, C), 0 where a constraint holds, above 0 by how much it is broken.
+            losses: (N, M), to be minimised; NaN where an objective failed.
+            violations: (N, C), 0 where a constraint holds, else the excess over its bound.
         """
         ...
 

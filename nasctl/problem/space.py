@@ -1,4 +1,4 @@
-"""The values that travel through a search, and the protocols between its parts; below everything that uses them."""
+"""Search spaces: genes, genomes, inputs, the protocol of spaces and the protocols of their optional members."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from nasctl.networks.graph import Network
 from nasctl.networks.node import Shape
 from nasctl.problem.fidelity import Fidelity
 
-Genome = tuple[int, ...]  # (G,): the choice made at each gene, and the only identity of a candidate
+Genome = tuple[int, ...]  # (G,): the index of the choice at each gene; it identifies a candidate
 
 
 @dataclass(frozen=True, slots=True)
 class Gene:
-    """One decision: its name, such as "stage2.1.kernel", and what there is to choose from, such as (3, 5, 7)."""
+    """A decision: its name, such as "stage2.1.kernel", and its choices, such as (3, 5, 7)."""
 
     name: str
     choices: tuple[object, ...]
-    ordered: bool = False  # promises that a later choice makes no layer of the network smaller and removes none
+    ordered: bool = False  # a promise that a later choice makes no layer of the network smaller and removes none
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One example: its shape, and what it holds."""
+    """The input of a network: the shape and the kind of one example."""
 
     shape: Shape  # (C, H, W) of an image, (T,) of tokens
     kind: Literal["images", "tokens"] = "images"
-    vocabulary: int = 0  # tokens are 0 to vocabulary - 1
+    vocabulary: int = 0  # the number of tokens, which are 0 to vocabulary - 1; 0 for images
 
 
 class SearchSpace(Protocol):
@@ -42,19 +42,19 @@ class SearchSpace(Protocol):
     genes: Sequence[Gene]  # (G,)
 
     def canonical(self, genome: Genome) -> Genome:
-        """The genome that stands for all that compute the same function of the same weights; idempotent.
+        """Return the genome that stands for all genomes with the same function of the same weights; idempotent.
 
         Raises:
-            InvalidGenome: The space has no such genome; `validate` raises it.
+            InvalidGenome: The space has no such genome. `validate` raises it.
         """
         ...
 
     def network(self, genome: Genome) -> Network:
-        """The network exactly as the genome spells it, parts that change nothing included."""
+        """Return the network of a genome as it is written, including parts without an effect."""
         ...
 
     def reduced(self, fidelity: Fidelity) -> SearchSpace:
-        """The same genes with cheaper networks; what the space has no use for is ignored."""
+        """Return a space of the same genes with cheaper networks. Bounds that mean nothing to the space are ignored."""
         ...
 
 
@@ -74,39 +74,39 @@ class MixableSpace(Protocol):
     """A space that can build a network which sums several choices of each gene."""
 
     def supernet(self, allowed: Sequence[Sequence[int]]) -> Network:
-        """Build the network that sums, gene by gene, the allowed choices: G lists of one or more choices each."""
+        """Return the network that sums, gene by gene, the allowed choices: G lists of one or more choices each."""
         ...
 
 
 @runtime_checkable
 class Notation(Protocol):
-    """What a space has beside if its benchmark writes architectures in a way of its own."""
+    """A space whose benchmark writes architectures in a notation of its own."""
 
     def spell(self, genome: Genome) -> str:
-        """A genome in that notation."""
+        """Return a genome in the notation."""
         ...
 
     def parse(self, text: str) -> Genome | None:
-        """The genome that a text stands for; none if it is not in that notation."""
+        """Return the genome that a text stands for; None if the text is not in the notation."""
         ...
 
 
 def levels(space: SearchSpace) -> dict[str, Fidelity]:
-    """The named fidelities of a space; "full" is always one of them."""
+    """Return the named fidelities of a space; "full" is always one of them."""
     return {"full": Fidelity(), **(space.levels if isinstance(space, HasLevels) else {})}
 
 
 def default_fidelity(space: SearchSpace) -> Fidelity:
-    """What metrics are computed at unless a person says otherwise."""
+    """Return the default fidelity of metrics on a space."""
     named = levels(space)
     return named.get("balanced", named["full"])
 
 
 def validate(genes: Sequence[Gene], genome: Genome) -> None:
-    """Check that a genome picks one of the choices of every gene.
+    """Check that a genome has one of the choices of every gene.
 
     Raises:
-        InvalidGenome: It does not; the message names the gene.
+        InvalidGenome: It has not. The message names the gene.
     """
     if len(genome) != len(genes):
         raise InvalidGenome(f"a genome of this space has {len(genes)} genes, not {len(genome)}")

@@ -1,4 +1,4 @@
-"""Plug-ins by name: spaces, objectives, searchers, devices and benchmarks.
+"""Plug-ins by name: spaces, objectives, searchers, devices, benchmarks and data.
 
 A plug-in is addressed by a spec, `name` or `name:key=value,key=value`. Names come from the files of nasctl and from
 the entry points of other distributions; no plug-in is imported before it is named.

@@ -12,8 +12,10 @@ from typing import Any
 
 from nasctl.errors import RenamedWarning
 
-PLUGINS: Mapping[str, Mapping[str, str]] = {}  # by kind of plug-in, such as "spaces"
-OPTIONS: Mapping[tuple[str, str], Mapping[str, str]] = {}  # by kind and plug-in, such as ("spaces", "mbconv")
+PLUGINS: Mapping[str, Mapping[str, str]] = {}  # new names by kind, such as "spaces", and old name, with "_" for "-"
+
+# New names by kind and plug-in, such as ("spaces", "mbconv"), and old name.
+OPTIONS: Mapping[tuple[str, str], Mapping[str, str]] = {}
 
 # Layers as rows of latency tables and free architectures written by nasctl 0.1 call them.
 LAYERS = {
@@ -30,7 +32,9 @@ _OLD_LAYERS = {new: old for old, new in LAYERS.items()}
 
 def current_plugin(kind: str, name: str) -> str:
     """Return the present name of a plug-in, and warn if `name` is an old one."""
-    return _current(PLUGINS.get(kind, {}), name, kind.removesuffix("s"))
+    table = PLUGINS.get(kind, {})
+    spelling = name.replace("-", "_")
+    return _current(table, spelling, kind.removesuffix("s")) if spelling in table else name
 
 
 def current_option(kind: str, plugin: str, option: str) -> str:
@@ -55,8 +59,9 @@ def api_attribute(name: str) -> Any:
     return getattr(sys.modules["nasctl.api"], _current(LAYERS, name, "name in nasctl.api"))
 
 
-def _current(table: Mapping[str, str], name: str, called: str) -> str:
+def _current(table: Mapping[str, str], name: str, noun: str) -> str:
+    """Return the new name in a table, and warn; return a name that is not in the table as it is."""
     if name not in table:
         return name
-    warnings.warn(f"the {called} {name!r} is now called {table[name]!r}; use the new name", RenamedWarning, 3)
+    warnings.warn(f"the {noun} {name!r} is now called {table[name]!r}; use the new name", RenamedWarning, 3)
     return table[name]

@@ -1,4 +1,4 @@
-"""Plug-ins as they are installed: nasctl's own, and those of other distributions, of which looking imports none."""
+"""The installed plug-ins: nasctl's own and those of other distributions. Listing them imports none of them."""
 
 from __future__ import annotations
 
@@ -18,35 +18,37 @@ from typing import Any
 from nasctl import __version__
 from nasctl.errors import NasctlError
 
-KINDS = ("spaces", "objectives", "searchers", "devices", "benchmarks")
-NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # of a plug-in: it stands in specs, in ids, and in names of files
-TRUST = "NASCTL_TRUST"  # distributions, separated by commas, whose plug-ins may run without being named
+KINDS = ("spaces", "objectives", "searchers", "devices", "benchmarks", "data")
+
+NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # the form of a plug-in's name, which specs, ids and file names contain
+
+TRUST = "NASCTL_TRUST"  # names an environment variable: distributions, separated by commas, that are trusted
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One plug-in as its distribution declares it."""
+    """A plug-in as its distribution declares it."""
 
     kind: str
     name: str
     distribution: str = "nasctl"
     version: str = __version__
-    point: EntryPoint | None = None  # None of nasctl's own, which are found by the names of their files
+    point: EntryPoint | None = None  # None for nasctl's own plug-ins, which are found by the names of their files
 
     @property
     def trusted(self) -> bool:
-        """Whether it may run though nobody named it: nasctl's own, and those of the distributions in `TRUST`."""
+        """Whether the plug-in may run without being named: it is nasctl's own, or its distribution is in `TRUST`."""
         listed = os.environ.get(TRUST, "").split(",")
         return self.point is None or _normal(self.distribution) in map(_normal, listed)
 
     @property
     def origin(self) -> str:
-        """Where it comes from, as people read it."""
+        """The distribution and its version as people read them, or "built in"."""
         return "built in" if self.point is None else f"{self.distribution} {self.version}".strip()
 
     @property
     def fault(self) -> str:
-        """Why it cannot be used, as far as can be told without importing it; empty where nothing is wrong."""
+        """The reason why the plug-in cannot be used, as far as is known without importing it; "" if there is none."""
         if self.point is None:
             return ""
         if not NAME.fullmatch(self.name):
@@ -57,10 +59,10 @@ class Plugin:
         return "" if _exists(match["module"]) else f"there is no module {match['module']}"
 
     def load(self) -> Any:
-        """Import it: its class, or a device's file.
+        """Import the plug-in and return its class, or a device's path.
 
         Raises:
-            NasctlError: Another distribution's cannot be imported, or is something else.
+            NasctlError: The plug-in of another distribution cannot be imported, or is neither class nor path.
         """
         if self.point is None:
             module = import_module(f"nasctl.{self.kind}.{self.name}")
@@ -71,7 +73,7 @@ class Plugin:
             found = self.point.load()
             if not isinstance(found, wanted):
                 raise TypeError(f"{self.point.value} is {'no path' if self.kind == 'devices' else 'no class'}")
-        except (Exception, SystemExit) as error:  # whatever the code of others raises
+        except (Exception, SystemExit) as error:  # foreign code may raise anything
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise NasctlError(
                 f"{self.name!r} of the distribution {self.origin} cannot be imported ({reason}); mend or uninstall it"
@@ -80,9 +82,10 @@ class Plugin:
 
 
 def installed(kind: str) -> list[Plugin]:
-    """All of a kind, by name; of one name that comes first which the name stands for, and the others are shadowed.
+    """Return all plug-ins of a kind, sorted by name.
 
-    Nasctl's own come before those of trusted distributions, and these before all others.
+    Several plug-ins may have one name. The name stands for the first one, which shadows the others: nasctl's own comes
+    before plug-ins of trusted distributions, and these come before all others.
     """
     points = [point for point in _points(tuple(sys.path)) if point.group == f"nasctl.{kind}"]
     foreign = [_foreign(kind, point) for point in points]
@@ -91,7 +94,7 @@ def installed(kind: str) -> list[Plugin]:
 
 
 def available(kind: str) -> dict[str, Plugin]:
-    """What each name of a kind stands for, in their order."""
+    """Return the plug-in that each name of a kind stands for, sorted by name."""
     found: dict[str, Plugin] = {}
     for one in installed(kind):
         if NAME.fullmatch(one.name):
@@ -101,6 +104,7 @@ def available(kind: str) -> dict[str, Plugin]:
 
 @cache
 def _own(kind: str) -> tuple[str, ...]:
+    """Return the names of nasctl's own plug-ins of a kind."""
     if kind == "devices":
         tables = (table.name for table in files("nasctl.hardware").joinpath("tables").iterdir())
         return tuple(name.removesuffix(".json") for name in tables if name.endswith(".json"))
@@ -108,23 +112,29 @@ def _own(kind: str) -> tuple[str, ...]:
     return tuple(module.name for module in modules if not module.name.startswith("_"))
 
 
-@cache  # by where Python looks: it reads a file of every distribution that there is
+@cache  # because it reads a file of every installed distribution
 def _points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return the entry points of all kinds.
+
+    Args:
+        path: The module search path, `sys.path`. It decides which distributions are found, so the cache depends on it.
+    """
     return tuple(point for kind in KINDS for point in entry_points(group=f"nasctl.{kind}"))
 
 
 def _foreign(kind: str, point: EntryPoint) -> Plugin:
+    """Return the plug-in that an entry point declares."""
     name, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
     return Plugin(kind, point.name, name or "unknown", version or "", point)
 
 
 def _normal(distribution: str) -> str:
-    """A distribution's name as package indexes compare it."""
+    """Return the name of a distribution in the form in which package indexes compare names."""
     return re.sub(r"[-_.]+", "-", distribution.strip()).lower()
 
 
 def _exists(module: str) -> bool:
-    """Whether there is such a module. Packages are looked into on disk, for asking them would import them."""
+    """Return whether a module exists. Packages are searched on disk, because `find_spec` would import them."""
     top, *parts = module.split(".")
     try:
         spec = find_spec(top)

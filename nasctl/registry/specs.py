@@ -1,4 +1,4 @@
-"""Finds plug-ins by name, and makes them from what a person types."""
+"""Specs of plug-ins, such as `nb201:channels=8`: they are split, normalised, and made into plug-ins."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from nasctl.errors import BadOption, NasctlError, UnknownName
 from nasctl.registry.old_names import current_option, current_plugin
 from nasctl.registry.plugins import TRUST, Plugin, available, installed
 
-SWITCHES = {"on": True, "off": False, "yes": True, "no": False}
+SWITCHES = {"on": True, "off": False, "yes": True, "no": False}  # words for the values of a switch
+
+INJECTED = {"searchers": ("problem", "rng")}  # arguments of plug-ins, by kind, that no spec gives
 
 
 def names(kind: str) -> list[str]:
-    """Every name of this kind, sorted; imports no plug-in."""
+    """Return the names of all plug-ins of a kind, sorted. No plug-in is imported."""
     return list(available(kind))
 
 
 def trusted(kind: str) -> list[str]:
-    """Of those, the names whose plug-ins may run where nobody named them, as where all are listed; no broken ones."""
+    """Return the names of plug-ins that are not broken and may be imported without being named, such as for a list."""
     return [name for name, plugin in available(kind).items() if plugin.trusted and not plugin.fault]
 
 
 def untrusted(kind: str) -> dict[str, str]:
-    """All other names, and for each where it comes from and why it is not among them."""
+    """Return the names of all other plug-ins, each with its origin and the reason why it is not trusted."""
     return {
         name: f"of {plugin.origin}: {plugin.fault or 'runs only when named'} (see nasctl plugins)"
         for name, plugin in available(kind).items()
@@ -36,7 +38,7 @@ def untrusted(kind: str) -> dict[str, str]:
 
 
 def known(kind: str, name: str) -> str:
-    """The name as `names` has it: what a person types may have "-" for "_".
+    """Return the name of a plug-in as `names` spells it. A user may type "-" for "_", or an old name.
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
@@ -49,55 +51,63 @@ def known(kind: str, name: str) -> str:
 
 
 def load(kind: str, name: str) -> Any:
-    """The plug-in's class: the one name in its module's `__all__`, or what the entry point points at.
+    """Import a plug-in and return its class: the one name in its module's `__all__`, or the target of its entry point.
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
-        NasctlError: That of another distribution cannot be imported, or two of them have one of that name.
+        NasctlError: The plug-in of another distribution cannot be imported, or two distributions have that name.
     """
-    return _meant(kind, name).load()
+    return _resolved(kind, name).load()
 
 
 def device_file(device: str) -> Path:
-    """The file of a device's table: shipped, of another distribution, or, if it ends in ".json", the path itself.
+    """Return the file of a device's latency table.
+
+    Args:
+        device: The name of a device that nasctl or another distribution has, or a path that ends in ".json".
 
     Raises:
-        UnknownName: There is no such device.
-        NasctlError: That of another distribution cannot be imported, or two of them have one of that name.
+        UnknownName: No device has that name.
+        NasctlError: The device of another distribution cannot be imported, or two distributions have that name.
     """
     if device.endswith(".json"):
         return Path(device)
-    plugin = _meant("devices", device)
+    plugin = _resolved("devices", device)
     if plugin.point is not None:
         return Path(plugin.load())
     return Path(str(files("nasctl.hardware").joinpath("tables", f"{plugin.name}.json")))
 
 
 def create(kind: str, spec: str, *args: Any) -> Any:
-    """Make a plug-in from what a person typed: `name`, or `name:key=value,key=value`.
+    """Make a plug-in from its spec: `name`, or `name:key=value,key=value`.
 
-    Values are read as the option's type wants them: numbers, words, on/off, and lists such as `resolutions=160,192`. A
-    switch that is off by default may be named alone: `name:key`.
+    The type of an option's default decides how a value is read: as a number, a word, on or off, or a list such as
+    `resolutions=160,192`. A switch that is off by default may be named alone: `name:key`.
+
+    Args:
+        kind: A member of `KINDS`.
+        spec: The spec.
+        args: Positional arguments of the plug-in before its options, such as a searcher's problem and generator.
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
-        BadOption: The plug-in does not take an option or a value, or does not get one that it must have.
+        BadOption: The plug-in does not take an option or a value, or an option without a default is missing.
     """
     name, options = _parsed(kind, spec)
     return load(kind, name)(*args, **options)
 
 
 def optional(kind: str, name: str) -> bool:
-    """Whether a plug-in can be made without options."""
+    """Return whether a plug-in can be made without options."""
     return all(one.default is not one.empty for one in inspect.signature(load(kind, name)).parameters.values())
 
 
 def normal(kind: str, spec: str) -> str:
-    """The spec with its options in order and without those at their default: the same for all ways to write it.
+    """Return a spec with its options sorted and without options at their default: one text for all spellings.
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
-        BadOption: It does not take such an option.
+        BadOption: The plug-in does not take an option or a value.
     """
     name, options = _parsed(kind, spec)
     parameters = inspect.signature(load(kind, name)).parameters
@@ -106,7 +116,7 @@ def normal(kind: str, spec: str) -> str:
 
 
 def spelled_out(kind: str, spec: str) -> str:
-    """The spec with every option, those at their default too: what does not change when a default does."""
+    """Return a spec with every option, also those at their default: its meaning outlives a change of a default."""
     name, options = _parsed(kind, spec)
     parameters = inspect.signature(load(kind, name)).parameters.items()
     defaults = {key: one.default for key, one in parameters if one.default is not one.empty}
@@ -114,9 +124,9 @@ def spelled_out(kind: str, spec: str) -> str:
 
 
 def split(texts: Iterable[str]) -> list[str]:
-    """Specs given one by one or separated by commas: "a,b:x=1,y=2" and "c" are "a", "b:x=1,y=2" and "c".
+    """Split texts of comma-separated specs: "a,b:x=1,y=2" and "c" give "a", "b:x=1,y=2" and "c".
 
-    A piece that gives an option its value, or begins with a digit, goes on with the last spec; all others begin one.
+    A piece with "=" before any ":", or with a digit first, continues the last spec. Every other piece begins a spec.
 
     Raises:
         BadOption: A piece is empty.
@@ -135,10 +145,10 @@ def split(texts: Iterable[str]) -> list[str]:
 
 
 def listed(texts: Iterable[str]) -> list[str]:
-    """Names given one by one or separated by commas, which take no options: "a,b" and "c" are "a", "b" and "c".
+    """Split texts of comma-separated names, which take no options: "a,b" and "c" give "a", "b" and "c".
 
     Raises:
-        BadOption: One is empty.
+        BadOption: A name is empty.
     """
     found = [name.strip() for text in texts for name in text.split(",")]
     if not all(found):
@@ -146,12 +156,12 @@ def listed(texts: Iterable[str]) -> list[str]:
     return found
 
 
-def _meant(kind: str, name: str) -> Plugin:
-    """The plug-in that a name stands for.
+def _resolved(kind: str, name: str) -> Plugin:
+    """Return the plug-in that a name stands for.
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
-        NasctlError: Two distributions have one, and it is not known which is meant.
+        NasctlError: Two distributions have a plug-in of that name, and both or neither are trusted.
     """
     name = known(kind, name)
     first, *others = (one for one in installed(kind) if one.name == name)
@@ -164,30 +174,38 @@ def _meant(kind: str, name: str) -> Plugin:
 
 
 def _joined(options: dict[str, Any]) -> str:
+    """Return options as a spec spells them, sorted by name."""
     return ",".join(f"{key}={_written(value)}" for key, value in sorted(options.items()))
 
 
 def _written(value: Any) -> str:
+    """Return the value of an option as a spec spells it."""
     if isinstance(value, tuple):
         return ",".join(map(_written, value))
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _parsed(kind: str, spec: str) -> tuple[str, dict[str, Any]]:
-    """The name and the options of a spec, each of the type of its default."""
+    """Return the name and the options of a spec, each of the type of its default.
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+        BadOption: The plug-in does not take an option or a value, or an option without a default is missing.
+    """
     typed, _, text = spec.partition(":")
     name = known(kind, typed)
     parameters = inspect.signature(load(kind, name)).parameters
-    injected = ("problem", "rng") if kind == "searchers" else ()
-    takes = [key for key in parameters if key not in injected]
+    takes = [key for key in parameters if key not in INJECTED.get(kind, ())]
+    switches = [key for key in takes if parameters[key].default is False]
     pairs: list[list[str]] = []
     for piece in text.split(",") if text else []:
         key, equals, value = piece.partition("=")
+        key = current_option(kind, name, key.strip().replace("-", "_"))
         if equals:
-            pairs.append([current_option(kind, name, key.strip().replace("-", "_")), value.strip()])
-        elif key in takes and parameters[key].default is False:  # a switch may be named to be on
+            pairs.append([key, value.strip()])
+        elif key in switches:  # a switch may be named alone to be on
             pairs.append([key, "on"])
-        elif pairs:
+        elif pairs:  # a value with commas, which is a list
             pairs[-1][1] += f",{piece.strip()}"
         else:
             raise BadOption(f"{spec!r}: {piece!r} is no option; write {name}:key=value,key=value")
@@ -204,20 +222,25 @@ def _parsed(kind: str, spec: str) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
-def _value(given: str, text: str, default: Any) -> Any:
-    """A value of the default's type.
+def _value(option: str, text: str, default: Any) -> Any:
+    """Return the value that a text stands for, of the type of the default.
+
+    Args:
+        option: The option as the user typed it, for the message.
+        text: The text of the value.
+        default: The default of the option.
 
     Raises:
-        BadOption: The text is none.
+        BadOption: The text is no value of that type.
     """
     if isinstance(default, str) or default is inspect.Parameter.empty:
         return text
     if isinstance(default, tuple):
-        return tuple(_value(given, piece, default[0] if default else 0) for piece in text.split(",") if piece)
+        return tuple(_value(option, piece, default[0] if default else 0) for piece in text.split(",") if piece)
     value: Any
     try:
         value = SWITCHES[text] if text in SWITCHES else json.loads(text)
-    except (ValueError, RecursionError):  # no JSON, or a number of thousands of digits
+    except (ValueError, RecursionError):  # not JSON, or a number with thousands of digits
         value = text
     kinds: dict[type, tuple[Any, str]] = {
         bool: ((bool,), "on or off"),
@@ -226,5 +249,5 @@ def _value(given: str, text: str, default: Any) -> Any:
     }
     wanted, called = kinds.get(type(default), ((object,), ""))
     if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-        raise BadOption(f"{given}: that option is {called}")
+        raise BadOption(f"{option}: that option is {called}")
     return float(value) if isinstance(default, float) else value

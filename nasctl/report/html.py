@@ -13,8 +13,9 @@ from importlib.resources import files
 import numpy as np
 
 from nasctl import registry
+from nasctl.drawing.palette import css_variables
 from nasctl.drawing.pareto_layout import Axis, pairs
-from nasctl.drawing.svg import Dot, Ruled, line, ruled, scatter
+from nasctl.drawing.svg import AxisPositions, Dot, axis_positions, line, scatter
 from nasctl.pareto.hypervolume import REFERENCE
 from nasctl.report.summary import Findings, Series
 from nasctl.search.command_line import command_line
@@ -46,7 +47,7 @@ def page(found: Findings) -> str:
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title}</title>
 <style>
-{style}</style>
+{css_variables()}{style}</style>
 </head>
 <body>
 <main>
@@ -91,12 +92,12 @@ def _front(found: Findings) -> Iterator[str]:
     rows = _drawn(found)
     kinds = _kinds(found)
     series = found.series
-    laid = [ruled(one.values[rows], one.transform) for one in series]
+    laid = [axis_positions(one.values[rows], one.transform) for one in series]
     x, y = _first(found)
     dots = [Dot(kinds[k], found.ids[k], _said(found, k)) for k in rows]
     titles = _title(series[x]), _title(series[y])
     said = f"{series[y].name} against {series[x].name}: {len(rows)} candidates, {len(found.front)} on the front"
-    key = {"front": "non-dominated in all objectives", "knee": "nearest to the best of all", "other": "evaluated"}
+    key = {"front": "non-dominated in all objectives", "closest": "nearest to the best of all", "other": "evaluated"}
     yield "<p>" + _key(key | ({"broken": "breaks a constraint"} if found.record.constraints else {}))
     yield '<span class="soft">Point at a candidate to read its values.</span></p>'
     labels = " ".join(f'<label>{name} <select id="{name}"></select></label>' for name in ("across", "up"))
@@ -120,10 +121,10 @@ def _table(found: Findings) -> Iterator[str]:
         cells = [f'<td class="id">{escape(found.ids[k])}</td>']
         cells += [_number(one.values[k], one.unit) for one in shown]
         cells += [_number(scores.get(k, np.nan), "")] if head else []
-        knee = ' class="knee"' if k == found.knee else ""
-        rows.append(f'<tr data-id="{escape(found.ids[k])}"{knee}>{"".join(cells)}</tr>')
+        closest = ' class="closest"' if k == found.closest else ""
+        rows.append(f'<tr data-id="{escape(found.ids[k])}"{closest}>{"".join(cells)}</tr>')
     yield _tabulated(heads, rows, "sortable")
-    export = f"nasctl export --arch {found.ids[found.front[0] if found.knee is None else found.knee]}"
+    export = f"nasctl export --arch {found.ids[found.front[0] if found.closest is None else found.closest]}"
     yield f'<p class="soft">To take a network away: <code>{escape(export)}</code></p>'
 
 
@@ -142,7 +143,7 @@ def _convergence(found: Findings) -> Iterator[str]:
     )
     titles = ("evaluations", f"hypervolume{ARROWS['max']}")
     spoken = f"hypervolume over {len(found.visited)} evaluations, {volumes[-1]:.4f} at the end"
-    yield f'<div class="chart">{line("growth", spoken, ruled(counts), ruled(volumes), titles)}</div>'
+    yield f'<div class="chart">{line("growth", spoken, axis_positions(counts), axis_positions(volumes), titles)}</div>'
 
 
 def _correlations(found: Findings) -> Iterator[str]:
@@ -200,19 +201,19 @@ def _repeat(found: Findings) -> Iterator[str]:
 
 
 def _drawn(found: Findings) -> list[int]:
-    """The rows of what is drawn, the knee last, so that nothing lies on it."""
+    """The rows of what is drawn, the closest to the best of all last, so that nothing lies on it."""
     best = set(found.front)
     others = [k for k in range(len(found.visited)) if k not in best]
     if len(others) > MOST:
         others = [others[k] for k in np.linspace(0, len(others) - 1, MOST).astype(int)]
-    return [*others, *sorted(found.front, key=lambda k: k == found.knee)]
+    return [*others, *sorted(found.front, key=lambda k: k == found.closest)]
 
 
 def _kinds(found: Findings) -> list[str]:
     """Of each candidate, how it is drawn."""
     kinds = np.where(found.broken, "broken", "other").astype(object)
     kinds[found.front] = "front"
-    kinds[found.knee] = "knee"
+    kinds[found.closest] = "closest"
     return [str(kind) for kind in kinds]
 
 
@@ -237,7 +238,7 @@ def _said(found: Findings, row: int) -> str:
     return "\n".join([found.ids[row], *lines, f"candidate {row + 1}"])
 
 
-def _json(series: Sequence[Series], laid: Sequence[Ruled], x: int, y: int) -> str:
+def _json(series: Sequence[Series], laid: Sequence[AxisPositions], x: int, y: int) -> str:
     """What the script needs to change the axes; "<" is written so that nothing can end the element."""
     columns = [
         {

@@ -16,7 +16,7 @@ from nasctl.problem.space import Genome
 from nasctl.search.failing_objectives import FailingObjectives
 from nasctl.search.recorded_path import RecordedPath
 from nasctl.store.measurements import Measurement, evaluation
-from nasctl.store.run_log import RunLog, seen
+from nasctl.store.run_log import RunLog, counted_labels
 
 PATIENCE = 20  # consecutive batches without a new genome after which the space counts as used up
 
@@ -180,6 +180,8 @@ def _begun(task: Task, genome: Genome, journal: RunLog, position: int | None) ->
     record = journal.record
     known = journal.known(genome, record.labels.values(), position)
     fresh = measure(task, genome, {name: label for name, label in record.cheap.items() if label not in known})
-    labels = seen(record, genome, known | fresh)  # only the costs of a genome that breaks a constraint on them
+    labels = counted_labels(
+        record, genome, known | fresh
+    )  # only the costs of a genome that breaks a constraint on them
     missing = {name: label for name, label in labels.items() if label not in known | fresh}
     return _Begun(labels, known, fresh, missing)

@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-from nasctl.candidates.setting import DEFAULT_DATA, SETTING, SETTING_PARTS, Setting
+from dataclasses import dataclass
+
+from nasctl.candidates.setting import DEFAULT_DATA, Setting, parts
 from nasctl.data import Data
+from nasctl.data.tokens import DrawnTokens
 from nasctl.errors import NasctlError
-from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.space import SearchSpace
 from nasctl.search.run import Run
 from nasctl.store.run_record import RunRecord
 
 
+@dataclass(frozen=True)
+class MisnamedTokens(DrawnTokens):
+    """Drawn tokens under the name of the default images; see `filed_data`."""
+
+    def __str__(self) -> str:
+        return str(DEFAULT_DATA)
+
+
 def setting_parts(record: RunRecord) -> dict[str, str]:
-    """What the setting of a run is made of, by what people call it.
+    """Return the fields of a run's setting, by the names that tables and reports show.
 
     Raises:
-        NasctlError: Another version of nasctl wrote it in another way.
+        NasctlError: Another version of nasctl wrote the setting in another form.
     """
-    match = SETTING.fullmatch(str(record.asked.get("setting", "")))
-    if not match:
-        raise NasctlError("the setting of the run was written by another version of nasctl")
-    return dict(zip(SETTING_PARTS, match.groups(), strict=True))
+    return parts(str(record.asked.get("setting", "")))
 
 
-def recorded_setting(record: RunRecord, data: Data = DEFAULT_DATA) -> Setting:
-    """The setting of a run with this data, the rest as it was.
+def recorded_setting(record: RunRecord) -> Setting:
+    """Return the setting of a run, with the identity of its data in place of the data.
 
     Raises:
-        NasctlError: Another version of nasctl wrote it in another way.
+        NasctlError: Another version of nasctl wrote the setting in another form.
     """
-    known = setting_parts(record)
-    fidelity = Fidelity.parse(known["fidelity"], {"full": Fidelity()})
-    return Setting(data, fidelity, int(known["weights seed"]), known["torch device"], int(known["threads"]))
+    return Setting.parse(str(record.asked.get("setting", "")))
+
+
+def filed_data(data: Data, space: SearchSpace) -> Data:
+    """Return the data of a run, given the data that its record names.
+
+    Nasctl 0.1 measured some spaces of tokens on drawn tokens and filed the values under the default images.
+    """
+    return MisnamedTokens() if data == DEFAULT_DATA and space.input.kind == "tokens" else data
 
 
 def run_from_record(record: RunRecord) -> Run:

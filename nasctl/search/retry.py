@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from nasctl import registry
@@ -70,16 +71,15 @@ def task_of(record: RunRecord, names: Collection[str], data: str | None, here: b
     """
     known = recorded.setting_parts(record)["data"]
     given = data or record.config.get("data") or known.partition("#")[0]
-    setting = recorded.recorded_setting(record, source(given))
+    space = registry.create("spaces", record.space)
+    setting = replace(recorded.recorded_setting(record), data=recorded.filed_data(source(given), space))
     if str(setting) != record.asked["setting"]:
         raise NasctlError(f"{given} is not the data of the run, which is {known}; give that with --data")
     if here and setting.device != "cpu":
         from nasctl.candidates.determinism import usable_device
 
         usable_device(setting.device)
-    found = Task(
-        registry.create("spaces", record.space), dict(make_objective(name, record.space) for name in names), setting
-    )
+    found = Task(space, dict(make_objective(name, record.space) for name in names), setting)
     for name, label in found.record(record.space).labels.items():
         if label != record.labels.get(name):
             raise NasctlError(f"{name} is of another version here; start a new run, which measures it anew")

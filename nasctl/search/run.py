@@ -74,7 +74,7 @@ class Run:
             "constraints": [str(constraint) for constraint in self.task.constraints],
             "searcher": registry.spelled_out("searchers", self.searcher),
             "seed": self.seed,
-            "setting": str(self.setting),
+            "setting": str(self.task.setting),
             # A latency by another table is another question, whatever the device is called.
             "tables": {name: one.version for name, one in self.task.metrics.items() if isinstance(one, HasLabel)},
         }

@@ -1,8 +1,8 @@
-"""The store: one SQLite file of measurements, which all runs share, and of the runs that visited them."""
+"""The store: one SQLite file that holds the measurements of all runs, and the genomes that each run visited."""
 
 from nasctl.store.measurements import Ledger, Measurement
 from nasctl.store.run_log import RunLog
 from nasctl.store.run_record import Column, RunRecord
-from nasctl.store.store import Store
+from nasctl.store.store import RunSummary, Store
 
-__all__ = ["Column", "Ledger", "Measurement", "RunLog", "RunRecord", "Store"]
+__all__ = ["Column", "Ledger", "Measurement", "RunLog", "RunRecord", "RunSummary", "Store"]

@@ -1,4 +1,4 @@
-"""The SQLite file of a store: every fault of it is a sentence, and every write is whole or not at all."""
+"""A connection to the SQLite file of a store: whole transactions, and a one-sentence error for every fault."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from weakref import finalize
 from nasctl.errors import NasctlError
 from nasctl.store import schema
 from nasctl.system import files
-from nasctl.system.signals import heed, uninterrupted
+from nasctl.system.signals import stop_if_asked, uninterrupted
 
-PATIENCE = 60.0  # seconds to wait for another process that writes
-CHECKED = 32 << 20  # bytes up to which a file is read through when it is opened, which takes 0.1 s
-MENDS = {  # by what SQLite says
+WRITE_WAIT = 60.0  # seconds to wait for another process that writes
+CHECKED_SIZE = 32 << 20  # bytes up to which a file is checked as a whole when it is opened, which takes 0.1 s
+REMEDIES = {  # by a part of SQLite's message; the last one is for all other messages
     "full": "free some space and type the same command again",
     "locked": "another process holds it: type the same command when that is done",
     "I/O": "look whether the disk is full, over its quota or gone, and type the same command again",
@@ -30,11 +30,11 @@ class Connection:
     """A connection to a store's file.
 
     Args:
-        path: The file; made if it does not exist.
-        reading: Change nothing: no file is made, and an older store stays as it is.
+        path: The file, which is created if it does not exist.
+        reading: Change nothing: create no file, and leave an older store as it is.
 
     Raises:
-        NasctlError: The path cannot be used, or holds something else or a damaged store, which is left as it is.
+        NasctlError: The path cannot be used, or holds another file or a damaged store. The file is left as it is.
     """
 
     def __init__(self, path: Path | str, reading: bool = False) -> None:
@@ -45,33 +45,33 @@ class Connection:
             found = schema.version(self.connection)
             if found > schema.VERSION:
                 raise _newer(self.path)
-            if found and self._file.stat().st_size <= CHECKED:
-                (said,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
-                if said != "ok":
-                    raise sqlite3.DatabaseError(said)
-            if reading and found < schema.VERSION:  # of an older one, or of none, there is a copy in memory
-                self._copy()
+            if found and self._file.stat().st_size <= CHECKED_SIZE:
+                (fault,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
+                if fault != "ok":
+                    raise sqlite3.DatabaseError(fault)
+            if reading and found < schema.VERSION:  # an older store, or no store yet
+                self._copy_to_memory()
             elif found < schema.VERSION:
                 with uninterrupted(), self._transaction():
-                    schema.bring_up(self.connection, self._file)
-        self._place = self._found()
+                    schema.upgrade(self.connection, self._file)
+        self._identity = self._file_identity()
         if reading:
             self.connection.execute("PRAGMA query_only = 1")
         else:
-            # In WAL mode readers never wait, and NORMAL is safe against a kill (a power cut may cost the last ones).
-            with suppress(sqlite3.OperationalError):  # this statement does not wait for a lock; others will set it
+            # With a write-ahead log readers never wait. NORMAL survives a kill; a power cut may cost the last writes.
+            with suppress(sqlite3.OperationalError):  # this statement does not wait for a lock; a later process sets it
                 self.connection.execute("PRAGMA journal_mode=WAL")
             self.connection.execute("PRAGMA synchronous=NORMAL")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, which a signal to stop waits for.
+        """Run the block in one transaction; a signal to stop takes effect after it.
 
         Raises:
-            NasctlError: The store cannot be written, or is no longer where it was.
+            NasctlError: The store cannot be written, or another file has its path now.
         """
         with uninterrupted(), guarded(self.path):
-            if self._found() != self._place:  # SQLite would go on in a file that nobody can open again
+            if self._file_identity() != self._identity:  # SQLite would go on in a file that no path leads to
                 raise NasctlError(
                     f"the store {self.path} was removed or replaced while it was in use; put it back, or type the same"
                     " command again to start a new one"
@@ -81,7 +81,7 @@ class Connection:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Questions to the store.
+        """Run the queries of the block.
 
         Raises:
             NasctlError: The store cannot be read.
@@ -90,64 +90,72 @@ class Connection:
             yield self.connection
 
     def text(self, value: str) -> int:
-        """The number that stands for a text; within a transaction."""
+        """Return the number that stands for a text in other tables; call it inside `writing`."""
         self.connection.execute("INSERT OR IGNORE INTO text (value) VALUES (?)", (value,))
         (number,) = self.connection.execute("SELECT id FROM text WHERE value = ?", (value,)).fetchone()
         return int(number)
 
     def _connect(self, address: str) -> None:
-        # Between waits of 5 s Python looks whether somebody pressed Ctrl-C. Whichever thread collects it may close it.
+        # Python handles Ctrl-C between waits of 5 s. Any thread may collect this object, and so close the connection.
         self.connection = sqlite3.connect(
-            address, timeout=min(PATIENCE, 5), uri=address.startswith("file:"), check_same_thread=False
+            address, timeout=min(WRITE_WAIT, 5), uri=address.startswith("file:"), check_same_thread=False
         )
         finalize(self, self.connection.close)
 
     def _address(self) -> str:
-        """Where to read the file."""
+        """Return the path or SQLite address under which this process can read the file."""
         if not self._file.exists() or not self._file.stat().st_size:
             return ":memory:"
         if os.access(self._file, os.W_OK) and os.access(self._file.parent, os.W_OK):
             return str(self._file)
-        log = self._file.with_name(f"{self._file.name}-wal")  # of a process that runs, or was killed
+        log = self._file.with_name(f"{self._file.name}-wal")  # left by a process that runs, or was killed
         return f"{self._file.as_uri()}?{'mode=ro' if log.exists() and log.stat().st_size else 'immutable=1'}"
 
-    def _copy(self) -> None:
-        """Work on a copy in memory that has the tables of this version."""
+    def _copy_to_memory(self) -> None:
+        """Replace the connection by one to a copy in memory, and upgrade the copy to this version."""
         with closing(self.connection) as older:
             self._connect(":memory:")
             older.backup(self.connection)
-        schema.bring_up(self.connection, None)
+        schema.upgrade(self.connection, None)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        end = time.monotonic() + PATIENCE
+        """Run the block in a transaction, and wait `WRITE_WAIT` for one of another process to end."""
+        end = time.monotonic() + WRITE_WAIT
         while not self.connection.in_transaction:
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                     raise
-                heed()
+                stop_if_asked()
         with self.connection:
             yield
 
-    def _found(self) -> tuple[int, int] | None:
-        """What is at the path."""
+    def _file_identity(self) -> tuple[int, int] | None:
+        """Return the device and the inode of the file at the path; None if there is no file."""
         try:
-            there = os.stat(self._file)
+            status = os.stat(self._file)
         except OSError:
             return None
-        return there.st_dev, there.st_ino
+        return status.st_dev, status.st_ino
 
 
 @contextmanager
 def guarded(path: str) -> Iterator[None]:
-    """Turn what SQLite says into a sentence for the user."""
+    """Turn errors of SQLite in the block into one-sentence errors with a remedy.
+
+    Args:
+        path: The store, as the user wrote it.
+
+    Raises:
+        NasctlError: SQLite raised an error.
+    """
     try:
         yield
     except sqlite3.OperationalError as error:
-        mend = next(mend for said, mend in MENDS.items() if said in str(error))
-        raise NasctlError(f"the store {path} cannot be used ({error}); {mend}") from error
+        remedy = next(remedy for part, remedy in REMEDIES.items() if part in str(error))
+        raise NasctlError(f"the store {path} cannot be used ({error}); {remedy}") from error
     except sqlite3.DatabaseError as error:
         reason = " ".join(str(error).split())[:100]
         raise NasctlError(
@@ -156,10 +164,10 @@ def guarded(path: str) -> Iterator[None]:
 
 
 def _check_header(path: Path) -> None:
-    """Refuse what is no store before SQLite touches it.
+    """Refuse a file that is no store before SQLite opens it.
 
     Raises:
-        NasctlError: It is none, or one of a newer nasctl.
+        NasctlError: The file is no store, or a store of a newer nasctl.
     """
     try:
         with files.opened(path) as file:
@@ -171,7 +179,7 @@ def _check_header(path: Path) -> None:
     if not header:
         return
     application, version = int.from_bytes(header[68:72]), int.from_bytes(header[60:64])
-    if not header.startswith(b"SQLite format 3\0") or application != schema.APPLICATION:
+    if not header.startswith(b"SQLite format 3\0") or application != schema.APPLICATION_ID:
         raise NasctlError(f"{path} is not a store of nasctl; it is left as it is: give another with --store")
     if version > schema.VERSION:
         raise _newer(str(path))

@@ -1,4 +1,4 @@
-"""Measurements of genomes in a store, and the path of one run through them."""
+"""The log of one run: the genomes that it visited, in order, and the failures that it was told of."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Collection, Mapping
 from nasctl.errors import NasctlError, RunChanged
 from nasctl.problem.space import Genome
 from nasctl.store.connection import Connection
-from nasctl.store.measurements import Ledger, Measurement, evaluation, read, spelled
+from nasctl.store.measurements import Ledger, Measurement, evaluation, genome_of, genome_text
 from nasctl.store.run_record import RunRecord
 
 PATH = "SELECT genome.genes FROM visit JOIN genome ON genome.id = visit.genome WHERE run = ? ORDER BY position"
-BEFORE = """
+VISIT = """
 SELECT genome.genes, visit.failed FROM visit JOIN genome ON genome.id = visit.genome WHERE run = ? AND position = ?
 """
 
 
 class RunLog(Ledger):
-    """One run's view of the store.
+    """The ledger of one run's search space, with the run's visits.
 
     Attributes:
         run: Name of the run.
-        record: What was asked for.
+        record: Record of the run.
         elsewhere: Other machines that the run was searched on before, as `RunRecord.machines` names them.
     """
 
@@ -43,39 +43,41 @@ class RunLog(Ledger):
     def path(self) -> list[Genome]:
         """Return the genomes that the run has visited so far, in order; those of earlier processes are included."""
         with self._database.reading() as database:
-            return [read(genes) for (genes,) in database.execute(PATH, (self._number,))]
+            return [genome_of(genes) for (genes,) in database.execute(PATH, (self._number,))]
 
     def known(self, genome: Genome, labels: Collection[str], position: int | None = None) -> dict[str, Measurement]:
-        """What any run has measured of a genome under these labels, as it was where the run has been before.
+        """Return what any run has measured of a genome under the given labels, by label.
 
         Args:
-            genome: Of the candidate.
-            labels: Of what is looked for.
-            position: The number that the visit has or will have in the run, from 0. What had failed when the run was
-                there is told as failed again, though it has been measured since, so that a replay takes the same path.
+            genome: Genome of the candidate.
+            labels: Labels to look up.
+            position: Number of the visit in the run, from 0. If the run made this visit before, an objective that had
+                failed then is returned as failed, though it may have been measured since. A replay so takes the same
+                path. None looks at no visit.
         """
         found = super().known(genome, labels)
         if position is None:
             return found
         with self._database.reading() as database:
-            before = database.execute(BEFORE, (self._number, position)).fetchone()
-        return self._then(found, before and before[1])
+            before = database.execute(VISIT, (self._number, position)).fetchone()
+        return self._as_then(found, before and before[1])
 
     def visit(self, genome: Genome, measured: Mapping[str, Measurement]) -> dict[str, Measurement]:
-        """Record the run's next genome and what was newly measured of it: both or neither.
+        """Record the run's next genome and new measurements of it, in one transaction.
 
         Returns:
-            What the run is to be told of the genome. That differs from what it knew and measured where another process
-            was faster, with another outcome.
+            The measurements that the searcher must be told, by label. They differ from those that the run knew and
+            made if another process filed other outcomes first.
 
         Raises:
-            RunChanged: The run went to another genome at this point before; nothing is recorded.
+            RunChanged: The run visited another genome at this position before; nothing is recorded.
+            NasctlError: The run was deleted meanwhile.
         """
-        where, genes = (self._number, self._position), spelled(genome)
+        where, genes = (self._number, self._position), genome_text(genome)
         with self._database.writing() as database:
             number = self._file(genome, measured)
             found = super().known(genome, self._labels)
-            before = database.execute(BEFORE, where).fetchone()
+            before = database.execute(VISIT, where).fetchone()
             if before is None:
                 if not database.execute("SELECT 1 FROM run WHERE id = ?", (self._number,)).fetchone():
                     raise NasctlError(
@@ -92,7 +94,7 @@ class RunLog(Ledger):
                     " nasctl or a library has changed; start a new run with another --seed or --run name"
                 )
         self._position += 1
-        return self._then(found, before[1])
+        return self._as_then(found, before[1])
 
     def untold(self, first: int) -> None:
         """Forget which visits failed, from the one at position `first` on: the searcher was never told.
@@ -107,8 +109,8 @@ class RunLog(Ledger):
         errors = {self._labels[label]: one.error for label, one in found.items() if one.error is not None}
         return json.dumps(errors) if errors else None
 
-    def _then(self, found: dict[str, Measurement], failed: str | None) -> dict[str, Measurement]:
-        """What was known when the run was there, by what had failed then."""
+    def _as_then(self, found: dict[str, Measurement], failed: str | None) -> dict[str, Measurement]:
+        """Return measurements with the failures of a former visit, given its column `failed`."""
         if failed is None:
             return found
         errors = json.loads(failed)
@@ -119,8 +121,17 @@ class RunLog(Ledger):
         }
 
 
-def seen(record: RunRecord, genome: Genome, found: Mapping[str, Measurement]) -> Mapping[str, str]:
-    """The labels that count for a genome: all, or those that need no module where these break a constraint."""
+def counted_labels(record: RunRecord, genome: Genome, found: Mapping[str, Measurement]) -> Mapping[str, str]:
+    """Return the labels that count for a genome, by objective.
+
+    These are all labels of the run, unless the genome breaks a constraint by its costs, which need no module. Then the
+    search measures its costs alone, and what other runs know of it does not count.
+
+    Args:
+        record: Record of the run.
+        genome: The genome.
+        found: Measurements of the genome by label.
+    """
     values = evaluation(genome, record.cheap, found).values
     broken = any(constraint.violation(values) for constraint in record.bounded)
     return record.cheap if broken else record.labels

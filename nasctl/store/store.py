@@ -1,4 +1,4 @@
-"""What is on disk: every measurement ever made, shared by all runs, and which genomes each run visited."""
+"""The store on disk: all measurements, which runs share, and the genomes that each run visited."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nasctl.errors import NasctlError, RunChanged, UnknownName
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
 from nasctl.store.connection import Connection
-from nasctl.store.measurements import Ledger, Measurement, evaluation, read
-from nasctl.store.run_log import RunLog, seen
+from nasctl.store.measurements import Ledger, Measurement, evaluation, genome_of
+from nasctl.store.run_log import RunLog, counted_labels
 from nasctl.store.run_record import RunRecord
 
 VISITED = """
@@ -26,24 +26,25 @@ WHERE visit.run = ? ORDER BY visit.position
 
 
 class RunSummary(NamedTuple):
-    """One line about a run."""
+    """A run in a list of runs."""
 
     name: str
     record: RunRecord
-    started: float  # seconds since the epoch, when it was last started or resumed
-    visited: int
+    started: float  # last start or resumption, in seconds since the epoch
+    visited: int  # candidates
 
 
 class Store:
-    """A SQLite file. Several processes may use it at once; one that is killed leaves it whole.
+    """A store in a SQLite file.
 
-    A store of an older nasctl is brought up to this one, and a copy stays beside it.
+    Several processes may use it at once, and a process that is killed leaves it whole. A store of an older nasctl is
+    upgraded, and a copy of it as it was stays beside it.
 
     Args:
-        path: The file; made if it does not exist.
+        path: The file, which is created if it does not exist.
 
     Raises:
-        NasctlError: The path cannot be written, or holds something else or a damaged store, which is left as it is.
+        NasctlError: The path cannot be written, or holds another file or a damaged store. The file is left as it is.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -51,7 +52,7 @@ class Store:
 
     @classmethod
     def reading(cls, path: Path | str) -> Store:
-        """A store to read from; where there is no file an empty one in memory, so that none is made.
+        """Open a store to read from; without a file it is an empty store in memory, and no file is created.
 
         Raises:
             NasctlError: As for a store that is written.
@@ -64,14 +65,15 @@ class Store:
         self.database, self.path = database, database.path
 
     def journal(self, run: str, record: RunRecord) -> RunLog:
-        """Start a run, or take it up again from its beginning.
+        """Start a run, or resume it from its first visit, and return its log.
 
         Args:
-            run: Its name.
-            record: What was asked for.
+            run: Name of the run.
+            record: Record of the run.
 
         Raises:
-            NasctlError: There is a run of that name which asked for something else.
+            NasctlError: The store has a run of that name with another question.
+            RunChanged: The run was made with another version of an objective.
         """
         after = RunRecord.parsed(record.json())
         with self.database.writing() as database:
@@ -100,32 +102,35 @@ class Store:
             return RunLog(self.database, record, run, number, self.database.text(record.space), labels, elsewhere)
 
     def ledger(self, space: str, labels: Collection[str]) -> Ledger:
-        """Where measurements under these labels are kept, of a space by its spec with every default written out."""
+        """Return the ledger of a space, given its spec with every default written out, for measurements with labels."""
         with self.database.writing():
             numbers = {label: self.database.text(label) for label in labels}
             return Ledger(self.database, self.database.text(space), numbers)
 
     def run(self, name: str | None = None) -> tuple[str, RunRecord]:
-        """A run and its name, by its name or a beginning of it that no other has, or of the one started last.
+        """Return the full name and the record of a run.
+
+        Args:
+            name: Name of the run, or a beginning of it that no other run has; None for the run started last.
 
         Raises:
-            UnknownName: There is no such run.
-            NasctlError: There is no run at all, or more than one is meant.
+            UnknownName: The store has no such run.
+            NasctlError: The store has no run at all, or several that begin so.
         """
         with self.database.reading() as database:
             runs = dict(database.execute("SELECT name, spec FROM run ORDER BY turn DESC"))
         if not runs:
             raise NasctlError(f"the store {self.path} holds no run yet; `nasctl search` starts one")
-        begun = [one for one in runs if name is None or one.startswith(name)]
-        if name is not None and name not in runs and len(begun) > 1:
-            raise NasctlError(f"{len(begun)} runs begin with {name!r}: {', '.join(begun)}; give more of the name")
-        if not begun:
+        matches = [one for one in runs if name is None or one.startswith(name)]
+        if name is not None and name not in runs and len(matches) > 1:
+            raise NasctlError(f"{len(matches)} runs begin with {name!r}: {', '.join(matches)}; give more of the name")
+        if not matches:
             raise UnknownName("run", str(name), list(runs))
-        chosen = str(name if name in runs else begun[0])
+        chosen = str(name if name in runs else matches[0])
         return chosen, RunRecord.parsed(runs[chosen])
 
     def runs(self) -> list[RunSummary]:
-        """All runs, the one started last first."""
+        """Return all runs, the run started last first."""
         with self.database.reading() as database:
             rows = database.execute(
                 "SELECT name, spec, started, (SELECT count(*) FROM visit WHERE run = run.id) FROM run"
@@ -134,20 +139,21 @@ class Store:
         return [RunSummary(name, RunRecord.parsed(spec), started, visited) for name, spec, started, visited in rows]
 
     def delete(self, run: str) -> None:
-        """Forget a run; what it measured stays, for other runs share it."""
+        """Delete a run; its measurements stay, because other runs share them."""
         with self.database.writing() as database:
             database.execute("DELETE FROM visit WHERE run = (SELECT id FROM run WHERE name = ?)", (run,))
             database.execute("DELETE FROM run WHERE name = ?", (run,))
 
     def evaluations(self, run: str) -> list[Evaluation]:
-        """What a run has visited, in order, with what was measured of it."""
+        """Return the evaluations of a run's candidates in the order of the search."""
         return [found for found, _ in self.visits(run)]
 
     def visits(self, run: str) -> Iterator[tuple[Evaluation, float]]:
-        """What a run has visited, in order, with what was measured of it and the seconds that it took.
+        """Yield the evaluation of each candidate of a run, and the seconds that its measurements took.
 
-        Of what had failed and was measured again since that is the later outcome. Of what breaks a constraint by its
-        cost alone it is its costs, as in the search, whatever other runs know.
+        The candidates come in the order of the search. An objective that had failed and was measured again since has
+        its later outcome. A candidate that breaks a constraint by its costs has its costs alone, as in the search,
+        whatever other runs know of it.
         """
         run, record = self.run(run)
         with self.database.reading() as database:
@@ -156,19 +162,19 @@ class Store:
             for _, group in groupby(database.execute(VISITED, (number,)), itemgetter(0)):
                 rows = list(group)
                 found = {texts.get(label, ""): Measurement(*rest) for _, _, label, *rest in rows}
-                genome = read(rows[0][1])
-                labels = seen(record, genome, found)
+                genome = genome_of(rows[0][1])
+                labels = counted_labels(record, genome, found)
                 seconds = sum(found[label].seconds for label in labels.values() if label in found)
                 yield evaluation(genome, labels, found), seconds
 
     def spaces(self) -> list[str]:
-        """Specs of all spaces of which something was measured."""
+        """Return the specs of all spaces that have a measured genome."""
         with self.database.reading() as database:
             query = "SELECT DISTINCT text.value FROM genome JOIN text ON text.id = genome.space"
             return [space for (space,) in database.execute(query)]
 
     def genomes(self, space: str) -> list[Genome]:
-        """All genomes of a space, by its spec, of which something was measured."""
+        """Return all measured genomes of a space, given its spec."""
         query = "SELECT genes FROM genome JOIN text ON text.id = genome.space WHERE text.value = ?"
         with self.database.reading() as database:
-            return [read(genes) for (genes,) in database.execute(query, (space,))]
+            return [genome_of(genes) for (genes,) in database.execute(query, (space,))]

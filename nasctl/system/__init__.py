@@ -1,1 +1,1 @@
-"""The operating system: files, signals, the lock of a machine that is measuring, and the terminal."""
+"""The operating system: files, signals, the terminal, the lock of the machine, and the limit on memory."""

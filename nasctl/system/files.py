@@ -1,4 +1,4 @@
-"""Files: read with care for what strangers put into them, and written whole or not at all."""
+"""Files: reading within limits, whatever a file holds, and the one atomic writer."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import stat
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, BinaryIO
 
 from nasctl.errors import NasctlError
 
-GZIP = b"\x1f\x8b"  # what is packed with it begins so
+GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
 
 
 @contextmanager
 def opened(path: Path | str) -> Iterator[BinaryIO]:
-    """A regular file to read from. A pipe could keep its reader waiting for ever, and a device has no end.
+    """Open a regular file to read bytes from. A pipe could keep its reader waiting for ever, and a device has no end.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: The file cannot be opened, or is no regular file.
     """
-    if "\0" in str(path):  # which open() has another error for
+    if "\0" in str(path):  # open() would raise a ValueError
         raise OSError(errno.EINVAL, "its name holds a NUL")
     with open(path, "rb", opener=_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -36,24 +37,28 @@ def opened(path: Path | str) -> Iterator[BinaryIO]:
 
 
 def read(path: Path | str, limit: int) -> bytes:
-    """What a regular file holds.
+    """Return the content of a regular file.
 
     Args:
-        path: Of the file.
-        limit: Bytes that it may have.
+        path: The file.
+        limit: Largest size, in bytes.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or has more bytes.
+        OSError: The file cannot be read, is no regular file, or is larger.
     """
     with opened(path) as file:
         return _within(file.read(limit + 1), limit)
 
 
 def unpacked(content: bytes, limit: int) -> bytes:
-    """What was packed with gzip, of which a few bytes can hold any number of zeros.
+    """Return the content of a gzip file, a few bytes of which can hold any number of zeros.
+
+    Args:
+        content: The gzip file.
+        limit: Largest size of its content, in bytes.
 
     Raises:
-        OSError: It is broken, or holds more bytes than that.
+        OSError: The gzip file is broken, or its content is larger.
     """
     try:
         with gzip.open(BytesIO(content)) as file:
@@ -63,10 +68,10 @@ def unpacked(content: bytes, limit: int) -> bytes:
 
 
 def parsed(text: str | bytes) -> Any:
-    """JSON as values; an object with a key twice is refused, for nobody knows which is meant.
+    """Return the values of a JSON text.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is no JSON, or an object has a key twice, so that its value is ambiguous.
     """
     try:
         return json.loads(text, object_pairs_hook=_unique)
@@ -75,39 +80,66 @@ def parsed(text: str | bytes) -> Any:
 
 
 def write(path: Path, content: bytes | str, instead: str = "name another file") -> None:
-    """Write a file under another name first, so that a killed run leaves the old one or the new one.
+    """Write a whole file, or leave the old one.
 
     Args:
-        path: Of the file, which may be there.
-        content: Text is written as UTF-8.
-        instead: What a person should do if it cannot be written.
+        path: The file, which may exist.
+        content: Bytes, or text that is encoded as UTF-8.
+        instead: The remedy that the error message gives.
 
     Raises:
-        NasctlError: It cannot be written.
+        NasctlError: The file cannot be written.
     """
-    if path.exists() and not path.is_file():  # a device would be replaced by a file of its name
-        raise NasctlError(f"{path} is no file; {instead}")
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacement(path, instead) as draft:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacement(path: Path, instead: str = "name another file", suffix: str | None = None) -> Iterator[Path]:
+    """Yield an empty draft beside a file, and give it the file's name when the block ends without an error.
+
+    Every file that nasctl writes goes through this function. After a kill or a power cut the file is the old one or
+    the new one, never a part of either. The draft exists before the block begins, so that a folder that takes no file
+    is found before the work.
+
+    Args:
+        path: The file, which may exist.
+        instead: The remedy that the error message gives.
+        suffix: The suffix of the draft, by which some libraries choose a format; by default the suffix of the file.
+
+    Raises:
+        NasctlError: The path is no regular file, or the block or the system cannot write it (`OSError`).
+    """
+    draft = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix if suffix is None else suffix}")
+    try:
+        if path.exists() and not path.is_file():  # a device would be replaced by a file of its name
+            raise NasctlError(f"{path} is no file; {instead}")
+        draft.touch(exist_ok=False)
+        yield draft
+        with draft.open("rb+") as written:  # the name must not reach the disk before the content does
+            os.fsync(written.fileno())
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise NasctlError(f"{path} cannot be written ({error.strerror}); {instead}") from None
+        raise NasctlError(f"{path} cannot be written ({error.strerror or error}); {instead}") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()  # after success there is none
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open a pipe too without waiting for its writer; Windows has no such pipes."""
+    """Open a file; of a pipe, do not wait for the writer. Windows has no such pipes."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _within(content: bytes, limit: int) -> bytes:
+    """Return the content, or raise an `OSError` if it has more bytes than the limit."""
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it is over {limit >> 20} MiB, too large")
     return content
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict, or raise a `ValueError` if a key is there twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)

@@ -1,4 +1,4 @@
-"""What people see: tables, numbers with units, and the progress of a search; the only file that imports rich."""
+"""Output for people: tables, numbers with units, and the progress of a search. Only this file imports rich."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ from typing import NamedTuple, Self, TypeVar
 
 Item = TypeVar("Item")
 
-UNITS = {"bytes": "B", "MACs": "", "parameters": ""}  # that take a prefix: 389.5 M
+UNITS = {"bytes": "B", "MACs": "", "parameters": ""}  # units that take a prefix, and how they are written: 389.5 M
 
 
 class State(NamedTuple):
-    """How far a search is."""
+    """The progress of a search."""
 
-    done: int
-    budget: int
-    failed: int
-    front: int
+    done: int  # candidates evaluated
+    budget: int  # candidates to evaluate
+    failed: int  # candidates with an objective that failed
+    front: int  # candidates on the front
     hypervolume: float | None
-    seconds_each: float | None  # per candidate that had to be evaluated
-    left: float | None  # seconds
+    seconds_each: float | None  # seconds per candidate that had to be measured
+    left: float | None  # seconds until the budget is spent
     generation: int
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print a table on stdout: drawn on a terminal, tab-separated in a pipe."""
+    """Print a table on stdout: drawn on a terminal, tab-separated in a pipe.
+
+    Args:
+        columns: Heads of the columns.
+        rows: Rows of cells.
+        title: Title, which only a terminal shows.
+    """
     text = [[printable(_text(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         print(*("\t".join(row) for row in [map(printable, columns), *text]), sep="\n")
@@ -38,7 +44,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
     from rich.table import Table
     from rich.text import Text
 
-    # As rich's Text, for it takes strings apart that hold "[red]" or "[/]".
+    # Cells are rich's Text, because rich reads "[red]" or "[/]" in a string as markup.
     drawn = Table(title=Text(printable(title)) if title else None, title_justify="left")
     for k, column in enumerate(columns):
         numbers = all(_is_number(row[k]) for row in text)
@@ -51,17 +57,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
 
 
 def say(*lines: str) -> None:
-    """Talk to the person, on stderr."""
+    """Print lines for people, on stderr."""
     for line in lines:
         print(printable(line, "\n"), file=sys.stderr, flush=True)
 
 
 def printable(text: str, besides: str = "") -> str:
-    """Text as a terminal may be given it: what a file calls itself must not move the cursor, or hide what follows.
+    """Return text that is safe to print: the name of a file must not move the cursor, or hide the text after it.
 
     Args:
-        text: From anywhere.
-        besides: Characters that stay as they are, with all that can be seen.
+        text: Text from anywhere.
+        besides: Characters that stay as they are, like all printable characters. Others are escaped.
     """
     if text.isprintable():
         return text
@@ -69,7 +75,7 @@ def printable(text: str, besides: str = "") -> str:
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number as people read it: "389.5 M", "14.5 MB", "23.1 ms"."""
+    """Return a number with its unit as people read it: "389.5 M", "14.5 MB", "23.1 ms"."""
     if unit not in UNITS:
         return f"{value:.4g} {unit}".strip()
     power = min(4, max(0, int(math.log10(max(abs(value), 1)) // 3)))
@@ -77,7 +83,7 @@ def quantity(value: float, unit: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: "42 s", "3 min 5 s", "2 h 10 min"."""
+    """Return seconds as people read them: "42 s", "3 min 5 s", "2 h 10 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -86,7 +92,11 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Shows a search while it runs, on stderr: a live bar on a terminal, one line a generation otherwise."""
+    """The display of a running search, on stderr: a live bar on a terminal, one line per generation otherwise.
+
+    Args:
+        budget: Candidates to evaluate.
+    """
 
     def __init__(self, budget: int) -> None:
         self._budget = budget
@@ -115,7 +125,7 @@ class Progress:
             say(_line(self._last))
 
     def update(self, state: State) -> None:
-        """Show how far the search is."""
+        """Show the progress of the search."""
         if self._live:
             self._bar.update(self._task, completed=state.done, total=state.budget, found=_found(state))
         elif self._last is not None and state.generation > self._last.generation:
@@ -124,7 +134,13 @@ class Progress:
 
 
 def counted(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
-    """Hand on the items and show how many there were: a bar on a terminal, some ten lines on stderr otherwise."""
+    """Yield items and show their number on stderr: a bar on a terminal, about ten lines otherwise.
+
+    Args:
+        items: Items to yield.
+        total: Number of items.
+        what: Word before the number.
+    """
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -142,13 +158,14 @@ def counted(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 
 def definitions(pairs: Mapping[str, object]) -> None:
-    """Print names and what they mean, in two columns."""
+    """Print names and their values on stdout, in two columns."""
     width = max(map(len, pairs))
     for name, value in pairs.items():
         print(printable(f"{name:<{width}}  {value}"))
 
 
 def _found(state: State) -> str:
+    """Return the results of a search so far as one line."""
     parts = [f"front {state.front}"]
     if state.hypervolume is not None:
         parts.append(f"hypervolume {state.hypervolume:.4f}")
@@ -162,16 +179,19 @@ def _found(state: State) -> str:
 
 
 def _line(state: State) -> str:
+    """Return the progress of a search as one line."""
     return f"generation {state.generation}: {state.done}/{state.budget} candidates, {_found(state)}"
 
 
 def _text(cell: object) -> str:
+    """Return the text of a cell of a table."""
     if isinstance(cell, float):
         return f"{cell:.0f}" if cell.is_integer() else f"{cell:.6g}"
     return "" if cell is None else str(cell)
 
 
 def _is_number(text: str) -> bool:
+    """Return whether a cell belongs into a column of numbers: a number, which a unit may follow, or nothing."""
     try:
         float(text.partition(" ")[0].lstrip("~"))
     except ValueError:

@@ -10,9 +10,10 @@ from PIL import Image
 from pymoo.indicators.hv import HV
 
 from nasctl.analysis.compare_runs import RunComparison, Side, coverage
-from nasctl.analysis.compare_runs_plot import COLOURS, overlay
+from nasctl.analysis.compare_runs_plot import overlay
 from nasctl.api import Evaluation, NasctlError
 from nasctl.cli import cli
+from nasctl.drawing.palette import SERIES
 from nasctl.pareto.hypervolume import Scale
 from nasctl.pareto.losses import feasible_losses, front, losses
 from nasctl.problem.searcher import Goal
@@ -190,6 +191,6 @@ def test_what_cannot_be_compared_is_one_sentence(runs, said, nasctl, refused):
 
 
 def test_a_picture_has_as_many_runs_as_there_are_colours(tmp_path):
-    sides = [side(str(k), (k, -k), (-k, k)) for k in range(len(COLOURS) + 1)]
-    with pytest.raises(NasctlError, match=f"a picture shows {len(COLOURS)} runs at most"):
+    sides = [side(str(k), (k, -k), (-k, k)) for k in range(len(SERIES) + 1)]
+    with pytest.raises(NasctlError, match=f"a picture shows {len(SERIES)} runs at most"):
         overlay(tmp_path / "many.png", comparison(*sides))

@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 from nasctl import registry
-from nasctl.api import Add, Builder, ConvNormAct, MBConv, NasctlError
 from nasctl.architectures import from_json, ids
 from nasctl.cli import cli
 from nasctl.hardware.table import LatencyTable
@@ -54,57 +53,6 @@ def files(tmp_path, monkeypatch):
 
 
 AMOUNTS = ("globalavgpool.moved", "linear.read", "linear.written", "linear.weights")
-
-
-def test_a_free_architecture_is_the_network_that_its_blocks_make():
-    net = Builder((3, 16, 16))
-    stem = net.add(ConvNormAct(8, 3, act=None), *net.inputs, name="stem")
-    wide = net.add(MBConv(8, 5, 3.0), stem, name="1")
-    both = net.add(Add(), stem, wide, name="sum")
-    keys = [span.emission.key for span in net.build(both).spans]
-    found = from_json.network(FREE)
-    assert [span.emission.key for span in found.spans][:3] == keys
-    assert [span.name for span in found.spans] == ["stem", "1", "sum", "3", "4"]
-    assert found.spans[3].emission.key == "nb201.Reduction(channels=16) @ 8x16x16"
-    assert found.out_shape == (10,)
-    alone = from_json.network({"input": [8, 4, 4], "blocks": [{"block": "Classifier", "classes": 3}]})
-    assert alone.macs == 24
-    assert alone.spans[0].emission.key == "Classifier(classes=3) @ 8x4x4"
-
-
-@pytest.mark.parametrize(
-    ("entry", "sentence"),
-    [
-        ({"block": "MBConv", "channels": 8}, "MBConv needs 'kernel', 'expand'"),
-        ({"block": "MBConw"}, "did you mean 'MBConv'?"),
-        ({"block": "nb201.Haed", "classes": 3}, "did you mean 'nb201.Head'?"),
-        ({"block": "nowhere.Head", "classes": 3}, "no space is called 'nowhere'"),
-        ({"block": "Conv", "chanels": 8}, "no field of Conv is called 'chanels'; did you mean 'channels'?"),
-        ({"block": "Conv", "channels": 8.5}, "channels=8.5, which is no int"),
-        ({"block": "Conv", "channels": True}, "channels=True, which is no int"),
-        ({"block": "Conv", "channels": 8, "groups": 5}, "makes nothing of 3x32x32"),
-        ({"block": "Conv", "channels": 8, "stride": 0}, "makes nothing of 3x32x32"),
-        ({"block": "Conv", "channels": 0}, "nothing would be left"),
-        ({"block": "ConvNormAct", "channels": 8, "act": "mish"}, "makes nothing of 3x32x32 (KeyError: 'mish')"),
-        ({"block": "Add", "inputs": ["input", "x"]}, "no block before this one is called 'x'"),
-        ({"block": "ReLU", "name": "input"}, "'input' is no name of its own"),
-        ({"block": "ReLU", "inputs": []}, "not a list of names"),
-        ({"channels": 8}, 'has no "block"'),
-        ({"block": "Identity"}, "no block with a layer in it"),
-    ],
-)
-def test_what_is_no_block_is_named(entry, sentence):
-    with pytest.raises(NasctlError) as caught:
-        from_json.network({"input": [3, 32, 32], "blocks": [entry]})
-    assert sentence in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "content", [[], {}, {"input": [3], "blocks": {}}, {"input": [3, 0, 8], "blocks": []}, {"input": 3, "blocks": []}]
-)
-def test_what_is_no_architecture_is_refused(content):
-    with pytest.raises(NasctlError):
-        from_json.network(content)
 
 
 def test_devices_stand_side_by_side(files):

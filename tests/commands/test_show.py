@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from nasctl.cli import cli
 from nasctl.errors import MissingBlock
-from nasctl.hardware.table import Figure
+from nasctl.hardware.table import BlockLatency
 
 
 def typed(*words):
@@ -25,7 +25,7 @@ class FakeTable:
     def block(self, emission):
         if self.device == "mobile":
             raise MissingBlock(self.device, emission.key)
-        return Figure(emission.macs / 1e6, "modelled" if "kernel=5" in emission.key else "measured")
+        return BlockLatency(emission.macs / 1e6, "modelled" if "kernel=5" in emission.key else "measured")
 
     def accuracy(self, space=None):
         return "never validated"

@@ -12,7 +12,7 @@ from nasctl import registry
 from nasctl.api import Add, AvgPool, Builder, Concat, Conv, ConvNormAct, MBConv, ReLU
 from nasctl.cli import cli
 from nasctl.drawing.network import draw
-from nasctl.drawing.network_layout import described, sketch
+from nasctl.drawing.network_layout import describe_block, lay_out
 
 
 def typed(*words):
@@ -26,7 +26,7 @@ def example(spec, seed=0):
 
 
 def test_a_chain_is_a_row_of_boxes():
-    boxes = sketch(registry.create("spaces", "nbmacro").network((2, 1, 1, 2, 2, 2, 1, 1)))
+    boxes = lay_out(registry.create("spaces", "nbmacro").network((2, 1, 1, 2, 2, 2, 1, 1)))
     assert [(box.name, box.stage, box.times) for box in boxes] == [
         ("stem", "", 1), ("stage1.0", "stage1", 1), ("stage1.1", "stage1", 1), ("stage2.0", "stage2", 1),
         ("stage2.1", "stage2", 2), ("stage3.0", "stage3", 1), ("stage3.1", "stage3", 2), ("head", "", 1),
@@ -39,7 +39,7 @@ def test_a_chain_is_a_row_of_boxes():
 
 def test_a_cell_is_a_graph_and_is_drawn_once():
     # Skips to the second node and to the last; a convolution, a pool and a smaller convolution between.
-    boxes = sketch(registry.create("spaces", "nb201").network((4, 1, 2, 1, 0, 3)))
+    boxes = lay_out(registry.create("spaces", "nb201").network((4, 1, 2, 1, 0, 3)))
     cells = [box for box in boxes if box.cell]
     assert [(box.stage, box.times) for box in cells] == [("stage1", 5), ("stage2", 5), ("stage3", 5)]
     (cell,) = {box.cell for box in cells}
@@ -58,7 +58,7 @@ def test_where_a_cell_begins():
         two = [net.add(ReLU(), value, name=f"cell{k}.{j}") for j, value in enumerate([values[-1], values[-2:][0]])]
         values.append(net.add(Concat(), *two, name=f"cell{k}.cat"))
         values[-1] = net.add(Conv(4), values[-1], name=f"cell{k}.mix")
-    _, first, later = sketch(net.build(values[-1]))
+    _, first, later = lay_out(net.build(values[-1]))
     assert first.cell.values[:1] == ("in",)
     assert first.cell.inputs == 1
     assert later.cell.values[:2] == ("k\N{MINUS SIGN}2", "in")
@@ -70,7 +70,7 @@ def test_norms_and_activations_are_told_with_what_they_follow():
     (x,) = net.inputs
     y = net.add(ReLU(), net.add(Conv(4, 3), x, name="block.a.conv"), name="block.a.act")
     y = net.add(AvgPool(3), y, name="block.a.pool")
-    (box,) = sketch(net.build(net.add(Add(), x, y, name="block.a.add")))
+    (box,) = lay_out(net.build(net.add(Add(), x, y, name="block.a.add")))
     by = "\N{MULTIPLICATION SIGN}"
     assert [edge.lines for edge in box.cell.edges if edge.lines != ("skip",)] == [
         (f"Conv 3{by}3", "ReLU"), (f"AvgPool 3{by}3",)
@@ -83,7 +83,7 @@ def test_a_box_that_does_not_read_the_one_before_says_what_it_reads():
     (x,) = net.inputs
     y = net.add(Conv(4), x, name="one")
     z = net.add(Conv(4), x, name="two")
-    boxes = sketch(net.build(net.add(Add(), y, z, name="sum")))
+    boxes = lay_out(net.build(net.add(Add(), y, z, name="sum")))
     assert [(box.reads, box.follows) for box in boxes] == [((), True), (("input",), False), (("one", "two"), True)]
 
 
@@ -97,11 +97,11 @@ def test_a_box_that_does_not_read_the_one_before_says_what_it_reads():
 )
 def test_a_block_in_words(layer, words):
     net = Builder((8, 8, 8))
-    assert described(net.build(net.add(layer, *net.inputs, name="a")).spans[0].emission) == words
+    assert describe_block(net.build(net.add(layer, *net.inputs, name="a")).spans[0].emission) == words
 
 
 def test_a_sum_of_a_value_with_itself_is_a_sum():
-    cell = sketch(registry.create("spaces", "nb201:canonical=false").network((1,) * 6))[1].cell
+    cell = lay_out(registry.create("spaces", "nb201:canonical=false").network((1,) * 6))[1].cell
     assert cell.values == ("in", "+", "+")
     assert sorted((edge.source, edge.target, *edge.lines) for edge in cell.edges) == [
         (0, 1, "skip"), (0, 1, "skip"), (0, 2, "skip"), (0, 2, "skip"), (1, 2, "skip"),
@@ -114,7 +114,7 @@ def test_a_recurrent_cell_is_a_graph():
         "h_new_0": {"op": "activation_tanh", "input": ["node_0"]},
     }
     space = registry.create("spaces", "rnn")
-    boxes = sketch(space.network(space.parse(json.dumps(recipe))))
+    boxes = lay_out(space.network(space.parse(json.dumps(recipe))))
     (cell,) = {box.cell for box in boxes if box.cell}
     assert (cell.values, cell.inputs) == (("x", "h_prev_0", "linear", "h_new_0: tanh"), 2)
     assert [(edge.source, edge.target, edge.lines) for edge in cell.edges] == [(0, 2, ()), (1, 2, ()), (2, 3, ())]
@@ -124,7 +124,7 @@ def test_a_recurrent_cell_is_a_graph():
 def test_what_shapes_do_not_say_is_written_in_the_box():
     for spec, words in (("vit", "units 672"), ("flexibert", "units 512")):
         space = registry.create("spaces", spec)
-        assert any(words in box.lines for box in sketch(space.network((0,) * len(space.genes))))
+        assert any(words in box.lines for box in lay_out(space.network((0,) * len(space.genes))))
 
 
 def drawn(network, path, monkeypatch, subtitle="subtitle"):

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -20,14 +21,14 @@ from nasctl.drawing.pareto_layout import (
     MARKER,
     NUMBER,
     Axis,
-    best,
-    key,
-    offsets,
+    choose_labelled,
+    key_table,
+    label_offsets,
+    lay_out_run,
+    non_dominated,
+    number_format,
     pairs,
-    picture,
-    readable,
-    shortest,
-    spread,
+    shortest_prefixes,
 )
 from nasctl.testing import drawn
 
@@ -151,7 +152,7 @@ def test_pairs_that_matter():
 def test_a_panel_has_the_front_of_its_two_objectives():
     points, words = _run(200)
     held = points[:, AXES.index(LATENCY)] > 12  # which leaves the fastest out
-    shown = picture(AXES, points, np.ones(200, bool), held, words)
+    shown = lay_out_run(AXES, points, np.ones(200, bool), held, words)
     for panel in shown.panels:
         two = [panel.x, panel.y]
         own = _undominated(points[held][:, two], [AXES[k] for k in two])
@@ -163,17 +164,17 @@ def test_a_panel_has_the_front_of_its_two_objectives():
 
 
 def test_a_single_objective_is_drawn_as_it_improved():
-    shown = picture(
+    shown = lay_out_run(
         (SYNFLOW,), np.array([[3.0], [1.0], [5.0], [5.0], [2.0]]), np.zeros(5, bool), np.ones(5, bool), list("abcde")
     )
     (panel,) = shown.panels
     assert panel.front.tolist() == [0, 2]
-    assert [line.split() for line in key(shown)[1:]] == [["1", "a", "1", "3"], ["2", "c", "3", "5"]]
+    assert [line.split() for line in key_table(shown)[1:]] == [["1", "a", "1", "3"], ["2", "c", "3", "5"]]
 
 
 @given(LOSSES)
 def test_best_is_what_nothing_dominates(losses):
-    found = best(losses)
+    found = non_dominated(losses)
     assert sorted(found) == np.flatnonzero(_undominated(losses, (LATENCY, PARAMS))).tolist()
     assert (np.diff(losses[found, 0]) >= 0).all()
     assert (np.diff(losses[found, 1]) <= 0).all()
@@ -181,22 +182,22 @@ def test_best_is_what_nothing_dominates(losses):
 
 @given(LOSSES, st.integers(3, 12))
 def test_labels_are_few_and_at_the_ends(losses, most):
-    front = losses[best(losses)]
-    chosen = front[spread(front, most)]
+    front = losses[non_dominated(losses)]
+    chosen = front[choose_labelled(front, most)]
     distinct = np.unique(front, axis=0)
     assert len(chosen) == len(np.unique(chosen, axis=0)) == min(most, len(distinct))
     assert {tuple(distinct[0]), tuple(distinct[-1])} <= {tuple(row) for row in chosen}
 
 
 def test_a_flat_end_is_labelled_before_what_is_farther_from_the_knee():
-    assert spread(np.array([[0, 100], [45, 60], [90, 5], [100, 0]]), 3) == [0, 2, 3]
+    assert choose_labelled(np.array([[0, 100], [45, 60], [90, 5], [100, 0]]), 3) == [0, 2, 3]
 
 
 @given(st.sets(st.text("ab-", min_size=1, max_size=8), min_size=1, max_size=20), st.data())
 def test_a_shown_beginning_means_one_id(words, data):
     words = sorted(words)
     own = data.draw(st.lists(st.sampled_from(words), min_size=1))
-    for word, shown in zip(own, shortest(own, words), strict=True):
+    for word, shown in zip(own, shortest_prefixes(own, words), strict=True):
         assert word.startswith(shown)
         others = [other for other in words if other.startswith(shown) and other != word]
         assert not others or shown == word  # a whole id may begin another of another length
@@ -204,15 +205,15 @@ def test_a_shown_beginning_means_one_id(words, data):
 
 
 def test_beginnings_are_as_short_as_can_be():
-    assert shortest(["nb-00ab1", "nb-00ab2", "nb-7xyz9"]) == ["nb-00ab1", "nb-00ab2", "nb-7xyz"]
-    assert shortest(["nb-7xyz9"], others=["nb-7xyz8"]) == ["nb-7xyz9"]
+    assert shortest_prefixes(["nb-00ab1", "nb-00ab2", "nb-7xyz9"]) == ["nb-00ab1", "nb-00ab2", "nb-7xyz"]
+    assert shortest_prefixes(["nb-7xyz9"], others=["nb-7xyz8"]) == ["nb-7xyz9"]
 
 
 @given(LOSSES, st.sampled_from([(-1, -1), (-1, 1), (1, -1), (1, 1)]))
 def test_numbers_lie_on_nothing(losses, towards):
-    front = losses[best(losses)]
+    front = losses[non_dominated(losses)]
     places = 8 + 10 * np.where(np.array(towards) < 0, front, 9 - front)  # points in a panel of 106 by 106
-    found = offsets(places, {k: str(k) for k in range(len(places))}, towards, (106, 106))
+    found = label_offsets(places, {k: str(k) for k in range(len(places))}, towards, (106, 106))
     half = {k: np.array([0.6 * len(str(k)), 0.7]) * NUMBER / 2 for k in found}  # digits of DejaVu Sans: 0.636 by 0.729
     middles = {k: places[k] + offset for k, offset in found.items()}
     for k, middle in middles.items():
@@ -226,8 +227,11 @@ def test_numbers_lie_on_nothing(losses, towards):
 
 def test_the_key_tells_near_values_apart():
     points = np.array([[4.2e6, -16.0254], [5e6, -16.0232]])
-    shown = picture((PARAMS, JACOV), points, np.ones(2, bool), np.ones(2, bool), ["a", "b"])
-    assert [line.split()[2:] for line in key(shown)[1:]] == [["4.200", "M", "-16.02540"], ["5.000", "M", "-16.02320"]]
+    shown = lay_out_run((PARAMS, JACOV), points, np.ones(2, bool), np.ones(2, bool), ["a", "b"])
+    assert [line.split()[2:] for line in key_table(shown)[1:]] == [
+        ["4.200", "M", "-16.02540"],
+        ["5.000", "M", "-16.02320"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,7 @@ def test_the_key_tells_near_values_apart():
     [(6e8, 389.5e6, "389.5 M"), (2e4, 12.0, "12"), (9999, 5000, "5000"), (-5e4, -5e4, "-50 k"), (1e30, 2e30, "2e+30")],
 )
 def test_values_are_readable(largest, value, text):
-    assert readable(np.array([largest]), ".6g")(value) == text
+    assert number_format(np.array([largest]), ".6g")(value) == text
 
 
 @pytest.mark.parametrize(
@@ -260,15 +264,17 @@ def test_nothing_is_written_over_or_half_written(tmp_path, monkeypatch):
         _draw(path)
     with pytest.raises(NasctlError, match="so there is nothing to draw yet"):
         _draw(path, number=0, overwrite=True)
-    with pytest.raises(NasctlError, match=r"cannot write .* \(No such file or directory\); give a path"):
+    with pytest.raises(NasctlError, match=r"svg cannot be written \(No such file or directory\); give a path"):
         _draw(tmp_path / "absent" / "front.svg")
 
-    def full(figure, file, **options):
-        file.write_bytes(b"half")
+    write_bytes = Path.write_bytes
+
+    def full(file, content):
+        write_bytes(file, content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("matplotlib.figure.Figure.savefig", full)
+        patched.setattr(Path, "write_bytes", full)
         with pytest.raises(NasctlError, match="No space left on device"):
             _draw(path, overwrite=True)
     assert ([one.name for one in tmp_path.iterdir()], path.read_text()) == (["front.png"], "mine")

@@ -7,15 +7,21 @@ from itertools import islice
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy.optimize import nnls
 
 from nasctl import registry
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.hardware.distinct_blocks import random_genomes
 from nasctl.hardware.fitting import additive
-from nasctl.hardware.fitting.additive import LEAST, SEEN, Measured, check, fit, split
-from nasctl.hardware.fitting.operators import whole
+from nasctl.hardware.fitting.additive import (
+    MIN_NETWORKS,
+    MIN_OCCURRENCES,
+    MeasuredNetworks,
+    fit,
+    split_networks,
+    validate_fit,
+)
+from nasctl.hardware.fitting.operators import network_features
 from nasctl.hardware.table import LatencyTable
 from perf import fit_tables
 
@@ -39,19 +45,19 @@ def by_rows(networks, overhead=2.0):
 def by_operators(networks):
     """Latencies of a device where work and traffic are all."""
     rates = {"overhead": 1.0, "count": 0.01, "pointwise.macs": 2e-8, "depthwise.read": 3e-7, "image.macs": 1e-8}
-    amounts = map(whole, networks)
+    amounts = map(network_features, networks)
     return np.array([sum(rate * one.get(name, 0) for name, rate in rates.items()) for one in amounts])
 
 
 def test_rows_of_an_additive_device_are_found():
     networks = drawn(500)
     costs, ms = by_rows(networks)
-    data = Measured.of(networks, ms)
-    inside, held = split(500, 0.3, seed=0)
+    data = MeasuredNetworks.of(networks, ms)
+    inside, held = split_networks(500, 0.3, seed=0)
     found = fit(data.part(inside))
     table = found.fill(EMPTY)
     assert (table.method, table.monotone) == ("fitted", False)
-    error = check(table, data.part(inside), data.part(held), "networks", [SPEC])
+    error = validate_fit(table, data.part(inside), data.part(held), "networks", [SPEC])
     assert error.number == 150
     assert error.mape < 0.05
     assert error.spearman > 0.999
@@ -65,7 +71,7 @@ def test_rows_of_an_additive_device_are_found():
 
 def test_where_operators_say_all_there_are_no_rows():
     networks = drawn(500)
-    found = fit(Measured.of(networks, by_operators(networks)))
+    found = fit(MeasuredNetworks.of(networks, by_operators(networks)))
     table = found.fill(EMPTY)
     assert (table.method, table.blocks, table.monotone) == ("modelled", {}, True)
     assert "too little" in found.remark
@@ -73,23 +79,23 @@ def test_where_operators_say_all_there_are_no_rows():
 
 
 def test_few_networks_are_pooled_and_fewer_refused(monkeypatch):
-    monkeypatch.setattr(additive, "SEEN", 2)  # a row for nearly each of 105 blocks
+    monkeypatch.setattr(additive, "MIN_OCCURRENCES", 2)  # a row for nearly each of 105 blocks
     networks = drawn(180)
     _, ms = by_rows(networks)
-    found = fit(Measured.of(networks, ms))
+    found = fit(MeasuredNetworks.of(networks, ms))
     assert "180 networks are too few for" in found.remark
     assert (found.blocks, found.strength) == ({}, None)
     with pytest.raises(NasctlError, match="measure more"):
-        fit(Measured.of(networks[: LEAST - 1], ms[: LEAST - 1]))
+        fit(MeasuredNetworks.of(networks[: MIN_NETWORKS - 1], ms[: MIN_NETWORKS - 1]))
 
 
 def test_a_block_seen_too_rarely_is_priced_by_its_operators():
     networks = drawn(500)
     rare = "MBConv(channels=352, kernel=5, expand=6) @ 184x4x4"
     with_it = [one for one in networks if any(span.emission.key == rare for span in one.spans)]
-    kept = [one for one in networks if one not in with_it[SEEN - 1 :]]
+    kept = [one for one in networks if one not in with_it[MIN_OCCURRENCES - 1 :]]
     _, ms = by_rows(kept)
-    table = fit(Measured.of(kept, ms)).fill(EMPTY)
+    table = fit(MeasuredNetworks.of(kept, ms)).fill(EMPTY)
     (span,) = [span for span in with_it[0].spans if span.emission.key == rare]
     assert table.block(span.emission).origin == "modelled"
     assert table.block(kept[0].spans[1].emission).origin == "fitted"
@@ -98,7 +104,7 @@ def test_a_block_seen_too_rarely_is_priced_by_its_operators():
 def test_counts_predict_what_the_table_does():
     networks = drawn(300)
     _, ms = by_rows(networks)
-    data = Measured.of(iter(networks), ms)
+    data = MeasuredNetworks.of(iter(networks), ms)
     table = fit(data).fill(EMPTY)
     assert data.predicted(table) == pytest.approx([table.latency(one) for one in networks])
     assert data.macs.tolist() == [one.macs for one in networks]
@@ -107,20 +113,12 @@ def test_counts_predict_what_the_table_does():
 def test_what_is_held_out_changes_nothing():
     networks = drawn(300)
     _, ms = by_rows(networks)
-    inside, held = split(300, 0.3, seed=1)
+    inside, held = split_networks(300, 0.3, seed=1)
     assert sorted([*inside, *held]) == list(range(300))
     spoiled = ms.copy()
     spoiled[held] = 1000.0
-    fits = [fit(Measured.of(networks, one).part(inside)) for one in (ms, spoiled)]
+    fits = [fit(MeasuredNetworks.of(networks, one).part(inside)) for one in (ms, spoiled)]
     assert fits[0] == fits[1]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_least_is_the_nonnegative_least_squares(seed):
-    rng = np.random.default_rng(seed)
-    design, target = rng.normal(size=(40, 8)), rng.normal(size=40)  # half of the signs are negative
-    expected, _ = nnls(design, target)
-    assert additive._least(design.T @ design, design.T @ target) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def written(path, networks, ms, more=""):
@@ -201,7 +199,7 @@ def test_shipped_tables_of_gpus_predict_as_well_as_they_say(data, device):
     data("ofa-latency")
     (source, column), *_ = [(s, c) for s in fit_tables.SOURCES for c in s.columns() if s.name(c) == device]
     rows = fit_tables._rows(source.file)
-    _, held = split(len(rows), 0.3, seed=0)
+    _, held = split_networks(len(rows), 0.3, seed=0)
     space = registry.create("spaces", f"mbconv:width=1.2,resolutions={','.join(map(str, range(128, 225, 4)))}")
     assert space.network(fit_tables.ofa_genome(rows[0])).macs == 305_047_776  # the data's own description has that
     table, ms = LatencyTable.load(device), source.ms(column)[held]
@@ -219,7 +217,7 @@ def test_fbnet_is_as_additive_as_its_data_says(data):
     measured = additive.replace(fit_tables.fbnet_networks(), ms=source.ms("titan_rtx_64"))
     rows = np.arange(5000)
     table = fit(measured.part(rows[:3500])).fill(EMPTY)
-    error = check(table, measured.part(rows[:3500]), measured.part(rows[3500:]), "", [])
+    error = validate_fit(table, measured.part(rows[:3500]), measured.part(rows[3500:]), "", [])
     r2 = float(error.held_out.partition("R2 ")[2].partition(";")[0])
     assert r2 == pytest.approx(0.998, abs=0.0006)  # of least squares with a figure for each layer and choice
     assert error.mape < 0.5
@@ -240,10 +238,10 @@ def test_a_linear_device_of_nb201_is_found_exactly(data):
     space = registry.create("spaces", "nb201")
     strings = {row["index"]: row["arch_str"] for row in fit_tables._rows("nb201/nb201_table.csv.gz")[:400]}
     genomes = [space.parse(strings[row["index"]]) for row in fit_tables._rows(source.file)[:400]]
-    measured = Measured.of(map(fit_tables.declared, genomes), source.ms("fpga")[:400])
-    inside, held = split(400, 0.3, seed=0)
+    measured = MeasuredNetworks.of(map(fit_tables.declared, genomes), source.ms("fpga")[:400])
+    inside, held = split_networks(400, 0.3, seed=0)
     table = fit(measured.part(inside)).fill(EMPTY)
-    assert check(table, measured.part(inside), measured.part(held), "", []).mape < 0.01
+    assert validate_fit(table, measured.part(inside), measured.part(held), "", []).mape < 0.01
     # n3, n1 and np operations of a kind, in 15 cells, cost what the data's description says.
     alone = table.latency(fit_tables.declared((1,) * 6))
     for choice, cost in ((3, 1.25760), (2, 0.51520), (4, 0.40960)):

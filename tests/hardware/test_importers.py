@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from nasctl import registry
 from nasctl.api import ConvNormAct, MBConv, NasctlError
 from nasctl.cli import cli
-from nasctl.hardware.importers import LIMIT, Entry, dialect, merged, names, opened, recognised
-from nasctl.hardware.importers._table import sizeless
+from nasctl.hardware.importers import LIMIT, Entry, dialect, dialect_names, merge, read_source, recognise_dialect
+from nasctl.hardware.importers._table import key_without_size
 from nasctl.hardware.table import LatencyTable
-from nasctl.networks.graph import emitted
+from nasctl.networks.graph import emission_of
 from perf import phones
 
 STEM = "Conv-input:224x224x3-output:112x112x24"
@@ -33,9 +33,9 @@ def imported(tmp_path, *arguments):
 
 
 def rows_of(path, part=None):
-    source = opened(path)
-    reading = dialect(recognised(source)).read(source.content, part)
-    return {key: entry.ms for key, entry in merged(reading.entries).entries.items()}, reading
+    source = read_source(path)
+    reading = dialect(recognise_dialect(source)).read(source.content, part)
+    return {key: entry.ms for key, entry in merge(reading.entries).entries.items()}, reading
 
 
 def keys(spec, kernels, expansions, depths):
@@ -62,7 +62,7 @@ E30 = (3, 3, 3, 3, 4, 3, 4, 3, 4, 4, 3, 3, 6, 4, 4, 3, 6, 6, 4, 3)
 
 
 def test_every_dialect_is_found_by_its_file_name():
-    assert names() == ["fbnet", "nn_meter", "nsganetv2", "once_for_all", "proxyless"]
+    assert dialect_names() == ["fbnet", "nn_meter", "nsganetv2", "once_for_all", "proxyless"]
     assert dialect("once-for-all").claims({MOBILENETV3.format(96): 1.0})
     with pytest.raises(NasctlError, match="did you mean 'proxyless'"):
         dialect("proxylesss")
@@ -163,8 +163,8 @@ def test_nn_meter_gives_the_sums_of_its_source(data, device, total, first):
     ms, reading = rows_of(path)
     assert len(ms) == len(reading.entries) == 1788 + 63 + 12
     assert dict(reading.left_out) == {"transformer blocks, which nasctl does not have": 7740 + 1436 + 1077}
-    raw = opened(path).content
-    found = [ms[emitted(block, (shape,)).key] for block, shape in CONVS]
+    raw = read_source(path).content
+    found = [ms[emission_of(block, (shape,)).key] for block, shape in CONVS]
     assert first is None or found[0] == first
     for size, inputs, outputs, stride, depth, ratio, scale in STAGES:
         found.append(raw[f"transds_{size}_{inputs}_{outputs}_{stride}_6"])
@@ -202,11 +202,11 @@ def test_fbnet_tables_are_exact_and_never_negative(data, tmp_path, device, chose
 
 
 def test_expand_is_told_by_the_grammar_of_the_keys():
-    wide = emitted(MBConv(32, 3, 3), ((32, 56, 56),))
+    wide = emission_of(MBConv(32, 3, 3), ((32, 56, 56),))
     (entry,) = dialect("once_for_all").read({MOBILENETV3.format(96): 1.5}, None).entries
     assert entry == Entry(wide, 1.5)
     (entry,) = dialect("proxyless").read({BLOCK.format(3): {"mean": 2.0, "var": 4.0, "count": 7}}, None).entries
-    assert entry == Entry(emitted(MBConv(32, 3, 3, act="relu6"), ((32, 56, 56),)), 2.0, 1.349 * 2, 7)
+    assert entry == Entry(emission_of(MBConv(32, 3, 3, act="relu6"), ((32, 56, 56),)), 2.0, 1.349 * 2, 7)
     with pytest.raises(NasctlError, match="expand is channels, not a ratio"):
         dialect("once_for_all").read({MOBILENETV3.format(3): 1.5}, None)
     with pytest.raises(NasctlError, match="expand is a ratio, not channels"):
@@ -374,6 +374,9 @@ def test_a_shipped_model_comes_back_from_its_command(data, monkeypatch):
 
 def test_blocks_that_differ_in_the_size_of_the_image_are_held_out_together():
     block = MBConv(24, 5, 5)
-    groups = [sizeless(emitted(block, ((channels, size, size),))) for channels, size in ((24, 56), (24, 28), (16, 56))]
+    groups = [
+        key_without_size(emission_of(block, ((channels, size, size),)))
+        for channels, size in ((24, 56), (24, 28), (16, 56))
+    ]
     assert groups[0] == groups[1] == "MBConv(channels=24, kernel=5, expand=5) @ 24"
     assert groups[2] != groups[0]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from nasctl import registry
+from nasctl import __version__, registry
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.hardware.distinct_blocks import distinct_blocks
@@ -36,7 +36,7 @@ class Exporter:
 
 
 def typed(monkeypatch, exporter, folder, *more):
-    monkeypatch.setattr(kit, "exported", exporter)
+    monkeypatch.setattr(kit, "to_onnx", exporter)
     return CliRunner().invoke(cli, ["device", "kit", "--space", TINY, "-o", str(folder), *map(str, more)])
 
 
@@ -54,9 +54,9 @@ def block_ms(span):
 def times(folder, network_ms, networks=40, **changes):
     """A CSV of all blocks and some networks; `network_ms` makes what a network takes of what its blocks do."""
     made = kit.Kit.read(folder)
-    found = kit.networks(made.pieces.values())
+    found = kit.kit_networks(made.models.values())
     lines, left = ["file, ms, iqr, n"], networks
-    for file, piece in made.pieces.items():
+    for file, piece in made.models.items():
         ms = sum(map(block_ms, found[file].spans))
         if piece.genome is not None:
             left -= 1
@@ -69,15 +69,15 @@ def times(folder, network_ms, networks=40, **changes):
 
 
 def test_files_compute_what_the_blocks_do(tmp_path):
-    whole = kit.pieces([NORMAL], 1, 0)
+    whole = kit.kit_models([NORMAL], 1, 0)
     chosen = [next(f for f in whole if f.startswith(head)) for head in ("Add", "nb201.Reduction", "network-")]
-    made = kit.begun(tmp_path / "kit", [NORMAL], 2, 0)
-    (*_, made) = kit.make(tmp_path / "kit", made, {file: whole[file] for file in chosen})
-    assert list(made.pieces) == chosen
-    for file, network in kit.networks(made.pieces.values()).items():
-        module, inputs = runtimes.drawn(network, 2, 0)
+    made = kit.open_kit(tmp_path / "kit", [NORMAL], 2, 0)
+    (*_, made) = kit.write_models(tmp_path / "kit", made, {file: whole[file] for file in chosen})
+    assert list(made.models) == chosen
+    for file, network in kit.kit_networks(made.models.values()).items():
+        module, inputs = runtimes.instantiate(network, 2, 0)
         session = onnxruntime.InferenceSession(tmp_path / "kit" / file, providers=["CPUExecutionProvider"])
-        assert [tuple(one.shape) for one in session.get_inputs()] == [(2, *shape) for shape in made.pieces[file].inputs]
+        assert [tuple(one.shape) for one in session.get_inputs()] == [(2, *shape) for shape in made.models[file].inputs]
         (out,) = session.run(None, {f"input{k}": one.numpy() for k, one in enumerate(inputs)})
         with torch.no_grad():
             assert np.allclose(out, module(*inputs).numpy(), atol=1e-5)
@@ -100,7 +100,7 @@ def test_a_kit_goes_on_where_it_stopped(tmp_path, monkeypatch):
     folder = tmp_path / "kit"
     stopped = typed(monkeypatch, Exporter(stop=8), folder, "--networks", 2)
     assert stopped.exit_code == 130
-    assert len(kit.Kit.read(folder).pieces) == 7
+    assert len(kit.Kit.read(folder).models) == 7
     done = typed(monkeypatch, rest := Exporter(), folder, "--networks", 2)
     assert (done.exit_code, rest.calls) == (0, BLOCKS + 2 - 7)
     assert f"{BLOCKS} blocks and 2 whole networks" in done.stderr
@@ -137,9 +137,69 @@ def test_what_is_no_kit_of_the_same_is_left_alone(folder, tmp_path, monkeypatch)
         assert sentence in refused.stderr
 
 
+OLD = """{
+ "schema": 1,
+ "nasctl": "0.0.9",
+ "spaces": ["SPACE"],
+ "batch": 4,
+ "seed": 0,
+ "files": [
+  {"file": "Add-0.onnx", "space": "SPACE", "what": "Add() @ 4", "genome": null, "inputs": [[4, 8, 8], [4, 8, 8]], \
+"sha256": "ab"},
+  {"file": "network-n.onnx", "space": "SPACE", "what": "n", "genome": [0, 1], "inputs": [[3, 8, 8]], "sha256": ""}
+ ]
+}
+""".replace("SPACE", NORMAL)
+
+
+def test_the_manifest_of_an_older_release_is_read(tmp_path):
+    (tmp_path / "manifest.json").write_text(OLD)
+    found = kit.Kit.read(tmp_path)
+    block = kit.KitModel("Add-0.onnx", NORMAL, "Add() @ 4", None, ((4, 8, 8), (4, 8, 8)), "ab")
+    network = kit.KitModel("network-n.onnx", NORMAL, "n", (0, 1), ((3, 8, 8),), "")
+    assert found == kit.Kit((NORMAL,), 4, 0, {"Add-0.onnx": block, "network-n.onnx": network})
+    found.save(tmp_path)
+    assert (tmp_path / "manifest.json").read_text() == OLD.replace("0.0.9", __version__)
+
+
+def test_a_bad_manifest_names_the_field_and_its_value(tmp_path):
+    content = json.loads(OLD)
+    block, network = content["files"]
+    lacking = {name: value for name, value in block.items() if name != "sha256"}
+    for changes, sentence in (
+        ({"batch": 0}, "its field 'batch' is 0, not a whole number above 0"),
+        ({"batch": True}, "its field 'batch' is true, not a whole number above 0"),
+        ({"seed": 1.5}, "its field 'seed' is 1.5, not a whole number"),
+        ({"spaces": [3]}, "its field 'spaces': [0] is 3, not a string"),
+        ({"files": {}}, "its field 'files' is {}, not a list"),
+        ({"files": [block, lacking]}, "its field 'files': [1] lacks the field 'sha256'"),
+        (
+            {"files": [network | {"genome": [0, "1"]}]},
+            "its field 'files': [0]: 'genome': [1] is \"1\", not a whole number",
+        ),
+        *(
+            (
+                {"files": [block | {"file": name}]},
+                f"'file' is {json.dumps(name)}, not the name of a file beside the manifest",
+            )
+            for name in ("", ".", "..", "/etc/passwd", "../a.onnx", "a/", "..\\a.onnx", "C:a", "a\0")
+        ),
+    ):
+        (tmp_path / "manifest.json").write_text(json.dumps(content | changes))
+        with pytest.raises(NasctlError) as error:
+            kit.Kit.read(tmp_path)
+        assert sentence in str(error.value)
+        assert str(error.value).startswith(f"{tmp_path / 'manifest.json'} is no manifest of a kit, its field ")
+    for text, sentence in (("[]", "it is [], not an object"), ('{"seed": 1, "seed": 2}', "'seed' is there twice")):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(NasctlError, match="is no manifest of a kit") as error:
+            kit.Kit.read(tmp_path)
+        assert sentence in str(error.value)
+
+
 def test_times_make_a_table_that_its_networks_check(folder):
     path = times(folder, lambda ms: 1.25 * ms + 0.5)
-    table = kit.imported(folder, path, "board", "mobile", processor="Some", runtime="TFLite 2.1", threads=4)
+    table = kit.import_times(folder, path, "board", "mobile", processor="Some", runtime="TFLite 2.1", threads=4)
     assert (table.device, table.kind, table.method, table.batch) == ("board", "mobile", "measured", 1)
     assert (table.processor, table.runtime, table.threads) == ("Some", "TFLite 2.1", 4)
     spans = distinct_blocks(registry.create("spaces", TINY))
@@ -173,7 +233,7 @@ def test_the_command_imports_a_kit(folder, tmp_path):
 @pytest.mark.parametrize(("networks", "overhead", "checked"), [(12, 0.5, 6), (9, 0.0, 9), (0, 0.0, None)])
 def test_few_networks_give_a_share_and_an_overhead_and_fewer_none(folder, networks, overhead, checked):
     path = times(folder, lambda ms: ms + 0.5, networks)
-    table = kit.imported(folder, path, "board", "cpu", partial=True)
+    table = kit.import_times(folder, path, "board", "cpu", partial=True)
     assert table.overhead == pytest.approx(overhead, abs=1e-5)
     found = table.validated(TINY)
     assert (found and found.number) == checked
@@ -183,7 +243,7 @@ def test_few_networks_give_a_share_and_an_overhead_and_fewer_none(folder, networ
 
 
 def test_networks_may_be_faster_than_their_blocks(folder):
-    table = kit.imported(folder, times(folder, lambda ms: 0.9 * ms, 12), "board", "cpu", partial=True)
+    table = kit.import_times(folder, times(folder, lambda ms: 0.9 * ms, 12), "board", "cpu", partial=True)
     assert table.overhead == pytest.approx(0, abs=1e-6)
     assert table.context == {"alone": pytest.approx(0.9, abs=1e-5)}
     assert table.validated(TINY).mape < 0.01
@@ -195,8 +255,8 @@ def test_a_block_without_a_time_is_modelled(folder):
     gone = next(line for line in lines if "Add" in line)
     path.write_text("\n".join(line for line in lines if line != gone))
     with pytest.raises(NasctlError, match=r"lacks 1 of \d+ files \(Add-\w+.onnx\); time them, or add --partial"):
-        kit.imported(folder, path, "board", "cpu")
-    table = kit.imported(folder, path, "board", "cpu", partial=True)
+        kit.import_times(folder, path, "board", "cpu")
+    table = kit.import_times(folder, path, "board", "cpu", partial=True)
     (key,) = distinct_blocks(registry.create("spaces", TINY)).keys() - table.blocks.keys()
     assert key.startswith("Add()")
     assert table.block(distinct_blocks(registry.create("spaces", TINY))[key].emission).origin == "modelled"
@@ -204,7 +264,7 @@ def test_a_block_without_a_time_is_modelled(folder):
 
 def test_times_that_are_none_are_refused_in_a_sentence(folder, tmp_path):
     path = tmp_path / "bad.csv"
-    first, second = islice(kit.Kit.read(folder).pieces, 2)
+    first, second = islice(kit.Kit.read(folder).models, 2)
     for text, sentence in (
         ("file,milliseconds\n", "it has to begin with the line file,ms"),
         ("file,ms,ms\n", "it has to begin with the line file,ms"),
@@ -226,11 +286,11 @@ def test_times_that_are_none_are_refused_in_a_sentence(folder, tmp_path):
     ):
         path.write_text(text)
         with pytest.raises(NasctlError) as caught:
-            kit.imported(folder, path, "board", "cpu")
+            kit.import_times(folder, path, "board", "cpu")
         assert sentence in str(caught.value)
     with pytest.raises(NasctlError, match="cannot read"):
-        kit.imported(folder, tmp_path / "none.csv", "board", "cpu")
+        kit.import_times(folder, tmp_path / "none.csv", "board", "cpu")
     with pytest.raises(NasctlError, match="time of no block"):
-        kit.imported(folder, path, "board", "cpu", partial=True)
+        kit.import_times(folder, path, "board", "cpu", partial=True)
     with pytest.raises(NasctlError, match="make one with `nasctl device kit`"):
-        kit.imported(tmp_path, path, "board", "cpu")
+        kit.import_times(tmp_path, path, "board", "cpu")

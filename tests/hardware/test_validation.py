@@ -114,15 +114,15 @@ def test_networks_are_measured_here_that_no_profile_has_used(tmp_path, monkeypat
         noisy = network == measured[0] and measured.count(network) % 2  # every other time it takes twice as long
         return [table().latency(network) / 1.1 * (2 if noisy else 1)]
 
-    monkeypatch.setattr(profile, "call", lambda network, *setting: network)
-    monkeypatch.setattr(profile, "in_turn", in_turn)
+    monkeypatch.setattr(profile, "network_call", lambda network, *setting: network)
+    monkeypatch.setattr(profile, "time_in_turn", in_turn)
     table().save(path := tmp_path / "toy.json")
     done = typed(path, "--space", TINY, "--networks", 12, "-o", tmp_path / "copy.json")
     assert done.exit_code == 0, done.output
     assert "left out, too noisy to be believed: nb201." in done.stderr
     assert "mean 10.00%" in done.stdout
     assert len(set(measured)) == 12
-    used = map(registry.create("spaces", TINY).network, profile.used_genomes(registry.create("spaces", TINY)))
+    used = map(registry.create("spaces", TINY).network, profile.profiled_genomes(registry.create("spaces", TINY)))
     assert not set(used) & set(measured)
     assert not LatencyTable.load(str(path)).validation
     assert LatencyTable.load(str(tmp_path / "copy.json")).validation[0].number == 11
@@ -130,14 +130,14 @@ def test_networks_are_measured_here_that_no_profile_has_used(tmp_path, monkeypat
 
 def test_a_machine_that_is_too_busy_is_named(tmp_path, monkeypatch):
     ever = count(1)
-    monkeypatch.setattr(profile, "call", lambda network, *setting: network)
-    monkeypatch.setattr(profile, "in_turn", lambda *given: [1.5 ** next(ever)])
+    monkeypatch.setattr(profile, "network_call", lambda network, *setting: network)
+    monkeypatch.setattr(profile, "time_in_turn", lambda *given: [1.5 ** next(ever)])
     table().save(path := tmp_path / "toy.json")
     assert "12 of 12 networks were too noisy" in typed(path, "--space", TINY, "--networks", 12).stderr
 
 
 def test_what_cannot_be_compared_is_refused_in_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr(profile, "in_turn", lambda *given: [1.0])
+    monkeypatch.setattr(profile, "time_in_turn", lambda *given: [1.0])
     table().save(path := tmp_path / "toy.json")
     table(processor="Apple M9").save(other := tmp_path / "other.json")
     table(runtime="TFLite 2.1").save(foreign := tmp_path / "foreign.json")
@@ -170,11 +170,11 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(tmp_path, monkeypatch)
 
 
 def test_the_host_is_set_as_the_table_says():
-    found = validation.host_of(table(runtime="onnxruntime 1.2", threads=2, batch=8), None, 0.5)
+    found = validation.matching_host(table(runtime="onnxruntime 1.2", threads=2, batch=8), None, 0.5)
     assert (found.runtime, found.threads, found.batch, found.torch_device) == ("onnxruntime", 2, 8, "cpu")
-    assert validation.host_of(table(kind="gpu"), None, 0.5).torch_device == "cuda:0"
+    assert validation.matching_host(table(kind="gpu"), None, 0.5).torch_device == "cuda:0"
     with pytest.raises(NasctlError, match="give them with --csv"):
-        validation.host_of(table(kind="mobile"), None, 0.5)
+        validation.matching_host(table(kind="mobile"), None, 0.5)
 
 
 def test_the_published_latencies_are_met_as_well_as_the_table_says(data, tmp_path):

@@ -243,13 +243,13 @@ def module(forward, **parts):
 
 LINEAR = nn.Linear(4, 4)
 REFUSED = {
-    "decides by the values": module(lambda self, x: x if x.sum() > 0 else -x),
+    "branches on the values": module(lambda self, x: x if x.sum() > 0 else -x),
     "weights of a are used twice": module(lambda self, x: self.a(self.a(x)), a=nn.Linear(4, 4)),
     "give each place weights of its own": module(lambda self, x: self.a(x) + self.b(x), a=LINEAR, b=LINEAR),
     "does not return one tensor": module(lambda self, x: (x, x)),
     "has no batch in front": module(lambda self, x: x.sum()),
-    "uses table, a tensor with values of its own": module(lambda self, x: x * self.table, table=torch.arange(4.0)),
-    "tensor with values of its own, of shape (4,)": module(lambda self, x: x * torch.arange(4.0)),
+    "uses table, a constant tensor": module(lambda self, x: x * self.table, table=torch.arange(4.0)),
+    "constant tensor of shape (4,)": module(lambda self, x: x * torch.arange(4.0)),
     "more than the first output of a": module(
         lambda self, x: self.a(x[:, None])[1][0].transpose(0, 1), a=nn.LSTM(4, 4, batch_first=True)
     ),
@@ -257,10 +257,10 @@ REFUSED = {
     "changes a value in place": module(lambda self, x: (y := x * 2).relu_() + y),
     "mul_ changes a value in place": module(lambda self, x: (y := x * 1, y.view(-1, 2, 2).mul_(2))[0] + y),
     "assigns to a part of a tensor": module(lambda self, x: x.__setitem__(0, 1)),
-    "Python's numbers of a tensor's values": module(lambda self, x: x * float(x.max())),
+    "converts values of a tensor to numbers of Python": module(lambda self, x: x * float(x.max())),
     "a.weight is of torch.float16": module(lambda self, x: self.a(x.half()), a=nn.Linear(4, 4).half()),
     "is no function of torch": module(lambda self, x: torch.fft.fft(x).real),
-    "another number of examples": module(lambda self, x: x if len(x) == 2 else -x),
+    "its graph depends on the batch": module(lambda self, x: x if len(x) == 2 else -x),
     "missing 1 required positional argument": module(lambda self, x, y: x + y),
     "must have same reduction dim": module(lambda self, x: self.a(x), a=nn.Linear(5, 4)),
 }  # fmt: skip

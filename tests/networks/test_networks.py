@@ -1,5 +1,7 @@
 """Known answers about layers, blocks and networks."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -32,6 +34,7 @@ from nasctl.api import (
     Zero,
     make_divisible,
 )
+from nasctl.errors import NasctlError
 from nasctl.testing import drawn
 
 MOBILENETV2 = [
@@ -182,6 +185,83 @@ def test_identity_is_nothing():
     net = Builder((24, 56, 56))
     assert net.add(Identity(), *net.inputs, name="skip") == net.inputs[0]
     assert net.build(-1).spans == ()
+
+
+@dataclass(frozen=True)
+class Chained:
+    """A block of activations with these names."""
+
+    names: tuple[str, ...]
+
+    def emit(self, net, *inputs):
+        (x,) = inputs
+        for name in self.names:
+            x = net.add(ReLU(), x, name=name)
+        return x
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("a", ReLU()), ("a", ReLU())),
+        (("a", ConvNormAct(4)), ("a", ConvNormAct(4))),
+        (("s1.0", Conv(4)), ("s1_0", Conv(4))),
+        (("s1_0", Conv(4)), ("s1.0", ConvNormAct(4))),
+        (("s1.0", ReLU()), ("s1", Chained(("0", "1")))),
+        (("s1", Chained(("0", "1"))), ("s1.0", ReLU())),
+        (("s1", Chained(("a.b", "c"))), ("s1.a", Chained(("a", "b")))),
+        (("s1_a", Chained(("a", "b"))), ("s1", Chained(("a.b", "c")))),
+    ],
+    ids=lambda one: one[0],
+)
+def test_two_layers_of_one_name_are_refused(first, second):
+    def build(net, x):
+        for name, what in (first, second):
+            x = net.add(what, x, name=name)
+        return net.build(x)
+
+    @dataclass(frozen=True)
+    class Outer:
+        def emit(self, net, *inputs):
+            return build(net, *inputs).output
+
+    net = Builder((4, 5, 5))
+    with pytest.raises(NasctlError) as raised:
+        build(net, *net.inputs)
+    assert all(f"'{name}" in str(raised.value) for name, _ in (first, second))
+    # So is a block that names two of its parts alike.
+    net = Builder((4, 5, 5))
+    with pytest.raises(NasctlError) as within:
+        net.add(Outer(), *net.inputs, name="outer")
+    assert str(within.value) == str(raised.value)
+
+
+def test_the_message_names_both_layers():
+    net = Builder((4, 5, 5))
+    x = net.add(ReLU(), *net.inputs, name="s1.0")
+    with pytest.raises(NasctlError, match=r"the layers 's1\.0' and 's1_0' in one network: .* attribute 's1_0'"):
+        net.add(ReLU(), x, name="s1_0")
+    with pytest.raises(NasctlError, match=r"a second layer named 's1\.0'"):
+        net.add(ReLU(), x, name="s1.0")
+
+
+def test_names_that_only_begin_alike_are_no_clash():
+    net = Builder((4, 5, 5))
+    (x,) = net.inputs
+    for name, what in (("s1", Chained(("0", "1"))), ("s1.2", ReLU()), ("s1_x", Chained(("0", "1"))), ("s", ReLU())):
+        x = net.add(what, x, name=name)
+    network = net.build(net.add(Identity(), x, name="s"))  # a block without layers needs no name
+    assert list(network.module().state_dict()) == []
+    assert [name for name, _ in network.module().named_children()] == ["s1_0", "s1_1", "s1_2", "s1_x_0", "s1_x_1", "s"]
+
+
+@pytest.mark.parametrize("spec", registry.names("spaces"))
+def test_no_space_has_two_layers_of_one_name(spec):
+    space = registry.create("spaces", spec)
+    largest = tuple(len(gene.choices) - 1 for gene in space.genes)
+    for genome in [*drawn(space, 30), largest]:
+        nodes = space.network(space.canonical(genome)).nodes
+        assert len({node.name.replace(".", "_") for node in nodes}) == len(nodes)
 
 
 def test_channels_are_rounded_as_in_the_reference():

@@ -5,6 +5,7 @@ import math
 import random
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,8 @@ from torch import nn
 
 from nasctl import registry
 from nasctl.api import Builder, Call, Layer
-from nasctl.networks.weights import CHUNK, Noise, initialised
+from nasctl.networks import weights
+from nasctl.networks.weights import CACHE_BYTES, CHUNK, RandomStream, StreamCache, initialised
 
 GENOME = (3, 2, 3, 2, 3, 3)
 
@@ -68,11 +70,66 @@ def test_every_layer_has_the_distribution_of_pytorch(net):
 
 
 def test_the_stream_is_the_same_however_it_grew():
-    at_once, grown = Noise(5), Noise(5)
+    at_once, grown = RandomStream(5), RandomStream(5)
     for number in (3, CHUNK - 1, 2 * CHUNK + 7):
         assert len(grown.first(number)) == number
     assert torch.equal(grown.first(3 * CHUNK), at_once.first(3 * CHUNK))
-    assert not torch.equal(Noise(6).first(9), at_once.first(9))
+    assert not torch.equal(RandomStream(6).first(9), at_once.first(9))
+
+
+@pytest.fixture
+def draws(monkeypatch):
+    """Count the chunks that are drawn, by seed."""
+    counts = Counter()
+    chunk = RandomStream._chunk
+
+    def counted(stream):
+        counts[stream._generator.initial_seed() & ((1 << 62) - 1)] += 1
+        return chunk(stream)
+
+    monkeypatch.setattr(RandomStream, "_chunk", counted)
+    return counts
+
+
+def test_many_small_streams_are_all_drawn_once(draws, monkeypatch):
+    monkeypatch.setattr(weights, "_streams", StreamCache(CACHE_BYTES))
+    for _ in range(3):
+        for seed in range(9, 18):
+            initialised(NETWORKS["nb201"], seed)
+    assert draws == dict.fromkeys(range(9, 18), 1)
+    assert weights._streams.nbytes == 9 * 4 * CHUNK
+
+
+def test_the_bytes_of_all_streams_are_bounded(draws):
+    cache, kept = StreamCache(5 * 4 * CHUNK), {}
+    rng = random.Random(0)
+    for _ in range(60):
+        seed, normal, number = rng.randrange(4), rng.random() < 0.3, rng.randrange(1, 7 * CHUNK)
+        numbers = cache.first(seed, normal, number)
+        assert torch.equal(numbers, RandomStream(seed, normal).first(number))
+        assert cache.nbytes <= 5 * 4 * CHUNK
+        kept[cache.nbytes] = True
+    assert max(kept) == 5 * 4 * CHUNK
+
+
+def test_a_stream_above_the_limit_is_not_kept_and_drives_out_no_other(draws):
+    cache = StreamCache(3 * 4 * CHUNK)
+    for seed, number in ((0, CHUNK), (1, CHUNK), (2, 4 * CHUNK), (0, CHUNK), (1, CHUNK), (2, 4 * CHUNK)):
+        assert len(cache.first(seed, False, number)) == number
+    assert draws == {0: 1, 1: 1, 2: 8}
+    assert cache.nbytes == 2 * 4 * CHUNK
+
+
+def test_the_least_recently_used_stream_goes_first(draws):
+    cache = StreamCache(2 * 4 * CHUNK)
+    for seed in (0, 1, 0, 2, 0, 1):
+        cache.first(seed, False, 1)
+    assert draws == {0: 1, 1: 2, 2: 1}
+
+
+def test_the_limit_is_256_mib():
+    assert CACHE_BYTES == 268_435_456
+    assert weights._streams._limit == CACHE_BYTES
 
 
 def test_no_effect_of_earlier_networks_or_other_processes():

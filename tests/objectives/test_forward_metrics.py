@@ -28,7 +28,7 @@ from nasctl.api import (
     Setting,
 )
 from nasctl.candidates.candidate import Candidate
-from nasctl.candidates.feature_maps import FeatureMaps, ends
+from nasctl.candidates.feature_maps import FeatureMaps, map_positions
 from nasctl.candidates.shared_pass import RECTIFIERS
 from nasctl.candidates.sign_codes import SignCodes
 from nasctl.data import source
@@ -175,7 +175,7 @@ def test_zen_looks_before_the_pool_and_not_into_gates():
     given = candidate(registry.create("spaces", "mbconv:width=0.3,resolution=32"), (0,) * 45)
     pools = [k for k, node in enumerate(given.scored.nodes) if isinstance(node.layer, GlobalAvgPool)]
     assert len(pools) > 1
-    names = [given.scored.nodes[place].name for place in ends(given.scored)]
+    names = [given.scored.nodes[place].name for place in map_positions(given.scored)]
     assert names[-1] == "final.act"
 
 
@@ -212,7 +212,7 @@ def test_features_are_what_blocks_hand_on():
         space = registry.create("spaces", spec)
         genome = CELL if spec == "nb201" else (1,) * len(space.genes)
         network = space.network(space.canonical(genome))
-        found += [network.nodes[place].name for place in ends(network)]
+        found += [network.nodes[place].name for place in map_positions(network)]
     cells = [f"stage{stage}.{cell}.node3" for stage in (1, 2, 3) for cell in range(5)]
     cells[5:5], cells[11:11] = ["reduction1.add"], ["reduction2.add"]
     assert names["nb201"] == ["stem.norm", *cells]
@@ -226,7 +226,11 @@ def test_features_are_what_blocks_hand_on():
 def test_identities_are_no_blocks():
     space = registry.create("spaces", "nb201:channels=4,cells=2")
     network = space.network((0, 0, 0, 1, 0, 0))
-    assert [network.nodes[place].name for place in ends(network)] == ["stem.norm", "reduction1.add", "reduction2.add"]
+    assert [network.nodes[place].name for place in map_positions(network)] == [
+        "stem.norm",
+        "reduction1.add",
+        "reduction2.add",
+    ]
 
 
 def test_a_network_without_a_pool_has_features():
@@ -234,8 +238,8 @@ def test_a_network_without_a_pool_has_features():
     x = net.add(Conv(5), *net.inputs, name="stem")
     y = net.add(Conv(5), x, name="only.0.conv")
     z = net.add(ReLU(), y, name="only.0.act")
-    assert ends(net.build(net.add(Logits(10), z, name="logits"))) == [x, z]
-    assert ends(net.build(z)) == [x, z]
+    assert map_positions(net.build(net.add(Logits(10), z, name="logits"))) == [x, z]
+    assert map_positions(net.build(z)) == [x, z]
 
 
 def test_entropies_by_a_plain_implementation(given):
@@ -245,7 +249,7 @@ def test_entropies_by_a_plain_implementation(given):
     with torch.no_grad():
         values = values_of(network, given.module("kaiming"), x)
     entropies = []
-    for place in ends(network):
+    for place in map_positions(network):
         found = values[network.nodes[place].name].double().numpy()
         found = found.transpose(1, 0, 2, 3).reshape(found.shape[1], -1)  # a column for each position
         shares = np.maximum(np.linalg.eigvalsh(np.atleast_2d(np.cov(found, bias=True))), 0)
@@ -295,7 +299,7 @@ def test_trainability_by_a_plain_implementation():
     network, generator = given.scored, torch.Generator().manual_seed(7)
     x = torch.randn(64, *given.input.shape, generator=generator)
     values = values_of(network, given.module("kaiming"), x.requires_grad_())
-    maps, terms = [values[network.nodes[place].name] for place in ends(network)], []
+    maps, terms = [values[network.nodes[place].name] for place in map_positions(network)], []
     for before, after in pairwise(maps):
         signs = torch.randint(2, after.shape, generator=generator) * 2.0 - 1
         (passed,) = torch.autograd.grad(after, before, signs, retain_graph=True)
@@ -374,4 +378,4 @@ def test_a_map_that_grows_has_no_trainability():
 
 
 def test_an_empty_network_has_no_features():
-    assert ends(Network(((3, 8, 8),), (), -1)) == []
+    assert map_positions(Network(((3, 8, 8),), (), -1)) == []

@@ -251,7 +251,7 @@ def test_fidelity_changes_what_is_scored_and_no_cost():
 def test_tokens_stay_in_the_vocabulary_and_have_no_gradient():
     space = Chain()
     space.input = Input((3,), "tokens", vocabulary=7)
-    given = Candidate(space, (1, 0), DEFAULT_SETTING, frozenset({"input_gradients"}))
+    given = Candidate(space, (1, 0), DEFAULT_SETTING.suited_to(space.input), frozenset({"input_gradients"}))
     tokens, labels = given.batch()
     assert (tokens.shape, labels.shape) == ((64, 3), (64,))
     assert set(tokens.flatten().tolist()) <= set(range(7))

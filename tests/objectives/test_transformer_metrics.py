@@ -24,6 +24,7 @@ from nasctl.candidates.attention_pass import attention_pass
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.candidates.transformer_layers import roles
+from nasctl.data import source
 from nasctl.problem.fidelity import Fidelity
 from nasctl.search import applicability
 
@@ -203,7 +204,7 @@ def test_a_space_without_attention_is_refused(metric):
 
 def test_values_do_not_depend_on_what_else_is_asked_for():
     space = registry.create("spaces", "bert:vocabulary=50")
-    genome, setting = space.canonical((0,) * len(space.genes)), Setting(fidelity=Fidelity(size=8, batch=4))
+    genome, setting = space.canonical((0,) * len(space.genes)), Setting(source("tokens"), Fidelity(size=8, batch=4))
     made = {name: registry.create("objectives", name) for name in (*FORWARD, *BACKWARD)}
     together = Candidate(space, genome, setting, frozenset().union(*(one.needs for one in made.values())))
     for one in made.values():
@@ -212,7 +213,7 @@ def test_values_do_not_depend_on_what_else_is_asked_for():
 
 def test_gradients_have_to_be_declared():
     space = registry.create("spaces", "bert:vocabulary=50")
-    setting = Setting(fidelity=Fidelity(size=8, batch=4))
+    setting = Setting(source("tokens"), Fidelity(size=8, batch=4))
     candidate = Candidate(space, (0,) * len(space.genes), setting, frozenset({"attention"}))
     with pytest.raises(NasctlError, match="'attention_gradients' in its `needs`"):
         registry.create("objectives", "head_importance")(candidate)

@@ -1,4 +1,4 @@
-"""Another distribution adds a space, an objective, a searcher and a device by installing them, and nothing else.
+"""Another distribution adds spaces, objectives, searchers, devices and data by installing them, and nothing else.
 
 Its code runs only where somebody names it, or trusts it.
 """
@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 
 import pytest
 from click.testing import CliRunner
@@ -17,10 +18,11 @@ from paths import TESTS
 from nasctl import registry
 from nasctl.analysis import score
 from nasctl.cli import cli
-from nasctl.errors import NasctlError
+from nasctl.data import source
+from nasctl.errors import BadOption, NasctlError, RenamedWarning
 from nasctl.hardware.importers import _table
-from nasctl.hardware.kinds import best
-from nasctl.registry import plugins
+from nasctl.hardware.kinds import best_table
+from nasctl.registry import old_names, plugins
 
 PLUGIN = TESTS / "plugin"
 NAMES = {"spaces": "demo_tower", "objectives": "demo_spread", "searchers": "demo_climb", "devices": "demo-board"}
@@ -39,7 +41,8 @@ def installed(tmp_path_factory):
 @pytest.fixture
 def python(installed, tmp_path):
     """Run Python where the distribution is installed, in an empty folder; returns stdout."""
-    return lambda *arguments: _python(arguments, {**os.environ, "PYTHONPATH": str(installed)}, tmp_path)
+    path = os.pathsep.join(filter(None, (str(installed), os.environ.get("PYTHONPATH"))))
+    return lambda *arguments: _python(arguments, {**os.environ, "PYTHONPATH": path}, tmp_path)
 
 
 def _python(arguments, environment, folder=None):
@@ -52,7 +55,7 @@ def _python(arguments, environment, folder=None):
 @pytest.mark.slow
 def test_the_plugins_keep_the_contracts(python):
     said = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", PLUGIN / "contracts.py")
-    assert int(re.search(r"(\d+) passed", said)[1]) >= 12  # 6 of a space, 2 of an objective, 4 of a searcher
+    assert int(re.search(r"(\d+) passed", said)[1]) >= 15  # 6 of a space, 3 of data, 2 of an objective, 4 of a searcher
     assert "skipped" not in said
 
 
@@ -62,10 +65,13 @@ def test_the_plugins_are_listed_and_only_where_they_are_installed(python):
         assert NAMES[f"{kind}s"] in listed
         assert len(listed) > 1, "they are listed beside nasctl's own"
     assert all(name not in registry.names(kind) for kind, name in NAMES.items())
+    everything = {(row["kind"], row["name"]) for row in json.loads(python("-m", "nasctl", "plugins", "--json"))}
+    assert {("data", "demo_stripes"), *NAMES.items()} <= everything
 
 
 def test_a_search_with_them_from_front_to_latency(python):
     objectives = ["--objective", "demo-spread", "--searcher", "demo-climb:batch=5", "--budget", "12"]
+    objectives += ["--data", "demo-stripes:width=3"]
     found = json.loads(
         python("-m", "nasctl", "search", "--space", "demo-tower", "--device", "demo-board", *objectives, "--json")
     )
@@ -147,7 +153,7 @@ def listed(*command):
 
 def test_what_nobody_named_is_not_imported(strange):
     assert "strange_metric" not in score.chosen(["all"])
-    best("gpu", "nbmacro")
+    best_table("gpu", "nbmacro")
     list(_table._spaces([]))
     for kind in ("space", "objective", "device", "bench"):
         rows = {row["name"]: row for row in listed(kind, "list")}
@@ -218,6 +224,119 @@ def test_of_two_strangers_with_one_name_neither_runs(strange, install, monkeypat
         registry.load("spaces", "strange_space")
     monkeypatch.setenv(plugins.TRUST, "strange.things")
     assert registry.load("spaces", "strange_space").__name__ == "NBMacro"
+
+
+ODD = """
+import numpy as np
+from nasctl.api import StoredImages
+
+class Odd:
+    kind, classes = "images", None
+    def __str__(self):
+        return "odd"
+    def images(self, shape, number, seed, place=0):
+        return np.full((number, *shape), 7, np.float32), None
+
+class Content:
+    labels = None
+    def __len__(self):
+        return 3
+    def pictures(self, indices):
+        return (np.full((3, 2, 2), k, np.uint8) for k in indices)
+
+class OddImages(StoredImages):
+    accepted = "an .odd file"
+    @classmethod
+    def claims(cls, path):
+        return path.suffix == ".odd"
+    @classmethod
+    def read(cls, path):
+        return Content()
+"""
+
+
+@pytest.fixture
+def odd(install, tmp_path, monkeypatch):
+    """A distribution with data of its own, and a file that it can read."""
+    install("odd_things", "[nasctl.data]\nodd = odd_data:Odd\nodd_images = odd_data:OddImages\n", odd_data=ODD)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a.odd"
+    path.write_bytes(b"odd")
+    return path
+
+
+def test_data_of_strangers_runs_only_where_it_is_named(odd):
+    with pytest.raises(NasctlError, match=r"a\.odd is of no kind that can be read"):
+        source("a.odd")
+    with pytest.raises(NasctlError, match="no data is called 'odds'"):
+        source("odds")
+    said = {row["name"]: row["said"] for row in listed("plugins") if row["kind"] == "data"}
+    assert (said["odd"], said["noise"]) == ("runs only when named", "")
+    (odd.parent / "odd").write_text("a file of that name")  # comes before the plug-in
+    with pytest.raises(NasctlError, match="odd is of no kind that can be read"):
+        source("odd")
+    assert "odd_data" not in sys.modules
+    (odd.parent / "odd").unlink()
+    assert source("odd").images((1, 2, 2), 1, 0)[0].tolist() == [[[[7, 7], [7, 7]]]]
+    assert str(source("odd-images:a.odd")).startswith("a.odd#")
+
+
+def test_trusted_data_claims_paths(odd, monkeypatch):
+    monkeypatch.setenv(plugins.TRUST, "odd-things")
+    assert str(source("a.odd")).startswith("a.odd#")
+    with pytest.raises(NasctlError, match=r"give dead-leaves, noise, odd, or the path of .*, or an \.odd file"):
+        source("odds")
+
+
+# --- old names ---
+
+
+@pytest.fixture
+def renamed(monkeypatch):
+    """Tables by which a space, one of its options and a kind of data have had other names."""
+    monkeypatch.setattr(old_names, "PLUGINS", {"spaces": {"nas_bench_201": "nb201"}, "data": {"grain": "noise"}})
+    monkeypatch.setattr(old_names, "OPTIONS", {("spaces", "nb201"): {"width": "channels"}})
+
+
+@pytest.mark.parametrize("spec", ["nas_bench_201:channels=4,cells=1", "nb201:width=4,cells=1"])
+def test_an_old_name_works_and_warns(renamed, spec):
+    old = "'nas_bench_201' is now called 'nb201'" if spec.startswith("nas") else "'width' is now called 'channels'"
+    for call in (registry.create, registry.normal, registry.spelled_out):
+        with pytest.warns(RenamedWarning, match=f"{old}; use the new name"):
+            found = call("spaces", spec)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            now = call("spaces", "nb201:channels=4,cells=1")
+        same = [space.network((0,) * 6) for space in (found, now)] if call is registry.create else [found, now]
+        assert same[0] == same[1]
+
+
+def test_an_old_name_with_hyphens_works(renamed):
+    with pytest.warns(RenamedWarning, match="is now called 'nb201'"):
+        assert registry.normal("spaces", "nas-bench-201") == "nb201"
+
+
+def test_an_old_name_of_data_works(renamed):
+    with pytest.warns(RenamedWarning, match="the data 'grain' is now called 'noise'"):
+        assert source("grain") == source("noise")
+
+
+def test_an_old_name_of_a_switch_works(monkeypatch):
+    monkeypatch.setattr(old_names, "OPTIONS", {("objectives", "expected_synflow"): {"straight": "linear"}})
+    for spec in ("expected_synflow:straight", "expected_synflow:straight=on"):
+        with pytest.warns(RenamedWarning, match="'straight' is now called 'linear'"):
+            assert registry.normal("objectives", spec) == "expected_synflow:linear=true"
+
+
+def test_an_old_option_beside_the_new_one_is_given_twice(renamed):
+    with pytest.warns(RenamedWarning), pytest.raises(BadOption, match="gives 'channels' twice"):
+        registry.create("spaces", "nb201:width=4,channels=8")
+
+
+def test_a_name_that_never_was_is_refused(renamed):
+    for spec in ("nas_bench_2001", "nb201:widths=4", "nbmacro:width=4"):
+        with pytest.raises(NasctlError):
+            registry.create("spaces", spec)
 
 
 def test_installed_distributions_are_looked_through_once(strange, monkeypatch):

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from nasctl.cli import cli
 from nasctl.drawing import svg
-from nasctl.drawing.svg import ruled
+from nasctl.drawing.svg import axis_positions
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.pareto.losses import losses
 from nasctl.search.recorded import run_from_record
@@ -102,9 +102,9 @@ def test_without_a_script_the_front_is_there_as_a_picture_and_a_table(store, tmp
     circles = [attrs for attrs in page.all("circle") if "data-id" in attrs]
     assert len(circles) == 20
     drawn = {circle["data-id"]: circle["class"] for circle in circles if "visibility" not in circle}
-    assert {name for name, kind in drawn.items() if kind in ("front", "knee")} == set(rows)
-    assert list(drawn.values()).count("knee") == 1
-    assert {"knee", "front", "other", "broken"} == set(drawn.values())
+    assert {name for name, kind in drawn.items() if kind in ("front", "closest")} == set(rows)
+    assert list(drawn.values()).count("closest") == 1
+    assert {"closest", "front", "other", "broken"} == set(drawn.values())
     assert len(drawn) == 19  # one failed
     for circle in circles:
         assert 0 <= float(circle["cx"]) <= svg.WIDTH
@@ -297,7 +297,7 @@ def test_what_is_not_installed_here_has_a_scale_of_its_own(tmp_path):
     ],
 )
 def test_axes(values, transform, texts):
-    axis = ruled(np.array(values, dtype=float), transform)
+    axis = axis_positions(np.array(values, dtype=float), transform)
     known = np.isfinite(values)
     assert (np.isfinite(axis.at) == known).all()
     assert ((axis.at[known] >= 0) & (axis.at[known] <= 1)).all()
@@ -310,10 +310,10 @@ def test_axes(values, transform, texts):
 
 
 def test_values_lie_on_their_ticks():
-    axis = ruled(np.array([1.0, 10.0, 100.0]), "log10")
+    axis = axis_positions(np.array([1.0, 10.0, 100.0]), "log10")
     assert [place for place, _ in axis.ticks] == pytest.approx(axis.at.tolist())
-    axis = ruled(np.array([-100.0, -10.0, -1.0]), "-log10(-s)")
+    axis = axis_positions(np.array([-100.0, -10.0, -1.0]), "-log10(-s)")
     assert sorted(place for place, _ in axis.ticks) == pytest.approx(axis.at.tolist())
-    axis = ruled(np.array([0.0, 1.0, 2.0, 3.0]))
+    axis = axis_positions(np.array([0.0, 1.0, 2.0, 3.0]))
     found = {text: place for place, text in axis.ticks}
     assert [found[str(k)] for k in range(4)] == pytest.approx(axis.at.tolist())

@@ -17,8 +17,9 @@ import torch
 from click.testing import CliRunner
 
 from nasctl import registry
-from nasctl.candidates.setting import NOISE, Setting
+from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
+from nasctl.data import source
 from nasctl.errors import NasctlError
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
@@ -105,7 +106,7 @@ def test_who_finds_a_store_locked_waits_and_then_says_so(tmp_path, monkeypatch):
     threading.Timer(0.3, other.rollback).start()
     list(RUN.search(store, 5))
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr(connection, "PATIENCE", 0.2)
+    monkeypatch.setattr(connection, "WRITE_WAIT", 0.2)
     with pytest.raises(NasctlError, match=r"locked\); another process holds it: type the same command when that is"):
         list(RUN.search(Store(tmp_path / "store"), 10))
     assert len(Store.reading(tmp_path / "store").evaluations(RUN.name)) == 5  # who reads never waits
@@ -157,7 +158,7 @@ MISCHIEF = {
 
 def _searched(misbehave, path):
     metrics = {"odd": Odd(misbehave)} | {name: registry.create("objectives", name) for name in ("params", "naswot")}
-    space, setting = registry.create("spaces", "nbmacro"), Setting(NOISE, Fidelity(size=8, batch=4))
+    space, setting = registry.create("spaces", "nbmacro"), Setting(source("noise"), Fidelity(size=8, batch=4))
     task = Task(space, metrics, setting, recorded={"odd"})
     searcher = registry.create("searchers", "nsga2:population=8", SearchProblem(task), np.random.default_rng(0))
     visits = search(task, searcher, Store(path).journal("run", task.record("nbmacro")), 24)

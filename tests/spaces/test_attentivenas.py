@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasctl import registry
 from nasctl.api import BadOption, Builder, Fidelity, make_divisible
-from nasctl.hardware.fitting.operators import whole
+from nasctl.hardware.fitting.operators import network_features
 from nasctl.spaces._staged import Bridged
 from nasctl.testing import drawn
 
@@ -133,7 +133,7 @@ def test_an_ordered_gene_takes_nothing_away(space):
     for one in [*pairs, *drawn(space, 3)]:
         for k, gene in enumerate(space.genes):
             chain = [(*one[:k], choice, *one[k + 1 :]) for choice in range(len(gene.choices)) if gene.ordered]
-            for small, large in pairwise(whole(space.network(other)) for other in chain):
+            for small, large in pairwise(network_features(space.network(other)) for other in chain):
                 assert all(small[name] <= large.get(name, 0) for name in small), (gene, one)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from nasctl import registry
 from nasctl.api import BadOption, Fidelity, make_divisible
-from nasctl.hardware.fitting.operators import whole
+from nasctl.hardware.fitting.operators import network_features
 from nasctl.testing import drawn
 
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
@@ -68,7 +68,7 @@ def test_an_ordered_gene_takes_nothing_away(space):
     for genome in [*ends(space), *drawn(space, 5)]:
         for k, gene in enumerate(space.genes):
             chain = [(*genome[:k], choice, *genome[k + 1 :]) for choice in range(len(gene.choices)) if gene.ordered]
-            for small, large in pairwise(whole(space.network(other)) for other in chain):
+            for small, large in pairwise(network_features(space.network(other)) for other in chain):
                 assert all(small[name] <= large.get(name, 0) for name in small), (gene, genome)
 
 

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nasctl import registry
 from nasctl.api import BadOption, Builder, ChannelShuffle, Classifier, ConvNormAct, Fidelity, MBConv, ReLU
 from nasctl.hardware.distinct_blocks import distinct_blocks
-from nasctl.hardware.fitting.operators import whole
+from nasctl.hardware.fitting.operators import network_features
 from nasctl.hardware.operator_model import features
 from nasctl.spaces.fbnet import CHOICES, Separable
 from nasctl.testing import drawn
@@ -157,7 +157,7 @@ def test_no_feature_falls_when_an_ordered_gene_rises():
     for genome in drawn(space, 5):
         for k, gene in enumerate(space.genes):
             chain = [(*genome[:k], choice, *genome[k + 1 :]) for choice in range(len(gene.choices))]
-            for small, large in pairwise(whole(space.network(one)) for one in chain):
+            for small, large in pairwise(network_features(space.network(one)) for one in chain):
                 assert all(small[name] <= large.get(name, 0) for name in small), (gene, genome)
 
 

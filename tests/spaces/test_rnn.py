@@ -293,6 +293,6 @@ def test_reduced_has_shorter_sequences_and_fewer_layers(space):
 
 
 def test_every_cell_is_a_block_of_its_own_so_they_are_too_many_to_measure(monkeypatch):
-    monkeypatch.setattr(distinct_blocks, "MOST", 200)
+    monkeypatch.setattr(distinct_blocks, "MAX_BLOCKS", 200)
     with pytest.raises(NasctlError, match="more than 200 different blocks, too many to measure; measure whole"):
         distinct_blocks.distinct_blocks(registry.create("spaces", "rnn:vocabulary=50,length=4,hidden=8,width=4"))

@@ -10,7 +10,7 @@ from torch.nn.functional import gelu, layer_norm
 
 from nasctl import registry
 from nasctl.api import BadOption, Builder, Fidelity
-from nasctl.hardware.fitting.operators import whole
+from nasctl.hardware.fitting.operators import network_features
 from nasctl.spaces.vit import RelativePositions
 from nasctl.testing import drawn
 
@@ -90,7 +90,7 @@ def test_an_ordered_gene_takes_nothing_away():
     for one in drawn(space, 3):
         for k, gene in enumerate(space.genes):
             chain = [(*one[:k], choice, *one[k + 1 :]) for choice in range(len(gene.choices))]
-            for small, large in pairwise(whole(space.network(other)) for other in chain):
+            for small, large in pairwise(network_features(space.network(other)) for other in chain):
                 assert all(small[name] <= large.get(name, 0) for name in small), (gene, one)
 
 

@@ -148,7 +148,7 @@ def test_an_older_store_that_cannot_be_brought_up_stays_as_it_is(place, old, tmp
         raise sqlite3.OperationalError("database or disk is full")
 
     if place == "copy":
-        monkeypatch.setattr(schema, "_copied", full)
+        monkeypatch.setattr(schema, "_backup", full)
     else:
         monkeypatch.setattr(schema, "UPGRADE", (*schema.UPGRADE[:-1], "INSERT INTO nothing VALUES (1)"))
     with pytest.raises(NasctlError, match="cannot be used"):

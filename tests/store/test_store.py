@@ -168,6 +168,6 @@ def test_a_large_store_is_not_read_through_when_it_is_opened(tmp_path, monkeypat
     database.close()
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + bytes(range(256)) * 64 + whole[4096 + 16384 :])
-    monkeypatch.setattr("nasctl.store.connection.CHECKED", 0)
+    monkeypatch.setattr("nasctl.store.connection.CHECKED_SIZE", 0)
     with pytest.raises(NasctlError, match="is damaged"):  # which is found where it is used
         found(RUN, path, 300)

@@ -1,4 +1,4 @@
-"""`nasctl device`; each command is a module of this package, imported when it is called."""
+"""The group `nasctl device`; each command is a module of this package, imported when it is called."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from nasctl.commands import Commands
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
-    from nasctl.hardware.profiling.profile import Step
+    from nasctl.hardware.profiling.profile import ProfileProgress
     from nasctl.hardware.table import LatencyTable
 
-DOUBTFUL = 30.0  # % of mean absolute error of whole networks, which no table that was measured well has
+MAX_PLAUSIBLE_MAPE = 30.0  # %; mean absolute error on whole networks above which a measurement is doubtful
 
 
 @click.group(cls=Commands, package=__name__)
 def command() -> None:
-    """Latency tables: list them, look into them, make, import, fit and check them, and predict with them."""
+    """Latency tables: list, show, measure, import, fit and validate them, and predict with them."""
 
 
 def table_file(name: str, out: Path | None, fresh: bool = False) -> Path:
-    """Where a table goes.
+    """Return the path of a new table.
 
     Args:
-        name: What the device is called.
-        out: A file that a person asked for.
-        fresh: Whether a file that is there is in the way.
+        name: Name of the device.
+        out: Path that the user gave; None for NAME.json.
+        fresh: Refuse a path that exists.
 
     Raises:
-        NasctlError: The device could not be named, or the file not be given, or it is in the way.
+        NasctlError: The name is not valid, the path does not end in ".json", or it exists.
     """
     from nasctl.hardware.tables_schema import NAME
 
@@ -49,13 +49,13 @@ def table_file(name: str, out: Path | None, fresh: bool = False) -> Path:
     return path
 
 
-def shown(steps: Iterator[Step]) -> Iterator[Step]:
-    """The same steps, with progress and time left on stderr."""
+def with_progress(steps: Iterator[ProfileProgress]) -> Iterator[ProfileProgress]:
+    """Yield the steps unchanged, and show the progress and the remaining time on stderr."""
     from nasctl.system.terminal import duration, say
 
     start, live = time.monotonic(), sys.stderr.isatty()
-    first: int | None = None  # what was done before
-    shown = 0  # tenths
+    first: int | None = None  # visits that were made before
+    shown = 0  # tenths of the work at the last line on stderr
     for step in steps:
         first = step.done if first is None else first
         share = (step.total - step.done) / max(1, step.done - first)
@@ -71,9 +71,11 @@ def shown(steps: Iterator[Step]) -> Iterator[Step]:
         click.echo(err=True)
 
 
-def doubts(table: LatencyTable) -> list[str]:
-    """What to tell a person about a table that is far from the whole networks that were measured with it."""
-    if any(one.mape > DOUBTFUL for one in table.validation if one.against == "networks"):
-        # A device that is busy all the time slows blocks down without making any of them noisy.
-        return ["it is far from whole networks, as where the device was busier at times: measure again, all of it"]
+def accuracy_warnings(table: LatencyTable) -> list[str]:
+    """Return warnings about a table whose predictions are far from its own measured whole networks."""
+    if any(one.mape > MAX_PLAUSIBLE_MAPE for one in table.validation if one.against == "networks"):
+        # A device that is busy for a long time slows blocks down without making their timings disagree.
+        return [
+            "predictions are far from whole networks; the device may have been busier at times: measure all of it again"
+        ]
     return []

@@ -1,4 +1,4 @@
-"""`nasctl device import`."""
+"""The command `nasctl device import`."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nasctl.commands.device import doubts, table_file
+from nasctl.commands.device import accuracy_warnings, table_file
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
-    from nasctl.hardware.importers._table import Imported
+    from nasctl.hardware.importers._table import ImportedTable
     from nasctl.hardware.table import LatencyTable
 
 KINDS = ("gpu", "cpu", "mobile", "accelerator")
-DEFAULTS = (("kind", "mobile"), ("precision", "float32"))
+DEFAULTS = (("kind", "mobile"), ("precision", "float32"))  # values of options that a table's command line omits
 
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="What to call the device.")
-@click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Times of the kit whose folder FILE is.")
-@click.option("--partial", is_flag=True, help="With --csv: files of the kit may be without a time.")
-@click.option("--format", metavar="FORMAT", help="How the files are written.  [default: told by their keys]")
-@click.option("--part", metavar="DEVICE", help="Which device of a file that holds several.")
-@click.option("--model", is_flag=True, help="Also fit an operator model to the rows, for blocks that have none.")
-@click.option("--batch", type=click.IntRange(1, 65536), help="Examples at a time.  [default: 1, or the kit's]")
-@click.option("--kind", default="mobile", show_default=True, type=click.Choice(KINDS))
-@click.option("--processor", default="", help="What was timed.")
-@click.option("--runtime", default="", help="With what, and its version.")
-@click.option("--threads", type=click.IntRange(1), help="How many it had.")
-@click.option("--precision", default="float32", show_default=True, help="That it computed in.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="The table.  [default: NAME.json]")
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--name", required=True, help="Name of the device.")
+@click.option("--csv", type=click.Path(dir_okay=False, path_type=Path), help="Times of the kit in the folder FILE.")
+@click.option("--partial", is_flag=True, help="With --csv: accept times for a part of the kit's files.")
+@click.option("--format", metavar="FORMAT", help="Format of the files.  [default: recognised by their keys]")
+@click.option("--part", metavar="DEVICE", help="Device to import from a file that holds several.")
+@click.option("--model", is_flag=True, help="Also fit an operator model to the rows, for blocks without a row.")
+@click.option("--batch", type=click.IntRange(1, 65536), help="Examples per batch.  [default: 1, or the kit's]")
+@click.option("--kind", default="mobile", show_default=True, type=click.Choice(KINDS), help="Kind of the device.")
+@click.option("--processor", default="", help="Processor of the device.")
+@click.option("--runtime", default="", help="Runtime that was timed, with its version.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of the runtime.")
+@click.option("--precision", default="float32", show_default=True, help="Precision of the computation.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Table file.  [default: NAME.json]")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def command(
     files: tuple[Path, ...],
     name: str,
@@ -45,29 +45,29 @@ def command(
     force: bool,
     **options: Any,
 ) -> None:
-    """Make the table NAME from the times of a kit, or from block latencies in somebody else's format.
+    """Make the table NAME from the times of a kit, or from a published table of block latencies.
 
-    The times are a CSV that comes back for the folder that `nasctl device kit` wrote. Foreign tables are YAML or JSON,
-    packed with gzip or not; several files, of one image size each for instance, make one table.
+    The times of a kit are a CSV file for the folder that `nasctl device kit` wrote. Published tables are YAML or JSON
+    files, with or without gzip compression. Several files, for example of one image size each, make one table.
     """
     from nasctl.system.terminal import say
 
     path = table_file(name, out, fresh=not force)
     foreign = {option: options.pop(option) for option in ("format", "part", "model", "batch")}
-    facts = {"name": name, "command": _typed(), **options}
+    facts = {"name": name, "command": _command_line(), **options}
     table = _of_files(files, facts, **foreign) if csv is None else _of_kit(files, csv, partial, facts, foreign)
     table.save(path)
-    say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}", *doubts(table))
+    say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}", *accuracy_warnings(table))
     say(f"next: nasctl device show {path}")
 
 
 def _of_kit(
     files: Sequence[Path], times: Path, partial: bool, facts: dict[str, Any], foreign: dict[str, object]
 ) -> LatencyTable:
-    """The table of a kit's times.
+    """Return the table of the times of a kit.
 
     Raises:
-        NasctlError: There is no kit, or the times are not its.
+        NasctlError: There is no kit, or the times do not belong to it, or an option is not for kits.
     """
     from nasctl.hardware.profiling import kit
 
@@ -75,50 +75,51 @@ def _of_kit(
         raise NasctlError(f"--{given[0]} is for foreign tables, the kit says it itself; leave it or --csv out")
     if len(files) != 1:
         raise NasctlError("--csv has the times of one kit; name its folder and nothing else")
-    table: LatencyTable = kit.imported(files[0], times, partial=partial, **facts)
+    table: LatencyTable = kit.import_times(files[0], times, partial=partial, **facts)
     return table
 
 
 def _of_files(
     files: Sequence[Path], facts: dict[str, Any], format: str | None, part: str | None, model: bool, batch: int | None
 ) -> LatencyTable:
-    """The table of foreign rows.
+    """Return the table of published rows.
 
     Raises:
-        NasctlError: A file is no such table.
+        NasctlError: A file is not a table of a known format.
     """
     from datetime import date
 
-    from nasctl.hardware.importers import opened
-    from nasctl.hardware.importers._table import imported
+    from nasctl.hardware.importers import read_source
+    from nasctl.hardware.importers._table import build_table
     from nasctl.hardware.table import LatencyTable
 
     if folder := next((file for file in files if file.is_dir()), None):
         raise NasctlError(f"{folder} is a folder; name the files in it, or --csv if it is a kit")
-    sources = [opened(file) for file in files]
+    sources = [read_source(file) for file in files]
     digests = {source.path.name: f"sha256 {source.sha256}" for source in sources}
     if len(digests) < len(files):
         raise NasctlError("two of the files have the same name, which the table could not tell apart; rename one")
     facts = {**facts, "device": facts["name"], "source": digests, "date": date.today().isoformat()}
     del facts["name"]
-    found = imported(LatencyTable(batch=batch or 1, blocks={}, **facts), sources, format, part, model)
-    _print(found)
+    found = build_table(LatencyTable(batch=batch or 1, blocks={}, **facts), sources, format, part, model)
+    _print_report(found)
     return found.table
 
 
-def _typed() -> str:
-    """The command as it was typed, without folders: they mean nothing elsewhere."""
+def _command_line() -> str:
+    """Return the command line without folders, which mean nothing on other machines."""
     given = click.get_current_context().params
     words = [path.name for path in given["files"]]
     for option, value in sorted(given.items()):
-        # What stands at its default, or says where the table goes, does not belong to how it was made.
+        # Options at their defaults, and those of the output file, do not change the table.
         if value and option not in ("files", "out", "force") and (option, value) not in DEFAULTS:
-            words += [f"--{option}"] if value is True else [f"--{option}", getattr(value, "name", str(value))]
+            text = value.name if isinstance(value, Path) else str(value)
+            words += [f"--{option}"] if value is True else [f"--{option}", text]
     return shlex.join(["nasctl", "device", "import", *words])
 
 
-def _print(found: Imported) -> None:
-    """What was read, what was not and why, and what the table is good for."""
+def _print_report(found: ImportedTable) -> None:
+    """Print how many rows were read and left out, the covered spaces, and the validations."""
     from nasctl.system.terminal import say, table
 
     say(f"{found.read} rows read, {sum(found.left_out.values())} left out")

@@ -1,4 +1,4 @@
-"""`nasctl device list`."""
+"""The command `nasctl device list`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from nasctl.commands import json_option
 
 
 @click.command("list")
-@click.option("--space", metavar="SPEC", help="Those that were validated on that space, the best of each kind first.")
+@click.option("--space", metavar="SPEC", help="Only tables validated on that space, the best of each kind first.")
 @json_option
 def command(space: str | None, as_json: bool) -> None:
-    """List the devices that `--device` takes, with the error of each table on what was held out.
+    """List the devices that `--device` accepts, with the held-out error of each table.
 
-    Each of gpu, cpu, mobile and accelerator stands for the table of its kind that was validated best on the space.
+    Each of gpu, cpu, mobile and accelerator stands for the table of its kind with the least error on the space.
     """
     import json
-    from dataclasses import asdict
+
+    from msgspec.structs import asdict
 
     from nasctl import registry
-    from nasctl.hardware.kinds import rank
+    from nasctl.hardware.kinds import table_rank
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.tables_schema import KINDS
     from nasctl.system.terminal import table
@@ -27,9 +28,9 @@ def command(space: str | None, as_json: bool) -> None:
     found = {name: LatencyTable.load(name) for name in registry.trusted("devices")}
     others = registry.untrusted("devices")
     if space is not None:
-        others = {}  # of which nobody knows without running them
+        others = {}  # Untrusted and faulty plug-ins are not loaded, so their validations are unknown.
         about = [(name, one) for name, one in found.items() if one.validated(space)]
-        found = dict(sorted(about, key=lambda pair: (KINDS.index(pair[1].kind), rank(pair[1], space))))
+        found = dict(sorted(about, key=lambda pair: (KINDS.index(pair[1].kind), table_rank(pair[1], space))))
     columns = ("kind", "processor", "runtime", "batch", "precision", "method")
     if as_json:
         facts: list[dict[str, object]] = [

@@ -1,4 +1,4 @@
-"""`nasctl device predict`."""
+"""The command `nasctl device predict`."""
 
 from __future__ import annotations
 
@@ -17,43 +17,44 @@ if TYPE_CHECKING:
     from nasctl.networks.graph import Network
     from nasctl.store.store import Store
 
-LIMIT = 1 << 26  # bytes of a file of architectures
+LIMIT = 1 << 26  # bytes of a file of architectures: 64 MiB
 
 
-class Meant(NamedTuple):
-    """An architecture that a person means."""
+class Subject(NamedTuple):
+    """An architecture whose latency is predicted."""
 
-    name: str  # its id, or the name of the file of a free one
-    space: str | None  # spec of the space; none of a free one
+    name: str  # id, or the file name of a free architecture
+    space: str | None  # spec of the search space; None for a free architecture
     network: Network
 
 
 class Prediction(NamedTuple):
-    """What the devices say of it, by what they are called."""
+    """The predicted latencies of an architecture, by device."""
 
-    of: Meant
-    tables: Mapping[str, LatencyTable]  # all that were asked
-    timed: Mapping[str, NetworkLatency]  # those that know its blocks
+    subject: Subject
+    tables: Mapping[str, LatencyTable]  # tables of all requested devices
+    latencies: Mapping[str, NetworkLatency]  # of the devices that can price its blocks
 
 
 @click.command()
 @click.argument("archs", nargs=-1, required=True, metavar="ARCH...")
-@click.option("--space", metavar="SPEC", help="The space of a genome, or of an id that the store cannot resolve.")
+@click.option("--space", metavar="SPEC", help="Space of a genome, or of an id that the store cannot resolve.")
 @click.option(
     "--device",
     "devices",
     multiple=True,
     metavar="DEVICE",
-    help="A device, or a table's file; may be repeated or separated by commas.  [default: all that know the blocks]",
+    help="Device, or file of a table; repeatable, or separated by commas.  [default: all that can price the blocks]",
 )
 @store_option
 @json_option
 def command(archs: tuple[str, ...], space: str | None, devices: tuple[str, ...], store: str, as_json: bool) -> None:
     """Predict the latency of ARCH on several devices side by side, in total and by block.
 
-    ARCH is an id or a genome; a file with one of these on each line; or a .json file: an export of nasctl, or a free
+    ARCH is an id or a genome; a file with one of these per line; or a .json file: an export of nasctl, or a free
     architecture, {"input": [3, 224, 224], "blocks": [{"block": "MBConv", "channels": 24, ...}, ...]}. Blocks are shown
-    of one architecture on devices that are named; of many, or on all devices, only totals are, and --json has all.
+    for one architecture on named devices. For several architectures, or without --device, only totals are shown;
+    --json prints everything.
     """
     import json
 
@@ -62,11 +63,11 @@ def command(archs: tuple[str, ...], space: str | None, devices: tuple[str, ...],
     from nasctl.store.store import Store
 
     asked = registry.listed(devices)
-    meant = _meant(archs, Store.reading(store), space)
-    made = _predicted(meant, asked)
+    subjects = _subjects(archs, Store.reading(store), space)
+    made = _predictions(subjects, asked)
     if as_json:
         comma = "["
-        for one in made:  # one after another, because a file may hold many
+        for one in made:  # They are printed one by one, because a file may hold many.
             click.echo(f"{comma}{json.dumps(_content(one), default=str)}", nl=False)
             comma = ",\n "
         click.echo("]" if comma != "[" else "[]")
@@ -81,11 +82,11 @@ def command(archs: tuple[str, ...], space: str | None, devices: tuple[str, ...],
         _print_many([first, second], made)
 
 
-def _meant(words: Sequence[str], store: Store, space: str | None) -> Iterator[Meant]:
-    """The architectures that the words, or the lines of files, stand for.
+def _subjects(words: Sequence[str], store: Store, space: str | None) -> Iterator[Subject]:
+    """Yield the architectures of words and of lines of files.
 
     Raises:
-        NasctlError: A file cannot be read, or a word or a line means nothing.
+        NasctlError: A file cannot be read, or a word or line is not an architecture.
     """
     from nasctl.errors import NasctlError
     from nasctl.system import files
@@ -95,41 +96,42 @@ def _meant(words: Sequence[str], store: Store, space: str | None) -> Iterator[Me
         if not path.is_file():
             if path.suffix in (".json", ".txt", ".csv"):
                 raise NasctlError(f"there is no file {word}")
-            yield _spelled(word, store, space)
+            yield _parse(word, store, space)
             continue
         try:
             text = files.read(path, LIMIT).decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as held_out_error:
-            raise NasctlError(
-                f"cannot read {word}: {getattr(held_out_error, 'strerror', None) or held_out_error}"
-            ) from None
+        except OSError as error:
+            raise NasctlError(f"cannot read {word}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise NasctlError(f"cannot read {word}: {error}") from None
         if text.lstrip().startswith("{"):
             yield _from_json(path, text, store)
             continue
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip():
                 try:
-                    yield _spelled(line.strip(), store, space)
-                except NasctlError as held_out_error:
-                    raise NasctlError(f"{word}, line {number}: {held_out_error}") from None
+                    yield _parse(line.strip(), store, space)
+                except NasctlError as error:
+                    raise NasctlError(f"{word}, line {number}: {error}") from None
 
 
-def _spelled(text: str, store: Store, space: str | None) -> Meant:
+def _parse(text: str, store: Store, space: str | None) -> Subject:
+    """Return the architecture of an id or a genome."""
     from nasctl import registry
     from nasctl.architectures import ids
 
     spec, genome = ids.resolve(text, store, space)
     made = registry.create("spaces", spec)
-    return Meant(
+    return Subject(
         ids.encode(spec, made.genes, genome), registry.normal("spaces", spec), made.network(made.canonical(genome))
     )
 
 
-def _from_json(path: Path, text: str, store: Store) -> Meant:
-    """A free architecture, or one that `nasctl export` has written.
+def _from_json(path: Path, text: str, store: Store) -> Subject:
+    """Return the architecture of a JSON file: a free architecture, or an export of nasctl.
 
     Raises:
-        NasctlError: It is neither.
+        NasctlError: The file is neither.
     """
     from nasctl.architectures import from_json
     from nasctl.errors import NasctlError
@@ -138,28 +140,31 @@ def _from_json(path: Path, text: str, store: Store) -> Meant:
     try:
         content = files.parsed(text)
         if isinstance(content.get("space"), str) and isinstance(content.get("genome"), list):
-            return _spelled(",".join(map(str, content["genome"])), store, content["space"])
-        return Meant(path.name, None, from_json.network(content))
-    except ValueError as held_out_error:
-        raise NasctlError(f"{path} is not JSON: {held_out_error}") from None
-    except NasctlError as held_out_error:
-        raise NasctlError(f"{path}: {held_out_error}") from None
+            return _parse(",".join(map(str, content["genome"])), store, content["space"])
+        return Subject(path.name, None, from_json.network(content))
+    except ValueError as error:
+        raise NasctlError(f"{path} is not JSON: {error}") from None
+    except NasctlError as error:
+        raise NasctlError(f"{path}: {error}") from None
 
 
-def _predicted(meant: Iterator[Meant], asked: Sequence[str]) -> Iterator[Prediction]:
-    """Ask the devices, or all that there are; one that was asked for and lacks a block is named on stderr once.
+def _predictions(subjects: Iterator[Subject], asked: Sequence[str]) -> Iterator[Prediction]:
+    """Yield the latencies of architectures on the requested devices, or on all devices.
+
+    A requested device that cannot price a block is named on stderr, once.
 
     Raises:
-        MissingBlock: No device knows the blocks.
+        MissingBlock: The only device cannot price a block.
     """
     from nasctl import registry
     from nasctl.errors import MissingBlock
     from nasctl.system.terminal import say
 
     devices = asked or registry.trusted("devices")
-    loaded: dict[str | None, dict[str, LatencyTable]] = {}  # a kind of device is another table in another space
-    told: set[str] = set()
-    for one in meant:
+    # By spec, because a kind of device selects a table per space.
+    loaded: dict[str | None, dict[str, LatencyTable]] = {}
+    reported: set[str] = set()
+    for one in subjects:
         if one.space not in loaded:
             loaded[one.space] = load_tables(devices, one.space)
         found = {}
@@ -169,60 +174,68 @@ def _predicted(meant: Iterator[Meant], asked: Sequence[str]) -> Iterator[Predict
             except MissingBlock as missing:
                 if len(loaded[one.space]) == 1:
                     raise
-                if asked and device not in told:
+                if asked and device not in reported:
                     say(f"without {device}: {missing}")
-                told.add(device)
+                reported.add(device)
         yield Prediction(one, loaded[one.space], found)
 
 
 def _content(made: Prediction) -> dict[str, Any]:
-    """What --json prints of an architecture."""
-    of = made.of
-    facts = {"arch": of.name, "space": of.space, "params": of.network.params, "macs": of.network.macs}
-    load_tables = {device: one.table.device for device, one in made.timed.items()}
-    return {**facts, "table": load_tables, **latency_facts(of.network, made.timed, of.space)}
+    """Return what --json prints about an architecture."""
+    subject = made.subject
+    facts = {
+        "arch": subject.name,
+        "space": subject.space,
+        "params": subject.network.params,
+        "macs": subject.network.macs,
+    }
+    tables = {device: one.table.device for device, one in made.latencies.items()}
+    return {**facts, "table": tables, **latency_facts(subject.network, made.latencies, subject.space)}
 
 
 def _print_one(made: Prediction, blocks: bool) -> None:
-    """Totals, a line for each device, and the blocks."""
+    """Print the latencies of one architecture, a line per device, and optionally its blocks."""
     from nasctl.system.terminal import definitions, quantity, table
 
-    of = made.of
-    sizes = {"parameters": quantity(of.network.params, "parameters"), "MACs": quantity(of.network.macs, "MACs")}
-    definitions({"architecture": of.name, "space": of.space or "none, a free architecture", **sizes})
+    subject = made.subject
+    sizes = {
+        "parameters": quantity(subject.network.params, "parameters"),
+        "MACs": quantity(subject.network.macs, "MACs"),
+    }
+    definitions({"architecture": subject.name, "space": subject.space or "none, a free architecture", **sizes})
     click.echo()
     rows = [
-        [device, one.table.device, _total(one), one.table.batch, one.origins, held_out_error(one.table, of.space)]
-        for device, one in made.timed.items()
+        [device, one.table.device, _total(one), one.table.batch, one.origins, held_out_error(one.table, subject.space)]
+        for device, one in made.latencies.items()
     ]
     table(["device", "table", "ms", "batch", "blocks", "error, held out"], rows)
-    if blocks and made.timed:
+    if blocks and made.latencies:
         click.echo()
-        print_blocks(of.network, made.timed)
-    elif any(one.modelled for one in made.timed.values()):
+        print_blocks(subject.network, made.latencies)
+    elif any(one.modelled for one in made.latencies.values()):
         click.echo(MODELLED)
 
 
 def _print_many(begun: Sequence[Prediction], rest: Iterator[Prediction]) -> None:
-    """Totals, a line for each architecture, and then the error of each device."""
+    """Print the latencies of several architectures, a line per architecture, and the error of each device."""
     from itertools import chain
 
     from nasctl.system.terminal import table
 
-    devices: dict[str, str] = {}  # with their column's heading
+    headings: dict[str, str] = {}  # of columns, by device
     about: dict[tuple[str, str], list[object]] = {}
     rows: list[dict[str, str]] = []
     modelled = False
     for made in chain(begun, rest):
-        for device, one in made.timed.items():
-            devices.setdefault(device, f"ms on {device} (batch {one.table.batch})")
+        for device, one in made.latencies.items():
+            headings.setdefault(device, f"ms on {device} (batch {one.table.batch})")
             about.setdefault(
                 (device, one.table.digest),
-                [device, one.table.device, one.table.method, held_out_error(one.table, made.of.space)],
+                [device, one.table.device, one.table.method, held_out_error(one.table, made.subject.space)],
             )
             modelled |= one.modelled
-        rows.append({"": made.of.name, **{device: _total(one) for device, one in made.timed.items()}})
-    table(["architecture", *devices.values()], [[row[""], *(row.get(one, "") for one in devices)] for row in rows])
+        rows.append({"": made.subject.name, **{device: _total(one) for device, one in made.latencies.items()}})
+    table(["architecture", *headings.values()], [[row[""], *(row.get(one, "") for one in headings)] for row in rows])
     if modelled:
         click.echo(MODELLED)
     click.echo()
@@ -230,4 +243,5 @@ def _print_many(begun: Sequence[Prediction], rest: Iterator[Prediction]) -> None
 
 
 def _total(one: NetworkLatency) -> str:
+    """Return the latency with four significant digits, marked with "~" if the operator model priced a block."""
     return f"{'~' if one.modelled else ''}{one.total:.4g}"

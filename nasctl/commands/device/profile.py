@@ -1,4 +1,4 @@
-"""`nasctl device profile`."""
+"""The command `nasctl device profile`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from nasctl.commands.device import doubts, shown, table_file
+from nasctl.commands.device import accuracy_warnings, table_file, with_progress
 
 if TYPE_CHECKING:
     from nasctl.hardware.profiling.timings import Timings
@@ -15,25 +15,38 @@ if TYPE_CHECKING:
 
 
 @click.command("profile")
-@click.option("--space", "specs", multiple=True, required=True, metavar="SPEC", help="Measure its blocks. Repeatable.")
-@click.option("--name", required=True, help="What to call the device.")
+@click.option(
+    "--space",
+    "specs",
+    multiple=True,
+    required=True,
+    metavar="SPEC",
+    help="Space to measure. Repeatable.",
+)
+@click.option("--name", required=True, help="Name of the device.")
 @click.option(
     "--runtime",
     default="torch",
     show_default=True,
     type=click.Choice(["torch", "onnxruntime"]),
-    help="What runs blocks.",
+    help="Runtime to time.",
 )
-@click.option("--torch-device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, or such as cuda:0.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="That the runtime may use.")
+@click.option(
+    "--torch-device",
+    default="cpu",
+    show_default=True,
+    metavar="DEVICE",
+    help="Device of torch, such as cuda:0.",
+)
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of the runtime.")
 @click.option(
     "--precision",
     default="float32",
     show_default=True,
     type=click.Choice(["float32", "float16", "bfloat16"]),
-    help="Of weights and activations; ONNX Runtime takes float32.",
+    help="Precision of weights and activations; only float32 with ONNX Runtime.",
 )
-@click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 65536), help="Examples at a time.")
+@click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 65536), help="Examples per batch.")
 @click.option(
     "--seconds",
     default=0.5,
@@ -41,10 +54,10 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 60, min_open=True),
     envvar="NASCTL_SECONDS",
     show_envvar=True,
-    help="How long to repeat each block.",
+    help="Total time of the repetitions of each block, in seconds.",
 )
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="The table.  [default: NAME.json]")
-@click.option("--force", is_flag=True, help="Write over a table of another device or setting.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Table file.  [default: NAME.json]")
+@click.option("--force", is_flag=True, help="Overwrite an existing table, and discard earlier measurements.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -59,12 +72,12 @@ def command(
     out: Path | None,
     force: bool,
 ) -> None:
-    """Measure every distinct block of the spaces on this machine, then whole networks.
+    """Measure every distinct block of the spaces, and some whole networks, on this machine.
 
-    From half of the networks follows what blocks cost within one; the other half says how good the table is.
+    Half of the networks calibrate the latency of blocks inside a network; the other half gives the table's error.
 
-    Each is visited several times. What was measured stands in FILE.part until the table is made: the same command goes
-    on where it was stopped.
+    Each block and network is timed several times. The measurements are kept in FILE.part until the table is complete,
+    and the same command resumes an interrupted profile.
     """
     import shutil
 
@@ -75,41 +88,46 @@ def command(
 
     spaces = {registry.normal("spaces", s): registry.create("spaces", s) for s in registry.split(specs)}
     path = table_file(name, out, fresh=not force)
-    host, usual = Host(name, runtime, torch_device, threads, batch, precision, seconds), Host(name)
-    fields = ("runtime", "torch_device", "threads", "batch", "precision")
-    changed = {field: getattr(host, field) for field in fields if getattr(host, field) != getattr(usual, field)}
-    flags = [f"--{field.replace('_', '-')} {value}" for field, value in changed.items()]
-    typed = ["nasctl device profile --name", name, *(f"--space {spec}" for spec in spaces), *flags]
-    table = host.table(" ".join(typed))
+    host, default = Host(name, runtime, torch_device, threads, batch, precision, seconds), Host(name)
+    options = (
+        ("--runtime", runtime, default.runtime),
+        ("--torch-device", torch_device, default.torch_device),
+        ("--threads", threads, default.threads),
+        ("--batch", batch, default.batch),
+        ("--precision", precision, default.precision),
+    )
+    flags = [f"{option} {value}" for option, value, usual in options if value != usual]
+    words = ["nasctl device profile --name", name, *(f"--space {spec}" for spec in spaces), *flags]
+    table = host.table(" ".join(words))
     folder = path.with_name(f"{path.name}.part")
     with exclusive_machine():
-        visits = _begun(folder, table, force)
+        timings = _open_timings(folder, table, force)
         profile = Profile(spaces)
         try:
-            for _step in shown(profile.measured(host, visits, folder)):
+            for _step in with_progress(profile.measured(host, timings, folder)):
                 pass
         except KeyboardInterrupt:
             say(f"\nstopped; {folder} has what was measured, the same command goes on")
             ctx.exit(130)
-        if refused := profile.refused(visits):
+        if noisy := profile.too_noisy(timings):
             say("too noisy to be believed, so there is no table yet:")
-            say(*(f"  {key}" for key in refused))
+            say(*(f"  {key}" for key in noisy))
             say("quiet the machine and type the same command again: only these are measured")
             say("if it was busier when it began, begin again with --force")
             ctx.exit(1)
-        table = profile.table(visits, table)
+        table = profile.table(timings, table)
         table.save(path)
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
-    say(*doubts(table))
+    say(*accuracy_warnings(table))
     say(f"next: nasctl device show {path}")
 
 
-def _begun(folder: Path, empty: LatencyTable, force: bool) -> Timings:
-    """What was measured before in the same setting, to go on with.
+def _open_timings(folder: Path, empty: LatencyTable, force: bool) -> Timings:
+    """Open the timings of an earlier run with the same setting, or begin new ones.
 
     Raises:
-        NasctlError: It was another setting, or the folder cannot be used.
+        NasctlError: The earlier run had another setting, or the folder cannot be used.
     """
     import shutil
 

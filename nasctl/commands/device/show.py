@@ -1,4 +1,4 @@
-"""`nasctl device show`."""
+"""The command `nasctl device show`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("name")
-@click.option("--space", metavar="SPEC", help="Show the blocks of that space in place of the table's rows.")
+@click.option("--space", metavar="SPEC", help="Show the blocks of that space instead of the table's rows.")
 @json_option
 def command(name: str, space: str | None, as_json: bool) -> None:
-    """Show where the table NAME (or a file) comes from, how well it predicts, and its blocks in ms for one batch."""
+    """Show the provenance, the held-out error and the blocks, in ms for one batch, of the table NAME or of a file."""
     import json
-    from dataclasses import asdict, fields
+    from dataclasses import fields
+
+    from msgspec.structs import asdict
 
     from nasctl.hardware.kinds import load_table
     from nasctl.system.terminal import definitions, printable, say, table
@@ -47,6 +49,7 @@ def command(name: str, space: str | None, as_json: bool) -> None:
 
 
 def _rows(table: LatencyTable) -> list[dict[str, object]]:
+    """Return the rows of the table as dictionaries."""
     return [
         {"key": key, "ms": row.ms, "origin": table.method, "iqr": row.iqr if row.n else None, "n": row.n or None}
         for key, row in table.blocks.items()
@@ -54,7 +57,7 @@ def _rows(table: LatencyTable) -> list[dict[str, object]]:
 
 
 def _of_space(table: LatencyTable, spec: str) -> list[dict[str, object]]:
-    """The blocks of a space; one that the table has no figure for is marked "missing"."""
+    """Return the blocks of a space as dictionaries, with the origin "missing" if the table cannot price a block."""
     from nasctl import registry
     from nasctl.errors import MissingBlock
     from nasctl.hardware.distinct_blocks import distinct_blocks
@@ -72,4 +75,5 @@ def _of_space(table: LatencyTable, spec: str) -> list[dict[str, object]]:
 
 
 def _cells(one: Validation) -> list[object]:
+    """Return the table cells of a validation."""
     return [one.number, one.mape, one.bias, one.spearman, one.kendall, one.held_out]

@@ -1,4 +1,4 @@
-"""`nasctl device validate`."""
+"""The command `nasctl device validate`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import json_option
-from nasctl.commands.device import shown
+from nasctl.commands.device import with_progress
 
 if TYPE_CHECKING:
     from nasctl.hardware.profiling.profile import Host
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.validation import TableComparison
 
-SEED = 2  # of the random networks: `nasctl device profile` has 1, a kit 0
+SEED = 2  # default seed of the random networks; differs from those of `nasctl device profile` (1) and kits (0)
 
 
 @click.command()
 @click.argument("name")
-@click.option("--space", required=True, metavar="SPEC", help="Compare on networks of this space.")
-@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="A table of architectures and their ms.")
-@click.option("--column", metavar="NAME", help="The column of FILE that holds ms.  [default: the only one of numbers]")
-@click.option("--networks", default=20, show_default=True, type=click.IntRange(2), help="To measure on this machine.")
-@click.option("--seed", default=SEED, show_default=True, type=click.IntRange(0), help="Of these networks.")
-@click.option("--torch-device", metavar="DEVICE", help="Where torch runs them.  [default: cpu or cuda:0, as the table]")
+@click.option("--space", required=True, metavar="SPEC", help="Search space of the networks.")
+@click.option(
+    "--csv", type=click.Path(path_type=Path), metavar="FILE", help="Architectures and ms: CSV, CSV.gz or JSON."
+)
+@click.option("--column", metavar="NAME", help="Column of ms for one batch.  [default: the only one of numbers]")
+@click.option("--networks", default=20, show_default=True, type=click.IntRange(2), help="Networks to measure here.")
+@click.option("--seed", default=SEED, show_default=True, type=click.IntRange(0), help="Seed of these networks.")
+@click.option("--torch-device", metavar="DEVICE", help="Device of torch.  [default: cpu or cuda:0, by the kind]")
 @click.option(
     "--seconds",
     default=0.5,
@@ -33,12 +35,12 @@ SEED = 2  # of the random networks: `nasctl device profile` has 1, a kit 0
     type=click.FloatRange(0, 60, min_open=True),
     envvar="NASCTL_SECONDS",
     show_envvar=True,
-    help="How long to repeat each network.",
+    help="Total time of the repetitions of each network, in seconds.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw predictions against measurements.")
-@click.option("--save", is_flag=True, help="Write the figures into the table.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Save them in a copy of the table.")
-@click.option("--force", is_flag=True, help="Measure although this is another machine; write over a picture or copy.")
+@click.option("--save", is_flag=True, help="Store the result in the table.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Store it in a copy of the table.")
+@click.option("--force", is_flag=True, help="Measure on a machine other than the table's; overwrite a picture or copy.")
 @json_option
 def command(
     name: str,
@@ -55,10 +57,10 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Compare what the table NAME (or a file) predicts with what random whole networks take on this machine.
+    """Compare predictions of the table NAME, or of a file, with random whole networks timed on this machine.
 
-    For a device elsewhere, --csv FILE has the milliseconds of networks that were timed there, for one batch of the
-    table's size. They should be networks that the table was not made of.
+    For another device, --csv FILE gives the latencies of networks that were timed there, in ms for one batch of the
+    table's size. The networks should be other ones than those that the table was made from.
     """
     import json
     from hashlib import sha256
@@ -77,7 +79,7 @@ def command(
     if plot is not None:
         check_free(plot, force)
     if csv is None:
-        host = validation.host_of(table, torch_device, seconds)
+        host = validation.matching_host(table, torch_device, seconds)
         found = _measured(table, spec, host, networks, seed, force)
     else:
         found = _read(table, spec, csv, column)
@@ -93,14 +95,14 @@ def command(
     if as_json:
         click.echo(json.dumps({"device": table.device, "batch": table.batch, **found.figures()}))
     else:
-        _print(table, found)
+        _print_comparison(table, found)
 
 
 def _target(name: str, save: bool, out: Path | None, force: bool) -> Path | None:
-    """The table to write; None for none.
+    """Return the path of the table to write, or None.
 
     Raises:
-        NasctlError: It is a shipped one, or a copy has no name that is free and a table's.
+        NasctlError: The table is shipped with nasctl, or the path of the copy exists or does not end in ".json".
     """
     from nasctl.errors import NasctlError
 
@@ -116,10 +118,10 @@ def _target(name: str, save: bool, out: Path | None, force: bool) -> Path | None
 
 
 def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int, force: bool) -> TableComparison:
-    """The comparison with networks that are measured here.
+    """Return the comparison with networks that are measured on this machine.
 
     Raises:
-        NasctlError: This is not the table's device.
+        NasctlError: This machine is not the table's device, or is too busy to measure on.
     """
     import tempfile
 
@@ -133,30 +135,31 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
     from nasctl.system.terminal import say
 
     here = host.table("")
-    if wrong := validation.differences(table, here):
+    if wrong := validation.host_differences(table, here):
         if here.processor != table.processor and not force:
             raise NasctlError(f"this is not the device of {table.device!r}: {wrong[0]}; give --csv, or add --force")
         say(*(f"{table.device}: {one}" for one in wrong))
     space = registry.create("spaces", spec)
     networks = {
-        ids.encode(spec, space.genes, genome): space.network(genome) for genome in validation.fresh(space, number, seed)
+        ids.encode(spec, space.genes, genome): space.network(genome)
+        for genome in validation.unprofiled_genomes(space, number, seed)
     }
-    visits = Timings()
+    timings = Timings()
     with exclusive_machine(), tempfile.TemporaryDirectory() as folder:
-        for _step in shown(profile.visited([profile.Part(networks)], host, visits, Path(folder))):
+        for _step in with_progress(profile.time_groups([profile.TimingGroup(networks)], host, timings, Path(folder))):
             pass
-    rows = {name: row for name in networks if (row := visits.row(name)) is not None}
+    rows = {name: row for name in networks if (row := timings.row(name)) is not None}
     noisy = [name for name in networks if name not in rows]
-    if len(rows) < validation.FEWEST:
+    if len(rows) < validation.MIN_NETWORKS:
         raise NasctlError(f"{len(noisy)} of {len(networks)} networks were too noisy to be believed; quiet the machine")
     if noisy:
         say(f"left out, too noisy to be believed: {', '.join(noisy)}")
     held_out = f"whole random networks of {spec}; drawn for this check, seed {seed}, and measured alone"
-    return validation.compared(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
+    return validation.compare(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
 
 
 def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> TableComparison:
-    """The comparison with a table of architectures, each as nasctl builds it."""
+    """Return the comparison with the latencies in a file, for the networks that nasctl builds."""
     from nasctl import registry
     from nasctl.architectures import ids, known_values
     from nasctl.hardware import validation
@@ -164,10 +167,11 @@ def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> Tab
     read = known_values.read(path, spec, column)
     space = registry.create("spaces", spec)
     rows = ((ids.encode(spec, space.genes, g), space.network(space.canonical(g)), ms) for g, ms in read.values.items())
-    return validation.compared(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
+    return validation.compare(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
 
 
-def _print(table: LatencyTable, found: TableComparison) -> None:
+def _print_comparison(table: LatencyTable, found: TableComparison) -> None:
+    """Print the errors, the correlations, the verdict and the worst networks."""
     from nasctl.system.terminal import definitions
     from nasctl.system.terminal import table as drawn
 
@@ -193,4 +197,5 @@ def _print(table: LatencyTable, found: TableComparison) -> None:
 
 
 def _cell(value: float | None) -> str:
+    """Return the text of a correlation."""
     return "not known, as all are equal" if value is None else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""`nasctl pareto`: the front of a run."""
+"""`nasctl pareto`: commands about the front of a run, a module for each."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from nasctl.commands import json_option, run_option, store_option
 @store_option
 @json_option
 def command(run: str | None, store: str, as_json: bool) -> None:
-    """Show the hypervolume of the front of a run, what it is measured on, and how it grew."""
+    """Show the hypervolume of the front of a run, its scale, and its growth over the search."""
     import json
 
     from nasctl.pareto.hypervolume import REFERENCE, checkpoints

@@ -17,30 +17,42 @@ if TYPE_CHECKING:
 @click.command("pick")
 @run_option
 @click.option(
+    "--closest",
+    is_flag=True,
+    help="The network nearest to the best of every objective, each scaled to its range on the front.  [default]",
+)
+@click.option(
     "--knee",
     is_flag=True,
-    help="The nearest to the best of every objective, each scaled to its range on the front.  [default]",
+    help="The knee of the front, where giving up a little of one objective stops to gain much of another.",
 )
 @click.option(
     "--under",
     multiple=True,
     metavar="BOUND",
-    help='Among those within bounds, such as "latency@gpu<=30": the best in the first objective that no bound is about,'
-    " or by another rule that is given with it; repeatable.",
+    help='Only networks within a bound, such as "latency@gpu<=30". Of these the best in the first objective without a'
+    " bound, unless another rule is given too; repeatable.",
 )
-@click.option("--best", metavar="NAME", help="The best in one objective.")
+@click.option("--best", metavar="NAME", help="The best network in one objective.")
 @click.option(
-    "--near", multiple=True, metavar="WISH", help="The nearest to a wish, better or worse: latency@gpu=20,params=4M."
+    "--near",
+    multiple=True,
+    metavar="WISH",
+    help="The network nearest to wished values, better or worse: latency@gpu=20,params=4M.",
 )
 @click.option(
-    "--order", multiple=True, metavar="NAMES", help="The best in the first, then in the second, ...: synflow,macs."
+    "--order",
+    multiple=True,
+    metavar="NAMES",
+    help="The best network in the first objective, then in the second, ...: synflow,macs.",
 )
 @click.option(
     "--tolerance",
     default="0%",
     show_default=True,
     metavar="PERCENT",
-    help="With --order: what lies so near to the best counts as good, in per cent of the range on the front.",
+    help="With --order: distance from the best value that still counts as the best, in per cent of the range on the"
+    " front.",
 )
 @store_option
 @json_option
@@ -48,6 +60,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     run: str | None,
+    closest: bool,
     knee: bool,
     under: tuple[str, ...],
     best: str | None,
@@ -57,22 +70,24 @@ def command(
     store: str,
     as_json: bool,
 ) -> None:
-    """Pick one network of the front of a run, and say why it is that one."""
+    """Pick one network of the front of a run, and give the reason."""
     import json
 
     from nasctl import registry
     from nasctl.analysis.pick import pick as picked
     from nasctl.architectures import ids
     from nasctl.store.store import Store
-    from nasctl.system.terminal import definitions, quantity
+    from nasctl.system.terminal import definitions, quantity, say
 
-    rule = _rule(knee, under, best, near, order, tolerance)
+    rule = _rule(closest, knee, under, best, near, order, tolerance)
     name, record = (opened := Store.reading(store)).run(run)
     found = picked(record, opened.evaluations(name), rule, under)
     chosen = found.chosen
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     export = f"nasctl export --arch {arch}" + (f" --store {shlex.quote(store)}" if given else "")
+    if knee:
+        say("note: --knee picks the knee of the front; the network nearest to the best of all is --closest now")
     if as_json:
         result = {"run": name, "id": arch, "genome": chosen.genome, "values": chosen.values, "front": found.front}
         click.echo(json.dumps({**result, "why": found.why, "export": export}))
@@ -86,17 +101,29 @@ def command(
 
 
 def _rule(
-    knee: bool, under: tuple[str, ...], best: str | None, near: tuple[str, ...], order: tuple[str, ...], tolerance: str
+    closest: bool,
+    knee: bool,
+    under: tuple[str, ...],
+    best: str | None,
+    near: tuple[str, ...],
+    order: tuple[str, ...],
+    tolerance: str,
 ) -> Rule:
-    """The one rule that a person asked for.
+    """Return the rule that the options ask for.
 
     Raises:
-        NasctlError: They asked for several, or for none that a tolerance belongs to.
+        NasctlError: The options ask for several rules, or give a tolerance without an order.
     """
     from nasctl.analysis import pick as rules
     from nasctl.errors import NasctlError
 
-    given = {"--knee": knee, "--best": best is not None, "--near": bool(near), "--order": bool(order)}
+    given = {
+        "--closest": closest,
+        "--knee": knee,
+        "--best": best is not None,
+        "--near": bool(near),
+        "--order": bool(order),
+    }
     asked = [option for option, there in given.items() if there]
     if len(asked) > 1:
         raise NasctlError(f"{' and '.join(asked)} are different rules; give one of them")
@@ -106,4 +133,6 @@ def _rule(
         return rules.by_wish(near)
     if order:
         return rules.by_order(order, tolerance)
-    return rules.by_best(best, under) if best is not None or (under and not knee) else rules.by_knee
+    if best is not None or (under and not asked):
+        return rules.by_best(best, under)
+    return rules.by_knee if knee else rules.by_closest

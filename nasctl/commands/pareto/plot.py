@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Picture to write: .png, .svg or .pdf.  [default: RUN.png]",
+    help="Picture to write, as .png, .svg or .pdf.  [default: RUN.png]",
 )
 @click.option("--force", is_flag=True, help="Write over an existing picture.")
 @store_option
@@ -64,7 +64,7 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
 
 
 def _facts(record: RunRecord) -> Iterator[str]:
-    """What a reader of the picture has to know of a run: the searcher, the setting, the devices."""
+    """Yield the lines below the title of the picture: searcher and setting, then each device."""
     asked = record.asked
     subject = f", subject to {', '.join(asked['constraints'])}" if asked["constraints"] else ""
     yield f"{asked['searcher']}, seed {asked['seed']}{subject}; metrics: {asked['setting']}"

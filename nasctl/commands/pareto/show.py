@@ -12,13 +12,13 @@ from nasctl.commands import json_option, run_option, store_option
 @click.option(
     "--score",
     metavar="METHOD:A+B",
-    help="Ranks among the run's candidates, as one number to look at: log_rank, mean_rank or vote of which metrics;"
-    " of a cost more counts as better.  [default: log_rank of all metrics optimised]",
+    help="Score made of ranks among the run's candidates: log_rank, mean_rank or vote of some metrics. Of a cost, more"
+    " counts as better.  [default: log_rank of all optimised metrics]",
 )
 @store_option
 @json_option
 def command(run: str | None, score: str | None, store: str, as_json: bool) -> None:
-    """Show the front of a run, in the units of its objectives, and a score that no search sees."""
+    """Show the front of a run in the units of its objectives, with a score that no searcher sees."""
     import json
 
     from nasctl import registry

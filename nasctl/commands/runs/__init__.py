@@ -1,4 +1,4 @@
-"""`nasctl runs`: what a store holds; each command is a module of this package, imported when it is called."""
+"""`nasctl runs`: commands about the runs of a store, a module for each."""
 
 from __future__ import annotations
 

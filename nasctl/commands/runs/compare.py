@@ -15,17 +15,17 @@ from nasctl.commands import json_option, store_option
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Draw the fronts over one another, in the first cost and the first metric, and the hypervolumes over the"
-    " evaluations: .png, .svg or .pdf.",
+    help="Draw the fronts in one panel, the first metric against the first cost, and the hypervolumes over the"
+    " evaluations in another: .png, .svg or .pdf.",
 )
 @click.option("--force", is_flag=True, help="Write over an existing picture.")
 @store_option
 @json_option
 def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, as_json: bool) -> None:
-    """Compare runs of one space and the same objectives, each RUN by its name or its beginning.
+    """Compare runs of one space with the same objectives, each RUN given by its name or the beginning of it.
 
-    The hypervolumes have one scale: each objective by its range over what all of these runs evaluated. Single runs also
-    differ by the luck of their seeds.
+    All hypervolumes have one scale: the range of each objective over the candidates of all these runs. Single runs also
+    differ by chance, through their seeds.
     """
     import json
 

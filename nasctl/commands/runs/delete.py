@@ -9,10 +9,10 @@ from nasctl.commands import store_option
 
 @click.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @store_option
 def command(name: str, yes: bool, store: str) -> None:
-    """Forget the run NAME; what it measured stays in the store, where other runs share it."""
+    """Delete the run NAME. Its measurements stay in the store, where other runs share them."""
     from nasctl.store.store import Store
     from nasctl.system.terminal import printable, say
 

@@ -10,8 +10,10 @@ from nasctl.commands._workers import crew, crew_options
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("-o", "--objective", "objectives", multiple=True, metavar="NAME", help="Only this one of the run.")
-@click.option("--data", metavar="SOURCE", help="Where the examples of the run are now.  [default: where they were]")
+@click.option(
+    "-o", "--objective", "objectives", multiple=True, metavar="NAME", help="Measure only this objective of the run."
+)
+@click.option("--data", metavar="SOURCE", help="Where the data of the run is now.  [default: where it was]")
 @crew_options
 @store_option
 @json_option
@@ -27,10 +29,10 @@ def command(
     store: str,
     as_json: bool,
 ) -> None:
-    """Measure again what failed in the run NAME (or the newest).
+    """Measure again the objectives that failed in the run NAME (or the newest run).
 
-    The front shows the new values, and new runs know them. The run itself, when it is resumed, goes on as it would
-    have: it is told what failed then.
+    The front shows the new values, and new runs use them. The run itself, when it is resumed, takes the path that it
+    would have taken: its searcher is told the failures as they were.
     """
     import json
 

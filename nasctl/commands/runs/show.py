@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--config", is_flag=True, help="Print the options that repeat it, for `nasctl search --config FILE`.")
+@click.option(
+    "--config", is_flag=True, help="Print the options that repeat the run, for `nasctl search --config FILE`."
+)
 @store_option
 @json_option
 def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
-    """Show what the run NAME (or the newest) asked for, with which versions, and how it went."""
+    """Show the question of the run NAME (or the newest run), its versions, and its results."""
     import json
 
     from nasctl.pareto.losses import front
@@ -57,10 +59,10 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
 
 
 def _config(store: Store, name: str, record: RunRecord, as_json: bool) -> str:
-    """The options of a run that repeat it.
+    """Return the options that repeat a run, as TOML or JSON.
 
     Raises:
-        NasctlError: It has none, for it was not started by this command line.
+        NasctlError: The run has no options, because an older nasctl or a script started it.
     """
     import json
 
@@ -78,7 +80,7 @@ def _config(store: Store, name: str, record: RunRecord, as_json: bool) -> str:
 
 
 def _best(record: RunRecord, found: Sequence[Evaluation]) -> dict[str, object]:
-    """Who is best by the score of the run, and what that is made of."""
+    """Return the name of the run's score, its largest value, and the id of the network that has it."""
     from nasctl import registry
     from nasctl.analysis.run_scores import scores_of_run
     from nasctl.architectures import ids
@@ -92,6 +94,7 @@ def _best(record: RunRecord, found: Sequence[Evaluation]) -> dict[str, object]:
 
 
 def _listed(value: object) -> object:
+    """Return a value as it is printed: a list or a mapping as one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {one}" for name, one in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else value

@@ -1,0 +1,25 @@
+"""The devices that are listed and shown."""
+
+import json
+
+from click.testing import CliRunner
+
+from nasctl import registry
+from nasctl.cli import cli
+
+
+def test_devices_are_listed_and_shown():
+    listed = json.loads(CliRunner().invoke(cli, ["device", "list", "--json"]).stdout)
+    assert [one["name"] for one in listed] == registry.names("devices")
+    facts = {one["name"]: one for one in listed}
+    assert (facts["v100-b64"]["batch"], facts["v100-b64"]["method"]) == (64, "fitted")
+    assert "NVIDIA V100" in CliRunner().invoke(cli, ["device", "list"]).stdout
+    shown = json.loads(CliRunner().invoke(cli, ["device", "show", "note10", "--space", "mbconv", "--json"]).stdout)
+    assert len(shown["blocks"]) == 96
+    assert {block["origin"] for block in shown["blocks"]} == {"modelled"}
+    other = CliRunner().invoke(cli, ["device", "show", "note10", "--space", "mbconv:width=0.9"])
+    assert "modelled" in other.stdout
+    assert "was not validated for mbconv:width=0.9" in other.stderr
+    foreign = json.loads(CliRunner().invoke(cli, ["device", "show", "v100-b64", "--space", "nb201", "--json"]).stdout)
+    assert {"missing", "modelled"} == {block["origin"] for block in foreign["blocks"]}
+    assert foreign["covers"] == {"nb201": False}

@@ -1,0 +1,54 @@
+"""Hypervolume of a front on a scale: areas by hand."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from nasctl.pareto.hypervolume import REFERENCE, Scale, checkpoints
+from nasctl.problem.searcher import Evaluation, Goal
+
+GOALS = (Goal("a", "min", "identity", "network"), Goal("b", "max", "log10", "network"))
+# Losses of `a` go from 0 to 10, those of `b`, which are -log10, from -3 to -1.
+SCALE = Scale(GOALS, {"a": 0.0, "b": 1000.0}, {"a": 10.0, "b": 10.0})
+
+
+@pytest.mark.parametrize(
+    ("front", "volume"),
+    [
+        ([[0.0, -3.0]], REFERENCE**2),
+        ([[0.0, -1.0], [10.0, -3.0]], 2 * 1.05 * 0.05 - 0.05**2),
+        ([[5.0, -2.0]], 0.55**2),
+        ([[11.0, -2.0]], 0.0),  # beyond the reference
+        (np.empty((0, 2)), 0.0),
+    ],
+)
+def test_volumes_by_hand(front, volume):
+    assert SCALE.volume(np.array(front)) == pytest.approx(volume, abs=1e-15)
+
+
+def test_a_scale_goes_from_the_best_to_the_worst_that_was_found():
+    rows = [(3.0, 100.0), (7.0, 1000.0), (5.0, 10.0)]
+    found = [Evaluation((k,), {"a": a, "b": b}) for k, (a, b) in enumerate(rows)]
+    scale = Scale.of(found, GOALS)
+    assert (scale.best, scale.worst) == ({"a": 3.0, "b": 1000.0}, {"a": 7.0, "b": 10.0})
+    assert scale.ends.tolist() == [[3.0, -3.0], [7.0, -1.0]]
+    assert Scale.of([], GOALS) is None
+    assert Scale.of([Evaluation((0,), {"a": 1.0}, {"b": "it failed"})], GOALS) is None
+
+
+def test_the_curve_grows_with_the_archive():
+    points = np.array([[5.0, -2.0], [np.nan, np.nan], [6.0, -1.5], [0.0, -3.0]])
+    assert SCALE.curve(points, [1, 2, 3, 4]) == pytest.approx([0.55**2] * 3 + [REFERENCE**2])
+    assert checkpoints(7, 3) == [3, 5, 7]
+
+
+def test_it_takes_moocore_and_not_pymoo():
+    code = (
+        "import sys, numpy as np; from nasctl.pareto.hypervolume import Scale;"
+        " from nasctl.problem.searcher import Goal; goal = Goal('a', 'min', 'identity', 'network');"
+        " assert Scale((goal,), {'a': 0.0}, {'a': 1.0}).volume(np.array([[0.5]])) == 0.55;"
+        " sys.exit('pymoo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
