@@ -133,7 +133,7 @@ def _searched(
     from nasctl.system.terminal import say
     from nasctl.workers import open_executor
 
-    warnings = run.check(here=who.one)  # before anything is written
+    warnings = run.check(here=who.in_process)  # before anything is written
     watch = Watch(run, budget, limit, options)
     with open_executor(who, run.task) as executor:
         made = Store(store)

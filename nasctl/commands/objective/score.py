@@ -77,7 +77,7 @@ def command(
     if output:
         score.check(output, force)
     who = crew(workers, threads, gpus, cluster, candidate_time, candidate_memory)
-    task = objective_task(space, objectives, fidelity, data, seed, place(torch_device, gpus), threads, who.one)
+    task = objective_task(space, objectives, fidelity, data, seed, place(torch_device, gpus), threads, who.in_process)
     made = task.space
     if genomes is not None:
         known = Store.reading(store)

@@ -50,7 +50,7 @@ def command(
     who = crew(workers, recorded.recorded_setting(record).threads, gpus, cluster, candidate_time, candidate_memory)
     outcomes: list[dict[str, str | None]] = []
     if failures:
-        task = task_of(record, names, data, here=who.one)
+        task = task_of(record, names, data, here=who.in_process)
         with open_executor(who, task) as executor:
             ledger = Store(store).ledger(record.space, [record.labels[one] for one in names])
             found = retried(task, record, failures, executor, ledger)
