@@ -46,7 +46,8 @@ def test_the_weights_are_those_that_constructors_draw(net):
     torch.manual_seed(3)
     expected, state = net.module().state_dict(), initialised(net, seed=3).state_dict()
     assert list(state) == list(expected)
-    assert all(torch.equal(state[name], value) for name, value in expected.items())
+    for name, value in expected.items():  # to a rounding error: processors scale uniform numbers in different ways
+        torch.testing.assert_close(state[name], value, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("net", NETWORKS.values(), ids=NETWORKS)
