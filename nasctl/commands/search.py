@@ -18,7 +18,7 @@ from nasctl.commands import (
     store_option,
     weights_seed,
 )
-from nasctl.commands._config import Configured, config_option, resolved, set_option
+from nasctl.commands._config import Configured, config_option, option_values, set_option
 from nasctl.commands._workers import crew, crew_options, duration, place, threads_option
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def command(
     where = place(torch_device, gpus)
     measured = make_setting(made, fidelity, data, noise, where, threads)
     also = tuple(registry.split(record))
-    run = Run(space, tuple(dict.fromkeys(chosen)), searcher, seed, measured, also, constraints, called, resolved(ctx))
+    run = Run(space, tuple(dict.fromkeys(chosen)), searcher, seed, measured, also, constraints, called, option_values(ctx))
     seconds = None if limit is None else duration(limit)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
