@@ -1,10 +1,12 @@
 """The rules of the layout that no other tool checks."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 from collections import defaultdict
+from functools import cache
 from graphlib import TopologicalSorter
 
 import pytest
@@ -51,18 +53,16 @@ def _room(module):
     return ".".join(module.split(".")[:2])
 
 
-def _floors():
-    """The floor of each package: 1 if it imports no other, else one above the highest that it imports."""
+@cache
+def _graph():
+    """The packages that each package imports."""
     paths = {_module(path): path for path in SOURCES}
     graph = {_room(name): set() for name in paths if name != "nasctl"}
     for path in _faces_excluded():
         here = _room(_module(path))
         homes = {_room(_home(found, paths)) for found in imported(path)}
         graph[here] |= {room for room in homes if room in graph} - {here}
-    floors = {}
-    for room in TopologicalSorter(graph).static_order():  # CycleError names the circle
-        floors[room] = 1 + max((floors[one] for one in graph[room]), default=0)
-    return floors
+    return graph
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -87,9 +87,21 @@ def test_no_import_goes_in_a_circle():
 
 
 def test_packages_stand_on_few_floors():
-    floors = _floors()
+    floors = {}
+    for room in TopologicalSorter(_graph()).static_order():  # CycleError names the circle
+        floors[room] = 1 + max((floors[one] for one in _graph()[room]), default=0)
     assert len(floors) <= 35
     assert max(floors.values()) <= 12
+
+
+def test_the_guide_lists_every_package_above_what_it_imports():
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## The packages")[2].partition("## Adding")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    listed = [[f"nasctl.{word}" for word in re.findall(r"`(?:nasctl/)?(\w+)(?:/|\.py)`", row)] for row in rows]
+    places = {room: place for place, row in enumerate(listed) for room in row}
+    assert places.keys() - {"nasctl.__init__"} == _graph().keys() - {"nasctl.__main__"}
+    pairs = [(room, below) for room in places if room in _graph() for below in _graph()[room]]
+    assert [pair for pair in pairs if places[pair[0]] > places[pair[1]]] == []
 
 
 def test_no_module_imports_the_library_face():
