@@ -16,7 +16,7 @@ from nasctl.problem.space import Genome, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TabulatedObjective:
     """What a search may see of every architecture of a benchmark.
 
     Args:
@@ -81,7 +81,7 @@ class Benchmark(Protocol):
         """Of the columns."""
         ...
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> TabulatedObjective:
         """One of them.
 
         Raises:

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from nasctl import registry
-from nasctl.bench.benchmark import Column
+from nasctl.bench.benchmark import TabulatedObjective
 from nasctl.candidates.objective import closed_form
 from nasctl.errors import UnknownName
 from nasctl.networks.graph import Network
@@ -72,7 +72,7 @@ class Listed:
         """Of the columns."""
         return list(self._scores)
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> TabulatedObjective:
         """One of them; the scores of a genome are those of its canonical one.
 
         Raises:
@@ -83,7 +83,7 @@ class Listed:
         metric = registry.create("objectives", name)
         goal = Goal(name, metric.direction, metric.transform, "network" if closed_form(metric) else "module")
         values = np.array([self._scores[name][self._classes[genome]] for genome in self.genomes])
-        return Column(goal, values, self._seconds.get(name, 0.0))
+        return TabulatedObjective(goal, values, self._seconds.get(name, 0.0))
 
     def of(self, values: Mapping[Genome, float]) -> np.ndarray:
         """The values of the architectures, (N,)."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nasctl import registry
-from nasctl.bench.benchmark import Column, Scene
+from nasctl.bench.benchmark import Scene, TabulatedObjective
 from nasctl.bench.published import published
 from nasctl.errors import UnknownName
 from nasctl.networks.graph import Network
@@ -85,20 +85,20 @@ class DARTS:
         """Of the columns."""
         return [*METRICS, *COSTS]
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> TabulatedObjective:
         """One of them.
 
         Raises:
             UnknownName: There is none of that name.
         """
         if name in COSTS:
-            return Column(Goal(name, "min", "identity", "network"), self._costs(name))
+            return TabulatedObjective(Goal(name, "min", "identity", "network"), self._costs(name))
         if name not in METRICS:
             raise UnknownName("objective of the benchmark", name, self.names)
         metric = registry.create("objectives", name)
         scores = [self._rows[genome][METRICS[name]] for genome in self.genomes]
         values, seconds = (np.array([score[key] for score in scores]) for key in ("score", "time"))
-        return Column(Goal(name, metric.direction, metric.transform, "module"), values, seconds)
+        return TabulatedObjective(Goal(name, metric.direction, metric.transform, "module"), values, seconds)
 
     @cached_property
     def scenes(self) -> dict[str, Scene]:

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from nasctl import registry
-from nasctl.bench.benchmark import Column, Scene
+from nasctl.bench.benchmark import Scene, TabulatedObjective
 from nasctl.bench.listed import Listed
 from nasctl.bench.published import published, rows
 from nasctl.errors import UnknownName
@@ -62,7 +62,7 @@ class NB201(Listed):
         """Of the columns."""
         return [*super().names, "flops", "params", ACCURACY, *(LATENCY + device for device in self._latencies)]
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> TabulatedObjective:
         """One of them.
 
         Raises:
@@ -71,10 +71,10 @@ class NB201(Listed):
         """
         if name in ("flops", "params"):
             terms = FLOPS["cifar10"] if name == "flops" else PARAMS
-            return Column(Goal(name, "min", "identity", "network"), self._declared(self.genomes, *terms))
+            return TabulatedObjective(Goal(name, "min", "identity", "network"), self._declared(self.genomes, *terms))
         if name == ACCURACY:
             seconds = self.of(self._published("train_cost_12_cifar10_s"))
-            return Column(
+            return TabulatedObjective(
                 Goal(name, "max", "identity", "module"), self.of(self._published("val_acc_12_cifar10")), seconds
             )
         if name.startswith(LATENCY):
@@ -82,7 +82,7 @@ class NB201(Listed):
                 raise UnknownName("device of the benchmark", device, list(self._latencies))
             places = self._published("index")
             values = {genome: self._latencies[device][int(place)] for genome, place in places.items()}
-            return Column(Goal(name, "min", "identity", "network"), self.of(values))
+            return TabulatedObjective(Goal(name, "min", "identity", "network"), self.of(values))
         return super().column(name)
 
     @cached_property

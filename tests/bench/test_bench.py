@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 
 from nasctl import registry
-from nasctl.bench.benchmark import Column, Scene
+from nasctl.bench.benchmark import Scene, TabulatedObjective
 from nasctl.bench.compare import SearcherComparison, cohen, compared, holm, replays, signed_rank
 from nasctl.bench.problem import Posed
 from nasctl.bench.replay import Replay, exhaustive, replay, worth
@@ -51,10 +51,10 @@ class Toy:
         self.space = registry.create("spaces", "nbmacro")
         self.genomes = [(a, b) for a in range(3) for b in range(3)]
         self._values = {
-            "quality": Column(
+            "quality": TabulatedObjective(
                 Goal("quality", "max", "identity", "module"), np.array([1.0, 2, 3, 2, 4, 5, 1, np.nan, 9]), 2
             ),
-            "price": Column(Goal("price", "min", "identity", "network"), np.arange(9.0)),
+            "price": TabulatedObjective(Goal("price", "min", "identity", "network"), np.arange(9.0)),
         }
         self.scenes = {"one": Scene(1 - np.arange(9) / 10, np.arange(9) / 8, np.arange(9.0))}
         self.names = list(self._values)
