@@ -7,11 +7,10 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import wilcoxon
 
 from nasctl import registry
 from nasctl.bench.benchmark import Column, Scene
-from nasctl.bench.compare import SearcherComparison, cohen, compared, holm, replays, signed_rank
+from nasctl.bench.compare import SearcherComparison, cohen, compared, holm, rank_sum, replays
 from nasctl.bench.problem import Posed
 from nasctl.bench.replay import Replay, exhaustive, replay, worth
 from nasctl.cli import cli
@@ -127,13 +126,25 @@ def test_crowding_keeps_the_ends_and_what_stands_apart():
 
 
 def test_tests_by_hand():
-    rng = np.random.default_rng(0)
-    one, other = rng.normal(0, 1, 30), rng.normal(1, 1, 30)
-    assert signed_rank(one, other) == wilcoxon(one, other).pvalue
-    assert signed_rank(one, one) == 1
+    # Of the 20 ways to deal 6 ranks to two samples of 3, the two extreme ones separate the samples.
+    assert rank_sum(np.array([1.0, 2, 3]), np.array([4.0, 5, 6])) == pytest.approx(2 / 20)
+    # Of the 20 sums of ranks, 8 are at least as far from the mean as that of the ranks 1, 3 and 4.
+    assert rank_sum(np.array([1.0, 3, 4]), np.array([2.0, 5, 6])) == pytest.approx(8 / 20)
+    assert rank_sum(np.ones(30), np.ones(30)) == 1
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert cohen(np.array([1.0, 2, 3]), np.array([2.0, 3, 4])) == pytest.approx(-1)
     assert cohen(np.ones(3), np.ones(3)) == 0
+
+
+def test_runs_are_not_paired_by_their_seed():
+    toy = Toy()
+    runs = [Replay(np.array([k]), [1], [np.array([k])], np.array([k]), 0.0) for k in range(8)]  # one member each
+    orders = ([0, 2, 4, 6], [6, 2, 0, 4], [4, 0, 6, 2])
+    levels = [
+        {test.indicator: test.p for test in SearcherComparison(toy.scenes, both, np.array([0])).tests()}
+        for both in ({"x": runs[1::2], "random": [runs[k] for k in order]} for order in orders)
+    ]
+    assert levels[0] == levels[1] == levels[2]
 
 
 def test_a_curve_goes_on_where_a_run_ended_early():

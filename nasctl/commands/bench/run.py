@@ -44,10 +44,13 @@ def command(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Replay searches on a table, and say which did better.
+    """Replay searches on a table of architectures and compare the searchers.
 
-    Objectives are looked up. What architectures are judged by, such as their test error, no searcher sees: after a run
-    all of its archive is judged. Random search is always there.
+    Objectives are looked up in the table. No searcher sees the test errors by which architectures are judged. After a
+    run its whole archive is judged. Random search always takes part.
+
+    Each pair of searchers is compared by Cohen's d and by the two-sided rank-sum test over the seeds, with Holm's
+    method over all pairs. Runs of equal seed are not paired, because two searchers share no random numbers.
     """
     import json
 
@@ -105,9 +108,7 @@ def _print(comparison: SearcherComparison) -> None:
         [scene, f"{first} : {second}", *(_cell(tests, scene, first, second, one) for one in INDICATORS)]
         for scene, first, second in dict.fromkeys((one.scene, one.first, one.second) for one in tests)
     ]
-    table(
-        ["scene", "pair", *(f"{one}: better, p, d" for one in INDICATORS)], rows, title="signed-rank tests, Cohen's d"
-    )
+    table(["scene", "pair", *(f"{one}: better, p, d" for one in INDICATORS)], rows, title="rank-sum tests, Cohen's d")
     _judge(tests)
 
 
