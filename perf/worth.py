@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -20,14 +23,16 @@ from nasctl.analysis import score
 from nasctl.analysis.correlate import Line, facts, judged, scores
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
+from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
 from nasctl.problem.fidelity import Fidelity
-from nasctl.problem.space import default_fidelity, levels
+from nasctl.problem.space import Genome, default_fidelity, levels
 from nasctl.store.store import Store
 from nasctl.system.terminal import counted
 
 DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 IMAGES = DATA / "images" / "cifar10_train_12000.zip"
+TIMED = 5  # architectures on which the time of a metric by itself is measured
 TASKS = ("class_scene", "jigsaw", "autoencoder", "normal", "class_object", "segmentsemantic", "room_layout")
 TRUTH = {
     "nb201": (
@@ -107,19 +112,36 @@ def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, st
     genomes = list(dict.fromkeys(map(made.canonical, known.genomes)))
     rows = counted(score.scored(task, space, genomes, Store(store)), len(genomes), "scored")
     found = judged(task, combined, known, {row.evaluation.genome: row for row in rows}, False, seed=0)
+    seconds = seconds_alone(task, genomes[:TIMED])
     text = [f"{len(known.genomes)} architectures; {task.setting}"]
     for place, (column, lines) in enumerate(found.columns.items()):
-        text += ["", f"**{column}**", "", *table(lines, PUBLISHED[space], place)]
+        text += ["", f"**{column}**", "", *table(lines, PUBLISHED[space], place, seconds)]
     return "\n".join(text)
 
 
-def table(lines: Sequence[Line], published: dict[str, tuple[str, ...]], place: int) -> list[str]:
+def seconds_alone(task: Task, genomes: Sequence[Genome]) -> dict[str, float]:
+    """Return the median processor seconds of each metric, measured by itself, so that no metric shares a pass."""
+    found = {}
+    for name, metric in task.metrics.items():
+        times = []
+        for genome in genomes:
+            start = time.process_time()
+            measure(replace(task, metrics={name: metric}), genome, {name: name})
+            times.append(time.process_time() - start)
+        found[name] = median(times)
+    return found
+
+
+def table(
+    lines: Sequence[Line], published: dict[str, tuple[str, ...]], place: int, alone: dict[str, float]
+) -> list[str]:
     """Return the lines of a Markdown table.
 
     Args:
         lines: Results of the metrics.
         published: Published figures, by metric.
         place: Index of the column of accuracies.
+        alone: Seconds by metric; aggregations have none.
     """
     rows = ["| | Spearman | Kendall | top 10% | published rho | failed | s |", "| --- " * 7 + "|"]
     for line in lines:
@@ -127,7 +149,7 @@ def table(lines: Sequence[Line], published: dict[str, tuple[str, ...]], place: i
         cells = [f"{e.value:.3f} [{e.low:.2f}, {e.high:.2f}]" if e else "-" for e in (one.spearman, one.kendall)]
         top = f"{one.top.value:.2f}" if one.top else "-"
         name = f"**{line.name}**" if line.size or line.seconds is None else f"`{line.name}`"
-        seconds = "-" if line.seconds is None else f"{line.seconds:.4f}"
+        seconds = f"{alone[line.name]:.4f}" if line.name in alone else "-"
         theirs = dict(enumerate(published.get(line.name, ()))).get(place, "")
         rows.append(f"| {name} | {cells[0]} | {cells[1]} | {top} | {theirs} | {one.failed} | {seconds} |")
     return rows

@@ -11,8 +11,8 @@ import numpy as np
 from nasctl.analysis.aggregate import Score, orient
 from nasctl.analysis.rank_correlation import Agreement, Estimate, agreement
 from nasctl.analysis.score import Scored
-from nasctl.analysis.timing import TIMED, alone
-from nasctl.architectures.known_values import read
+from nasctl.analysis.timing import median_seconds
+from nasctl.architectures.known_values import read_columns
 from nasctl.candidates.objective import Objective, closed_form
 from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
@@ -39,7 +39,7 @@ def facts(path: Path, space: str, columns: Sequence[str], sample: int, seed: int
         NasctlError: As `nasctl.truth.read`, or no architecture has a value in every column.
     """
     wanted: Sequence[str | None] = columns or [None]
-    tables = [read(path, space, column) for column in wanted]
+    tables = read_columns(path, space, wanted)
     shared = sorted(set.intersection(*(set(table.values) for table in tables)))
     if not shared:
         raise NasctlError(f"no architecture of {path} has a value in each of {', '.join(columns)}; give them apart")
@@ -110,7 +110,7 @@ def judged(
         name: oriented(metric, [row.evaluation.values.get(name, np.nan) for row in found])
         for name, metric in task.metrics.items()
     }
-    seconds = alone(task, list(rows)[:TIMED])
+    seconds = {name: median_seconds(list(rows.values()), name) for name in task.metrics}
     candidates = values | {str(score): score.of(values) for score in aggregations}
     columns = {}
     for column, truth in known.columns.items():

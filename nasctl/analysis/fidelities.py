@@ -11,7 +11,7 @@ from scipy.stats import kendalltau
 
 from nasctl.analysis.correlate import oriented
 from nasctl.analysis.score import Scored, scored
-from nasctl.analysis.timing import TIMED, together
+from nasctl.analysis.timing import median_total_seconds
 from nasctl.candidates.objective import Objective
 from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
@@ -27,7 +27,7 @@ class Form:
     Args:
         name: Of the level, or "" if it has none.
         fidelity: What was measured.
-        seconds: Of the processor for a candidate, all metrics together: the median over some.
+        seconds: Median seconds per candidate of all metrics together, as the store has them.
         tau: Kendall's tau with the full form by metric; None where one of them tells no two candidates apart.
         failed: Candidates without a value, by metric.
     """
@@ -69,7 +69,7 @@ def compared(
         yield Form(
             name,
             setting.fidelity,
-            together(replace(task, setting=setting), genomes[:TIMED]),
+            median_total_seconds(rows),
             {one: _tau(one, task.metrics[one], reference, rows) for one in names},
             {one: sum(one in row.evaluation.errors for row in rows) for one in names},
         )
