@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,11 +66,12 @@ def agreement(scores: np.ndarray, truth: np.ndarray, seed: int = 0, resamples: i
     known = np.isfinite(scores)
     # Only the order counts, so dense ranks stand for the values: integers from 0, equal for equal values.
     x, y = (np.unique(v, return_inverse=True)[1] for v in (np.where(known, scores, -np.inf), truth))
-    estimates = _estimates(x, y, seed, resamples) if x.any() and y.any() else (None, None, None)
-    return Agreement(*estimates, n=len(truth), failed=int((~known).sum()))
+    ordered = x.any() and y.any()
+    spearman, kendall, top = _estimates(x, y, seed, resamples) if ordered else (None, None, None)
+    return Agreement(spearman, kendall, top, n=len(truth), failed=int((~known).sum()))
 
 
-def _estimates(x: np.ndarray, y: np.ndarray, seed: int, resamples: int) -> list[Estimate]:
+def _estimates(x: np.ndarray, y: np.ndarray, seed: int, resamples: int) -> Iterator[Estimate]:
     """Return Spearman's rho, Kendall's tau and the overlap of the best tenths, given dense ranks, (N,)."""
     values = _statistics(x[None], y[None])  # (3, 1)
     found = values
@@ -90,7 +92,7 @@ def _estimates(x: np.ndarray, y: np.ndarray, seed: int, resamples: int) -> list[
         found = np.hstack([values, drawn])
     # Resamples without two different values have no correlation and are left out. The value itself is always there.
     low, high = np.nanpercentile(found, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=1)
-    return [Estimate(*map(float, row)) for row in zip(values[:, 0], low, high, strict=True)]
+    return (Estimate(*map(float, row)) for row in zip(values[:, 0], low, high, strict=True))
 
 
 def _statistics(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
