@@ -18,20 +18,22 @@ import numpy as np
 from nasctl import registry
 from nasctl.bench.benchmark import Benchmark
 from nasctl.bench.compare import INDICATORS, rank_sum
-from nasctl.bench.problem import Posed
-from nasctl.bench.replay import replay, worth
+from nasctl.bench.problem import BenchmarkProblem
+from nasctl.bench.replay import indicators, replay
 
 BENCHMARKS = ("nb201", "nbmacro", "tnb101_micro")  # with four default objectives, which darts does not have
 DEFAULT, OTHERS = "guided", ("mtf_pdns", "nsga2")
 
 
-def indicators(benchmark: Benchmark, names: tuple[str, ...], searcher: str, seeds: int, evaluations: int) -> np.ndarray:
+def seed_indicators(
+    benchmark: Benchmark, names: tuple[str, ...], searcher: str, seeds: int, evaluations: int
+) -> np.ndarray:
     """Return the indicators of each seed, means over the scenes, (seeds, INDICATORS)."""
-    posed = Posed(benchmark, names)
+    posed = BenchmarkProblem(benchmark, names)
     found = []
     for seed in range(seeds):
         members = replay(posed, searcher, seed, evaluations).archives[-1]
-        scores = [worth(scene, members) for scene in benchmark.scenes.values()]
+        scores = [indicators(scene, members) for scene in benchmark.scenes.values()]
         found.append([np.mean([getattr(one, name) for one in scores]) for name in INDICATORS])
     return np.array(found)
 
@@ -52,10 +54,10 @@ def main() -> None:
     )
     for name in BENCHMARKS:
         benchmark = registry.create("benchmarks", name)
-        synflow, jacov, snip, cost = benchmark.usual
+        synflow, jacov, snip, cost = benchmark.default_objectives
         for objectives in ((synflow, jacov, snip, cost), (synflow, jacov, cost)):
             every = {
-                searcher: indicators(benchmark, objectives, searcher, args.seeds, args.evaluations)
+                searcher: seed_indicators(benchmark, objectives, searcher, args.seeds, args.evaluations)
                 for searcher in (*OTHERS, DEFAULT)
             }
             for k, (indicator, sign) in enumerate(INDICATORS.items()):
