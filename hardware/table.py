@@ -92,8 +92,7 @@ class LatencyTable:
 
         True where every figure comes from non-negative coefficients of `model.features`.
         """
-        modelled: bool = self.method == "modelled"
-        return modelled
+        return self.method == "modelled"
 
     def accuracy(self, space: str | None = None) -> str:
         """The held-out error that people are shown: "0.8%, Spearman 0.9994, 1500 whole networks at 128 to 224 px".

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -166,7 +166,8 @@ def host_of(table: LatencyTable, torch_device: str | None, seconds: float) -> Ho
     precision = table.precision.partition(",")[0]  # what it may say of TF32 is torch's default
     if precision not in get_args(Precision):
         raise NasctlError(f"{table.device!r} computes in {precision!r}, which nasctl does not; time networks yourself")
-    return Host(table.device, runtime, torch_device or usual, table.threads or 1, table.batch, precision, seconds)
+    where, threads = torch_device or usual, table.threads or 1
+    return Host(table.device, cast(Runtime, runtime), where, threads, table.batch, cast(Precision, precision), seconds)
 
 
 def differences(table: LatencyTable, here: LatencyTable) -> list[str]:

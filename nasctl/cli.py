@@ -8,11 +8,11 @@ import sys
 
 import click
 
-from nasctl import __version__
 from nasctl.commands import Commands
 from nasctl.errors import NasctlError
 from nasctl.system.signals import exit_code, stoppable
 from nasctl.system.terminal import printable
+from nasctl.version import __version__
 
 # Read when numpy is imported. Its small systems gain nothing from more threads, lose much beside busy processes, and
 # their last digits, and so a search's path, would depend on the number of cores.

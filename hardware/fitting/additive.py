@@ -14,7 +14,7 @@ from nasctl.api import Emission, NasctlError, Network
 from nasctl.hardware.fitting.operators import accuracy, nonnegative
 from nasctl.hardware.operator_model import features
 from nasctl.hardware.table import LatencyTable
-from nasctl.hardware.tables_schema import Row, Validation
+from nasctl.hardware.tables_schema import Method, Row, Validation
 
 LEAST = 30  # networks to fit anything from
 SEEN = 20  # networks with a block, below which the operator model stands in for it
@@ -101,7 +101,7 @@ class Additive:
     def fill(self, table: LatencyTable) -> LatencyTable:
         """The table with these figures."""
         rows = {key: Row(ms) for key, ms in sorted(self.blocks.items())}
-        method = "fitted" if rows else "modelled"
+        method: Method = "fitted" if rows else "modelled"
         return replace(table, method=method, overhead=self.overhead, operators=self.operators, blocks=rows)
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nasctl.api import Block, Emission, MBConv, Shape
+from nasctl.api import Block, Emission, Layer, MBConv, Shape
 from nasctl.hardware.importers import LeftOut
 from nasctl.networks.graph import emitted
 
@@ -41,7 +41,7 @@ class Key:
             raise LeftOut("keys with impossible sizes")
         return cls(found[1], (channels, height, width), (out[2], out[0], out[1]), fields)
 
-    def made(self, block: Block) -> Emission:
+    def made(self, block: Block | Layer) -> Emission:
         """What the block emits on the key's input.
 
         Raises:

@@ -157,5 +157,4 @@ def _coverage(
 
 
 def _normal(spec: str) -> str:
-    written: str = registry.normal("spaces", spec.removesuffix(":"))
-    return written
+    return registry.normal("spaces", spec.removesuffix(":"))

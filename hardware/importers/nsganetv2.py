@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nasctl.api import ConvNormAct, Emission, Logits, NasctlError
+from nasctl.api import Block, ConvNormAct, Emission, Logits, NasctlError
 from nasctl.hardware.importers import LeftOut, Reading, rows
 from nasctl.hardware.importers._dashed import Key
 
@@ -45,9 +45,8 @@ def _emission(text: str) -> Emission:
         if not 1 <= ratio <= LARGEST_RATIO:
             raise NasctlError(f"{text!r} expands {ratio} times: this format's expand is a ratio, not channels")
         act = "relu" if channels <= RELU_UP_TO else "hswish"
-        emission: Emission = key.residual(ratio * key.input[0], act, bool(key.fields["se"]))
-        return emission
-    blocks = {
+        return key.residual(ratio * key.input[0], act, bool(key.fields["se"]))
+    blocks: dict[str, Block] = {
         "first_conv": ConvNormAct(channels, 3, 2, act="hswish"),
         "final_expand_layer": ConvNormAct(channels, act="hswish"),
         "feature_mix_layer": ConvNormAct(channels, act="hswish", norm=False),
@@ -55,5 +54,4 @@ def _emission(text: str) -> Emission:
     }
     if key.kind not in blocks:
         raise LeftOut("keys that this format does not have")
-    emission = key.made(blocks[key.kind])
-    return emission
+    return key.made(blocks[key.kind])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nasctl.api import ConvNormAct, Emission, GlobalAvgPool, Logits, NasctlError
+from nasctl.api import Block, ConvNormAct, Emission, GlobalAvgPool, Layer, Logits, NasctlError
 from nasctl.hardware.importers import LeftOut, Reading, rows
 from nasctl.hardware.importers._dashed import Key
 
@@ -37,10 +37,9 @@ def _emission(text: str) -> Emission:
         middle = key.fields["expand"]
         if middle < key.input[0]:
             raise NasctlError(f"{text!r} would narrow its block: this format's expand is channels, not a ratio")
-        emission: Emission = key.residual(middle, "hswish" if key.fields["hs"] else "relu", bool(key.fields["se"]))
-        return emission
+        return key.residual(middle, "hswish" if key.fields["hs"] else "relu", bool(key.fields["se"]))
     channels = key.output[0]
-    blocks = {
+    blocks: dict[str, Block | Layer] = {
         "Conv": ConvNormAct(channels, 3, 2, act="hswish"),
         "Conv_1": ConvNormAct(channels, act="hswish"),
         "AvgPool2D": GlobalAvgPool(),
@@ -49,5 +48,4 @@ def _emission(text: str) -> Emission:
     }
     if key.kind not in blocks:
         raise LeftOut("keys that this format does not have")
-    emission = key.made(blocks[key.kind])
-    return emission
+    return key.made(blocks[key.kind])

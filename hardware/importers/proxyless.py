@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nasctl.api import Classifier, ConvNormAct, Emission, NasctlError
+from nasctl.api import Block, Classifier, ConvNormAct, Emission, NasctlError
 from nasctl.hardware.importers import LeftOut, Reading, rows
 from nasctl.hardware.importers._dashed import Key
 
@@ -38,15 +38,13 @@ def _emission(text: str) -> Emission:
         ratio = key.fields["expand"]
         if not 1 <= ratio <= LARGEST_RATIO:
             raise NasctlError(f"{text!r} expands {ratio} times: this format's expand is a ratio, not channels")
-        emission: Emission = key.residual(ratio * key.input[0], "relu6", se=False)
-        return emission
+        return key.residual(ratio * key.input[0], "relu6", se=False)
     channels = key.output[0]
-    blocks = {
+    blocks: dict[str, Block] = {
         "Conv": ConvNormAct(channels, 3, 2, act="relu6"),
         "Conv_1": ConvNormAct(channels, act="relu6"),
         "Logits": Classifier(channels),  # of this format pooling and the linear layer together
     }
     if key.kind not in blocks:
         raise LeftOut("keys that this format does not have")
-    emission = key.made(blocks[key.kind])
-    return emission
+    return key.made(blocks[key.kind])

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nasctl import __version__, registry
+from nasctl import registry
 from nasctl.api import NasctlError, Network, Span, validate
 from nasctl.architectures import ids
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
@@ -25,6 +25,7 @@ from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Kind, Row
 from nasctl.networks.onnx import to_onnx
 from nasctl.system.files import parsed, read, write
+from nasctl.version import __version__
 
 SCHEMA = 1  # of the manifest; changes whenever older ones would be misread
 MANIFEST, README = "manifest.json", "README.txt"

@@ -179,8 +179,7 @@ def nothing() -> Network:
 
 def used_genomes(space: SearchSpace) -> list[Genome]:
     """Of the whole networks that a profile of the space measures."""
-    genomes: list[Genome] = distinct_genomes(space, CALIBRATION + NETWORKS, seed=1)
-    return genomes
+    return distinct_genomes(space, CALIBRATION + NETWORKS, seed=1)
 
 
 def visited(parts: Sequence[Part], host: Host, visits: Timings, folder: Path) -> Iterator[Step]:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from nasctl import __version__, registry
+from nasctl import registry
 from nasctl.architectures.ids import encode
 from nasctl.candidates.objective import Objective
 from nasctl.errors import NasctlError
@@ -27,6 +27,7 @@ from nasctl.search.metrics import make_objective
 from nasctl.store.measurements import Measurement, evaluation
 from nasctl.store.store import Store
 from nasctl.system import files
+from nasctl.version import __version__
 
 DIGITS = 7  # of a value in a table, where it is no whole number
 

@@ -59,21 +59,4 @@ run_option = click.option("--run", metavar="NAME", help="Name of a run, or its b
 
 space_option = click.option("--space", required=True, metavar="SPEC", help="Search space: NAME or NAME:key=value,...")
 
-fidelity_option = click.option(
-    "--fidelity",
-    default="",
-    metavar="LEVEL",
-    help="What metrics are computed at: full, balanced, fast, or bounds such as size=64,cells=1,batch=32,repeats=3."
-    "  [default: balanced]",
-)
-
-data_option = click.option(
-    "--data",
-    metavar="SOURCE",
-    help="Examples for metrics: dead-leaves, noise, a folder or zip of images by class, a CIFAR-10 archive, or .npz;"
-    " for spaces of text tokens, or a .txt or .txt.gz.  [default: dead-leaves, or tokens]",
-)
-
-weights_seed = click.IntRange(0, 2**32 - 1)
-
 device_option = click.option("--device", "devices", multiple=True, metavar="NAME", help="Device; see `device list`.")

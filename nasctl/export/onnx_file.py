@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasctl import __version__
 from nasctl.export.model import Model
 from nasctl.export.pt2 import traced
 from nasctl.networks.onnx import silenced_exporter
+from nasctl.version import __version__
 
 
 def write_onnx(model: Model, path: Path) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import Commands, weights_seed
+from nasctl.commands import Commands
 
 if TYPE_CHECKING:
     from nasctl.evaluation.task import Task
+    from nasctl.search.request import SettingOptions
 
 
 DEFAULT_METRICS = ("synflow", "snip", "grad_norm", "jacov", "naswot")
@@ -25,14 +26,6 @@ objective_option = click.option(
     f"  [default: those of {','.join(DEFAULT_METRICS)} that suit the space]",
 )
 
-seed_option = click.option(
-    "--seed", default=0, show_default=True, type=weights_seed, help="Of weights, data and --sample."
-)
-
-torch_device_option = click.option(
-    "--torch-device", default="cpu", show_default=True, help="Where metrics are computed: cpu or cuda:0."
-)
-
 
 @click.group(cls=Commands, package=__name__)
 def command() -> None:
@@ -42,11 +35,7 @@ def command() -> None:
 def objective_task(
     space: str,
     objectives: Sequence[str],
-    fidelity: str,
-    data: str | None,
-    seed: int,
-    torch_device: str,
-    threads: int = 1,
+    setting: SettingOptions,
     here: bool = True,
     also: Sequence[str] = (),
 ) -> Task:
@@ -58,7 +47,6 @@ def objective_task(
     from nasctl import registry
     from nasctl.analysis import score
     from nasctl.candidates.objective import closed_form
-    from nasctl.candidates.setting import make_setting
     from nasctl.evaluation.task import Task
     from nasctl.search import applicability
 
@@ -68,9 +56,9 @@ def objective_task(
         applicability.refuse_inapplicable(made, metrics)
     out = applicability.inapplicable_reasons(made, metrics)
     metrics = {name: metric for name, metric in metrics.items() if name not in out}
-    task = Task(made, metrics, make_setting(made, fidelity, data, seed, torch_device, threads))
+    task = Task(made, metrics, setting.setting(made))
     if here and not all(map(closed_form, task.metrics.values())):
         from nasctl.candidates.determinism import usable_device
 
-        usable_device(torch_device)
+        usable_device(setting.torch_device)
     return task

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import data_option, fidelity_option, json_option, space_option, store_option
-from nasctl.commands.objective import objective_option, objective_task, seed_option, torch_device_option
+from nasctl.commands import json_option, space_option, store_option
+from nasctl.commands._groups import GroupedCommand
+from nasctl.commands._setting import (
+    data_option,
+    fidelity_option,
+    sample_seed_option,
+    setting_group,
+    torch_device_option,
+)
+from nasctl.commands.objective import objective_option, objective_task
+
+if TYPE_CHECKING:
+    from nasctl.search.request import SettingOptions
+
+setting_options = setting_group(sample_seed_option, fidelity_option, data_option, torch_device_option)
 
 SIZES = ("params", "macs", "depth")  # that every metric has to beat
 
 
-@click.command("correlate")
+@click.command("correlate", cls=GroupedCommand, groups=(setting_options,))
 @space_option
 @objective_option
 @click.option("--truth", required=True, type=click.Path(path_type=Path), metavar="FILE", help="CSV or JSON, or packed.")
@@ -26,10 +40,7 @@ SIZES = ("params", "macs", "depth")  # that every metric has to beat
     metavar="METHOD:A+B",
     help="Also rank by several metrics: log_rank, mean_rank or vote, as in log_rank:synflow+jacov; repeatable.",
 )
-@seed_option
-@fidelity_option
-@data_option
-@torch_device_option
+@setting_options
 @store_option
 @json_option
 def command(
@@ -40,10 +51,7 @@ def command(
     lower_is_better: bool,
     sample: int,
     aggregations: tuple[str, ...],
-    seed: int,
-    fidelity: str,
-    data: str | None,
-    torch_device: str,
+    setting: SettingOptions,
     store: str,
     as_json: bool,
 ) -> None:
@@ -58,7 +66,8 @@ def command(
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, say, table
 
-    task = objective_task(space, objectives, fidelity, data, seed, torch_device, also=SIZES)
+    task = objective_task(space, objectives, setting, also=SIZES)
+    seed = setting.weights_seed
     scores = correlate.scores(task, aggregations)
     facts = correlate.facts(truth, space, columns, sample, seed)
     genomes = list(dict.fromkeys(map(task.space.canonical, facts.genomes)))

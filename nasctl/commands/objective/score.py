@@ -3,66 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import data_option, fidelity_option, json_option, space_option, store_option
-from nasctl.commands._workers import crew, crew_options, place, threads_option
-from nasctl.commands.objective import objective_option, objective_task, seed_option, torch_device_option
+from nasctl.commands import json_option, space_option, store_option
+from nasctl.commands._groups import GroupedCommand, OptionGroup
+from nasctl.commands._setting import (
+    data_option,
+    fidelity_option,
+    sample_seed_option,
+    setting_group,
+    threads_option,
+    torch_device_option,
+)
+from nasctl.commands._workers import WorkerChoice, worker_group
+from nasctl.commands.objective import objective_option, objective_task
 
 if TYPE_CHECKING:
     from nasctl.problem.space import Genome, SearchSpace
+    from nasctl.search.request import SettingOptions
 
 
 LIMIT = 1 << 26  # bytes of a file of genomes
 
 
-@click.command("score")
+@dataclass(frozen=True)
+class _Choice:
+    """Architectures to score; one of the three is given."""
+
+    genomes: Path | None
+    sample: int | None
+    whole: bool
+
+
+choice_group = OptionGroup(
+    "choice",
+    "Architectures",
+    _Choice,
+    (
+        click.option(
+            "--genomes",
+            type=click.Path(allow_dash=True, path_type=Path),
+            help="Ids, genomes or native strings, one a line; - is stdin.",
+        ),
+        click.option("--sample", type=click.IntRange(1, 10**6), help="Score so many random architectures instead."),
+        click.option(
+            "--all", "whole", is_flag=True, help="Score every architecture of a space of up to 20,000 genomes."
+        ),
+    ),
+)
+
+setting_options = setting_group(sample_seed_option, fidelity_option, data_option, torch_device_option, threads_option)
+
+
+@click.command("score", cls=GroupedCommand, groups=(choice_group, setting_options, worker_group))
 @space_option
 @objective_option
-@click.option(
-    "--genomes",
-    type=click.Path(allow_dash=True, path_type=Path),
-    help="Ids, genomes or native strings, one a line; - is stdin.",
-)
-@click.option("--sample", type=click.IntRange(1, 10**6), help="Score so many random architectures instead.")
-@click.option("--all", "whole", is_flag=True, help="Score every architecture of a space of up to 20,000 genomes.")
+@choice_group
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write: .csv or .csv.gz.")
 @click.option("--force", is_flag=True, help="Write over an existing table.")
-@seed_option
-@fidelity_option
-@data_option
-@torch_device_option
-@crew_options
-@threads_option
+@setting_options
+@worker_group
 @store_option
 @json_option
 def command(
     space: str,
     objectives: tuple[str, ...],
-    genomes: Path | None,
-    sample: int | None,
-    whole: bool,
+    choice: _Choice,
     output: Path | None,
     force: bool,
-    seed: int,
-    fidelity: str,
-    data: str | None,
-    torch_device: str,
-    workers: str | None,
-    threads: int,
-    gpus: str,
-    cluster: str,
-    candidate_time: str | None,
-    candidate_memory: str | None,
+    setting: SettingOptions,
+    workers: WorkerChoice,
     store: str,
     as_json: bool,
 ) -> None:
     """Score architectures of SPACE; the same command goes on where it was stopped."""
     import json
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from nasctl.analysis import score
     from nasctl.architectures import ids
@@ -72,18 +92,19 @@ def command(
     from nasctl.system.terminal import counted, say, table
     from nasctl.workers import open_executor
 
-    if (genomes is not None) + (sample is not None) + whole != 1:
+    if (choice.genomes is not None) + (choice.sample is not None) + choice.whole != 1:
         raise NasctlError("say what to score: --genomes FILE, --sample NUMBER or --all")
     if output:
         score.check(output, force)
-    who = crew(workers, threads, gpus, cluster, candidate_time, candidate_memory)
-    task = objective_task(space, objectives, fidelity, data, seed, place(torch_device, gpus), threads, who.one)
+    who = workers.options(setting.threads)
+    setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))
+    task = objective_task(space, objectives, setting, who.one)
     made = task.space
-    if genomes is not None:
+    if choice.genomes is not None:
         known = Store.reading(store)
-        chosen = _read(genomes, lambda line: made.canonical(ids.resolve(line, known, space)[1]))
+        chosen = _read(choice.genomes, lambda line: made.canonical(ids.resolve(line, known, space)[1]))
     else:
-        chosen = _whole(made) if whole else drawn(made, sample or 0, seed)
+        chosen = _whole(made) if choice.whole else drawn(made, choice.sample or 0, setting.weights_seed)
     with open_executor(who, task) as executor:
         found = score.scored(task, space, chosen, Store(store), executor)
         rows = list(counted(found, len(chosen), "scored"))
