@@ -11,6 +11,7 @@ import numpy as np
 
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.pareto.archive import closest_to_ideal
+from nasctl.pareto.knee import knee
 from nasctl.pareto.losses import front, losses
 from nasctl.problem.constraints import FACTORS, Constraint, parse
 from nasctl.problem.searcher import Evaluation, Goal
@@ -39,7 +40,7 @@ def pick(record: RunRecord, visited: Sequence[Evaluation], rule: Rule, under: Se
     Args:
         record: The run.
         visited: Its candidates.
-        rule: `by_knee`, or what `by_order`, `by_best` or `by_wish` makes.
+        rule: `by_closest`, `by_knee`, or a result of `by_best`, `by_order` or `by_wish`.
         under: Further constraints; the front is that of the candidates which hold them.
 
     Raises:
@@ -54,10 +55,19 @@ def pick(record: RunRecord, visited: Sequence[Evaluation], rule: Rule, under: Se
     return Pick(found[index], len(found), why + held)
 
 
-def by_knee(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
-    """What lies nearest to the best of every objective, each scaled to its range on the front."""
+def by_closest(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
+    """Choose the network closest to the best of every objective, each scaled to its range on the front."""
     why = "nearest to the best of every objective, each scaled to its range on the front"
     return closest_to_ideal(losses(found, record.goals)), why
+
+
+def by_knee(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
+    """Choose the knee of the front; of a front without one, the network closest to the best of every objective."""
+    row = knee(losses(found, record.goals))
+    if row is None:
+        closest, why = by_closest(record, found)
+        return closest, f"{why} (the front has no knee)"
+    return row, "the knee: it gains most over an even trade of one objective for another, each scaled to its range"
 
 
 def by_best(name: str | None, under: Sequence[str]) -> Rule:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -13,6 +12,7 @@ import numpy as np
 
 from nasctl.drawing.pareto_layout import ORDER, Axis, readable
 from nasctl.errors import NasctlError
+from nasctl.system.files import replacement
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -127,12 +127,6 @@ def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Li
 
 
 def save(figure: Figure, path: Path, suffix: str) -> None:
-    """Write under another name first, so that a file is never half a picture."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        figure.savefig(unfinished, format=suffix, bbox_inches="tight", pad_inches=0.04, metadata=UNDATED[suffix])
-        unfinished.replace(path)
-    except OSError as error:
-        raise NasctlError(f"cannot write {path} ({error.strerror}); give a path that you may write to") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Write a picture, whole or not at all."""
+    with replacement(path, "give a path that you may write to") as draft:
+        figure.savefig(draft, format=suffix, bbox_inches="tight", pad_inches=0.04, metadata=UNDATED[suffix])

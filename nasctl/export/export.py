@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +18,7 @@ from nasctl.errors import NasctlError, UnknownName
 from nasctl.export.formats import FORMATS
 from nasctl.export.model import Model
 from nasctl.problem.space import Genome, Input
+from nasctl.system.files import replacement
 
 CALIBRATION, COMPARED = 32, 3  # examples
 TOLERANCE = 1e-4  # relative; float32 with other orders of summation stays two digits below it
@@ -92,7 +91,12 @@ def export(exported: Model, paths: Mapping[str, Path], force: bool = False) -> d
         NasctlError: A file cannot be written, cannot be run, or computes something else.
     """
     differences = {}
-    with _drafts(paths) as drafts:
+    with ExitStack() as stack:
+        # Every draft is made before the work, so that a folder that takes none is found early.
+        drafts = {
+            name: stack.enter_context(replacement(path, "give another file with -o", FORMATS[name].suffix))
+            for name, path in paths.items()
+        }
         for name, draft in drafts.items():
             try:
                 FORMATS[name].write(exported, draft)
@@ -104,9 +108,8 @@ def export(exported: Model, paths: Mapping[str, Path], force: bool = False) -> d
                 whose = exported.architecture.id
                 raise NasctlError(f"{whose} cannot be exported as {name} ({reason}); try another --format") from error
             differences[name] = _checked(name, difference(exported.outputs, found))
-        for name, draft in drafts.items():
-            _check_free(paths[name], force)  # it may have come into being meanwhile
-            os.replace(draft, paths[name])
+        for path in paths.values():
+            _check_free(path, force)  # it may have come into being meanwhile
     return differences
 
 
@@ -133,28 +136,6 @@ def _check_free(path: Path, force: bool) -> None:
         raise NasctlError(f"{str(path)!r} is {what}; give the name of a file with -o")
     if not force and (path.exists() or path.is_symlink()):
         raise NasctlError(f"{str(path)!r} exists; add --force to write over it, or give another file with -o")
-
-
-@contextmanager
-def _drafts(paths: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Empty files beside those to be written: made before the work, so that a folder that takes none is found early.
-
-    What has not been renamed in the end is removed.
-    """
-    drafts: dict[str, Path] = {}
-    try:
-        for name, path in paths.items():
-            draft = path.with_name(f".{path.stem}.{token_hex(4)}{FORMATS[name].suffix}")
-            try:
-                draft.touch(exist_ok=False)
-            except OSError as error:
-                reason = error.strerror or error
-                raise NasctlError(f"{str(path)!r} cannot be written ({reason}); give another file with -o") from error
-            drafts[name] = draft
-        yield drafts
-    finally:
-        for draft in drafts.values():
-            draft.unlink(missing_ok=True)
 
 
 def _calibrate(module: nn.Module, batch: Tensor) -> None:

@@ -24,7 +24,7 @@ ABOUT = (
 )
 
 
-def write_json(model: Model, path: Path) -> None:
+def write_json(model: Model, draft: Path) -> None:
     network = model.architecture.network
     names = {-1: "input"} | {k: attribute(node) for k, node in enumerate(network.nodes)}
     layers = [
@@ -44,7 +44,7 @@ def write_json(model: Model, path: Path) -> None:
     blocks = [{"name": span.name, "key": span.emission.key} for span in network.spans]
     parts = {"output": names[network.output], "blocks": blocks, "layers": layers}
     whole = {"about": ABOUT, "nasctl": __version__, **model.architecture.facts(), **parts}
-    path.write_text(_laid_out(whole), encoding="utf-8")
+    draft.write_text(_laid_out(whole), encoding="utf-8")
 
 
 def _laid_out(content: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from nasctl.networks.onnx import silenced_exporter
 from nasctl.version import __version__
 
 
-def write_onnx(model: Model, path: Path) -> None:
+def write_onnx(model: Model, draft: Path) -> None:
     import onnx
 
     with silenced_exporter():
@@ -30,7 +30,7 @@ def write_onnx(model: Model, path: Path) -> None:
     facts = model.architecture.facts()
     onnx.helper.set_model_props(proto, {key: json.dumps(value, default=str) for key, value in facts.items()})
     onnx.checker.check_model(proto, full_check=True)
-    onnx.save(proto, path)
+    onnx.save(proto, draft)
 
 
 def run_onnx(model: Model, path: Path) -> Tensor:

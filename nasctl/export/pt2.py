@@ -21,10 +21,10 @@ def traced(model: Model) -> torch.export.ExportedProgram:
     return program
 
 
-def write_pt2(model: Model, path: Path) -> None:
+def write_pt2(model: Model, draft: Path) -> None:
     with silenced_exporter():
         facts = json.dumps(model.architecture.facts(), default=str)
-        torch.export.save(traced(model), path, extra_files={"architecture.json": facts})
+        torch.export.save(traced(model), draft, extra_files={"architecture.json": facts})
 
 
 def run_pt2(model: Model, path: Path) -> Tensor:

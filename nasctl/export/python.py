@@ -12,8 +12,8 @@ from torch import Tensor
 from nasctl.export.model import Model
 
 
-def write_python(model: Model, path: Path) -> None:
-    path.write_text(model.source, encoding="utf-8")
+def write_python(model: Model, draft: Path) -> None:
+    draft.write_text(model.source, encoding="utf-8")
 
 
 def run_python(model: Model, path: Path) -> Tensor:

@@ -13,11 +13,11 @@ from nasctl.export.model import Model
 from nasctl.export.python import run_source
 
 
-def write_torch(model: Model, path: Path) -> None:
+def write_torch(model: Model, draft: Path) -> None:
     """The state dict; what it belongs to stands in its `_metadata[""]["nasctl"]`, which loading ignores."""
     weights: Any = model.module.state_dict()
     weights._metadata[""]["nasctl"] = json.dumps(model.architecture.facts(), default=str)
-    torch.save(weights, path)
+    torch.save(weights, draft)
 
 
 def run_torch(model: Model, path: Path) -> Tensor:

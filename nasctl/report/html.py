@@ -96,7 +96,7 @@ def _front(found: Findings) -> Iterator[str]:
     dots = [Dot(kinds[k], found.ids[k], _said(found, k)) for k in rows]
     titles = _title(series[x]), _title(series[y])
     said = f"{series[y].name} against {series[x].name}: {len(rows)} candidates, {len(found.front)} on the front"
-    key = {"front": "non-dominated in all objectives", "knee": "nearest to the best of all", "other": "evaluated"}
+    key = {"front": "non-dominated in all objectives", "closest": "nearest to the best of all", "other": "evaluated"}
     yield "<p>" + _key(key | ({"broken": "breaks a constraint"} if found.record.constraints else {}))
     yield '<span class="soft">Point at a candidate to read its values.</span></p>'
     labels = " ".join(f'<label>{name} <select id="{name}"></select></label>' for name in ("across", "up"))
@@ -120,10 +120,10 @@ def _table(found: Findings) -> Iterator[str]:
         cells = [f'<td class="id">{escape(found.ids[k])}</td>']
         cells += [_number(one.values[k], one.unit) for one in shown]
         cells += [_number(scores.get(k, np.nan), "")] if head else []
-        knee = ' class="knee"' if k == found.knee else ""
-        rows.append(f'<tr data-id="{escape(found.ids[k])}"{knee}>{"".join(cells)}</tr>')
+        closest = ' class="closest"' if k == found.closest else ""
+        rows.append(f'<tr data-id="{escape(found.ids[k])}"{closest}>{"".join(cells)}</tr>')
     yield _tabulated(heads, rows, "sortable")
-    export = f"nasctl export --arch {found.ids[found.front[0] if found.knee is None else found.knee]}"
+    export = f"nasctl export --arch {found.ids[found.front[0] if found.closest is None else found.closest]}"
     yield f'<p class="soft">To take a network away: <code>{escape(export)}</code></p>'
 
 
@@ -200,19 +200,19 @@ def _repeat(found: Findings) -> Iterator[str]:
 
 
 def _drawn(found: Findings) -> list[int]:
-    """The rows of what is drawn, the knee last, so that nothing lies on it."""
+    """The rows of what is drawn, the closest to the best of all last, so that nothing lies on it."""
     best = set(found.front)
     others = [k for k in range(len(found.visited)) if k not in best]
     if len(others) > MOST:
         others = [others[k] for k in np.linspace(0, len(others) - 1, MOST).astype(int)]
-    return [*others, *sorted(found.front, key=lambda k: k == found.knee)]
+    return [*others, *sorted(found.front, key=lambda k: k == found.closest)]
 
 
 def _kinds(found: Findings) -> list[str]:
     """Of each candidate, how it is drawn."""
     kinds = np.where(found.broken, "broken", "other").astype(object)
     kinds[found.front] = "front"
-    kinds[found.knee] = "knee"
+    kinds[found.closest] = "closest"
     return [str(kind) for kind in kinds]
 
 

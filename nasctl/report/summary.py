@@ -91,7 +91,7 @@ class Findings:
         return [rows[one.genome] for one in front(self.visited, self.record.goals, self.record.constraints)]
 
     @cached_property
-    def knee(self) -> int | None:
+    def closest(self) -> int | None:
         """Of those the one nearest to the best of every objective; None of an empty front."""
         return self.front[closest_to_ideal(self.points[self.front])] if self.front else None
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import sys
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+
+from nasctl.system.files import replacement
 
 APPLICATION = 0x4E415343  # "NASC" in the header of the file says that it is a store
 VERSION = 2  # of the schema
@@ -69,10 +70,10 @@ def _copied(file: Path, found: int) -> Path:
     """Copy a store of that version beside it, under a name that is free, whole or not at all; returns the copy."""
     places = (file.with_name(f"{file.name}.v{found}.bak{number or ''}") for number in count())
     place = next(place for place in places if not place.exists())
-    draft = file.with_name(f".{place.name}.{os.getpid()}")
-    try:
-        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(draft)) as target:
-            source.backup(target)
-        return draft.rename(place)
-    finally:
-        draft.unlink(missing_ok=True)
+    with (
+        replacement(place, "make room beside the store, or give another with --store") as draft,
+        closing(sqlite3.connect(file)) as source,
+        closing(sqlite3.connect(draft)) as target,
+    ):
+        source.backup(target)
+    return place

@@ -10,9 +10,10 @@ import stat
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, BinaryIO
 
 from nasctl.errors import NasctlError
@@ -75,25 +76,50 @@ def parsed(text: str | bytes) -> Any:
 
 
 def write(path: Path, content: bytes | str, instead: str = "name another file") -> None:
-    """Write a file under another name first, so that a killed run leaves the old one or the new one.
+    """Write a whole file, or leave the old one.
 
     Args:
-        path: Of the file, which may be there.
-        content: Text is written as UTF-8.
-        instead: What a person should do if it cannot be written.
+        path: The file, which may exist.
+        content: Bytes, or text that is encoded as UTF-8.
+        instead: The remedy that the error message gives.
 
     Raises:
-        NasctlError: It cannot be written.
+        NasctlError: The file cannot be written.
     """
-    if path.exists() and not path.is_file():  # a device would be replaced by a file of its name
-        raise NasctlError(f"{path} is no file; {instead}")
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacement(path, instead) as draft:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacement(path: Path, instead: str = "name another file", suffix: str | None = None) -> Iterator[Path]:
+    """Yield an empty draft beside a file, and give it the file's name when the block ends without an error.
+
+    Every file that nasctl writes goes through this function. After a kill or a power cut the file is the old one or
+    the new one, never a part of either. The draft exists before the block begins, so that a folder that takes no file
+    is found before the work.
+
+    Args:
+        path: The file, which may exist.
+        instead: The remedy that the error message gives.
+        suffix: The suffix of the draft, by which some libraries choose a format; by default the suffix of the file.
+
+    Raises:
+        NasctlError: The path is no regular file, or the block or the system cannot write it (`OSError`).
+    """
+    draft = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix if suffix is None else suffix}")
+    try:
+        if path.exists() and not path.is_file():  # a device would be replaced by a file of its name
+            raise NasctlError(f"{path} is no file; {instead}")
+        draft.touch(exist_ok=False)
+        yield draft
+        with draft.open("rb+") as written:  # the name must not reach the disk before the content does
+            os.fsync(written.fileno())
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise NasctlError(f"{path} cannot be written ({error.strerror}); {instead}") from None
+        raise NasctlError(f"{path} cannot be written ({error.strerror or error}); {instead}") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()  # after success there is none
 
 
 def _at_once(path: str, flags: int) -> int:

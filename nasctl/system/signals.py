@@ -1,4 +1,4 @@
-"""Ctrl-C, and SIGTERM of a cluster: the first ends a command after the write that is under way, the second at once."""
+"""Ctrl-C, and the SIGTERM of a cluster: the first ends a command after the write in progress, the second at once."""
 
 from __future__ import annotations
 
@@ -11,60 +11,64 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-ECHO = 0.3  # seconds: some programs that start others pass on a signal which these got already; nobody presses so fast
 
-_writes = 0  # that are under way in this process
-_asked = False  # whether a signal came
-_waiting = 0  # that signal, while it waits for a write
+# Seconds within which a further signal counts as the first one again. Some programs that start others pass on a signal
+# that these have already received; no person presses a key twice in that time.
+ECHO = 0.3
+
+_writes = 0  # writes in progress in this process
+_asked = False  # whether a signal has arrived
+_waiting = 0  # the number of the signal that waits for a write; 0 for none
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody asked to stop.
+    """A request to stop.
 
     Args:
-        number: Of the signal.
+        number: The signal that brought it.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__()
-        self.code = 128 + number  # what a shell makes of it
+        self.code = 128 + number  # the exit code that a shell gives a process ended by this signal
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:
-    """The exit code after an interrupt."""
+    """Return the exit code of a command that an interrupt ended."""
     return stop.code if isinstance(stop, Stopped) else 128 + signal.SIGINT
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise `Stopped` at the first signal, after the write that is under way; leave the process at the second.
+    """Raise `Stopped` in the block at the first signal, after the write in progress; end the process at the second.
 
-    Outside the main thread, which signals come to, it does nothing.
+    Outside the main thread, to which no signals come, and on systems other than POSIX this does nothing: Python then
+    raises `KeyboardInterrupt` itself.
     """
     global _asked, _waiting
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
         yield
         return
     _asked, _waiting = False, 0
     read, write = os.pipe()
     os.set_blocking(write, False)
-    before = [signal.signal(number, _first) for number in SIGNALS]
+    before = [signal.signal(number, _stop_at_the_first) for number in SIGNALS]
     wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    # Python's own handlers wait until the main thread is back from torch or SQLite; that thread does not.
-    threading.Thread(target=_leave_at_the_second, args=(read,), daemon=True).start()
+    # Python runs its handlers in the main thread once a call of torch or SQLite returns. This thread does not wait.
+    threading.Thread(target=_exit_at_the_second, args=(read,), daemon=True).start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(wakeup)
         for number, handler in zip(SIGNALS, before, strict=True):
-            # Who was asked to stop has only Python's own end before it, which another signal may cut short.
+            # After a stop request, only interpreter shutdown is left, which another signal may cut short.
             signal.signal(number, signal.SIG_DFL if _asked else handler)
         os.close(write)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Finish what is inside before a signal is heeded."""
+    """Finish the block before a signal takes effect."""
     global _writes
     _writes += 1
     try:
@@ -75,10 +79,10 @@ def uninterrupted() -> Iterator[None]:
 
 
 def heed() -> None:
-    """Stop now if it was asked for while that had to wait.
+    """Stop now if a signal has waited for a write.
 
     Raises:
-        Stopped: It was.
+        Stopped: A signal has waited.
     """
     global _waiting
     if _waiting:
@@ -86,7 +90,8 @@ def heed() -> None:
         raise Stopped(number)
 
 
-def _first(number: int, frame: FrameType | None) -> None:
+def _stop_at_the_first(number: int, frame: FrameType | None) -> None:
+    """Handle a signal: raise `Stopped` at the first, or leave that to `heed` while a write is in progress."""
     global _asked, _waiting
     if _asked:
         return
@@ -96,7 +101,12 @@ def _first(number: int, frame: FrameType | None) -> None:
     _waiting = number
 
 
-def _leave_at_the_second(read: int) -> None:
+def _exit_at_the_second(read: int) -> None:
+    """End the process at the second signal, by the numbers that Python's wakeup writes to a pipe.
+
+    Args:
+        read: The descriptor of the pipe's reading end.
+    """
     first: float | None = None
     while numbers := os.read(read, 1):
         if numbers[0] not in SIGNALS:

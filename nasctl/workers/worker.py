@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import resource
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Protocol
 
 from nasctl.errors import NasctlError
@@ -15,6 +13,7 @@ from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
 from nasctl.store.measurements import Measurement
 from nasctl.system.machine_lock import shared_machine
+from nasctl.system.memory_limit import limited_memory
 
 NO_ROOM = re.compile(r"^MemoryError|allocate memory|bad_alloc|out of memory", re.IGNORECASE)  # as libraries put it
 OF_GPU = re.compile("CUDA|HIP")  # what lacks memory, as torch puts it
@@ -91,7 +90,7 @@ class Worker:
 
     def _measured(self, genome: Genome, labels: Mapping[str, str]) -> dict[str, Measurement]:
         try:
-            with _limited(self._memory):
+            with limited_memory(self._memory):
                 found = measure(self._task, genome, labels)
         except MemoryError:
             found = {label: Measurement(None, "MemoryError", 0.0) for label in labels.values()}
@@ -108,31 +107,3 @@ class Worker:
             return one
         error = f"MemoryError: more than {self._memory / 1e9:g} GB, which is the limit (--candidate-memory)"
         return one._replace(error=error)
-
-
-@contextmanager
-def _limited(memory: int | None) -> Iterator[None]:
-    """Let the process take so many bytes more than it has, and no more."""
-    if memory is None:
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = _taken() + memory
-    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def _taken() -> int:
-    """Bytes that count towards that limit (Linux); shared libraries and files that are mapped do not.
-
-    Raises:
-        NasctlError: The system does not tell.
-    """
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[5])
-    except OSError:
-        raise NasctlError("--candidate-memory works on Linux alone; leave it out") from None
-    return pages * resource.getpagesize()

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasctl.analysis.pick import by_best, by_knee, by_order, by_wish, pick
+from nasctl.analysis.pick import by_best, by_closest, by_knee, by_order, by_wish, pick
 from nasctl.api import Evaluation, NasctlError
 from nasctl.architectures import ids
 from nasctl.cli import cli
@@ -37,13 +37,15 @@ def chosen(rule, under=(), record=RECORD, visited=VISITED):
 @pytest.mark.parametrize(
     ("rule", "under", "expected"),
     [
-        (by_knee, [], 2),  # (0.25, 0.11) of the ranges from the best; 1 is at (0.05, 0.33)
+        (by_closest, [], 2),  # (0.25, 0.11) of the ranges from the best; 1 is at (0.05, 0.33)
+        (by_knee, [], 2),  # the least sum of those
         (by_best("acc", []), [], 0),
         (by_best("latency", []), [], 3),
         (by_best(None, ["latency<=50"]), ["latency<=50"], 1),
         (by_best(None, ["acc>=60"]), ["acc>=60"], 2),  # of the other objective
         (by_best("params", []), [], 3),
         (by_best(None, ["params<=3M"]), ["params<=3M"], 4),  # on the front of those that hold it
+        (by_closest, ["acc>=80"], 1),
         (by_knee, ["acc>=80"], 1),
         (by_wish(["latency=45"]), [], 1),
         (by_wish(["latency@phone=30,params=6.2M"]), [], 2),
@@ -69,6 +71,17 @@ def test_it_says_why():
     assert chosen(by_wish(["latency=49"]))[1] == (
         "nearest to latency=49: 0.1 away, each scaled to its range on the front"  # 9 of 90
     )
+
+
+def test_the_knee_is_where_the_front_bends_and_the_closest_may_be_another():
+    rows = [(100, 100), (95, 60), (60, 35), (0, 0)]  # scaled losses (0, 1), (0.05, 0.6), (0.4, 0.35), (1, 0)
+    visited = [Evaluation((k,), {"acc": float(acc), "latency@phone": float(ms)}) for k, (acc, ms) in enumerate(rows)]
+    assert chosen(by_closest, visited=visited)[0] == 2
+    row, why = chosen(by_knee, visited=visited)
+    assert (row, why.partition(":")[0]) == (1, "the knee")
+    straight = [visited[0], visited[3], Evaluation((4,), {"acc": 50.0, "latency@phone": 50.0})]
+    row, why = chosen(by_knee, visited=straight)
+    assert (row, why) == (4, chosen(by_closest, visited=straight)[1] + " (the front has no knee)")
 
 
 def test_wishes_of_logarithms_are_near_in_logarithms():
@@ -123,6 +136,7 @@ def store(tmp_path_factory):
         (["--order", "macs", "--tolerance", "5"], "'5' is no tolerance; write per cent of an objective's range"),
         (["--tolerance", "5%"], "--tolerance belongs to --order; give that too, or leave it out"),
         (["--knee", "--order", "macs"], "--knee and --order are different rules; give one of them"),
+        (["--closest", "--knee"], "--closest and --knee are different rules; give one of them"),
         (["--under", "macs<=1"], "no candidate holds macs<=1: the least of the run is"),
         (["--under", "macs<=20M,params>=2.4M"], "no candidate holds macs<=20000000 and params>=2400000 at once; relax"),
         (["--under", "macs"], "'macs' is no constraint; write one such as latency<=20"),
@@ -151,6 +165,23 @@ def test_the_command_says_what_to_type_next(store):
     assert [line.split()[0] for line in lines] == ["id", "params", "macs", "memory", "why", "export"]
     why = r"why +best in macs, among those with params<=1000000; of \d+ on the front of run nbmacro-"
     assert re.match(why, lines[4])
+
+
+def test_knee_is_another_option_than_closest_and_says_so(store):
+    def picked(*arguments):
+        done = CliRunner().invoke(cli, ["pareto", "pick", *arguments, "--json", "--store", store])
+        return json.loads(done.stdout), done.stderr
+
+    (closest, silent), (knee, said), (default, _) = picked("--closest"), picked("--knee"), picked()
+    assert closest == default
+    assert silent == ""
+    assert said == "note: --knee picks the knee of the front; the network nearest to the best of all is --closest now\n"
+    assert knee.keys() == closest.keys()
+    assert closest["why"] == "nearest to the best of every objective, each scaled to its range on the front"
+    assert knee["why"] != closest["why"]
+    below = ["--under", "params<=1M"]
+    assert picked("--closest", *below)[0]["why"].startswith(closest["why"])
+    assert picked(*below)[0]["why"].startswith("best in macs")
 
 
 def test_an_empty_front_is_said(tmp_path, monkeypatch):

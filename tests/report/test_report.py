@@ -102,9 +102,9 @@ def test_without_a_script_the_front_is_there_as_a_picture_and_a_table(store, tmp
     circles = [attrs for attrs in page.all("circle") if "data-id" in attrs]
     assert len(circles) == 20
     drawn = {circle["data-id"]: circle["class"] for circle in circles if "visibility" not in circle}
-    assert {name for name, kind in drawn.items() if kind in ("front", "knee")} == set(rows)
-    assert list(drawn.values()).count("knee") == 1
-    assert {"knee", "front", "other", "broken"} == set(drawn.values())
+    assert {name for name, kind in drawn.items() if kind in ("front", "closest")} == set(rows)
+    assert list(drawn.values()).count("closest") == 1
+    assert {"closest", "front", "other", "broken"} == set(drawn.values())
     assert len(drawn) == 19  # one failed
     for circle in circles:
         assert 0 <= float(circle["cx"]) <= svg.WIDTH

@@ -17,7 +17,6 @@ from nasctl.evaluation.ranges import Bounds, bounds
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.hardware.table import LatencyTable
-from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses
 from nasctl.problem.searcher import Goal
 from nasctl.search.loop import evaluate, search
@@ -164,11 +163,6 @@ def test_hypervolume_of_metrics_waits_for_the_first_generation():
     assert ruler.volume(np.array([[-2.0]])) == pytest.approx(0.55)
     ruler.start([Evaluation((0, 0), {"snip": 1.0})])  # changes nothing
     assert ruler.volume(np.array([[-4.0]])) == pytest.approx(1.55)
-
-
-def test_the_knee_is_nearest_to_the_best_of_all():
-    assert closest_to_ideal(np.array([[0.0, 100.0], [1.0, 40.0], [4.0, 30.0], [10.0, 0.0]])) == 1
-    assert closest_to_ideal(np.array([[5.0, 5.0]])) == 0
 
 
 def test_unseen_genomes_are_new_and_all_there_are():

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 @click.command("pick")
 @run_option
 @click.option(
-    "--knee",
+    "--closest",
     is_flag=True,
     help="The nearest to the best of every objective, each scaled to its range on the front.  [default]",
+)
+@click.option(
+    "--knee",
+    is_flag=True,
+    help="The knee of the front, where giving up a little of one objective stops to gain much of another.",
 )
 @click.option(
     "--under",
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     run: str | None,
+    closest: bool,
     knee: bool,
     under: tuple[str, ...],
     best: str | None,
@@ -64,15 +70,17 @@ def command(
     from nasctl.analysis.pick import pick as picked
     from nasctl.architectures import ids
     from nasctl.store.store import Store
-    from nasctl.system.terminal import definitions, quantity
+    from nasctl.system.terminal import definitions, quantity, say
 
-    rule = _rule(knee, under, best, near, order, tolerance)
+    rule = _rule(closest, knee, under, best, near, order, tolerance)
     name, record = (opened := Store.reading(store)).run(run)
     found = picked(record, opened.evaluations(name), rule, under)
     chosen = found.chosen
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     export = f"nasctl export --arch {arch}" + (f" --store {shlex.quote(store)}" if given else "")
+    if knee:
+        say("note: --knee picks the knee of the front; the network nearest to the best of all is --closest now")
     if as_json:
         result = {"run": name, "id": arch, "genome": chosen.genome, "values": chosen.values, "front": found.front}
         click.echo(json.dumps({**result, "why": found.why, "export": export}))
@@ -86,7 +94,13 @@ def command(
 
 
 def _rule(
-    knee: bool, under: tuple[str, ...], best: str | None, near: tuple[str, ...], order: tuple[str, ...], tolerance: str
+    closest: bool,
+    knee: bool,
+    under: tuple[str, ...],
+    best: str | None,
+    near: tuple[str, ...],
+    order: tuple[str, ...],
+    tolerance: str,
 ) -> Rule:
     """The one rule that a person asked for.
 
@@ -96,7 +110,13 @@ def _rule(
     from nasctl.analysis import pick as rules
     from nasctl.errors import NasctlError
 
-    given = {"--knee": knee, "--best": best is not None, "--near": bool(near), "--order": bool(order)}
+    given = {
+        "--closest": closest,
+        "--knee": knee,
+        "--best": best is not None,
+        "--near": bool(near),
+        "--order": bool(order),
+    }
     asked = [option for option, there in given.items() if there]
     if len(asked) > 1:
         raise NasctlError(f"{' and '.join(asked)} are different rules; give one of them")
@@ -106,4 +126,6 @@ def _rule(
         return rules.by_wish(near)
     if order:
         return rules.by_order(order, tolerance)
-    return rules.by_best(best, under) if best is not None or (under and not knee) else rules.by_knee
+    if best is not None or (under and not asked):
+        return rules.by_best(best, under)
+    return rules.by_knee if knee else rules.by_closest
