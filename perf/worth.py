@@ -20,7 +20,7 @@ import torch
 
 from nasctl import registry
 from nasctl.analysis import score
-from nasctl.analysis.correlate import Line, facts, judged, scores
+from nasctl.analysis.correlate import MetricResult, correlate_metrics, parse_scores, sample_known_values
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.evaluation.measure import measure
@@ -102,16 +102,16 @@ def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, st
     """Return the tables of a space in Markdown, one for each column of accuracies."""
     made = registry.create("spaces", space)
     level = Fidelity.parse(fidelity, levels(made)) if fidelity else default_fidelity(made)
-    names = score.chosen(objectives or ["all"])
+    names = score.expand_specs(objectives or ["all"])
     if not objectives:
         names = [name for name in names if name not in LEFT_OUT]
-    task = Task(made, score.metrics(names, space), Setting(source(data), level))
+    task = Task(made, score.make_metrics(names, space), Setting(source(data), level))
     path, columns = TRUTH[space]
-    combined = scores(task, [text for text in COMBINED if set(text.partition(":")[2].split("+")) <= set(names)])
-    known = facts(path, space, columns, sample, seed=0)
+    combined = parse_scores(task, [text for text in COMBINED if set(text.partition(":")[2].split("+")) <= set(names)])
+    known = sample_known_values(path, space, columns, sample, seed=0)
     genomes = list(dict.fromkeys(map(made.canonical, known.genomes)))
-    rows = counted(score.scored(task, space, genomes, Store(store)), len(genomes), "scored")
-    found = judged(task, combined, known, {row.evaluation.genome: row for row in rows}, False, seed=0)
+    rows = counted(score.score_genomes(task, space, genomes, Store(store)), len(genomes), "scored")
+    found = correlate_metrics(task, combined, known, {row.evaluation.genome: row for row in rows}, False, seed=0)
     seconds = seconds_alone(task, genomes[:TIMED])
     text = [f"{len(known.genomes)} architectures; {task.setting}"]
     for place, (column, lines) in enumerate(found.columns.items()):
@@ -133,7 +133,7 @@ def seconds_alone(task: Task, genomes: Sequence[Genome]) -> dict[str, float]:
 
 
 def table(
-    lines: Sequence[Line], published: dict[str, tuple[str, ...]], place: int, alone: dict[str, float]
+    lines: Sequence[MetricResult], published: dict[str, tuple[str, ...]], place: int, alone: dict[str, float]
 ) -> list[str]:
     """Return the lines of a Markdown table.
 

@@ -28,7 +28,7 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     """
     from nasctl.errors import NasctlError
     from nasctl.report.html import page
-    from nasctl.report.summary import Findings
+    from nasctl.report.summary import ReportSummary
     from nasctl.store.store import Store
     from nasctl.system.files import write
     from nasctl.system.terminal import say
@@ -44,7 +44,7 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     visits = list(opened.visits(name))
     if not visits:
         raise NasctlError(f"run {name} has evaluated nothing yet, so there is nothing to report; start it again")
-    found = Findings(summary, [one for one, _ in visits], sum(seconds for _, seconds in visits))
+    found = ReportSummary(summary, [one for one, _ in visits], sum(seconds for _, seconds in visits))
     write(path, page(found))
     say(f"the report of run {name} is in:")
     click.echo(path)

@@ -16,7 +16,7 @@ from nasctl import registry
 from nasctl.drawing.pareto_layout import Axis, pairs
 from nasctl.drawing.svg import Dot, Ruled, line, ruled, scatter
 from nasctl.pareto.hypervolume import REFERENCE
-from nasctl.report.summary import Findings, Series
+from nasctl.report.summary import ReportSummary, Series
 from nasctl.search.command_line import command_line
 from nasctl.search.recorded import setting_parts
 from nasctl.system.terminal import UNITS, duration, quantity
@@ -28,7 +28,7 @@ ARROWS = {"min": "\N{EM SPACE}\N{LEFTWARDS ARROW} better", "max": "\N{EM SPACE}b
 WANTED = {"min": "less is better", "max": "more is better"}
 
 
-def page(found: Findings) -> str:
+def page(found: ReportSummary) -> str:
     """The whole page; the same run gives the same page."""
     style, script = (
         files("nasctl.report").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
@@ -59,7 +59,7 @@ def page(found: Findings) -> str:
 """
 
 
-def _setting(found: Findings) -> Iterator[str]:
+def _setting(found: ReportSummary) -> Iterator[str]:
     record, asked = found.record, found.record.asked
     wanted = ", ".join(f"{goal.name} ({WANTED[goal.direction]})" for goal in record.goals)
     subject = f", if they hold {' and '.join(map(str, record.constraints))}" if record.constraints else ""
@@ -83,7 +83,7 @@ def _setting(found: Findings) -> Iterator[str]:
     )
 
 
-def _front(found: Findings) -> Iterator[str]:
+def _front(found: ReportSummary) -> Iterator[str]:
     yield "<h2>The front</h2>"
     if not found.front:
         yield "<p>It is empty: no candidate has a value in every objective and holds all constraints.</p>"
@@ -110,7 +110,7 @@ def _front(found: Findings) -> Iterator[str]:
     yield from _table(found)
 
 
-def _table(found: Findings) -> Iterator[str]:
+def _table(found: ReportSummary) -> Iterator[str]:
     """The front, a row each."""
     head, scores = found.score
     shown = [one for one in found.series if one.role != "order"]
@@ -127,7 +127,7 @@ def _table(found: Findings) -> Iterator[str]:
     yield f'<p class="soft">To take a network away: <code>{escape(export)}</code></p>'
 
 
-def _convergence(found: Findings) -> Iterator[str]:
+def _convergence(found: ReportSummary) -> Iterator[str]:
     yield "<h2>Convergence</h2>"
     if found.measured_on is None:
         yield "<p>No candidate has a value in every objective, so there is no hypervolume.</p>"
@@ -145,7 +145,7 @@ def _convergence(found: Findings) -> Iterator[str]:
     yield f'<div class="chart">{line("growth", spoken, ruled(counts), ruled(volumes), titles)}</div>'
 
 
-def _correlations(found: Findings) -> Iterator[str]:
+def _correlations(found: ReportSummary) -> Iterator[str]:
     shown = [one for one in found.series if one.role != "order"]
     yield "<h2>How what was measured goes together</h2>"
     yield (
@@ -166,14 +166,14 @@ def _correlations(found: Findings) -> Iterator[str]:
     yield _tabulated(["", *(one.name for one in shown)], rows)
 
 
-def _devices(found: Findings) -> Iterator[str]:
+def _devices(found: ReportSummary) -> Iterator[str]:
     said = {name: column.remarks for name, column in found.record.columns.items() if column.remarks}
     if said:
         yield "<h2>What is known of devices and metrics</h2>"
         yield _definitions({name: "; ".join(remarks) for name, remarks in said.items()})
 
 
-def _failures(found: Findings) -> Iterator[str]:
+def _failures(found: ReportSummary) -> Iterator[str]:
     groups: dict[tuple[str, str], list[str]] = {}
     for name, one in zip(found.ids, found.visited, strict=True):
         for objective, error in one.errors.items():
@@ -191,7 +191,7 @@ def _failures(found: Findings) -> Iterator[str]:
     yield _tabulated(["objective", "candidates", "why", "which"], rows)
 
 
-def _repeat(found: Findings) -> Iterator[str]:
+def _repeat(found: ReportSummary) -> Iterator[str]:
     text, notes = command_line(found.run.name, found.record, len(found.visited))
     yield "<h2>To repeat it</h2>"
     yield f"<pre><code>{escape(text)}</code></pre>"
@@ -199,7 +199,7 @@ def _repeat(found: Findings) -> Iterator[str]:
     yield from (f'<p class="soft">{escape(note)}</p>' for note in notes)
 
 
-def _drawn(found: Findings) -> list[int]:
+def _drawn(found: ReportSummary) -> list[int]:
     """The rows of what is drawn, the closest to the best of all last, so that nothing lies on it."""
     best = set(found.front)
     others = [k for k in range(len(found.visited)) if k not in best]
@@ -208,7 +208,7 @@ def _drawn(found: Findings) -> list[int]:
     return [*others, *sorted(found.front, key=lambda k: k == found.closest)]
 
 
-def _kinds(found: Findings) -> list[str]:
+def _kinds(found: ReportSummary) -> list[str]:
     """Of each candidate, how it is drawn."""
     kinds = np.where(found.broken, "broken", "other").astype(object)
     kinds[found.front] = "front"
@@ -216,7 +216,7 @@ def _kinds(found: Findings) -> list[str]:
     return [str(kind) for kind in kinds]
 
 
-def _first(found: Findings) -> tuple[int, int]:
+def _first(found: ReportSummary) -> tuple[int, int]:
     """The axes to begin with: the first cost and the first metric, as in `nasctl pareto plot`."""
     goals = found.record.goals
     names = [one.name for one in found.series]
@@ -230,7 +230,7 @@ def _title(one: Series) -> str:
     return f"{one.name}{f' ({one.unit})' if one.unit else ''}{ARROWS[one.direction]}"
 
 
-def _said(found: Findings, row: int) -> str:
+def _said(found: ReportSummary, row: int) -> str:
     """What is said of a candidate that is pointed at."""
     known = [one for one in found.series if one.role != "order" and np.isfinite(one.values[row])]
     lines = [f"{one.name}  {quantity(float(one.values[row]), one.unit)}" for one in known]

@@ -47,7 +47,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Findings:
+class ReportSummary:
     """A run and what follows from it.
 
     Args:

@@ -16,7 +16,7 @@ from nasctl import registry
 from nasctl.analysis import correlate as correlation
 from nasctl.analysis import run_scores, score
 from nasctl.analysis.aggregate import Score
-from nasctl.analysis.fidelities import compared
+from nasctl.analysis.fidelities import compare_fidelities
 from nasctl.analysis.timing import median_seconds
 from nasctl.architectures import known_values
 from nasctl.candidates.candidate import Candidate
@@ -122,16 +122,16 @@ def test_what_orders_nothing_is_none_and_a_dash(nasctl, truth):
 def test_a_sample_is_of_the_seed_and_what_all_columns_have(tmp_path, truth, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = Path(truth)
-    one, same, other = (correlation.facts(path, SPACE, ["good"], 20, seed) for seed in (0, 0, 1))
+    one, same, other = (correlation.sample_known_values(path, SPACE, ["good"], 20, seed) for seed in (0, 0, 1))
     assert one.genomes == same.genomes != other.genomes
     assert len(set(one.genomes)) == 20
-    both = correlation.facts(path, SPACE, ["good", "rare"], 20, 0)
+    both = correlation.sample_known_values(path, SPACE, ["good", "rare"], 20, 0)
     assert (len(both.genomes), both.columns["rare"].tolist()) == (1, [3.0])
-    whole = correlation.facts(path, SPACE, ["good", "bad"], 1000, 0)
+    whole = correlation.sample_known_values(path, SPACE, ["good", "bad"], 1000, 0)
     assert np.array_equal(whole.columns["good"], -whole.columns["bad"])
     (tmp_path / "apart.csv").write_text('arch,a,b\n"3,3,3,3,3,3",1,\n"3,3,3,3,3,1",,1\n')
     with pytest.raises(NasctlError, match=r"no architecture of apart.csv has a value in each of a, b"):
-        correlation.facts(Path("apart.csv"), SPACE, ["a", "b"], 20, 0)
+        correlation.sample_known_values(Path("apart.csv"), SPACE, ["a", "b"], 20, 0)
 
 
 def test_a_table_is_parsed_once_for_all_columns(tmp_path, truth, monkeypatch):
@@ -143,10 +143,10 @@ def test_a_table_is_parsed_once_for_all_columns(tmp_path, truth, monkeypatch):
 
     for module, name in ((files, "read"), (known_values, "_rows"), (known_values, "_genome")):
         monkeypatch.setattr(module, name, counted(getattr(module, name)))
-    one = correlation.facts(Path(truth), SPACE, ["good"], 1000, 0)
+    one = correlation.sample_known_values(Path(truth), SPACE, ["good"], 1000, 0)
     once = Counter(parsed)
     parsed.clear()
-    found = correlation.facts(Path(truth), SPACE, ["good", "bad", "same"], 1000, 0)
+    found = correlation.sample_known_values(Path(truth), SPACE, ["good", "bad", "same"], 1000, 0)
     assert parsed == once
     assert parsed["read"] == parsed["_rows"] == 1
     assert found.genomes == one.genomes
@@ -228,9 +228,9 @@ def test_the_seconds_of_the_store_are_shown_and_nothing_is_timed_again(tmp_path)
     space, metrics = registry.create("spaces", SPACE), {"one": Counted(), "other": Counted()}
     task, genomes = Task(space, metrics), list(dict.fromkeys(map(space.canonical, drawn(space, 9))))[:5]
     stored(tmp_path / "store", task, genomes, [(1, 10), (2, 20), (3, 30), (100, 40), (5, 500)])
-    rows = {row.evaluation.genome: row for row in score.scored(task, SPACE, genomes, Store(tmp_path / "store"))}
-    known = correlation.Facts(genomes, {"truth": np.arange(5.0)})
-    lines = correlation.judged(task, [], known, rows, False, 0).columns["truth"]
+    rows = {row.evaluation.genome: row for row in score.score_genomes(task, SPACE, genomes, Store(tmp_path / "store"))}
+    known = correlation.KnownSample(genomes, {"truth": np.arange(5.0)})
+    lines = correlation.correlate_metrics(task, [], known, rows, False, 0).columns["truth"]
     assert {line.name: line.seconds for line in lines} == {"one": 3, "other": 30}
     assert [metric.calls for metric in metrics.values()] == [0, 0]
 
@@ -242,7 +242,7 @@ def test_calibration_shows_the_seconds_of_the_store(tmp_path):
     stored(tmp_path / "store", task, genomes, [(1, 10), (2, 20), (3, 30), (100, 40), (5, 500)])
     stored(tmp_path / "store", small, genomes, [(1, 1)] * 5)
     forms = {"full": task.setting.fidelity, "small": Fidelity(batch=4)}
-    found = list(compared(task, SPACE, forms, genomes, Store(tmp_path / "store")))
+    found = list(compare_fidelities(task, SPACE, forms, genomes, Store(tmp_path / "store")))
     assert [form.seconds for form in found[:2]] == [33, 2]
     assert [metric.calls for metric in metrics.values()] == [5, 5]  # those of the other seed, once each
 
@@ -278,7 +278,7 @@ def test_a_level_without_an_order_has_no_tau(tmp_path):
     genomes = [(k, 3, 3, 3, 3, 3) for k in range(5)]
     task = Task(space, {"flat": Flat(False), "seeded": Flat(True)})
     forms = {"full": Fidelity(), "small": Fidelity(batch=4)}
-    found = list(compared(task, SPACE, forms, genomes, Store(tmp_path / "store")))
+    found = list(compare_fidelities(task, SPACE, forms, genomes, Store(tmp_path / "store")))
     assert [form.tau["flat"] for form in found] == [None, None, None]
     assert [form.tau["seeded"] for form in found] == pytest.approx([1, 1, -1])
     assert [form.failed["flat"] for form in found] == [0, 5, 0]
@@ -380,6 +380,6 @@ def test_a_run_is_scored_without_the_plugins_that_made_it():
 
 def test_scores_know_only_what_is_measured():
     task = Task(registry.create("spaces", SPACE), {"params": registry.create("objectives", "params")})
-    assert correlation.scores(task, ["log-rank:params"]) == [Score("log_rank", ("params",))]
+    assert correlation.parse_scores(task, ["log-rank:params"]) == [Score("log_rank", ("params",))]
     with pytest.raises(UnknownName, match="no metric here"):
-        correlation.scores(task, ["log_rank:naswot"])
+        correlation.parse_scores(task, ["log_rank:naswot"])

@@ -51,7 +51,7 @@ def objective_task(
     from nasctl.search import applicability
 
     made = registry.create("spaces", space)
-    metrics = score.metrics([*(objectives or DEFAULT_METRICS), *also], space)
+    metrics = score.make_metrics([*(objectives or DEFAULT_METRICS), *also], space)
     if objectives and "all" not in registry.split(objectives):
         applicability.refuse_inapplicable(made, metrics)
     out = applicability.inapplicable_reasons(made, metrics)

@@ -41,7 +41,7 @@ def command(
     import json
     from dataclasses import asdict, replace
 
-    from nasctl.analysis.fidelities import compared
+    from nasctl.analysis.fidelities import compare_fidelities
     from nasctl.evaluation.ranges import sample as drawn
     from nasctl.problem.fidelity import Fidelity
     from nasctl.problem.space import levels
@@ -51,7 +51,7 @@ def command(
     task = objective_task(space, objectives, replace(setting, fidelity="full"))
     named = levels(task.space)
     asked = named | {form: Fidelity.parse(form, named) for form in forms}
-    rows = compared(task, space, asked, drawn(task.space, sample, setting.weights_seed), Store(store))
+    rows = compare_fidelities(task, space, asked, drawn(task.space, sample, setting.weights_seed), Store(store))
     found = list(counted(rows, len(asked) + 1, "forms"))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in found]))

@@ -68,12 +68,12 @@ def command(
 
     task = objective_task(space, objectives, setting, also=SIZES)
     seed = setting.weights_seed
-    scores = correlate.scores(task, aggregations)
-    facts = correlate.facts(truth, space, columns, sample, seed)
+    scores = correlate.parse_scores(task, aggregations)
+    facts = correlate.sample_known_values(truth, space, columns, sample, seed)
     genomes = list(dict.fromkeys(map(task.space.canonical, facts.genomes)))
-    found = list(counted(score.scored(task, space, genomes, Store(store)), len(genomes), "scored"))
-    say(*score.failures(found))
-    judged = correlate.judged(task, scores, facts, {row.evaluation.genome: row for row in found}, lower_is_better, seed)
+    found = list(counted(score.score_genomes(task, space, genomes, Store(store)), len(genomes), "scored"))
+    say(*score.failure_messages(found))
+    judged = correlate.correlate_metrics(task, scores, facts, {row.evaluation.genome: row for row in found}, lower_is_better, seed)
     if as_json:
         click.echo(json.dumps(judged.report()))
         return

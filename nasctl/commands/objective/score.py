@@ -95,7 +95,7 @@ def command(
     if (choice.genomes is not None) + (choice.sample is not None) + choice.whole != 1:
         raise NasctlError("say what to score: --genomes FILE, --sample NUMBER or --all")
     if output:
-        score.check(output, force)
+        score.check_output(output, force)
     who = workers.options(setting.threads)
     setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))
     task = objective_task(space, objectives, setting, who.one)
@@ -106,11 +106,11 @@ def command(
     else:
         chosen = _whole(made) if choice.whole else drawn(made, choice.sample or 0, setting.weights_seed)
     with open_executor(who, task) as executor:
-        found = score.scored(task, space, chosen, Store(store), executor)
+        found = score.score_genomes(task, space, chosen, Store(store), executor)
         rows = list(counted(found, len(chosen), "scored"))
-    say(*score.failures(rows))
+    say(*score.failure_messages(rows))
     if output:
-        score.write(output, task, space, rows)
+        score.write_table(output, task, space, rows)
         say(f"the scores of {len(rows)} architectures are in:", *([str(output)] if as_json else []))
         if not as_json:
             click.echo(output)
