@@ -76,7 +76,7 @@ def test_a_score_says_what_it_is_made_of():
     [
         ("log_rnk:a", UnknownName, "no aggregation is called 'log_rnk'; did you mean 'log_rank'"),
         ("vote:a+jacof", UnknownName, "'jacof'; did you mean 'jacov'"),
-        ("vote", BadOption, "'vote' is no score; name metrics once each, as in log_rank:synflow\\+jacov"),
+        ("vote", BadOption, "'vote' is no score; name each metric once, as in log_rank:synflow\\+jacov"),
         ("vote:", BadOption, "no score"),
         ("vote:a++b", BadOption, "no score"),
         ("vote:a+a", BadOption, "no score"),

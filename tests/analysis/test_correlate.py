@@ -1,4 +1,4 @@
-"""What metrics are worth: against a known order, against the full fidelity, and as one score of a run."""
+"""Rank correlation of metrics with known values, comparison of fidelities, and scores of runs."""
 
 import csv
 import json
@@ -166,7 +166,7 @@ def test_a_table_is_parsed_once_for_all_columns(tmp_path, truth, monkeypatch):
             ["--column=good", "--score=vote:params+jacov"],
             "no metric here is called 'jacov'; there is: expected_synflow",
         ),
-        (["--column=good", "--score=vote"], "'vote' is no score; name metrics once each"),
+        (["--column=good", "--score=vote"], "'vote' is no score; name each metric once"),
         (["--column=good", "--sample=3"], "3 is not in the range"),
         (["--column=good", "-o", "synflwo"], "did you mean 'synflow'?"),
         (["--column=good", "-o", "snip", "--torch-device=cuda:99"], "torch cannot use 'cuda:99' here"),

@@ -113,7 +113,7 @@ def test_a_searcher_that_asks_for_nothing_is_named(monkeypatch):
         replayed(monkeypatch, Listing())
 
 
-def test_the_exhaustive_front_and_what_it_is_worth():
+def test_the_exhaustive_front_and_its_indicators():
     toy = Toy()
     front = exhaustive_front(BenchmarkProblem(toy, toy.default_objectives))
     assert front.tolist() == [0, 1, 2, 4, 5, 8]

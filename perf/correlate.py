@@ -1,6 +1,6 @@
 """Tables of docs/metrics.md: rank correlation of every metric with the accuracies of a benchmark, ours and published.
 
-python perf/worth.py --space nb201 --store scores.db
+python perf/correlate.py --space nb201 --store scores.db
 
 The tables of accuracies are read from $NASCTL_DATA, or from ../shared/data, as in the tests. Values in the store are
 not computed again, so an interrupted run can be resumed.
