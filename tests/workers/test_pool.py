@@ -13,7 +13,7 @@ import torch
 from click.testing import CliRunner
 
 from nasctl import registry
-from nasctl.analysis.score import scored
+from nasctl.analysis.score import score_genomes
 from nasctl.candidates.objective import closed_form
 from nasctl.candidates.setting import DEFAULT_SETTING
 from nasctl.cli import cli
@@ -141,7 +141,7 @@ def test_scores_come_in_the_order_of_the_architectures_whoever_measures(tmp_path
     rows = []
     for name, executor in (("here", None), ("there", Pool(task, Office([""] * 2, lambda _, genome: [TOY(genome)])))):
         for _ in range(2):  # the second time from the store
-            found = list(scored(task, "nbmacro", genomes, Store(tmp_path / name), executor))
+            found = list(score_genomes(task, "nbmacro", genomes, Store(tmp_path / name), executor))
             rows.append([row.evaluation for row in found])
     assert rows == rows[:1] * 4
     assert [row.genome for row in rows[0]] == genomes

@@ -1,4 +1,4 @@
-"""`nasctl objective`: what can be optimised or recorded, and how far it can be trusted."""
+"""The commands of `nasctl objective`, one module each, and the options and the task that they share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nasctl.search.request import SettingOptions
 
 
-DEFAULT_METRICS = ("synflow", "snip", "grad_norm", "jacov", "naswot")
+DEFAULT_METRICS = ("synflow", "snip", "grad_norm", "jacov", "naswot")  # as far as they apply to the space
 
 objective_option = click.option(
     "-o",
@@ -22,14 +22,14 @@ objective_option = click.option(
     "objectives",
     multiple=True,
     metavar="SPEC",
-    help="Repeatable, or A,B; all is every one that suits the space and needs no option."
-    f"  [default: those of {','.join(DEFAULT_METRICS)} that suit the space]",
+    help="Objective; repeatable, or A,B. all stands for every objective that applies to the space and needs no option."
+    f"  [default: those of {','.join(DEFAULT_METRICS)} that apply to the space]",
 )
 
 
 @click.group(cls=Commands, package=__name__)
 def command() -> None:
-    """List objectives, score architectures with them, and see what they are worth."""
+    """List objectives, score architectures, and compare metrics with known accuracies."""
 
 
 def objective_task(
@@ -39,10 +39,17 @@ def objective_task(
     here: bool = True,
     also: Sequence[str] = (),
 ) -> Task:
-    """What is measured, as a person put it.
+    """Return the task that a command measures.
+
+    Args:
+        space: Spec of the space.
+        objectives: Specs of the objectives; without any, the default metrics that apply to the space.
+        setting: Options that select fidelity, data, seed and device.
+        here: True if modules are measured in this process, so that the device has to exist here.
+        also: Specs of further objectives, left out where they do not apply to the space.
 
     Raises:
-        NasctlError: Something of that name does not exist or says nothing of the space, or torch has no such device.
+        NasctlError: A name is unknown, an objective does not apply to the space, or torch has no such device.
     """
     from nasctl import registry
     from nasctl.analysis import score
@@ -51,11 +58,11 @@ def objective_task(
     from nasctl.search import applicability
 
     made = registry.create("spaces", space)
-    metrics = score.metrics([*(objectives or DEFAULT_METRICS), *also], space)
+    metrics = score.make_metrics([*(objectives or DEFAULT_METRICS), *also], space)
     if objectives and "all" not in registry.split(objectives):
         applicability.refuse_inapplicable(made, metrics)
-    out = applicability.inapplicable_reasons(made, metrics)
-    metrics = {name: metric for name, metric in metrics.items() if name not in out}
+    inapplicable = applicability.inapplicable_reasons(made, metrics)
+    metrics = {name: metric for name, metric in metrics.items() if name not in inapplicable}
     task = Task(made, metrics, setting.setting(made))
     if here and not all(map(closed_form, task.metrics.values())):
         from nasctl.candidates.determinism import usable_device
