@@ -15,10 +15,11 @@ from nasctl.analysis.run_scores import scores_of_run
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.pareto.archive import closest_to_ideal
-from nasctl.pareto.hypervolume import Scale, checkpoints
+from nasctl.pareto.hypervolume import checkpoints
+from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.pareto.losses import feasible_losses, front, violations
 from nasctl.problem.searcher import Direction, Evaluation, Transform
-from nasctl.search.hypervolume import hypervolume_scale
+from nasctl.search.recorded_hypervolume import hypervolume_scale
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import RunSummary
 

@@ -14,7 +14,7 @@ from nasctl.analysis.compare_runs_plot import overlay
 from nasctl.api import Evaluation, NasctlError
 from nasctl.cli import cli
 from nasctl.drawing.palette import SERIES
-from nasctl.pareto.hypervolume import Scale
+from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.pareto.losses import feasible_losses, front, losses
 from nasctl.problem.searcher import Goal
 from nasctl.store.run_record import Column, RunRecord

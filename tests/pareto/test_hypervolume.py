@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from nasctl.pareto.hypervolume import REFERENCE, Scale, checkpoints
+from nasctl.pareto.hypervolume import checkpoints
+from nasctl.pareto.hypervolume_scale import REFERENCE, Scale
 from nasctl.problem.searcher import Evaluation, Goal
 
 GOALS = (Goal("a", "min", "identity", "network"), Goal("b", "max", "log10", "network"))

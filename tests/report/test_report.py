@@ -16,10 +16,10 @@ import pytest
 from click.testing import CliRunner
 
 from nasctl.cli import cli
-from nasctl.drawing import svg
-from nasctl.drawing.svg import axis_positions
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.pareto.losses import losses
+from nasctl.report import svg
+from nasctl.report.svg import axis_positions
 from nasctl.search.recorded import run_from_record
 from nasctl.store.store import Store
 
