@@ -14,8 +14,8 @@ from nasctl import registry
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.pareto.archive import dominates
-from nasctl.pareto.hypervolume import checkpoints
-from nasctl.pareto.hypervolume_scale import REFERENCE, Scale
+from nasctl.pareto.hypervolume import REFERENCE, checkpoints
+from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.pareto.losses import feasible_losses, front, losses
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.problem.space import Genome

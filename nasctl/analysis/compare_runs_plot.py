@@ -13,7 +13,7 @@ from nasctl.drawing.canvas import NOTE, TITLE, WIDTH, canvas, check_free, scale
 from nasctl.drawing.palette import SERIES, SUBTITLE
 from nasctl.drawing.pareto_layout import Axis, non_dominated, pairs
 from nasctl.errors import NasctlError
-from nasctl.pareto.hypervolume_scale import REFERENCE
+from nasctl.pareto.hypervolume import REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasctl.pareto.hypervolume_scale import REFERENCE
+# The reference point of the hypervolume, in each objective as a share of its range.
+REFERENCE = 1.05
 
 
 def pareto(points: np.ndarray) -> np.ndarray:

@@ -13,9 +13,6 @@ from nasctl.pareto.hypervolume import hypervolume
 from nasctl.pareto.losses import losses
 from nasctl.problem.searcher import Evaluation, Goal
 
-# The reference point of the hypervolume, in each objective as a share of its range.
-REFERENCE = 1.05
-
 
 @dataclass(frozen=True)
 class Scale:

@@ -15,7 +15,7 @@ import numpy as np
 from nasctl import registry
 from nasctl.drawing.palette import css_variables
 from nasctl.drawing.pareto_layout import Axis, pairs
-from nasctl.pareto.hypervolume_scale import REFERENCE
+from nasctl.pareto.hypervolume import REFERENCE
 from nasctl.report.summary import ReportSummary, Series
 from nasctl.report.svg import AxisPositions, Dot, axis_positions, line, scatter
 from nasctl.search.command_line import command_line

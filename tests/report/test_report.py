@@ -138,7 +138,7 @@ def test_it_says_all_that_it_should(store, tmp_path):
         "Which networks of nb201 are best in synflow (more is better), macs (less is better), memory",
         "subject to synflow>=5?",
         "20 evaluated, ",
-        "break a constraint",
+        "violate a constraint",
         "random",
         "size=8,batch=4",
         "torch 2.",

@@ -15,8 +15,7 @@ def command(run: str | None, store: str, as_json: bool) -> None:
     """Show the hypervolume of the front of a run, its scale, and its growth over the search."""
     import json
 
-    from nasctl.pareto.hypervolume import checkpoints
-    from nasctl.pareto.hypervolume_scale import REFERENCE
+    from nasctl.pareto.hypervolume import REFERENCE, checkpoints
     from nasctl.pareto.losses import feasible_losses, front
     from nasctl.search.recorded_hypervolume import hypervolume_scale
     from nasctl.store.store import Store

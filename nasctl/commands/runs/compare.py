@@ -31,7 +31,7 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
 
     from nasctl.analysis.compare_runs import compare_runs
     from nasctl.drawing.canvas import check_free
-    from nasctl.pareto.hypervolume_scale import REFERENCE
+    from nasctl.pareto.hypervolume import REFERENCE
     from nasctl.store.store import Store
     from nasctl.system.terminal import say, table
 
