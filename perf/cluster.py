@@ -81,11 +81,11 @@ class SimulatedSite:
     """A site of simulated workers that start at once."""
 
     def __init__(self, workers: int, seconds: np.ndarray, costs: Costs) -> None:
-        self.places = [""] * workers
+        self.gpus = [""] * workers
         self.clock, self.taken = Clock(), 0.0
         self._seconds, self._costs, self._rng = seconds, costs, np.random.default_rng(0)
 
-    def hire(self, place: str) -> WorkerHandle:
+    def start(self, gpu: str) -> WorkerHandle:
         """Return an idle worker."""
         return SimulatedWorker(self)
 
@@ -165,14 +165,14 @@ def candidate_cost(site: Backend) -> float:
 
     task = search_task()
     pool = Pool(task, site)
-    genomes = unseen(task.space, np.random.default_rng(0), MESSAGES + len(site.places))
+    genomes = unseen(task.space, np.random.default_rng(0), MESSAGES + len(site.gpus))
     for k, genome in enumerate(genomes):
         if pool.full:
             pool.result()
-        if k == len(site.places):  # every worker has started
+        if k == len(site.gpus):  # every worker has started
             spent, site.wait = 0.0, timed(site.wait)
-            for seat in pool._seats:
-                seat.worker.send = timed(seat.worker.send)
+            for slot in pool._slots:
+                slot.worker.send = timed(slot.worker.send)
         pool.submit(genome, {"toy": "toy"})
     pool.close()
     return spent / MESSAGES

@@ -114,7 +114,7 @@ def command(
     run = request.run(setting, option_values(ctx))
     seconds = None if limit is None else duration(limit)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
-    warnings = run.check(here=worker_options.one)  # before anything is written
+    warnings = run.check(here=worker_options.in_process)  # before anything is written
     watch = Watch(run, budget, seconds, f" --store {shlex.quote(store)}" if given else "")
     ctx.exit(_search(run, watch, warnings, worker_options, store, as_json))
 

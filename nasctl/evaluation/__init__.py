@@ -1,7 +1,12 @@
-"""Evaluation of genomes: the task, its measurement, the executor that runs it, and the ranges of objectives."""
+"""Evaluation of genomes.
+
+A task names the metrics, and an executor measures genomes by them. The package also holds the problem that a searcher
+sees, the ranges of objectives over a space, and the hypervolume of a running search.
+"""
 
 from nasctl.evaluation.executor import Executor
-from nasctl.evaluation.measure import measure
+from nasctl.evaluation.measure import LocalExecutor
+from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 
-__all__ = ["Executor", "Task", "measure"]
+__all__ = ["Executor", "LocalExecutor", "SearchProblem", "Task"]

@@ -1,4 +1,4 @@
-"""What a search needs of those who measure for it, and how it puts their results in order."""
+"""The protocol of executors, which measure modules, and the order of their results."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nasctl.store.measurements import Measurement
 
 
 class Executor(Protocol):
-    """Where modules are measured: genomes go in, and what was measured of each comes out, in any order.
+    """A place where modules are measured. Genomes go in, and their measurements come out in any order.
 
-    The search brings that into the order in which it asked, so that no result depends on who was quicker.
+    The search restores the order in which it handed the genomes in, so no result depends on which genome was quicker.
     """
 
     @property
@@ -22,14 +22,19 @@ class Executor(Protocol):
         ...
 
     def submit(self, genome: Genome, labels: Mapping[str, str]) -> None:
-        """Hand in a genome, to be measured by the objectives of these names."""
+        """Hand in a genome.
+
+        Args:
+            genome: The genome, canonical.
+            labels: Labels of the measurements to make, by metric.
+        """
         ...
 
     def result(self) -> tuple[Genome, dict[str, Measurement]]:
-        """Wait for the next genome that is done; its measurements are by label.
+        """Wait for the next genome that is done, and return its measurements by label.
 
         Raises:
-            NasctlError: As `measure` says.
+            NasctlError: As `measure` raises it.
         """
         ...
 
@@ -39,14 +44,15 @@ def in_order(
     lacking: Iterable[tuple[Genome, Mapping[str, str]]],
     keep: Callable[[Genome, Mapping[str, Measurement]], None],
 ) -> Iterator[tuple[Genome, dict[str, Measurement]]]:
-    """Measure genomes by what they lack, and yield what was measured of each, in their order.
+    """Measure what genomes lack, and yield the measurements of each genome by label, in the order of the genomes.
 
     Args:
-        executor: Where that is done.
-        lacking: Different genomes with names and labels of what to measure; looked at no earlier than need be.
-        keep: Gets what is done before its turn, lest a kill cost it.
+        executor: Measures the genomes.
+        lacking: Different genomes, each with the labels to measure by metric. It is consumed no earlier than needed. A
+            genome without labels is not handed to the executor.
+        keep: Called with the measurements of a genome that is done before its turn, so that a kill does not lose them.
     """
-    order: deque[Genome] = deque()  # of those handed in and not yielded yet
+    order: deque[Genome] = deque()  # genomes that were handed in and not yielded yet
     done: dict[Genome, dict[str, Measurement]] = {}
 
     def take() -> None:

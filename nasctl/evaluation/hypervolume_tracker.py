@@ -1,4 +1,4 @@
-"""The hypervolume of a run's fronts, normalised by ranges that are fixed when the run starts."""
+"""The hypervolume of a running search, scaled by ranges that do not change during the run."""
 
 from __future__ import annotations
 
@@ -14,37 +14,43 @@ from nasctl.problem.searcher import Evaluation, Goal
 
 
 class HypervolumeTracker:
-    """Measures the hypervolume of a front against bounds that are fixed when the run starts.
+    """Computes the hypervolume of the fronts of a run on one scale.
 
-    A column that is arithmetic on the network is scaled by its range over the space, one that needs a module by its
-    range in the first generation; the reference point lies at 1.05 of each range (lower is better). So a front can
-    exceed 1.05 to the power of the objectives, where it betters what the first generation had.
+    An objective that needs no module is scaled by its range over the space, an objective that needs one by its range
+    in the first generation. The reference point lies at 1.05 of each range. A front can exceed a hypervolume of
+    1.05^M, because it can have better values than the first generation.
 
     Args:
-        task: What is searched.
+        task: The task of the run.
+
+    Attributes:
+        scale: The scale of the hypervolume; None as long as it lacks the range of an objective.
     """
 
     def __init__(self, task: Task) -> None:
         self._goals = task.objectives
         self._best, self._worst = dict[str, float](), dict[str, float]()
-        for reach in filter(None, (_reach(task, goal) for goal in self._goals)):
-            self._best |= reach.best
-            self._worst |= reach.worst
-        known = len(self._best) == len(self._goals)
-        self.scale = Scale(self._goals, self._best, self._worst) if known else None  # None before `start`
+        for known in filter(None, (_known_range(task, goal) for goal in self._goals)):
+            self._best |= known.best
+            self._worst |= known.worst
+        complete = len(self._best) == len(self._goals)
+        self.scale = Scale(self._goals, self._best, self._worst) if complete else None
 
     def start(self, first: Sequence[Evaluation]) -> None:
-        """Fix the ranges of what needs a module, by the first generation; a second call changes nothing."""
+        """Set the missing ranges from the first generation.
+
+        A later call changes nothing, and so does a generation in which an objective has no value.
+        """
         if self.scale is None and (seen := Scale.of(first, self._goals)):
             self.scale = Scale(self._goals, {**seen.best, **self._best}, {**seen.worst, **self._worst})
 
     def volume(self, front: np.ndarray) -> float | None:
-        """The hypervolume of a front's losses, (A, M); None before `start`, and of an empty front."""
+        """Return the hypervolume of a front's losses, (A, M); None without a scale, and for an empty front."""
         return self.scale.volume(front) if self.scale and len(front) else None
 
 
-def _reach(task: Task, goal: Goal) -> Scale | None:
-    """The range of an objective over the space; None if it needs a module, or has no value at an end."""
+def _known_range(task: Task, goal: Goal) -> Scale | None:
+    """Return the range of one objective over the space; None if it needs a module, or has no loss at an end."""
     if goal.cost != "network":
         return None
     found = bounds(task.space, task.metrics[goal.name], task.setting, exhaust=False)

@@ -1,4 +1,4 @@
-"""Measurement of one genome by several objectives in this process."""
+"""Measurement of one genome by several metrics in this process."""
 
 from __future__ import annotations
 
@@ -17,42 +17,58 @@ from nasctl.store.measurements import Measurement
 
 
 class LocalExecutor:
-    """Measures in this process, one genome after another."""
+    """An executor that measures in this process, one genome after another.
+
+    Args:
+        task: What to measure.
+    """
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._asked: list[tuple[Genome, Mapping[str, str]]] = []
+        self._submitted: list[tuple[Genome, Mapping[str, str]]] = []  # one genome at most
 
     @property
     def full(self) -> bool:
-        return bool(self._asked)
+        """Whether a genome was handed in."""
+        return bool(self._submitted)
 
     def submit(self, genome: Genome, labels: Mapping[str, str]) -> None:
-        self._asked.append((genome, labels))
+        """Hand in a genome; it is measured when its result is taken."""
+        self._submitted.append((genome, labels))
 
     def result(self) -> tuple[Genome, dict[str, Measurement]]:
-        genome, labels = self._asked.pop()
+        """Measure the genome that was handed in."""
+        genome, labels = self._submitted.pop()
         return genome, measure(self._task, genome, labels)
 
 
 def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, Measurement]:
-    """Score a genome by some of the objectives; returns measurements by label.
+    """Score a genome by some metrics of a task.
 
-    The pass that they share is charged to the first that uses it.
+    Metrics that need no module are scored once, the others once for each draw of weights and examples. The seconds of a
+    pass over the module that several metrics share count for the first of them.
+
+    Args:
+        task: Gives the space, the metrics and the setting.
+        genome: The genome, canonical.
+        labels: Labels of the measurements to make, by metric.
+
+    Returns:
+        The measurements by label. A metric that raises an exception or returns no finite number has failed.
 
     Raises:
-        NasctlError: What the user has to mend, such as a table that lacks a block; any other failure is recorded.
+        NasctlError: The user has to mend something, for example a table that lacks a block.
     """
     needs = frozenset[str]().union(*(task.metrics[name].needs for name in labels))
     setting = task.setting
-    if needs <= ARITHMETIC:  # arithmetic and look-ups, without the seconds that importing torch takes
+    if needs <= ARITHMETIC:  # importing torch takes seconds, and arithmetic does without
         candidate = Candidate(task.space, genome, setting, needs)
         return {label: score(task.metrics[name], candidate) for name, label in labels.items()}
     from nasctl.candidates.determinism import deterministic_torch, seeded_globals
 
     with deterministic_torch(setting.threads):
         found: dict[str, list[Measurement]] = {label: [] for label in labels.values()}
-        for drawn in setting.draws():  # one after another, so that what one needs is freed before the next
+        for drawn in setting.draws():  # metric by metric within a draw, so that its memory is freed before the next
             candidate = Candidate(task.space, genome, drawn, needs)
             for name, label in labels.items():
                 if not found[label] or not closed_form(task.metrics[name]):
@@ -62,7 +78,10 @@ def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, 
 
 
 def mean_of_draws(draws: Sequence[Measurement]) -> Measurement:
-    """What several draws of weights and examples give together: failed if one failed."""
+    """Return the mean value of several draws of weights and examples; failed if one draw failed.
+
+    The seconds of all draws are added up. The error is the first one.
+    """
     seconds = sum(one.seconds for one in draws)
     values = [one.value for one in draws if one.value is not None]
     error = next((one.error for one in draws if one.error is not None), None)
@@ -70,16 +89,23 @@ def mean_of_draws(draws: Sequence[Measurement]) -> Measurement:
 
 
 def score(objective: Objective, candidate: Candidate) -> Measurement:
-    """The value of one objective, or why there is none."""
+    """Score a candidate by one objective.
+
+    Returns:
+        The value, or the class and message of the exception that the objective raised.
+
+    Raises:
+        NasctlError: The objective raised it, because the user has to mend something.
+    """
     start = time.perf_counter()
     value, error = None, None
     try:
-        with redirect_stdout(sys.stderr):  # standard output is for data, whatever a plug-in prints
-            value = float(objective(candidate))  # numpy's numbers are not SQLite's
-        if not math.isfinite(value):
-            raise ArithmeticError(f"the score is {value}")  # and SQLite would turn a NaN into NULL
+        with redirect_stdout(sys.stderr):  # a plug-in may print, and standard output is for data
+            value = float(objective(candidate))  # SQLite does not take the number types of numpy
+        if not math.isfinite(value):  # SQLite would turn NaN into NULL
+            raise ArithmeticError(f"the score is {value}")
     except NasctlError:
         raise
-    except (Exception, SystemExit) as failure:  # one broken candidate must not end a run of a thousand
+    except (Exception, SystemExit) as failure:  # one broken candidate must not end the run
         value, error = None, f"{type(failure).__name__}: {failure}"
     return Measurement(value, error, time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""What a space can cost: a sample, and the least and the most that its networks can have of a quantity."""
+"""Ranges of objectives over a search space."""
 
 from __future__ import annotations
 
@@ -19,36 +19,44 @@ from nasctl.problem.constraints import Constraint
 from nasctl.problem.sampling import ENUMERABLE, every, unseen
 from nasctl.problem.space import Genome, SearchSpace
 
-SAMPLE = 200
+SAMPLE = 200  # genomes that a range is estimated from where a space cannot be enumerated
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The least and the most of a quantity over a space."""
+    """The range of an objective over a space.
 
-    least: float  # NaN where it could be computed of no network
+    Attributes:
+        least: Least value; NaN if the objective failed for every network that was tried.
+        most: Greatest value; NaN likewise.
+        proven: Whether no network has a value outside the range. Otherwise a heuristic search found the range.
+        ends: Canonical genomes with the least and the greatest value; empty without values.
+    """
+
+    least: float
     most: float
-    proven: bool  # whether no network lies beyond; otherwise it is the best that was found
-    ends: tuple[Genome, ...] = field(default=(), compare=False)  # canonical ones that have the least and the most
+    proven: bool
+    ends: tuple[Genome, ...] = field(default=(), compare=False)
 
 
 def sample(space: SearchSpace, number: int = SAMPLE, seed: int = 0) -> list[Genome]:
-    """So many different canonical genomes; fewer if the space has no more."""
+    """Return `number` different canonical genomes, drawn at random; fewer if the space has no more."""
     return [space.canonical(raw) for raw in unseen(space, np.random.default_rng(seed), number)]
 
 
 def bounds(
     space: SearchSpace, objective: Objective, setting: Setting = DEFAULT_SETTING, exhaust: bool = True
 ) -> Bounds:
-    """The range of an objective that is arithmetic on the network.
+    """Return the range of an objective that needs no module.
 
-    Proven where the space is small enough to be enumerated, or where all its genes are ordered and the objective is
-    monotone; otherwise by changing one gene at a time, from the best of a sample, for as long as that helps.
+    The range is proven if the space is small enough to enumerate, or if all genes are ordered and the objective is
+    monotone. Otherwise coordinate descent finds it: from the best genome of a sample, each gene in turn is set to its
+    best choice until no change of one gene helps.
 
     Args:
         space: The space.
-        objective: It needs no module.
-        setting: What its values depend on besides the genome.
+        objective: An objective that needs no module.
+        setting: The setting that the values depend on.
         exhaust: Whether to enumerate a small space, which may take some seconds.
     """
 
@@ -60,52 +68,52 @@ def bounds(
     def value(genome: Genome) -> float:
         return scored(space.canonical(genome))
 
-    def reach(least: Genome, most: Genome, proven: bool) -> Bounds:
+    def between(least: Genome, most: Genome, proven: bool) -> Bounds:
         return Bounds(value(least), value(most), proven, (space.canonical(least), space.canonical(most)))
 
     cardinalities = [len(gene.choices) for gene in space.genes]
     if exhaust and prod(cardinalities) <= ENUMERABLE:
-        found = _known(every(space), value)
-        return reach(*_ends(found), proven=True) if found else Bounds(math.nan, math.nan, proven=True)
+        found = _values(every(space), value)
+        return between(*_ends(found), proven=True) if found else Bounds(math.nan, math.nan, proven=True)
     if isinstance(objective, MaybeMonotone) and objective.monotone and all(gene.ordered for gene in space.genes):
-        return reach((0,) * len(cardinalities), tuple(size - 1 for size in cardinalities), proven=True)
-    drawn = _known(sample(space), value)
+        return between((0,) * len(cardinalities), tuple(size - 1 for size in cardinalities), proven=True)
+    drawn = _values(sample(space), value)
     if not drawn:
         return Bounds(math.nan, math.nan, proven=False)
     least, most = _ends(drawn)
     least = _descended(least, cardinalities, value)
-    return reach(least, _descended(most, cardinalities, lambda genome: -value(genome)), proven=False)
+    return between(least, _descended(most, cardinalities, lambda genome: -value(genome)), proven=False)
 
 
 def doubt(space: SearchSpace, objective: Objective, constraint: Constraint, setting: Setting) -> str | None:
-    """What to tell a person before a search if perhaps no candidate meets a constraint; none if one was found.
+    """Return a warning if no candidate is known that satisfies a constraint; None if one is.
 
     Raises:
-        NasctlError: It is proven that none can.
+        NasctlError: It is proven that no candidate can satisfy the constraint.
     """
-    reach = bounds(space, objective, setting)
-    nearest = reach.least if constraint.upper else reach.most
+    found = bounds(space, objective, setting)
+    nearest = found.least if constraint.upper else found.most
     if constraint.violation({constraint.name: nearest}) == 0 or math.isnan(nearest):
         return None
     word = "least" if constraint.upper else "most"
     said = f"{constraint.name} of this space is {nearest:.6g} {objective.unit} at {word}"
-    if reach.proven:
+    if found.proven:
         raise NasctlError(f"no candidate can meet {constraint}: {said}; give a bound beyond that")
     return f"perhaps no candidate can meet {constraint}: {said}, as far as a quick look can tell"
 
 
-def _known(genomes: Iterable[Genome], value: Callable[[Genome], float]) -> dict[Genome, float]:
-    """The values of genomes, failures left out."""
+def _values(genomes: Iterable[Genome], value: Callable[[Genome], float]) -> dict[Genome, float]:
+    """Return the values of genomes, without those for which the objective failed."""
     return {genome: found for genome in genomes if not math.isnan(found := value(genome))}
 
 
 def _ends(values: dict[Genome, float]) -> tuple[Genome, Genome]:
-    """The genomes of the least and the most."""
+    """Return the genomes of the least and of the greatest value."""
     return min(values, key=values.__getitem__), max(values, key=values.__getitem__)
 
 
 def _descended(genome: Genome, cardinalities: Sequence[int], loss: Callable[[Genome], float]) -> Genome:
-    """The genome that is reached by setting one gene after another to its best choice, until none can be bettered."""
+    """Return the genome that coordinate descent reaches: each gene in turn is set to the choice of the least loss."""
     best, before = loss(genome), math.inf
     while best < before:
         before = best

@@ -1,4 +1,4 @@
-"""A task in the form of the problem that a searcher solves."""
+"""The search problem that a searcher sees."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from nasctl.store.measurements import evaluation
 
 
 class SearchProblem:
-    """A search problem whose network-only objectives and constraints are computed on request, free of budget.
+    """The part of a task that a searcher sees; implements `Problem` and `MixtureProblem`.
+
+    Objectives and constraints that need no module are computed on request, free of budget.
 
     Args:
-        task: The task that a run searches.
+        task: The task of the run.
     """
 
     def __init__(self, task: Task) -> None:
@@ -29,20 +31,22 @@ class SearchProblem:
 
     @property
     def space(self) -> SearchSpace:
+        """The search space."""
         return self._task.space
 
     @property
     def objectives(self) -> tuple[Goal, ...]:
+        """The objectives, (M,)."""
         return self._task.objectives
 
     def cheap_losses(self, genomes: Sequence[Genome]) -> np.ndarray:
-        """See `Problem.screen`. A replay computes the values anew, which is cheaper than reading them."""
+        """See `Problem`. The values are not stored: computing them is faster than reading them."""
         cheap = {goal.name: goal.name for goal in self.objectives if goal.cost == "network"}
         found = [evaluation(genome, cheap, measure(self._task, genome, cheap)) for genome in genomes]
         return losses(found, self.objectives)
 
     def violation(self, genomes: Sequence[Genome]) -> np.ndarray:
-        """See `Problem.excess`. A replay computes the values anew."""
+        """See `Problem`. The values are not stored."""
         task = self._task
         bounded = [constraint for constraint in task.constraints if closed_form(task.metrics[constraint.name])]
         names = {constraint.name: constraint.name for constraint in bounded}
@@ -50,7 +54,7 @@ class SearchProblem:
         return np.asarray(violations(found, bounded).sum(axis=1))
 
     def evaluate_mixture(self, allowed: Sequence[Sequence[int]]) -> np.ndarray:
-        """See `Problem`. The measurement counts in no budget and is not stored, so a replay measures it again."""
+        """See `MixtureProblem`. The measurement is free of budget and not stored, so a replay measures it again."""
         names = {goal.name: goal.name for goal in self.objectives}
         mixed = replace(self._task, space=Mixture(self.space, allowed))
         found = measure(mixed, (), names)

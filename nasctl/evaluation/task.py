@@ -1,4 +1,4 @@
-"""A search's task: its space, metrics, setting and constraints."""
+"""The task of a search: its space, metrics, setting and constraints."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from nasctl.store.run_record import Column, RunRecord
 
 @dataclass(frozen=True)
 class Task:
-    """What is searched and what is measured of it, by what a person calls it.
+    """A search space with the metrics to measure in it.
 
     Args:
-        space: Where to search.
-        metrics: Everything that is measured, by name.
-        setting: What measured values depend on besides the genome.
-        recorded: Names of those metrics that are measured and not optimised.
-        constraints: What a candidate has to hold to be on the front.
+        space: The search space.
+        metrics: Objectives to measure, by name.
+        setting: The setting that measured values depend on. Default data is replaced by data of the space's kind.
+        recorded: Names of the metrics that are measured but not optimised.
+        constraints: Constraints that a candidate on the front satisfies.
     """
 
     space: SearchSpace
@@ -39,7 +39,7 @@ class Task:
 
     @cached_property
     def objectives(self) -> tuple[Goal, ...]:
-        """The metrics to optimise as searchers know them, (M,)."""
+        """The metrics to optimise, as searchers see them, (M,)."""
         return tuple(
             Goal(name, metric.direction, metric.transform, _cost(metric))
             for name, metric in self.metrics.items()
@@ -53,7 +53,14 @@ class Task:
         versions: Mapping[str, str] | None = None,
         remarks: Mapping[str, Sequence[str]] | None = None,
     ) -> RunRecord:
-        """The task as the store keeps it."""
+        """Return the task as the store keeps it.
+
+        Args:
+            space: Spec of the space, with every default written out.
+            asked: The question of the run; see `RunRecord`.
+            versions: Versions of nasctl and of libraries, by name.
+            remarks: Remarks on the metrics, by name.
+        """
         goals = {goal.name: goal for goal in self.objectives}
         said = {name: tuple((remarks or {}).get(name, ())) for name in self.metrics}
         columns = {
@@ -63,11 +70,15 @@ class Task:
         return RunRecord(space, columns, self.constraints, asked or {}, versions or {})
 
     def _label(self, name: str) -> str:
-        """What the store files an objective's values under: all that they depend on besides space and genome."""
+        """Return the label under which the store files a metric's values.
+
+        It holds all that the values depend on besides the space and the genome.
+        """
         objective = self.metrics[name]
         label = f"{name} v{objective.version}"
         return label if objective.needs <= {"network"} else f"{label} @ {self.setting}"
 
 
 def _cost(metric: Objective) -> Cost:
+    """Return the cost of a metric: arithmetic on the network, or passes over a module."""
     return "network" if closed_form(metric) else "module"

@@ -114,7 +114,7 @@ def search(
         space, _texts(device), _texts(objectives), _texts(record), _texts(constraints), searcher, seed, run
     )
     asked = request.run(setting)
-    for sentence in asked.check(here=workers.one):
+    for sentence in asked.check(here=workers.in_process):
         warnings.warn(sentence, stacklevel=2)
     deadline = math.inf if seconds is None else time.monotonic() + seconds
     with open_executor(workers, asked.task) as executor:

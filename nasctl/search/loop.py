@@ -180,8 +180,6 @@ def _begun(task: Task, genome: Genome, journal: RunLog, position: int | None) ->
     record = journal.record
     known = journal.known(genome, record.labels.values(), position)
     fresh = measure(task, genome, {name: label for name, label in record.cheap.items() if label not in known})
-    labels = counted_labels(
-        record, genome, known | fresh
-    )  # only the costs of a genome that breaks a constraint on them
+    labels = counted_labels(record, genome, known | fresh)
     missing = {name: label for name, label in labels.items() if label not in known | fresh}
     return _Begun(labels, known, fresh, missing)

@@ -1,4 +1,4 @@
-"""Where modules are measured: in this process, in worker processes, or on a Ray cluster."""
+"""Executors that measure modules: this process, worker processes of this machine, or actors of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from nasctl.workers.pool import Pool
 from nasctl.workers.processes import Processes
 from nasctl.workers.worker import Backend
 
+__all__ = ["WorkerOptions", "open_executor"]
+
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Who measures, as a person asks for it; no value depends on it.
+    """The workers that a person asked for. No measured value depends on them.
 
     Args:
-        workers: How many; None for one, for one on every GPU, or for as many as a cluster has room for.
-        gpus: Those to spread them over, as CUDA_VISIBLE_DEVICES names them.
-        cluster: "ray", or "ray:ADDRESS"; "" for this machine.
-        seconds: That a candidate may take; None for no limit.
-        memory: Bytes that a candidate may take beside what a worker itself does; None for no limit.
+        workers: Number of workers. None means one, one for each GPU, or as many as the cluster has room for.
+        gpus: GPUs to spread the workers over, as CUDA_VISIBLE_DEVICES names them.
+        cluster: "ray" or "ray:ADDRESS"; "" for this machine.
+        seconds: Time limit of a candidate in seconds; None for no limit.
+        memory: Memory limit of a candidate in bytes, beside the memory of the worker itself; None for no limit.
     """
 
     workers: int | None = None
@@ -35,39 +37,38 @@ class WorkerOptions:
     memory: int | None = None
 
     @property
-    def one(self) -> bool:
-        """Whether this process does: what hangs in it, or takes all memory, could not be ended."""
-        return self in (ONE, WorkerOptions(1))
-
-
-ONE = WorkerOptions()
+    def in_process(self) -> bool:
+        """Whether this process measures. It cannot enforce a limit, because it cannot end itself and go on."""
+        return self in (WorkerOptions(), WorkerOptions(1))
 
 
 @contextmanager
-def open_executor(crew: WorkerOptions, task: Task) -> Iterator[Executor]:
-    """Where the modules of a task are measured, for as long as that takes.
+def open_executor(options: WorkerOptions, task: Task) -> Iterator[Executor]:
+    """Provide the executor that measures the modules of a task, and close it at the end.
 
     Raises:
-        NasctlError: The latency of this machine is being measured, or there is no such cluster.
+        NasctlError: The latency of this machine is being measured, or the cluster cannot be used.
     """
     if all(map(closed_form, task.metrics.values())):
         yield LocalExecutor(task)
         return
     with shared_machine():
-        if crew.one:
+        if options.in_process:
             yield LocalExecutor(task)
             return
-        pool = Pool(task, _site(crew, task), crew.seconds, wary=crew.memory is not None)
+        pool = Pool(task, _backend(options, task), options.seconds, limited=options.memory is not None)
         try:
             yield pool
         finally:
             pool.close()
 
 
-def _site(crew: WorkerOptions, task: Task) -> Backend:
-    if crew.cluster:
+def _backend(options: WorkerOptions, task: Task) -> Backend:
+    """Return the backend that starts the workers."""
+    if options.cluster:
         from nasctl.workers.ray import Ray
 
-        return Ray(crew.cluster.partition(":")[2], crew.workers, task.setting, crew.memory)
-    number = crew.workers or max(1, len(crew.gpus))
-    return Processes([crew.gpus[k % len(crew.gpus)] if crew.gpus else "" for k in range(number)], crew.memory)
+        address = options.cluster.partition(":")[2]
+        return Ray(address, options.workers, task.setting, options.memory)
+    number, gpus = options.workers or max(1, len(options.gpus)), options.gpus
+    return Processes([gpus[k % len(gpus)] if gpus else "" for k in range(number)], options.memory)

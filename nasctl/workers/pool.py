@@ -1,4 +1,4 @@
-"""Hands genomes to workers, which may hang, run out of memory or die."""
+"""A pool of workers that may hang, run out of memory or die."""
 
 from __future__ import annotations
 
@@ -14,73 +14,96 @@ from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
 from nasctl.store.measurements import Measurement
-from nasctl.workers.worker import NO_ROOM, Answer, Backend, Message, WorkerHandle
+from nasctl.workers.worker import OUT_OF_MEMORY, Answer, Backend, Message, WorkerHandle
 
-TRIES = 2  # deaths of its worker that a candidate may cost: one may be an accident, two are the candidate's own
-STILLBORN = 5  # workers that die before they are ready, and nobody answers meanwhile: more of them are no use
-SLICE = 1.0  # seconds to wait at once where candidates have a limit
-WORN = re.compile(rf"{NO_ROOM.pattern}|^(ImportError|ModuleNotFoundError)", re.IGNORECASE)  # half an import is left
+TRIES = 2  # workers that may die while they measure a candidate; one death may be an accident, two are its fault
+MAX_EARLY_DEATHS = 5  # workers that die before they are ready, in a row, after which the pool gives up
+POLL_SECONDS = 1.0  # longest wait for an answer in seconds where candidates have a time limit
+
+# Errors of a worker whose memory was short. An import that failed then leaves a module half initialised.
+MEMORY_OR_IMPORT = re.compile(rf"{OUT_OF_MEMORY.pattern}|^(ImportError|ModuleNotFoundError)", re.IGNORECASE)
 
 
 @dataclass
 class _Job:
+    """A genome to measure.
+
+    Attributes:
+        genome: The genome.
+        labels: Labels to measure, by metric.
+        deaths: Workers that died while they measured it.
+        alone: Whether it must not share a GPU with another job.
+    """
+
     genome: Genome
     labels: Mapping[str, str]
     deaths: int = 0
-    alone: bool = False  # whether it must not share a GPU
+    alone: bool = False
 
     def failed(self, error: str, seconds: float) -> tuple[Genome, dict[str, Measurement]]:
-        """What is recorded of it when it was ended."""
+        """Return the result of a job that was ended: all its metrics failed."""
         return self.genome, {label: Measurement(None, error, seconds) for label in self.labels.values()}
 
 
 @dataclass
-class _Seat:
-    """A worker at its place; when it dies, another takes the seat."""
+class _Slot:
+    """A place for one worker, which is replaced when it dies.
 
-    place: str
+    Attributes:
+        gpu: GPU of the worker; "" for none.
+        worker: The present worker.
+        ready: Whether the worker waits for a job or has one.
+        was_ready: Whether the worker has ever been ready.
+        job: The job that the worker measures.
+        since: Value of `time.monotonic()` when the job was begun.
+    """
+
+    gpu: str
     worker: WorkerHandle
     ready: bool = False
-    born: bool = False  # whether its worker has been ready before
+    was_ready: bool = False
     job: _Job | None = None
-    since: float = 0.0  # of `time.monotonic()`: when the job was begun
+    since: float = 0.0
 
 
 class Pool:
-    """Workers that measure one task.
+    """A pool of workers that measures one task.
 
-    One that dies is replaced, and its candidate measured once more; one whose candidate takes too long is ended, and
-    the candidate has failed.
+    A worker that dies is replaced, and its candidate is measured once more. A worker whose candidate exceeds the time
+    limit is killed, and the candidate has failed. A candidate that exhausts the memory of a GPU that several workers
+    share is measured once more, alone on the GPU.
 
     Args:
-        task: What is measured; workers get no more of it than they need.
-        site: Where the workers are.
-        seconds: That a candidate may take; None for no limit.
-        wary: Whether a worker in which memory was short is replaced: an import may have ended halfway.
+        task: What to measure. Workers are sent only the metrics that need a module.
+        backend: Starts the workers.
+        seconds: Time limit of a candidate in seconds; None for no limit.
+        limited: Whether candidates have a memory limit. A worker in which memory was short is then replaced, because an
+            import may have failed halfway.
     """
 
-    def __init__(self, task: Task, site: Backend, seconds: float | None = None, wary: bool = False) -> None:
+    def __init__(self, task: Task, backend: Backend, seconds: float | None = None, limited: bool = False) -> None:
         costly = {name: metric for name, metric in task.metrics.items() if not closed_form(metric)}
         self._task = replace(task, metrics=costly, recorded=frozenset(), constraints=())
-        self._site, self._seconds, self._wary = site, seconds, wary
-        self._seats: list[_Seat] = []
+        self._backend, self._seconds, self._limited = backend, seconds, limited
+        self._slots: list[_Slot] = []
         self._waiting: deque[_Job] = deque()
         self._done: deque[tuple[Genome, dict[str, Measurement]]] = deque()
-        self._stillborn = 0
-        self._idle = 0.0  # seconds in which this process did not work, up to the end of its last wait
+        self._early_deaths = 0
+        self._idle = 0.0  # seconds in which this process did not compute, up to the end of its last wait
 
     @property
     def full(self) -> bool:
-        """Whether every worker has something to do, and one genome is at hand for whoever is done first."""
-        return len(self._waiting) + sum(seat.job is not None for seat in self._seats) > len(self._site.places)
+        """Whether every worker has a job and one more job waits for the first worker that is done."""
+        return len(self._waiting) + sum(slot.job is not None for slot in self._slots) > len(self._backend.gpus)
 
     def submit(self, genome: Genome, labels: Mapping[str, str]) -> None:
-        """Hand in a genome; the first one calls the workers."""
-        if not self._seats:
-            for place in self._site.places:
-                self._seats.append(_Seat(place, self._site.hire(place)))
-            for seat in self._seats:  # when all of them are on their way: a large task may have to wait for its reader
-                self._send(seat, self._task)
+        """Hand in a genome; the first one starts the workers."""
+        if not self._slots:
+            for gpu in self._backend.gpus:
+                self._slots.append(_Slot(gpu, self._backend.start(gpu)))
+            # The task is sent once all workers are starting, because sending a large one may block until it is read.
+            for slot in self._slots:
+                self._send(slot, self._task)
         self._waiting.append(_Job(genome, labels))
         self._assign()
 
@@ -88,42 +111,47 @@ class Pool:
         """Wait for the next genome that is done.
 
         Raises:
-            NasctlError: What the user has to mend, or no worker lives long enough.
+            NasctlError: The user has to mend something, or no worker lives long enough.
         """
         while not self._done:
-            ends = [seat.since + self._seconds for seat in self._seats if seat.job and self._seconds is not None]
-            left = min(SLICE, max(0.0, min(ends) - time.monotonic())) if ends else None
-            seats = {id(seat.worker): seat for seat in self._seats if seat.job or not seat.ready}
-            answers = self._wait([seat.worker for seat in seats.values()], left)
-            # Deaths come last: those who have answered meanwhile are idle then, and are asked whether they still live.
+            ends = [slot.since + self._seconds for slot in self._slots if slot.job and self._seconds is not None]
+            left = min(POLL_SECONDS, max(0.0, min(ends) - time.monotonic())) if ends else None
+            slots = {id(slot.worker): slot for slot in self._slots if slot.job or not slot.ready}
+            answers = self._wait([slot.worker for slot in slots.values()], left)
+            # Deaths come last: workers that have answered meanwhile are idle by then, and are asked for a sign of life.
             for worker, answer in sorted(answers, key=lambda one: isinstance(one[1], EOFError)):
-                self._note(seats[id(worker)], answer)
-            self._end_the_late()
+                self._handle(slots[id(worker)], answer)
+            self._end_overdue()
             self._assign()
         return self._done.popleft()
 
     def close(self) -> None:
-        """End all workers; they hold nothing that could be lost."""
-        for seat in self._seats:
-            seat.worker.kill()
-        self._site.close()
+        """Kill all workers; they hold nothing that could be lost."""
+        for slot in self._slots:
+            slot.worker.kill()
+        self._backend.close()
 
     def _wait(self, workers: list[WorkerHandle], seconds: float | None) -> list[tuple[WorkerHandle, Answer | EOFError]]:
-        """What workers say; where all were stopped for a while (Ctrl-Z), that is no candidate's time."""
-        answers = self._site.wait(workers, seconds)
+        """Wait for answers. A pause of all processes, as by Ctrl-Z, does not count as a candidate's time."""
+        answers = self._backend.wait(workers, seconds)
         if self._seconds is not None:
             now = time.monotonic()
             idle = now - time.process_time()
-            stopped = idle - self._idle - (seconds or 0.0)  # this process neither worked nor waited
-            if stopped > SLICE:
-                for seat in self._seats:
-                    seat.since = min(seat.since + stopped, now)
+            paused = idle - self._idle - (seconds or 0.0)  # this process neither computed nor waited
+            if paused > POLL_SECONDS:
+                for slot in self._slots:
+                    slot.since = min(slot.since + paused, now)
             self._idle = idle
         return answers
 
-    def _send(self, seat: _Seat, message: Message) -> None:
+    def _send(self, slot: _Slot, message: Message) -> None:
+        """Send a message to the worker of a slot.
+
+        Raises:
+            NasctlError: The message cannot be pickled.
+        """
         try:
-            seat.worker.send(message)
+            slot.worker.send(message)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise NasctlError(
                 f"what is to be measured cannot be sent to workers ({error}); define it at the top of a module, or"
@@ -131,79 +159,85 @@ class Pool:
             ) from error
 
     def _assign(self) -> None:
-        """Give work to those who have none."""
-        for seat in self._seats:
+        """Give waiting jobs to idle workers."""
+        for slot in self._slots:
             if not self._waiting:
                 return
-            if seat.ready and seat.job is None and not self._held(seat):
-                seat.job, seat.since = self._waiting.popleft(), time.monotonic()
-                self._send(seat, (seat.job.genome, seat.job.labels))
+            if slot.ready and slot.job is None and not self._gpu_taken(slot):
+                slot.job, slot.since = self._waiting.popleft(), time.monotonic()
+                self._send(slot, (slot.job.genome, slot.job.labels))
 
-    def _held(self, seat: _Seat) -> bool:
-        """Whether a seat has to wait for those that share its GPU: somebody is alone there, or is to be next."""
-        near = [one.job for one in self._seats if one.job and one.place == seat.place] if seat.place else []
-        return any(job.alone for job in near) or (bool(near) and self._waiting[0].alone)
+    def _gpu_taken(self, slot: _Slot) -> bool:
+        """Return whether the next job has to wait for the GPU: a job is alone there, or the next one has to be."""
+        jobs = [one.job for one in self._slots if one.job and one.gpu == slot.gpu] if slot.gpu else []
+        return any(job.alone for job in jobs) or (bool(jobs) and self._waiting[0].alone)
 
-    def _note(self, seat: _Seat, answer: Answer | EOFError) -> None:
-        """Deal with what a worker says."""
+    def _handle(self, slot: _Slot, answer: Answer | EOFError) -> None:
+        """Handle the answer or the death of the worker of a slot."""
         if isinstance(answer, EOFError):
-            self._bury(seat)
+            self._handle_death(slot)
             return
-        self._stillborn = 0
+        self._early_deaths = 0
         if isinstance(answer, Exception):
             raise answer
         if answer is None:
-            seat.ready, seat.born = True, True
-        elif seat.job is not None:
-            job, seat.job = seat.job, None
+            slot.ready, slot.was_ready = True, True
+        elif slot.job is not None:
+            job, slot.job = slot.job, None
             errors = [one.error for one in answer.values() if one.error is not None]
-            if self._shares(seat) and not job.alone and any(map(NO_ROOM.search, errors)):
+            if self._shares_gpu(slot) and not job.alone and any(map(OUT_OF_MEMORY.search, errors)):
                 job.alone = True
                 self._waiting.appendleft(job)
                 return
             self._done.append((job.genome, answer))
-            if self._wary and any(map(WORN.search, errors)):
-                self._replace(seat)
+            if self._limited and any(map(MEMORY_OR_IMPORT.search, errors)):
+                self._replace(slot)
 
-    def _shares(self, seat: _Seat) -> bool:
-        """Whether there are others on its GPU."""
-        return seat.place != "" and sum(one.place == seat.place for one in self._seats) > 1
+    def _shares_gpu(self, slot: _Slot) -> bool:
+        """Return whether another slot has the same GPU."""
+        return slot.gpu != "" and sum(one.gpu == slot.gpu for one in self._slots) > 1
 
-    def _bury(self, seat: _Seat) -> None:
-        """Deal with a death."""
-        if not seat.born:
-            self._stillborn += 1
-            if self._stillborn == STILLBORN:
+    def _handle_death(self, slot: _Slot) -> None:
+        """Replace a dead worker, and measure its candidate again or let it fail.
+
+        Raises:
+            NasctlError: Too many workers died before they were ready.
+        """
+        if not slot.was_ready:
+            self._early_deaths += 1
+            if self._early_deaths == MAX_EARLY_DEATHS:
                 raise NasctlError(
                     "worker processes die before they can begin; free some memory, or give fewer --workers (in a"
                     ' script of your own, search under `if __name__ == "__main__":`)'
                 )
-        elif seat.job:
-            self._call_the_idle()
-            seat.job.deaths += 1
-            if seat.job.deaths < TRIES:
-                self._waiting.appendleft(seat.job)
+        elif slot.job:
+            self._ping_idle()
+            slot.job.deaths += 1
+            if slot.job.deaths < TRIES:
+                self._waiting.appendleft(slot.job)
             else:
                 error = f"ChildProcessError: the worker that measured it died, {TRIES} times"
-                self._done.append(seat.job.failed(error, time.monotonic() - seat.since))
-        self._replace(seat)
+                self._done.append(slot.job.failed(error, time.monotonic() - slot.since))
+        self._replace(slot)
 
-    def _call_the_idle(self) -> None:
-        """Let them say that they live: a candidate is to be tried again by nobody who died before it came."""
-        for seat in self._seats:
-            if seat.ready and seat.job is None:
-                seat.ready = False
-                self._send(seat, self._task)
+    def _ping_idle(self) -> None:
+        """Ask idle workers for a sign of life, so that no candidate is retried on a worker that is dead already."""
+        for slot in self._slots:
+            if slot.ready and slot.job is None:
+                slot.ready = False
+                self._send(slot, self._task)
 
-    def _end_the_late(self) -> None:
-        for seat in self._seats:
-            if seat.job and self._seconds is not None and time.monotonic() - seat.since >= self._seconds:
+    def _end_overdue(self) -> None:
+        """Kill workers whose candidate exceeds the time limit, and let the candidate fail."""
+        for slot in self._slots:
+            if slot.job and self._seconds is not None and time.monotonic() - slot.since >= self._seconds:
                 error = f"TimeoutError: no result after {self._seconds:g} s, which is the limit (--candidate-time)"
-                self._done.append(seat.job.failed(error, self._seconds))
-                self._replace(seat)
+                self._done.append(slot.job.failed(error, self._seconds))
+                self._replace(slot)
 
-    def _replace(self, seat: _Seat) -> None:
-        seat.worker.kill()
-        seat.ready, seat.born, seat.job = False, False, None
-        seat.worker = self._site.hire(seat.place)
-        self._send(seat, self._task)
+    def _replace(self, slot: _Slot) -> None:
+        """Kill the worker of a slot and start another one."""
+        slot.worker.kill()
+        slot.ready, slot.was_ready, slot.job = False, False, None
+        slot.worker = self._backend.start(slot.gpu)
+        self._send(slot, self._task)

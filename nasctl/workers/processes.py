@@ -1,4 +1,4 @@
-"""Workers that are processes of this machine, started anew (spawn) and talked to through pipes."""
+"""Workers that are processes of this machine, spawned and connected by pipes."""
 
 from __future__ import annotations
 
@@ -12,58 +12,66 @@ from multiprocessing import connection, get_context, parent_process, resource_tr
 from nasctl.errors import NasctlError
 from nasctl.workers.worker import Answer, Message, Worker, WorkerHandle
 
-CONTEXT = get_context("spawn")  # a fork would inherit threads of torch in whatever state they are
+CONTEXT = get_context("spawn")  # a forked process would inherit the threads of torch in an undefined state
 
 
 class Processes:
-    """This machine.
+    """The backend of worker processes on this machine.
 
     Args:
-        places: Of each worker, the number of the GPU that it is to have, or "".
-        memory: Bytes that a candidate may take; None for no limit.
+        gpus: GPU of each worker, as CUDA_VISIBLE_DEVICES names it; "" for none.
+        memory: Memory limit of a candidate in bytes; None for no limit.
     """
 
-    def __init__(self, places: Sequence[str], memory: int | None) -> None:
-        self.places: Sequence[str] = places
+    def __init__(self, gpus: Sequence[str], memory: int | None) -> None:
+        self.gpus: Sequence[str] = gpus
         self._memory = memory
 
-    def hire(self, place: str) -> WorkerHandle:
+    def start(self, gpu: str) -> WorkerHandle:
+        """Start a process; see `Backend`.
+
+        Raises:
+            NasctlError: The system cannot start another process.
+        """
         try:
-            return _Process(place, self._memory)
+            return _Process(gpu, self._memory)
         except OSError as error:
             raise NasctlError(f"a worker cannot be started ({error.strerror}); give fewer --workers") from error
 
     def wait(
         self, workers: Sequence[WorkerHandle], seconds: float | None
     ) -> list[tuple[WorkerHandle, Answer | EOFError]]:
-        talking = {one.pipe: one for one in workers if isinstance(one, _Process)}
-        ready = connection.wait(list(talking), seconds)
-        return [(talking[pipe], _received(pipe)) for pipe in ready]  # type: ignore[index, arg-type]
+        """Wait for answers; see `Backend`."""
+        processes = {one.pipe: one for one in workers if isinstance(one, _Process)}
+        ready = connection.wait(list(processes), seconds)
+        return [(processes[pipe], _received(pipe)) for pipe in ready]  # type: ignore[index, arg-type]
 
     def close(self) -> None:
-        pass
+        """Do nothing: processes share no resources."""
 
 
 class _Process:
-    def __init__(self, place: str, memory: int | None) -> None:
-        self.pipe, theirs = CONTEXT.Pipe()
-        self._process = CONTEXT.Process(target=_work, args=(theirs, place, memory), daemon=True)
-        # Ctrl-C reaches every process of a terminal, and what it means to workers is for this one to say: they begin
-        # with that signal blocked. The tracker, which unblocks it when it starts, has to be there before.
+    """The handle of a worker process."""
+
+    def __init__(self, gpu: str, memory: int | None) -> None:
+        self.pipe, other_end = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=_run_worker, args=(other_end, gpu, memory), daemon=True)
+        # A terminal sends Ctrl-C to all its processes, but this one decides what becomes of its workers. They start
+        # with the signal blocked. The resource tracker unblocks the signal when it starts, so it has to start before.
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+        other_end.close()
 
     def send(self, message: Message) -> None:
-        with suppress(OSError):  # it is dead, which the pipe will say to whoever waits for an answer
+        with suppress(OSError):  # the worker is dead, which the next wait reports
             self.pipe.send(message)
 
     def kill(self) -> None:
-        with suppress(ValueError):  # it was killed before
+        with suppress(ValueError):  # the process was killed before
             self._process.kill()
             self._process.join()
             self._process.close()
@@ -71,6 +79,7 @@ class _Process:
 
 
 def _received(pipe: connection.Connection) -> Answer | EOFError:
+    """Return the answer in a pipe, or EOFError if its worker is dead."""
     try:
         answer: Answer = pipe.recv()
     except (EOFError, OSError):
@@ -78,27 +87,27 @@ def _received(pipe: connection.Connection) -> Answer | EOFError:
     return answer
 
 
-def _work(pipe: connection.Connection, place: str, memory: int | None) -> None:
-    """What runs in the process: answers messages until nobody is there who could send any."""
-    os.dup2(2, 1)  # standard output is the data of the process that searches
-    if place:
-        os.environ["CUDA_VISIBLE_DEVICES"] = place
-    threading.Thread(target=_follow, daemon=True).start()
-    desk = Worker(memory)
+def _run_worker(pipe: connection.Connection, gpu: str, memory: int | None) -> None:
+    """Answer messages until the pipe is closed. This is the main function of a worker process."""
+    os.dup2(2, 1)  # standard output belongs to the searching process
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    worker = Worker(memory)
     while True:
         try:
             message = pipe.recv()
         except (EOFError, OSError):
             return
-        except Exception as error:  # of an import, as a rule
+        except Exception as error:  # as a rule, a module that cannot be imported here
             said = f"a worker cannot make what is to be measured ({type(error).__name__}: {error})"
             pipe.send(NasctlError(f"{said}; define it in a module that can be imported, or leave --workers out"))
             continue
-        pipe.send(desk.answer(message))
+        pipe.send(worker.answer(message))
 
 
-def _follow() -> None:
-    """End this process with the one that started it, whatever it is doing then."""
+def _exit_with_parent() -> None:
+    """Exit as soon as the parent process ends, whatever the main thread is doing."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

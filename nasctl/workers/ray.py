@@ -12,22 +12,21 @@ from nasctl.candidates.setting import Setting
 from nasctl.errors import NasctlError
 from nasctl.workers.worker import Answer, Message, Worker, WorkerHandle
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-
-PATIENCE = 60.0  # seconds in which nobody answers, after which the cluster may have no room for workers any more
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # unless set by the user
+SILENCE_LIMIT = 60.0  # seconds without any answer after which the backend checks that the cluster still has room
 
 
 class Ray:
-    """A cluster, one of this machine alone unless there is another.
+    """The backend of workers on a Ray cluster.
 
     Args:
-        address: Of the cluster; "" for the one that is known here, or else a new one.
-        workers: How many; None for as many as there is room for.
-        setting: Says what a worker takes: threads, and a GPU if it computes on one.
-        memory: Bytes that a candidate may take; None for no limit.
+        address: Address of the cluster. "" means the cluster that Ray knows here, or else a new one on this machine.
+        workers: Number of workers; None for as many as the cluster has room for.
+        setting: Gives the CPU threads of a worker, and whether a worker needs a GPU.
+        memory: Memory limit of a candidate in bytes; None for no limit.
 
     Raises:
-        NasctlError: Ray is not installed, cannot be reached, or has no room for a worker.
+        NasctlError: Ray is not installed, the cluster cannot be reached, or it has no room for a worker.
     """
 
     def __init__(self, address: str, workers: int | None, setting: Setting, memory: int | None) -> None:
@@ -35,55 +34,65 @@ class Ray:
             import ray
         except ImportError:
             raise NasctlError("--cluster needs Ray, which is not installed: pip install 'nasctl[ray]'") from None
-        for name, value in QUIET.items():
+        for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        # Nothing that is not private keeps it from printing what it hears of nodes, pages of it, to standard output.
+        # Only this private switch keeps Ray from printing pages of messages about its nodes to standard output.
         ray._private.worker._worker_logs_enabled = False
         self._ray, self._joined = ray, not ray.is_initialized()
         if self._joined:
             try:
-                # A cluster that is begun here needs no dashboard; one that is joined has what it has.
+                # A new cluster needs no dashboard. The option has no effect on a cluster that runs already.
                 ray.init(address or None, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise NasctlError(f"no Ray cluster can be used here ({reason}); give --cluster ray:ADDRESS") from error
-        self._takes = {"num_cpus": setting.threads, "num_gpus": int(setting.device != "cpu")}
+        self._resources = {"num_cpus": setting.threads, "num_gpus": int(setting.device != "cpu")}
         self._memory = memory
         room = self._room()
         if not room:
             self.close()
-            takes = ", ".join(f"{number} {what.removeprefix('num_').upper()}" for what, number in self._takes.items())
+            takes = ", ".join(
+                f"{number} {kind.removeprefix('num_').upper()}" for kind, number in self._resources.items()
+            )
             raise NasctlError(f"the Ray cluster has no node with {takes}, which a worker takes; add one")
-        self.places: Sequence[str] = [""] * (workers or room)
-        self._heard = time.monotonic()
+        self.gpus: Sequence[str] = [""] * (workers or room)  # Ray assigns GPUs itself
+        self._last_answer = time.monotonic()
 
-    def hire(self, place: str) -> WorkerHandle:
-        actor = self._ray.remote(Worker).options(**self._takes, max_restarts=0)
+    def start(self, gpu: str) -> WorkerHandle:
+        """Start an actor; see `Backend`."""
+        actor = self._ray.remote(Worker).options(**self._resources, max_restarts=0)
         return _Actor(self._ray, actor.remote(self._memory))
 
     def wait(
         self, workers: Sequence[WorkerHandle], seconds: float | None
     ) -> list[tuple[WorkerHandle, Answer | EOFError]]:
-        talking = {one.answer: one for one in workers if isinstance(one, _Actor)}
-        ready, _ = self._ray.wait(list(talking), timeout=PATIENCE if seconds is None else seconds)
-        if ready:  # and others at the same time, perhaps
-            ready, _ = self._ray.wait(list(talking), num_returns=len(talking), timeout=0)
-            self._heard = time.monotonic()
-        elif time.monotonic() - self._heard >= PATIENCE and not self._room():
+        """Wait for answers; see `Backend`.
+
+        Raises:
+            NasctlError: No worker has answered for `SILENCE_LIMIT` seconds, and no node has room for one any more.
+        """
+        actors = {one.answer: one for one in workers if isinstance(one, _Actor)}
+        ready, _ = self._ray.wait(list(actors), timeout=SILENCE_LIMIT if seconds is None else seconds)
+        if ready:  # the first wait returns one answer, and more may be there
+            ready, _ = self._ray.wait(list(actors), num_returns=len(actors), timeout=0)
+            self._last_answer = time.monotonic()
+        elif time.monotonic() - self._last_answer >= SILENCE_LIMIT and not self._room():
             raise NasctlError("no node that the Ray cluster still has could hold a worker; add one, and search again")
-        return [(talking[one], self._received(one)) for one in ready]
+        return [(actors[one], self._received(one)) for one in ready]
 
     def close(self) -> None:
+        """Leave the cluster, unless the process had joined it before."""
         if self._joined:
             self._ray.shutdown()
 
     def _room(self) -> int:
-        """How many workers there is room for; none of them reaches over two nodes."""
+        """Return the number of workers that fit on the nodes; a worker cannot span two nodes."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        kinds = {"CPU": self._takes["num_cpus"], "GPU": self._takes["num_gpus"]}
-        return sum(min(int(node.get(kind, 0) // takes) for kind, takes in kinds.items() if takes) for node in nodes)
+        needs = {"CPU": self._resources["num_cpus"], "GPU": self._resources["num_gpus"]}
+        return sum(min(int(node.get(kind, 0) // need) for kind, need in needs.items() if need) for node in nodes)
 
     def _received(self, answer: Any) -> Answer | EOFError:
+        """Return the answer that a reference stands for, or EOFError if its worker is dead."""
         try:
             found: Answer = self._ray.get(answer)
         except self._ray.exceptions.RayActorError:
@@ -94,9 +103,11 @@ class Ray:
 
 
 class _Actor:
+    """The handle of a Ray actor."""
+
     def __init__(self, ray: Any, actor: Any) -> None:
         self._ray, self._actor = ray, actor
-        self.answer: Any = None  # Ray's reference to that of the last message
+        self.answer: Any = None  # Ray's reference to the answer to the last message
 
     def send(self, message: Message) -> None:
         self.answer = self._actor.answer.remote(message)

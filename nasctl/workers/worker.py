@@ -1,4 +1,4 @@
-"""What a worker does, whatever process it is in, and what a pool has to know of workers."""
+"""The worker, which measures in whatever process it is in, and the protocols of handles and backends."""
 
 from __future__ import annotations
 
@@ -15,58 +15,73 @@ from nasctl.store.measurements import Measurement
 from nasctl.system.machine_lock import shared_machine
 from nasctl.system.memory_limit import limited_memory
 
-NO_ROOM = re.compile(r"^MemoryError|allocate memory|bad_alloc|out of memory", re.IGNORECASE)  # as libraries put it
-OF_GPU = re.compile("CUDA|HIP")  # what lacks memory, as torch puts it
+# Errors that say that memory was short, in the words of Python, torch and C++ libraries.
+OUT_OF_MEMORY = re.compile(r"^MemoryError|allocate memory|bad_alloc|out of memory", re.IGNORECASE)
 
-Message = Task | tuple[Genome, Mapping[str, str]]  # what genomes are measured for; a genome, and what to measure of it
-Answer = dict[str, Measurement] | Exception | None  # of a genome; an error that ends the search; ready for genomes
+# Errors of torch about the memory of a GPU rather than of the machine.
+GPU_ERROR = re.compile("CUDA|HIP")
+
+# A task, which later genomes are measured for; or a genome with the labels to measure, by metric.
+Message = Task | tuple[Genome, Mapping[str, str]]
+
+# Measurements of a genome by label; an error that ends the search; or None once a task is prepared.
+Answer = dict[str, Measurement] | Exception | None
 
 
 class WorkerHandle(Protocol):
-    """A process that measures, seen from the one that searches."""
+    """A worker as the searching process sees it."""
 
     def send(self, message: Message) -> None:
-        """Let it work on something; it answers each message."""
+        """Send a message. The worker answers every message."""
         ...
 
     def kill(self) -> None:
-        """End it at once."""
+        """End the worker at once."""
         ...
 
 
 class Backend(Protocol):
-    """Where workers are."""
+    """A place that starts workers and collects their answers."""
 
-    places: Sequence[str]  # of each worker: the GPU that it is to have, "" for none
+    gpus: Sequence[str]  # GPU of each worker, as CUDA_VISIBLE_DEVICES names it; "" for none
 
-    def hire(self, place: str) -> WorkerHandle:
-        """A new worker at a place."""
+    def start(self, gpu: str) -> WorkerHandle:
+        """Start a worker that sees one GPU; "" for none."""
         ...
 
     def wait(
         self, workers: Sequence[WorkerHandle], seconds: float | None
     ) -> list[tuple[WorkerHandle, Answer | EOFError]]:
-        """What workers have answered, EOFError of one that is dead; empty if nobody did in so many seconds."""
+        """Wait for answers.
+
+        Args:
+            workers: Workers that have been sent a message.
+            seconds: Time to wait in seconds; None for no limit.
+
+        Returns:
+            Workers with their answers. A dead worker has EOFError. Empty if the time is over.
+        """
         ...
 
     def close(self) -> None:
-        """Give back what is held for all workers together."""
+        """Release the resources that all workers share."""
         ...
 
 
 class Worker:
-    """Answers messages.
+    """Measures genomes and answers with what can be sent to another process.
 
     Args:
-        memory: Bytes that a candidate may take beside what the process holds already; None for no limit.
+        memory: Memory limit of a candidate in bytes, beside the memory that the process has taken; None for no limit.
     """
 
     def __init__(self, memory: int | None) -> None:
         self._memory = memory
-        self._quiet: ExitStack | None = None  # keeps profiles off its machine, which may not be the one that searches
+        # Keeps latency profiles off the worker's machine, which may be another one than the searching process has.
+        self._machine: ExitStack | None = None
 
     def answer(self, message: Message) -> Answer:
-        """Answer one; errors are such as can be sent to another process."""
+        """Return the answer to a message. Errors lose their class, which the receiver may not be able to import."""
         try:
             if isinstance(message, Task):
                 self._prepare(message)
@@ -78,17 +93,18 @@ class Worker:
             return RuntimeError(f"{type(error).__name__}: {error}")
 
     def _prepare(self, task: Task) -> None:
-        """Have everything at hand, so that no candidate pays for it."""
+        """Lock the machine and import torch, so that no candidate's time includes it."""
         from nasctl.candidates.determinism import usable_device
 
-        if self._quiet is None:
-            quiet = ExitStack()
-            quiet.enter_context(shared_machine())
-            self._quiet = quiet
+        if self._machine is None:
+            machine = ExitStack()
+            machine.enter_context(shared_machine())
+            self._machine = machine
         usable_device(task.setting.device)
         self._task = task
 
     def _measured(self, genome: Genome, labels: Mapping[str, str]) -> dict[str, Measurement]:
+        """Return the measurements of a genome by label, within the memory limit."""
         try:
             with limited_memory(self._memory):
                 found = measure(self._task, genome, labels)
@@ -97,12 +113,12 @@ class Worker:
         if self._task.setting.device != "cpu":
             import torch
 
-            torch.cuda.empty_cache()  # others may have the same GPU
-        return {label: self._said(one) for label, one in found.items()}
+            torch.cuda.empty_cache()  # other workers may share the GPU
+        return {label: self._explained(one) for label, one in found.items()}
 
-    def _said(self, one: Measurement) -> Measurement:
-        """With the reason in plain words where the limit is one."""
-        short = one.error is not None and NO_ROOM.search(one.error) and not OF_GPU.search(one.error)
+    def _explained(self, one: Measurement) -> Measurement:
+        """Return a measurement whose error names the memory limit, if that is its cause."""
+        short = one.error is not None and OUT_OF_MEMORY.search(one.error) and not GPU_ERROR.search(one.error)
         if self._memory is None or not short:
             return one
         error = f"MemoryError: more than {self._memory / 1e9:g} GB, which is the limit (--candidate-memory)"

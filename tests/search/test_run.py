@@ -12,8 +12,6 @@ from nasctl import registry
 from nasctl.api import Evaluation, unseen
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
-from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
-from nasctl.evaluation.ranges import Bounds, bounds
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.hardware.table import LatencyTable
@@ -45,14 +43,6 @@ def test_searchers_see_transforms_and_people_do_not():
     found = [Evaluation((k,), {"up": up, "below": below}) for k, (up, below) in enumerate([(100, -1e-3), (0, -10)])]
     assert np.array_equal(losses(found, goals), [[-2.0, -3.0], [np.nan, 1.0]], equal_nan=True)
     assert [e.values for e in front(found, goals)] == [{"up": 100, "below": -1e-3}]
-
-
-def test_a_screen_is_the_losses_of_what_needs_no_module():
-    task = Task(Chain(), {name: registry.create("objectives", name) for name in ("snip", "params")})
-    assert [goal.cost for goal in task.objectives] == ["module", "network"]
-    screened = SearchProblem(task).cheap_losses([(1, 0), (0, 0)])  # 3 -> 5 -> 2 and 3 -> 2 -> 2
-    assert np.array_equal(screened, [[np.nan, 25.0], [np.nan, 10.0]], equal_nan=True)
-    assert SearchProblem(task).cheap_losses([]).shape == (0, 2)
 
 
 def test_search_then_pareto(tmp_path):
@@ -148,24 +138,6 @@ def test_what_is_only_recorded_may_fail(tmp_path):
     assert len(front([visit.evaluation for visit in visits], task.objectives)) >= 1
 
 
-def test_hypervolume_by_hand():
-    # Params of the chain run from 3*2+2*2 = 10 to 3*5+5*5 = 40, scaled to 0 and 1; the reference point lies at 1.05.
-    task = Task(Chain(), {name: registry.create("objectives", name) for name in ("params", "macs")})
-    ruler = HypervolumeTracker(task)
-    assert ruler.volume(np.array([[10.0, 40.0], [40.0, 10.0]])) == pytest.approx(2 * 1.05 * 0.05 - 0.05**2)
-    assert ruler.volume(np.array([[25.0, 25.0]])) == pytest.approx(0.55**2)
-    assert ruler.volume(np.empty((0, 2))) is None
-
-
-def test_hypervolume_of_metrics_waits_for_the_first_generation():
-    ruler = HypervolumeTracker(Task(Chain(), {"snip": registry.create("objectives", "snip")}))
-    assert ruler.volume(np.array([[-1.0]])) is None
-    ruler.start([Evaluation((0, 0), {"snip": 10.0}), Evaluation((0, 1), {"snip": 1000.0})])  # losses -1 and -3
-    assert ruler.volume(np.array([[-2.0]])) == pytest.approx(0.55)
-    ruler.start([Evaluation((0, 0), {"snip": 1.0})])  # changes nothing
-    assert ruler.volume(np.array([[-4.0]])) == pytest.approx(1.55)
-
-
 def test_unseen_genomes_are_new_and_all_there_are():
     space, rng = registry.create("spaces", "nbmacro"), np.random.default_rng(0)
     first = unseen(space, rng, 30)
@@ -185,12 +157,6 @@ def test_what_is_no_python_float_is_stored_as_one_and_what_is_no_number_is_a_fai
         found = [evaluate(task, genome, journal) for genome in ((0, 0), (0, 1), (1, 0), (1, 1))]
         assert [e.values.get("odd") for e in found] == [0.5, 0.25, None, None]
         assert [error.partition(":")[0] for e in found for error in e.errors.values()] == ["TypeError", "OverflowError"]
-
-
-def test_arithmetic_that_fails_on_some_networks_has_bounds_all_the_same():
-    task = Task(Chain(depth=10), {"broken": Broken()})  # 1 / the first gene
-    assert bounds(task.space, task.metrics["broken"]) == Bounds(1.0, 1.0, proven=True)
-    assert HypervolumeTracker(task).volume(np.array([[-1.0]])) is not None
 
 
 def test_constraints_that_differ_in_the_last_digit_are_two_questions():

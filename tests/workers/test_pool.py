@@ -47,17 +47,17 @@ class Toy:
 TOY = Toy().of
 
 
-class Office:
-    """A site whose workers answer as they are told, in an order that nobody can foresee."""
+class FakeBackend:
+    """A backend whose workers answer as they are told, in an order that nobody can foresee."""
 
-    def __init__(self, places, answer=None):
-        self.places, self.rng = places, random.Random(0)
+    def __init__(self, gpus, answer=None):
+        self.gpus, self.rng = gpus, random.Random(0)
         self.answer = answer or (lambda worker, genome: [7.0 * genome[0]])
-        self.hired, self.sent = [], []
+        self.started, self.sent = [], []
 
-    def hire(self, place):
-        self.hired.append(SimpleNamespace(place=place, work=None, dead=False, lost=False))
-        worker = self.hired[-1]
+    def start(self, gpu):
+        self.started.append(SimpleNamespace(gpu=gpu, work=None, dead=False, lost=False))
+        worker = self.started[-1]
         worker.send = lambda message: self.sent.append(message) or setattr(worker, "work", message)
         worker.kill = lambda: setattr(worker, "dead", True)
         return worker
@@ -83,43 +83,43 @@ def given(value):
     return Measurement(None, value, 0.0) if isinstance(value, str) else Measurement(value, None, 0.0)
 
 
-def measured(office, number=20, **options):
+def measured(backend, number=20, **options):
     """What a pool makes of so many genomes, and what was put aside for its turn."""
     aside = {}
-    pool = Pool(Task(Chain(), {"toy": Toy()}), office, **options)
+    pool = Pool(Task(Chain(), {"toy": Toy()}), backend, **options)
     asked = (((k,), {"toy": "label"}) for k in range(number))
     return list(in_order(pool, asked, aside.__setitem__)), aside
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5, 50])
 def test_results_come_in_the_order_in_which_they_were_asked_for(workers):
-    found, aside = measured(Office([""] * workers))
+    found, aside = measured(FakeBackend([""] * workers))
     assert found == [((k,), {"label": Measurement(7.0 * k, None, 0.0)}) for k in range(20)]
     assert bool(aside) == (workers > 1)
     assert all(dict(found)[genome] == kept for genome, kept in aside.items())
 
 
 def test_what_is_known_goes_to_no_worker():
-    office = Office([""] * 3)
-    pool = Pool(Task(Chain(), {"toy": Toy()}), office)
+    backend = FakeBackend([""] * 3)
+    pool = Pool(Task(Chain(), {"toy": Toy()}), backend)
     asked = (((k,), {} if k % 3 else {"toy": "label"}) for k in range(12))
     assert [genome for genome, _ in in_order(pool, asked, lambda *_: None)] == [(k,) for k in range(12)]
-    assert sorted(one[0] for one in office.sent if isinstance(one, tuple)) == [(0,), (3,), (6,), (9,)]
-    assert measured(Office([""]), 0) == ([], {})
+    assert sorted(one[0] for one in backend.sent if isinstance(one, tuple)) == [(0,), (3,), (6,), (9,)]
+    assert measured(FakeBackend([""]), 0) == ([], {})
 
 
 def test_a_worker_gets_what_needs_a_module_and_no_more():
-    office = Office([""] * 2)
+    backend = FakeBackend([""] * 2)
     metrics = {"toy": Toy(), "params": registry.create("objectives", "params")}
-    pool = Pool(Task(Chain(), metrics, recorded=frozenset({"params"})), office)
-    assert office.hired == []  # a run that the store knows calls nobody
+    pool = Pool(Task(Chain(), metrics, recorded=frozenset({"params"})), backend)
+    assert backend.started == []  # a run that the store knows calls nobody
     pool.submit((1,), {"toy": "label"})
     assert pool.result() == ((1,), {"label": Measurement(7.0, None, 0.0)})
-    tasks = [one for one in office.sent if isinstance(one, Task)]
+    tasks = [one for one in backend.sent if isinstance(one, Task)]
     assert [list(task.metrics) for task in tasks] == [["toy"]] * 2
     pool.close()
-    assert office.closed
-    assert all(worker.dead for worker in office.hired)
+    assert backend.closed
+    assert all(worker.dead for worker in backend.started)
 
 
 @pytest.mark.parametrize("kind", ["spaces", "objectives"])
@@ -127,8 +127,8 @@ def test_every_plug_in_can_be_sent_to_a_worker(kind):
     for name in registry.names(kind):
         if registry.optional(kind, name):  # what needs a device is looked up, and goes to no worker
             assert pickle.dumps(registry.create(kind, name))
-    pool = Pool(Task(Chain(), {"toy": Toy()}), office := Office([""]))
-    office.hire = lambda place: SimpleNamespace(send=pickle.dumps, kill=lambda: None)
+    pool = Pool(Task(Chain(), {"toy": Toy()}), backend := FakeBackend([""]))
+    backend.start = lambda gpu: SimpleNamespace(send=pickle.dumps, kill=lambda: None)
     pool._task.metrics["toy"].broken = lambda: None
     with pytest.raises(NasctlError, match=r"cannot be sent to workers .* define it at the top of a module"):
         pool.submit((0, 0), {"toy": "label"})
@@ -139,7 +139,10 @@ def test_scores_come_in_the_order_of_the_architectures_whoever_measures(tmp_path
     task = Task(space, {"toy": Toy(), "params": registry.create("objectives", "params")})
     genomes = [(k % 3,) * len(space.genes) for k in range(7)]
     rows = []
-    for name, executor in (("here", None), ("there", Pool(task, Office([""] * 2, lambda _, genome: [TOY(genome)])))):
+    for name, executor in (
+        ("here", None),
+        ("there", Pool(task, FakeBackend([""] * 2, lambda _, genome: [TOY(genome)]))),
+    ):
         for _ in range(2):  # the second time from the store
             found = list(score_genomes(task, "nbmacro", genomes, Store(tmp_path / name), executor))
             rows.append([row.evaluation for row in found])
@@ -155,49 +158,49 @@ def test_one_death_is_an_accident_and_two_are_a_failure():
         deaths[genome] = deaths.get(genome, 0) - 1
         return EOFError() if deaths[genome] >= 0 else [1.0]
 
-    office = Office([""] * 2, answer)
-    found, _ = measured(office)
+    backend = FakeBackend([""] * 2, answer)
+    found, _ = measured(backend)
     failed = {genome: one["label"].error for genome, one in found if one["label"].error}
     assert failed == dict.fromkeys([(5,), (6,)], "ChildProcessError: the worker that measured it died, 2 times")
-    assert len(office.hired) == 2 + 1 + 2 + 2
-    assert sum(worker.dead for worker in office.hired) == 5
+    assert len(backend.started) == 2 + 1 + 2 + 2
+    assert sum(worker.dead for worker in backend.started) == 5
 
 
 def test_a_node_lost_between_batches_costs_no_candidate():
-    office = Office([""] * 8, lambda *_: [1.0])
-    pool = Pool(Task(Chain(), {"toy": Toy()}), office)
+    backend = FakeBackend([""] * 8, lambda *_: [1.0])
+    pool = Pool(Task(Chain(), {"toy": Toy()}), backend)
     for _ in range(2):
-        for worker in office.hired:
+        for worker in backend.started:
             worker.lost = True
         ready = False
         while not ready:
             pool.submit((0,), {"toy": "label"})
             assert pool.result() == ((0,), {"label": Measurement(1.0, None, 0.0)})
-            ready = all(seat.ready for seat in pool._seats)
-    assert len(office.hired) == 16
+            ready = all(slot.ready for slot in pool._slots)
+    assert len(backend.started) == 16
 
 
 def test_workers_that_never_begin_end_the_search():
-    office = Office([""] * 2)
-    office.wait = lambda workers, seconds: [(workers[0], EOFError())]
+    backend = FakeBackend([""] * 2)
+    backend.wait = lambda workers, seconds: [(workers[0], EOFError())]
     with pytest.raises(NasctlError, match="die before they can begin; free some memory"):
-        measured(office)
+        measured(backend)
 
 
 def test_workers_that_die_young_end_nothing_while_another_measures():
-    office = Office([""] * 2)
-    hire = office.hire
+    backend = FakeBackend([""] * 2)
+    start = backend.start
 
-    def hired(place):
-        worker = hire(place)
-        worker.lost = len(office.hired) > 1  # all but the first die before they are ready
+    def started(gpu):
+        worker = start(gpu)
+        worker.lost = len(backend.started) > 1  # all but the first die before they are ready
         return worker
 
-    office.hire, turns = hired, count()
-    office.rng = SimpleNamespace(choice=lambda workers: workers[next(turns) % len(workers)])
-    found, _ = measured(office, 50)
+    backend.start, turns = started, count()
+    backend.rng = SimpleNamespace(choice=lambda workers: workers[next(turns) % len(workers)])
+    found, _ = measured(backend, 50)
     assert [one["label"].value for _, one in found] == [7.0 * k for k in range(50)]
-    assert len(office.hired) > 20
+    assert len(backend.started) > 20
 
 
 def test_an_error_of_a_worker_ends_the_search():
@@ -205,7 +208,7 @@ def test_an_error_of_a_worker_ends_the_search():
         return NasctlError("mend this") if genome == (4,) else [1.0]
 
     with pytest.raises(NasctlError, match=r"^mend this$"):
-        measured(Office([""] * 2, answer))
+        measured(FakeBackend([""] * 2, answer))
 
 
 @pytest.mark.parametrize(
@@ -213,18 +216,18 @@ def test_an_error_of_a_worker_ends_the_search():
     [("MemoryError: no room", 1), ("ImportError: libx.so", 1), ("ArithmeticError: the score is nan", 0)],
 )
 def test_a_worker_in_which_memory_was_short_is_replaced(error, worn):
-    for wary in (False, True):
-        office = Office([""] * 2, lambda _, genome: [error] if genome == (4,) else [1.0])
-        found, _ = measured(office, wary=wary)
+    for limited in (False, True):
+        backend = FakeBackend([""] * 2, lambda _, genome: [error] if genome == (4,) else [1.0])
+        found, _ = measured(backend, limited=limited)
         assert dict(found)[(4,)]["label"].error == error
-        assert len(office.hired) == 2 + (wary and worn)
+        assert len(backend.started) == 2 + (limited and worn)
 
 
 @pytest.mark.parametrize(("stopped", "error"), [(1000.0, "no error"), (0.0, "TimeoutError: no result after 5 s")])
 def test_what_stops_everybody_takes_no_time_of_a_candidate(stopped, error, monkeypatch):
-    office, clock = Office([""]), [0.0]
+    backend, clock = FakeBackend([""]), [0.0]
     monkeypatch.setattr("nasctl.workers.pool.time", SimpleNamespace(monotonic=lambda: clock[0], process_time=float))
-    wait = office.wait
+    wait = backend.wait
 
     def waiting(workers, seconds):
         if isinstance(workers[0].work, Task) or clock[0] >= 1000:
@@ -232,31 +235,31 @@ def test_what_stops_everybody_takes_no_time_of_a_candidate(stopped, error, monke
         clock[0] += seconds + stopped
         return []
 
-    office.wait = waiting
-    ((_, found),), _ = measured(office, 1, seconds=5.0)
+    backend.wait = waiting
+    ((_, found),), _ = measured(backend, 1, seconds=5.0)
     assert (found["label"].error or "no error").startswith(error)
 
 
 def test_workers_that_cannot_be_started_leave_none_behind(monkeypatch):
-    office, hire = Office([""] * 3), Office.hire
-    office.hire = lambda place: hire(office, place) if len(office.hired) < 2 else 1 / 0
-    pool = Pool(Task(Chain(), {"toy": Toy()}), office)
+    backend, start = FakeBackend([""] * 3), FakeBackend.start
+    backend.start = lambda gpu: start(backend, gpu) if len(backend.started) < 2 else 1 / 0
+    pool = Pool(Task(Chain(), {"toy": Toy()}), backend)
     with pytest.raises(ZeroDivisionError):
         pool.submit((1,), {"toy": "label"})
     pool.close()
-    assert [worker.dead for worker in office.hired] == [True] * 2
-    worker = (site := processes.Processes([""], None)).hire("")
+    assert [worker.dead for worker in backend.started] == [True] * 2
+    worker = (backend := processes.Processes([""], None)).start("")
     for _ in range(2):  # the second time when its successor could not be started
         worker.kill()
     monkeypatch.setattr(processes, "CONTEXT", SimpleNamespace(Pipe=lambda: os.stat("")))
     with pytest.raises(NasctlError, match=r"^a worker cannot be started \(.*\); give fewer --workers$"):
-        site.hire("")
+        backend.start("")
 
 
 @pytest.fixture
 def ray(monkeypatch):
-    """As much of Ray as a site needs, with a node for two workers."""
-    monkeypatch.setattr(ray_backend, "QUIET", {})
+    """As much of Ray as a backend needs, with a node for two workers."""
+    monkeypatch.setattr(ray_backend, "ENVIRONMENT", {})
     ray = SimpleNamespace(
         nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}],
         is_initialized=lambda: False,
@@ -271,35 +274,35 @@ def ray(monkeypatch):
 
 
 def test_all_actors_that_are_done_are_heard_at_once(ray):
-    site = ray_backend.Ray("", None, DEFAULT_SETTING, None)
-    assert (site.places, ray.options["include_dashboard"]) == (["", ""], False)
+    backend = ray_backend.Ray("", None, DEFAULT_SETTING, None)
+    assert (backend.gpus, ray.options["include_dashboard"]) == (["", ""], False)
     workers = [ray_backend._Actor(ray, None) for _ in range(3)]
     workers[0].answer, workers[1].answer, workers[2].answer = range(3)
     ray.done = [2, 0]
-    assert site.wait(workers, 1.0) == [(workers[2], 2), (workers[0], 0)]
+    assert backend.wait(workers, 1.0) == [(workers[2], 2), (workers[0], 0)]
 
 
 def test_a_cluster_without_room_is_not_waited_for(ray, monkeypatch):
-    site, ray.done = ray_backend.Ray("", None, DEFAULT_SETTING, None), []
-    monkeypatch.setattr(ray_backend, "PATIENCE", 0.0)
-    assert site.wait([], None) == []  # a node may come
+    backend, ray.done = ray_backend.Ray("", None, DEFAULT_SETTING, None), []
+    monkeypatch.setattr(ray_backend, "SILENCE_LIMIT", 0.0)
+    assert backend.wait([], None) == []  # a node may come
     ray.nodes = list
     with pytest.raises(NasctlError, match="no node that the Ray cluster still has could hold a worker"):
-        site.wait([], None)
+        backend.wait([], None)
 
 
 def test_who_runs_out_of_memory_on_a_shared_gpu_is_tried_alone():
     tried = []
 
     def answer(worker, genome):
-        near = [one for one in office.hired if one is not worker and one.place == worker.place]
+        near = [one for one in backend.started if one is not worker and one.gpu == worker.gpu]
         tried.append((genome, any(isinstance(one.work, tuple) for one in near)))
         first = sum(other == genome for other, _ in tried) == 1
         full = genome == (15,) or (genome in ((4,), (11,)) and first)
         return ["OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"] if full else [1.0]
 
-    office = Office(["0", "1", "0", "1"], answer)
-    found, _ = measured(office)
+    backend = FakeBackend(["0", "1", "0", "1"], answer)
+    found, _ = measured(backend)
     assert [genome for genome, one in found if one["label"].error] == [(15,)]  # for which no GPU is large enough
     assert len(tried) == 20 + 3
     company = dict(tried)  # at the last try of each
@@ -312,9 +315,9 @@ def test_workers_are_spread_evenly_over_gpus(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc,7")
     five = WorkerChoice("5", gpus="2,0").options(threads=1)
     with open_executor(five, Task(Chain(), {"toy": Toy()})) as pool:
-        assert pool._site.places == ["7", "4", "7", "4", "7"]
+        assert pool._backend.gpus == ["7", "4", "7", "4", "7"]
     with open_executor(WorkerChoice(gpus="1,2").options(threads=1), Task(Chain(), {"toy": Toy()})) as pool:
-        assert pool._site.places == ["GPU-abc", "7"]  # one on each
+        assert pool._backend.gpus == ["GPU-abc", "7"]  # one on each
     for wrong in ("3", "0,0", "x", "0,"):
         with pytest.raises(NasctlError, match=r"the GPUs here are 0, 1, 2, not"):
             WorkerChoice(gpus=wrong).options(threads=1)
@@ -341,8 +344,8 @@ def test_at_the_deadline_what_was_begun_is_finished(tmp_path, monkeypatch):
         monkeypatch.setattr(loop.time, "monotonic", lambda clock=clock: next(clock))
         searcher = registry.create("searchers", "random", SearchProblem(task), np.random.default_rng(0))
         journal = Store(tmp_path / str(late)).journal("run", task.record("chain"))
-        pool = Pool(task, Office([""] * 3))
-        monkeypatch.setattr(Pool, "_end_the_late", lambda self: None)  # which looks at the clock too
+        pool = Pool(task, FakeBackend([""] * 3))
+        monkeypatch.setattr(Pool, "_end_overdue", lambda self: None)  # which looks at the clock too
         searched.append([v.evaluation for v in loop.search(task, searcher, journal, 16, late, pool)])
     assert 0 < len(searched[1]) < 8
     assert searched[1] == searched[0][: len(searched[1])]
@@ -369,29 +372,29 @@ def test_latency_is_not_measured_beside_a_search(own_lock):
         pass
     with shared_machine(), shared_machine():
         pass
-    desks = [Worker(None) for _ in range(2)]
-    assert desks[0].answer(costly) is None
+    workers = [Worker(None) for _ in range(2)]
+    assert workers[0].answer(costly) is None
     with refused, exclusive_machine():  # a search of another machine has its workers here
         pass
-    del desks[0]
+    del workers[0]
     with exclusive_machine():
-        assert isinstance(desks[0].answer(costly), NasctlError)
+        assert isinstance(workers[0].answer(costly), NasctlError)
 
 
 def test_a_gpu_that_is_full_has_nothing_to_do_with_the_limit_of_a_candidate():
     full, short = "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "MemoryError: no room"
-    desk, limit = Worker(10**9), "MemoryError: more than 1 GB, which is the limit (--candidate-memory)"
-    assert [desk._said(given(error)).error for error in (full, short)] == [full, limit]
+    worker, limit = Worker(10**9), "MemoryError: more than 1 GB, which is the limit (--candidate-memory)"
+    assert [worker._explained(given(error)).error for error in (full, short)] == [full, limit]
 
 
-def test_a_desk_answers_with_what_can_be_sent(own_lock):
+def test_a_worker_answers_with_what_can_be_sent(own_lock):
     class Wrong(Toy):
         def __call__(self, candidate):
             raise UnknownName("toy", "tyo", ["toy"])
 
-    desk = Worker(None)
-    assert desk.answer(Task(Chain(), {"toy": Wrong()})) is None
-    error = desk.answer(((0, 0), {"toy": "label"}))
+    worker = Worker(None)
+    assert worker.answer(Task(Chain(), {"toy": Wrong()})) is None
+    error = worker.answer(((0, 0), {"toy": "label"}))
     assert (type(error), str(error)) == (NasctlError, "no toy is called 'tyo'; did you mean 'toy'?")
-    error = desk.answer(((0, 0), {"other": "label"}))  # a mistake of nasctl's own
+    error = worker.answer(((0, 0), {"other": "label"}))  # a mistake of nasctl's own
     assert (type(error), str(error)) == (RuntimeError, "KeyError: 'other'")

@@ -107,12 +107,12 @@ class Drawn(Toy):
         return random.random() + np.random.rand() + torch.rand(()).item()  # noqa: NPY002
 
 
-def searched(path, crew, budget=16, deadline=float("inf"), **metrics):
+def searched(path, options, budget=16, deadline=float("inf"), **metrics):
     """What a search of 64 toy networks finds."""
     task = Task(Chain(depth=6), metrics)
     searcher = registry.create("searchers", "random", SearchProblem(task), np.random.default_rng(0))
     journal = Store(path).journal("run", task.record("chain"))
-    with open_executor(crew, task) as executor:
+    with open_executor(options, task) as executor:
         return [visit.evaluation for visit in search(task, searcher, journal, budget, deadline, executor)]
 
 
@@ -123,12 +123,12 @@ def numbered(path):
 
 @pytest.mark.parametrize("number", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_many_workers_give_the_run_of_one(number, tmp_path):
-    visits, crews = [], (WorkerOptions(), WorkerOptions(number))
-    for crew in crews:
-        with open_executor(crew, RUN.task) as executor:
-            visits.append(list(RUN.search(Store(tmp_path / f"{crew.workers}"), 50, executor=executor)))
+    visits, choices = [], (WorkerOptions(), WorkerOptions(number))
+    for options in choices:
+        with open_executor(options, RUN.task) as executor:
+            visits.append(list(RUN.search(Store(tmp_path / f"{options.workers}"), 50, executor=executor)))
     assert [replace_seconds(visit) for visit in visits[0]] == [replace_seconds(visit) for visit in visits[1]]
-    stores = [Store(tmp_path / f"{crew.workers}").evaluations(RUN.name) for crew in crews]
+    stores = [Store(tmp_path / f"{options.workers}").evaluations(RUN.name) for options in choices]
     assert stores[0] == stores[1] == [visit.evaluation for visit in visits[0]]
 
 
@@ -156,11 +156,13 @@ def test_what_a_plug_in_does_harms_nobody(tmp_path, capfd):
     assert capfd.readouterr().out == ""
 
 
-@pytest.mark.parametrize("crew", [WorkerOptions(), pytest.param(TWO, marks=pytest.mark.slow)], ids=["here", "workers"])
-def test_a_mistake_of_the_user_ends_the_search_with_its_sentence(crew, tmp_path):
+@pytest.mark.parametrize(
+    "options", [WorkerOptions(), pytest.param(TWO, marks=pytest.mark.slow)], ids=["here", "workers"]
+)
+def test_a_mistake_of_the_user_ends_the_search_with_its_sentence(options, tmp_path):
     fifth = numbered(tmp_path / "plain")[4]
     with pytest.raises(NasctlError, match=r"^no toy is called 'tyo'; did you mean 'toy'\?$"):
-        searched(tmp_path / "store", crew, toy=Toy(mistaken=fifth))
+        searched(tmp_path / "store", options, toy=Toy(mistaken=fifth))
 
 
 @pytest.mark.slow
@@ -289,15 +291,15 @@ def test_no_worker_outlives_a_search_that_is_interrupted_twice(tmp_path):
 @pytest.mark.slow
 def test_workers_killed_at_random_change_nothing(tmp_path):
     rng, killed, runs = random.Random(0), 0, []
-    for crew in (WorkerOptions(), TWO):
-        task = Task(Chain(depth=10), {"toy": Slow() if crew == TWO else Toy()})
+    for options in (WorkerOptions(), TWO):
+        task = Task(Chain(depth=10), {"toy": Slow() if options == TWO else Toy()})
         searcher = registry.create("searchers", "nsga2", SearchProblem(task), np.random.default_rng(0))
-        journal = Store(tmp_path / f"{crew.workers}").journal("run", task.record("chain"))
+        journal = Store(tmp_path / f"{options.workers}").journal("run", task.record("chain"))
         runs.append([])
-        with open_executor(crew, task) as executor:
+        with open_executor(options, task) as executor:
             for visit in search(task, searcher, journal, 420, executor=executor):
                 runs[-1].append(visit.evaluation)
-                if crew == TWO and killed < 20 and len(runs[-1]) % 20 == 19:
+                if options == TWO and killed < 20 and len(runs[-1]) % 20 == 19:
                     time.sleep(rng.uniform(0, 0.1))
                     os.kill(rng.choice(active_children()).pid, signal.SIGKILL)
                     killed += 1
@@ -334,7 +336,7 @@ cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_
 other = cluster.add_node(num_cpus=1)
 found = []
 with open_executor(WorkerOptions(cluster="ray:" + cluster.address), RUN.task) as executor:
-    print(len(executor._site.places), "workers")
+    print(len(executor._backend.gpus), "workers")
     for visit in RUN.search(Store(folder + "/there"), 120, executor=executor):
         found.append(visit.evaluation)
         if len(found) == 50:

@@ -101,7 +101,7 @@ def command(
         score.check_output(output, force)
     who = workers.options(setting.threads)
     setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))
-    task = objective_task(space, objectives, setting, who.one)
+    task = objective_task(space, objectives, setting, who.in_process)
     made = task.space
     if choice.genomes is not None:
         known = Store.reading(store)

@@ -47,7 +47,7 @@ def command(
     who = workers.options(recorded.recorded_setting(record).threads)
     outcomes: list[dict[str, str | None]] = []
     if failures:
-        task = task_of(record, names, data, here=who.one)
+        task = task_of(record, names, data, here=who.in_process)
         with open_executor(who, task) as executor:
             ledger = Store(store).ledger(record.space, [record.labels[one] for one in names])
             found = retried(task, record, failures, executor, ledger)
