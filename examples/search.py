@@ -1,25 +1,23 @@
-"""A search from Python, with the functions behind `nasctl search`, `nasctl pareto show` and `nasctl export`."""
+"""A search from Python: `import nasctl` offers all that it takes."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nasctl import registry
-from nasctl.architectures import ids
-from nasctl.networks.python_source import source
-from nasctl.pareto.losses import front
-from nasctl.search.run import Run
-from nasctl.store.store import Store
-
-run = Run("nbmacro", objectives=("synflow", "latency@gpu"), constraints=("params<=2M",))
-space = registry.create("spaces", run.space)
+import nasctl
 
 with TemporaryDirectory() as folder:
-    store = Store(Path(folder) / "nasctl.db")
-    for visit in run.search(store, budget=40):  # a second call resumes the run
-        print(visit.generation, visit.evaluation.genome, visit.evaluation.values)
-    best = front(store.evaluations(run.name), run.task.objectives, run.task.constraints)
+    store = Path(folder) / "nasctl.db"
+    asked = {"objectives": ["synflow"], "device": "gpu", "constraints": "params<=2M", "store": store}
+    result = nasctl.search("nbmacro", budget=30, **asked)
+    result = nasctl.search("nbmacro", budget=40, **asked)  # continues with 10 more candidates
 
-for evaluation in best:
-    print(ids.encode(run.space, space.genes, evaluation.genome), evaluation.values)
+    print(f"{len(result.front)} of {len(result.evaluations)} candidates are on the Pareto front:")
+    for solution in result.front:
+        print(solution.id, solution.values)
 
-print(source(space.network(best[0].genome)))  # a Python module that depends only on torch
+    architecture = nasctl.load_architecture(result.front[0].id, store=store)
+    print(architecture.genes)
+
+    # The exported Python module depends on torch alone.
+    (path,) = nasctl.export(architecture.id, output=folder, store=store).values()
+    print(path.read_text())

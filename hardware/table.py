@@ -98,8 +98,7 @@ class LatencyTable:
 
         True if every latency comes from non-negative coefficients of `operator_model.features`.
         """
-        modelled: bool = self.method == "modelled"
-        return modelled
+        return self.method == "modelled"
 
     def accuracy(self, space: str | None = None) -> str:
         """Return the held-out error for users: "0.8%, Spearman 0.9994, 1500 whole networks at 128 to 224 px".

@@ -248,8 +248,7 @@ def _max_pool(pair: Array, pool: MaxPool) -> Array:
     padded = np.pad(pair, margins, constant_values=-math.inf)
     windows = np.lib.stride_tricks.sliding_window_view(padded, reach, (1, 2))[:, :: pool.stride, :: pool.stride]
     flat = windows.reshape(*windows.shape[:3], -1)
-    chosen: Array = np.take_along_axis(flat, flat[:1].argmax(-1, keepdims=True), -1)[..., 0]
-    return chosen
+    return np.take_along_axis(flat, flat[:1].argmax(-1, keepdims=True), -1)[..., 0]
 
 
 @lru_cache(maxsize=1 << 10)

@@ -77,7 +77,7 @@ class Clock:
         self._mark = time.process_time()
 
 
-class SimulatedSite:
+class SimulatedBackend:
     """A site of simulated workers that start at once."""
 
     def __init__(self, workers: int, seconds: np.ndarray, costs: Costs) -> None:
@@ -117,7 +117,7 @@ class SimulatedSite:
 class SimulatedWorker:
     """A worker whose answer is ready at a known time."""
 
-    def __init__(self, site: SimulatedSite) -> None:
+    def __init__(self, site: SimulatedBackend) -> None:
         self._site, self.done, self.answer = site, 0.0, None
 
     def send(self, message: Message) -> None:
@@ -224,7 +224,7 @@ def simulate(population: int, workers: int, seconds: np.ndarray, costs: Costs) -
     )
     with TemporaryDirectory() as folder:
         journal = Store(f"{folder}/store").journal("run", task.record(SPACE))
-        site = SimulatedSite(workers, seconds, costs)
+        site = SimulatedBackend(workers, seconds, costs)
         for _ in search(task, searcher, journal, number, executor=Pool(task, site)):
             pass
         site.clock.work()

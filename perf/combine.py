@@ -75,8 +75,8 @@ def networks(store: str, names: Sequence[str]) -> tuple[Values, np.ndarray]:
             for row in list(csv.DictReader(file))[:50]:
                 accuracies[genome(ast.literal_eval(row["Sub-network"]), space)] = float(row["Top-1 Acc (%)"])
     setting = Setting(source(str(DATA / "images" / "cifar10_train_12000.zip")), default_fidelity(space))
-    task = Task(space, score.metrics(names, MOBILE), setting)
-    rows = counted(score.scored(task, MOBILE, list(accuracies), Store(store)), len(accuracies), "scored")
+    task = Task(space, score.make_metrics(names, MOBILE), setting)
+    rows = counted(score.score_genomes(task, MOBILE, list(accuracies), Store(store)), len(accuracies), "scored")
     found = [row.evaluation.values for row in rows]
     values = {name: oriented(name, [one.get(name) for one in found]) for name in names}
     return values, np.array(list(accuracies.values()))

@@ -13,8 +13,8 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.bench.benchmark import Benchmark
-from nasctl.bench.problem import Posed
-from nasctl.bench.replay import Worth, exhaustive, replay, worth
+from nasctl.bench.problem import BenchmarkProblem
+from nasctl.bench.replay import Indicators, exhaustive_front, indicators, replay
 
 OFFICIAL = "nsga2:published=on"  # NSGA-II of the paper's repository
 NOVEL = "mtf_pdns:published=on"  # MTF-PDNS as published
@@ -29,7 +29,7 @@ FORMS = {  # the paper's names of NSGA-II and of MTF-PDNS, by the objectives
 }
 
 
-def row(name: str, number: str, scores: dict[str, Sequence[Worth]]) -> str:
+def row(name: str, number: str, scores: dict[str, Sequence[Indicators]]) -> str:
     """Format a line of the table.
 
     Args:
@@ -48,7 +48,7 @@ def row(name: str, number: str, scores: dict[str, Sequence[Worth]]) -> str:
 
 def form(benchmark: Benchmark, objectives: tuple[str, ...], seeds: int) -> None:
     """Run the methods on one choice of objectives and print their lines."""
-    problem = Posed(benchmark, objectives)
+    problem = BenchmarkProblem(benchmark, objectives)
     official, novel = FORMS[objectives]
     methods = {
         f"{official}, as released": OFFICIAL,
@@ -63,9 +63,9 @@ def form(benchmark: Benchmark, objectives: tuple[str, ...], seeds: int) -> None:
             f"{np.mean([run.distinct for run in runs]):.0f} / {np.mean([len(run.archives[-1]) for run in runs]):.0f}"
         )
         scenes = benchmark.scenes.items()
-        print(row(name, sizes, {key: [worth(scene, run.archives[-1]) for run in runs] for key, scene in scenes}))
-    front = exhaustive(problem)
-    top = {key: [worth(scene, front)] for key, scene in benchmark.scenes.items()}
+        print(row(name, sizes, {key: [indicators(scene, run.archives[-1]) for run in runs] for key, scene in scenes}))
+    front = exhaustive_front(problem)
+    top = {key: [indicators(scene, front)] for key, scene in benchmark.scenes.items()}
     print(row("exhaustive front of the objectives", f"{len(benchmark.genomes)} / {len(front)}", top), flush=True)
 
 

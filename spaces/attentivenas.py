@@ -32,7 +32,7 @@ FINAL_CONVS = [ConvNormAct(FINAL_EXPANSION * channels, act=ACT) for channels in 
 MIX_CONVS = [ConvNormAct(channels, act=ACT, norm=False) for channels in LAST_WIDTHS]
 
 
-class AttentiveNAS(StagedSpace):  # type: ignore[misc]  # in a checkout mypy sees nasctl.spaces as Any
+class AttentiveNAS(StagedSpace):
     """Seven stages of inverted residuals, with one width, kernel and expansion for all blocks of a stage.
 
     Every block has a shortcut, even where the shape changes. Parameters and MACs equal those of AttentiveNAS, except

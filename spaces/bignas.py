@@ -28,7 +28,7 @@ LAST_WIDTHS = (1280, 1408)
 FINAL_CONVS = [ConvNormAct(channels, act=ACT) for channels in LAST_WIDTHS]
 
 
-class BigNAS(StagedSpace):  # type: ignore[misc]  # in a checkout mypy sees nasctl.spaces as Any
+class BigNAS(StagedSpace):
     """Seven stages of inverted residuals with squeeze-and-excitation, with one width and kernel per stage.
 
     Every block has a shortcut, even where the shape changes. BigNAS uses images of 192, 224, 288 and 320 pixels a side:

@@ -116,8 +116,7 @@ class RNN:
 
     def spell(self, genome: Genome) -> str:
         """Return the benchmark's JSON: '{"node_0": {"op": "linear", "input": ["x", "h_prev_0"]}, "h_new_0": ...}'."""
-        text: str = format_recipe(_decode(genome))
-        return text
+        return format_recipe(_decode(genome))
 
     def parse(self, text: str) -> Genome | None:
         """Return the genome of the benchmark's JSON, or None if the text is no recipe or not one of this space."""
@@ -177,14 +176,14 @@ def _decode(genome: Genome) -> Recipe:
             state_values.append(node_values[choice - 1])
         names[f"h_prev_{k}"] = f"h_prev_{state_values.index(node_values[choice - 1]) if choice else 0}"
     names |= {value: f"h_new_{k}" for k, value in enumerate(state_values)}
-    named = [
+    named = tuple(
         (names.get(name, name), operation, tuple([names.get(source, source) for source in inputs]))
         for name, operation, inputs in steps
-    ]
+    )
     return required_steps(_make_output_read_x(named), (f"h_new_{k}" for k in range(len(state_values))))
 
 
-def _make_output_read_x(steps: Sequence[Step]) -> Sequence[Step]:
+def _make_output_read_x(steps: Recipe) -> Recipe:
     """Return the steps, changed in at most one step so that the output depends on x."""
     live = live_steps(steps)
     if reads_x(live):
@@ -192,7 +191,7 @@ def _make_output_read_x(steps: Sequence[Step]) -> Sequence[Step]:
     linear = [step for step in live if step[1] == LINEAR]
     name, _, inputs = changed = (linear or live)[0]
     replacement = name, LINEAR, ("x", *inputs[1:])
-    return [replacement if step == changed else step for step in steps]
+    return tuple([replacement if step == changed else step for step in steps])
 
 
 def _encode(recipe: Recipe) -> Genome | None:

@@ -256,7 +256,7 @@ PARSERS = {
     "cifar_pickle": Parser(_batch("data_batch_1"), "", (_pickled(),)),
     "cifar_binary": Parser(_batch("train.bin"), ".bin", (bytes(3074),)),
     "config": Parser(
-        lambda path: _config.read(str(path)), ".toml", (b'space = "nbmacro"\nbudget = 3\nrecord = ["a"]\n',)
+        lambda path: _config.read_config(str(path)), ".toml", (b'space = "nbmacro"\nbudget = 3\nrecord = ["a"]\n',)
     ),
     "architecture": Parser(_text(_architecture), "", (b"0,1,2,0,1,2,0,1", b"nb201-f882", NB201.encode(), b"01201201")),
     "spec": Parser(

@@ -158,5 +158,4 @@ def _coverage(
 
 def _normal(spec: str) -> str:
     """Return the normal spec of a spec that may end in a colon."""
-    written: str = registry.normal("spaces", spec.removesuffix(":"))
-    return written
+    return registry.normal("spaces", spec.removesuffix(":"))

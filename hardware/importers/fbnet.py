@@ -76,8 +76,7 @@ def _chosen(content: Mapping[str, Any], part: str | None) -> Mapping[str, Any]:
     if part not in found:
         wrong = "holds several devices" if part is None else f"has no device {part!r}"
         raise NasctlError(f"it {wrong}; choose one with --part: {', '.join(sorted(found))}")
-    table: Mapping[str, Any] = found[part]
-    return table
+    return found[part]
 
 
 def _layers(given: object, choices: list[int]) -> list[list[float]]:

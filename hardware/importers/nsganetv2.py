@@ -46,8 +46,7 @@ def _emission(text: str) -> Emission:
         if not 1 <= ratio <= MAX_RATIO:
             raise NasctlError(f"{text!r} expands {ratio} times: this format's expand is a ratio, not channels")
         act = "relu" if channels <= RELU_UP_TO else "hswish"
-        emission: Emission = key.residual(ratio * key.input[0], act, bool(key.fields["se"]))
-        return emission
+        return key.residual(ratio * key.input[0], act, bool(key.fields["se"]))
     blocks: dict[str, Block] = {
         "first_conv": ConvNormAct(channels, 3, 2, act="hswish"),
         "final_expand_layer": ConvNormAct(channels, act="hswish"),
@@ -56,5 +55,4 @@ def _emission(text: str) -> Emission:
     }
     if key.kind not in blocks:
         raise UnsupportedKey("keys that this format does not have")
-    emission = key.made(blocks[key.kind])
-    return emission
+    return key.made(blocks[key.kind])

@@ -38,8 +38,7 @@ def _emission(text: str) -> Emission:
         middle = key.fields["expand"]
         if middle < key.input[0]:
             raise NasctlError(f"{text!r} would narrow its block: this format's expand is channels, not a ratio")
-        emission: Emission = key.residual(middle, "hswish" if key.fields["hs"] else "relu", bool(key.fields["se"]))
-        return emission
+        return key.residual(middle, "hswish" if key.fields["hs"] else "relu", bool(key.fields["se"]))
     channels = key.output[0]
     blocks: dict[str, Block | Layer] = {
         "Conv": ConvNormAct(channels, 3, 2, act="hswish"),
@@ -50,5 +49,4 @@ def _emission(text: str) -> Emission:
     }
     if key.kind not in blocks:
         raise UnsupportedKey("keys that this format does not have")
-    emission = key.made(blocks[key.kind])
-    return emission
+    return key.made(blocks[key.kind])

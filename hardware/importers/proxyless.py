@@ -41,8 +41,7 @@ def _emission(text: str) -> Emission:
         ratio = key.fields["expand"]
         if not 1 <= ratio <= MAX_RATIO:
             raise NasctlError(f"{text!r} expands {ratio} times: this format's expand is a ratio, not channels")
-        emission: Emission = key.residual(ratio * key.input[0], "relu6", se=False)
-        return emission
+        return key.residual(ratio * key.input[0], "relu6", se=False)
     channels = key.output[0]
     blocks: dict[str, Block] = {
         "Conv": ConvNormAct(channels, 3, 2, act="relu6"),
@@ -51,5 +50,4 @@ def _emission(text: str) -> Emission:
     }
     if key.kind not in blocks:
         raise UnsupportedKey("keys that this format does not have")
-    emission = key.made(blocks[key.kind])
-    return emission
+    return key.made(blocks[key.kind])

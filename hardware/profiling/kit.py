@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from nasctl import __version__, registry
+from nasctl import registry
 from nasctl.api import NasctlError, Network, Span, validate
 from nasctl.architectures import ids
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
@@ -27,6 +27,7 @@ from nasctl.hardware.tables_schema import Count, Kind, Row
 from nasctl.networks.onnx import to_onnx
 from nasctl.system import typed_json
 from nasctl.system.files import parsed, read, write
+from nasctl.version import __version__
 
 SCHEMA = 1  # version of the manifest; raised whenever older manifests would be misread
 FileName = Annotated[

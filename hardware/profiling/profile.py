@@ -183,8 +183,7 @@ def empty_network() -> Network:
 
 def profiled_genomes(space: SearchSpace) -> list[Genome]:
     """Return the genomes of the whole networks that a profile of the space measures."""
-    genomes: list[Genome] = distinct_genomes(space, CALIBRATION_NETWORKS + VALIDATION_NETWORKS, seed=1)
-    return genomes
+    return distinct_genomes(space, CALIBRATION_NETWORKS + VALIDATION_NETWORKS, seed=1)
 
 
 def time_groups(groups: Sequence[TimingGroup], host: Host, timings: Timings, folder: Path) -> Iterator[ProfileProgress]:

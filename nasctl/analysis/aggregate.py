@@ -1,8 +1,8 @@
-"""One score from several metrics, by their ranks within a set of candidates.
+"""Aggregation of several metrics into one score, by ranks within a set of candidates.
 
-A metric's values are (N,), higher is better (`orient`), not finite where it failed; a failed candidate ranks worst.
-Every score made here is good for comparing the candidates of one set: another set gives other numbers, so it is made
-anew when it is shown, and never stored.
+Values of a metric are (N,), higher is better (see `orient`), and not finite where the metric failed. A failed candidate
+ranks worst. A score compares the candidates of one set. Another set gives other numbers, so a score is recomputed for
+each display and never stored.
 """
 
 from __future__ import annotations
@@ -16,67 +16,69 @@ from scipy.stats import rankdata
 from nasctl.errors import BadOption, UnknownName
 from nasctl.problem.searcher import Direction
 
-CELLS = 1 << 22  # pairs of candidates that `vote` compares at once, which bounds its memory to some 50 MB
+CELLS = 1 << 22  # pairs of candidates that `vote` compares at once; bounds its memory to some 50 MB
 
 
 def orient(values: np.ndarray, direction: Direction) -> np.ndarray:
-    """Values, (N,), with the better ones higher."""
+    """Return values, (N,), in which higher is better."""
     return values if direction == "max" else -values
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks of (N,) values as a share of N: above 0 for the worst, 1 for the best; equal values share their mean."""
+    """Return ranks divided by N, (N,): above 0 for the worst value, 1 for the best. Ties share their mean rank."""
     known: np.ndarray = rankdata(np.where(np.isfinite(values), values, -np.inf))
     return known / max(1, len(values))
 
 
 def log_rank(scores: np.ndarray) -> np.ndarray:
-    """The sum over metrics of log(rank / N): one bad rank sinks a candidate, whatever its others are.
+    """Return the sum over metrics of log(rank / N). One bad rank lowers a candidate far, whatever its other ranks are.
 
     References:
         Lee & Ham, "AZ-NAS: Assembling zero-cost proxies for network architecture search", CVPR 2024, arXiv:2403.19232,
-        its non-linear ranking aggregation. Theirs ranks all candidates seen so far in a search, over its own four
-        metrics; this one ranks the candidates, and takes the metrics, that it is given.
+        non-linear ranking aggregation. AZ-NAS ranks all candidates seen so far in a search by its own four metrics.
+        This function ranks the given candidates by the given metrics.
 
     Args:
-        scores: (K, N), a row for each metric.
+        scores: Values of the metrics, (K, N).
 
     Returns:
-        (N,), 0 for a candidate that is best in all.
+        Scores, (N,); 0 for a candidate that is best in all metrics.
     """
     return np.asarray(np.log([ranks(row) for row in scores]).sum(axis=0))
 
 
 def mean_rank(scores: np.ndarray) -> np.ndarray:
-    """The mean over metrics of rank / N.
+    """Return the mean over metrics of rank / N.
 
     Args:
-        scores: (K, N), a row for each metric.
+        scores: Values of the metrics, (K, N).
 
     Returns:
-        (N,), above 0 to 1.
+        Scores, (N,), above 0 and at most 1.
     """
     return np.asarray(np.mean([ranks(row) for row in scores], axis=0))
 
 
 def vote(scores: np.ndarray) -> np.ndarray:
-    """The share of the other candidates that a candidate beats in a vote of the metrics, a draw counting one half.
+    """Return the share of the other candidates that a candidate beats in a majority vote of the metrics.
+
+    A draw counts one half. A metric that finds two candidates equal has no vote.
 
     References:
-        Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134, its "vote": of two
-        candidates the one wins that more metrics prefer. Theirs says only which of two wins, which need not be an
-        order (a beats b, b beats c, c beats a); the share of wins, Copeland's rule, makes one of it. A metric that
-        finds two equal has no vote. With two metrics it is the order of `mean_rank`, but for ties.
+        Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134, "vote": of two
+        candidates, the candidate that more metrics prefer wins. These wins alone need not be an order (a beats b, b
+        beats c, c beats a). The share of wins, Copeland's rule, is an order. With two metrics it is the order of
+        `mean_rank`, except for ties.
 
     Args:
-        scores: (K, N), a row for each metric.
+        scores: Values of the metrics, (K, N).
 
     Returns:
-        (N,), 0 to 1.
+        Scores, (N,), 0 to 1.
     """
     count = scores.shape[1]
     places = np.array([rankdata(row, method="dense") for row in map(ranks, scores)], dtype=np.int32)
-    lead = np.empty(count)  # wins less losses
+    lead = np.empty(count)  # wins minus losses
     step = max(1, CELLS // max(1, count))
     for start in range(0, count, step):
         margin = np.zeros((min(step, count - start), count), dtype=np.int16)
@@ -91,11 +93,11 @@ METHODS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"log_rank": log_ran
 
 @dataclass(frozen=True)
 class Score:
-    """Which metrics make a score, and how; its text, such as "log_rank(synflow, jacov)", is what a column is called.
+    """An aggregation of metrics. Its text, such as "log_rank(synflow, jacov)", is the name of its column.
 
     Args:
-        method: A name in `METHODS`.
-        metrics: Names of metrics.
+        method: Name in `METHODS`.
+        metrics: Names of the metrics.
     """
 
     method: str
@@ -106,20 +108,20 @@ class Score:
 
     @classmethod
     def parse(cls, text: str, known: Sequence[str]) -> Score:
-        """Read what a person types, such as "log_rank:synflow+jacov".
+        """Parse an aggregation as it is typed, such as "log_rank:synflow+jacov".
 
         Args:
-            text: The method, ":", and the metrics with "+" between them.
-            known: The metrics that there are.
+            text: The method, ":", and the metrics separated by "+".
+            known: Names of the metrics that are measured.
 
         Raises:
             UnknownName: There is no such method or metric.
-            BadOption: The text is something else, or names a metric twice.
+            BadOption: The text has another form, or names a metric twice.
         """
         method, _, rest = text.partition(":")
         metrics = tuple(rest.split("+"))
         if not all(metrics) or len(set(metrics)) < len(metrics):
-            raise BadOption(f"{text!r} is no score; name metrics once each, as in log_rank:synflow+jacov")
+            raise BadOption(f"{text!r} is no score; name each metric once, as in log_rank:synflow+jacov")
         method = method.replace("-", "_")
         if method not in METHODS:
             raise UnknownName("aggregation", method, list(METHODS))
@@ -129,9 +131,9 @@ class Score:
         return cls(method, metrics)
 
     def of(self, scores: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The score of each candidate, (N,), higher is better.
+        """Return the score of each candidate, (N,), higher is better.
 
         Args:
-            scores: Values of each metric, (N,), higher is better.
+            scores: Values of each metric by name, (N,), higher is better.
         """
         return METHODS[self.method](np.stack([scores[metric] for metric in self.metrics]))

@@ -1,4 +1,4 @@
-"""Several runs of one question, side by side: hypervolume on one scale, whose front beats whose, what they share."""
+"""Comparison of runs with the same space and objectives: hypervolumes on one scale, dominance, shared candidates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from nasctl import registry
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.pareto.archive import dominates
-from nasctl.pareto.hypervolume import REFERENCE, Scale, checkpoints
+from nasctl.pareto.hypervolume import REFERENCE, checkpoints
+from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.pareto.losses import feasible_losses, front, losses
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.problem.space import Genome
@@ -22,19 +23,19 @@ from nasctl.search.recorded import setting_parts
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 
-STEPS = 100  # checkpoints of a curve
-SHOWN = 5  # of the checkpoints that all runs have reached, in a table
+STEPS = 100  # checkpoints of a hypervolume curve
+SHOWN = 5  # checkpoints in the table, which all runs have reached
 
 
 @dataclass(frozen=True)
-class Side:
-    """One of the runs.
+class ComparedRun:
+    """One run of a comparison.
 
     Args:
-        name: Of the run.
-        record: What it asked.
-        visited: Its candidates, in order, (N,).
-        goals: What all runs optimise, in one order, (M,).
+        name: Name of the run.
+        record: Record of the run.
+        visited: Candidates of the run, in order, (N,).
+        goals: Objectives of all compared runs, in one order, (M,).
     """
 
     name: str
@@ -44,28 +45,28 @@ class Side:
 
     @cached_property
     def points(self) -> np.ndarray:
-        """Losses, (N, M); NaN in the row of a candidate that failed or breaks a constraint."""
+        """Return losses, (N, M), NaN in the rows of failed and infeasible candidates."""
         return feasible_losses(self.visited, self.goals, self.record.constraints)
 
     @cached_property
     def front(self) -> list[Evaluation]:
-        """What nothing in the run dominates, (A,)."""
+        """Return the Pareto front of the run, (A,)."""
         return front(self.visited, self.goals, self.record.constraints)
 
     @cached_property
     def best(self) -> np.ndarray:
-        """Losses of the front, (A, M)."""
+        """Return the losses of the front, (A, M)."""
         return losses(self.front, self.goals)
 
     @property
     def failed(self) -> int:
-        """Candidates of which something could not be measured."""
+        """Return the number of candidates with a failed measurement."""
         return sum(bool(one.errors) for one in self.visited)
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """What was asked and with which versions, in words."""
-        found = {key: _words(value) for key, value in self.record.asked.items() if key not in ("setting", "tables")}
+        """Return the configuration and the versions of the run as texts, by name."""
+        found = {key: _text(value) for key, value in self.record.asked.items() if key not in ("setting", "tables")}
         tables = {f"table of {name}": digest for name, digest in self.record.asked["tables"].items()}
         versions = {f"version of {name}": version for name, version in self.record.versions.items()}
         return {**found, **setting_parts(self.record), **tables, **versions}
@@ -73,19 +74,19 @@ class Side:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """The runs and the one scale that their hypervolumes are measured on."""
+    """Runs, and the scale on which all their hypervolumes are measured."""
 
-    sides: Sequence[Side]  # (R,)
+    sides: Sequence[ComparedRun]  # (R,)
     scale: Scale
 
     @cached_property
     def shown(self) -> list[int]:
-        """Checkpoints that every run has reached."""
+        """Return the checkpoints of the table, which every run has reached."""
         return checkpoints(min(len(side.visited) for side in self.sides), SHOWN)
 
     @cached_property
     def curves(self) -> list[dict[int, float]]:
-        """The hypervolume of each run by the number of evaluations; at their ends and at shared checkpoints, (R,)."""
+        """Return the hypervolume of each run by number of evaluations, at shared checkpoints and at all ends, (R,)."""
         ends = [len(side.visited) for side in self.sides]
         grid = sorted({*checkpoints(max(ends), STEPS), *self.shown, *ends})
         reached = [[count for count in grid if count <= end] for end in ends]
@@ -96,18 +97,18 @@ class RunComparison:
 
     @cached_property
     def joint(self) -> list[int]:
-        """How many of each run's front no other run dominates, (R,)."""
+        """Return how many members of each run's front no other run dominates, (R,)."""
         everything = np.vstack([side.best for side in self.sides])
         return [sum(not dominates(everything, row).any() for row in side.best) for side in self.sides]
 
     def differences(self) -> dict[str, dict[str, str]]:
-        """The settings that are not the same for all runs, by run."""
+        """Return the settings that differ between runs, by setting and run."""
         keys = dict.fromkeys(key for side in self.sides for key in side.settings)
         found = {key: {side.name: side.settings.get(key, "-") for side in self.sides} for key in keys}
         return {key: values for key, values in found.items() if len(set(values.values())) > 1}
 
     def warnings(self) -> Iterator[str]:
-        """What makes the comparison less than fair."""
+        """Yield the reasons why the comparison is not fair."""
         first = self.sides[0]
         for side in self.sides[1:]:
             names = [goal.name for goal in side.goals]
@@ -120,7 +121,7 @@ class RunComparison:
                 yield f"{side.name} has other constraints than {first.name}; each front holds its own"
 
     def report(self) -> dict[str, Any]:
-        """The comparison as JSON has it."""
+        """Return the comparison as JSON has it."""
         runs = [
             {
                 "name": side.name,
@@ -147,7 +148,7 @@ class RunComparison:
         return {"space": self.sides[0].record.space, "scale": scale, "runs": runs, "pairs": pairs, **more}
 
     def tables(self) -> Iterator[tuple[list[str], list[list[object]]]]:
-        """The comparison for people: headings and rows of the runs, of their pairs, and of the settings that differ."""
+        """Yield the tables for display, headings and rows: runs, pairs of runs, and settings that differ."""
         heads = ["run", "candidates", "failed", "front", "undominated", *(f"HV at {count}" for count in self.shown)]
         yield (
             [*heads, "HV at the end"],
@@ -176,30 +177,31 @@ class RunComparison:
         )
 
     def _id(self, genome: Genome) -> str:
+        """Return the id of an architecture."""
         space = self.sides[0].record.space
         return ids.encode(space, registry.create("spaces", space).genes, genome)
 
 
-def compared(store: Store, names: Sequence[str]) -> RunComparison:
-    """The comparison of runs.
+def compare_runs(store: Store, names: Sequence[str]) -> RunComparison:
+    """Return the comparison of runs.
 
     Args:
-        store: That holds them.
-        names: Of the runs, or beginnings of names.
+        store: Store that holds the runs.
+        names: Names of the runs, or unique beginnings of names.
 
     Raises:
-        NasctlError: They are fewer than two or do not ask the same, or one has found nothing yet.
+        NasctlError: There are fewer than two runs, the runs have different spaces or objectives, or a front is empty.
     """
     found = [store.run(name) for name in names]
     unique = dict(found)
     if len(unique) < 2 or len(unique) < len(found):
-        twice = f"{', '.join(unique)} was given more than once" if len(found) > 1 else "one run is nothing to compare"
-        raise NasctlError(f"{twice}; name two runs or more of `nasctl runs list`")
+        twice = f"{', '.join(unique)} was given more than once" if len(found) > 1 else "one run cannot be compared"
+        raise NasctlError(f"{twice}; name two or more runs of `nasctl runs list`")
     (first, reference), *others = found
     for name, record in others:
-        _refuse(first, reference, name, record)
+        _check_comparable(first, reference, name, record)
     goals = reference.goals
-    sides = [Side(name, record, store.evaluations(name), goals) for name, record in found]
+    sides = [ComparedRun(name, record, store.evaluations(name), goals) for name, record in found]
     for side in sides:
         if not side.front:
             raise NasctlError(f"the front of run {side.name} is empty, so there is nothing to compare; leave it out")
@@ -211,28 +213,28 @@ def compared(store: Store, names: Sequence[str]) -> RunComparison:
     return RunComparison(sides, scale)
 
 
-def coverage(one: Side, other: Side) -> float:
-    """Which share of the other's front the one's dominates.
+def coverage(one: ComparedRun, other: ComparedRun) -> float:
+    """Return the share of the other run's front that the front of the one run dominates.
 
     References:
         Zitzler & Thiele, "Multiobjective evolutionary algorithms: a comparative case study and the strength Pareto
-        approach", IEEE Transactions on Evolutionary Computation 3 (1999) 257-271, definition 3. Theirs counts equal
-        points as covered; here they are no defeat, and what two fronts share is counted by itself.
+        approach", IEEE Transactions on Evolutionary Computation 3 (1999) 257-271, definition 3. There, equal points
+        count as covered. Here they do not, and shared members of two fronts are counted separately.
     """
     return float(np.mean([dominates(one.best, row).any() for row in other.best]))
 
 
-def _refuse(first: str, reference: RunRecord, name: str, record: RunRecord) -> None:
-    """Refuse a run that asks something else than the first one.
+def _check_comparable(first: str, reference: RunRecord, name: str, record: RunRecord) -> None:
+    """Check that a run has the space and the objectives of the first run.
 
     Raises:
-        NasctlError: It does.
+        NasctlError: The space or the objectives differ.
     """
     if record.space != reference.space:
         one, other = (registry.normal("spaces", space) for space in (reference.space, record.space))
         raise NasctlError(
             f"{first} and {name} search different spaces ({one} and {other});"
-            " compare runs of one space, with the same options"
+            " compare runs of one space with the same options"
         )
     if set(record.goals) != set(reference.goals):
         ours, theirs = ([goal.name for goal in found.goals] for found in (reference, record))
@@ -243,10 +245,11 @@ def _refuse(first: str, reference: RunRecord, name: str, record: RunRecord) -> N
 
 
 def _shared(one: Sequence[Evaluation], other: Sequence[Evaluation]) -> list[Genome]:
-    """The genomes that are in both, in the order of the first."""
+    """Return the genomes that are in both, in the order of the first."""
     known = {evaluation.genome for evaluation in other}
     return [evaluation.genome for evaluation in one if evaluation.genome in known]
 
 
-def _words(value: object) -> str:
+def _text(value: object) -> str:
+    """Return a value of a run's configuration as text."""
     return (", ".join(map(str, value)) or "-") if isinstance(value, list) else str(value)

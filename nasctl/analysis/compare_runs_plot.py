@@ -1,4 +1,4 @@
-"""The picture of several runs: their fronts over one another, and their hypervolume over the evaluations."""
+"""The picture of a comparison of runs: their fronts in one panel, and their hypervolumes over the evaluations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasctl import registry
-from nasctl.analysis.compare_runs import RunComparison, Side
+from nasctl.analysis.compare_runs import ComparedRun, RunComparison
 from nasctl.drawing.canvas import NOTE, TITLE, WIDTH, canvas, check_free, scale
 from nasctl.drawing.palette import SERIES, SUBTITLE
 from nasctl.drawing.pareto_layout import Axis, non_dominated, pairs
@@ -18,20 +18,21 @@ from nasctl.pareto.hypervolume import REFERENCE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MARKERS = "os^Dv<>"  # so that runs are told apart in grey too
-HEIGHT, ENTRY = 2.9, 0.15  # inches: of the panels, and of a line of the legend
+MARKERS = "os^Dv<>"  # one per run, so that runs differ in greyscale too
+HEIGHT = 2.9  # height of the panels in inches
+ENTRY = 0.15  # height of a line of the legend in inches
 
 
 def overlay(path: Path, compared: RunComparison, overwrite: bool = False) -> None:
-    """Draw the comparison; a single objective has no front, so only its hypervolume is drawn.
+    """Draw the comparison of runs. With a single objective there is no front, so only the hypervolume is drawn.
 
     Args:
-        path: The file; its suffix says the format.
-        compared: The runs, seven at most.
-        overwrite: Whether a file of that name may be replaced.
+        path: File to write; its suffix selects the format.
+        compared: Comparison of at most seven runs.
+        overwrite: Replace an existing file.
 
     Raises:
-        NasctlError: The suffix is no format, there are too many runs, or the file cannot be written.
+        NasctlError: The suffix is no known format, there are too many runs, or the file cannot be written.
     """
     check_free(path, overwrite)
     if len(compared.sides) > len(SERIES):
@@ -57,6 +58,7 @@ def overlay(path: Path, compared: RunComparison, overwrite: bool = False) -> Non
 
 
 def _axes(compared: RunComparison) -> list[Axis]:
+    """Return the axes of the objectives, (M,)."""
     columns = compared.sides[0].record.columns
     return [
         Axis(goal.name, columns[goal.name].unit, goal.direction, goal.cost == "network", goal.transform)
@@ -65,7 +67,7 @@ def _axes(compared: RunComparison) -> list[Axis]:
 
 
 def _fronts(area: Axes, compared: RunComparison, axes: list[Axis], x: int, y: int) -> None:
-    """Each run's front in two objectives, with a staircase through what nothing dominates in these two."""
+    """Draw each run's front in two objectives, with a staircase through the points not dominated in these two."""
     values = [_values(side) for side in compared.sides]
     for points, side, colour, marker in zip(values, compared.sides, SERIES, MARKERS, strict=False):
         look: dict[str, Any] = {"color": colour, "marker": marker}
@@ -80,6 +82,7 @@ def _fronts(area: Axes, compared: RunComparison, axes: list[Axis], x: int, y: in
 
 
 def _volumes(area: Axes, compared: RunComparison) -> None:
+    """Draw the hypervolume of each run over its evaluations."""
     for side, curve, colour, marker in zip(compared.sides, compared.curves, SERIES, MARKERS, strict=False):
         asked = side.record.asked
         called = f"{side.name}: {asked['searcher'].partition(':')[0]}, seed {asked['seed']}, front of {len(side.front)}"
@@ -90,6 +93,6 @@ def _volumes(area: Axes, compared: RunComparison) -> None:
     area.set(xlabel="evaluations", ylabel=f"hypervolume, reference {REFERENCE}{better}")
 
 
-def _values(side: Side) -> np.ndarray:
-    """The front in natural units, (A, M)."""
+def _values(side: ComparedRun) -> np.ndarray:
+    """Return the front in natural units, (A, M)."""
     return np.array([[one.values[goal.name] for goal in side.goals] for one in side.front])

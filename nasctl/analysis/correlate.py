@@ -1,9 +1,9 @@
-"""What metrics are worth on a space: how their order of candidates agrees with a known one, beside that of sizes."""
+"""Rank correlation of metrics with known values of architectures, beside the correlation of model sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ import numpy as np
 from nasctl.analysis.aggregate import Score, orient
 from nasctl.analysis.rank_correlation import Agreement, Estimate, agreement
 from nasctl.analysis.score import Scored
-from nasctl.analysis.timing import TIMED, alone
-from nasctl.architectures.known_values import read
+from nasctl.analysis.timing import median_seconds
+from nasctl.architectures.known_values import read_columns
 from nasctl.candidates.objective import Objective, closed_form
 from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
@@ -20,66 +20,76 @@ from nasctl.problem.space import Genome
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of some architectures.
+class KnownSample:
+    """A sample of architectures with known values.
 
     Args:
-        genomes: As the table has them, N of them.
-        columns: Values by name of the column, (N,) each.
+        genomes: Genomes as the table has them, N of them.
+        columns: Known values by column, (N,) each.
     """
 
     genomes: list[Genome]
     columns: Mapping[str, np.ndarray]
 
 
-def facts(path: Path, space: str, columns: Sequence[str], sample: int, seed: int) -> Facts:
-    """A random sample of the architectures that all columns have a value for.
+def sample_known_values(path: Path, space: str, columns: Sequence[str], sample: int, seed: int) -> KnownSample:
+    """Return a random sample of the architectures that have a value in every column.
+
+    Args:
+        path: Table of known values.
+        space: Spec of the space.
+        columns: Names of the columns; without any, the only column of numbers.
+        sample: Maximum number of architectures.
+        seed: Seed of the sample.
 
     Raises:
-        NasctlError: As `nasctl.truth.read`, or no architecture has a value in every column.
+        NasctlError: The table cannot be read (see `nasctl.architectures.known_values.read`), or no architecture has a
+            value in every column.
     """
     wanted: Sequence[str | None] = columns or [None]
-    tables = [read(path, space, column) for column in wanted]
+    tables = read_columns(path, space, wanted)
     shared = sorted(set.intersection(*(set(table.values) for table in tables)))
     if not shared:
-        raise NasctlError(f"no architecture of {path} has a value in each of {', '.join(columns)}; give them apart")
+        raise NasctlError(
+            f"no architecture of {path} has a value in each of {', '.join(columns)}; give one column at a time"
+        )
     drawn = np.random.default_rng(seed).permutation(len(shared))[:sample]
     genomes = [shared[k] for k in sorted(drawn)]
-    return Facts(genomes, {table.column: np.array([table.values[g] for g in genomes]) for table in tables})
+    return KnownSample(genomes, {table.column: np.array([table.values[g] for g in genomes]) for table in tables})
 
 
-def scores(task: Task, texts: Sequence[str]) -> list[Score]:
-    """The aggregations that a person asked for.
+def parse_scores(task: Task, texts: Sequence[str]) -> list[Score]:
+    """Parse the requested aggregations.
 
     Raises:
-        NasctlError: There is no such method, or a metric that is not measured.
+        NasctlError: There is no such method, or a metric is not measured.
     """
     return [Score.parse(text, list(task.metrics)) for text in texts]
 
 
 @dataclass(frozen=True)
-class Line:
-    """One metric or aggregation against one column."""
+class MetricResult:
+    """The agreement of one metric or aggregation with one column of known values."""
 
     name: str
     agreement: Agreement
-    seconds: float | None  # for an architecture, when nothing else is asked; None for an aggregation
-    size: bool  # whether it is arithmetic on the network, such as its parameters
+    seconds: float | None  # median per architecture, as the store has it; None for an aggregation
+    size: bool  # True for a cost that is arithmetic on the network, such as its parameters
 
 
 @dataclass(frozen=True)
-class Judged:
-    """All lines by column of the truth, the best Kendall first."""
+class CorrelationTable:
+    """Results of all metrics by column of known values, in descending order of Kendall's tau."""
 
-    columns: Mapping[str, list[Line]]
+    columns: Mapping[str, list[MetricResult]]
 
     def tables(self) -> Iterator[tuple[str, list[list[str]]]]:
-        """Rows for people, by column."""
+        """Yield each column with its rows for display."""
         for column, lines in self.columns.items():
             yield column, [_row(line) for line in lines]
 
     def warnings(self) -> Iterator[str]:
-        """Which metrics do not beat the sizes."""
+        """Yield a warning for each column in which metrics do not beat the best size."""
         for column, lines in self.columns.items():
             best = max((line for line in lines if line.size), key=_kendall, default=None)
             if best is None or best.agreement.kendall is None:
@@ -89,33 +99,42 @@ class Judged:
                 yield f"Warning: on {column} these do not beat {best.name}, which is free: {', '.join(beaten)}"
 
     def report(self) -> dict[str, object]:
-        """The same as JSON has it."""
+        """Return the results as JSON has them."""
         return {
-            column: [{"metric": line.name, "seconds": line.seconds, **_plain(line.agreement)} for line in lines]
+            column: [{"metric": line.name, "seconds": line.seconds, **_json(line.agreement)} for line in lines]
             for column, lines in self.columns.items()
         }
 
 
-def judged(
+def correlate_metrics(
     task: Task,
     aggregations: Sequence[Score],
-    known: Facts,
+    known: KnownSample,
     rows: Mapping[Genome, Scored],
     lower_is_better: bool,
     seed: int,
-) -> Judged:
-    """Compare every metric and every aggregation with every column."""
+) -> CorrelationTable:
+    """Compare every metric and every aggregation with every column of known values.
+
+    Args:
+        task: Space and metrics.
+        aggregations: Aggregations of the metrics.
+        known: Architectures with known values.
+        rows: Scores by canonical genome.
+        lower_is_better: True if lower known values are better.
+        seed: Seed of the bootstrap.
+    """
     found = [rows[task.space.canonical(genome)] for genome in known.genomes]
     values = {
-        name: oriented(metric, [row.evaluation.values.get(name, np.nan) for row in found])
+        name: oriented_values(metric, [row.evaluation.values.get(name, np.nan) for row in found])
         for name, metric in task.metrics.items()
     }
-    seconds = alone(task, list(rows)[:TIMED])
+    seconds = {name: median_seconds(list(rows.values()), name) for name in task.metrics}
     candidates = values | {str(score): score.of(values) for score in aggregations}
     columns = {}
     for column, truth in known.columns.items():
         lines = [
-            Line(
+            MetricResult(
                 name,
                 agreement(scored, orient(truth, "min" if lower_is_better else "max"), seed),
                 seconds.get(name),
@@ -124,24 +143,26 @@ def judged(
             for name, scored in candidates.items()
         ]
         columns[column] = sorted(lines, key=_kendall, reverse=True)
-    return Judged(columns)
+    return CorrelationTable(columns)
 
 
-def oriented(metric: Objective, values: Sequence[float]) -> np.ndarray:
-    """Values of a metric, (N,), with those higher that are taken for better: of a size, those of larger networks."""
+def oriented_values(metric: Objective, values: Sequence[float]) -> np.ndarray:
+    """Return values of a metric, (N,), in which higher is better. Of a size, larger counts as better."""
     return orient(np.array(values, dtype=float), "max" if is_size(metric) else metric.direction)
 
 
 def is_size(metric: Objective) -> bool:
-    """Whether it is a cost that is known of the network itself, such as its parameters."""
+    """Return whether a metric is a cost that is arithmetic on the network, such as its parameters."""
     return closed_form(metric) and metric.direction == "min"
 
 
-def _kendall(line: Line) -> float:
+def _kendall(line: MetricResult) -> float:
+    """Return Kendall's tau, or minus infinity where there is none, for sorting."""
     return line.agreement.kendall.value if line.agreement.kendall else -np.inf
 
 
-def _row(line: Line) -> list[str]:
+def _row(line: MetricResult) -> list[str]:
+    """Return the cells of a result for display."""
     found = line.agreement
     cells = [_cell(found.spearman), _cell(found.kendall), _cell(found.top)]
     return [line.name, *cells, str(found.failed), "-" if line.seconds is None else f"{line.seconds:.4f}"]
@@ -151,5 +172,8 @@ def _cell(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]" if estimate else "-"
 
 
-def _plain(found: Agreement) -> dict[str, object]:
-    return {key: getattr(value, "_asdict", lambda value=value: value)() for key, value in asdict(found).items()}
+def _json(found: Agreement) -> dict[str, object]:
+    """Return an agreement as JSON has it."""
+    estimates = {"spearman": found.spearman, "kendall": found.kendall, "top": found.top}
+    plain = {key: estimate._asdict() if estimate else None for key, estimate in estimates.items()}
+    return {**plain, "n": found.n, "failed": found.failed}

@@ -1,4 +1,4 @@
-"""How well cheaper fidelities keep the order that the full one gives, and what they cost."""
+"""Comparison of cheaper fidelities with the full fidelity: rank correlation and cost."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import kendalltau
 
-from nasctl.analysis.correlate import oriented
-from nasctl.analysis.score import Scored, scored
-from nasctl.analysis.timing import TIMED, together
+from nasctl.analysis.correlate import oriented_values
+from nasctl.analysis.score import Scored, score_genomes
+from nasctl.analysis.timing import median_total_seconds
 from nasctl.candidates.objective import Objective
 from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
@@ -21,15 +21,15 @@ from nasctl.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """One fidelity beside the full one.
+class FidelityResult:
+    """The comparison of one fidelity with the full fidelity.
 
     Args:
-        name: Of the level, or "" if it has none.
-        fidelity: What was measured.
-        seconds: Of the processor for a candidate, all metrics together: the median over some.
-        tau: Kendall's tau with the full form by metric; None where one of them tells no two candidates apart.
-        failed: Candidates without a value, by metric.
+        name: Name of the level, or the text of a fidelity without a name.
+        fidelity: Fidelity of the measurements.
+        seconds: Median seconds per candidate of all metrics together, as the store has them.
+        tau: Kendall's tau with the full fidelity, by metric; None where a fidelity takes all candidates for equal.
+        failed: Number of candidates without a value, by metric.
     """
 
     name: str
@@ -39,22 +39,23 @@ class Form:
     failed: dict[str, int]
 
 
-def compared(
+def compare_fidelities(
     task: Task, space: str, forms: Mapping[str, Fidelity], genomes: Sequence[Genome], store: Store
-) -> Iterator[Form]:
-    """Yield the forms, each compared with the first; last the first one with another seed.
+) -> Iterator[FidelityResult]:
+    """Yield the comparison of each fidelity with the first one, and at last of the first one with another seed.
 
-    That last row is what no cheaper form can be expected to beat: an order that other weights do not keep.
+    The last row limits the other rows: a cheaper fidelity cannot be expected to keep an order that other weights and
+    examples do not keep.
 
     Args:
-        task: What is measured.
-        space: Spec of its space.
-        forms: By name; the full one first.
-        genomes: Canonical ones.
-        store: Where measurements are kept.
+        task: Space, metrics and setting; the fidelity of the setting is replaced.
+        space: Spec of the space.
+        forms: Fidelities by name, the full fidelity first.
+        genomes: Canonical genomes to measure.
+        store: Store of the measurements.
 
     Raises:
-        NasctlError: Nothing that is measured depends on the fidelity.
+        NasctlError: No metric depends on the fidelity.
     """
     names = [name for name, metric in task.metrics.items() if not metric.needs <= {"network"}]
     if not names:
@@ -64,19 +65,21 @@ def compared(
     settings[f"{first}, other seed"] = replace(settings[first], seed=task.setting.seed + 1)
     reference: list[Scored] = []
     for name, setting in settings.items():
-        rows = list(scored(replace(task, setting=setting), space, genomes, store))
+        rows = list(score_genomes(replace(task, setting=setting), space, genomes, store))
         reference = reference or rows
-        yield Form(
+        yield FidelityResult(
             name,
             setting.fidelity,
-            together(replace(task, setting=setting), genomes[:TIMED]),
+            median_total_seconds(rows),
             {one: _tau(one, task.metrics[one], reference, rows) for one in names},
             {one: sum(one in row.evaluation.errors for row in rows) for one in names},
         )
 
 
 def _tau(name: str, metric: Objective, one: Sequence[Scored], other: Sequence[Scored]) -> float | None:
-    """Of two forms; who failed in one is worst there, as elsewhere."""
-    columns = [oriented(metric, [row.evaluation.values.get(name, math.nan) for row in rows]) for rows in (one, other)]
+    """Return Kendall's tau between two fidelities, in each of which failed candidates rank worst."""
+    columns = [
+        oriented_values(metric, [row.evaluation.values.get(name, math.nan) for row in rows]) for rows in (one, other)
+    ]
     tau = float(kendalltau(*(np.where(np.isfinite(values), values, -np.inf) for values in columns)).statistic)
     return None if math.isnan(tau) else tau

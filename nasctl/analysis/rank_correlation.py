@@ -1,21 +1,22 @@
-"""How well a metric keeps the order of what is known of candidates, with the uncertainty of the sample."""
+"""Rank correlation of metrics with known values of candidates, and its bootstrap intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import kendalltau
+from scipy.stats import DegenerateDataWarning, bootstrap, kendalltau
 
-TOP = 0.1  # share of the candidates whose overlap is counted
-LEVEL = 95  # percent, of the intervals
-Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+TOP = 0.1  # share of the candidates that count as the best
+LEVEL = 0.95  # confidence level of the intervals
+RESAMPLED_CELLS = 1 << 20  # candidates resampled at once, over all resamples; bounds memory to some 100 MB
 
 
 class Estimate(NamedTuple):
-    """A statistic of the sample, and its 95 percent interval."""
+    """A statistic of the sample with its 95% confidence interval."""
 
     value: float
     low: float
@@ -24,14 +25,14 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two orders of the same candidates agree; None where one of them takes all candidates for equal.
+    """Agreement of two orders of the same candidates; None where one of them takes all candidates for equal.
 
     Args:
-        spearman: Rank correlation, average ranks for ties.
+        spearman: Spearman's rank correlation; ties share their average rank.
         kendall: Kendall's tau-b.
-        top: The share of the best tenth by score that is in the best tenth by truth; .1 is what chance gives.
-        n: Candidates.
-        failed: Of those, without a score.
+        top: Share of the best tenth by score that is in the best tenth by truth; 0.1 is the value of chance.
+        n: Number of candidates.
+        failed: Number of candidates without a score.
     """
 
     spearman: Estimate | None
@@ -42,77 +43,96 @@ class Agreement:
 
 
 def agreement(scores: np.ndarray, truth: np.ndarray, seed: int = 0, resamples: int = 1000) -> Agreement:
-    """Compare the order of scores with the true one. A failed candidate counts as worst, all of them as equal.
+    """Compare the order of scores with the true order. Failed candidates count as worst and as equal to one another.
 
-    The intervals are the bootstrap's: the candidates are drawn anew, with replacement, and the middle 95 percent of
-    what the resamples give is reported. It is the uncertainty about other candidates of the space, not about other
-    weights or data.
+    The intervals are percentile intervals of the bootstrap over candidates. They show the uncertainty about other
+    candidates of the space, and not about other weights or data.
 
     References:
         Efron & Tibshirani, "An introduction to the bootstrap", 1993, chapter 13 (percentile intervals).
 
     Args:
-        scores: (N,), higher is better; not finite where the metric failed.
-        truth: (N,), higher is better, finite.
-        seed: Of the resamples; equal for all metrics, so they are compared on the same resamples.
-        resamples: How many; a second for each 1,000 of 5,000 candidates.
+        scores: Scores, (N,), higher is better; not finite where the metric failed.
+        truth: True values, (N,), higher is better, finite.
+        seed: Seed of the resamples. Metrics that are compared with one seed are compared on the same resamples.
+        resamples: Number of resamples; 1,000 of 5,000 candidates take about a second. Without any, each interval is the
+            value itself.
 
     Raises:
-        ValueError: The arrays are empty, differ in length, or a truth is not finite.
+        ValueError: The arrays are empty, differ in length, or a true value is not finite.
     """
     if scores.shape != truth.shape or not truth.size or not np.isfinite(truth).all():
-        raise ValueError("scores and truth are of the same candidates, one or more, and every truth is finite")
+        raise ValueError("scores and truth must be of the same candidates, at least one, and every truth finite")
     known = np.isfinite(scores)
-    # Only the order counts, so places in it stand for the values: integers from 0, equal for equal values.
+    # Only the order counts, so dense ranks stand for the values: integers from 0, equal for equal values.
     x, y = (np.unique(v, return_inverse=True)[1] for v in (np.where(known, scores, -np.inf), truth))
-    spearman, kendall, top = (_estimate(one, x, y, seed, resamples) for one in (_spearman, _kendall, _top))
+    ordered = x.any() and y.any()
+    spearman, kendall, top = _estimates(x, y, seed, resamples) if ordered else (None, None, None)
     return Agreement(spearman, kendall, top, n=len(truth), failed=int((~known).sum()))
 
 
-def _estimate(statistic: Statistic, x: np.ndarray, y: np.ndarray, seed: int, resamples: int) -> Estimate | None:
-    if not (x.any() and y.any()):
-        return None
-    rng = np.random.default_rng(seed)
-    size = len(x)
-    drawn = [statistic(x, y, rng.integers(size, size=size)) for _ in range(resamples)]
-    value = statistic(x, y, np.arange(size))
-    # A resample without two different values has none; the value itself makes sure that there is one to take.
-    low, high = np.nanpercentile([value, *drawn], [(100 - LEVEL) / 2, (100 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high))
+def _estimates(x: np.ndarray, y: np.ndarray, seed: int, resamples: int) -> Iterator[Estimate]:
+    """Return Spearman's rho, Kendall's tau and the overlap of the best tenths, given dense ranks, (N,)."""
+    values = _statistics(x[None], y[None])  # (3, 1)
+    found = values
+    if resamples:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DegenerateDataWarning)  # of resamples without two different values
+            drawn = bootstrap(
+                (x, y),
+                _statistics,
+                n_resamples=resamples,
+                batch=max(1, RESAMPLED_CELLS // len(x)),
+                vectorized=True,
+                paired=True,
+                method="percentile",
+                confidence_level=LEVEL,
+                rng=np.random.default_rng(seed),
+            ).bootstrap_distribution
+        found = np.hstack([values, drawn])
+    # Resamples without two different values have no correlation and are left out. The value itself is always there.
+    low, high = np.nanpercentile(found, [50 * (1 - LEVEL), 50 * (1 + LEVEL)], axis=1)
+    return (Estimate(*map(float, row)) for row in zip(values[:, 0], low, high, strict=True))
 
 
-def _spearman(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> float:
-    """Of the drawn candidates; NaN where all of them are equal in x or in y."""
-    a, b = _centred_ranks(x[drawn]), _centred_ranks(y[drawn])
-    norm = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / norm) if norm else np.nan
+def _statistics(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the three statistics of B samples given by dense ranks, (B, N) and (B, N) -> (3, B)."""
+    kendall = [float(kendalltau(one, other).statistic) for one, other in zip(x, y, strict=True)]
+    return np.stack([_spearman(x, y), np.array(kendall), (_in_top(x) * _in_top(y)).sum(axis=1) / _top_size(x)])
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return Spearman's rho of samples, (B, N) -> (B,), NaN where all values are equal in x or in y."""
+    a, b = _centred_ranks(x), _centred_ranks(y)
+    norm = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    return np.asarray(np.divide((a * b).sum(axis=1), norm, out=np.full(len(x), np.nan), where=norm > 0))
+
+
+def _counts(places: np.ndarray) -> np.ndarray:
+    """Return how often each dense rank from 0 to K - 1 occurs in each sample, (B, N) -> (B, K)."""
+    samples, size = len(places), int(places.max()) + 1
+    offsets = size * np.arange(samples)[:, None]
+    return np.bincount((places + offsets).ravel(), minlength=samples * size).reshape(samples, size)
 
 
 def _centred_ranks(places: np.ndarray) -> np.ndarray:
-    """Average ranks less their mean; counted, since places are integers, and not sorted."""
-    counts = np.bincount(places)
-    ranks = np.cumsum(counts) - (counts - 1) / 2
-    return np.asarray(ranks[places] - (len(places) + 1) / 2)
+    """Return average ranks minus their mean, (B, N); dense ranks are counted, which is faster than sorting."""
+    counts = _counts(places)
+    ranks = np.cumsum(counts, axis=1) - (counts - 1) / 2
+    return np.asarray(np.take_along_axis(ranks, places, axis=1) - (places.shape[1] + 1) / 2)
 
 
-def _kendall(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> float:
-    """Of the drawn candidates; NaN where all of them are equal in x or in y."""
-    return float(kendalltau(x[drawn], y[drawn]).statistic)
-
-
-def _top(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> float:
-    """Overlap of the two best tenths of the drawn candidates.
-
-    Of equals at the edge of a tenth each is in it with the same share. The overlap is thus the mean over all ways to
-    break the ties of x and of y, each on its own.
-    """
-    share = _in_top(x[drawn]) @ _in_top(y[drawn])
-    return float(share / np.ceil(TOP * len(drawn)))
+def _top_size(places: np.ndarray) -> float:
+    return float(np.ceil(TOP * places.shape[1]))
 
 
 def _in_top(places: np.ndarray) -> np.ndarray:
-    """To what share each candidate is in the best tenth, (N,)."""
-    counts = np.bincount(places)
-    above = len(places) - np.cumsum(counts)
-    free = np.clip(np.ceil(TOP * len(places)) - above, 0, counts)
-    return np.asarray((free / np.maximum(counts, 1))[places])
+    """Return to what share each candidate is in the best tenth of its sample, (B, N).
+
+    Equal candidates at the edge of the best tenth share the places that are left. The overlap of two best tenths is
+    therefore its mean over all ways to break the ties of each order independently.
+    """
+    counts = _counts(places)
+    above = places.shape[1] - np.cumsum(counts, axis=1)
+    free = np.clip(_top_size(places) - above, 0, counts)
+    return np.asarray(np.take_along_axis(free / np.maximum(counts, 1), places, axis=1))

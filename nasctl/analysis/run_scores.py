@@ -1,4 +1,4 @@
-"""Scores of a recorded run's candidates."""
+"""Aggregated scores of the candidates of a recorded run."""
 
 from __future__ import annotations
 
@@ -17,34 +17,37 @@ from nasctl.store.run_record import Column, RunRecord
 def scores_of_run(
     record: RunRecord, found: Sequence[Evaluation], text: str | None
 ) -> tuple[str, dict[Genome, float]] | None:
-    """One score for each candidate of a run, by its ranks among those that hold the constraints.
+    """Return one score for each feasible candidate of a run, from the ranks among these candidates.
 
-    It is for people to look at: no search ever sees it, and the candidates of another run have another score.
+    The score is for display only. No search sees it, and it depends on the set of candidates.
 
     Args:
-        record: The run.
-        found: Its candidates.
-        text: As `Score.parse` reads it; by default the log ranks of all that it optimised but costs.
+        record: Record of the run.
+        found: Candidates of the run.
+        text: Score as `Score.parse` reads it. Default: the log rank of all objectives except costs.
 
     Returns:
-        What the score is called and its values, higher is better; None for a run without such metrics.
+        Name of the score, and its values by genome, higher is better; None if the run has no such objectives.
     """
-    usual = "+".join(goal.name for goal in record.goals if goal.cost == "module" or goal.direction == "max")
-    if not (text or usual):
+    metrics = "+".join(goal.name for goal in record.goals if goal.cost == "module" or goal.direction == "max")
+    if not (text or metrics):
         return None
-    score = Score.parse(text or f"log_rank:{usual}", list(record.columns))
+    score = Score.parse(text or f"log_rank:{metrics}", list(record.columns))
     broken = violations(found, record.constraints)
-    rated = [one for one, row in zip(found, broken, strict=True) if not row.any()]
+    feasible = [one for one, row in zip(found, broken, strict=True) if not row.any()]
     values = {
-        name: orient(np.array([one.values.get(name, np.nan) for one in rated]), _wanted(name, record.columns[name]))
+        name: orient(np.array([one.values.get(name, np.nan) for one in feasible]), _better(name, record.columns[name]))
         for name in score.metrics
     }
-    made = score.of(values).tolist() if rated else []
-    return str(score), {one.genome: value for one, value in zip(rated, made, strict=True)}
+    scores = score.of(values).tolist() if feasible else []
+    return str(score), {one.genome: value for one, value in zip(feasible, scores, strict=True)}
 
 
-def _wanted(name: str, column: Column) -> Direction:
-    """Which values of a run's column are taken for better; an objective need not be installed any more."""
+def _better(name: str, column: Column) -> Direction:
+    """Return the direction in which values of a column are better; larger networks count as better.
+
+    An optimised objective need not be installed any more.
+    """
     if column.cost == "network":
         return "max"
     return column.goal.direction if column.goal else make_objective(name)[1].direction

@@ -1,31 +1,24 @@
-"""Seconds of each metric, alone and together with others."""
+"""Seconds that metrics took, as the store keeps them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from nasctl.evaluation.measure import measure
-from nasctl.evaluation.task import Task
-from nasctl.problem.space import Genome
-
-TIMED = 5  # candidates that each metric is timed on, alone
+from nasctl.analysis.score import Scored
 
 
-def alone(task: Task, genomes: Sequence[Genome]) -> dict[str, float]:
-    """Seconds that each metric takes for a candidate when nothing else is asked."""
-    return {name: together(replace(task, metrics={name: metric}), genomes) for name, metric in task.metrics.items()}
+def median_seconds(rows: Sequence[Scored], name: str) -> float:
+    """Return the median seconds that one metric took per candidate.
+
+    Metrics that are measured together share passes over the network, and the first of them is charged for a pass.
+    Candidates for which the metric failed are left out, unless it failed for all of them.
+    """
+    measured = [row for row in rows if name in row.evaluation.values] or rows
+    return float(np.median([row.seconds[name] for row in measured]))
 
 
-def together(task: Task, genomes: Sequence[Genome]) -> float:
-    """Seconds that all metrics take for a candidate, the median over these: of the processor, if that computes."""
-    clock = time.process_time if task.setting.device == "cpu" else time.perf_counter
-    times = []
-    for genome in genomes:
-        start = clock()
-        measure(task, genome, {name: name for name in task.metrics})
-        times.append(clock() - start)
-    return float(np.median(times))
+def median_total_seconds(rows: Sequence[Scored]) -> float:
+    """Return the median seconds that all metrics together took per candidate."""
+    return float(np.median([sum(row.seconds.values()) for row in rows]))

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from textwrap import shorten
@@ -74,20 +75,31 @@ def read(path: Path, spec: str, column: str | None = None) -> Truth:
     Raises:
         NasctlError: The file cannot be read, has no such column, or has an architecture that is not in the space.
     """
+    return read_columns(path, spec, [column])[0]
+
+
+def read_columns(path: Path, spec: str, columns: Sequence[str | None]) -> list[Truth]:
+    """Read several columns of a table, whose text and architectures are parsed once; see `read`."""
     space: SearchSpace = registry.create("spaces", spec)
     rows = _rows(path)
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     architectures = _architecture_column(path, rows[0], names, space, spec)
-    column = _value_column(path, rows, [name for name in names if name != architectures], column)
+    parsed = cache(lambda k: _genome(rows[k].get(architectures), space, spec))
+    others = [name for name in names if name != architectures]
+    return [_truth(path, rows, _value_column(path, rows, others, column), parsed) for column in columns]
+
+
+def _truth(path: Path, rows: Sequence[Mapping[str, Any]], column: str, parsed: Callable[[int], Genome]) -> Truth:
+    """Return a column of a table, given the genome of a row by its index."""
     found: dict[Genome, list[float]] = {}
-    for k, row in enumerate(rows, start=1):
+    for k, row in enumerate(rows):
         value = _number(row.get(column))
         if value is None:
             continue
         try:
-            genome = _genome(row.get(architectures), space, spec)
+            genome = parsed(k)
         except InvalidGenome as error:
-            raise NasctlError(f"{path}, architecture {k}: {error}") from None
+            raise NasctlError(f"{path}, architecture {k + 1}: {error}") from None
         found.setdefault(genome, []).append(value)
     if not found:
         raise NasctlError(f"column {column!r} of {path} holds no numbers")

@@ -1,14 +1,16 @@
-"""What a tabular benchmark is made of, and the problem that a searcher is given."""
+"""The protocol of tabular benchmarks, and what a benchmark is made of."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.pareto.hypervolume import hypervolume, pareto
 from nasctl.pareto.losses import TRANSFORMS
 from nasctl.problem.searcher import Goal
@@ -16,13 +18,13 @@ from nasctl.problem.space import Genome, SearchSpace
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """What a search may see of every architecture of a benchmark.
+class TabulatedObjective:
+    """Values of one objective for every architecture of a benchmark. A search may see them.
 
     Args:
-        goal: As searchers know it.
-        values: In natural units, (N,); NaN where it failed.
-        seconds: That it takes to find a value out, (N,) or the same for all; simulated cost.
+        goal: The objective as searchers know it.
+        values: Values in natural units, (N,); NaN where the objective failed.
+        seconds: Simulated cost of measuring a value, (N,) or one number for all architectures.
     """
 
     goal: Goal
@@ -31,7 +33,7 @@ class Column:
 
     @property
     def losses(self) -> np.ndarray:
-        """To be minimised, (N,), NaN where it failed or its transform is not defined."""
+        """Return losses to minimise, (N,), NaN where the objective failed or its transform is undefined."""
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = TRANSFORMS[self.goal.transform](self.values)
         losses = seen if self.goal.direction == "min" else -seen
@@ -40,13 +42,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Scene:
-    """What architectures are judged by: a data set or a task, which no search sees.
+    """The results of trained architectures on one data set or task, by which searches are judged.
+
+    No searcher sees them.
 
     Args:
-        error: To be minimised, (N,); a fraction, or scaled to 0 to 1 where the task has no such error.
+        error: Error to minimise, (N,): a fraction, or scaled to 0 to 1 where the task has no such error.
         cost: Complexity, scaled to 0 to 1 over the whole space, (N,).
-        accuracy: What `best` is the largest of, (N,); in the unit of the source.
-        points: Error and cost of all that the true front is taken of, (K, 2); of these architectures if not given.
+        accuracy: Accuracy in the unit of the source, (N,). The indicator `best` is its maximum.
+        points: Error and cost of all architectures that the true front is computed from, (K, 2); by default those of
+            the N architectures.
     """
 
     error: np.ndarray
@@ -56,35 +61,64 @@ class Scene:
 
     @cached_property
     def front(self) -> np.ndarray:
-        """The true front, (F, 2)."""
+        """Return the true front, (F, 2)."""
         whole = np.column_stack([self.error, self.cost]) if self.points is None else self.points
         return pareto(whole)
 
     @cached_property
     def ceiling(self) -> float:
-        """Its hypervolume, which nothing may exceed."""
+        """Return the hypervolume of the true front, which no archive can exceed."""
         return hypervolume(self.front)
 
 
 class Benchmark(Protocol):
-    """A module of `nasctl.benchmarks` binds one such class in `__all__`; it is made with options, as spaces are."""
+    """A table of trained architectures on which searches are replayed.
+
+    A module of `nasctl.benchmarks` binds one such class in `__all__`. The class is created with options, as spaces are.
+    """
 
     space: SearchSpace
-    genomes: Sequence[Genome]  # (N,), all that are asked for, canonical
+    genomes: Sequence[Genome]  # all architectures that can be asked for, (N,), canonical
     scenes: Mapping[str, Scene]
-    usual: Sequence[str]  # objectives, if a person names none
-    evaluations: int  # of a run, if a person does not say
-    source: str  # of what architectures are judged by
+    default_objectives: Sequence[str]  # names of columns; nasctl 0.1 called this attribute `usual`
+    evaluations: int  # default number of evaluations of a run
+    source: str  # source of the scenes, for people
 
     @property
     def names(self) -> list[str]:
-        """Of the columns."""
+        """Return the names of the columns."""
         ...
 
-    def column(self, name: str) -> Column:
-        """One of them.
+    def column(self, name: str) -> TabulatedObjective:
+        """Return a column by its name.
 
         Raises:
-            UnknownName: There is none of that name.
+            UnknownName: There is no column of that name.
         """
         ...
+
+
+def default_objectives(benchmark: type[Any]) -> list[str]:
+    """Return the default objectives of a class of benchmarks, and warn if the class calls them `usual`.
+
+    Raises:
+        NasctlError: The class names none.
+    """
+    for kind in benchmark.__mro__:
+        if "default_objectives" in vars(kind):
+            return list(benchmark.default_objectives)
+        if "usual" in vars(kind):
+            name = benchmark.__name__
+            warnings.warn(f"rename {name}.usual to {name}.default_objectives", RenamedWarning, 2)
+            return list(benchmark.usual)
+    raise NasctlError(f"the benchmark {benchmark.__name__} names no default_objectives; add them to its class")
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Return `TabulatedObjective` under the name that it had in nasctl 0.1, with a warning."""
+        if name != "Column":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        warnings.warn("rename nasctl.bench.benchmark.Column to TabulatedObjective", RenamedWarning, 2)
+        return TabulatedObjective

@@ -1,33 +1,32 @@
-"""Several searchers on one benchmark: how they did, and whether one did better than another."""
+"""Several searchers on one benchmark: their indicators, and tests of whether one is better than another."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.stats import wilcoxon
+from scipy.stats import mannwhitneyu
 
 from nasctl.bench.benchmark import Benchmark, Scene
-from nasctl.bench.problem import Posed
-from nasctl.bench.replay import Replay, Worth, exhaustive, replay, worth
+from nasctl.bench.problem import BenchmarkProblem
+from nasctl.bench.replay import Indicators, Replay, exhaustive_front, indicators, replay
 
-BASELINE = "random"  # is in every comparison
-INDICATORS = {"hv": 1, "igd_plus": -1, "igd": -1}  # that are tested, and the sign of a better one
-LEVEL = 0.05  # of significance
-LARGE = 0.8  # Cohen's d
+BASELINE = "random"  # searcher that is in every comparison
+INDICATORS = {"hv": 1, "igd_plus": -1, "igd": -1}  # tested indicators; 1 if larger is better, -1 if smaller is better
+LEVEL = 0.05  # significance level
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
-    """Two searchers in one indicator of one scene, seed by seed.
+class PairTest:
+    """The comparison of two searchers in one indicator of one scene.
 
     Args:
-        p: Wilcoxon's signed-rank test, two-sided, by Holm's method over all pairs of the scene and the indicator.
-        d: Cohen's d, above 0 where the first is better.
+        p: p value of the two-sided rank-sum test, adjusted by Holm's method over all pairs in the scene and indicator.
+        d: Cohen's d, above 0 where the first searcher is better.
     """
 
     scene: str
@@ -39,18 +38,18 @@ class Test:
 
     @property
     def better(self) -> str | None:
-        """Which of them is, if that is no accident."""
+        """Return the searcher that is significantly better, or None."""
         return None if self.p > LEVEL else self.first if self.d > 0 else self.second
 
 
 @dataclass(frozen=True)
 class SearcherComparison:
-    """What searchers found, by what a person called them.
+    """The results of several searchers.
 
     Args:
-        scenes: That judge.
-        runs: By searcher, one for each seed.
-        ceiling: Places of the exhaustive front of the objectives.
+        scenes: Scenes that judge, by name.
+        runs: Replays of each searcher, one per seed.
+        ceiling: Rows of the exhaustive front of the objectives.
     """
 
     scenes: Mapping[str, Scene]
@@ -58,57 +57,60 @@ class SearcherComparison:
     ceiling: np.ndarray
 
     @cached_property
-    def final(self) -> dict[str, dict[str, list[Worth]]]:
-        """Of the whole archives at the end, by scene, by searcher."""
-        return self._worths(lambda run: run.archives[-1])
+    def final(self) -> dict[str, dict[str, list[Indicators]]]:
+        """Return the indicators of the whole archives at the end, by scene and searcher, one per seed."""
+        return self._judge(lambda run: run.archives[-1])
 
     @cached_property
-    def few(self) -> dict[str, dict[str, list[Worth]]]:
-        """Of some members alone, likewise."""
-        return self._worths(lambda run: run.few)
+    def subset(self) -> dict[str, dict[str, list[Indicators]]]:
+        """Return the indicators of a few members of each archive, by scene and searcher, one per seed."""
+        return self._judge(lambda run: run.subset)
 
     @cached_property
-    def best(self) -> dict[str, Worth]:
-        """Of the exhaustive front of the objectives, by scene."""
-        return {name: worth(scene, self.ceiling) for name, scene in self.scenes.items()}
+    def best(self) -> dict[str, Indicators]:
+        """Return the indicators of the exhaustive front of the objectives, by scene."""
+        return {name: indicators(scene, self.ceiling) for name, scene in self.scenes.items()}
 
     def found(self, searcher: str) -> float:
-        """Share of the exhaustive front that its archives have at the end, mean over seeds."""
+        """Return the share of the exhaustive front that a searcher's archives contain at the end, mean over seeds."""
         front = set(self.ceiling.tolist())
         shares = [len(front.intersection(run.archives[-1].tolist())) / len(front) for run in self.runs[searcher]]
         return float(np.mean(shares))
 
     def curves(self, searcher: str, scene: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Evaluations, (T,), and the indicators there over seeds, (seeds, T) each; a run that ended early stays."""
+        """Return numbers of evaluations, (T,), and the indicators there by name, (seeds, T).
+
+        A run that ended early keeps its last indicators.
+        """
         runs = self.runs[searcher]
-        points = max((run.checkpoints for run in runs), key=lambda found: (found[-1], len(found)))
+        points = max((run.checkpoints for run in runs), key=lambda checkpoints: (checkpoints[-1], len(checkpoints)))
         rows = []
         for run in runs:
-            seen = [worth(self.scenes[scene], archive) for archive in run.archives]
+            seen = [asdict(indicators(self.scenes[scene], archive)) for archive in run.archives]
             at = np.maximum(np.searchsorted(run.checkpoints, points, side="right") - 1, 0)
-            rows.append([[getattr(seen[k], name) for k in at] for name in INDICATORS])
+            rows.append([[seen[k][name] for k in at] for name in INDICATORS])
         cube = np.array(rows)  # (seeds, indicators, T)
         return np.array(points), {name: cube[:, k] for k, name in enumerate(INDICATORS)}
 
-    def tests(self) -> list[Test]:
-        """Every pair of searchers in every scene and indicator."""
+    def tests(self) -> list[PairTest]:
+        """Return the tests of every pair of searchers in every scene and indicator."""
         found = []
         for scene, by_searcher in self.final.items():
             for indicator, sign in INDICATORS.items():
                 pairs = list(combinations(by_searcher, 2))
                 values = {
-                    name: sign * np.array([getattr(one, indicator) for one in worths])
-                    for name, worths in by_searcher.items()
+                    name: sign * np.array([asdict(one)[indicator] for one in judged])
+                    for name, judged in by_searcher.items()
                 }
-                levels = holm([signed_rank(values[a], values[b]) for a, b in pairs])
+                levels = holm_adjusted([rank_sum(values[a], values[b]) for a, b in pairs])
                 found += [
-                    Test(scene, indicator, a, b, p, cohen(values[a], values[b]))
+                    PairTest(scene, indicator, a, b, p, cohens_d(values[a], values[b]))
                     for (a, b), p in zip(pairs, levels, strict=True)
                 ]
         return found
 
     def figures(self) -> dict[str, Any]:
-        """All of it as numbers, for programs."""
+        """Return the whole comparison as JSON has it."""
         return {
             "scenes": {
                 scene: {
@@ -116,10 +118,10 @@ class SearcherComparison:
                     "exhaustive": {"architectures": len(self.ceiling), **asdict(self.best[scene])},
                     "searchers": {
                         name: {
-                            "final": [asdict(one) for one in worths],
-                            "few": [asdict(one) for one in self.few[scene][name]],
+                            "final": [asdict(one) for one in judged],
+                            "few": [asdict(one) for one in self.subset[scene][name]],
                         }
-                        for name, worths in self.final[scene].items()
+                        for name, judged in self.final[scene].items()
                     },
                 }
                 for scene, about in self.scenes.items()
@@ -140,56 +142,65 @@ class SearcherComparison:
             "tests": [asdict(one) for one in self.tests()],
         }
 
-    def _worths(self, which: Any) -> dict[str, dict[str, list[Worth]]]:
+    def _judge(self, members: Callable[[Replay], np.ndarray]) -> dict[str, dict[str, list[Indicators]]]:
+        """Return the indicators of some members of each run, by scene and searcher."""
         return {
-            name: {searcher: [worth(scene, which(run)) for run in runs] for searcher, runs in self.runs.items()}
+            name: {searcher: [indicators(scene, members(run)) for run in runs] for searcher, runs in self.runs.items()}
             for name, scene in self.scenes.items()
         }
 
 
-def replays(
+def replay_searchers(
     benchmark: Benchmark, objectives: Sequence[str], searchers: Sequence[str], seeds: int, evaluations: int
 ) -> Iterator[tuple[str, Replay]]:
-    """Every searcher with every seed, from 0."""
-    problem = Posed(benchmark, objectives)
+    """Yield a replay of every searcher with every seed, from 0."""
+    problem = BenchmarkProblem(benchmark, objectives)
     for searcher in searchers:
         for seed in range(seeds):
             yield searcher, replay(problem, searcher, seed, evaluations)
 
 
-def compared(
+def compare_searchers(
     benchmark: Benchmark, objectives: Sequence[str], found: Sequence[tuple[str, Replay]]
 ) -> SearcherComparison:
-    """The comparison of what `replays` found."""
+    """Return the comparison of the replays that `replay_searchers` yields."""
     runs: dict[str, list[Replay]] = {}
     for searcher, run in found:
         runs.setdefault(searcher, []).append(run)
-    return SearcherComparison(benchmark.scenes, runs, exhaustive(Posed(benchmark, objectives)))
+    return SearcherComparison(benchmark.scenes, runs, exhaustive_front(BenchmarkProblem(benchmark, objectives)))
 
 
-def signed_rank(one: np.ndarray, other: np.ndarray) -> float:
-    """Probability of such differences between pairs if there were none, two-sided; 1 where all pairs are equal.
+def rank_sum(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the two-sided p value of the rank-sum test of two independent samples.
+
+    The test does not pair runs by their seed. Two searchers use the numbers of a seed in different ways, so their runs
+    have at most their first random genomes in common.
 
     References:
-        Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1 (1945) 80-83.
+        Mann & Whitney, "On a test of whether one of two random variables is stochastically larger than the other",
+        Annals of Mathematical Statistics 18 (1947) 50-60.
+
+    Args:
+        first: Indicator of one searcher, one value per run.
+        second: Indicator of the other searcher, one value per run.
     """
-    return float(wilcoxon(one, other).pvalue) if (one != other).any() else 1.0
+    return float(mannwhitneyu(first, second).pvalue)
 
 
-def holm(levels: Sequence[float]) -> list[float]:
-    """Probabilities made good for how many there are.
+def holm_adjusted(levels: Sequence[float]) -> list[float]:
+    """Return p values adjusted for the number of tests.
 
     References:
         Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979).
     """
     order = np.argsort(levels)
     stepped = np.array(levels)[order] * np.arange(len(levels), 0, -1)
-    found = np.empty(len(levels))
-    found[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
-    return [float(level) for level in found]
+    adjusted = np.empty(len(levels))
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return [float(level) for level in adjusted]
 
 
-def cohen(one: np.ndarray, other: np.ndarray) -> float:
-    """Difference of the means over the pooled standard deviation; 0 where nothing varies."""
-    pooled = np.sqrt((one.var(ddof=1) + other.var(ddof=1)) / 2) if len(one) > 1 else 0.0
-    return float((one.mean() - other.mean()) / pooled) if pooled > 0 else 0.0
+def cohens_d(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the difference of the means divided by the pooled standard deviation, or 0 where nothing varies."""
+    pooled = np.sqrt((first.var(ddof=1) + second.var(ddof=1)) / 2) if len(first) > 1 else 0.0
+    return float((first.mean() - second.mean()) / pooled) if pooled > 0 else 0.0

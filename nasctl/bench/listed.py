@@ -1,4 +1,4 @@
-"""Benchmarks whose architectures are listed in a table."""
+"""Benchmarks for which nasctl ships a table with the scores of all architectures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from nasctl import registry
-from nasctl.bench.benchmark import Column
+from nasctl.bench.benchmark import TabulatedObjective
 from nasctl.candidates.objective import closed_form
 from nasctl.errors import UnknownName
 from nasctl.networks.graph import Network
@@ -23,12 +23,12 @@ from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome, Notation, SearchSpace
 
 
-class Tabulated:
-    """A space whose canonical genomes are looked up, as all that a replay asks of one has to be fast.
+class LookupSpace:
+    """A search space whose canonical genomes are looked up in a table, because a replay asks for many of them.
 
     Args:
-        space: That it stands for.
-        canonical: By every genome.
+        space: The space.
+        canonical: Canonical genome of every genome.
     """
 
     def __init__(self, space: SearchSpace, canonical: Mapping[Genome, Genome]) -> None:
@@ -48,56 +48,57 @@ class Tabulated:
 
 
 class Listed:
-    """All architectures of a space, and the scores that nasctl ships of them; benchmarks are subclasses of it.
+    """A base class for benchmarks on all architectures of a space, with the scores that nasctl ships.
 
     Args:
-        name: Of the space, and of the table of scores.
-        canonical: Whether genomes that compute the same count as one.
+        name: Name of the space and of its table of scores.
+        canonical: Count genomes that compute the same function as one architecture.
     """
 
-    usual: Sequence[str] = ("synflow", "jacov", "snip", "macs")
+    default_objectives: Sequence[str] = ("synflow", "jacov", "snip", "macs")
     evaluations = 1000
 
     def __init__(self, name: str, canonical: bool) -> None:
         space: SearchSpace = registry.create("spaces", name)
-        self._classes = {genome: space.canonical(genome) for genome in _raw(space)}
-        self.space: SearchSpace = Tabulated(space, self._classes if canonical else {one: one for one in self._classes})
-        self.genomes = sorted(set(self._classes.values()) if canonical else self._classes)
-        self._scores = _scores(name, space)
-        about = json.loads(_shipped(f"{name}.json"))
-        self._seconds = {metric: float(one.get("seconds", 0)) for metric, one in about["metrics"].items()}
+        self._classes = {genome: space.canonical(genome) for genome in _all_genomes(space)}
+        canonical_genomes = self._classes if canonical else {genome: genome for genome in self._classes}
+        self.space: SearchSpace = LookupSpace(space, canonical_genomes)
+        self.genomes = sorted(set(canonical_genomes.values()))
+        self._scores = _shipped_scores(name, space)
+        about = json.loads(_read_shipped(f"{name}.json"))
+        self._seconds = {metric: float(facts.get("seconds", 0)) for metric, facts in about["metrics"].items()}
 
     @property
     def names(self) -> list[str]:
-        """Of the columns."""
+        """Return the names of the columns."""
         return list(self._scores)
 
-    def column(self, name: str) -> Column:
-        """One of them; the scores of a genome are those of its canonical one.
+    def column(self, name: str) -> TabulatedObjective:
+        """Return a column by its name. A genome has the scores of its canonical genome.
 
         Raises:
-            UnknownName: There is none of that name.
+            UnknownName: There is no column of that name.
         """
         if name not in self._scores:
             raise UnknownName("objective of the benchmark", name, self.names)
         metric = registry.create("objectives", name)
         goal = Goal(name, metric.direction, metric.transform, "network" if closed_form(metric) else "module")
         values = np.array([self._scores[name][self._classes[genome]] for genome in self.genomes])
-        return Column(goal, values, self._seconds.get(name, 0.0))
+        return TabulatedObjective(goal, values, self._seconds.get(name, 0.0))
 
     def of(self, values: Mapping[Genome, float]) -> np.ndarray:
-        """The values of the architectures, (N,)."""
+        """Return the values of the architectures in the order of `genomes`, (N,)."""
         return np.array([values[genome] for genome in self.genomes])
 
 
-def _raw(space: SearchSpace) -> list[Genome]:
-    """Every genome of a space."""
+def _all_genomes(space: SearchSpace) -> list[Genome]:
+    """Return every genome of a space, canonical or not."""
     return list(product(*(range(len(gene.choices)) for gene in space.genes)))
 
 
-def _scores(name: str, space: SearchSpace) -> dict[str, dict[Genome, float]]:
-    """The score table that nasctl ships of all architectures of a space: by column, by canonical genome."""
-    header, *rows = csv.reader(io.StringIO(gzip.decompress(_shipped(f"{name}.csv.gz")).decode()))
+def _shipped_scores(name: str, space: SearchSpace) -> dict[str, dict[Genome, float]]:
+    """Return the shipped scores of all architectures of a space by column and canonical genome."""
+    header, *rows = csv.reader(io.StringIO(gzip.decompress(_read_shipped(f"{name}.csv.gz")).decode()))
     genomes = [spelled(row[0], space) for row in rows]
     return {
         column: {genome: float(row[k] or "nan") for genome, row in zip(genomes, rows, strict=True) if genome}
@@ -106,5 +107,6 @@ def _scores(name: str, space: SearchSpace) -> dict[str, dict[Genome, float]]:
     }
 
 
-def _shipped(file: str) -> bytes:
+def _read_shipped(file: str) -> bytes:
+    """Return the content of a file in `nasctl/benchmarks`."""
     return files("nasctl").joinpath("benchmarks", file).read_bytes()

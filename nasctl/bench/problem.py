@@ -10,12 +10,12 @@ from nasctl.bench.benchmark import Benchmark
 from nasctl.problem.space import Genome
 
 
-class Posed:
-    """Some columns of a benchmark as the problem that a searcher is given; see `nasctl.values.Problem`.
+class BenchmarkProblem:
+    """Columns of a benchmark as the problem that a searcher solves; see `nasctl.problem.searcher.Problem`.
 
     Args:
-        benchmark: Where to search.
-        names: Of the columns that are objectives, (M,).
+        benchmark: Table to search.
+        names: Names of the columns that are objectives, (M,).
     """
 
     def __init__(self, benchmark: Benchmark, names: Sequence[str]) -> None:
@@ -23,8 +23,8 @@ class Posed:
         self.objectives = tuple(column.goal for column in columns)
         self.space = benchmark.space
         self.losses = np.column_stack([column.losses for column in columns])  # (N, M)
-        self.place = {genome: k for k, genome in enumerate(benchmark.genomes)}
-        self.seconds = np.zeros(len(benchmark.genomes))  # that an evaluation costs, (N,)
+        self.place = {genome: k for k, genome in enumerate(benchmark.genomes)}  # row of each architecture
+        self.seconds = np.zeros(len(benchmark.genomes))  # simulated seconds of an evaluation, (N,)
         for column in columns:
             self.seconds += column.seconds
         self._cheap = np.array([goal.cost == "network" for goal in self.objectives])
@@ -36,5 +36,5 @@ class Posed:
         return np.zeros(len(genomes))
 
     def rows(self, genomes: Sequence[Genome]) -> list[int]:
-        """Where genomes stand in the table, (B,)."""
+        """Return the rows of genomes in the table, (B,)."""
         return [self.place[genome] for genome in genomes]

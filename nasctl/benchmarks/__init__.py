@@ -1,1 +1,1 @@
-"""Tabular benchmarks as plug-ins, one file each."""
+"""Tabular benchmarks: plug-ins, one file each, with the tables of scores that nasctl ships."""

@@ -1,4 +1,4 @@
-"""NAS-Bench-301: 725 pairs of DARTS cells, with the accuracy that a surrogate predicts and twelve scores.
+"""NAS-Bench-301: 725 pairs of DARTS cells with the accuracies that a surrogate predicts, and twelve objectives.
 
 References:
     Zela et al., "Surrogate NAS benchmarks: Going beyond the limited search spaces of tabular NAS benchmarks", ICLR
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nasctl import registry
-from nasctl.bench.benchmark import Column, Scene
+from nasctl.bench.benchmark import Scene, TabulatedObjective
 from nasctl.bench.published import published
 from nasctl.errors import UnknownName
 from nasctl.networks.graph import Network
@@ -25,23 +25,26 @@ from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome, SearchSpace
 
-__all__ = ["DARTS"]
+__all__ = ["DARTSBenchmark"]
 
 SPACE = "darts:channels=32,cells=8"
-COSTS = ("macs", "params")  # of this project; all other columns are the table's
-METRICS = {
+COSTS = ("macs", "params")  # columns that nasctl computes; all others are from NASLib's table
+METRICS = {  # NASLib's name of each metric
     "naswot": "nwot",
     **{one: one for one in ("epe_nas", "fisher", "grad_norm", "grasp", "jacov", "l2_norm", "plain", "snip", "synflow")},
-}  # and what they are called there
+}
+# Source of the table, for the message that asks for it.
 WHERE = "NASLib's scores and predicted accuracies (github.com/automl/NASLib, naslib/data/zc_nasbench301.json)"
 
 
-class Nearest:
-    """The space of all cells, in which each stands for the cells of a list that differ from it in the fewest genes.
+class NearestListedSpace:
+    """A search space in which every genome is represented by the nearest genome of a list.
+
+    The nearest genome differs in the fewest genes. If several genomes are equally near, the first of them counts.
 
     Args:
-        space: That it is made of.
-        listed: Canonical genomes, (N,); of several that are equally near, the first.
+        space: The whole space.
+        listed: Canonical genomes, (N,).
     """
 
     def __init__(self, space: SearchSpace, listed: Sequence[Genome]) -> None:
@@ -59,16 +62,18 @@ class Nearest:
         return self._space.reduced(fidelity)
 
 
-class DARTS:
-    """Pairs of DARTS cells, of which 725 are known: every other one stands for the one that differs in fewest genes.
+class DARTSBenchmark:
+    """NAS-Bench-301: pairs of DARTS cells, each represented by the nearest of 725 pairs with known scores.
 
-    So searchers breed as they do in the whole space, and are judged by what is known; a search of more than a hundred
-    or two evaluations soon knows most of the list. Cells are judged by the accuracy on CIFAR-10 that the surrogate
-    predicts, which nobody trained, and by multiply-accumulates, both scaled to 0 to 1 over the list. Metrics and the
-    time they take are those of NASLib's table; `macs` and `params` are this project's.
+    The nearest pair differs in the fewest genes. Searchers therefore breed as in the whole space and are judged by
+    known architectures. A search of more than 100 to 200 evaluations soon knows most of the list.
+
+    Architectures are judged by the accuracy on CIFAR-10 that the surrogate predicts, without training, and by
+    multiply-accumulates. Both are scaled to 0 to 1 over the list. Metrics and their times are from NASLib's table.
+    nasctl computes `macs` and `params`.
     """
 
-    usual: Sequence[str] = ("naswot", "synflow", "macs")
+    default_objectives: Sequence[str] = ("naswot", "synflow", "macs")
     evaluations = 100
     source = "NAS-Bench-301, accuracies on CIFAR-10 predicted by its surrogate for 725 of 1e18 pairs of cells"
 
@@ -77,34 +82,36 @@ class DARTS:
         table = json.loads(published("nb301-darts", "zc_nasbench301_725.json.gz", WHERE))["cifar10"]
         self._rows: Mapping[Genome, Any] = {space.canonical(space.parse(key)): row for key, row in table.items()}
         self.genomes: Sequence[Genome] = sorted(self._rows)
-        self.space: SearchSpace = Nearest(space, self.genomes)
+        self.space: SearchSpace = NearestListedSpace(space, self.genomes)
         self._networks = [space.network(genome) for genome in self.genomes]
 
     @property
     def names(self) -> list[str]:
-        """Of the columns."""
+        """Return the names of the columns."""
         return [*METRICS, *COSTS]
 
-    def column(self, name: str) -> Column:
-        """One of them.
+    def column(self, name: str) -> TabulatedObjective:
+        """Return a column by its name.
 
         Raises:
-            UnknownName: There is none of that name.
+            UnknownName: There is no column of that name.
         """
         if name in COSTS:
-            return Column(Goal(name, "min", "identity", "network"), self._costs(name))
+            return TabulatedObjective(Goal(name, "min", "identity", "network"), self._costs(name))
         if name not in METRICS:
             raise UnknownName("objective of the benchmark", name, self.names)
         metric = registry.create("objectives", name)
         scores = [self._rows[genome][METRICS[name]] for genome in self.genomes]
         values, seconds = (np.array([score[key] for score in scores]) for key in ("score", "time"))
-        return Column(Goal(name, metric.direction, metric.transform, "module"), values, seconds)
+        return TabulatedObjective(Goal(name, metric.direction, metric.transform, "module"), values, seconds)
 
     @cached_property
     def scenes(self) -> dict[str, Scene]:
-        """The one data set."""
+        """Return the scene of the data set."""
         accuracy = np.array([self._rows[genome]["val_accuracy"] for genome in self.genomes])
         return {"cifar10": Scene(1 - scaled(accuracy), scaled(self._costs("macs")), accuracy)}
 
     def _costs(self, name: str) -> np.ndarray:
-        return np.array([float(getattr(network, name)) for network in self._networks])
+        """Return the MACs or the parameters of the architectures, (N,)."""
+        costs = [network.macs if name == "macs" else network.params for network in self._networks]
+        return np.array(costs, dtype=float)

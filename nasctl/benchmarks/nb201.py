@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from nasctl import registry
-from nasctl.bench.benchmark import Column, Scene
+from nasctl.bench.benchmark import Scene, TabulatedObjective
 from nasctl.bench.listed import Listed
 from nasctl.bench.published import published, rows
 from nasctl.errors import UnknownName
@@ -22,59 +22,61 @@ from nasctl.pareto.hypervolume import scaled
 from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome
 
-__all__ = ["NB201"]
+__all__ = ["NB201Benchmark"]
 
-# Multiply-accumulates in millions as the benchmark declares them, those of dead operations and of the classifier's bias
-# included: of the empty cell, and for each 1x1 and each 3x3 convolution of a cell.
+# Multiply-accumulates in millions as the benchmark declares them, including dead operations and the classifier's bias:
+# of the empty cell, per 1x1 convolution of a cell, and per 3x3 convolution of a cell.
 FLOPS = {
     "cifar10": (7.78305, 3.93216, 35.38944),
     "cifar100": (7.78890, 3.93216, 35.38944),
     "ImageNet16-120": (1.95340, 0.98304, 8.84736),
 }
-PARAMS = (73_306, 28_000, 243_040)  # parameters on CIFAR-10 likewise
-ACCURACY = "val_acc_12"  # on CIFAR-10, at the end of the schedule of 12 epochs
-LATENCY = "latency@"
+PARAMS = (73_306, 28_000, 243_040)  # parameters on CIFAR-10 in the same form
+ACCURACY = "val_acc_12"  # column of the validation accuracy on CIFAR-10 after the schedule of 12 epochs
+LATENCY = "latency@"  # prefix of the columns of latencies, before the device
+# Sources of the tables, for the messages that ask for them.
 WHERE = "the tables of NAS-Bench-201 (github.com/hzf1174/RoBoT, data/) as one file"
 DEVICES = "the latencies of HELP (github.com/HayeonLee/HELP) as one file"
 
 
-class NB201(Listed):
-    """Searched on CIFAR-10, judged on three data sets by test error after 200 epochs and by declared FLOPs.
+class NB201Benchmark(Listed):
+    """NAS-Bench-201, searched on CIFAR-10 and judged on three data sets.
 
-    Metrics are this project's own. `flops` and `params` are the benchmark's, for a cell as it is spelled; `val_acc_12`
-    and `latency@DEVICE` are read from the published tables.
+    Cells are judged by the test error after 200 epochs and by declared FLOPs. nasctl computes the metrics. `flops` and
+    `params` are the values that the benchmark declares for a cell as it is written. `val_acc_12` and `latency@DEVICE`
+    are from published tables.
 
     Args:
-        canonical: Whether cells that compute the same count as one, of which the canonical one is judged. Published
-            comparisons count all 15,625.
+        canonical: Count cells that compute the same function as one cell, and judge the canonical one. Published
+            comparisons count all 15,625 cells.
     """
 
-    usual = ("synflow", "jacov", "snip", "flops")
+    default_objectives = ("synflow", "jacov", "snip", "flops")
     source = "NAS-Bench-201 v1, mean test accuracies after 200 epochs"
 
     def __init__(self, canonical: bool = True) -> None:
         super().__init__("nb201", canonical)
-        for other in ("params", "macs"):  # of the network without dead operations, where the benchmark declares all
-            self._scores.pop(other)
+        for cost in ("params", "macs"):  # these leave out dead operations, which the benchmark declares
+            self._scores.pop(cost)
 
     @property
     def names(self) -> list[str]:
-        """Of the columns."""
+        """Return the names of the columns."""
         return [*super().names, "flops", "params", ACCURACY, *(LATENCY + device for device in self._latencies)]
 
-    def column(self, name: str) -> Column:
-        """One of them.
+    def column(self, name: str) -> TabulatedObjective:
+        """Return a column by its name.
 
         Raises:
-            UnknownName: There is none of that name.
-            NasctlError: It needs a published table, which is absent.
+            UnknownName: There is no column of that name.
+            NasctlError: The column needs a published table that does not exist.
         """
         if name in ("flops", "params"):
             terms = FLOPS["cifar10"] if name == "flops" else PARAMS
-            return Column(Goal(name, "min", "identity", "network"), self._declared(self.genomes, *terms))
+            return TabulatedObjective(Goal(name, "min", "identity", "network"), self._declared(self.genomes, *terms))
         if name == ACCURACY:
             seconds = self.of(self._published("train_cost_12_cifar10_s"))
-            return Column(
+            return TabulatedObjective(
                 Goal(name, "max", "identity", "module"), self.of(self._published("val_acc_12_cifar10")), seconds
             )
         if name.startswith(LATENCY):
@@ -82,12 +84,12 @@ class NB201(Listed):
                 raise UnknownName("device of the benchmark", device, list(self._latencies))
             places = self._published("index")
             values = {genome: self._latencies[device][int(place)] for genome, place in places.items()}
-            return Column(Goal(name, "min", "identity", "network"), self.of(values))
+            return TabulatedObjective(Goal(name, "min", "identity", "network"), self.of(values))
         return super().column(name)
 
     @cached_property
     def scenes(self) -> dict[str, Scene]:
-        """By data set; the true front is that of all 15,625 cells, canonical or not."""
+        """Return the scenes by data set. The true front is the front of all 15,625 cells, canonical or not."""
         found = {}
         for name, terms in FLOPS.items():
             accuracy = self._published(f"test_acc_200_{name}")
@@ -98,22 +100,31 @@ class NB201(Listed):
         return found
 
     def _published(self, column: str) -> dict[Genome, float]:
+        """Return a column of the published table by cell as it is written."""
         return {genome: float(row[column]) for genome, row in self._rows.items()}
 
     @cached_property
     def _rows(self) -> dict[Genome, dict[str, str]]:
+        """Return the rows of the published table by cell as it is written."""
         space = registry.create("spaces", "nb201")
         return {space.parse(row["arch_str"]): row for row in rows(published("nb201", "nb201_table.csv.gz", WHERE))}
 
     @cached_property
     def _latencies(self) -> dict[str, list[float]]:
-        """By device, in ms, by index of the cell."""
+        """Return latencies in ms by device, in the order of the cells' indices."""
         table = rows(published("nb201-latency", "help_nb201_latency_ms.csv.gz", DEVICES))
         table.sort(key=lambda row: int(row["index"]))
         return {device: [float(row[device]) for row in table] for device in table[0] if device != "index"}
 
     def _declared(self, genomes: Sequence[Genome], empty: float, pointwise: float, threefold: float) -> np.ndarray:
-        """What the benchmark says that cells cost, (N,)."""
+        """Return the costs that the benchmark declares, (N,).
+
+        Args:
+            genomes: Cells as they are written, (N,).
+            empty: Cost of the empty cell.
+            pointwise: Additional cost per 1x1 convolution.
+            threefold: Additional cost per 3x3 convolution.
+        """
         operations = self.space.genes[0].choices
         cells = np.array(genomes)
         one, three = ((cells == operations.index(f"nor_conv_{k}x{k}")).sum(axis=1) for k in (1, 3))

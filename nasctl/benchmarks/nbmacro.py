@@ -14,17 +14,18 @@ from nasctl.bench.listed import Listed
 from nasctl.bench.published import published
 from nasctl.pareto.hypervolume import scaled
 
-__all__ = ["NBMacro"]
+__all__ = ["NBMacroBenchmark"]
 
+# Source of the table, for the message that asks for it.
 WHERE = "nas-bench-macro_cifar10.json (github.com/xiusu/NAS-Bench-Macro, data/)"
 
 
-class NBMacro(Listed):
-    """Judged by the test error on CIFAR-10, the mean of three trainings, and by multiply-accumulates.
+class NBMacroBenchmark(Listed):
+    """NAS-Bench-Macro, judged by the mean test error of three trainings on CIFAR-10 and by multiply-accumulates.
 
     Args:
-        canonical: Whether the 6,561 chains count as the 3,969 different networks that they are; the published table
-            has the same accuracies for chains that are the same.
+        canonical: Count the 6,561 chains as the 3,969 distinct networks. Equal chains have equal accuracies in the
+            published table.
     """
 
     source = "NAS-Bench-Macro, mean test accuracies of three trainings"
@@ -34,7 +35,7 @@ class NBMacro(Listed):
 
     @cached_property
     def scenes(self) -> dict[str, Scene]:
-        """The one data set."""
+        """Return the scene of the data set."""
         table = json.loads(published("nb-macro", "nas-bench-macro_cifar10.json.gz", WHERE))
         rows = {tuple(map(int, digits)): row for digits, row in table.items()}
         accuracy = self.of({genome: row["mean_acc"] for genome, row in rows.items()})

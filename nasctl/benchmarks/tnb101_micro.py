@@ -17,20 +17,22 @@ from nasctl.bench.listed import Listed
 from nasctl.bench.published import published, rows
 from nasctl.pareto.hypervolume import scaled
 
-__all__ = ["TNB101Micro"]
+__all__ = ["TNB101MicroBenchmark"]
 
 TASKS = ("class_scene", "class_object", "jigsaw", "autoencoder", "normal", "segmentsemantic", "room_layout")
+# Source of the table, for the message that asks for it.
 WHERE = "the seven tasks of TransNAS-Bench-101's micro space (github.com/automl/NASLib) as one file"
 
 
-class TNB101Micro(Listed):
-    """Judged on seven tasks by validation accuracy, SSIM or loss after training, and by multiply-accumulates.
+class TNB101MicroBenchmark(Listed):
+    """TransNAS-Bench-101 micro, judged on seven tasks by validation results and by multiply-accumulates.
 
-    Tasks have units of their own, so the error is scaled to 0 for the best and 1 for the worst of the 4,096 cells.
-    Complexity is that of the network for class_scene, scaled likewise, without dead operations.
+    The results are accuracies, SSIM or losses after training. Because their units differ, the error is scaled to 0 for
+    the best and 1 for the worst of the 4,096 cells. Complexity is the multiply-accumulates of the network for
+    class_scene without dead operations, scaled in the same way.
 
     Args:
-        canonical: Whether cells that compute the same count as one, of which the canonical one is judged.
+        canonical: Count cells that compute the same function as one cell, and judge the canonical one.
     """
 
     source = "TransNAS-Bench-101 micro, validation results of seven tasks"
@@ -40,7 +42,7 @@ class TNB101Micro(Listed):
 
     @cached_property
     def scenes(self) -> dict[str, Scene]:
-        """By task; the true front is that of all 4,096 cells, canonical or not."""
+        """Return the scenes by task. The true front is the front of all 4,096 cells, canonical or not."""
         table = rows(published("tnb101", "tnb101_micro.csv.gz", WHERE))
         cells = [tuple(ast.literal_eval(row["arch"])) for row in table]
         macs = scaled(np.array([self._scores["macs"][self._classes[cell]] for cell in cells]))

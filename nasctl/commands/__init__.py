@@ -1,4 +1,7 @@
-"""One module for each command of the command line; it binds `command` and imports what costs time when called."""
+"""The command line: one module per command, which binds `command` and imports slow libraries only when called.
+
+The package holds the group of commands and the options that several commands share.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,17 @@ from typing import Any
 import click
 
 from nasctl.errors import NasctlError, UnknownName
+from nasctl.problem.defaults import DEFAULT_STORE
 
 
 class Commands(click.Group):
-    """A group of the commands that the modules of a package bind; "import_" has a name that Python keeps for itself."""
+    """A group of the commands that the modules of a package bind.
+
+    A trailing underscore of a module's name is not part of the command: `import_` binds `import`.
+
+    Args:
+        package: Name of the package.
+    """
 
     def __init__(self, *args: Any, package: str, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -36,11 +46,11 @@ class Commands(click.Group):
 
 store_option = click.option(
     "--store",
-    default="nasctl.db",
+    default=DEFAULT_STORE,
     envvar="NASCTL_STORE",
     show_default=True,
     show_envvar=True,
-    type=click.Path(dir_okay=True),  # what is no file is refused with a sentence of the store's own
+    type=click.Path(dir_okay=True),  # the store itself refuses a folder, with a better message than click's
     help="SQLite file that holds measurements and runs.",
 )
 
@@ -53,27 +63,18 @@ plot_option = click.option(
     help="Draw an architecture: its blocks, and its cells as graphs. FILE is a .png, .svg or .pdf.",
 )
 
-force_option = click.option("--force", is_flag=True, help="Write over an existing picture.")
+force_option = click.option("--force", is_flag=True, help="Overwrite an existing picture.")
 
-run_option = click.option("--run", metavar="NAME", help="Name of a run, or its beginning.  [default: the newest]")
+run_option = click.option(
+    "--run", metavar="NAME", help="Name of a run, or its beginning.  [default: the run started last]"
+)
 
 space_option = click.option("--space", required=True, metavar="SPEC", help="Search space: NAME or NAME:key=value,...")
 
-fidelity_option = click.option(
-    "--fidelity",
-    default="",
-    metavar="LEVEL",
-    help="What metrics are computed at: full, balanced, fast, or bounds such as size=64,cells=1,batch=32,repeats=3."
-    "  [default: balanced]",
+device_option = click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME",
+    help="Device, or a file of a latency table. Repeatable, or A,B; see `nasctl device list`.",
 )
-
-data_option = click.option(
-    "--data",
-    metavar="SOURCE",
-    help="Examples for metrics: dead-leaves, noise, a folder or zip of images by class, a CIFAR-10 archive, or .npz;"
-    " for spaces of text tokens, or a .txt or .txt.gz.  [default: dead-leaves, or tokens]",
-)
-
-weights_seed = click.IntRange(0, 2**32 - 1)
-
-device_option = click.option("--device", "devices", multiple=True, metavar="NAME", help="Device; see `device list`.")

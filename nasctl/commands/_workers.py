@@ -1,91 +1,106 @@
-"""Options that say who runs modules, and what a candidate may take."""
+"""Options that choose workers and limit what a candidate may take."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
+from nasctl.commands._groups import OptionGroup
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
     from nasctl.workers import WorkerOptions
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-OPTIONS = (
-    click.option("--workers", metavar="N", help="Worker processes that run modules, or auto.  [default: 1]"),
-    click.option("--gpus", default="", metavar="LIST", help="GPUs to spread workers over, such as 0,1; one on each."),
-    click.option("--cluster", default="", metavar="ray[:ADDRESS]", help="Run modules on a Ray cluster instead."),
-    click.option("--candidate-time", metavar="TIME", help="What takes longer has failed: 60 (seconds), 5m or 1h."),
-    click.option("--candidate-memory", metavar="SIZE", help="What takes more memory has failed: 500MB or 4GB."),
-)
-threads_option = click.option(
-    "--threads",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, 1024),
-    help="Of torch in each worker; the last digits of values depend on it.",
-)
+@dataclass(frozen=True)
+class WorkerChoice:
+    """Workers as a user asks for them on the command line; a field is empty or None where its option is not given.
 
-
-def crew_options(command: Decorated) -> Decorated:
-    """Give a command the options that `crew` and `place` read, but for `threads`."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
-
-
-def crew(
-    workers: str | None, threads: int, gpus: str, cluster: str, candidate_time: str | None, candidate_memory: str | None
-) -> WorkerOptions:
-    """Who runs modules, as a person put it.
-
-    Raises:
-        NasctlError: One of the options makes no sense, or there is no such GPU, or no Ray.
+    Args:
+        workers: A number of workers, or "auto".
+        gpus: GPUs separated by commas.
+        cluster: "ray" or "ray:ADDRESS".
+        candidate_time: Time limit of a candidate, such as "5m".
+        candidate_memory: Memory limit of a candidate, such as "4GB".
     """
-    from nasctl.workers import WorkerOptions
 
-    if cluster and not re.fullmatch("ray(:.+)?", cluster):
-        raise NasctlError(f"no cluster is called {cluster!r}; write ray, or ray:ADDRESS")
-    if cluster and gpus:
-        raise NasctlError("a Ray cluster hands out its GPUs itself; give --torch-device cuda:0 in place of --gpus")
-    if cluster and find_spec("ray") is None:
-        raise NasctlError("--cluster ray needs Ray, which is not installed: pip install 'nasctl[ray]'")
-    number = None
-    if workers == "auto" and not (gpus or cluster):
-        from joblib import cpu_count  # those that the process may use, by its affinity and its container
+    workers: str | None = None
+    gpus: str = ""
+    cluster: str = ""
+    candidate_time: str | None = None
+    candidate_memory: str | None = None
 
-        number = max(1, cpu_count() // threads)
-    elif workers not in (None, "auto"):
-        if not re.fullmatch("[1-9][0-9]{0,3}", workers):
-            raise NasctlError(f"{workers!r} is no number of workers; write one such as 4, or auto")
-        number = int(workers)
-    seconds = None if candidate_time is None else duration(candidate_time)
-    memory = None if candidate_memory is None else size(candidate_memory)
-    return WorkerOptions(number, _gpus(gpus) if gpus else (), cluster, seconds, memory)
+    def options(self, threads: int) -> WorkerOptions:
+        """Return the options of workers that use `threads` threads each.
+
+        Raises:
+            NasctlError: A value is malformed, options exclude each other, a GPU does not exist, or Ray is not
+                installed.
+        """
+        from nasctl.workers import WorkerOptions
+
+        if self.cluster and not re.fullmatch("ray(:.+)?", self.cluster):
+            raise NasctlError(f"no cluster is called {self.cluster!r}; write ray, or ray:ADDRESS")
+        if self.cluster and self.gpus:
+            raise NasctlError("a Ray cluster hands out its GPUs itself; give --torch-device cuda:0 in place of --gpus")
+        if self.cluster and find_spec("ray") is None:
+            raise NasctlError("--cluster ray needs Ray, which is not installed: pip install 'nasctl[ray]'")
+        number = self._number(threads)
+        seconds = None if self.candidate_time is None else duration(self.candidate_time)
+        memory = None if self.candidate_memory is None else size(self.candidate_memory)
+        return WorkerOptions(number, _visible_gpus(self.gpus) if self.gpus else (), self.cluster, seconds, memory)
+
+    def torch_device(self, asked: str) -> str:
+        """Return the torch device that modules run on, given the one asked for.
+
+        A worker with a GPU of its own sees no other, so the device is "cuda:0" in each.
+
+        Raises:
+            NasctlError: Both options name a device, and not the same.
+        """
+        if self.gpus and asked not in ("cpu", "cuda:0"):
+            raise NasctlError("--gpus and --torch-device both say where modules run; leave one out")
+        return "cuda:0" if self.gpus else asked
+
+    def _number(self, threads: int) -> int | None:
+        if self.workers == "auto" and not (self.gpus or self.cluster):
+            from joblib import cpu_count
+
+            cores = int(cpu_count())  # that this process may use, by its affinity and its container
+            return max(1, cores // threads)
+        if self.workers in (None, "auto"):
+            return None
+        if not re.fullmatch("[1-9][0-9]{0,3}", self.workers):
+            raise NasctlError(f"{self.workers!r} is no number of workers; write one such as 4, or auto")
+        return int(self.workers)
 
 
-def place(torch_device: str, gpus: str) -> str:
-    """Where modules run, as torch names it: a worker with a GPU of its own sees no other.
+worker_group = OptionGroup(
+    "workers",
+    "Workers",
+    WorkerChoice,
+    (
+        click.option("--workers", metavar="N", help="Worker processes that run modules, or auto.  [default: 1]"),
+        click.option("--gpus", default="", metavar="LIST", help="GPUs to spread workers over, such as 0,1; one each."),
+        click.option("--cluster", default="", metavar="ray[:ADDRESS]", help="Run modules on a Ray cluster instead."),
+        click.option(
+            "--candidate-time", metavar="TIME", help="Time after which a candidate fails: 60 (seconds), 5m or 1h."
+        ),
+        click.option("--candidate-memory", metavar="SIZE", help="Memory above which a candidate fails: 500MB or 4GB."),
+    ),
+)
+
+
+def _visible_gpus(text: str) -> tuple[str, ...]:
+    """Return the GPUs of a list such as "0,1", as CUDA_VISIBLE_DEVICES names them.
 
     Raises:
-        NasctlError: Both options say where, and not the same.
-    """
-    if gpus and torch_device not in ("cpu", "cuda:0"):
-        raise NasctlError("--gpus and --torch-device both say where modules run; leave one out")
-    return "cuda:0" if gpus else torch_device
-
-
-def _gpus(text: str) -> tuple[str, ...]:
-    """Those GPUs as CUDA_VISIBLE_DEVICES names them.
-
-    Raises:
-        NasctlError: There is none of that number.
+        NasctlError: There is no such GPU, or one is named twice.
     """
     import torch
 
@@ -100,10 +115,10 @@ def _gpus(text: str) -> tuple[str, ...]:
 
 
 def duration(text: str) -> float:
-    """A time in seconds, as a person put it.
+    """Return the seconds of a time such as "90", "5m" or "2h".
 
     Raises:
-        NasctlError: It is none.
+        NasctlError: The text is not a time above 0.
     """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(s|m|min|h)?", text.strip(), re.ASCII)
     if not match or not float(match[1]):
@@ -112,10 +127,10 @@ def duration(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """A size in bytes, as a person put it.
+    """Return the bytes of a size such as "500MB" or "4GB".
 
     Raises:
-        NasctlError: It is none.
+        NasctlError: The text is not a size above 0.
     """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?) ?([MG])B?", text.strip(), re.ASCII | re.IGNORECASE)
     if not match or not float(match[1]):

@@ -1,4 +1,4 @@
-"""`nasctl report`."""
+"""The command `nasctl report`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from nasctl.commands import run_option, store_option
 @click.option("--force", is_flag=True, help="Write over an existing page.")
 @store_option
 def command(run: str | None, output: Path | None, force: bool, store: str) -> None:
-    """Write a run as one HTML page that can be sent, kept and opened anywhere.
+    """Write a run as one self-contained HTML page.
 
-    It holds the question and the setting, the front as a picture and a table, convergence, correlations, the devices
-    and their errors, what failed, the versions, and the command that repeats the run. It loads nothing from elsewhere.
+    The page has the configuration, the front as a picture and a table, convergence, rank correlations, devices and
+    their errors, failures, versions, and the command that repeats the run. It loads nothing from elsewhere.
     """
     from nasctl.errors import NasctlError
     from nasctl.report.html import page
-    from nasctl.report.summary import Findings
+    from nasctl.report.summary import ReportSummary
     from nasctl.store.store import Store
     from nasctl.system.files import write
     from nasctl.system.terminal import say
@@ -38,13 +38,13 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     (summary,) = (one for one in opened.runs() if one.name == name)
     path = output or Path(f"{name}.html")
     if path.suffix.lower() not in (".html", ".htm"):
-        raise NasctlError(f"the report is a page; name the file '{path.stem or name}.html'")
+        raise NasctlError(f"the report is an HTML page; name the file '{path.stem or name}.html'")
     if path.exists() and not force:
         raise NasctlError(f"{path} exists; give another name, or replace it with --force")
     visits = list(opened.visits(name))
     if not visits:
         raise NasctlError(f"run {name} has evaluated nothing yet, so there is nothing to report; start it again")
-    found = Findings(summary, [one for one, _ in visits], sum(seconds for _, seconds in visits))
+    found = ReportSummary(summary, [one for one, _ in visits], sum(seconds for _, seconds in visits))
     write(path, page(found))
     say(f"the report of run {name} is in:")
     click.echo(path)

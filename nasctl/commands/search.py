@@ -4,71 +4,88 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from nasctl.commands import (
+from nasctl.commands import device_option, json_option, space_option, store_option
+from nasctl.commands._config import Configured, config_option, option_values, set_option
+from nasctl.commands._groups import OptionGroup
+from nasctl.commands._setting import (
     data_option,
-    device_option,
     fidelity_option,
-    json_option,
-    space_option,
-    store_option,
-    weights_seed,
+    setting_group,
+    threads_option,
+    torch_device_option,
+    weights_seed_option,
 )
-from nasctl.commands._config import Configured, config_option, resolved, set_option
-from nasctl.commands._workers import crew, crew_options, duration, place, threads_option
+from nasctl.commands._workers import WorkerChoice, duration, worker_group
+from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, DEFAULT_SEARCHER
 
 if TYPE_CHECKING:
+    from nasctl.search.request import SearchRequest, SettingOptions
     from nasctl.search.run import Run
+    from nasctl.search.watch import Watch
     from nasctl.workers import WorkerOptions
 
-# What is optimised unless a person says otherwise: the first three that say something of the space.
-METRICS = ("synflow", "jacov", "snip", "hidden_covariance", "head_confidence")
+
+def _build_request(**values: Any) -> SearchRequest:
+    from nasctl.search.request import SearchRequest
+
+    return SearchRequest(**values)
 
 
-@click.command(cls=Configured)
-@space_option
-@device_option
-@click.option(
-    "-o",
-    "--objective",
-    "objectives",
-    multiple=True,
-    metavar="SPEC",
-    help="What to optimise; repeat it or separate by commas.  [default: the first three of "
-    f"{','.join(METRICS)} that suit the space, and macs without a device]",
+request_group = OptionGroup(
+    "request",
+    "Search",
+    _build_request,
+    (
+        space_option,
+        device_option,
+        click.option(
+            "-o",
+            "--objective",
+            "objectives",
+            multiple=True,
+            metavar="SPEC",
+            help=f"What to optimise. Repeatable, or A,B.  [default: the first {DEFAULT_COUNT} of"
+            f" {','.join(DEFAULT_OBJECTIVES)} that apply to the space, and {DEFAULT_COST} without a device]",
+        ),
+        click.option("--record", multiple=True, metavar="SPEC", help="What to measure besides, such as params,macs."),
+        click.option(
+            "-c",
+            "--constraint",
+            "constraints",
+            multiple=True,
+            metavar="BOUND",
+            help='What a candidate must satisfy: "latency<=20", "params<=5M", or "macs<=60%" of the space\'s maximum.',
+        ),
+        click.option(
+            "--searcher", default=DEFAULT_SEARCHER, show_default=True, metavar="SPEC", help="Search algorithm."
+        ),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the searcher."),
+        click.option("--run", "name", default="", metavar="NAME", help="Name for the run.  [default: a digest]"),
+    ),
 )
-@click.option("--record", multiple=True, metavar="SPEC", help="What to measure besides, such as params,macs.")
-@click.option(
-    "-c",
-    "--constraint",
-    "constraints",
-    multiple=True,
-    metavar="BOUND",
-    help='What a candidate has to hold: "latency<=20", "params<=5M", or "macs<=60%" of the space\'s maximum.',
-)
-@click.option("--searcher", default="guided", show_default=True, metavar="SPEC", help="Search algorithm.")
+
+setting_options = setting_group(weights_seed_option, fidelity_option, data_option, torch_device_option, threads_option)
+
+
+@click.command(cls=Configured, groups=(request_group, setting_options, worker_group))
+@request_group
 @click.option(
     "--budget",
-    default=300,
+    default=DEFAULT_BUDGET,
     show_default=True,
     type=click.IntRange(1),
     envvar="NASCTL_BUDGET",
     show_envvar=True,
-    help="Different candidates to evaluate.",
+    help="Distinct candidates to evaluate.",
 )
-@click.option("--time", "limit", metavar="TIME", help="Stop after this long: 90 (seconds), 5m or 2h.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the searcher.")
-@click.option("--weights-seed", "noise", default=0, show_default=True, type=weights_seed, help="Of weights and data.")
-@fidelity_option
-@data_option
-@click.option("--torch-device", default="cpu", show_default=True, help="Where metrics are computed: cpu or cuda:0.")
-@crew_options
-@threads_option
-@click.option("--run", "called", default="", metavar="NAME", help="A name of your own for the run.")
+@click.option("--time", "limit", metavar="TIME", help="Time after which to stop: 90 (seconds), 5m or 2h.")
+@setting_options
+@worker_group
 @store_option
 @json_option
 @config_option
@@ -76,70 +93,44 @@ METRICS = ("synflow", "jacov", "snip", "hidden_covariance", "head_confidence")
 @click.pass_context
 def command(
     ctx: click.Context,
-    space: str,
-    devices: tuple[str, ...],
-    objectives: tuple[str, ...],
-    record: tuple[str, ...],
-    constraints: tuple[str, ...],
-    searcher: str,
+    request: SearchRequest,
     budget: int,
     limit: str | None,
-    seed: int,
-    noise: int,
-    fidelity: str,
-    data: str | None,
-    torch_device: str,
-    workers: str | None,
-    threads: int,
-    gpus: str,
-    cluster: str,
-    candidate_time: str | None,
-    candidate_memory: str | None,
-    called: str,
+    setting: SettingOptions,
+    workers: WorkerChoice,
     store: str,
     as_json: bool,
 ) -> None:
     """Search SPACE for networks that trade training-free metrics against cost on a device.
 
-    The same command resumes where it was stopped, or goes on with a larger budget.
+    The same command resumes a search that was stopped, and continues one that is given a larger budget.
     """
-    from nasctl import registry
-    from nasctl.candidates.setting import make_setting
-    from nasctl.search.applicability import first_applicable
-    from nasctl.search.run import Run
+    from dataclasses import replace
 
-    named, made = registry.listed(devices), registry.create("spaces", space)
-    chosen = registry.split(objectives) or [*first_applicable(made, METRICS, 3), *(() if named else ("macs",))]
-    chosen = [spec for spec in chosen if spec != "latency" or not named]  # that of every device is added
-    chosen += [f"latency@{device}" for device in named]
-    who = crew(workers, threads, gpus, cluster, candidate_time, candidate_memory)
-    where = place(torch_device, gpus)
-    measured = make_setting(made, fidelity, data, noise, where, threads)
-    also = tuple(registry.split(record))
-    run = Run(space, tuple(dict.fromkeys(chosen)), searcher, seed, measured, also, constraints, called, resolved(ctx))
+    from nasctl.search.watch import Watch
+
+    worker_options = workers.options(setting.threads)
+    setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))
+    run = request.run(setting, option_values(ctx))
     seconds = None if limit is None else duration(limit)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
-    options = f" --store {shlex.quote(store)}" if given else ""
-    ctx.exit(_searched(run, who, store, options, budget, seconds, as_json))
+    warnings = run.check(here=worker_options.in_process)  # before anything is written
+    watch = Watch(run, budget, seconds, f" --store {shlex.quote(store)}" if given else "")
+    ctx.exit(_search(run, watch, warnings, worker_options, store, as_json))
 
 
-def _searched(
-    run: Run, who: WorkerOptions, store: str, options: str, budget: int, limit: float | None, as_json: bool
-) -> int:
-    """Run the search, show its progress, and say how it ended; returns the exit code."""
-    from nasctl.search.watch import Watch
+def _search(run: Run, watch: Watch, warnings: list[str], workers: WorkerOptions, store: str, as_json: bool) -> int:
+    """Run the search, show its progress and its result, and return the exit code."""
     from nasctl.store.store import Store
     from nasctl.system.signals import exit_code
     from nasctl.system.terminal import say
     from nasctl.workers import open_executor
 
-    warnings = run.check(here=who.in_process)  # before anything is written
-    watch = Watch(run, budget, limit, options)
-    with open_executor(who, run.task) as executor:
-        made = Store(store)
+    with open_executor(workers, run.task) as executor:
+        opened = Store(store)
         say(*watch.opening(), *(f"Warning: {sentence}" for sentence in warnings))
         try:
-            watch.follow(made, executor)
+            watch.follow(opened, executor)
         except KeyboardInterrupt as stop:
             say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)

@@ -8,7 +8,7 @@ import numpy as np
 
 from nasctl.evaluation.ranges import bounds
 from nasctl.evaluation.task import Task
-from nasctl.pareto.hypervolume import Scale
+from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.pareto.losses import losses
 from nasctl.problem.searcher import Evaluation, Goal
 

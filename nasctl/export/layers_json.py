@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasctl import __version__
 from nasctl.export.model import Model
 from nasctl.networks.executable import NASCTL_MODULES, module_class
 from nasctl.networks.python_source import call_source, python_attribute
+from nasctl.version import __version__
 
 ABOUT = (
     "Layers run in their order on a batch; the inputs of a layer are outputs of earlier layers, by name, or 'input'. "

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nasctl import __version__
 from nasctl.architectures.architecture import Architecture
 from nasctl.networks.python_source import source
+from nasctl.version import __version__
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nasctl import __version__
 from nasctl.export.model import Model
 from nasctl.export.pt2 import export_program
 from nasctl.networks.onnx import silenced_exporter, to_onnx
+from nasctl.version import __version__
 
 
 def write_onnx(model: Model, draft: Path) -> None:

@@ -15,8 +15,8 @@ from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
 
-from nasctl import __version__
 from nasctl.errors import NasctlError
+from nasctl.version import __version__
 
 KINDS = ("spaces", "objectives", "searchers", "devices", "benchmarks", "data")
 

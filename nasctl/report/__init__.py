@@ -1,1 +1,1 @@
-"""One HTML page about a run: its summary, front, settings and reproduction command."""
+"""The report of a run: one HTML page with its configuration, front, convergence, correlations and failures."""

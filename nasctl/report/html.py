@@ -1,4 +1,4 @@
-"""The report of a run as one HTML page that needs nothing else: no network, and no script to be read."""
+"""The report of a run as one self-contained HTML page, which loads nothing and is readable without scripts."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import numpy as np
 from nasctl import registry
 from nasctl.drawing.palette import css_variables
 from nasctl.drawing.pareto_layout import Axis, pairs
-from nasctl.drawing.svg import AxisPositions, Dot, axis_positions, line, scatter
 from nasctl.pareto.hypervolume import REFERENCE
-from nasctl.report.summary import Findings, Series
+from nasctl.report.summary import ReportSummary, Series
+from nasctl.report.svg import AxisPositions, Dot, axis_positions, line, scatter
 from nasctl.search.command_line import command_line
 from nasctl.search.recorded import setting_parts
 from nasctl.system.terminal import UNITS, duration, quantity
 
-MOST = 5000  # candidates off the front that are drawn; a browser is slow with more
-INK = 0.65  # of the colour behind a correlation of 1, so that its number can be read
-NAMED = 5  # ids beside a failure
+MAX_DOTS = 5000  # candidates off the front that are drawn; browsers are slow with more
+MAX_SHADE = 0.65  # share of the colour behind a correlation of 1, which keeps its number readable
+MAX_IDS = 5  # ids listed beside a failure
 ARROWS = {"min": "\N{EM SPACE}\N{LEFTWARDS ARROW} better", "max": "\N{EM SPACE}better \N{RIGHTWARDS ARROW}", None: ""}
-WANTED = {"min": "less is better", "max": "more is better"}
+DIRECTIONS = {"min": "less is better", "max": "more is better"}
 
 
-def page(found: Findings) -> str:
-    """The whole page; the same run gives the same page."""
+def page(found: ReportSummary) -> str:
+    """Return the page as HTML. The same run gives the same page."""
     style, script = (
         files("nasctl.report").joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
     )
@@ -60,14 +60,15 @@ def page(found: Findings) -> str:
 """
 
 
-def _setting(found: Findings) -> Iterator[str]:
+def _setting(found: ReportSummary) -> Iterator[str]:
+    """Yield the question of the run and its configuration."""
     record, asked = found.record, found.record.asked
-    wanted = ", ".join(f"{goal.name} ({WANTED[goal.direction]})" for goal in record.goals)
-    subject = f", if they hold {' and '.join(map(str, record.constraints))}" if record.constraints else ""
+    wanted = ", ".join(f"{goal.name} ({DIRECTIONS[goal.direction]})" for goal in record.goals)
+    subject = f", subject to {' and '.join(map(str, record.constraints))}" if record.constraints else ""
     question = f"Which networks of {record.space.partition(':')[0]} are best in {wanted}{subject}?"
     failed = sum(bool(one.errors) for one in found.visited)
     counts = [f"{len(found.visited)} evaluated", f"{len(found.front)} on the front", f"{failed} failed"]
-    counts += [f"{found.broken.sum()} break a constraint"] if record.constraints else []
+    counts += [f"{found.broken.sum()} violate a constraint"] if record.constraints else []
     yield f"<p>{escape(question)}</p>"
     yield _definitions(
         {
@@ -75,7 +76,7 @@ def _setting(found: Findings) -> Iterator[str]:
             "space": record.space,
             "searcher": asked["searcher"],
             "seed": asked["seed"],
-            "recorded besides": ", ".join(asked["record"]) or "nothing",
+            "also recorded": ", ".join(asked["record"]) or "nothing",
             **{f"metrics: {key}": value for key, value in setting_parts(record).items()},
             "time to measure": duration(found.seconds),
             "last started": datetime.fromtimestamp(found.run.started).isoformat(" ", "seconds"),
@@ -84,10 +85,11 @@ def _setting(found: Findings) -> Iterator[str]:
     )
 
 
-def _front(found: Findings) -> Iterator[str]:
-    yield "<h2>The front</h2>"
+def _front(found: ReportSummary) -> Iterator[str]:
+    """Yield the front as a picture and as a table."""
+    yield "<h2>Pareto front</h2>"
     if not found.front:
-        yield "<p>It is empty: no candidate has a value in every objective and holds all constraints.</p>"
+        yield "<p>The front is empty: no feasible candidate has a value in every objective.</p>"
         return
     rows = _drawn(found)
     kinds = _kinds(found)
@@ -97,22 +99,22 @@ def _front(found: Findings) -> Iterator[str]:
     dots = [Dot(kinds[k], found.ids[k], _said(found, k)) for k in rows]
     titles = _title(series[x]), _title(series[y])
     said = f"{series[y].name} against {series[x].name}: {len(rows)} candidates, {len(found.front)} on the front"
-    key = {"front": "non-dominated in all objectives", "closest": "nearest to the best of all", "other": "evaluated"}
-    yield "<p>" + _key(key | ({"broken": "breaks a constraint"} if found.record.constraints else {}))
+    key = {"front": "non-dominated in all objectives", "closest": "closest to the ideal point", "other": "evaluated"}
+    yield "<p>" + _key(key | ({"broken": "violates a constraint"} if found.record.constraints else {}))
     yield '<span class="soft">Point at a candidate to read its values.</span></p>'
     labels = " ".join(f'<label>{name} <select id="{name}"></select></label>' for name in ("across", "up"))
     yield f'<form class="axes" id="axes" hidden autocomplete="off">{labels}</form>'
     yield f'<div class="chart">{scatter("front", said, laid[x], laid[y], titles, dots)}'
     yield '<div class="tip" id="tip" hidden></div></div>'
     if len(rows) < len(found.visited):
-        said = f"Of {len(found.visited)} candidates {len(rows)} are drawn, the whole front among them."
+        said = f"{len(rows)} of {len(found.visited)} candidates are drawn, including the whole front."
         yield f'<p class="soft">{said}</p>'
     yield f'<script type="application/json" id="series">{_json(series, laid, x, y)}</script>'
     yield from _table(found)
 
 
-def _table(found: Findings) -> Iterator[str]:
-    """The front, a row each."""
+def _table(found: ReportSummary) -> Iterator[str]:
+    """Yield the front as a table, one row per candidate."""
     head, scores = found.score
     shown = [one for one in found.series if one.role != "order"]
     heads = ["id", *(f"{one.name}\n{one.unit}" for one in shown), *([head.replace("(", "\n(", 1)] if head else [])]
@@ -125,10 +127,11 @@ def _table(found: Findings) -> Iterator[str]:
         rows.append(f'<tr data-id="{escape(found.ids[k])}"{closest}>{"".join(cells)}</tr>')
     yield _tabulated(heads, rows, "sortable")
     export = f"nasctl export --arch {found.ids[found.front[0] if found.closest is None else found.closest]}"
-    yield f'<p class="soft">To take a network away: <code>{escape(export)}</code></p>'
+    yield f'<p class="soft">To export a network: <code>{escape(export)}</code></p>'
 
 
-def _convergence(found: Findings) -> Iterator[str]:
+def _convergence(found: ReportSummary) -> Iterator[str]:
+    """Yield the hypervolume over the evaluations."""
     yield "<h2>Convergence</h2>"
     if found.measured_on is None:
         yield "<p>No candidate has a value in every objective, so there is no hypervolume.</p>"
@@ -146,14 +149,15 @@ def _convergence(found: Findings) -> Iterator[str]:
     yield f'<div class="chart">{line("growth", spoken, axis_positions(counts), axis_positions(volumes), titles)}</div>'
 
 
-def _correlations(found: Findings) -> Iterator[str]:
+def _correlations(found: ReportSummary) -> Iterator[str]:
+    """Yield the correlations of all pairs of measured quantities."""
     shown = [one for one in found.series if one.role != "order"]
-    yield "<h2>How what was measured goes together</h2>"
+    yield "<h2>Rank correlations</h2>"
     yield (
-        "<p>Kendall's tau-b of the values as they stand, over the candidates that hold all constraints."
-        " Parameters and MACs are there as baselines: a metric that goes along with them says little else."
-        ' <span class="soft">These candidates are where the search went, no random sample; what a metric is worth is'
-        " measured by <code>nasctl objective correlate</code>.</span></p>"
+        "<p>Kendall's tau-b of the natural values over the feasible candidates."
+        " Parameters and MACs serve as baselines: a metric that follows them adds little information."
+        ' <span class="soft">These candidates are the path of the search and no random sample;'
+        " <code>nasctl objective correlate</code> compares a metric with known accuracies.</span></p>"
     )
     rows = []
     for one in shown:
@@ -167,58 +171,61 @@ def _correlations(found: Findings) -> Iterator[str]:
     yield _tabulated(["", *(one.name for one in shown)], rows)
 
 
-def _devices(found: Findings) -> Iterator[str]:
+def _devices(found: ReportSummary) -> Iterator[str]:
+    """Yield the remarks on devices and metrics."""
     said = {name: column.remarks for name, column in found.record.columns.items() if column.remarks}
     if said:
-        yield "<h2>What is known of devices and metrics</h2>"
+        yield "<h2>Devices and metrics</h2>"
         yield _definitions({name: "; ".join(remarks) for name, remarks in said.items()})
 
 
-def _failures(found: Findings) -> Iterator[str]:
+def _failures(found: ReportSummary) -> Iterator[str]:
+    """Yield the failures, the most frequent first."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name, one in zip(found.ids, found.visited, strict=True):
         for objective, error in one.errors.items():
             groups.setdefault((objective, error), []).append(name)
-    yield "<h2>What failed</h2>"
+    yield "<h2>Failures</h2>"
     if not groups:
-        yield "<p>Nothing.</p>"
+        yield "<p>None.</p>"
         return
     rows = []
     for (objective, error), names in sorted(groups.items(), key=lambda group: -len(group[1])):
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        words = (objective, str(len(names)), error, ", ".join(names[:NAMED]) + more)
+        more = f" and {len(names) - MAX_IDS} more" if len(names) > MAX_IDS else ""
+        words = (objective, str(len(names)), error, ", ".join(names[:MAX_IDS]) + more)
         cells = (f'<td class="words">{escape(word)}</td>' for word in words)
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    yield _tabulated(["objective", "candidates", "why", "which"], rows)
+    yield _tabulated(["objective", "candidates", "reason", "ids"], rows)
 
 
-def _repeat(found: Findings) -> Iterator[str]:
+def _repeat(found: ReportSummary) -> Iterator[str]:
+    """Yield the command that repeats the run."""
     text, notes = command_line(found.run.name, found.record, len(found.visited))
-    yield "<h2>To repeat it</h2>"
+    yield "<h2>Reproduction</h2>"
     yield f"<pre><code>{escape(text)}</code></pre>"
-    yield '<p class="soft">With the same store it goes on where this ends, once the budget is larger.</p>'
+    yield '<p class="soft">With the same store and a larger budget, the command continues the run.</p>'
     yield from (f'<p class="soft">{escape(note)}</p>' for note in notes)
 
 
-def _drawn(found: Findings) -> list[int]:
+def _drawn(found: ReportSummary) -> list[int]:
     """The rows of what is drawn, the closest to the best of all last, so that nothing lies on it."""
     best = set(found.front)
     others = [k for k in range(len(found.visited)) if k not in best]
-    if len(others) > MOST:
-        others = [others[k] for k in np.linspace(0, len(others) - 1, MOST).astype(int)]
+    if len(others) > MAX_DOTS:
+        others = [others[k] for k in np.linspace(0, len(others) - 1, MAX_DOTS).astype(int)]
     return [*others, *sorted(found.front, key=lambda k: k == found.closest)]
 
 
-def _kinds(found: Findings) -> list[str]:
-    """Of each candidate, how it is drawn."""
+def _kinds(found: ReportSummary) -> list[str]:
+    """Return the class of each candidate's dot, (N,)."""
     kinds = np.where(found.broken, "broken", "other").astype(object)
     kinds[found.front] = "front"
     kinds[found.closest] = "closest"
     return [str(kind) for kind in kinds]
 
 
-def _first(found: Findings) -> tuple[int, int]:
-    """The axes to begin with: the first cost and the first metric, as in `nasctl pareto plot`."""
+def _first(found: ReportSummary) -> tuple[int, int]:
+    """Return the positions of the initial axes: the first cost and the first metric, as in `nasctl pareto plot`."""
     goals = found.record.goals
     names = [one.name for one in found.series]
     axes = [Axis(goal.name, "", goal.direction, goal.cost == "network") for goal in goals]
@@ -228,18 +235,19 @@ def _first(found: Findings) -> tuple[int, int]:
 
 
 def _title(one: Series) -> str:
+    """Return the title of an axis."""
     return f"{one.name}{f' ({one.unit})' if one.unit else ''}{ARROWS[one.direction]}"
 
 
-def _said(found: Findings, row: int) -> str:
-    """What is said of a candidate that is pointed at."""
+def _said(found: ReportSummary, row: int) -> str:
+    """Return the text that is shown when a candidate is pointed at."""
     known = [one for one in found.series if one.role != "order" and np.isfinite(one.values[row])]
     lines = [f"{one.name}  {quantity(float(one.values[row]), one.unit)}" for one in known]
     return "\n".join([found.ids[row], *lines, f"candidate {row + 1}"])
 
 
 def _json(series: Sequence[Series], laid: Sequence[AxisPositions], x: int, y: int) -> str:
-    """What the script needs to change the axes; "<" is written so that nothing can end the element."""
+    """Return the data with which the script changes the axes. "<" is escaped, so that no text can end the element."""
     columns = [
         {
             "name": one.name,
@@ -253,17 +261,20 @@ def _json(series: Sequence[Series], laid: Sequence[AxisPositions], x: int, y: in
 
 
 def _definitions(pairs: Mapping[str, object]) -> str:
+    """Return a definition list."""
     rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs.items())
     return f"<dl>\n{rows}\n</dl>"
 
 
 def _tabulated(heads: Iterable[str], rows: Iterable[str], kind: str = "") -> str:
+    """Return a table with the given headings and finished rows."""
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     lines = ["<thead>", f"<tr>{head}</tr>", "</thead>", "<tbody>", *rows, "</tbody>"]
     return "\n".join([f'<div class="scroll"><table class="{kind}">', *lines, "</table></div>"])
 
 
 def _number(value: float, unit: str) -> str:
+    """Return a table cell with a number, and with all of its digits for sorting."""
     if not np.isfinite(value):
         return '<td data-value="">-</td>'
     text = quantity(value, unit) if unit in UNITS else f"{value:.6g}"
@@ -271,13 +282,15 @@ def _number(value: float, unit: str) -> str:
 
 
 def _tau(tau: float, number: int) -> str:
+    """Return a table cell with a correlation, shaded by its size."""
     if not np.isfinite(tau):
         return "<td></td>"
-    look = f'class="{"plus" if tau > 0 else "minus"}" style="--share:{INK * abs(tau):.0%}" title="{number} candidates"'
-    return f"<td {look}>{tau:.2f}</td>"
+    kind, share = "plus" if tau > 0 else "minus", MAX_SHADE * abs(tau)
+    return f'<td class="{kind}" style="--share:{share:.0%}" title="{number} candidates">{tau:.2f}</td>'
 
 
 def _key(kinds: Mapping[str, str]) -> str:
+    """Return the legend of the dots."""
     marks = (
         f'<span><svg viewBox="0 0 12 12" aria-hidden="true"><circle class="{kind}" cx="6" cy="6" r="4"/></svg>'
         f" {escape(text)}</span>"

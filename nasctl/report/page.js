@@ -1,4 +1,4 @@
-// Makes the report's picture and tables answer to a person; without it they stand as they are.
+// Make the picture and the tables of the report interactive. Without this script they are static.
 "use strict";
 (() => {
   const picture = document.getElementById("front");
@@ -19,7 +19,7 @@
     for (const circle of circles) {
       const title = circle.querySelector("title");
       circle.said = title.textContent;
-      title.remove(); // or the browser would show it too
+      title.remove(); // otherwise the browser shows a second tooltip
       byId.set(circle.dataset.id, circle);
       if (!rows.has(circle.dataset.id)) continue;
       circle.setAttribute("tabindex", "0");

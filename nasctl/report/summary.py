@@ -1,4 +1,4 @@
-"""What there is to say of a run: everything that its report shows, in numbers and words."""
+"""The numbers and texts that the report of a run shows."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from nasctl.analysis.run_scores import scores_of_run
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.pareto.archive import closest_to_ideal
-from nasctl.pareto.hypervolume import Scale, checkpoints
+from nasctl.pareto.hypervolume import checkpoints
+from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.pareto.losses import feasible_losses, front, violations
 from nasctl.problem.searcher import Direction, Evaluation, Transform
-from nasctl.search.hypervolume import hypervolume_scale
+from nasctl.search.recorded_hypervolume import hypervolume_scale
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import RunSummary
 
-STEPS = 100  # points of the curve of convergence
+STEPS = 100  # points of the convergence curve
 
 
 @dataclass(frozen=True)
 class Series:
-    """One thing that is known of the candidates.
+    """One quantity of all candidates.
 
     Args:
-        name: Such as "latency@gpu".
-        unit: Such as "ms, batch 64".
-        values: In natural units, NaN where there is none, (N,).
-        role: Whether it was optimised, recorded, or is known of every network.
-        direction: Which end is better, if it was optimised.
-        transform: What searchers see of it.
+        name: Name, such as "latency@gpu".
+        unit: Unit, such as "ms, batch 64".
+        values: Values in natural units, (N,), NaN where there is none.
+        role: "optimised", "recorded", "baseline" for sizes of the network, or "order" for the order of evaluation.
+        direction: Direction of better values, if the quantity was optimised.
+        transform: Transform of the values that searchers see.
     """
 
     name: str
@@ -47,13 +48,13 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """A run and what follows from it.
+class ReportSummary:
+    """A run, and everything that its report derives from the run.
 
     Args:
-        run: Its name, record and start.
-        visited: Its candidates, in order, (N,).
-        seconds: That measuring them took.
+        run: Name, record and start of the run.
+        visited: Candidates of the run, in order, (N,).
+        seconds: Total time of all measurements.
     """
 
     run: RunSummary
@@ -62,23 +63,23 @@ class Findings:
 
     @property
     def record(self) -> RunRecord:
-        """What the run asked."""
+        """Return the record of the run."""
         return self.run.record
 
     @cached_property
     def ids(self) -> list[str]:
-        """Of the candidates, (N,)."""
+        """Return the ids of the candidates, (N,)."""
         genes = registry.create("spaces", self.record.space).genes
         return [ids.encode(self.record.space, genes, one.genome) for one in self.visited]
 
     @cached_property
     def points(self) -> np.ndarray:
-        """Losses, (N, M); NaN in the row of what cannot be on the front."""
+        """Return losses, (N, M), NaN in the rows of failed and infeasible candidates."""
         return feasible_losses(self.visited, self.record.goals, self.record.constraints)
 
     @cached_property
     def broken(self) -> np.ndarray:
-        """Which candidates break a constraint, (N,), as far as that is known."""
+        """Return True for candidates that are known to violate a constraint, (N,)."""
         names = {constraint.name for constraint in self.record.constraints}
         known = [not one.errors.keys() & names for one in self.visited]
         beyond = (violations(self.visited, self.record.constraints) > 0).any(axis=1)
@@ -86,24 +87,24 @@ class Findings:
 
     @cached_property
     def front(self) -> list[int]:
-        """The rows of the non-dominated candidates, best in the first objective first."""
+        """Return the rows of the non-dominated candidates, the best in the first objective first."""
         rows = {one.genome: k for k, one in enumerate(self.visited)}
         return [rows[one.genome] for one in front(self.visited, self.record.goals, self.record.constraints)]
 
     @cached_property
     def closest(self) -> int | None:
-        """Of those the one nearest to the best of every objective; None of an empty front."""
+        """Return the row of the front member closest to the ideal point, or None for an empty front."""
         return self.front[closest_to_ideal(self.points[self.front])] if self.front else None
 
     @cached_property
     def score(self) -> tuple[str, dict[int, float]]:
-        """What the score of the run is called, and its values by row; "" for a run without metrics."""
+        """Return the name of the run's score and its values by row; the name is "" for a run without metrics."""
         head, scores = scores_of_run(self.record, self.visited, None) or ("", {})
         return head, {k: scores[one.genome] for k, one in enumerate(self.visited) if one.genome in scores}
 
     @cached_property
     def series(self) -> list[Series]:
-        """Everything that was measured, then parameters and MACs as baselines, then the order of evaluation."""
+        """Return everything that was measured, parameters and MACs as baselines, and the order of evaluation."""
         found = [
             Series(
                 name,
@@ -116,15 +117,16 @@ class Findings:
         ]
         space = registry.create("spaces", self.record.space)
         networks = [space.network(one.genome) for one in self.visited]
-        for name, unit in (("params", "parameters"), ("macs", "MACs")):
+        sizes = [("params", "parameters", [network.params for network in networks])]
+        sizes.append(("macs", "MACs", [network.macs for network in networks]))
+        for name, unit, values in sizes:
             if name not in self.record.columns:
-                values = np.array([getattr(network, name) for network in networks], dtype=float)
-                found.append(Series(name, unit, values, "baseline"))
+                found.append(Series(name, unit, np.array(values, dtype=float), "baseline"))
         return [*found, Series("order of evaluation", "", np.arange(1.0, len(self.visited) + 1), "order")]
 
     @cached_property
     def correlations(self) -> dict[tuple[str, str], tuple[float, int]]:
-        """Kendall's tau-b of every pair of series, and over how many candidates that have both and hold all bounds."""
+        """Return Kendall's tau-b of every pair of series, and the number of feasible candidates that have both."""
         measured = [one for one in self.series if one.role != "order"]
         found = {}
         for one, other in combinations(measured, 2):
@@ -135,7 +137,7 @@ class Findings:
 
     @cached_property
     def measured_on(self) -> tuple[Scale, str] | None:
-        """The scale of the hypervolume and what it is; None where no candidate has a value in every objective."""
+        """Return the scale of the hypervolume and its description; None if no candidate has all objectives."""
         try:
             return hypervolume_scale(self.record, self.visited)
         except NasctlError:
@@ -143,7 +145,7 @@ class Findings:
 
     @cached_property
     def growth(self) -> list[tuple[int, float]]:
-        """The hypervolume after so many evaluations."""
+        """Return pairs of a number of evaluations and the hypervolume after them."""
         if self.measured_on is None:
             return []
         counts = checkpoints(len(self.visited), STEPS)

@@ -1,6 +1,13 @@
-"""A search: the loop of ask, evaluate, record and tell, and the runs that the store records of it."""
+"""A search: the loop of ask, evaluate, record and tell, and the runs that the store records of it.
 
+The package can be called: `nasctl.search("mbconv", device="gpu")` is `nasctl.search.library.search`.
+"""
+
+from nasctl.search.library import search as _search
 from nasctl.search.loop import Visit
 from nasctl.search.run import Run
+from nasctl.system.lazy_names import make_callable
 
 __all__ = ["Run", "Visit"]
+
+make_callable(__name__, _search)

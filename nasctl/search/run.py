@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nasctl import __version__, registry
+from nasctl import registry
 from nasctl.candidates.objective import HasLabel, HasRemarks, Objective, closed_form
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError
@@ -30,6 +30,7 @@ from nasctl.search.loop import Visit, search
 from nasctl.search.machine import machine_of
 from nasctl.search.metrics import device_of, make_objective
 from nasctl.store.store import Store
+from nasctl.version import __version__
 
 LIBRARIES = ("numpy", "pymoo", "scikit-learn", "torch")  # whose versions a run notes
 

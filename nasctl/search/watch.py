@@ -18,7 +18,7 @@ from nasctl.problem.searcher import Evaluation
 from nasctl.search.loop import Visit
 from nasctl.search.run import Run
 from nasctl.store.store import Store
-from nasctl.system import terminal
+from nasctl.system import progress, terminal
 
 SHARE = 0.03  # of the time of a search, after which a hypervolume to look at is not worth more of it
 
@@ -79,7 +79,7 @@ class Watch:
         """Run the search to its end; modules are measured in this process if there is no other executor."""
         deadline = math.inf if self._limit is None else self._start + self._limit
         generation = 0
-        with terminal.Progress(self._budget) as shown:
+        with progress.Progress(self._budget) as shown:
             for visit in self._run.search(store, self._budget, deadline, executor):
                 if visit.generation > generation:
                     generation = visit.generation
@@ -111,14 +111,14 @@ class Watch:
         if not broken and not np.isnan(row).any():
             self._archive.add(found.genome, row)
 
-    def _state(self, generation: int) -> terminal.State:
+    def _state(self, generation: int) -> progress.State:
         each = self._waited / self._fresh if self._fresh else None
         left = None if each is None else each * (self._budget - len(self._found))
         if self._limit is not None:
             remaining = max(0.0, self._limit - (time.monotonic() - self._start))
             left = remaining if left is None else min(left, remaining)
         done, size = len(self._found), len(self._archive)
-        return terminal.State(done, self._budget, self._failed, size, self._volume, each, left, generation)
+        return progress.State(done, self._budget, self._failed, size, self._volume, each, left, generation)
 
     def closing(self) -> list[str]:
         """How it ended, and the next two commands to type."""

@@ -16,6 +16,7 @@ from pymoo.operators.crossover.pntx import TwoPointCrossover
 from pymoo.util.reference_direction import das_dennis, get_partition_closest_to_points
 
 from nasctl.api import BadOption, Genome, Problem, SearchSpace, promising, unseen
+from nasctl.searchers._mutation import shift_genes
 
 FAILURE_VIOLATION = 1e9  # constraint violation of a genome with a failed objective, above every real violation
 MATING_ROUNDS = 10  # rounds of mating per generation, after which a generation may stay smaller than the population
@@ -101,9 +102,10 @@ class UniformMutation(Mutation):  # type: ignore[misc]  # pymoo has no types
         self, problem: PymooProblem, X: np.ndarray, *args: Any, random_state: np.random.Generator, **kwargs: Any
     ) -> Any:
         sizes = problem.xu.astype(int) + 1
-        step = random_state.integers(1, np.maximum(sizes, 2), size=X.shape)
+        # Unlike `redraw_genes`, this draws the steps first: the order of draws fixes the genomes of a seed.
+        steps = random_state.integers(1, np.maximum(sizes, 2), size=X.shape)
         redrawn = (random_state.random(X.shape) < 1 / problem.n_var) & (sizes > 1)
-        return np.where(redrawn, (X + step) % sizes, X)
+        return shift_genes(X, redrawn, steps, sizes)
 
 
 class UnseenNetworks(DuplicateElimination):  # type: ignore[misc]

@@ -19,6 +19,7 @@ from itertools import combinations
 import numpy as np
 
 from nasctl.api import Archive, BadOption, Genome, Problem, promising, unseen
+from nasctl.searchers._mutation import redraw_genes
 
 __all__ = ["Guided"]
 
@@ -154,10 +155,9 @@ class Guided:
         low, high = np.sort(self._rng.integers(length + 1, size=(2, number, 1)), axis=0)
         places = np.arange(length)
         crossed = np.where((places >= low) & (places < high), other, one)
-        redrawn = (self._rng.random(crossed.shape) < 1 / length) & (self._cardinalities > 1)
-        step = self._rng.integers(1, np.maximum(self._cardinalities, 2), size=crossed.shape)
+        mutated = redraw_genes(self._rng, crossed, self._cardinalities, 1 / length)
         found: dict[Genome, tuple[int, ...]] = {}
-        for raw in map(tuple, np.where(redrawn, (crossed + step) % self._cardinalities, crossed).tolist()):
+        for raw in map(tuple, mutated.tolist()):
             if (genome := self._space.canonical(raw)) not in self._raw:
                 found.setdefault(genome, raw)
         return found

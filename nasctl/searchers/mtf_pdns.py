@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from nasctl.api import Archive, BadOption, Genome, Problem, promising, unseen
+from nasctl.searchers._mutation import redraw_genes
 
 __all__ = ["MTFPDNS"]
 
@@ -98,9 +99,7 @@ class MTFPDNS:
     def _mutate(self, children: np.ndarray) -> np.ndarray:
         """Change each gene with the same probability to another of its choices, (N, G) -> (N, G)."""
         rate = 1 / 6 if self._published else 1 / children.shape[1]
-        mutated = (self._rng.random(children.shape) < rate) & (self._cardinalities > 1)
-        step = self._rng.integers(1, np.maximum(self._cardinalities, 2), size=children.shape)
-        return np.where(mutated, (children + step) % self._cardinalities, children)
+        return redraw_genes(self._rng, children, self._cardinalities, rate)
 
     def _replace_seen(self, children: np.ndarray) -> np.ndarray:
         """Mutate children that were proposed before until they are new.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nasctl.api import BadOption, Genome, Problem, promising, unseen
+from nasctl.searchers._mutation import redraw_genes
 from nasctl.searchers._ranking import best_first, normal_scores, one_hot
 
 __all__ = ["Predictor"]
@@ -120,10 +121,7 @@ class Predictor:
         count, genes = INNER_POPULATION, len(self._cardinalities)
         mothers, fathers = self._rng.integers(len(parents), size=(2, count, 2)).min(axis=2)
         mixed = np.where(self._rng.random((count, genes)) < 0.5, parents[mothers], parents[fathers])
-        redrawn = (self._rng.random(mixed.shape) < 1 / genes) & (self._cardinalities > 1)
-        step = self._rng.integers(1, np.maximum(self._cardinalities, 2), size=mixed.shape)
-        children: np.ndarray = np.where(redrawn, (mixed + step) % self._cardinalities, mixed)
-        return children
+        return redraw_genes(self._rng, mixed, self._cardinalities, 1 / genes)
 
     def _fit_models(self) -> dict[int, Model]:
         """Return a model for each objective that needs a module and, at key M, a model of failures if there are any."""

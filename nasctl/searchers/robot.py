@@ -88,13 +88,11 @@ class RoBoT:
         if not self._weights:
             return np.asarray(2 * drawn[0] - 1)
         model = GaussianProcess((np.array(self._weights) + 1) / 2, self._observed())
-        best: np.ndarray = 2 * best_by_upper_confidence_bound(model, drawn) - 1
-        return best
+        return 2 * best_by_upper_confidence_bound(model, drawn) - 1
 
     def _order(self, weights: np.ndarray) -> np.ndarray:
         """Return positions in the pool in descending order of the weighted sum, (P,)."""
-        order: np.ndarray = self._pool.best_first(self._scaled @ weights)
-        return order
+        return self._pool.best_first(self._scaled @ weights)
 
     def _observed(self) -> np.ndarray:
         """Return the observation of each weight vector, (queries,), with failures replaced by the worst value."""

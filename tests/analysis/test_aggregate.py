@@ -76,7 +76,7 @@ def test_a_score_says_what_it_is_made_of():
     [
         ("log_rnk:a", UnknownName, "no aggregation is called 'log_rnk'; did you mean 'log_rank'"),
         ("vote:a+jacof", UnknownName, "'jacof'; did you mean 'jacov'"),
-        ("vote", BadOption, "'vote' is no score; name metrics once each, as in log_rank:synflow\\+jacov"),
+        ("vote", BadOption, "'vote' is no score; name each metric once, as in log_rank:synflow\\+jacov"),
         ("vote:", BadOption, "no score"),
         ("vote:a++b", BadOption, "no score"),
         ("vote:a+a", BadOption, "no score"),
@@ -131,6 +131,18 @@ def test_an_agreement_is_that_of_scipy(levels):
     assert found.spearman[1:] != agreement(scores, truth, resamples=50, seed=1).spearman[1:]
 
 
+def test_the_interval_is_that_of_the_resamples_one_by_one():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 4, 30).astype(float)
+    scores = truth + rng.integers(0, 4, 30)
+    drawn = np.random.default_rng(7)
+    places = [drawn.integers(30, size=30) for _ in range(200)]
+    found = agreement(scores, truth, seed=7, resamples=200)
+    for estimate, statistic in ((found.spearman, spearmanr), (found.kendall, kendalltau)):
+        values = [estimate.value, *(statistic(scores[one], truth[one]).statistic for one in places)]
+        assert estimate[1:] == pytest.approx(np.percentile(values, [2.5, 97.5]))
+
+
 def test_the_interval_is_that_of_theory():
     # Of a normal sample Fisher's z of Spearman's coefficient has variance 1.06 / (n - 3) (Fieller et al., 1957).
     rng = np.random.default_rng(0)
@@ -160,7 +172,7 @@ def test_the_overlap_is_the_mean_over_ways_to_break_ties():
         for _ in range(20_000)
     ]
     assert agreement(x, y, resamples=0).top.value == pytest.approx(np.mean(best), abs=0.01)
-    assert _in_top(x).sum() == 4
+    assert _in_top(x[None]).sum() == 4
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from click.testing import CliRunner
 from PIL import Image
 from pymoo.indicators.hv import HV
 
-from nasctl.analysis.compare_runs import RunComparison, Side, coverage
+from nasctl.analysis.compare_runs import ComparedRun, RunComparison, coverage
 from nasctl.analysis.compare_runs_plot import overlay
 from nasctl.api import Evaluation, NasctlError
 from nasctl.cli import cli
 from nasctl.drawing.palette import SERIES
-from nasctl.pareto.hypervolume import Scale
+from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.pareto.losses import feasible_losses, front, losses
 from nasctl.problem.searcher import Goal
 from nasctl.store.run_record import Column, RunRecord
@@ -27,7 +27,7 @@ RECORD = RunRecord("chain", {goal.name: Column(f"{goal.name} v1", "", goal.cost,
 def side(name, *points):
     """A run of candidates at these losses; the genome is the point."""
     visited = [Evaluation(point, {"x": point[0], "y": 10.0 ** -point[1]}) for point in points]
-    return Side(name, RECORD, visited, GOALS)
+    return ComparedRun(name, RECORD, visited, GOALS)
 
 
 def comparison(*sides):
@@ -176,7 +176,7 @@ def refused(tmp_path_factory):
 @pytest.mark.parametrize(
     ("runs", "said"),
     [
-        (("a",), "one run is nothing to compare; name two runs or more of `nasctl runs list`"),
+        (("a",), "one run cannot be compared; name two or more runs of `nasctl runs list`"),
         (("a", "a"), "a was given more than once; name two"),
         (("a", "space"), "a and space search different spaces (nbmacro and nbmacro:classes=100); compare"),
         (("a", "goals"), "a optimises params, macs and goals params, memory; compare runs of the same objectives, or"),

@@ -1,9 +1,10 @@
-"""What metrics are worth: against a known order, against the full fidelity, and as one score of a run."""
+"""Rank correlation of metrics with known values, comparison of fidelities, and scores of runs."""
 
 import csv
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from click.testing import CliRunner
 
 from nasctl import registry
 from nasctl.analysis import correlate as correlation
-from nasctl.analysis import run_scores
+from nasctl.analysis import run_scores, score
 from nasctl.analysis.aggregate import Score
-from nasctl.analysis.fidelities import compared
+from nasctl.analysis.fidelities import compare_fidelities
+from nasctl.analysis.timing import median_seconds
+from nasctl.architectures import known_values
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
@@ -25,8 +28,10 @@ from nasctl.pareto.losses import front
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Evaluation, Goal
+from nasctl.store.measurements import Measurement
 from nasctl.store.run_record import Column, RunRecord
 from nasctl.store.store import Store
+from nasctl.system import files
 from nasctl.testing import drawn
 
 SPACE = "nb201:channels=4,cells=1"
@@ -117,16 +122,35 @@ def test_what_orders_nothing_is_none_and_a_dash(nasctl, truth):
 def test_a_sample_is_of_the_seed_and_what_all_columns_have(tmp_path, truth, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = Path(truth)
-    one, same, other = (correlation.facts(path, SPACE, ["good"], 20, seed) for seed in (0, 0, 1))
+    one, same, other = (correlation.sample_known_values(path, SPACE, ["good"], 20, seed) for seed in (0, 0, 1))
     assert one.genomes == same.genomes != other.genomes
     assert len(set(one.genomes)) == 20
-    both = correlation.facts(path, SPACE, ["good", "rare"], 20, 0)
+    both = correlation.sample_known_values(path, SPACE, ["good", "rare"], 20, 0)
     assert (len(both.genomes), both.columns["rare"].tolist()) == (1, [3.0])
-    whole = correlation.facts(path, SPACE, ["good", "bad"], 1000, 0)
+    whole = correlation.sample_known_values(path, SPACE, ["good", "bad"], 1000, 0)
     assert np.array_equal(whole.columns["good"], -whole.columns["bad"])
     (tmp_path / "apart.csv").write_text('arch,a,b\n"3,3,3,3,3,3",1,\n"3,3,3,3,3,1",,1\n')
     with pytest.raises(NasctlError, match=r"no architecture of apart.csv has a value in each of a, b"):
-        correlation.facts(Path("apart.csv"), SPACE, ["a", "b"], 20, 0)
+        correlation.sample_known_values(Path("apart.csv"), SPACE, ["a", "b"], 20, 0)
+
+
+def test_a_table_is_parsed_once_for_all_columns(tmp_path, truth, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parsed = Counter()
+
+    def counted(function):
+        return lambda *given: parsed.update([function.__name__]) or function(*given)
+
+    for module, name in ((files, "read"), (known_values, "_rows"), (known_values, "_genome")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    one = correlation.sample_known_values(Path(truth), SPACE, ["good"], 1000, 0)
+    once = Counter(parsed)
+    parsed.clear()
+    found = correlation.sample_known_values(Path(truth), SPACE, ["good", "bad", "same"], 1000, 0)
+    assert parsed == once
+    assert parsed["read"] == parsed["_rows"] == 1
+    assert found.genomes == one.genomes
+    assert np.array_equal(found.columns["good"], -found.columns["bad"])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +166,7 @@ def test_a_sample_is_of_the_seed_and_what_all_columns_have(tmp_path, truth, monk
             ["--column=good", "--score=vote:params+jacov"],
             "no metric here is called 'jacov'; there is: expected_synflow",
         ),
-        (["--column=good", "--score=vote"], "'vote' is no score; name metrics once each"),
+        (["--column=good", "--score=vote"], "'vote' is no score; name each metric once"),
         (["--column=good", "--sample=3"], "3 is not in the range"),
         (["--column=good", "-o", "synflwo"], "did you mean 'synflow'?"),
         (["--column=good", "-o", "snip", "--torch-device=cuda:99"], "torch cannot use 'cuda:99' here"),
@@ -167,13 +191,69 @@ def test_calibration_compares_levels_with_the_full_one(nasctl):
     assert rows[-1]["tau"]["expected_synflow"] == pytest.approx(1)  # which draws nothing
     assert rows[0]["fidelity"] == rows[-1]["fidelity"] == {"size": None, "cells": None, "batch": 64, "repeats": 1}
     assert rows[3]["fidelity"] == {"size": 8, "cells": 1, "batch": 4, "repeats": 1}
-    assert rows[3]["seconds"] < rows[0]["seconds"]
     assert all(abs(tau) <= 1 + 1e-9 for row in rows for tau in row["tau"].values())
     lines = nasctl(*options)[0].splitlines()
     assert lines[0] == "level\tfidelity\ts each\tnaswot\texpected_synflow"
     assert lines[1].startswith("full\tbatch=64,repeats=1\t")
     assert lines[-1].startswith("full, other seed\tbatch=64,repeats=1\t")
     assert len(lines) == 5
+
+
+class Counted:
+    """The first gene of a genome, counting the calls."""
+
+    unit, direction, transform, version = "1", "max", "identity", "1"
+    needs = frozenset({"module"})
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, candidate):
+        self.calls += 1
+        return float(candidate.genome[0])
+
+
+def stored(path, task, genomes, seconds):
+    """Store values of the task's metrics as if each had taken so many seconds, (genomes, metrics)."""
+    labels = task.record(SPACE).labels
+    ledger = Store(path).ledger(registry.spelled_out("spaces", SPACE), labels.values())
+    for genome, row in zip(genomes, seconds, strict=True):
+        ledger.file(
+            genome,
+            {label: Measurement(float(genome[0]), None, one) for label, one in zip(labels.values(), row, strict=True)},
+        )
+
+
+def test_the_seconds_of_the_store_are_shown_and_nothing_is_timed_again(tmp_path):
+    space, metrics = registry.create("spaces", SPACE), {"one": Counted(), "other": Counted()}
+    task, genomes = Task(space, metrics), list(dict.fromkeys(map(space.canonical, drawn(space, 9))))[:5]
+    stored(tmp_path / "store", task, genomes, [(1, 10), (2, 20), (3, 30), (100, 40), (5, 500)])
+    rows = {row.evaluation.genome: row for row in score.score_genomes(task, SPACE, genomes, Store(tmp_path / "store"))}
+    known = correlation.KnownSample(genomes, {"truth": np.arange(5.0)})
+    lines = correlation.correlate_metrics(task, [], known, rows, False, 0).columns["truth"]
+    assert {line.name: line.seconds for line in lines} == {"one": 3, "other": 30}
+    assert [metric.calls for metric in metrics.values()] == [0, 0]
+
+
+def test_calibration_shows_the_seconds_of_the_store(tmp_path):
+    space, metrics = registry.create("spaces", SPACE), {"one": Counted(), "other": Counted()}
+    task, genomes = Task(space, metrics), list(dict.fromkeys(map(space.canonical, drawn(space, 9))))[:5]
+    small = replace(task, setting=replace(task.setting, fidelity=Fidelity(batch=4)))
+    stored(tmp_path / "store", task, genomes, [(1, 10), (2, 20), (3, 30), (100, 40), (5, 500)])
+    stored(tmp_path / "store", small, genomes, [(1, 1)] * 5)
+    forms = {"full": task.setting.fidelity, "small": Fidelity(batch=4)}
+    found = list(compare_fidelities(task, SPACE, forms, genomes, Store(tmp_path / "store")))
+    assert [form.seconds for form in found[:2]] == [33, 2]
+    assert [metric.calls for metric in metrics.values()] == [5, 5]  # those of the other seed, once each
+
+
+def test_a_failure_does_not_lower_the_seconds_of_a_metric():
+    rows = [
+        score.Scored(Evaluation((k,), {} if k else {"one": 1.0}, {"one": "ValueError: no"} if k else {}), {"one": s})
+        for k, s in enumerate((7.0, 0.1, 0.1))
+    ]
+    assert median_seconds(rows, "one") == 7
+    assert median_seconds(rows[1:], "one") == 0.1
 
 
 class Flat:
@@ -198,7 +278,7 @@ def test_a_level_without_an_order_has_no_tau(tmp_path):
     genomes = [(k, 3, 3, 3, 3, 3) for k in range(5)]
     task = Task(space, {"flat": Flat(False), "seeded": Flat(True)})
     forms = {"full": Fidelity(), "small": Fidelity(batch=4)}
-    found = list(compared(task, SPACE, forms, genomes, Store(tmp_path / "store")))
+    found = list(compare_fidelities(task, SPACE, forms, genomes, Store(tmp_path / "store")))
     assert [form.tau["flat"] for form in found] == [None, None, None]
     assert [form.tau["seeded"] for form in found] == pytest.approx([1, 1, -1])
     assert [form.failed["flat"] for form in found] == [0, 5, 0]
@@ -300,6 +380,6 @@ def test_a_run_is_scored_without_the_plugins_that_made_it():
 
 def test_scores_know_only_what_is_measured():
     task = Task(registry.create("spaces", SPACE), {"params": registry.create("objectives", "params")})
-    assert correlation.scores(task, ["log-rank:params"]) == [Score("log_rank", ("params",))]
+    assert correlation.parse_scores(task, ["log-rank:params"]) == [Score("log_rank", ("params",))]
     with pytest.raises(UnknownName, match="no metric here"):
-        correlation.scores(task, ["log_rank:naswot"])
+        correlation.parse_scores(task, ["log_rank:naswot"])

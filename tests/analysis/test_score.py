@@ -64,7 +64,8 @@ def test_what_is_measured_once_is_not_measured_again(space, tmp_path):
     metric, genomes = Digits(), drawn(space, 9)
     genomes = list(dict.fromkeys(map(space.canonical, genomes)))
     first, second = (
-        list(score.scored(Task(space, {"digits": metric}), SPACE, genomes, Store(tmp_path / "store"))) for _ in range(2)
+        list(score.score_genomes(Task(space, {"digits": metric}), SPACE, genomes, Store(tmp_path / "store")))
+        for _ in range(2)
     )
     assert metric.calls == genomes
     assert first == second
@@ -72,9 +73,9 @@ def test_what_is_measured_once_is_not_measured_again(space, tmp_path):
     # A new version, a further metric and another space are measured.
     other = Digits()
     task = Task(space, {"digits": metric, "other": other})
-    list(score.scored(task, "nb201:cells=1,channels=4", genomes[:2], Store(tmp_path / "store")))
+    list(score.score_genomes(task, "nb201:cells=1,channels=4", genomes[:2], Store(tmp_path / "store")))
     assert (len(metric.calls), other.calls) == (len(genomes), genomes[:2])
-    list(score.scored(task, "nb201:cells=1,channels=8", genomes[:2], Store(tmp_path / "store")))
+    list(score.score_genomes(task, "nb201:cells=1,channels=8", genomes[:2], Store(tmp_path / "store")))
     assert len(metric.calls) == len(genomes) + 2
 
 
@@ -82,12 +83,12 @@ def test_what_is_cut_short_goes_on(space, tmp_path):
     genomes = list(dict.fromkeys(map(space.canonical, drawn(space, 12))))
     before, after = Digits(hated=genomes[5:6], failure=KeyboardInterrupt()), Digits()
     with pytest.raises(KeyboardInterrupt):
-        list(score.scored(Task(space, {"digits": before}), SPACE, genomes, Store(tmp_path / "store")))
-    resumed = score.scored(Task(space, {"digits": after}), SPACE, genomes, Store(tmp_path / "store"))
+        list(score.score_genomes(Task(space, {"digits": before}), SPACE, genomes, Store(tmp_path / "store")))
+    resumed = score.score_genomes(Task(space, {"digits": after}), SPACE, genomes, Store(tmp_path / "store"))
     next(resumed)
     next(resumed)
     resumed.close()  # what was yielded is on disk
-    whole = list(score.scored(Task(space, {"digits": after}), SPACE, genomes, Store(tmp_path / "store")))
+    whole = list(score.score_genomes(Task(space, {"digits": after}), SPACE, genomes, Store(tmp_path / "store")))
     assert (before.calls, after.calls) == (genomes[:5], genomes[5:])
     assert [row.evaluation.genome for row in whole] == genomes
 
@@ -96,14 +97,16 @@ def test_a_failure_is_kept_and_a_mistake_of_the_user_is_not(space, tmp_path):
     (genome,) = drawn(space, 1)
     failing = Digits(hated=[genome])
     for _ in range(2):
-        (row,) = score.scored(Task(space, {"digits": failing}), SPACE, [genome], Store(tmp_path / "store"))
+        (row,) = score.score_genomes(Task(space, {"digits": failing}), SPACE, [genome], Store(tmp_path / "store"))
         assert row.evaluation == Evaluation(genome, {}, {"digits": "ValueError: no such number"})
-        assert score.failures([row]) == ["1 of 1 failed in a metric, the last in digits: ValueError: no such number"]
+        assert score.failure_messages([row]) == [
+            "1 of 1 failed in a metric, the last in digits: ValueError: no such number"
+        ]
         failing.hated = ()  # which the second time does not see
     wrong = Task(space, {"wrong": Digits(hated=[genome], failure=NasctlError("give other data"))})
     with pytest.raises(NasctlError, match="other data"):
-        list(score.scored(wrong, SPACE, [genome], Store(tmp_path / "store")))
-    assert score.failures([]) == []
+        list(score.score_genomes(wrong, SPACE, [genome], Store(tmp_path / "store")))
+    assert score.failure_messages([]) == []
 
 
 class Seeds(Digits):
@@ -137,7 +140,7 @@ def test_repeats_are_the_mean_of_draws_that_no_other_seed_has():
 
 
 def test_repeats_of_a_metric_are_those_of_its_draws(space):
-    metrics = score.metrics(["snip"], SPACE)
+    metrics = score.make_metrics(["snip"], SPACE)
     whole, *single = (
         Task(space, metrics, Setting(fidelity=Fidelity(8, 1, 4, repeats), seed=seed))
         for repeats, seed in ((2, 1), (1, 2), (1, 3))
@@ -196,8 +199,8 @@ def test_the_whole_of_a_space(nasctl, tmp_path):
         (["--sample=3", "--output=table.txt"], "table.txt is no name for a table; end it in .csv or .csv.gz"),
         (["--sample=3", "--output=there.csv"], "there.csv exists already; give --force"),
         (["--sample=3", "--output=noted.csv.gz"], "noted.json exists already; give --force"),
-        (["--sample=3", "--output=none/table.csv"], "there is no folder none; make it"),
-        (["--sample=3", "--output=there.csv/table.csv"], "there is no folder there.csv; make it"),
+        (["--sample=3", "--output=none/table.csv"], "there is no folder none; create it"),
+        (["--sample=3", "--output=there.csv/table.csv"], "there is no folder there.csv; create it"),
         (["--sample=3", "--output="], ". is no name for a table"),
         (["--sample=3", "--all"], "say what to score: --genomes FILE, --sample NUMBER or --all"),
         (["--sample=3", "-oparasm"], "no objective is called 'parasm'; did you mean 'params'?"),
@@ -259,10 +262,10 @@ def test_two_processes_share_a_store(tmp_path):
 
 def test_all_is_every_metric_that_needs_no_option():
     names = set(registry.names("objectives"))
-    assert set(score.chosen(["all"])) == names - {"latency"}
-    assert score.chosen(["params,all", "swap:mu=1,sigma=2"])[0] == "params"
-    assert score.chosen(["params,all", "swap:mu=1,sigma=2"])[-1] == "swap:mu=1,sigma=2"
-    assert list(score.metrics(["grad-norm", "grad_norm", "expected_synflow:linear"], SPACE)) == [
+    assert set(score.expand_specs(["all"])) == names - {"latency"}
+    assert score.expand_specs(["params,all", "swap:mu=1,sigma=2"])[0] == "params"
+    assert score.expand_specs(["params,all", "swap:mu=1,sigma=2"])[-1] == "swap:mu=1,sigma=2"
+    assert list(score.make_metrics(["grad-norm", "grad_norm", "expected_synflow:linear"], SPACE)) == [
         "grad_norm",
         "expected_synflow:linear=true",
     ]

@@ -7,15 +7,23 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import wilcoxon
 
 from nasctl import registry
-from nasctl.bench.benchmark import Column, Scene
-from nasctl.bench.compare import SearcherComparison, cohen, compared, holm, replays, signed_rank
-from nasctl.bench.problem import Posed
-from nasctl.bench.replay import Replay, exhaustive, replay, worth
+from nasctl.bench import benchmark
+from nasctl.bench.benchmark import Scene, TabulatedObjective
+from nasctl.bench.compare import (
+    SearcherComparison,
+    cohens_d,
+    compare_searchers,
+    holm_adjusted,
+    rank_sum,
+    replay_searchers,
+)
+from nasctl.bench.listed import Listed
+from nasctl.bench.problem import BenchmarkProblem
+from nasctl.bench.replay import Replay, exhaustive_front, indicators, replay
 from nasctl.cli import cli
-from nasctl.errors import NasctlError
+from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.pareto.crowding import spread
 from nasctl.pareto.hypervolume import hypervolume, pareto
 from nasctl.problem.searcher import Goal
@@ -45,16 +53,16 @@ def typed(*words):
 class Toy:
     """Two genes of three choices, an objective that costs something, one that does not, one scene."""
 
-    usual, source = ("quality", "price"), "made up"
+    default_objectives, source = ("quality", "price"), "made up"
 
     def __init__(self):
         self.space = registry.create("spaces", "nbmacro")
         self.genomes = [(a, b) for a in range(3) for b in range(3)]
         self._values = {
-            "quality": Column(
+            "quality": TabulatedObjective(
                 Goal("quality", "max", "identity", "module"), np.array([1.0, 2, 3, 2, 4, 5, 1, np.nan, 9]), 2
             ),
-            "price": Column(Goal("price", "min", "identity", "network"), np.arange(9.0)),
+            "price": TabulatedObjective(Goal("price", "min", "identity", "network"), np.arange(9.0)),
         }
         self.scenes = {"one": Scene(1 - np.arange(9) / 10, np.arange(9) / 8, np.arange(9.0))}
         self.names = list(self._values)
@@ -78,7 +86,7 @@ class Listing:
 
 def replayed(monkeypatch, searcher, evaluations=100):
     monkeypatch.setattr(registry, "create", lambda kind, spec, *given: searcher)
-    return replay(Posed(Toy(), Toy.usual), "listing", 0, evaluations)
+    return replay(BenchmarkProblem(Toy(), Toy.default_objectives), "listing", 0, evaluations)
 
 
 def test_a_replay_counts_repetitions_and_archives_everything(monkeypatch):
@@ -105,19 +113,19 @@ def test_a_searcher_that_asks_for_nothing_is_named(monkeypatch):
         replayed(monkeypatch, Listing())
 
 
-def test_the_exhaustive_front_and_what_it_is_worth():
+def test_the_exhaustive_front_and_its_indicators():
     toy = Toy()
-    front = exhaustive(Posed(toy, toy.usual))
+    front = exhaustive_front(BenchmarkProblem(toy, toy.default_objectives))
     assert front.tolist() == [0, 1, 2, 4, 5, 8]
     scene = toy.scenes["one"]
-    found = worth(scene, np.array([0, 8]))
+    found = indicators(scene, np.array([0, 8]))
     points = np.array([[1.0, 0.0], [0.2, 1.0]])
     distances = np.linalg.norm(scene.front[:, None] - points, axis=2).min(axis=1)
     assert found.igd == pytest.approx(distances.mean())
     assert found.largest == pytest.approx(distances.max() / distances.sum())
     assert found.hv == pytest.approx(0.05 * 1.05 + 0.8 * 0.05)
     assert found.best == 8
-    assert worth(scene, np.arange(9)).igd == worth(scene, np.arange(9)).largest == 0
+    assert indicators(scene, np.arange(9)).igd == indicators(scene, np.arange(9)).largest == 0
 
 
 def test_crowding_keeps_the_ends_and_what_stands_apart():
@@ -127,13 +135,25 @@ def test_crowding_keeps_the_ends_and_what_stands_apart():
 
 
 def test_tests_by_hand():
-    rng = np.random.default_rng(0)
-    one, other = rng.normal(0, 1, 30), rng.normal(1, 1, 30)
-    assert signed_rank(one, other) == wilcoxon(one, other).pvalue
-    assert signed_rank(one, one) == 1
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert cohen(np.array([1.0, 2, 3]), np.array([2.0, 3, 4])) == pytest.approx(-1)
-    assert cohen(np.ones(3), np.ones(3)) == 0
+    # Of the 20 ways to deal 6 ranks to two samples of 3, the two extreme ones separate the samples.
+    assert rank_sum(np.array([1.0, 2, 3]), np.array([4.0, 5, 6])) == pytest.approx(2 / 20)
+    # Of the 20 sums of ranks, 8 are at least as far from the mean as that of the ranks 1, 3 and 4.
+    assert rank_sum(np.array([1.0, 3, 4]), np.array([2.0, 5, 6])) == pytest.approx(8 / 20)
+    assert rank_sum(np.ones(30), np.ones(30)) == 1
+    assert holm_adjusted([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert cohens_d(np.array([1.0, 2, 3]), np.array([2.0, 3, 4])) == pytest.approx(-1)
+    assert cohens_d(np.ones(3), np.ones(3)) == 0
+
+
+def test_runs_are_not_paired_by_their_seed():
+    toy = Toy()
+    runs = [Replay(np.array([k]), [1], [np.array([k])], np.array([k]), 0.0) for k in range(8)]  # one member each
+    orders = ([0, 2, 4, 6], [6, 2, 0, 4], [4, 0, 6, 2])
+    levels = [
+        {test.indicator: test.p for test in SearcherComparison(toy.scenes, both, np.array([0])).tests()}
+        for both in ({"x": runs[1::2], "random": [runs[k] for k in order]} for order in orders)
+    ]
+    assert levels[0] == levels[1] == levels[2]
 
 
 def test_a_curve_goes_on_where_a_run_ended_early():
@@ -142,7 +162,7 @@ def test_a_curve_goes_on_where_a_run_ended_early():
     late = Replay(np.arange(3), [1, 2, 3], [np.array([0])] * 3, np.array([0]), 0.0)
     evaluations, curves = SearcherComparison(toy.scenes, {"x": [early, late]}, np.array([0])).curves("x", "one")
     assert evaluations.tolist() == [1, 2, 3]
-    both = worth(toy.scenes["one"], np.array([0, 8])).hv
+    both = indicators(toy.scenes["one"], np.array([0, 8])).hv
     assert curves["hv"][0].tolist() == [curves["hv"][1, 0], both, both]
 
 
@@ -165,13 +185,13 @@ def test_the_ceilings_are_the_published_ones(tables, spec):
 @pytest.mark.parametrize("name", registry.names("benchmarks"))
 def test_nothing_exceeds_its_ceiling_and_columns_fit(tables, name):
     benchmark = tables(name)
-    problem = Posed(benchmark, benchmark.usual)
-    assert problem.losses.shape == (len(benchmark.genomes), len(benchmark.usual))
-    assert set(benchmark.usual) <= set(benchmark.names)
+    problem = BenchmarkProblem(benchmark, benchmark.default_objectives)
+    assert problem.losses.shape == (len(benchmark.genomes), len(benchmark.default_objectives))
+    assert set(benchmark.default_objectives) <= set(benchmark.names)
     whole = np.arange(len(benchmark.genomes))
     for scene in benchmark.scenes.values():
         assert len(scene.error) == len(scene.cost) == len(scene.accuracy) == len(whole)
-        everything, ceiling = worth(scene, whole), worth(scene, exhaustive(problem))
+        everything, ceiling = indicators(scene, whole), indicators(scene, exhaustive_front(problem))
         assert ceiling.hv <= everything.hv <= scene.ceiling + 1e-12
         assert 0 <= everything.igd <= ceiling.igd
     screened = problem.cheap_losses(benchmark.genomes[:3])
@@ -183,14 +203,50 @@ def test_published_rows_are_met(tables):
     """Two objectives: 12-epoch accuracy and FLOPs; the exhaustive row to 1e-3, means of searches to their deviation."""
     benchmark = tables("nb201:canonical=off")
     wanted = ("val_acc_12", "flops")
-    ceiling = worth(benchmark.scenes["cifar10"], exhaustive(Posed(benchmark, wanted)))
+    ceiling = indicators(benchmark.scenes["cifar10"], exhaustive_front(BenchmarkProblem(benchmark, wanted)))
     assert ceiling.hv == pytest.approx(1.0344, abs=1e-3)
     assert ceiling.igd_plus == pytest.approx(0.0041, abs=1e-3)
-    found = compared(benchmark, wanted, list(replays(benchmark, wanted, ["mtf_pdns:published=on", "random"], 6, 1020)))
-    volumes = {name: np.mean([one.hv for one in worths]) for name, worths in found.final["cifar10"].items()}
+    runs = list(replay_searchers(benchmark, wanted, ["mtf_pdns:published=on", "random"], 6, 1020))
+    found = compare_searchers(benchmark, wanted, runs)
+    volumes = {name: np.mean([one.hv for one in judged]) for name, judged in found.final["cifar10"].items()}
     assert volumes["mtf_pdns:published=on"] == pytest.approx(1.0330, abs=0.0018)
     assert volumes["random"] == pytest.approx(1.0317, abs=0.0013)
     assert np.mean([run.distinct for run in found.runs["mtf_pdns:published=on"]]) == pytest.approx(681, abs=40)
+
+
+class Usual(Listed):
+    """A benchmark as a third party wrote it for nasctl 0.1."""
+
+    usual, source = ("synflow", "macs"), "made up"
+
+    def __init__(self):
+        super().__init__("nbmacro", True)
+        self.scenes = {"one": Scene(*np.random.default_rng(0).random((3, len(self.genomes))))}
+
+
+@pytest.fixture
+def third_party(monkeypatch):
+    def load(*given, real=registry.load):
+        return Usual if given == ("benchmarks", "nbmacro") else real(*given)
+
+    for place in ("nasctl.registry", "nasctl.registry.specs"):
+        monkeypatch.setattr(f"{place}.load", load)
+
+
+def test_a_benchmark_that_calls_its_objectives_usual_keeps_working(third_party):
+    with pytest.warns(RenamedWarning, match=r"^rename Usual\.usual to Usual\.default_objectives$"):
+        listed = {one["name"]: one["usual"] for one in json.loads(typed("list", "--json").stdout)}
+    assert (listed["nbmacro"], listed["darts"]) == (["synflow", "macs"], ["naswot", "synflow", "macs"])
+    with pytest.warns(RenamedWarning, match=r"^rename Usual\.usual"):
+        done = typed("run", "nbmacro", "--searcher", "random", "--seeds", 1, "--evaluations", 40, "--json")
+    assert json.loads(done.stdout)["objectives"] == ["synflow", "macs"]
+    with pytest.warns(RenamedWarning, match="rename nasctl.bench.benchmark.Column to TabulatedObjective"):
+        assert benchmark.Column is TabulatedObjective
+
+
+def test_a_benchmark_without_default_objectives_is_a_sentence():
+    with pytest.raises(NasctlError, match="the benchmark Replay names no default_objectives"):
+        benchmark.default_objectives(Replay)
 
 
 def test_the_commands(tables, tmp_path):

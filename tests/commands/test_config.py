@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasctl.cli import cli
-from nasctl.commands._config import Configured, config_option, read, resolved, set_option, toml
+from nasctl.commands._config import Configured, config_option, option_values, read_config, set_option, to_toml
 from nasctl.errors import NasctlError
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)
@@ -29,7 +29,7 @@ PLAIN = st.text(st.characters(codec="utf-8")) | st.booleans() | WHOLE | st.float
 @set_option
 @click.pass_context
 def toy(ctx, as_json, **options):
-    click.echo(json.dumps({**resolved(ctx), "json": as_json}))
+    click.echo(json.dumps({**option_values(ctx), "json": as_json}))
 
 
 @pytest.fixture
@@ -43,9 +43,15 @@ def called(tmp_path):
     return call
 
 
+def test_a_file_is_checked_even_where_the_environment_wins(tmp_path):
+    (tmp_path / "f.toml").write_text("budget = true")
+    done = CliRunner().invoke(toy, [f"--config={tmp_path / 'f.toml'}"], env={"TOY_BUDGET": "2"})
+    assert "budget takes text or a number" in str(done.exception)
+
+
 @given(st.dictionaries(st.from_regex("[a-z-]{1,9}", fullmatch=True), PLAIN | st.lists(PLAIN)))
 def test_what_is_written_is_read_again(settings):
-    assert tomllib.loads(toml(settings)) == settings
+    assert tomllib.loads(to_toml(settings)) == settings
 
 
 @given(st.binary(max_size=60))
@@ -53,7 +59,7 @@ def test_what_is_no_toml_is_one_sentence(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("config") / "f"
     path.write_bytes(content)
     with suppress(NasctlError):  # anything else is a traceback
-        read(str(path))
+        read_config(str(path))
 
 
 def test_a_file_says_what_could_be_typed(called):
@@ -63,9 +69,12 @@ def test_a_file_says_what_could_be_typed(called):
     assert called("") == {"budget": 300, "objective": [], "json": False, "quick-look": False}
 
 
-def test_what_is_typed_wins_over_what_is_set_and_that_over_the_file_and_that_over_the_environment(called):
+def test_typed_options_win_over_set_then_the_environment_then_the_file_then_defaults(called):
     assert called("", TOY_BUDGET="2")["budget"] == 2
-    assert called("budget = 3", TOY_BUDGET="2")["budget"] == 3
+    assert called("budget = 3", TOY_BUDGET="2")["budget"] == 2
+    assert called("budget = 3", TOY_BUDGET="")["budget"] == 3  # click takes an empty variable for none
+    assert called("budget = 3")["budget"] == 3
+    assert called("budget = 3", "--budget=5", TOY_BUDGET="2")["budget"] == 5
     assert called("budget = 3", "--set", "budget=4", TOY_BUDGET="2")["budget"] == 4
     assert called("budget = 3", "--budget=5", "--set", "budget=4")["budget"] == 5
     assert called('objective = ["a"]', "--set", "objective=b", "--set=objective=c=1")["objective"] == ["b", "c=1"]
@@ -134,6 +143,16 @@ def test_a_run_is_repeated_from_its_configuration_alone(nasctl, tmp_path):
     assert nasctl("runs", "show", "--config", "--store=other.db") == (tmp_path / "f.toml").read_text()
 
 
+def test_a_search_takes_its_budget_and_store_from_the_environment_before_the_file(nasctl, tmp_path, monkeypatch):
+    (tmp_path / "f.toml").write_text('space = "nbmacro"\nobjective = "macs"\nbudget = 30\nstore = "file.db"')
+    monkeypatch.setenv("NASCTL_BUDGET", "12")
+    monkeypatch.setenv("NASCTL_STORE", "environment.db")
+    assert json.loads(nasctl("search", "--config=f.toml", "--json"))["distinct"] == 12
+    assert json.loads(nasctl("search", "--config=f.toml", "--json", "--set=budget=13"))["distinct"] == 13
+    assert (tmp_path / "environment.db").exists()
+    assert not (tmp_path / "file.db").exists()
+
+
 def test_the_configuration_is_that_of_the_last_start(nasctl):
     for budget in ("20", "30"):
         nasctl("search", "--space=nbmacro", "-omacs", "--budget", budget)
@@ -153,7 +172,7 @@ def test_a_run_of_an_older_nasctl_says_what_repeats_it(nasctl):
 
 
 def test_what_a_terminal_would_obey_is_escaped():
-    text = toml({"data": "\x1b[31m\x9b\u202e\x7f😀", "a\nb": 1})
+    text = to_toml({"data": "\x1b[31m\x9b\u202e\x7f😀", "a\nb": 1})
     assert text.replace("\n", "").isprintable()
     assert len(text.splitlines()) == 2
     assert tomllib.loads(text) == {"data": "\x1b[31m\x9b\u202e\x7f😀", "a\nb": 1}
@@ -161,4 +180,4 @@ def test_what_a_terminal_would_obey_is_escaped():
 
 def test_what_is_no_text_is_refused():
     with pytest.raises(NasctlError, match="is no text"):
-        toml({"data": "folder\udcff"})
+        to_toml({"data": "folder\udcff"})

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from nasctl.cli import cli
 from nasctl.commands import _workers
+from nasctl.commands._workers import WorkerChoice
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,6 @@ def test_a_mistake_about_workers_is_one_sentence(command, arguments, message, tm
 def test_sizes_and_times_as_people_write_them():
     assert [_workers.size(text) for text in ("4GB", "1.5G", "500 mb")] == [4 * 10**9, 15 * 10**8, 5 * 10**8]
     assert [_workers.duration(text) for text in ("90", "1.5s", "5m", "2h")] == [90, 1.5, 300, 7200]
-    assert _workers.crew("auto", 1, "", "", "1m", "1GB").workers >= 1
-    assert _workers.crew("auto", 10**6, "", "", None, None).workers == 1
-    assert _workers.crew("auto", 1, "", "ray", None, None).workers is None  # all that the cluster has
+    assert WorkerChoice("auto", candidate_time="1m", candidate_memory="1GB").options(threads=1).workers >= 1
+    assert WorkerChoice("auto").options(threads=10**6).workers == 1
+    assert WorkerChoice("auto", cluster="ray").options(threads=1).workers is None  # all that the cluster has

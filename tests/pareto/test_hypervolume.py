@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from nasctl.pareto.hypervolume import REFERENCE, Scale, checkpoints
+from nasctl.pareto.hypervolume import REFERENCE, checkpoints
+from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.problem.searcher import Evaluation, Goal
 
 GOALS = (Goal("a", "min", "identity", "network"), Goal("b", "max", "log10", "network"))
@@ -46,7 +47,7 @@ def test_the_curve_grows_with_the_archive():
 
 def test_it_takes_moocore_and_not_pymoo():
     code = (
-        "import sys, numpy as np; from nasctl.pareto.hypervolume import Scale;"
+        "import sys, numpy as np; from nasctl.pareto.hypervolume_scale import Scale;"
         " from nasctl.problem.searcher import Goal; goal = Goal('a', 'min', 'identity', 'network');"
         " assert Scale((goal,), {'a': 0.0}, {'a': 1.0}).volume(np.array([[0.5]])) == 0.55;"
         " sys.exit('pymoo' in sys.modules)"

@@ -16,10 +16,10 @@ import pytest
 from click.testing import CliRunner
 
 from nasctl.cli import cli
-from nasctl.drawing import svg
-from nasctl.drawing.svg import axis_positions
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.pareto.losses import losses
+from nasctl.report import svg
+from nasctl.report.svg import axis_positions
 from nasctl.search.recorded import run_from_record
 from nasctl.store.store import Store
 
@@ -136,9 +136,9 @@ def test_it_says_all_that_it_should(store, tmp_path):
     words = " ".join(Page(reported(store, tmp_path / "report.html")).words)
     for said in (
         "Which networks of nb201 are best in synflow (more is better), macs (less is better), memory",
-        "if they hold synflow>=5?",
+        "subject to synflow>=5?",
         "20 evaluated, ",
-        "break a constraint",
+        "violate a constraint",
         "random",
         "size=8,batch=4",
         "torch 2.",
@@ -217,7 +217,7 @@ def test_a_single_objective_is_drawn_in_the_order_of_evaluation(tmp_path):
     call("search", "--space=nbmacro", "-oparams", "--budget=15", "--store", store)
     words = Page(reported(store, tmp_path / "report.html")).words
     assert "order of evaluation" in words
-    assert "Nothing." in words
+    assert "None." in words
 
 
 def test_a_run_without_a_front_is_reported_too(tmp_path):
@@ -225,7 +225,7 @@ def test_a_run_without_a_front_is_reported_too(tmp_path):
     bound = "--constraint=params>=2932586"
     call("search", "--space=nbmacro", "-oparams,macs", "--budget=3", "--searcher=nsga2", bound, "--store", store)
     words = " ".join(Page(reported(store, tmp_path / "report.html")).words)
-    assert "It is empty: no candidate has a value in every objective and holds all constraints." in words
+    assert "The front is empty: no feasible candidate has a value in every objective." in words
 
 
 def test_a_page_is_not_written_over_and_has_the_right_name(store, tmp_path):
@@ -235,7 +235,7 @@ def test_a_page_is_not_written_over_and_has_the_right_name(store, tmp_path):
     assert "exists; give another name, or replace it with --force" in again.stderr
     reported(store, path, "--force")
     wrong = call("report", "-o", "report.pdf", "--store", store, code=2)
-    assert "the report is a page; name the file 'report.html'" in wrong.stderr
+    assert "the report is an HTML page; name the file 'report.html'" in wrong.stderr
     none = call("report", "--store", str(tmp_path / "none"), code=2)
     assert "holds no run yet; `nasctl search` starts one" in none.stderr
 

@@ -13,11 +13,12 @@ import torch
 from click.testing import CliRunner
 
 from nasctl import registry
-from nasctl.analysis.score import scored
+from nasctl.analysis.score import score_genomes
 from nasctl.candidates.objective import closed_form
 from nasctl.candidates.setting import DEFAULT_SETTING
 from nasctl.cli import cli
 from nasctl.commands import _workers
+from nasctl.commands._workers import WorkerChoice
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.evaluation.executor import in_order
 from nasctl.evaluation.search_problem import SearchProblem
@@ -143,7 +144,7 @@ def test_scores_come_in_the_order_of_the_architectures_whoever_measures(tmp_path
         ("there", Pool(task, FakeBackend([""] * 2, lambda _, genome: [TOY(genome)]))),
     ):
         for _ in range(2):  # the second time from the store
-            found = list(scored(task, "nbmacro", genomes, Store(tmp_path / name), executor))
+            found = list(score_genomes(task, "nbmacro", genomes, Store(tmp_path / name), executor))
             rows.append([row.evaluation for row in found])
     assert rows == rows[:1] * 4
     assert [row.genome for row in rows[0]] == genomes
@@ -312,14 +313,14 @@ def test_who_runs_out_of_memory_on_a_shared_gpu_is_tried_alone():
 def test_workers_are_spread_evenly_over_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-abc,7")
-    options = _workers.crew("5", 1, "2,0", "", None, None)
-    with open_executor(options, Task(Chain(), {"toy": Toy()})) as pool:
+    five = WorkerChoice("5", gpus="2,0").options(threads=1)
+    with open_executor(five, Task(Chain(), {"toy": Toy()})) as pool:
         assert pool._backend.gpus == ["7", "4", "7", "4", "7"]
-    with open_executor(_workers.crew(None, 1, "1,2", "", None, None), Task(Chain(), {"toy": Toy()})) as pool:
+    with open_executor(WorkerChoice(gpus="1,2").options(threads=1), Task(Chain(), {"toy": Toy()})) as pool:
         assert pool._backend.gpus == ["GPU-abc", "7"]  # one on each
     for wrong in ("3", "0,0", "x", "0,"):
         with pytest.raises(NasctlError, match=r"the GPUs here are 0, 1, 2, not"):
-            _workers.crew(None, 1, wrong, "", None, None)
+            WorkerChoice(gpus=wrong).options(threads=1)
 
 
 def test_without_ray_a_sentence_says_how_to_get_it(tmp_path, monkeypatch):

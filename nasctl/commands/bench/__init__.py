@@ -1,4 +1,4 @@
-"""`nasctl bench`; each command is a module of this package, imported when it is called."""
+"""The commands of `nasctl bench`, one module each, imported when called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nasctl bench run`."""
+"""The command `nasctl bench run`."""
 
 from __future__ import annotations
 
@@ -11,29 +11,44 @@ import click
 from nasctl.commands import json_option
 
 if TYPE_CHECKING:
-    from nasctl.bench.compare import SearcherComparison, Test
-    from nasctl.bench.replay import Worth
+    from nasctl.bench.compare import PairTest, SearcherComparison
+    from nasctl.bench.replay import Indicators
 
-SEARCHERS = ("mtf_pdns", "nsga2")
+SEARCHERS = ("mtf_pdns", "nsga2")  # compared by default
 
 
 @click.command()
 @click.argument("name")
 @click.option(
-    "--searcher", "searchers", multiple=True, metavar="SPEC", help="To compare. Repeatable.  [default: mtf_pdns, nsga2]"
+    "--searcher",
+    "searchers",
+    multiple=True,
+    metavar="SPEC",
+    help="Searcher to compare; repeatable.  [default: mtf_pdns, nsga2]",
 )
 @click.option(
-    "-o", "--objective", "objectives", multiple=True, metavar="NAME", help="What they optimise. [default: the usual]"
+    "-o",
+    "--objective",
+    "objectives",
+    multiple=True,
+    metavar="NAME",
+    help="Objective to optimise; repeatable.  [default: those of the benchmark]",
 )
-@click.option("--seeds", default=30, show_default=True, type=click.IntRange(1, 10_000), help="Runs of each, from 0.")
+@click.option(
+    "--seeds",
+    default=30,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Runs of each searcher, with seeds from 0.",
+)
 @click.option(
     "--evaluations",
     type=click.IntRange(1, 10_000_000),
     envvar="NASCTL_BUDGET",
     show_envvar=True,
-    help="That each run has; of an architecture evaluated before too.  [default: 1000, or fewer on a small benchmark]",
+    help="Evaluations of a run, counting repeated architectures too.  [default: 1000, or fewer on a small benchmark]",
 )
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw how they converged.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the convergence to write.")
 @json_option
 def command(
     name: str,
@@ -44,15 +59,19 @@ def command(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Replay searches on a table, and say which did better.
+    """Replay searches on a table of architectures and compare the searchers.
 
-    Objectives are looked up. What architectures are judged by, such as their test error, no searcher sees: after a run
-    all of its archive is judged. Random search is always there.
+    Objectives are looked up in the table. No searcher sees the test errors by which architectures are judged. After a
+    run its whole archive is judged. Random search always takes part.
+
+    Each pair of searchers is compared by Cohen's d and by the two-sided rank-sum test over the seeds, with Holm's
+    method over all pairs. Runs of equal seed are not paired, because two searchers share no random numbers.
     """
     import json
 
     from nasctl import registry
-    from nasctl.bench.compare import BASELINE, compared, replays
+    from nasctl.bench.benchmark import default_objectives
+    from nasctl.bench.compare import BASELINE, compare_searchers, replay_searchers
     from nasctl.system.terminal import counted, say
 
     if plot is not None:
@@ -60,11 +79,14 @@ def command(
 
         check_free(plot)
     benchmark = registry.create("benchmarks", name)
-    wanted, evaluations = registry.split(objectives) or list(benchmark.usual), evaluations or benchmark.evaluations
+    wanted = registry.split(objectives) or default_objectives(type(benchmark))
+    evaluations = evaluations or benchmark.evaluations
     asked = [registry.normal("searchers", one) for one in registry.split(searchers) or SEARCHERS]
     asked = list(dict.fromkeys([*asked, BASELINE]))
-    found = list(counted(replays(benchmark, wanted, asked, seeds, evaluations), len(asked) * seeds, "searches"))
-    comparison = compared(benchmark, wanted, found)
+    found = list(
+        counted(replay_searchers(benchmark, wanted, asked, seeds, evaluations), len(asked) * seeds, "searches")
+    )
+    comparison = compare_searchers(benchmark, wanted, found)
     if as_json:
         about = {"benchmark": name, "source": benchmark.source, "objectives": wanted, "seeds": seeds}
         click.echo(json.dumps({**about, "evaluations": evaluations, **comparison.figures()}))
@@ -75,23 +97,24 @@ def command(
         from nasctl.bench.convergence_plot import draw
 
         draw(plot, comparison, f"{name}: {', '.join(wanted)}, {seeds} seeds")
-        say(f"convergence in {plot}")
+        say(f"the convergence is drawn in {plot}")
 
 
 def _print(comparison: SearcherComparison) -> None:
+    """Print a table of indicators for each scene, and the tests."""
     from nasctl.bench.compare import INDICATORS
-    from nasctl.bench.replay import FEW
+    from nasctl.bench.replay import SUBSET_SIZE
     from nasctl.system.terminal import table
 
-    heads = ["IGD", "IGD+", "hypervolume", "best", f"hypervolume of {FEW}", "largest term of IGD"]
+    heads = ["IGD", "IGD+", "hypervolume", "best", f"hypervolume of {SUBSET_SIZE}", "largest term of IGD"]
     for scene, about in comparison.scenes.items():
         rows = [
-            [searcher, *_sizes(comparison, searcher), *_worth(worths, comparison.few[scene][searcher])]
-            for searcher, worths in comparison.final[scene].items()
+            [searcher, *_sizes(comparison, searcher), *_quality(judged, comparison.subset[scene][searcher])]
+            for searcher, judged in comparison.final[scene].items()
         ]
         top = comparison.best[scene]
         rows.append(
-            ["exhaustive front of the objectives", str(len(comparison.ceiling)), "100%", "", "", *_worth([top], [])]
+            ["exhaustive front of the objectives", str(len(comparison.ceiling)), "100%", "", "", *_quality([top], [])]
         )
         rows.append(["true front", str(len(about.front)), "", "", "", "0", "0", f"{about.ceiling:.4f}", "", "", ""])
         table(
@@ -105,14 +128,12 @@ def _print(comparison: SearcherComparison) -> None:
         [scene, f"{first} : {second}", *(_cell(tests, scene, first, second, one) for one in INDICATORS)]
         for scene, first, second in dict.fromkeys((one.scene, one.first, one.second) for one in tests)
     ]
-    table(
-        ["scene", "pair", *(f"{one}: better, p, d" for one in INDICATORS)], rows, title="signed-rank tests, Cohen's d"
-    )
+    table(["scene", "pair", *(f"{one}: better, p, d" for one in INDICATORS)], rows, title="rank-sum tests, Cohen's d")
     _judge(tests)
 
 
 def _sizes(comparison: SearcherComparison, searcher: str) -> list[str]:
-    """Means of the archive's size, its share of the exhaustive front, different architectures, simulated time."""
+    """Return means over seeds: archive size, share of the exhaustive front, distinct architectures, simulated time."""
     from statistics import fmean
 
     from nasctl.system.terminal import duration
@@ -124,7 +145,8 @@ def _sizes(comparison: SearcherComparison, searcher: str) -> list[str]:
     return [f"{sizes[0]:.0f}", share, f"{sizes[1]:.0f}", duration(seconds) if seconds else ""]
 
 
-def _worth(worths: Sequence[Worth], few: Sequence[Worth]) -> list[str]:
+def _quality(judged: Sequence[Indicators], subset: Sequence[Indicators]) -> list[str]:
+    """Return the indicators of whole archives and the hypervolume of their subsets, mean and deviation over seeds."""
     import numpy as np
 
     def mean(values: list[float], digits: int) -> str:
@@ -133,22 +155,23 @@ def _worth(worths: Sequence[Worth], few: Sequence[Worth]) -> list[str]:
         return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
 
     return [
-        mean([one.igd for one in worths], 4),
-        mean([one.igd_plus for one in worths], 4),
-        mean([one.hv for one in worths], 4),
-        mean([one.best for one in worths], 2),
-        mean([one.hv for one in few], 4),
-        f"{100 * float(np.mean([one.largest for one in worths])):.0f}%",
+        mean([one.igd for one in judged], 4),
+        mean([one.igd_plus for one in judged], 4),
+        mean([one.hv for one in judged], 4),
+        mean([one.best for one in judged], 2),
+        mean([one.hv for one in subset], 4),
+        f"{100 * float(np.mean([one.largest for one in judged])):.0f}%",
     ]
 
 
-def _cell(tests: Sequence[Test], scene: str, first: str, second: str, indicator: str) -> str:
+def _cell(tests: Sequence[PairTest], scene: str, first: str, second: str, indicator: str) -> str:
+    """Return the better searcher, the p value and Cohen's d of one test."""
     (one,) = (t for t in tests if (t.scene, t.first, t.second, t.indicator) == (scene, first, second, indicator))
     return f"{one.better or 'neither'}, {one.p:.2g}, {one.d:+.2f}"
 
 
-def _judge(tests: Sequence[Test]) -> None:
-    """Say who does not beat random search beyond noise."""
+def _judge(tests: Sequence[PairTest]) -> None:
+    """Report the searchers that are not significantly better than random search."""
     from nasctl.bench.compare import BASELINE
     from nasctl.system.terminal import say
 

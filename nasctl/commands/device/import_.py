@@ -75,8 +75,7 @@ def _of_kit(
         raise NasctlError(f"--{given[0]} is for foreign tables, the kit says it itself; leave it or --csv out")
     if len(files) != 1:
         raise NasctlError("--csv has the times of one kit; name its folder and nothing else")
-    table: LatencyTable = kit.import_times(files[0], times, partial=partial, **facts)
-    return table
+    return kit.import_times(files[0], times, partial=partial, **facts)
 
 
 def _of_files(

@@ -1,4 +1,4 @@
-"""`nasctl objective`: what can be optimised or recorded, and how far it can be trusted."""
+"""The commands of `nasctl objective`, one module each, and the options and the task that they share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import Commands, weights_seed
+from nasctl.commands import Commands
 
 if TYPE_CHECKING:
     from nasctl.evaluation.task import Task
+    from nasctl.search.request import SettingOptions
 
 
-DEFAULT_METRICS = ("synflow", "snip", "grad_norm", "jacov", "naswot")
+DEFAULT_METRICS = ("synflow", "snip", "grad_norm", "jacov", "naswot")  # as far as they apply to the space
 
 objective_option = click.option(
     "-o",
@@ -21,56 +22,50 @@ objective_option = click.option(
     "objectives",
     multiple=True,
     metavar="SPEC",
-    help="Repeatable, or A,B; all is every one that suits the space and needs no option."
-    f"  [default: those of {','.join(DEFAULT_METRICS)} that suit the space]",
-)
-
-seed_option = click.option(
-    "--seed", default=0, show_default=True, type=weights_seed, help="Of weights, data and --sample."
-)
-
-torch_device_option = click.option(
-    "--torch-device", default="cpu", show_default=True, help="Where metrics are computed: cpu or cuda:0."
+    help="Objective; repeatable, or A,B. all stands for every objective that applies to the space and needs no option."
+    f"  [default: those of {','.join(DEFAULT_METRICS)} that apply to the space]",
 )
 
 
 @click.group(cls=Commands, package=__name__)
 def command() -> None:
-    """List objectives, score architectures with them, and see what they are worth."""
+    """List objectives, score architectures, and compare metrics with known accuracies."""
 
 
 def objective_task(
     space: str,
     objectives: Sequence[str],
-    fidelity: str,
-    data: str | None,
-    seed: int,
-    torch_device: str,
-    threads: int = 1,
+    setting: SettingOptions,
     here: bool = True,
     also: Sequence[str] = (),
 ) -> Task:
-    """What is measured, as a person put it.
+    """Return the task that a command measures.
+
+    Args:
+        space: Spec of the space.
+        objectives: Specs of the objectives; without any, the default metrics that apply to the space.
+        setting: Options that select fidelity, data, seed and device.
+        here: True if modules are measured in this process, so that the device has to exist here.
+        also: Specs of further objectives, left out where they do not apply to the space.
 
     Raises:
-        NasctlError: Something of that name does not exist or says nothing of the space, or torch has no such device.
+        NasctlError: A name is unknown, an objective does not apply to the space, or torch has no such device.
     """
     from nasctl import registry
     from nasctl.analysis import score
     from nasctl.candidates.objective import closed_form
-    from nasctl.candidates.setting import make_setting
     from nasctl.evaluation.task import Task
     from nasctl.search import applicability
 
     made = registry.create("spaces", space)
-    metrics = score.metrics([*(objectives or DEFAULT_METRICS), *also], space)
+    metrics = score.make_metrics([*(objectives or DEFAULT_METRICS), *also], space)
     if objectives and "all" not in registry.split(objectives):
         applicability.refuse_inapplicable(made, metrics)
-    out = applicability.inapplicable_reasons(made, metrics)
-    metrics = {name: metric for name, metric in metrics.items() if name not in out}
-    task = Task(made, metrics, make_setting(made, fidelity, data, seed, torch_device, threads))
+    inapplicable = applicability.inapplicable_reasons(made, metrics)
+    metrics = {name: metric for name, metric in metrics.items() if name not in inapplicable}
+    task = Task(made, metrics, setting.setting(made))
     if here and not all(map(closed_form, task.metrics.values())):
         from nasctl.candidates.determinism import usable_device
 
-        usable_device(torch_device)
+        usable_device(setting.torch_device)
     return task

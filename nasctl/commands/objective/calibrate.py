@@ -1,21 +1,28 @@
-"""`nasctl objective calibrate`."""
+"""The command `nasctl objective calibrate`."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from nasctl.commands import data_option, json_option, space_option, store_option
-from nasctl.commands.objective import objective_option, objective_task, seed_option, torch_device_option
+from nasctl.commands import json_option, space_option, store_option
+from nasctl.commands._groups import GroupedCommand
+from nasctl.commands._setting import data_option, sample_seed_option, setting_group, torch_device_option
+from nasctl.commands.objective import objective_option, objective_task
+
+if TYPE_CHECKING:
+    from nasctl.search.request import SettingOptions
+
+setting_options = setting_group(sample_seed_option, data_option, torch_device_option)
 
 
-@click.command("calibrate")
+@click.command("calibrate", cls=GroupedCommand, groups=(setting_options,))
 @space_option
 @objective_option
-@click.option("--form", "forms", multiple=True, metavar="BOUNDS", help="Also measure this fidelity; repeatable.")
-@click.option("--sample", default=30, show_default=True, type=click.IntRange(3, 10**5), help="Architectures.")
-@seed_option
-@data_option
-@torch_device_option
+@click.option("--form", "forms", multiple=True, metavar="BOUNDS", help="Further fidelity to measure; repeatable.")
+@click.option("--sample", default=30, show_default=True, type=click.IntRange(3, 10**5), help="Number of architectures.")
+@setting_options
 @store_option
 @json_option
 def command(
@@ -23,30 +30,30 @@ def command(
     objectives: tuple[str, ...],
     forms: tuple[str, ...],
     sample: int,
-    seed: int,
-    data: str | None,
-    torch_device: str,
+    setting: SettingOptions,
     store: str,
     as_json: bool,
 ) -> None:
-    """Measure how well each cheaper fidelity of SPACE keeps the order of the full one (Kendall's tau), and its cost.
+    """Measure how well cheaper fidelities of SPACE keep the order of the full fidelity, and what they cost.
 
-    The last row is the full form with other weights and examples: no cheaper form can be expected to keep more.
+    The order is compared by Kendall's tau. The last row is the full fidelity with other weights and examples, which
+    limits what a cheaper fidelity can be expected to keep. Seconds are the median that all metrics together take for an
+    architecture, as the store has them.
     """
     import json
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    from nasctl.analysis.fidelities import compared
+    from nasctl.analysis.fidelities import compare_fidelities
     from nasctl.evaluation.ranges import sample as drawn
     from nasctl.problem.fidelity import Fidelity
     from nasctl.problem.space import levels
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, table
 
-    task = objective_task(space, objectives, "full", data, seed, torch_device)
+    task = objective_task(space, objectives, replace(setting, fidelity="full"))
     named = levels(task.space)
     asked = named | {form: Fidelity.parse(form, named) for form in forms}
-    rows = compared(task, space, asked, drawn(task.space, sample, seed), Store(store))
+    rows = compare_fidelities(task, space, asked, drawn(task.space, sample, setting.weights_seed), Store(store))
     found = list(counted(rows, len(asked) + 1, "forms"))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in found]))

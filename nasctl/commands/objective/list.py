@@ -1,4 +1,4 @@
-"""`nasctl objective list`."""
+"""The command `nasctl objective list`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nasctl.commands import json_option
 @click.command("list")
 @json_option
 def command(as_json: bool) -> None:
-    """List the objectives."""
+    """List the objectives with their units, directions and transforms."""
     import inspect
     import json
 
@@ -22,10 +22,11 @@ def command(as_json: bool) -> None:
     for name in registry.trusted("objectives"):
         plugin = registry.load("objectives", name)
         summary = (inspect.getdoc(plugin) or "").partition("\n")[0]
-        rows.append({"name": name, **{key: getattr(plugin, key) for key in keys}, "summary": summary})
+        facts = dict(zip(keys, (plugin.unit, plugin.direction, plugin.transform), strict=True))
+        rows.append({"name": name, **facts, "summary": summary})
     for name, said in registry.untrusted("objectives").items():
         rows.append({"name": name, **dict.fromkeys(keys), "summary": said})
     if as_json:
         click.echo(json.dumps(rows))
     else:
-        table(["objective", "unit", "wanted", "searchers see", "what it is"], [list(row.values()) for row in rows])
+        table(["objective", "unit", "better", "searchers see", "what it is"], [list(row.values()) for row in rows])

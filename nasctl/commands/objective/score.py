@@ -1,68 +1,91 @@
-"""`nasctl objective score`."""
+"""The command `nasctl objective score`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import data_option, fidelity_option, json_option, space_option, store_option
-from nasctl.commands._workers import crew, crew_options, place, threads_option
-from nasctl.commands.objective import objective_option, objective_task, seed_option, torch_device_option
+from nasctl.commands import json_option, space_option, store_option
+from nasctl.commands._groups import GroupedCommand, OptionGroup
+from nasctl.commands._setting import (
+    data_option,
+    fidelity_option,
+    sample_seed_option,
+    setting_group,
+    threads_option,
+    torch_device_option,
+)
+from nasctl.commands._workers import WorkerChoice, worker_group
+from nasctl.commands.objective import objective_option, objective_task
 
 if TYPE_CHECKING:
     from nasctl.problem.space import Genome, SearchSpace
+    from nasctl.search.request import SettingOptions
 
 
-LIMIT = 1 << 26  # bytes of a file of genomes
+LIMIT = 1 << 26  # maximum size of a file of genomes in bytes
 
 
-@click.command("score")
+@dataclass(frozen=True)
+class _Choice:
+    """The architectures to score, given in exactly one of three ways."""
+
+    genomes: Path | None
+    sample: int | None
+    whole: bool
+
+
+choice_group = OptionGroup(
+    "choice",
+    "Architectures",
+    _Choice,
+    (
+        click.option(
+            "--genomes",
+            type=click.Path(allow_dash=True, path_type=Path),
+            help="File with one architecture per line: an id, a genome or the benchmark's notation; - is stdin.",
+        ),
+        click.option("--sample", type=click.IntRange(1, 10**6), help="Number of random architectures to score."),
+        click.option(
+            "--all", "whole", is_flag=True, help="Score every architecture of a space of at most 20,000 genomes."
+        ),
+    ),
+)
+
+setting_options = setting_group(sample_seed_option, fidelity_option, data_option, torch_device_option, threads_option)
+
+
+@click.command("score", cls=GroupedCommand, groups=(choice_group, setting_options, worker_group))
 @space_option
 @objective_option
-@click.option(
-    "--genomes",
-    type=click.Path(allow_dash=True, path_type=Path),
-    help="Ids, genomes or native strings, one a line; - is stdin.",
-)
-@click.option("--sample", type=click.IntRange(1, 10**6), help="Score so many random architectures instead.")
-@click.option("--all", "whole", is_flag=True, help="Score every architecture of a space of up to 20,000 genomes.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write: .csv or .csv.gz.")
+@choice_group
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write, .csv or .csv.gz.")
 @click.option("--force", is_flag=True, help="Write over an existing table.")
-@seed_option
-@fidelity_option
-@data_option
-@torch_device_option
-@crew_options
-@threads_option
+@setting_options
+@worker_group
 @store_option
 @json_option
 def command(
     space: str,
     objectives: tuple[str, ...],
-    genomes: Path | None,
-    sample: int | None,
-    whole: bool,
+    choice: _Choice,
     output: Path | None,
     force: bool,
-    seed: int,
-    fidelity: str,
-    data: str | None,
-    torch_device: str,
-    workers: str | None,
-    threads: int,
-    gpus: str,
-    cluster: str,
-    candidate_time: str | None,
-    candidate_memory: str | None,
+    setting: SettingOptions,
+    workers: WorkerChoice,
     store: str,
     as_json: bool,
 ) -> None:
-    """Score architectures of SPACE; the same command goes on where it was stopped."""
+    """Score architectures of SPACE.
+
+    Scores are kept in the store, so the same command continues where it was stopped.
+    """
     import json
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from nasctl.analysis import score
     from nasctl.architectures import ids
@@ -72,24 +95,25 @@ def command(
     from nasctl.system.terminal import counted, say, table
     from nasctl.workers import open_executor
 
-    if (genomes is not None) + (sample is not None) + whole != 1:
+    if (choice.genomes is not None) + (choice.sample is not None) + choice.whole != 1:
         raise NasctlError("say what to score: --genomes FILE, --sample NUMBER or --all")
     if output:
-        score.check(output, force)
-    who = crew(workers, threads, gpus, cluster, candidate_time, candidate_memory)
-    task = objective_task(space, objectives, fidelity, data, seed, place(torch_device, gpus), threads, who.in_process)
+        score.check_output(output, force)
+    who = workers.options(setting.threads)
+    setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))
+    task = objective_task(space, objectives, setting, who.in_process)
     made = task.space
-    if genomes is not None:
+    if choice.genomes is not None:
         known = Store.reading(store)
-        chosen = _read(genomes, lambda line: made.canonical(ids.resolve(line, known, space)[1]))
+        chosen = _read_genomes(choice.genomes, lambda line: made.canonical(ids.resolve(line, known, space)[1]))
     else:
-        chosen = _whole(made) if whole else drawn(made, sample or 0, seed)
+        chosen = _all_genomes(made) if choice.whole else drawn(made, choice.sample or 0, setting.weights_seed)
     with open_executor(who, task) as executor:
-        found = score.scored(task, space, chosen, Store(store), executor)
+        found = score.score_genomes(task, space, chosen, Store(store), executor)
         rows = list(counted(found, len(chosen), "scored"))
-    say(*score.failures(rows))
+    say(*score.failure_messages(rows))
     if output:
-        score.write(output, task, space, rows)
+        score.write_table(output, task, space, rows)
         say(f"the scores of {len(rows)} architectures are in:", *([str(output)] if as_json else []))
         if not as_json:
             click.echo(output)
@@ -102,11 +126,11 @@ def command(
     table(["id", *heads], [[arch, *(one.values.get(name, "failed") for name in task.metrics)] for arch, one in shown])
 
 
-def _whole(space: SearchSpace) -> list[Genome]:
-    """All of a space.
+def _all_genomes(space: SearchSpace) -> list[Genome]:
+    """Return all canonical genomes of a space.
 
     Raises:
-        NasctlError: It is too large.
+        NasctlError: The space is too large.
     """
     from math import prod
 
@@ -119,11 +143,11 @@ def _whole(space: SearchSpace) -> list[Genome]:
     return list(every(space))
 
 
-def _read(path: Path, meant: Callable[[str], Genome]) -> list[Genome]:
-    """The genomes of a file, one a line.
+def _read_genomes(path: Path, parse: Callable[[str], Genome]) -> list[Genome]:
+    """Return the genomes of a file with one architecture per line.
 
     Raises:
-        NasctlError: The file cannot be read, a line is none, or all are blank.
+        NasctlError: The file cannot be read, a line is no architecture, or all lines are blank.
     """
     from nasctl.errors import NasctlError
     from nasctl.system import files
@@ -132,15 +156,15 @@ def _read(path: Path, meant: Callable[[str], Genome]) -> list[Genome]:
         content = click.get_binary_stream("stdin").read() if str(path) == "-" else files.read(path, LIMIT)
         lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise NasctlError(f"cannot read {path} ({reason}); give a file with one architecture a line") from None
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise NasctlError(f"cannot read {path} ({reason}); give a file with one architecture per line") from None
     genomes = []
     for number, line in enumerate(lines, 1):
         try:
             if line.strip():
-                genomes.append(meant(line.strip()))
+                genomes.append(parse(line.strip()))
         except NasctlError as error:
             raise NasctlError(f"line {number} of the genomes: {error}") from error
     if not genomes:
-        raise NasctlError("the file of genomes is empty; give one architecture a line")
+        raise NasctlError("the file of genomes is empty; give one architecture per line")
     return genomes

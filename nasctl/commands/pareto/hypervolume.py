@@ -17,7 +17,7 @@ def command(run: str | None, store: str, as_json: bool) -> None:
 
     from nasctl.pareto.hypervolume import REFERENCE, checkpoints
     from nasctl.pareto.losses import feasible_losses, front
-    from nasctl.search.hypervolume import hypervolume_scale
+    from nasctl.search.recorded_hypervolume import hypervolume_scale
     from nasctl.store.store import Store
     from nasctl.system.terminal import definitions, table
 

@@ -29,7 +29,7 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
     """
     import json
 
-    from nasctl.analysis.compare_runs import compared
+    from nasctl.analysis.compare_runs import compare_runs
     from nasctl.drawing.canvas import check_free
     from nasctl.pareto.hypervolume import REFERENCE
     from nasctl.store.store import Store
@@ -37,7 +37,7 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
 
     if plot is not None:
         check_free(plot, force)
-    found = compared(Store.reading(store), names)
+    found = compare_runs(Store.reading(store), names)
     say(*(f"Warning: {sentence}" for sentence in found.warnings()))
     if plot is not None:
         from nasctl.analysis.compare_runs_plot import overlay

@@ -5,27 +5,24 @@ from __future__ import annotations
 import click
 
 from nasctl.commands import json_option, store_option
-from nasctl.commands._workers import crew, crew_options
+from nasctl.commands._groups import GroupedCommand
+from nasctl.commands._workers import WorkerChoice, worker_group
 
 
-@click.command()
+@click.command(cls=GroupedCommand, groups=(worker_group,))
 @click.argument("name", required=False)
 @click.option(
     "-o", "--objective", "objectives", multiple=True, metavar="NAME", help="Measure only this objective of the run."
 )
 @click.option("--data", metavar="SOURCE", help="Where the data of the run is now.  [default: where it was]")
-@crew_options
+@worker_group
 @store_option
 @json_option
 def command(
     name: str | None,
     objectives: tuple[str, ...],
     data: str | None,
-    workers: str | None,
-    gpus: str,
-    cluster: str,
-    candidate_time: str | None,
-    candidate_memory: str | None,
+    workers: WorkerChoice,
     store: str,
     as_json: bool,
 ) -> None:
@@ -47,7 +44,7 @@ def command(
     name, record = reading.run(name)
     failures = failed(record, reading.evaluations(name), registry.split(objectives))
     names = [one for one in record.labels if any(one in failure.names for failure in failures)]
-    who = crew(workers, recorded.recorded_setting(record).threads, gpus, cluster, candidate_time, candidate_memory)
+    who = workers.options(recorded.recorded_setting(record).threads)
     outcomes: list[dict[str, str | None]] = []
     if failures:
         task = task_of(record, names, data, here=who.in_process)

@@ -66,7 +66,7 @@ def _config(store: Store, name: str, record: RunRecord, as_json: bool) -> str:
     """
     import json
 
-    from nasctl.commands._config import toml
+    from nasctl.commands._config import to_toml
     from nasctl.errors import NasctlError
     from nasctl.search import command_line
     from nasctl.system.terminal import printable
@@ -76,7 +76,7 @@ def _config(store: Store, name: str, record: RunRecord, as_json: bool) -> str:
         raise NasctlError(f"run {name!r} was started by an older nasctl, or by a script; this repeats it: {line}")
     versions = ", ".join(f"{library} {version}" for library, version in record.versions.items())
     heading = printable(f"# made with {versions}; repeat it with nasctl search --config FILE") + "\n"
-    return json.dumps(record.config) + "\n" if as_json else heading + toml(record.config)
+    return json.dumps(record.config) + "\n" if as_json else heading + to_toml(record.config)
 
 
 def _best(record: RunRecord, found: Sequence[Evaluation]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`nasctl space`: what there is to search."""
+"""The commands of `nasctl space`, one module each, imported when called."""
 
 from __future__ import annotations
 

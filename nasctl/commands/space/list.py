@@ -1,4 +1,4 @@
-"""`nasctl space list`."""
+"""The command `nasctl space list`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nasctl.commands import json_option
 @click.command("list")
 @json_option
 def command(as_json: bool) -> None:
-    """List the search spaces."""
+    """List the search spaces with their sizes."""
     import inspect
     import json
 

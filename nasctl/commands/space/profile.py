@@ -1,4 +1,4 @@
-"""`nasctl space profile`."""
+"""The command `nasctl space profile`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import click
 
 from nasctl.commands import device_option, json_option
 
-FIGURES = ("least", "quarter", "median", "three_quarters", "most")
+FIGURES = ("least", "quarter", "median", "three_quarters", "most")  # keys of the JSON output
 
 
 @click.command("profile")
 @click.argument("space")
 @device_option
-@click.option("-n", "--number", default=200, show_default=True, type=click.IntRange(2, 10**6), help="Networks to draw.")
+@click.option(
+    "-n", "--number", default=200, show_default=True, type=click.IntRange(2, 10**6), help="Number of networks."
+)
 @json_option
 def command(space: str, devices: tuple[str, ...], number: int, as_json: bool) -> None:
-    """Show what networks of SPACE cost: the least, the quartiles of a sample, the most; before any search."""
+    """Show the costs of networks of SPACE: minimum, quartiles of a random sample, and maximum."""
     import json
 
     import numpy as np

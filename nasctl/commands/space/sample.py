@@ -1,4 +1,4 @@
-"""`nasctl space sample`."""
+"""The command `nasctl space sample`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from nasctl.commands import json_option
 
 @click.command("sample")
 @click.argument("space")
-@click.option("-n", "--number", default=10, show_default=True, type=click.IntRange(1, 10**6))
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option(
+    "-n", "--number", default=10, show_default=True, type=click.IntRange(1, 10**6), help="Number of architectures."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the sample.")
 @json_option
 def command(space: str, number: int, seed: int, as_json: bool) -> None:
-    """Draw different architectures of SPACE at random."""
+    """Draw distinct architectures of SPACE at random."""
     import json
 
     from nasctl import registry

@@ -1,4 +1,4 @@
-"""`nasctl space show`."""
+"""The command `nasctl space show`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nasctl.problem.space import SearchSpace
 
 
-TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # what they are called in tables
+TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # headings in tables
 
 
 @click.command("show")
@@ -26,7 +26,7 @@ TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # what the
 def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
     """Show the genes, the options and the sizes of SPACE, which is NAME or NAME:key=value,...
 
-    The median is that of a sample by MACs; --plot draws it.
+    The median network is the median by MACs of a random sample. --plot draws this network.
     """
     import inspect
     import json
@@ -59,23 +59,23 @@ def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
         ["network, by MACs", "id", *TOTALS.values()],
         [[name, *(quantity(v, TOTALS[k]) if k in TOTALS else v for k, v in row.items())] for name, row in rows.items()],
     )
-    click.echo(f"smallest and largest are {'proven' if proven else 'the best that a quick look finds'}\n")
+    click.echo(f"smallest and largest are {'proven' if proven else 'the extremes that a quick search finds'}\n")
     table(["fidelity", "metrics are computed at"], [[name, str(level)] for name, level in levels(made).items()])
     click.echo(f"the default is {default_fidelity(made)}\n")
     table(["gene", "choices"], [[gene.name, " ".join(map(str, gene.choices))] for gene in made.genes])
 
 
 def _networks(made: SearchSpace, space: str) -> tuple[dict[str, Architecture], bool]:
-    """The architectures with the fewest, the median and the most MACs, and whether the ends are proven to be that.
+    """Return the architectures with the fewest, the median and the most MACs, and whether the extremes are proven.
 
-    The median is that of the sample that `space profile` draws, whose bounds these are too.
+    The median and the extremes are those of `space profile`.
     """
     from nasctl.architectures.architecture import architecture
     from nasctl.evaluation import ranges
     from nasctl.search.metrics import make_objective
 
     _, macs = make_objective("macs", space)
-    reach = ranges.bounds(made, macs, exhaust=False)  # a list of all would take seconds
+    reach = ranges.bounds(made, macs, exhaust=False)  # enumerating the space would take seconds
     drawn = sorted(ranges.sample(made), key=lambda genome: made.network(genome).macs)
     genomes = {"smallest": reach.ends[0], "median": drawn[(len(drawn) - 1) // 2], "largest": reach.ends[1]}
     return {name: architecture(space, genome) for name, genome in genomes.items()}, reach.proven

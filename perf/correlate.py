@@ -1,6 +1,6 @@
 """Tables of docs/metrics.md: rank correlation of every metric with the accuracies of a benchmark, ours and published.
 
-python perf/worth.py --space nb201 --store scores.db
+python perf/correlate.py --space nb201 --store scores.db
 
 The tables of accuracies are read from $NASCTL_DATA, or from ../shared/data, as in the tests. Values in the store are
 not computed again, so an interrupted run can be resumed.
@@ -10,24 +10,29 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import torch
 
 from nasctl import registry
 from nasctl.analysis import score
-from nasctl.analysis.correlate import Line, facts, judged, scores
+from nasctl.analysis.correlate import MetricResult, correlate_metrics, parse_scores, sample_known_values
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
+from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
 from nasctl.problem.fidelity import Fidelity
-from nasctl.problem.space import default_fidelity, levels
+from nasctl.problem.space import Genome, default_fidelity, levels
 from nasctl.store.store import Store
 from nasctl.system.terminal import counted
 
 DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 IMAGES = DATA / "images" / "cifar10_train_12000.zip"
+TIMED = 5  # architectures on which the time of a metric by itself is measured
 TASKS = ("class_scene", "jigsaw", "autoencoder", "normal", "class_object", "segmentsemantic", "room_layout")
 TRUTH = {
     "nb201": (
@@ -97,29 +102,46 @@ def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, st
     """Return the tables of a space in Markdown, one for each column of accuracies."""
     made = registry.create("spaces", space)
     level = Fidelity.parse(fidelity, levels(made)) if fidelity else default_fidelity(made)
-    names = score.chosen(objectives or ["all"])
+    names = score.expand_specs(objectives or ["all"])
     if not objectives:
         names = [name for name in names if name not in LEFT_OUT]
-    task = Task(made, score.metrics(names, space), Setting(source(data), level))
+    task = Task(made, score.make_metrics(names, space), Setting(source(data), level))
     path, columns = TRUTH[space]
-    combined = scores(task, [text for text in COMBINED if set(text.partition(":")[2].split("+")) <= set(names)])
-    known = facts(path, space, columns, sample, seed=0)
+    combined = parse_scores(task, [text for text in COMBINED if set(text.partition(":")[2].split("+")) <= set(names)])
+    known = sample_known_values(path, space, columns, sample, seed=0)
     genomes = list(dict.fromkeys(map(made.canonical, known.genomes)))
-    rows = counted(score.scored(task, space, genomes, Store(store)), len(genomes), "scored")
-    found = judged(task, combined, known, {row.evaluation.genome: row for row in rows}, False, seed=0)
+    rows = counted(score.score_genomes(task, space, genomes, Store(store)), len(genomes), "scored")
+    found = correlate_metrics(task, combined, known, {row.evaluation.genome: row for row in rows}, False, seed=0)
+    seconds = seconds_alone(task, genomes[:TIMED])
     text = [f"{len(known.genomes)} architectures; {task.setting}"]
     for place, (column, lines) in enumerate(found.columns.items()):
-        text += ["", f"**{column}**", "", *table(lines, PUBLISHED[space], place)]
+        text += ["", f"**{column}**", "", *table(lines, PUBLISHED[space], place, seconds)]
     return "\n".join(text)
 
 
-def table(lines: Sequence[Line], published: dict[str, tuple[str, ...]], place: int) -> list[str]:
+def seconds_alone(task: Task, genomes: Sequence[Genome]) -> dict[str, float]:
+    """Return the median processor seconds of each metric, measured by itself, so that no metric shares a pass."""
+    found = {}
+    for name, metric in task.metrics.items():
+        times = []
+        for genome in genomes:
+            start = time.process_time()
+            measure(replace(task, metrics={name: metric}), genome, {name: name})
+            times.append(time.process_time() - start)
+        found[name] = median(times)
+    return found
+
+
+def table(
+    lines: Sequence[MetricResult], published: dict[str, tuple[str, ...]], place: int, alone: dict[str, float]
+) -> list[str]:
     """Return the lines of a Markdown table.
 
     Args:
         lines: Results of the metrics.
         published: Published figures, by metric.
         place: Index of the column of accuracies.
+        alone: Seconds by metric; aggregations have none.
     """
     rows = ["| | Spearman | Kendall | top 10% | published rho | failed | s |", "| --- " * 7 + "|"]
     for line in lines:
@@ -127,7 +149,7 @@ def table(lines: Sequence[Line], published: dict[str, tuple[str, ...]], place: i
         cells = [f"{e.value:.3f} [{e.low:.2f}, {e.high:.2f}]" if e else "-" for e in (one.spearman, one.kendall)]
         top = f"{one.top.value:.2f}" if one.top else "-"
         name = f"**{line.name}**" if line.size or line.seconds is None else f"`{line.name}`"
-        seconds = "-" if line.seconds is None else f"{line.seconds:.4f}"
+        seconds = f"{alone[line.name]:.4f}" if line.name in alone else "-"
         theirs = dict(enumerate(published.get(line.name, ()))).get(place, "")
         rows.append(f"| {name} | {cells[0]} | {cells[1]} | {top} | {theirs} | {one.failed} | {seconds} |")
     return rows

@@ -10,7 +10,7 @@ from nasctl import registry
 from nasctl.errors import NasctlError
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.evaluation.search_problem import SearchProblem
-from nasctl.pareto.hypervolume import Scale
+from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.problem.searcher import Evaluation
 from nasctl.search.recorded import run_from_record
 from nasctl.store.run_record import RunRecord

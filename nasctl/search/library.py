@@ -1,0 +1,128 @@
+"""The function `nasctl.search` and its result."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from nasctl.architectures import ids
+from nasctl.pareto.losses import front
+from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
+from nasctl.problem.searcher import Evaluation
+from nasctl.problem.space import Genome
+from nasctl.search.request import SearchRequest, SettingOptions
+from nasctl.search.run import Run
+from nasctl.store.store import Store
+from nasctl.workers import WorkerOptions, open_executor
+
+DEFAULT_SETTING_OPTIONS, ONE_WORKER = SettingOptions(), WorkerOptions()
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A candidate on a Pareto front.
+
+    Args:
+        id: The id, which `nasctl.export` and the command line take.
+        genome: The choice of each gene, (G,).
+        values: Measured values by objective and recorded metric, in their units.
+    """
+
+    id: str
+    genome: Genome
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A search that has ended.
+
+    Args:
+        run: The run.
+        store: The store that holds its measurements.
+        evaluations: Every candidate that the run has visited, in order, those of earlier calls included.
+    """
+
+    run: Run
+    store: Store
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the run, which commands take as `--run`."""
+        return self.run.name
+
+    @cached_property
+    def front(self) -> list[Solution]:
+        """The Pareto front of the run, best in the first objective first."""
+        task = self.run.task
+        return [
+            Solution(ids.encode(self.run.space, task.space.genes, found.genome), found.genome, found.values)
+            for found in front(self.evaluations, task.objectives, task.constraints)
+        ]
+
+
+def search(
+    space: str,
+    *,
+    device: str | Sequence[str] = (),
+    objectives: str | Sequence[str] = (),
+    record: str | Sequence[str] = (),
+    constraints: str | Sequence[str] = (),
+    searcher: str = DEFAULT_SEARCHER,
+    seed: int = 0,
+    budget: int = DEFAULT_BUDGET,
+    seconds: float | None = None,
+    setting: SettingOptions = DEFAULT_SETTING_OPTIONS,
+    workers: WorkerOptions = ONE_WORKER,
+    store: str | Path = DEFAULT_STORE,
+    run: str = "",
+) -> SearchResult:
+    """Search a space for networks that trade training-free metrics against cost on a device, as `nasctl search` does.
+
+    The same call resumes a search that was stopped, and continues one that is given a larger budget.
+
+    Args:
+        space: Spec of the search space, such as "mbconv" or "nb201:channels=16".
+        device: Names of devices, or files of latency tables; the latency on each becomes an objective.
+        objectives: Specs of objectives; by default the first three training-free metrics that apply to the space, and
+            "macs" without a device.
+        record: Specs of metrics to record besides.
+        constraints: Bounds such as "latency<=20", "params<=5M" or "macs<=60%" of the space's maximum.
+        searcher: Spec of the search algorithm.
+        seed: Seed of the search algorithm.
+        budget: Distinct candidates to evaluate.
+        seconds: Time after which no further candidate is started; None for no limit.
+        setting: Fidelity, data, weights seed, torch device and threads of measurements.
+        workers: Processes that run modules. A script that asks for more than one needs the guard
+            `if __name__ == "__main__":`.
+        store: Path of the database file; created if it does not exist.
+        run: A name for the run, in place of the default one.
+
+    Returns:
+        The run with its front.
+
+    Raises:
+        NasctlError: A name does not exist, a constraint cannot be met, or every candidate fails.
+    """
+    request = SearchRequest(
+        space, _texts(device), _texts(objectives), _texts(record), _texts(constraints), searcher, seed, run
+    )
+    asked = request.run(setting)
+    for sentence in asked.check(here=workers.in_process):
+        warnings.warn(sentence, stacklevel=2)
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    with open_executor(workers, asked.task) as executor:
+        opened = Store(store)
+        for _ in asked.search(opened, budget, deadline, executor):
+            pass
+    return SearchResult(asked, opened, tuple(opened.evaluations(asked.name)))
+
+
+def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
