@@ -1,4 +1,4 @@
-"""A search: the loop of ask, evaluate, record and tell, and the runs that the store records of it.
+"""Searches: the loop of ask, evaluate, record and tell, and the runs that a store holds.
 
 The package can be called: `nasctl.search("mbconv", device="gpu")` is `nasctl.search.library.search`.
 """

@@ -1,4 +1,4 @@
-"""Which objectives say something of a space's networks, so that the others are refused before anything is measured."""
+"""The check that objectives apply to the networks of a space, before anything is measured."""
 
 from __future__ import annotations
 
@@ -15,30 +15,34 @@ from nasctl.problem.space import Input, SearchSpace
 
 
 def refuse_inapplicable(space: SearchSpace, objectives: Mapping[str, Objective]) -> None:
-    """Check that all objectives, by what people call them, make sense on a space.
+    """Check that all objectives apply to the networks of a space.
+
+    Args:
+        space: The search space.
+        objectives: Objectives by name.
 
     Raises:
-        NasctlError: One does not.
+        NasctlError: An objective does not apply.
     """
     for name, why in inapplicable_reasons(space, objectives).items():
         raise NasctlError(f"{name} says nothing of this space: {why}; leave it out")
 
 
 def inapplicable_reasons(space: SearchSpace, objectives: Mapping[str, Objective]) -> dict[str, str]:
-    """Why objectives make no sense on a space, by their names; those that do are left out."""
+    """Return the reasons why objectives do not apply to a space, by name. Objectives that apply are left out."""
     checks = {name: check for name, one in objectives.items() if (check := _check(one))}
-    blind = [name for name, one in objectives.items() if "input_gradients" in one.needs]
-    if not checks and not blind:
+    gradient_based = [name for name, one in objectives.items() if "input_gradients" in one.needs]
+    if not checks and not gradient_based:
         return {}
     example = space.network(ranges.sample(space, 1)[0])
     found = {name: why for name, check in checks.items() if (why := check(space.input, example))}
     if space.input.kind != "images":
-        found |= dict.fromkeys(blind, "it needs gradients of the input, and tokens have none")
+        found |= dict.fromkeys(gradient_based, "it needs gradients of the input, and tokens have none")
     return {name: found[name] for name in objectives if name in found}
 
 
 def _check(objective: Objective) -> Callable[[Input, Network], str] | None:
-    """Return the check that an objective has of its own; nasctl 0.1 called it `misfit`."""
+    """Return the objective's own check, if it has one; nasctl 0.1 called the check `misfit`."""
     if isinstance(objective, ChecksApplicability):
         return objective.inapplicable_reason
     if (old := getattr(objective, "misfit", None)) is not None:
@@ -48,6 +52,6 @@ def _check(objective: Objective) -> Callable[[Input, Network], str] | None:
 
 
 def first_applicable(space: SearchSpace, names: Iterable[str], most: int) -> list[str]:
-    """The first `most` of these objectives that make sense on a space."""
-    fit = (name for name in names if not inapplicable_reasons(space, {name: registry.create("objectives", name)}))
-    return list(islice(fit, most))
+    """Return the first `most` of the named objectives that apply to a space."""
+    fitting = (name for name in names if not inapplicable_reasons(space, {name: registry.create("objectives", name)}))
+    return list(islice(fitting, most))

@@ -11,24 +11,33 @@ from nasctl.store.run_record import RunRecord
 
 
 def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[str]]:
-    """What to type to repeat a run, or to go on with it; and what has to be at hand for that, a sentence each."""
+    """Return the command that repeats a run or goes on with it.
+
+    Args:
+        name: Name of the run.
+        record: Record of the run.
+        budget: Different candidates to visit.
+
+    Returns:
+        The command, and a sentence for each file that it needs.
+    """
     asked, known, notes = record.asked, setting_parts(record), list[str]()
     devices = {*KINDS, *registry.names("devices")}
 
-    def spelled(spec: str) -> str:
+    def with_table_file(spec: str) -> str:
         metric, at, device = spec.partition("@")
         if not at or device in devices:
             return spec
-        notes.append(f"{device}.json is to be the table of {device} whose digest is {asked['tables'].get(spec)}")
+        notes.append(f"{device}.json has to be the table of {device} whose digest is {asked['tables'].get(spec)}")
         return f"{metric}@{device}.json"
 
     data, digest, _ = known["data"].partition("#")
     if digest:
-        notes.append(f"{data} is to be the file or folder that is known as {known['data']}")
+        notes.append(f"{data} has to be the file or folder that is known as {known['data']}")
     options = {
         "--space": [registry.normal("spaces", record.space)],
-        "--objective": [spelled(spec) for spec in asked["objectives"]],
-        "--record": [spelled(spec) for spec in asked["record"]],
+        "--objective": [with_table_file(spec) for spec in asked["objectives"]],
+        "--record": [with_table_file(spec) for spec in asked["record"]],
         "--constraint": asked["constraints"],
         "--searcher": [registry.normal("searchers", asked["searcher"])],
         "--budget": [budget],

@@ -115,7 +115,7 @@ def _batches(
     yield recorded.rest(path), []
 
 
-class _Begun(NamedTuple):
+class _Prepared(NamedTuple):
     """A genome before its modules are measured.
 
     Attributes:
@@ -156,23 +156,23 @@ def _evaluated(
     Yields:
         Each evaluation, and whether a metric was measured now.
     """
-    begun: dict[Genome, _Begun] = {}
+    prepared: dict[Genome, _Prepared] = {}
 
     def lacking() -> Iterator[tuple[Genome, Mapping[str, str]]]:
         for position, genome in genomes:
             if time.monotonic() > deadline:
                 return
-            begun[genome] = _begun(task, genome, journal, position)
-            yield genome, begun[genome].missing
+            prepared[genome] = _prepared(task, genome, journal, position)
+            yield genome, prepared[genome].missing
 
     for genome, measured in in_order(executor, lacking(), journal.file):
-        one = begun.pop(genome)
+        one = prepared.pop(genome)
         fresh = {**one.fresh, **measured}
         outcome = journal.visit(genome, fresh)  # where another process was faster, its measurement counts
         yield evaluation(genome, one.labels, outcome), bool(fresh)
 
 
-def _begun(task: Task, genome: Genome, journal: RunLog, position: int | None) -> _Begun:
+def _prepared(task: Task, genome: Genome, journal: RunLog, position: int | None) -> _Prepared:
     """Look up what is known of a genome, and measure what needs no module.
 
     A genome that breaks a constraint on its costs cannot be on the front, so its module is not measured.
@@ -182,4 +182,4 @@ def _begun(task: Task, genome: Genome, journal: RunLog, position: int | None) ->
     fresh = measure(task, genome, {name: label for name, label in record.cheap.items() if label not in known})
     labels = counted_labels(record, genome, known | fresh)
     missing = {name: label for name, label in labels.items() if label not in known | fresh}
-    return _Begun(labels, known, fresh, missing)
+    return _Prepared(labels, known, fresh, missing)

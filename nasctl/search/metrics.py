@@ -1,4 +1,4 @@
-"""The objectives of a run from the specs that a person types."""
+"""Objectives from the specs that users write."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from nasctl.hardware.tables_schema import KINDS
 
 
 def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]:
-    """An objective and what people call it: its own label if it has one ("latency@gpu"), else its spec.
+    """Make an objective from its spec.
 
     Args:
-        spec: Of the objective.
-        space: Spec of the space, by which a kind of device ("gpu") stands for one.
+        spec: Spec of the objective; "latency@gpu" is short for "latency:device=gpu".
+        space: Spec of the search space, which decides the table that a kind of device such as "gpu" stands for.
+
+    Returns:
+        The name of the objective and the objective. The name is its label if it has one, as in "latency@gpu", and its
+        spec otherwise.
 
     Raises:
-        NasctlError: There is none of that spec.
+        NasctlError: No objective has this spec.
     """
     base, at, device = spec.partition("@")
     if at and ":" not in base:
@@ -33,6 +37,6 @@ def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]
 
 
 def device_of(objective: Objective) -> str:
-    """The device that a latency is of, by its table's own name; "" for other objectives."""
+    """Return the device of a latency by the name in its table; "" for other objectives."""
     table = getattr(objective, "table", None)
     return table.device if isinstance(table, LatencyTable) else ""

@@ -1,4 +1,4 @@
-"""A run of the store put as a question again: its task, the scale of its hypervolume, the command that repeats it."""
+"""Settings and runs rebuilt from the records of a store."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def filed_data(data: Data, space: SearchSpace) -> Data:
 
 
 def run_from_record(record: RunRecord) -> Run:
-    """The run, but for its data, which only the modules of candidates see.
+    """Rebuild a run from its record. The data stays a name, so modules of candidates cannot be measured.
 
     Raises:
-        NasctlError: What it asked for is not installed here, or in another version.
+        NasctlError: A plug-in of the run is not installed here, or has another version.
     """
-    asked, also, held = record.asked, tuple(record.asked["record"]), tuple(record.asked["constraints"])
-    objectives = tuple(asked["objectives"])
-    run = Run(record.space, objectives, asked["searcher"], asked["seed"], recorded_setting(record), also, held)
+    asked, setting = record.asked, recorded_setting(record)
+    objectives, metrics, constraints = (tuple(asked[key]) for key in ("objectives", "record", "constraints"))
+    run = Run(record.space, objectives, asked["searcher"], asked["seed"], setting, metrics, constraints)
     for name, metric in run.task.metrics.items():
         if record.labels[name].partition(" @ ")[0] != f"{name} v{metric.version}":
             raise NasctlError(f"{name} is of another version here")

@@ -17,14 +17,14 @@ from nasctl.store.run_record import RunRecord
 
 
 def hypervolume_scale(record: RunRecord, visited: Sequence[Evaluation]) -> tuple[Scale, str]:
-    """What the hypervolume of a run is measured on: what its search had, if that can still be made.
+    """Return the scale of a run's hypervolume: the scale that the search used, if it can still be computed.
 
     Args:
-        record: The run.
-        visited: Its candidates, in order.
+        record: Record of the run.
+        visited: Candidates of the run, in order.
 
     Returns:
-        The scale, and a sentence that says what it is.
+        The scale, and a sentence that describes it.
 
     Raises:
         NasctlError: No candidate has a value in every objective.
@@ -32,14 +32,14 @@ def hypervolume_scale(record: RunRecord, visited: Sequence[Evaluation]) -> tuple
     instead = "fewer candidates than it takes were evaluated"
     try:
         run = run_from_record(record)
-        ruler = HypervolumeTracker(run.task)
-        if ruler.scale is None:
+        tracker = HypervolumeTracker(run.task)
+        if tracker.scale is None:
             searcher = registry.create(
                 "searchers", run.searcher, SearchProblem(run.task), np.random.default_rng(run.seed)
             )
-            ruler.start(visited[: len(set(searcher.ask()))])
-        if ruler.scale:
-            return ruler.scale, (
+            tracker.start(visited[: len(set(searcher.ask()))])
+        if tracker.scale:
+            return tracker.scale, (
                 "as in the search: a cost by its range over the space, a metric by its range in the first generation"
             )
     except NasctlError as error:

@@ -1,4 +1,4 @@
-"""Measures recorded errors of a run again, for a machine may have had too little memory or time."""
+"""New measurements of what failed in a recorded run, for example because memory or time was short."""
 
 from __future__ import annotations
 
@@ -21,29 +21,38 @@ from nasctl.store.measurements import Ledger
 from nasctl.store.run_record import RunRecord
 
 
-class Failed(NamedTuple):
-    """A candidate, and the metrics that failed for it."""
+class FailedCandidate(NamedTuple):
+    """A candidate with the names of the metrics that failed for it."""
 
     genome: Genome
     names: tuple[str, ...]
 
 
-class Outcome(NamedTuple):
-    """What came of measuring a metric again."""
+class RetrySummary(NamedTuple):
+    """The outcome of measuring one metric again.
+
+    Attributes:
+        objective: Name of the metric.
+        tried: Candidates for which the metric had failed.
+        measured: Candidates that have a value now.
+        errors: Different errors of the other candidates, sorted.
+    """
 
     objective: str
-    tried: int  # candidates for which it had failed
-    measured: int  # that have a value now
-    errors: tuple[str, ...]  # of the others
+    tried: int
+    measured: int
+    errors: tuple[str, ...]
 
 
-def failed(record: RunRecord, visited: Sequence[Evaluation], only: Collection[str] = ()) -> list[Failed]:
-    """What failed in a run.
+def failed_candidates(
+    record: RunRecord, visited: Sequence[Evaluation], only: Collection[str] = ()
+) -> list[FailedCandidate]:
+    """Return the candidates of a run for which a metric failed, in order.
 
     Args:
-        record: The run.
-        visited: Its candidates.
-        only: Names of the metrics to look at; all of them if it is empty.
+        record: Record of the run.
+        visited: Candidates of the run.
+        only: Names of the metrics to look at; empty for all metrics.
 
     Raises:
         UnknownName: The run has no such metric.
@@ -51,23 +60,22 @@ def failed(record: RunRecord, visited: Sequence[Evaluation], only: Collection[st
     for name in only:
         if name not in record.labels:
             raise UnknownName("objective of this run", name, list(record.labels))
-    found = (
-        Failed(one.genome, tuple(name for name in one.errors if name in (only or record.labels))) for one in visited
-    )
+    wanted = only or record.labels
+    found = [FailedCandidate(one.genome, tuple(name for name in one.errors if name in wanted)) for one in visited]
     return [one for one in found if one.names]
 
 
-def task_of(record: RunRecord, names: Collection[str], data: str | None, here: bool = True) -> Task:
-    """Metrics of a run as they were.
+def task_from_record(record: RunRecord, names: Collection[str], data: str | None, here: bool = True) -> Task:
+    """Rebuild the task of a run for some of its metrics.
 
     Args:
-        record: The run.
-        names: Of the metrics.
-        data: Where its examples are, as a person names it; where they were if it is None.
-        here: Whether it is this process that runs modules.
+        record: Record of the run.
+        names: Names of the metrics.
+        data: Name or path of the examples; None for the name or path that the run used.
+        here: Whether this process runs modules, so that the torch device is checked.
 
     Raises:
-        NasctlError: A metric is of another version here, or the data is other data.
+        NasctlError: A metric has another version here, the data is other data, or the torch device cannot be used.
     """
     known = recorded.setting_parts(record)["data"]
     given = data or record.config.get("data") or known.partition("#")[0]
@@ -86,34 +94,38 @@ def task_of(record: RunRecord, names: Collection[str], data: str | None, here: b
     return found
 
 
-def retried(
-    task: Task, record: RunRecord, failures: Sequence[Failed], executor: Executor, ledger: Ledger
+def retry_failed(
+    task: Task, record: RunRecord, failures: Sequence[FailedCandidate], executor: Executor, ledger: Ledger
 ) -> Iterator[dict[str, str | None]]:
-    """Yield what came of each candidate, by metric an error or None, as soon as it is on disk.
+    """Measure failed metrics again, and yield the outcome of each candidate as soon as it is on disk.
 
     Args:
         task: The metrics that failed.
-        record: The run.
-        failures: What to measure.
+        record: Record of the run.
+        failures: Candidates with their failed metrics.
         executor: Where modules are measured.
-        ledger: Where it is kept.
+        ledger: Stores the measurements.
+
+    Yields:
+        By metric: the new error, or None for a value.
     """
     cheap = {name for name, metric in task.metrics.items() if closed_form(metric)}
-    here, away = (
-        {one.genome: _labels(record, one, kind) for one in failures} for kind in (cheap, task.metrics.keys() - cheap)
+    cheap_labels, module_labels = (
+        {one.genome: _labels(record, one, names) for one in failures} for names in (cheap, task.metrics.keys() - cheap)
     )
-    for genome, measured in in_order(executor, away.items(), ledger.replace):
-        outcome = measured | measure(task, genome, here[genome])
+    for genome, measured in in_order(executor, module_labels.items(), ledger.replace):
+        outcome = measured | measure(task, genome, cheap_labels[genome])
         ledger.replace(genome, outcome)
-        yield {name: outcome[label].error for name, label in (here[genome] | away[genome]).items()}
+        yield {name: outcome[label].error for name, label in (cheap_labels[genome] | module_labels[genome]).items()}
 
 
-def _labels(record: RunRecord, failure: Failed, names: Collection[str]) -> dict[str, str]:
+def _labels(record: RunRecord, failure: FailedCandidate, names: Collection[str]) -> dict[str, str]:
+    """Return the labels of those failed metrics of a candidate that are among the names, by metric."""
     return {name: record.labels[name] for name in failure.names if name in names}
 
 
-def summed(name: str, outcomes: Sequence[Mapping[str, str | None]]) -> Outcome:
-    """What came of a metric."""
+def summarize(name: str, outcomes: Sequence[Mapping[str, str | None]]) -> RetrySummary:
+    """Return the outcome of measuring one metric again, given the outcomes of all candidates."""
     found = [one[name] for one in outcomes if name in one]
     errors = [error for error in found if error is not None]
-    return Outcome(name, len(found), len(found) - len(errors), tuple(sorted(set(errors))))
+    return RetrySummary(name, len(found), len(found) - len(errors), tuple(sorted(set(errors))))

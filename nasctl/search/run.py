@@ -1,4 +1,4 @@
-"""A run, as a person asks for it: specs, seeds, and the name that follows from them."""
+"""A run: the question of a search as specs and seeds, and the name that follows from them."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from nasctl.search.metrics import device_of, make_objective
 from nasctl.store.store import Store
 from nasctl.version import __version__
 
-LIBRARIES = ("numpy", "pymoo", "scikit-learn", "torch")  # whose versions a run notes
+LIBRARIES = ("numpy", "pymoo", "scikit-learn", "torch")  # libraries with versions that a run records
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was asked for, in the words of the command line.
+    """One search, described by the words of the command line.
 
     Args:
-        space: Spec of the space, such as "nb201:channels=16".
-        objectives: Specs of what to optimise; "latency@gpu" is short for "latency:device=gpu".
+        space: Spec of the search space, such as "nb201:channels=16".
+        objectives: Specs of the objectives; "latency@gpu" is short for "latency:device=gpu".
         searcher: Spec of the searcher.
-        seed: Of the searcher; that of weights and data belongs to the setting.
-        setting: What measured values depend on besides the genome.
-        record: Specs of what to measure besides.
-        constraints: Such as "latency<=20"; see `nasctl.constraints`.
-        called: A name to give to the run in place of its own.
-        options: All that the command line said, by the names of its options, to be kept with the run; see `config`.
+        seed: Seed of the searcher. The seed of weights and data belongs to the setting.
+        setting: The setting that measured values depend on.
+        record: Specs of metrics to record beside the objectives.
+        constraints: Bounds such as "latency<=20"; see `nasctl.problem.constraints`.
+        called: Name of the run; "" for the name that follows from the question.
+        options: Options of the command line by name, which are stored with the run; see `config`.
     """
 
     space: str
@@ -63,7 +63,7 @@ class Run:
 
     @cached_property
     def asked(self) -> dict[str, Any]:
-        """The question, with the defaults of space and searcher written out: the same for all ways to put it.
+        """The question of the run as JSON has it. It has the defaults of plug-ins, so equal questions have equal text.
 
         Raises:
             NasctlError: A spec names something that does not exist.
@@ -76,49 +76,58 @@ class Run:
             "searcher": registry.spelled_out("searchers", self.searcher),
             "seed": self.seed,
             "setting": str(self.task.setting),
-            # A latency by another table is another question, whatever the device is called.
+            # A latency from another table is another question, even if the devices have the same name.
             "tables": {name: one.version for name, one in self.task.metrics.items() if isinstance(one, HasLabel)},
         }
 
     @property
     def name(self) -> str:
-        """Such as "nbmacro-1c9f2a07": the same question has the same name, so asking again resumes."""
+        """The name of the run, such as "nbmacro-1c9f2a07".
+
+        It ends in a digest of the question, so the same question resumes the run.
+        """
         digest = hashlib.sha256(json.dumps(self.asked).encode()).hexdigest()
         return self.called or f"{self.asked['space'].partition(':')[0]}-{digest[:8]}"
 
     @property
     def config(self) -> dict[str, Any]:
-        """Its options with every default in what they name written out, so that they repeat it on their own."""
-        asked, written = self.asked, {"objective": list(self.objectives), "fidelity": str(self.setting.fidelity)}
-        return {**self.options, "space": asked["space"], "searcher": asked["searcher"], **written}
+        """The options of the command line that repeat the run, with the defaults of plug-ins written out."""
+        specs = {"space": self.asked["space"], "searcher": self.asked["searcher"]}
+        return {
+            **self.options,
+            **specs,
+            "objective": list(self.objectives),
+            "fidelity": str(self.setting.fidelity),
+        }
 
     @cached_property
     def task(self) -> Task:
-        """What is searched, with everything made.
+        """The task of the run.
 
         Raises:
-            NasctlError: A spec names something that does not exist, or a constraint makes no sense.
+            NasctlError: A spec names something that does not exist, an objective does not apply to the space, or a
+                constraint makes no sense.
         """
         space = registry.create("spaces", self.space)
-        metrics, also = self._optimised, dict(self._recorded)
-        if not metrics:
+        objectives, others = self._optimised, dict(self._recorded)
+        if not objectives:
             raise NasctlError("a search needs at least one objective; give it with --objective")
-        bounds_asked = [text for given in self.constraints for text in given.split(",")]
-        for text in bounds_asked:
+        texts = [text for given in self.constraints for text in given.split(",")]
+        for text in texts:
             subject = constraints.subject(text)
-            if not any(name == subject or name.startswith(f"{subject}@") for name in {**metrics, **also}):
-                also |= self._metrics((subject,))
-        known = metrics | also
-        applicability.refuse_inapplicable(space, known)
-        held = tuple(
-            constraints.parse(text, list(known), lambda name: self._maximum(space, name, known[name]))
-            for text in bounds_asked
+            if not any(name == subject or name.startswith(f"{subject}@") for name in {**objectives, **others}):
+                others |= self._metrics((subject,))
+        metrics = objectives | others
+        applicability.refuse_inapplicable(space, metrics)
+        parsed = tuple(
+            constraints.parse(text, list(metrics), lambda name: self._maximum(space, name, metrics[name]))
+            for text in texts
         )
-        return Task(space, known, self.setting, frozenset(also.keys() - metrics.keys()), held)
+        return Task(space, metrics, self.setting, frozenset(others.keys() - objectives.keys()), parsed)
 
     @cached_property
     def remarks(self) -> dict[str, list[str]]:
-        """What people are to know of each metric on this space, such as a device's processor and error."""
+        """Remarks on each metric on this space by name, such as the processor and the error of a device."""
         space = self.task.space
         example = space.network(ranges.sample(space, 1)[0])
         return {
@@ -127,20 +136,22 @@ class Run:
         }
 
     def check(self, here: bool = True) -> list[str]:
-        """Find what cannot work before anything is written; returns what to tell a person before the search.
+        """Check that the search can work, before anything is written.
 
         Args:
-            here: Whether it is this process that runs modules.
+            here: Whether this process runs modules, so that the torch device is checked.
+
+        Returns:
+            Warnings about constraints that perhaps no candidate satisfies.
 
         Raises:
-            NasctlError: A spec names something that does not exist or takes no such option, a device lacks a block, or
-                a constraint can be met by no candidate.
+            NasctlError: A spec names something that does not exist or takes no such option, a device lacks a block, no
+                candidate can satisfy a constraint, or torch cannot use the device.
         """
         task = self.task
         searcher = registry.create("searchers", self.searcher, SearchProblem(task), np.random.default_rng(self.seed))
-        here = here or (
-            isinstance(searcher, HasNeeds) and "supernet" in searcher.needs
-        )  # those are measured in this process, always
+        # Mixtures are always measured in this process.
+        here = here or (isinstance(searcher, HasNeeds) and "supernet" in searcher.needs)
         cheap = {name: name for name, metric in task.metrics.items() if closed_form(metric)}
         measure(task, ranges.sample(task.space, 1)[0], cheap)
         if here and len(cheap) < len(task.metrics):
@@ -157,16 +168,16 @@ class Run:
     def search(
         self, store: Store, budget: int, deadline: float = math.inf, executor: Executor | None = None
     ) -> Iterator[Visit]:
-        """Search, or go on, until the run has visited `budget` different genomes; yields all of them.
+        """Start or resume the search, and yield every visit of the run from the first one on.
 
         Args:
-            store: Where to record it.
+            store: Records the run.
             budget: Different genomes to visit.
-            deadline: Of `time.monotonic()`, after which no further genome is begun.
-            executor: Where modules are measured, as `nasctl.workers` opens it; in this process if none is given.
+            deadline: Value of `time.monotonic()` after which no further genome is begun.
+            executor: Where modules are measured, as `nasctl.workers` opens it; this process by default.
 
         Raises:
-            NasctlError: A spec names something that does not exist, or something else is the user's to mend.
+            NasctlError: A spec names something that does not exist, or the user has to mend something else.
         """
         task = self.task
         searcher = registry.create("searchers", self.searcher, SearchProblem(task), np.random.default_rng(self.seed))
@@ -186,6 +197,11 @@ class Run:
         return self._metrics(self.record)
 
     def _metrics(self, specs: tuple[str, ...]) -> dict[str, Objective]:
+        """Make objectives from their specs, by name.
+
+        Raises:
+            NasctlError: An objective or a device is given twice.
+        """
         made: dict[str, Objective] = {}
         for spec in specs:
             name, objective = make_objective(spec, self.space)
@@ -199,6 +215,11 @@ class Run:
         return made
 
     def _maximum(self, space: SearchSpace, name: str, objective: Objective) -> float:
+        """Return the maximum of an objective over the space, which a percentage refers to.
+
+        Raises:
+            NasctlError: The objective needs a module, so its maximum is unknown.
+        """
         if not closed_form(objective):
             raise NasctlError(f"a percentage needs a quantity whose maximum is known before the search, not {name!r}")
         return ranges.bounds(space, objective, self.setting).most

@@ -1,4 +1,4 @@
-"""Follows a search for the person who waits for it: what was asked, how far it is, what came out."""
+"""The messages of a running search: what it does, how far it is, and how it ended."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.pareto.archive import Archive, closest_to_ideal
 from nasctl.pareto.losses import front, losses, violations
 from nasctl.problem.searcher import Evaluation
+from nasctl.problem.space import Genome
 from nasctl.search.loop import Visit
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.system import progress, terminal
 
-SHARE = 0.03  # of the time of a search, after which a hypervolume to look at is not worth more of it
+HYPERVOLUME_SHARE = 0.03  # share of a search's time above which no further hypervolume is computed for display
 
 
 class Watch:
-    """One search, seen from outside.
+    """Follows one search and reports it to the user.
 
     Args:
-        run: What is searched.
+        run: The run to search.
         budget: Different candidates to visit.
-        limit: Seconds after which to stop; None for no limit.
-        options: What commands about the same store have to be given, such as " --store FILE".
+        limit: Time limit in seconds; None for no limit.
+        options: Options that commands on the same store need, such as " --store FILE".
     """
 
     def __init__(self, run: Run, budget: int, limit: float | None, options: str = "") -> None:
@@ -38,32 +39,32 @@ class Watch:
         self._task = run.task
         self._archive = Archive(len(self._task.objectives))
         self._found: list[Evaluation] = []
-        self._fresh, self._waited = 0, 0.0  # candidates that the store did not know, and their seconds
+        self._fresh, self._waited = 0, 0.0  # candidates that were measured now, and the seconds of all candidates
         self._failed = self._unscored = self._proposed = 0
         self._volume: float | None = None
-        self._measuring = 0.0  # seconds spent on hypervolumes
-        self._ruler = HypervolumeTracker(self._task)
+        self._hypervolume_seconds = 0.0  # time spent on hypervolumes
+        self._tracker = HypervolumeTracker(self._task)
         self._start = time.monotonic()
 
     def opening(self) -> list[str]:
-        """What is about to be done."""
+        """Return the lines that say what is about to be searched, a line each for run, objectives and remarks."""
         task, space = self._task, self._task.space
         size = math.prod(len(gene.choices) for gene in space.genes)
         arrows = {"min": "down", "max": "up"}
-        wanted = ", ".join(f"{goal.name} ({arrows[goal.direction]})" for goal in task.objectives)
+        objectives = ", ".join(f"{goal.name} ({arrows[goal.direction]})" for goal in task.objectives)
         lines = [
             f"run {self._run.name}: {self._run.searcher} on {self._run.space} ({size:.3g} genomes), up to"
             f" {self._budget} candidates",
-            f"objectives: {wanted}",
+            f"objectives: {objectives}",
         ]
         if task.constraints:
             lines.append(f"subject to: {', '.join(map(str, task.constraints))}")
         if any(goal.cost == "module" for goal in task.objectives):
-            lines.append(self._scored())
+            lines.append(self._conditions())
         return lines + [f"{name}: {remark}" for name, remarks in self._run.remarks.items() for remark in remarks]
 
-    def _scored(self) -> str:
-        """At what the metrics are computed, and the costs."""
+    def _conditions(self) -> str:
+        """Return the examples, the resolution and the draws of metrics, and the resolution of costs."""
         setting, space = self._task.setting, self._task.space
         own = "x".join(map(str, space.input.shape))
         fidelity = setting.fidelity
@@ -76,42 +77,49 @@ class Watch:
         return f"{examples}, {reduced}{also}{draws}; costs and latency at {own}"
 
     def follow(self, store: Store, executor: Executor | None = None) -> None:
-        """Run the search to its end; modules are measured in this process if there is no other executor."""
+        """Run the search to its end, with a progress line.
+
+        Args:
+            store: Records the run.
+            executor: Where modules are measured; this process by default.
+        """
         deadline = math.inf if self._limit is None else self._start + self._limit
         generation = 0
         with progress.Progress(self._budget) as shown:
             for visit in self._run.search(store, self._budget, deadline, executor):
                 if visit.generation > generation:
                     generation = visit.generation
-                    if self._measuring <= SHARE * (time.monotonic() - self._start):
-                        self._measure()
+                    if self._hypervolume_seconds <= HYPERVOLUME_SHARE * (time.monotonic() - self._start):
+                        self._update_hypervolume()
                 self._note(visit)
                 shown.update(self._state(visit.generation))
-            self._measure()
+            self._update_hypervolume()
             if self._found:
                 shown.update(self._state(generation))
 
-    def _measure(self) -> None:
-        """Take the hypervolume; in four objectives its time grows with the square of the front."""
+    def _update_hypervolume(self) -> None:
+        """Compute the hypervolume. With four objectives, its time grows with the square of the size of the front."""
         begun, first = time.monotonic(), self._volume is None
-        self._ruler.start(self._found)  # does nothing after the first generation
-        self._volume = self._ruler.volume(self._archive.losses)
-        self._measuring += 0.0 if first else time.monotonic() - begun  # the first one imports pymoo
+        self._tracker.start(self._found)  # no effect after the first generation
+        self._volume = self._tracker.volume(self._archive.losses)
+        self._hypervolume_seconds += 0.0 if first else time.monotonic() - begun  # the first one imports a library
 
     def _note(self, visit: Visit) -> None:
+        """Count a visit, and add its candidate to the archive."""
         found = visit.evaluation
         self._found.append(found)
         self._proposed = visit.proposed
         self._failed += bool(found.errors)
         self._unscored += found.values.keys() | found.errors.keys() < self._task.metrics.keys()
         self._fresh += visit.fresh
-        self._waited += visit.seconds  # what the store knew takes next to none
+        self._waited += visit.seconds  # a candidate that the store knows takes next to no time
         (row,) = losses([found], self._task.objectives)
         broken = violations([found], self._task.constraints).max(initial=0.0) > 0
         if not broken and not np.isnan(row).any():
             self._archive.add(found.genome, row)
 
     def _state(self, generation: int) -> progress.State:
+        """Return the state that the progress line shows."""
         each = self._waited / self._fresh if self._fresh else None
         left = None if each is None else each * (self._budget - len(self._found))
         if self._limit is not None:
@@ -121,7 +129,7 @@ class Watch:
         return progress.State(done, self._budget, self._failed, size, self._volume, each, left, generation)
 
     def closing(self) -> list[str]:
-        """How it ended, and the next two commands to type."""
+        """Return the lines that say how the search ended, with the next two commands to type."""
         size = len(self._archive)
         seconds = terminal.duration(time.monotonic() - self._start)
         line = f"{len(self._found)} candidates in {seconds}, {self._failed} failed, {size} on the front"
@@ -143,21 +151,22 @@ class Watch:
         return [*lines, f"next: {then[0]}", f"      {then[1]}"]
 
     def interrupted(self, command: str) -> list[str]:
-        """What to type to go on, which is the command itself."""
+        """Return the lines for an interrupted search; the same command resumes it."""
         return ["", f"stopped after {len(self._found)} candidates; this goes on:", f"  {command}"]
 
     def json(self) -> str:
-        """The result for programs."""
-        held = self._task.constraints
+        """Return the result as JSON, for programs."""
+        task = self._task
         result: dict[str, Any] = {
             "run": self._run.name,
             "evaluations": self._proposed,
             "distinct": len(self._found),
             "failed": self._failed,
-            "front": [self._id(found.genome) for found in front(self._found, self._task.objectives, held)],
+            "front": [self._id(found.genome) for found in front(self._found, task.objectives, task.constraints)],
             "seconds": round(time.monotonic() - self._start, 3),
         }
         return json.dumps(result)
 
-    def _id(self, genome: tuple[int, ...]) -> str:
+    def _id(self, genome: Genome) -> str:
+        """Return the id of a candidate."""
         return ids.encode(self._run.space, self._task.space.genes, genome)

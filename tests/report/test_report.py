@@ -187,7 +187,7 @@ def test_what_a_repetition_needs_is_said(tmp_path):
     assert "latency@mine.json" in words
     digest = Store(store).run()[1].asked["tables"]["latency@mine"]
     said = " ".join(Page((tmp_path / "repeat.html").read_text()).words)
-    assert f"mine.json is to be the table of mine whose digest is {digest}" in said
+    assert f"mine.json has to be the table of mine whose digest is {digest}" in said
 
 
 def test_the_same_run_is_the_same_page(store, tmp_path):

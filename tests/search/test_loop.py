@@ -15,7 +15,7 @@ from nasctl.problem.constraints import Constraint
 from nasctl.search import loop
 from nasctl.search.failing_objectives import HOPELESS
 from nasctl.search.loop import PATIENCE, search
-from nasctl.search.retry import failed, retried
+from nasctl.search.retry import failed_candidates, retry_failed
 from nasctl.store.store import Store
 from nasctl.testing import Chain
 from nasctl.workers import WorkerOptions, open_executor
@@ -225,11 +225,11 @@ def test_a_stopped_search_goes_on_when_its_failures_were_measured_again(batch, s
         list(searched(Scripted(*batches), 40, failing(range(256))))
     store, task = Store(tmp_path / "store"), Task(Chain(8), {"number": failing({HOPELESS - 1})})
     record = task.record("chain")
-    broken = failed(record, store.evaluations("run"))
+    broken = failed_candidates(record, store.evaluations("run"))
     assert len(broken) == HOPELESS
     ledger = store.ledger("chain", record.labels.values())
     with open_executor(WorkerOptions(), task) as executor:
-        outcomes = list(retried(task, record, broken, executor, ledger))
+        outcomes = list(retry_failed(task, record, broken, executor, ledger))
     assert sum(one["number"] is None for one in outcomes) == HOPELESS - 1
     first = Scripted(*batches)
     assert len(list(searched(first, 60))) == 60

@@ -11,7 +11,7 @@ from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.problem.constraints import Constraint
 from nasctl.search.loop import evaluate, search
-from nasctl.search.retry import failed, retried
+from nasctl.search.retry import failed_candidates, retry_failed
 from nasctl.store.store import Store
 from nasctl.testing import Chain
 from nasctl.workers import WorkerOptions, open_executor
@@ -155,12 +155,12 @@ def test_retry_measures_what_failed_and_nothing_else(paths, tmp_path):
     task, store = task_of(paths, fails=range(0, 64, 3)), Store(tmp_path / "store")
     found = genomes(visits(task, store, 30))
     record = task.record("chain")
-    broken = failed(record, store.evaluations("run"))
+    broken = failed_candidates(record, store.evaluations("run"))
     assert 0 < len(broken) < 30
     assert all(one.names == ("module",) for one in broken)
     ledger = store.ledger("chain", record.labels.values())
     with open_executor(WorkerOptions(), task) as executor:
-        assert all(outcome["module"] for outcome in retried(task, record, broken, executor, ledger))
+        assert all(outcome["module"] for outcome in retry_failed(task, record, broken, executor, ledger))
     module, network = paths
     assert calls(network) == Counter(found)
     assert calls(module) == Counter(found) + Counter(one.genome for one in broken)

@@ -4,7 +4,7 @@ import pytest
 
 from nasctl.evaluation.measure import measure
 from nasctl.search.recorded import recorded_setting, run_from_record
-from nasctl.search.retry import task_of
+from nasctl.search.retry import task_from_record
 from nasctl.search.run import Run
 from nasctl.store.run_record import RunRecord
 
@@ -29,7 +29,7 @@ def test_tokens_that_were_filed_as_images_are_still_measured_on_tokens():
     run = Run(TOKENS, ("hidden_covariance",))
     old = RunRecord.parsed(record_of(run).json().replace("data=tokens", "data=dead_leaves"))
     assert run_from_record(old).asked["setting"] == old.asked["setting"]
-    task, genome = task_of(old, ["hidden_covariance"], None), (0,) * 53
+    task, genome = task_from_record(old, ["hidden_covariance"], None), (0,) * 53
     assert task.record(old.space).labels == old.labels
     now = measure(run.task, genome, {"hidden_covariance": "value"})["value"]
     then = measure(task, genome, {"hidden_covariance": "value"})["value"]

@@ -35,24 +35,24 @@ def command(
 
     from nasctl import registry
     from nasctl.search import recorded
-    from nasctl.search.retry import failed, retried, summed, task_of
+    from nasctl.search.retry import failed_candidates, retry_failed, summarize, task_from_record
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, say, table
     from nasctl.workers import open_executor
 
     reading = Store.reading(store)
     name, record = reading.run(name)
-    failures = failed(record, reading.evaluations(name), registry.split(objectives))
+    failures = failed_candidates(record, reading.evaluations(name), registry.split(objectives))
     names = [one for one in record.labels if any(one in failure.names for failure in failures)]
     who = workers.options(recorded.recorded_setting(record).threads)
     outcomes: list[dict[str, str | None]] = []
     if failures:
-        task = task_of(record, names, data, here=who.in_process)
+        task = task_from_record(record, names, data, here=who.in_process)
         with open_executor(who, task) as executor:
             ledger = Store(store).ledger(record.space, [record.labels[one] for one in names])
-            found = retried(task, record, failures, executor, ledger)
+            found = retry_failed(task, record, failures, executor, ledger)
             outcomes.extend(counted(found, len(failures), "measured again"))
-    rows = [summed(one, outcomes) for one in names]
+    rows = [summarize(one, outcomes) for one in names]
     if as_json:
         click.echo(json.dumps({"run": name, "objectives": [row._asdict() for row in rows]}))
     elif rows:
