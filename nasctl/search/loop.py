@@ -162,7 +162,7 @@ def _evaluated(
         for position, genome in genomes:
             if time.monotonic() > deadline:
                 return
-            prepared[genome] = _prepared(task, genome, journal, position)
+            prepared[genome] = _prepare(task, genome, journal, position)
             yield genome, prepared[genome].missing
 
     for genome, measured in in_order(executor, lacking(), journal.file):
@@ -172,7 +172,7 @@ def _evaluated(
         yield evaluation(genome, one.labels, outcome), bool(fresh)
 
 
-def _prepared(task: Task, genome: Genome, journal: RunLog, position: int | None) -> _Prepared:
+def _prepare(task: Task, genome: Genome, journal: RunLog, position: int | None) -> _Prepared:
     """Look up what is known of a genome, and measure what needs no module.
 
     A genome that breaks a constraint on its costs cannot be on the front, so its module is not measured.

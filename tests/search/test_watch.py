@@ -1,0 +1,264 @@
+"""What a person is told of a search: its beginning, its state after every candidate, and its end."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from nasctl.candidates.setting import Setting
+from nasctl.data import source
+from nasctl.evaluation.task import Task
+from nasctl.problem.constraints import Constraint
+from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.searcher import Evaluation
+from nasctl.search import watch
+from nasctl.search.loop import Visit
+from nasctl.search.run import Run
+from nasctl.search.watch import Watch
+from nasctl.testing import Chain
+
+
+class Metric:
+    unit, transform, version = "s", "identity", "1"
+
+    def __init__(self, direction="min", needs="module"):
+        self.direction, self.needs = direction, frozenset({needs})
+
+    def __call__(self, candidate):
+        return float(sum(candidate.genome))
+
+
+def genome(number):
+    return tuple(number >> k & 1 for k in range(6))
+
+
+def visit(number, values, errors=(), generation=0, proposed=None, seconds=1.0, fresh=True):
+    found = Evaluation(genome(number), dict(values), dict(errors))
+    return Visit(found, generation, number + 1 if proposed is None else proposed, seconds, fresh)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still unless a test moves it."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def watched(monkeypatch, clock):
+    """A watch of given visits, and the states that it shows."""
+
+    def made(visits=(), budget=8, limit=None, options="", task=None, move=None, **run):
+        states, asked = [], []
+
+        class Shown:
+            def __init__(self, budget):
+                self.budget = budget
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *error):
+                pass
+
+            def update(self, state):
+                states.append(state)
+
+        def search(store, number, deadline, executor):
+            asked.append((store, number, deadline, executor))
+            for one in visits:
+                if move:
+                    move(clock)
+                yield one
+
+        monkeypatch.setattr(watch.progress, "Progress", Shown)
+        task = task or Task(Chain(6), {"metric": Metric("max"), "cost": Metric("min")})
+        described = {"name": "mine", "space": "nbmacro", "searcher": "random", "remarks": {}} | run
+        one = Watch(SimpleNamespace(task=task, search=search, **described), budget, limit, options)
+        return one, states, asked
+
+    return made
+
+
+PAIR = [{"metric": 3.0, "cost": 4.0}, {"metric": 5.0, "cost": 9.0}, {"metric": 1.0, "cost": 6.0}]
+
+
+def test_a_search_without_a_limit_has_no_deadline(watched):
+    one, _, asked = watched([visit(0, PAIR[0])])
+    one.follow("store", "executor")
+    assert asked == [("store", 8, math.inf, "executor")]
+    one, _, asked = watched(limit=20.0)
+    one.follow("store")
+    assert asked == [("store", 8, 120.0, None)]
+
+
+def test_the_state_counts_candidates_failures_and_the_front(watched):
+    visits = [
+        visit(0, PAIR[0]),
+        visit(1, {"cost": 1.0}, {"metric": "ValueError: no"}),
+        visit(2, PAIR[1], fresh=False, seconds=0.5),
+        visit(3, PAIR[2]),
+    ]
+    one, states, _ = watched(visits)
+    one.follow(None)
+    assert [(s.done, s.budget, s.failed, s.front, s.generation) for s in states] == [
+        (1, 8, 0, 1, 0),
+        (2, 8, 1, 1, 0),
+        (3, 8, 1, 2, 0),
+        (4, 8, 1, 2, 0),  # dominated by the first
+        (4, 8, 1, 2, 0),
+    ]
+    assert [s.seconds_each for s in states] == [1.0, 1.0, 1.25, 3.5 / 3, 3.5 / 3]
+    assert [s.left for s in states] == [7.0, 6.0, 6.25, 3.5 / 3 * 4, 3.5 / 3 * 4]
+    assert [s.hypervolume is None for s in states] == [True] * 4 + [False]
+    # The range of the first generation is 1 to 5 and 1 to 9; the front is (3, 4) and (5, 9).
+    best, other = (1.05 - 0.5) * (1.05 - 3 / 8), (1.05 - 0.0) * (1.05 - 1.0)
+    overlap = (1.05 - 0.5) * (1.05 - 1.0)
+    assert states[-1].hypervolume == pytest.approx(best + other - overlap)
+
+
+def test_no_time_is_foretold_before_a_candidate_was_measured(watched):
+    one, states, _ = watched([visit(0, PAIR[0], fresh=False)])
+    one.follow(None)
+    assert [(s.seconds_each, s.left) for s in states] == [(None, None)] * 2
+
+
+@pytest.mark.parametrize(("limit", "left"), [(20.0, 13.0), (5.0, 0.0), (1000.0, 14.0)])
+def test_the_limit_bounds_the_time_that_is_left(limit, left, watched):
+    one, states, _ = watched([visit(0, PAIR[0], seconds=2.0)], limit=limit, move=lambda c: setattr(c, "now", 107.0))
+    one.follow(None)
+    assert states[0].left == left
+
+
+def test_the_limit_alone_says_what_is_left_of_known_candidates(watched):
+    one, states, _ = watched([visit(0, PAIR[0], fresh=False)], limit=20.0)
+    one.follow(None)
+    assert states[0].left == 20.0
+
+
+def test_the_hypervolume_is_computed_once_a_generation_while_that_is_cheap(watched, clock):
+    visits = [visit(k, PAIR[k % 3], generation=k // 2) for k in range(8)]
+    one, states, _ = watched(visits, move=lambda c: setattr(c, "now", c.now + 1.0))
+    calls = []
+    one._tracker = SimpleNamespace(start=lambda found: calls.append(len(found)), volume=lambda front: 0.5)
+    one.follow(None)
+    assert calls == [2, 4, 6, 8]
+    assert [s.hypervolume for s in states] == [None, None] + [0.5] * 7
+
+    def slow(front):
+        clock.now += 10.0
+        return 0.5
+
+    one, states, _ = watched(visits, move=lambda c: setattr(c, "now", c.now + 1.0))
+    calls.clear()
+    one._tracker = SimpleNamespace(start=lambda found: calls.append(len(found)), volume=slow)
+    one.follow(None)
+    assert calls == [2, 4, 8]  # the first imports a library and does not count; the second takes too large a share
+
+
+def test_what_breaks_a_constraint_is_not_on_the_front(watched):
+    held = (Constraint("cost", upper=True, bound=5.0),)
+    task = Task(Chain(6), {"metric": Metric("max"), "cost": Metric("min", "network")}, constraints=held)
+    one, states, _ = watched([visit(0, {"cost": 9.0}), visit(1, PAIR[0])], task=task, budget=2)
+    one.follow(None)
+    assert [s.front for s in states] == [0, 1, 1]
+    assert one.closing()[1] == "1 of them break a constraint by their cost alone and went unscored"
+    assert json.loads(one.json())["front"] == [one._id(genome(1))]
+
+
+def test_the_end_names_the_next_commands_with_the_candidate_closest_to_the_ideal(watched, clock):
+    visits = [visit(k, values, proposed=2 * k + 1) for k, values in enumerate(PAIR)]
+    one, _, _ = watched(visits, budget=3, options=" --store x.db")
+    one.follow(None)
+    clock.now += 90.0
+    assert one.closing() == [
+        "run mine: 3 candidates in 1 min 30 s, 0 failed, 2 on the front",
+        "next: nasctl pareto plot --store x.db",
+        f"      nasctl export --arch {one._id(genome(0))} --store x.db",
+    ]
+    assert json.loads(one.json()) == {
+        "run": "mine",
+        "evaluations": 5,
+        "distinct": 3,
+        "failed": 0,
+        "front": [one._id(genome(1)), one._id(genome(0))],  # the best metric first
+        "seconds": 90.0,
+    }
+
+
+def test_the_end_tells_failures_and_why_it_came_early(watched):
+    visits = [
+        visit(0, {}, {"metric": "ValueError: first", "cost": "ValueError: second"}),
+        visit(1, {}, {"cost": "last"}),
+    ]
+    one, _, _ = watched(visits)
+    one.follow(None)
+    assert one.closing() == [
+        "run mine: 2 candidates in 0 s, 2 failed, 0 on the front",
+        "the search ended early: the space, or the searcher's way through it, is used up",
+        "1 of them break a constraint by their cost alone and went unscored",
+        "the last failure was: last",
+        "the front is empty: give a larger --budget",
+    ]
+    one, _, _ = watched(visits, limit=5.0)  # then the limit may have ended it
+    one.follow(None)
+    assert "ended early" not in " ".join(one.closing())
+
+
+def test_an_empty_front_under_constraints_asks_to_relax_them(watched):
+    held = (Constraint("cost", upper=True, bound=1.0),)
+    task = Task(Chain(6), {"metric": Metric("max"), "cost": Metric("min")}, constraints=held)
+    one, _, _ = watched([visit(0, PAIR[0])], budget=1, task=task)
+    one.follow(None)
+    assert one.closing()[-1] == "the front is empty: relax a constraint, or give a larger --budget"
+
+
+def test_a_time_limit_before_the_first_candidate_says_so(watched):
+    one, states, _ = watched(limit=1.0)
+    one.follow(None)
+    assert states == []
+    assert one.closing() == [
+        "run mine: 0 candidates in 0 s, 0 failed, 0 on the front",
+        "the time was over before the first candidate; give a larger --time",
+    ]
+
+
+def test_who_interrupts_is_told_how_to_go_on(watched):
+    one, _, _ = watched([visit(0, PAIR[0])])
+    one.follow(None)
+    lines = ["", "stopped after 1 candidates; this goes on:", "  nasctl search --space x"]
+    assert one.interrupted("nasctl search --space x") == lines
+
+
+def test_the_beginning_says_what_is_searched():
+    run = Run("nbmacro", ("latency@gpu", "macs"), "nsga2", constraints=("params<=3M",), called="mine")
+    first, objectives, subject, *remarks = Watch(run, 40, None).opening()
+    assert first == "run mine: nsga2 on nbmacro (6.56e+03 genomes), up to 40 candidates"
+    assert objectives == "objectives: latency@gpu (down), macs (down)"
+    assert subject == "subject to: params<=3000000"
+    assert remarks == [f"latency@gpu: {remark}" for remark in run.remarks["latency@gpu"]] != []
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "line"),
+    [
+        (Fidelity(), "metrics on 64 examples of noise, 3x32x32, the network's own size"),
+        (
+            Fidelity(batch=8, repeats=3),
+            "metrics on 8 examples of noise, 3x32x32, the network's own size, mean of 3 draws",
+        ),
+        (Fidelity(size=16), "metrics on 64 examples of noise, 3x16x16; costs and latency at 3x32x32"),
+        (
+            Fidelity(size=16, cells=1, batch=4, repeats=2),
+            "metrics on 4 examples of noise, 3x16x16, 1 cells or blocks a stage, mean of 2 draws; costs and latency at"
+            " 3x32x32",
+        ),
+    ],
+)
+def test_the_beginning_says_at_what_metrics_are_computed(fidelity, line):
+    setting = Setting(source("noise"), fidelity)
+    assert line in Watch(Run("nb201", ("naswot", "macs"), setting=setting), 4, None).opening()
+    recorded = Run("nb201", ("macs",), setting=setting, record=("naswot",))
+    assert not any(text.startswith("metrics on") for text in Watch(recorded, 4, None).opening())
