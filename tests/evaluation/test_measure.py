@@ -130,9 +130,9 @@ def test_a_candidate_knows_what_all_metrics_of_the_call_need():
     assert one.seen[0]._needs == {"gradients", "saliences", "module"}
 
 
-@pytest.mark.parametrize("needs", ["network", "scored"])
+@pytest.mark.parametrize("needs", [("network",), ("scored",), ("network", "scored")])
 def test_arithmetic_alone_draws_nothing(needs):
-    metric = Metric(lambda c: c.setting.seed, needs)
+    metric = Metric(lambda c: c.setting.seed, *needs)
     setting = Setting(NOISE, Fidelity(batch=4, repeats=3), seed=2)
     assert measured(setting, metric=metric)["label of metric"].value == 2.0  # the seed of the setting itself
     assert len(metric.seen) == 1
