@@ -8,9 +8,10 @@ import numpy as np
 
 from nasctl.bench.benchmark import Benchmark
 from nasctl.problem.space import Genome
+from nasctl.registry.old_names import OldProblemNames
 
 
-class BenchmarkProblem:
+class BenchmarkProblem(OldProblemNames):
     """Columns of a benchmark as the problem that a searcher solves; see `nasctl.problem.searcher.Problem`.
 
     Args:

@@ -14,10 +14,11 @@ from nasctl.pareto.losses import losses, violations
 from nasctl.problem.mixture import Mixture
 from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome, SearchSpace
+from nasctl.registry.old_names import OldProblemNames
 from nasctl.store.measurements import evaluation
 
 
-class SearchProblem:
+class SearchProblem(OldProblemNames):
     """The part of a task that a searcher sees; implements `Problem` and `MixtureProblem`.
 
     Objectives and constraints that need no module are computed on request, free of budget.

@@ -29,6 +29,18 @@ LAYERS = {
 }
 _OLD_LAYERS = {new: old for old, new in LAYERS.items()}
 
+# Methods of a search problem, which searchers of other distributions call.
+PROBLEM = {"excess": "violation", "screen": "cheap_losses", "worth": "evaluate_mixture"}
+
+
+class OldProblemNames:
+    """A base of search problems whose methods also answer to the names that nasctl 0.1 gave them."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in PROBLEM or not hasattr(self, PROBLEM[name]):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self, _current(PROBLEM, name, "method of a search problem"))
+
 
 def current_plugin(kind: str, name: str) -> str:
     """Return the present name of a plug-in, and warn if `name` is an old one."""

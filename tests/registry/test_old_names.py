@@ -9,12 +9,16 @@ from click.testing import CliRunner
 import nasctl.api
 from nasctl import registry
 from nasctl.architectures import from_json, ids
+from nasctl.bench.problem import BenchmarkProblem
 from nasctl.cli import cli
 from nasctl.errors import RenamedWarning
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
 from nasctl.hardware.pricing import price
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row
 from nasctl.registry import old_names
+from nasctl.testing import Chain
 
 SMALL_VIT = "vit:resolution=32"
 
@@ -90,3 +94,21 @@ def test_an_export_of_nasctl_0_1_with_old_layer_names_reads(tmp_path, monkeypatc
     (content,) = json.loads(done.stdout)
     assert content["arch"] == ids.encode(SMALL_VIT, space.genes, genome)
     assert content["latency"]["flat"] == len(space.network(genome).spans)
+
+
+@pytest.mark.parametrize("old", old_names.PROBLEM)
+def test_a_searcher_of_nasctl_0_1_may_call_the_methods_of_a_problem_by_their_old_names(old):
+    task = Task(Chain(), {"params": registry.create("objectives", "params")})
+    problem = SearchProblem(task)
+    new = old_names.PROBLEM[old]
+    with pytest.warns(RenamedWarning, match=f"{old!r} is now called {new!r}"):
+        assert getattr(problem, old) == getattr(problem, new)
+    with pytest.raises(AttributeError, match="'SearchProblem' object has no attribute 'score'"):
+        problem.score([])
+
+
+def test_a_benchmark_has_no_old_name_of_a_method_that_it_lacks():
+    problem = BenchmarkProblem(registry.create("benchmarks", "nbmacro"), ["synflow"])
+    with pytest.warns(RenamedWarning, match="'excess' is now called 'violation'"):
+        assert problem.excess([(0,) * 8]).tolist() == [0.0]
+    assert not hasattr(problem, "worth")
