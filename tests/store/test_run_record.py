@@ -110,7 +110,10 @@ def test_what_is_damaged_is_one_sentence(path, value, reason):
     assert "\n" not in said
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "[" * 100_000, '{"space": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", "null", pytest.param("[" * 100_000, id="deep"), '{"space": "\\ud800"}'],
+)
 def test_what_is_no_record_is_one_sentence(text):
     with pytest.raises(NasctlError, match=r"^the store has a run that nasctl cannot have written"):
         RunRecord.parsed(text)
