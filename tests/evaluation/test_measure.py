@@ -58,6 +58,12 @@ def test_values_are_filed_under_the_labels_that_were_asked_for():
     assert measure(task, (1, 0), {}) == {}
 
 
+@pytest.mark.parametrize("needs", ["network", "module"])
+def test_a_metric_sees_the_network_of_the_genome(needs):
+    (found,) = measured(metric=Metric(lambda c: c.network.params, needs)).values()
+    assert found[:2] == (3 * 5 + 5 * 2, None)
+
+
 @pytest.mark.parametrize("value", [np.float32(0.5), np.int64(3), True, "0.25", torch.tensor(2.0)])
 def test_a_value_becomes_a_float(value):
     (found,) = measured(metric=Metric(lambda candidate: value)).values()
@@ -130,9 +136,9 @@ def test_a_candidate_knows_what_all_metrics_of_the_call_need():
     assert one.seen[0]._needs == {"gradients", "saliences", "module"}
 
 
-@pytest.mark.parametrize("needs", ["network", "scored"])
+@pytest.mark.parametrize("needs", [["network"], ["scored"], ["network", "scored"]])
 def test_arithmetic_alone_draws_nothing(needs):
-    metric = Metric(lambda c: c.setting.seed, needs)
+    metric = Metric(lambda c: c.setting.seed, *needs)
     setting = Setting(NOISE, Fidelity(batch=4, repeats=3), seed=2)
     assert measured(setting, metric=metric)["label of metric"].value == 2.0  # the seed of the setting itself
     assert len(metric.seen) == 1

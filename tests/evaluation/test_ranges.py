@@ -133,6 +133,21 @@ def test_descent_goes_on_as_long_as_a_round_helps():
     assert (found.most, found.ends[1]) == (16.0, (1,) * 16)
 
 
+def test_descent_changes_no_gene_that_does_not_help():
+    space = Chain(16)
+    found = bounds(space, Formula(lambda genome: float(genome[0])))
+    assert found.ends == tuple(next(one for one in sample(space) if one[0] == choice) for choice in (0, 1))
+
+
+def test_descent_tries_every_choice_of_a_gene():
+    def function(genome):  # 3 for the middle choice, 1 for the last, 0 for the first
+        return float(sum((0, 3, 1)[choice] for choice in genome))
+
+    found = bounds(Chain(10, (2, 5, 7)), Formula(function))
+    assert found == Bounds(0.0, 30.0, proven=False)
+    assert found.ends == ((0,) * 10, (1,) * 10)
+
+
 def test_failures_are_left_out():
     def function(genome):
         if genome[0] == 0:

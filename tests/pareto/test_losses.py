@@ -24,6 +24,10 @@ def test_losses_are_turned_and_transformed_to_be_minimised():
     assert losses([], GOALS).shape == (0, 2)
 
 
+def test_losses_of_integers_are_not_rounded():
+    assert losses([Evaluation((0,), {"size": 7, "score": 50})], GOALS)[0] == pytest.approx([7.0, -1.69897])
+
+
 @pytest.mark.parametrize("score", [0.0, -1.0, np.inf])
 def test_a_loss_that_is_no_number_is_nan(score):
     np.testing.assert_array_equal(losses([evaluation(0, 7.0, score)], GOALS), [[7.0, np.nan]])
