@@ -166,12 +166,15 @@ def test_a_range_without_any_value_is_nan(depth, proven):
     assert (found.proven, found.ends) == (proven, ())
 
 
-def test_a_range_is_of_the_setting():
-    class Seeded(Formula):
-        def __call__(self, candidate):
-            assert isinstance(candidate, Candidate)
-            return float(candidate.setting.seed)
+class Seeded(Formula):
+    """The seed of the setting."""
 
+    def __call__(self, candidate):
+        assert isinstance(candidate, Candidate)
+        return float(candidate.setting.seed)
+
+
+def test_a_range_is_of_the_setting():
     assert bounds(Chain(), Seeded(None), Setting(NOISE, seed=7)) == Bounds(7.0, 7.0, proven=True)
     assert bounds(Chain(), Seeded(None)) == Bounds(0.0, 0.0, proven=True)
 
@@ -197,6 +200,13 @@ def test_a_constraint_that_cannot_be_met_is_refused(text, message):
     else:
         with pytest.raises(NasctlError, match=message):
             doubt(Chain(5), Formula(number), held, Setting())
+
+
+def test_a_doubt_is_of_the_setting():
+    held = Constraint("seed", upper=True, bound=6.0)
+    assert doubt(Chain(), Seeded(None), held, Setting(NOISE, seed=6)) is None
+    with pytest.raises(NasctlError, match="seed of this space is 7 kB at least"):
+        doubt(Chain(), Seeded(None), held, Setting(NOISE, seed=7))
 
 
 def test_a_constraint_that_perhaps_cannot_be_met_is_doubted():
