@@ -21,12 +21,12 @@ class Archive:
         self._rows = np.empty((n_objectives, 16)).T  # losses, column by column in memory, which compares faster
         self._alive = np.zeros(16, dtype=bool)  # rows of present members
         self._genomes: list[Genome] = []  # by row
-        self._row_of: dict[Genome, int] = {}  # rows of present members
+        self._members: dict[Genome, None] = {}  # an ordered set
 
     @property
     def genomes(self) -> list[Genome]:
         """The members in the order in which they were added, (A,)."""
-        return list(self._row_of)
+        return list(self._members)
 
     @property
     def losses(self) -> np.ndarray:
@@ -41,23 +41,23 @@ class Archive:
             losses: Its losses, (M,), finite.
         """
         rows = self._rows[: self._used]  # a genome that a former member dominates is dominated by a present one too
-        if genome in self._row_of or dominates(rows, losses).any():
+        if genome in self._members or dominates(rows, losses).any():
             return
         for row in np.flatnonzero(dominates(losses, rows) & self._alive[: self._used]).tolist():
             self._alive[row] = False
-            del self._row_of[self._genomes[row]]
+            del self._members[self._genomes[row]]
         if self._used == len(self._rows):
             self._make_room()
         self._rows[self._used], self._alive[self._used] = losses, True
-        self._row_of[genome] = self._used
+        self._members[genome] = None
         self._genomes.append(genome)
         self._used += 1
 
     def __len__(self) -> int:
-        return len(self._row_of)
+        return len(self._members)
 
     def __contains__(self, genome: Genome) -> bool:
-        return genome in self._row_of
+        return genome in self._members
 
     def _make_room(self) -> None:
         """Drop the rows of former members, and allocate as many free rows as there are members."""
@@ -66,7 +66,6 @@ class Archive:
         self._rows, self._alive = np.empty((rows.shape[1], room)).T, np.zeros(room, dtype=bool)
         self._rows[: len(rows)], self._alive[: len(rows)] = rows, True
         self._genomes, self._used = genomes, len(genomes)
-        self._row_of = {genome: row for row, genome in enumerate(genomes)}
 
 
 def dominates(one: np.ndarray, other: np.ndarray) -> np.ndarray:

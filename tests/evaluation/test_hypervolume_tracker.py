@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from nasctl import registry
+from nasctl.candidates.setting import Setting
+from nasctl.data import source
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.evaluation.task import Task
 from nasctl.problem.searcher import Evaluation
@@ -106,3 +108,21 @@ class Failing(Reciprocal):
 
 def test_a_cost_that_always_fails_has_no_range():
     assert HypervolumeTracker(Task(Chain(), {"nan": Failing()})).scale is None
+
+
+class Seeded(Reciprocal):
+    """The sum of the setting's seed and the genes; keeps the genomes that it is called with."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, candidate):
+        self.calls.append(candidate.genome)
+        return float(candidate.setting.seed + sum(candidate.genome))
+
+
+def test_a_range_is_of_the_setting_and_of_a_sample():
+    metric = Seeded()
+    measured = HypervolumeTracker(Task(Chain(10), {"seeded": metric}, Setting(source("noise"), seed=7)))
+    assert (measured.scale.best, measured.scale.worst) == ({"seeded": 17.0}, {"seeded": 7.0})
+    assert len(metric.calls) < 300  # of 1024 networks

@@ -58,6 +58,12 @@ def test_values_are_filed_under_the_labels_that_were_asked_for():
     assert measure(task, (1, 0), {}) == {}
 
 
+@pytest.mark.parametrize("needs", ["network", "module"])
+def test_a_metric_sees_the_network_of_the_genome(needs):
+    (found,) = measured(metric=Metric(lambda c: c.network.params, needs)).values()
+    assert found[:2] == (3 * 5 + 5 * 2, None)
+
+
 @pytest.mark.parametrize("value", [np.float32(0.5), np.int64(3), True, "0.25", torch.tensor(2.0)])
 def test_a_value_becomes_a_float(value):
     (found,) = measured(metric=Metric(lambda candidate: value)).values()

@@ -133,6 +133,21 @@ def test_descent_goes_on_as_long_as_a_round_helps():
     assert (found.most, found.ends[1]) == (16.0, (1,) * 16)
 
 
+def test_descent_changes_no_gene_that_does_not_help():
+    space = Chain(16)
+    found = bounds(space, Formula(lambda genome: float(genome[0])))
+    assert found.ends == tuple(next(one for one in sample(space) if one[0] == choice) for choice in (0, 1))
+
+
+def test_descent_tries_every_choice_of_a_gene():
+    def function(genome):  # 3 for the middle choice, 1 for the last, 0 for the first
+        return float(sum((0, 3, 1)[choice] for choice in genome))
+
+    found = bounds(Chain(10, (2, 5, 7)), Formula(function))
+    assert found == Bounds(0.0, 30.0, proven=False)
+    assert found.ends == ((0,) * 10, (1,) * 10)
+
+
 def test_failures_are_left_out():
     def function(genome):
         if genome[0] == 0:
@@ -151,12 +166,15 @@ def test_a_range_without_any_value_is_nan(depth, proven):
     assert (found.proven, found.ends) == (proven, ())
 
 
-def test_a_range_is_of_the_setting():
-    class Seeded(Formula):
-        def __call__(self, candidate):
-            assert isinstance(candidate, Candidate)
-            return float(candidate.setting.seed)
+class Seeded(Formula):
+    """The seed of the setting."""
 
+    def __call__(self, candidate):
+        assert isinstance(candidate, Candidate)
+        return float(candidate.setting.seed)
+
+
+def test_a_range_is_of_the_setting():
     assert bounds(Chain(), Seeded(None), Setting(NOISE, seed=7)) == Bounds(7.0, 7.0, proven=True)
     assert bounds(Chain(), Seeded(None)) == Bounds(0.0, 0.0, proven=True)
 
@@ -182,6 +200,13 @@ def test_a_constraint_that_cannot_be_met_is_refused(text, message):
     else:
         with pytest.raises(NasctlError, match=message):
             doubt(Chain(5), Formula(number), held, Setting())
+
+
+def test_a_doubt_is_of_the_setting():
+    held = Constraint("seed", upper=True, bound=6.0)
+    assert doubt(Chain(), Seeded(None), held, Setting(NOISE, seed=6)) is None
+    with pytest.raises(NasctlError, match="seed of this space is 7 kB at least"):
+        doubt(Chain(), Seeded(None), held, Setting(NOISE, seed=7))
 
 
 def test_a_constraint_that_perhaps_cannot_be_met_is_doubted():

@@ -76,3 +76,17 @@ def test_a_mixture_is_measured_as_one_network():
     network = space.supernet(everything)
     assert posed.evaluate_mixture(everything).tolist() == [network.params, network.macs]
     assert posed.evaluate_mixture(single)[0] < posed.evaluate_mixture(everything)[0]
+
+
+class GenomeLength(Upward):
+    """The number of genes of a candidate."""
+
+    transform, direction = "identity", "min"
+
+    def __call__(self, candidate):
+        return float(len(candidate.genome))
+
+
+def test_a_mixture_has_the_empty_genome():
+    posed = SearchProblem(Task(Chain(), {"length": GenomeLength()}))
+    assert posed.evaluate_mixture([[0, 1], [1]]).tolist() == [0.0]

@@ -6,6 +6,7 @@ from nasctl.evaluation.task import Task
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Goal
+from nasctl.problem.space import Input
 from nasctl.store.run_record import Column
 from nasctl.testing import Chain
 
@@ -46,3 +47,14 @@ def test_the_record_files_values_by_all_that_they_depend_on():
     assert (record.asked, record.versions) == ({"seed": 0}, {"nasctl": "9"})
     plain = task.record("chain")
     assert (plain.asked, plain.versions, plain.columns["network"].remarks) == ({}, {}, ())
+
+
+class Tokens(Chain):
+    input = Input((3,), "tokens", vocabulary=7)
+
+
+def test_default_data_is_of_the_kind_of_the_input():
+    assert str(Task(Chain(), METRICS).setting.data) == "dead_leaves"
+    assert str(Task(Tokens(), METRICS).setting.data) == "tokens"
+    assert Task(Tokens(), METRICS, Setting(seed=3)).setting.seed == 3
+    assert Task(Tokens(), METRICS, SETTING).setting == SETTING  # its data was chosen

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from nasctl.pareto.hypervolume import REFERENCE, checkpoints
+from nasctl.pareto.hypervolume import REFERENCE, checkpoints, pareto, scaled
 from nasctl.pareto.hypervolume_scale import Scale
 from nasctl.problem.searcher import Evaluation, Goal
 
@@ -37,6 +37,21 @@ def test_a_scale_goes_from_the_best_to_the_worst_that_was_found():
     assert scale.ends.tolist() == [[3.0, -3.0], [7.0, -1.0]]
     assert Scale.of([], GOALS) is None
     assert Scale.of([Evaluation((0,), {"a": 1.0}, {"b": "it failed"})], GOALS) is None
+
+
+def test_an_objective_with_one_value_is_scaled_by_its_unit():
+    scale = Scale(GOALS[:1], {"a": 3.0}, {"a": 3.0})
+    assert scale.volume(np.array([[3.0]])) == pytest.approx(REFERENCE)
+    assert scale.volume(np.array([[3.5]])) == pytest.approx(0.55)
+
+
+def test_points_that_are_not_dominated_are_kept_once():
+    points = np.array([[3.0, 1.0], [1.0, 3.0], [3.0, 2.0], [2.0, 2.0], [1.0, 3.0]])
+    assert sorted(pareto(points).tolist()) == [[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]]
+
+
+def test_values_are_scaled_from_their_range_to_0_and_1():
+    assert scaled(np.array([4.0, 2.0, 10.0])).tolist() == [0.25, 0.0, 1.0]
 
 
 def test_the_curve_grows_with_the_archive():

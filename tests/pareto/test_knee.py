@@ -22,6 +22,10 @@ TWO_ANSWERS = [[0.0, 1.0], [0.05, 0.6], [0.4, 0.35], [1.0, 0.0]]
         ([[5.0, 5.0], [5.0, 5.0]], 0),
         ([[0.0, 1.0], [1.0, 0.0]], None),
         ([[k / 7, 1 - k / 7] for k in range(8)], None),  # a straight line, but for rounding errors
+        ([[0.0, 0.1], [0.05, 0.05], [0.1, 0.0]], None),  # ranges below 1 count as much as others
+        # Distances of 0.7e-9 and 1.4e-9 from the line, the first of which may be a rounding error.
+        ([[0.0, 1.0], [0.5, 0.5 - 1e-9], [1.0, 0.0]], None),
+        ([[0.0, 1.0], [0.5, 0.5 - 2e-9], [1.0, 0.0]], 1),
         ([[0.0, 1.0], [0.8, 0.8], [1.0, 0.0]], None),  # it bulges away from the ideal point
         ([[0.0, 1.0], [0.2, 0.2], [0.2, 0.2], [1.0, 0.0]], 1),  # equal points
         ([[0.0, 1.0], [0.1, 0.4], [0.3, 0.2], [1.0, 0.0]], 1),  # both have a sum of a half
