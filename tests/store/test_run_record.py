@@ -5,6 +5,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,37 @@ def test_what_is_damaged_is_one_sentence(path, value, reason):
 def test_what_is_no_record_is_one_sentence(text):
     with pytest.raises(NasctlError, match=r"^the store has a run that nasctl cannot have written"):
         RunRecord.parsed(text)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "reason"),
+    [
+        ("columns", {"macs": PARAMS}, "ValueError: 'macs' is the column of another goal"),
+        ("asked", ASKED | {"objectives": ["params"]}, "ValueError: what was asked is not what is measured"),
+        ("more", 1, "ValueError: it has a part that is unknown"),
+        ("space", 1, "ValidationError: Expected `str`, got `int` - at `$.space`"),
+    ],
+)
+def test_the_reason_is_named_with_its_kind(part, value, reason):
+    value = {name: asdict(column) for name, column in value.items()} if part == "columns" else value
+    with pytest.raises(NasctlError) as raised:
+        RunRecord.parsed(json.dumps(json.loads(RECORD.json()) | {part: value}))
+    assert str(raised.value) == (
+        f"the store has a run that nasctl cannot have written ({reason}); restore a copy, or give another with --store"
+    )
+
+
+@pytest.mark.parametrize(
+    ("direction", "reason"), [("up\n  down ", "up down "), ("s" * 200, "s" * 63)], ids=["lines", "long"]
+)
+def test_a_reason_is_a_line_of_100_characters(direction, reason):
+    content = json.loads(RECORD.json())
+    content["columns"]["params"]["goal"]["direction"] = direction
+    with pytest.raises(NasctlError) as raised:
+        RunRecord.parsed(json.dumps(content))
+    said = str(raised.value).partition(" (")[2].rpartition("); restore")[0]
+    assert said.startswith(f"ValidationError: Invalid enum value '{reason}")
+    assert len(said) <= 100
 
 
 def test_a_bound_that_was_a_whole_number_is_one():
