@@ -5,6 +5,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,36 @@ def test_what_is_damaged_is_one_sentence(path, value, reason):
 def test_what_is_no_record_is_one_sentence(text):
     with pytest.raises(NasctlError, match=r"^the store has a run that nasctl cannot have written"):
         RunRecord.parsed(text)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "reason"),
+    [
+        ("columns", {"macs": PARAMS}, "ValueError: 'macs' is the column of another goal"),
+        ("asked", ASKED | {"objectives": ["params"]}, "ValueError: what was asked is not what is measured"),
+        ("more", 1, "ValueError: it has a part that is unknown"),
+        ("space", 1, "ValidationError: Expected `str`, got `int` - at `$.space`"),
+    ],
+)
+def test_the_reason_is_named_with_its_kind(part, value, reason):
+    value = {name: asdict(column) for name, column in value.items()} if part == "columns" else value
+    with pytest.raises(NasctlError) as raised:
+        RunRecord.parsed(json.dumps(json.loads(RECORD.json()) | {part: value}))
+    assert str(raised.value) == (
+        f"the store has a run that nasctl cannot have written ({reason}); restore a copy, or give another with --store"
+    )
+
+
+def test_a_long_reason_is_cut_to_100_characters():
+    content = json.loads(RECORD.json())
+    content["columns"]["params"]["goal"]["direction"] = "s" * 200
+    with pytest.raises(NasctlError) as raised:
+        RunRecord.parsed(json.dumps(content))
+    reason = "ValidationError: Invalid enum value '" + "s" * 63
+    assert len(reason) == 100
+    assert str(raised.value) == (
+        f"the store has a run that nasctl cannot have written ({reason}); restore a copy, or give another with --store"
+    )
 
 
 def test_a_bound_that_was_a_whole_number_is_one():
