@@ -8,6 +8,7 @@ from nasctl.data import source
 from nasctl.errors import BadOption, UnknownName
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.space import default_fidelity
+from nasctl.search import request
 from nasctl.search.request import SearchRequest, SettingOptions
 from nasctl.search.run import Run
 
@@ -27,7 +28,7 @@ def test_a_space_completes_the_setting():
 
 def test_a_run_has_every_option():
     options = {"space": "nbmacro", "quiet": True}
-    request = SearchRequest(
+    asked = SearchRequest(
         "nbmacro",
         ("v100-b64",),
         ("macs",),
@@ -37,7 +38,7 @@ def test_a_run_has_every_option():
         4,
         "mine",
     )
-    run = request.run(SettingOptions("size=8,batch=4", "noise"), options)
+    run = asked.run(SettingOptions("size=8,batch=4", "noise"), options)
     setting = Setting(source("noise"), Fidelity(size=8, batch=4))
     assert run == Run(
         "nbmacro", ("macs", "latency@v100-b64"), "random:batch=5", 4, setting, ("depth", "params"), ("macs<=90M",)
@@ -76,3 +77,8 @@ def test_what_has_no_name_or_does_not_exist_is_refused():
         SearchRequest("nbmacro", ("cpu,",)).run(DEFAULT)
     with pytest.raises(UnknownName, match="no space is called 'nbmacor'; did you mean 'nbmacro'"):
         SearchRequest("nbmacor").run(DEFAULT)
+
+
+def test_the_number_of_default_metrics_is_limited(monkeypatch):
+    monkeypatch.setattr(request, "DEFAULT_COUNT", 2)
+    assert SearchRequest("nbmacro").run(DEFAULT).objectives == ("synflow", "jacov", "macs")
