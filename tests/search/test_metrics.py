@@ -21,8 +21,9 @@ def test_a_device_is_shown_by_its_name(spec):
     assert (name, device_of(objective)) == ("latency@v100-b64", "v100-b64")
 
 
-def test_a_file_is_a_device_too(tmp_path):
-    path = tmp_path / "gpu.json"
+@pytest.mark.parametrize("file", ["gpu.json", "me@home.json"])
+def test_a_file_is_a_device_too(file, tmp_path):
+    path = tmp_path / file
     LatencyTable.load("v100-b64").save(path)
     name, objective = make_objective(f"latency@{path}", "nbmacro")
     assert (name, device_of(objective)) == ("latency@v100-b64", "v100-b64")

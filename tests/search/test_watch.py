@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from nasctl.architectures import ids
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.evaluation.task import Task
@@ -33,6 +34,11 @@ def genome(number):
     return tuple(number >> k & 1 for k in range(6))
 
 
+def named(number):
+    """The id of a genome of the chain."""
+    return ids.encode("nbmacro", Chain(6).genes, genome(number))
+
+
 def visit(number, values, errors=(), generation=0, proposed=None, seconds=1.0, fresh=True):
     found = Evaluation(genome(number), dict(values), dict(errors))
     return Visit(found, generation, number + 1 if proposed is None else proposed, seconds, fresh)
@@ -50,12 +56,12 @@ def clock(monkeypatch):
 def watched(monkeypatch, clock):
     """A watch of given visits, and the states that it shows."""
 
-    def made(visits=(), budget=8, limit=None, options="", task=None, move=None, **run):
+    def made(visits=(), budget=8, limit=None, options=(), task=None, move=None, **run):
         states, asked = [], []
 
         class Shown:
-            def __init__(self, budget):
-                self.budget = budget
+            def __init__(self, shown):
+                assert shown == budget
 
             def __enter__(self):
                 return self
@@ -76,7 +82,7 @@ def watched(monkeypatch, clock):
         monkeypatch.setattr(watch.progress, "Progress", Shown)
         task = task or Task(Chain(6), {"metric": Metric("max"), "cost": Metric("min")})
         described = {"name": "mine", "space": "nbmacro", "searcher": "random", "remarks": {}} | run
-        one = Watch(SimpleNamespace(task=task, search=search, **described), budget, limit, options)
+        one = Watch(SimpleNamespace(task=task, search=search, **described), budget, limit, *options)
         return one, states, asked
 
     return made
@@ -158,6 +164,28 @@ def test_the_hypervolume_is_computed_once_a_generation_while_that_is_cheap(watch
     assert calls == [2, 4, 8]  # the first imports a library and does not count; the second takes too large a share
 
 
+def computed(watched, clock, seconds, before=0.0, each=1.0):
+    """The numbers of candidates at which a hypervolume was computed, which takes so many seconds from the second on."""
+    calls, durations = [], [before, *seconds]
+
+    def volume(front):
+        clock.now += durations.pop(0) if durations else 0.0
+        return 0.5
+
+    visits = [visit(k, PAIR[k % 3], generation=k) for k in range(6)]
+    one, _, _ = watched(visits, move=lambda c: setattr(c, "now", c.now + each))
+    one._tracker = SimpleNamespace(start=lambda found: calls.append(len(found)), volume=volume)
+    one.follow(None)
+    return calls
+
+
+def test_a_hypervolume_may_take_three_percent_of_the_time(watched, clock):
+    assert computed(watched, clock, [], each=0.0) == [1, 2, 3, 4, 5, 6]  # no time is no more than 3% of no time
+    assert computed(watched, clock, [1.0], each=20.0) == [1, 2, 3, 4, 5, 6]  # 1 s in 81 s
+    assert computed(watched, clock, [3.0], each=1.0) == [1, 2, 6]  # 3 s in 9 s
+    assert computed(watched, clock, [2.0, 2.0], each=20.0) == [1, 2, 3, 6]  # 2 s in 82 s, and 4 s in 124 s
+
+
 def test_what_breaks_a_constraint_is_not_on_the_front(watched):
     held = (Constraint("cost", upper=True, bound=5.0),)
     task = Task(Chain(6), {"metric": Metric("max"), "cost": Metric("min", "network")}, constraints=held)
@@ -165,26 +193,36 @@ def test_what_breaks_a_constraint_is_not_on_the_front(watched):
     one.follow(None)
     assert [s.front for s in states] == [0, 1, 1]
     assert one.closing()[1] == "1 of them break a constraint by their cost alone and went unscored"
-    assert json.loads(one.json())["front"] == [one._id(genome(1))]
+    assert json.loads(one.json())["front"] == [named(1)]
+
+
+def test_what_breaks_a_constraint_a_little_is_not_on_the_front_either(watched):
+    held = (Constraint("cost", upper=True, bound=5.0),)
+    task = Task(Chain(6), {"metric": Metric("max"), "cost": Metric("min")}, constraints=held)
+    costs = (5.5, 5.0, 9.0)
+    one, states, _ = watched([visit(k, {"metric": 9.0 - k, "cost": cost}) for k, cost in enumerate(costs)], task=task)
+    one.follow(None)
+    assert [s.front for s in states] == [0, 1, 1, 1]
+    assert json.loads(one.json())["front"] == [named(1)]
 
 
 def test_the_end_names_the_next_commands_with_the_candidate_closest_to_the_ideal(watched, clock):
     visits = [visit(k, values, proposed=2 * k + 1) for k, values in enumerate(PAIR)]
-    one, _, _ = watched(visits, budget=3, options=" --store x.db")
+    one, _, _ = watched(visits, budget=3, options=[" --store x.db"])
     one.follow(None)
-    clock.now += 90.0
+    clock.now += 90.1236
     assert one.closing() == [
         "run mine: 3 candidates in 1 min 30 s, 0 failed, 2 on the front",
         "next: nasctl pareto plot --store x.db",
-        f"      nasctl export --arch {one._id(genome(0))} --store x.db",
+        f"      nasctl export --arch {named(0)} --store x.db",
     ]
     assert json.loads(one.json()) == {
         "run": "mine",
         "evaluations": 5,
         "distinct": 3,
         "failed": 0,
-        "front": [one._id(genome(1)), one._id(genome(0))],  # the best metric first
-        "seconds": 90.0,
+        "front": [named(1), named(0)],  # the best metric first
+        "seconds": 90.124,
     }
 
 
@@ -230,6 +268,19 @@ def test_who_interrupts_is_told_how_to_go_on(watched):
     one.follow(None)
     lines = ["", "stopped after 1 candidates; this goes on:", "  nasctl search --space x"]
     assert one.interrupted("nasctl search --space x") == lines
+
+
+def test_the_end_of_a_search_of_the_default_store_needs_no_option(watched):
+    one, _, _ = watched([visit(0, PAIR[0])], budget=1)
+    one.follow(None)
+    assert one.closing()[1:] == ["next: nasctl pareto plot", f"      nasctl export --arch {named(0)}"]
+
+
+def test_the_beginning_says_in_which_direction_every_objective_is_better():
+    run = Run("nbmacro", ("naswot", "macs"), "random", constraints=("params<=3M", "macs>=1000"), called="mine")
+    _, objectives, subject, _ = Watch(run, 40, None).opening()
+    assert objectives == "objectives: naswot (up), macs (down)"
+    assert subject == "subject to: params<=3000000, macs>=1000"
 
 
 def test_the_beginning_says_what_is_searched():
