@@ -233,12 +233,14 @@ def third_party(monkeypatch):
         monkeypatch.setattr(f"{place}.load", load)
 
 
+@pytest.mark.filterwarnings("default::nasctl.errors.RenamedWarning")
 def test_a_benchmark_that_calls_its_objectives_usual_keeps_working(third_party):
-    with pytest.warns(RenamedWarning, match=r"^rename Usual\.usual to Usual\.default_objectives$"):
-        listed = {one["name"]: one["usual"] for one in json.loads(typed("list", "--json").stdout)}
+    done = typed("list", "--json")
+    assert "warning: rename Usual.usual to Usual.default_objectives\n" in done.stderr
+    listed = {one["name"]: one["usual"] for one in json.loads(done.stdout)}
     assert (listed["nbmacro"], listed["darts"]) == (["synflow", "macs"], ["naswot", "synflow", "macs"])
-    with pytest.warns(RenamedWarning, match=r"^rename Usual\.usual"):
-        done = typed("run", "nbmacro", "--searcher", "random", "--seeds", 1, "--evaluations", 40, "--json")
+    done = typed("run", "nbmacro", "--searcher", "random", "--seeds", 1, "--evaluations", 40, "--json")
+    assert "warning: rename Usual.usual to Usual.default_objectives\n" in done.stderr
     assert json.loads(done.stdout)["objectives"] == ["synflow", "macs"]
     with pytest.warns(RenamedWarning, match="rename nasctl.bench.benchmark.Column to TabulatedObjective"):
         assert benchmark.Column is TabulatedObjective
