@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
+from nasctl.defaults import DEFAULT_STORE
 from nasctl.errors import NasctlError, UnknownName
-from nasctl.problem.defaults import DEFAULT_STORE
 
 
 class Commands(click.Group):

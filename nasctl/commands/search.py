@@ -21,7 +21,7 @@ from nasctl.commands._setting import (
     weights_seed_option,
 )
 from nasctl.commands._workers import WorkerChoice, duration, worker_group
-from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, DEFAULT_SEARCHER
+from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, DEFAULT_SEARCHER
 
 if TYPE_CHECKING:
     from nasctl.search.request import SearchRequest, SettingOptions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nasctl import registry
 from nasctl.architectures import ids
-from nasctl.problem.defaults import DEFAULT_STORE
+from nasctl.defaults import DEFAULT_STORE
 from nasctl.store.store import Store
 
 

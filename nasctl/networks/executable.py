@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from nasctl.networks.node import Call, Node, attribute_name
+from nasctl.networks.node import Call, Node, attribute_name, check_names
 from nasctl.networks.torch_modules import (
     Add,
     AttentionScores,
@@ -67,10 +67,14 @@ class Executable(nn.Module):
         nodes: The nodes, in the order in which they run.
         output: Position of the node whose value the module returns.
         parts: A module for each node; constructed from the nodes' calls if None.
+
+    Raises:
+        NasctlError: The modules of two nodes would have the same attribute.
     """
 
     def __init__(self, nodes: Sequence[Node], output: int, parts: Sequence[nn.Module] | None = None) -> None:
         super().__init__()
+        check_names(nodes)
         last = {source: k for k, node in enumerate(nodes) for source in node.inputs} | {output: len(nodes)}
         self._steps = [
             (attribute_name(node.name), node.inputs, tuple(i for i in set(node.inputs) if last[i] == k))

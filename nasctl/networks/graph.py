@@ -8,8 +8,7 @@ from functools import cached_property, lru_cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from nasctl.errors import NasctlError
-from nasctl.networks.node import Layer, Node, Shape, attribute_name
+from nasctl.networks.node import Layer, Node, Shape, attribute_name, check_names, name_clash
 
 if TYPE_CHECKING:
     from torch import nn
@@ -154,7 +153,6 @@ class Builder:
         self.inputs = tuple(-1 - k for k in range(len(input_shapes)))  # positions of the inputs
         self._shapes = dict(zip(self.inputs, input_shapes, strict=True))
         self._spans: dict[str, Span] = {}  # by the attribute that its name becomes in the network's module
-        self._parents: set[str] = set()  # attributes of blocks that could hold a layer of a span's name
         self._size = 0
 
     def shape(self, at: int) -> Shape:
@@ -174,11 +172,10 @@ class Builder:
         # A block such as Identity has no node and hands on its own input.
         at = start + emission.output if emission.output >= 0 else inputs[-1 - emission.output]
         if emission.nodes:
-            attribute, parent = _attribute_and_parent(name)
+            attribute = attribute_name(name)
             if attribute in self._spans:
-                raise _name_clash(self._spans[attribute].name, name, attribute)
+                raise name_clash(self._spans[attribute].name, name, attribute)
             self._spans[attribute] = Span(name, inputs, start, emission)
-            self._parents.add(parent)
             self._size = start + len(emission.nodes)
         shapes[at] = emission.out_shape
         return at
@@ -186,48 +183,10 @@ class Builder:
     def build(self, output: int) -> Network:
         """Return the network whose output is the value at position `output`.
 
-        Raises:
-            NasctlError: The modules of two layers would have the same attribute, such as those of "b.c" in a block "a"
-                and of "c" in a block "a.b".
+        Names that clash across blocks, such as "b.c" in a block "a" and "c" in a block "a.b", are refused when the
+        network's module is made: a check of every network here would slow down describing candidates by a tenth.
         """
-        self._check_nested_names()
         return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans.values()), output)
-
-    def _check_nested_names(self) -> None:
-        """Compare the layers of each block with the layers of blocks whose names begin with its name."""
-        beginnings = {beginning for parent in self._parents for beginning in _beginnings(parent)}
-        for outer in beginnings & self._spans.keys():
-            names = {attribute_name(node.name): node.name for node in self._spans[outer].nodes()}
-            for attribute, span in self._spans.items():
-                if not attribute.startswith(f"{outer}_"):
-                    continue
-                for node in span.nodes():
-                    clash = attribute_name(node.name)
-                    if clash in names:
-                        raise _name_clash(names[clash], node.name, clash)
-
-
-@lru_cache(maxsize=1 << 12)  # the networks of a space share their names
-def _attribute_and_parent(name: str) -> tuple[str, str]:
-    """Return the attribute of a layer or block, and its beginning up to the last "_": "a_b_c" and "a_b" for "a.b.c"."""
-    attribute = attribute_name(name)
-    return attribute, attribute.rpartition("_")[0]
-
-
-@lru_cache(maxsize=1 << 12)
-def _beginnings(attribute: str) -> tuple[str, ...]:
-    """Return an attribute and its beginnings up to each "_": "a_b" and "a" for "a_b"."""
-    ends = [k for k, letter in enumerate(attribute) if letter == "_"]
-    return (attribute, *(attribute[:k] for k in ends))
-
-
-def _name_clash(first: str, second: str, attribute: str) -> NasctlError:
-    if first == second:
-        return NasctlError(f"cannot add a second layer named {first!r}; give each layer of a network its own name")
-    return NasctlError(
-        f"cannot have the layers {first!r} and {second!r} in one network: the modules of both would be its attribute"
-        f" {attribute!r}; rename one"
-    )
 
 
 @lru_cache(maxsize=1 << 16)
@@ -242,6 +201,7 @@ def emission_of(part: Layer | Block, in_shapes: tuple[Shape, ...]) -> Emission:
         output, params, macs = 0, part.params(*in_shapes), part.macs(*in_shapes)
     else:
         inner = net.build(part.emit(net, *net.inputs))
+        check_names(inner.nodes)
         nodes, output, params, macs = inner.nodes, inner.output, inner.params, inner.macs
     out_shape = nodes[output].out_shape if output >= 0 else in_shapes[-1 - output]
     return Emission(block_key(part, in_shapes), in_shapes, nodes, output, out_shape, params, macs)

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from nasctl.architectures import ids
+from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
 from nasctl.pareto.losses import front
-from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
 from nasctl.search.request import SearchRequest, SettingOptions

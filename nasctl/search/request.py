@@ -8,7 +8,7 @@ from typing import Any
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting, make_setting
-from nasctl.problem.defaults import DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, DEFAULT_SEARCHER
+from nasctl.defaults import DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, DEFAULT_SEARCHER
 from nasctl.problem.space import SearchSpace
 from nasctl.search.applicability import first_applicable
 from nasctl.search.run import Run

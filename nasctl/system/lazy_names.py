@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from inspect import signature
 from types import ModuleType
 
 
@@ -32,6 +31,7 @@ def make_callable(package: str, function: Callable[..., object]) -> None:
     The function can then have the name of the package: importing a submodule sets the attribute of the parent to the
     package, and `parent.package(...)` works before and after.
     """
+    from inspect import signature  # imported late: it takes milliseconds, and `nasctl --help` calls no package
 
     class CallablePackage(ModuleType):
         __call__ = staticmethod(function)

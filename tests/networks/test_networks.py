@@ -227,7 +227,7 @@ def test_two_layers_of_one_name_are_refused(first, second):
 
     net = Builder((4, 5, 5))
     with pytest.raises(NasctlError) as raised:
-        build(net, *net.inputs)
+        build(net, *net.inputs).module()
     assert all(f"'{name}" in str(raised.value) for name, _ in (first, second))
     # So is a block that names two of its parts alike.
     net = Builder((4, 5, 5))
