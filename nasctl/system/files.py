@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, BinaryIO
 
 from nasctl.errors import NasctlError
@@ -110,7 +109,7 @@ def replacement(path: Path, instead: str = "name another file", suffix: str | No
     Raises:
         NasctlError: The path is no regular file, or the block or the system cannot write it (`OSError`).
     """
-    draft = path.with_name(f".{path.stem}.{token_hex(4)}{path.suffix if suffix is None else suffix}")
+    draft = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix if suffix is None else suffix}")
     try:
         if path.exists() and not path.is_file():  # a device would be replaced by a file of its name
             raise NasctlError(f"{path} is no file; {instead}")
