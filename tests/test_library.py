@@ -60,7 +60,7 @@ def test_an_unknown_name_is_an_attribute_error():
         "from nasctl.search.run import Run",
         "import nasctl.search, nasctl.export",
         "from nasctl.export import export",  # the module
-        "from nasctl import search, export; from nasctl.search import library",
+        "from nasctl import search, export; from nasctl.search import from_python",
         "import nasctl.export.formats; import importlib; importlib.reload(nasctl.search)",
     ],
 )

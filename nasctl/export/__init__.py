@@ -2,10 +2,10 @@
 
 `nasctl.export.export` writes the files and compares each with nasctl's own module before it is kept. There is a module
 for each format, and `formats` lists them. The package can be called: `nasctl.export("nb201-f882")` is
-`nasctl.export.library.export`. Importing this package does not import torch.
+`nasctl.export.from_python.export`. Importing this package does not import torch.
 """
 
-from nasctl.export.library import export as _export
+from nasctl.export.from_python import export as _export
 from nasctl.system.lazy_names import make_callable
 
 make_callable(__name__, _export)

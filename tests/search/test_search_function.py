@@ -10,8 +10,8 @@ from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Evaluation
-from nasctl.search import library
-from nasctl.search.library import SearchResult, Solution, search
+from nasctl.search import from_python
+from nasctl.search.from_python import SearchResult, Solution, search
 from nasctl.search.request import SettingOptions
 from nasctl.search.run import Run
 from nasctl.store.store import Store
@@ -34,10 +34,10 @@ def spied(monkeypatch):
         calls.searched.append(given)
         return iter(())
 
-    monkeypatch.setattr(library, "open_executor", open_executor)
-    monkeypatch.setattr(library, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    monkeypatch.setattr(from_python, "open_executor", open_executor)
+    monkeypatch.setattr(from_python, "time", SimpleNamespace(monotonic=lambda: 100.0))
     monkeypatch.setattr(
-        library, "warnings", SimpleNamespace(warn=lambda *given, **named: calls.warned.append((given, named)))
+        from_python, "warnings", SimpleNamespace(warn=lambda *given, **named: calls.warned.append((given, named)))
     )
     monkeypatch.setattr(Run, "check", lambda self, here: calls.checked.append(here) or calls.doubts)
     monkeypatch.setattr(Run, "search", run_search)
