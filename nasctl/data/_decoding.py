@@ -30,7 +30,7 @@ NEAR = 1e-3  # distance, in steps of 8 bits, within which a scaled value counts 
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ValueScale:
     """The affine map from the values of 32-bit images to values from 0 to 255.
 
     Attributes:
@@ -42,7 +42,7 @@ class Scale:
     high: float = 1.0
 
     @classmethod
-    def of_range(cls, mode: str, low: float, high: float) -> Scale:
+    def of_range(cls, mode: str, low: float, high: float) -> ValueScale:
         """Return the scale of a set of images of a mode, "I" or "F", whose values lie in a range.
 
         Values from 0 to 1 in "F", to 255 and to 65535 are taken as images in that usual range. Any other range becomes
@@ -122,7 +122,7 @@ class DecodedImage:
             raise ValueError(NOT_FINITE)
         return low, high
 
-    def pixels(self, scales: Mapping[str, Scale]) -> np.ndarray:
+    def pixels(self, scales: Mapping[str, ValueScale]) -> np.ndarray:
         """Return the pixels in red, green and blue, (3, H, W), as uint8, or as float32 from 0 to 255 if they are finer.
 
         Transparency and colour profiles are ignored. Values of more than 8 bits are scaled, not clipped. If all of them
@@ -139,7 +139,7 @@ class DecodedImage:
             premultiplied = {"La": "LA", "RGBa": "RGBA"}.get(self.image.mode)
             image = self.image.convert(premultiplied) if premultiplied else self.image
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-        scale = Scale(0.0, 65535.0) if self.depth == "16" else scales[self.depth]
+        scale = ValueScale(0.0, 65535.0) if self.depth == "16" else scales[self.depth]
         values = (np.asarray(self.image).astype(np.float64) - scale.low) * 255 / ((scale.high - scale.low) or 1.0)
         if not np.isfinite(values).all():
             raise ValueError(NOT_FINITE)
@@ -176,4 +176,4 @@ def _has_frames(image: Image.Image) -> bool:
         return True
 
 
-__all__ = ["DecodedImage", "Scale", "decoded", "suffixes"]
+__all__ = ["DecodedImage", "ValueScale", "decoded", "suffixes"]

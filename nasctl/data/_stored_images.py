@@ -82,7 +82,7 @@ class StoredImages(ABC):
         """
         path = path.resolve()
         try:
-            found = cls(path.name, digest_of(path), path)
+            found = cls(path.name, cls._identity(path), path)
             if not len(found._content):
                 raise NasctlError(f"{path} holds no images; give {cls.accepted}")
         except OSError as error:
@@ -91,6 +91,11 @@ class StoredImages(ABC):
 
     def __str__(self) -> str:
         return f"{self.name}#{self.digest}"
+
+    @classmethod
+    def _identity(cls, path: Path) -> str:
+        """Return the digest of the data at a path. It differs where an earlier version read the same file otherwise."""
+        return digest_of(path)
 
     @property
     def _content(self) -> ImageContent:
@@ -158,6 +163,16 @@ def digest_of(path: Path, files: Sequence[ListedFile] | None = None) -> str:
     known = list_folder(path).files if files is None else files
     listing = "".join(f"{file.key}\0{file.size}\n" for file in sorted(known, key=lambda file: file.key))
     return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def revised(digest: str, reading: str) -> str:
+    """Return the digest of data that an earlier version read otherwise, so that no value of that reading is reused.
+
+    Args:
+        digest: The digest of the files.
+        reading: The number of the reading.
+    """
+    return hashlib.sha256(f"{digest} {reading}".encode()).hexdigest()[:8]
 
 
 # The content is kept outside the data, so that copies of the data for workers stay small.

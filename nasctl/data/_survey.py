@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nasctl.data._decoding import DecodedImage, Scale, decoded
+from nasctl.data._decoding import DecodedImage, ValueScale, decoded
 from nasctl.data._folders import quoted
 from nasctl.data._summary import ImageSizes
 
@@ -38,7 +38,7 @@ class Survey:
 
     checked: int = 0
     broken: tuple[tuple[str, str], ...] = ()
-    scales: tuple[tuple[str, Scale], ...] = (("I", Scale(0.0, 65535.0)), ("F", Scale(0.0, 1.0)))
+    scales: tuple[tuple[str, ValueScale], ...] = (("I", ValueScale(0.0, 65535.0)), ("F", ValueScale(0.0, 1.0)))
     sizes: ImageSizes | None = None
     modes: tuple[tuple[str, int], ...] = ()
     turned: int = 0
@@ -134,9 +134,9 @@ class Surveyor:
         if image.frames:
             self.frames.append(name)
 
-    def _scale(self, depth: str, default: Scale) -> Scale:
+    def _scale(self, depth: str, default: ValueScale) -> ValueScale:
         spans = self.spans.get(depth)
-        return Scale.of_range(depth, min(spans), max(spans)) if spans else default
+        return ValueScale.of_range(depth, min(spans), max(spans)) if spans else default
 
 
 def reason_of(error: Exception) -> str:

@@ -71,7 +71,11 @@ def read(path: Path) -> ImageArrays:
             raise NasctlError(f"{name} in {path} is not as CIFAR's site ships it ({error})") from None
         images.append(some[0])
         labels.append(some[1])
-    return ImageArrays(np.concatenate(images).reshape(-1, *SHAPE), numbered(np.concatenate(labels)))
+    known = np.concatenate(labels)
+    names = tuple(map(str, np.unique(known)))
+    origin = "the archive" if len(names) > 1 else f"all images have the label {names[0]}"
+    pixels = np.concatenate(images).reshape(-1, *SHAPE)
+    return ImageArrays(pixels, numbered(known), path.name, names, origin)
 
 
 def _training_files(folder: Path) -> list[Path]:

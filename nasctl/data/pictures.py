@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -13,7 +12,7 @@ import numpy as np
 from nasctl.data._folders import Listing, counted_suffixes
 from nasctl.data._image_arrays import numbered
 from nasctl.data._picture_files import PictureFiles, listing_of
-from nasctl.data._stored_images import StoredImages, digest_of
+from nasctl.data._stored_images import StoredImages, digest_of, revised
 from nasctl.data._survey import UNCHECKED, Survey
 from nasctl.errors import NasctlError
 
@@ -68,7 +67,7 @@ class Pictures(StoredImages):
                 f" {name} ({reason})."
             )
         if not _is_first_reading(listing, found, survey):
-            digest = hashlib.sha256(f"{digest} {READING}".encode()).hexdigest()[:8]
+            digest = revised(digest, READING)
         return cls(path.name, digest, path, survey)
 
     @property

@@ -259,7 +259,7 @@ def test_bad_input_is_one_sentence(animals, tmp_path):
         "text": {"images": np.array(["a", "b"])},
         "nan": {"images": np.full((2, 8, 8), np.nan)},
         "labels": {"images": pixels, "labels": np.arange(3)},
-        "float_labels": {"images": pixels, "labels": np.zeros(2)},
+        "float_labels": {"images": pixels, "labels": np.full(2, 0.5)},
         "zero": {"images": pixels[:0]},
     }.items():
         np.savez(tmp_path / f"{name}.arrays.npz", **arrays)
