@@ -18,6 +18,8 @@ CHECKED_BYTES = 64 * 2**20  # the most bytes of checked files
 
 CHECKED_PIXELS = 2**28  # the most pixels of checked files
 
+DEPTHS = {"16": "16 bits", "I": "32-bit integers", "F": "floats"}
+
 ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")  # modes with transparency
 
 
@@ -33,7 +35,7 @@ class Survey:
         modes: Pillow's modes with their numbers of images, the most frequent first.
         turned: Number of images with an EXIF orientation.
         frames: Files with several frames or pages.
-        deep: Number of images of more than 8 bits.
+        deep: Depths of more than 8 bits with their numbers of images.
     """
 
     checked: int = 0
@@ -43,7 +45,7 @@ class Survey:
     modes: tuple[tuple[str, int], ...] = ()
     turned: int = 0
     frames: tuple[str, ...] = ()
-    deep: int = 0
+    deep: tuple[tuple[str, int], ...] = ()
 
     def notes(self, total: int) -> Iterator[str]:
         """Yield sentences about the images that are skipped or changed.
@@ -59,16 +61,16 @@ class Survey:
         if self.frames:
             yield f"Of {quoted(self.frames)} only the first frame or page is used."
         if self.deep:
-            scales = "".join(f", {low:g} to {high:g}" for low, high in self._ranges())
-            yield f"Scaled {_images(self.deep)} of over 8 bits to 8-bit values (16 bits: 0 to 65535{scales})."
+            scales = {"16": ValueScale(0.0, 65535.0), **dict(self.scales)}
+            parts = [
+                f"{_images(number)} of {DEPTHS[depth]} from {scales[depth].low:g} to {scales[depth].high:g}"
+                for depth, number in self.deep
+            ]
+            yield f"Scaled to the range of 8 bits: {', '.join(parts)}."
         if alpha := sum(number for mode, number in self.modes if mode in ALPHA):
             yield f"Transparency is ignored ({_images(alpha)})."
         if self.checked < total:
             yield f"Only {self.checked:,} of {total:,} files were checked for sizes, modes and broken content."
-
-    def _ranges(self) -> list[tuple[float, float]]:
-        found = dict(self.modes)
-        return [(scale.low, scale.high) for depth, scale in self.scales if depth in found]
 
 
 UNCHECKED = Survey()
@@ -88,8 +90,8 @@ class Surveyor:
     spans: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     broken: list[tuple[str, str]] = field(default_factory=list)
     frames: list[str] = field(default_factory=list)
+    deep: Counter[str] = field(default_factory=Counter)
     turned: int = 0
-    deep: int = 0
     pixels: int = 0
 
     def survey(self, contents: Iterator[tuple[int, bytes | Exception]]) -> Survey:
@@ -120,13 +122,14 @@ class Surveyor:
             tuple(self.modes.most_common()),
             self.turned,
             tuple(sorted(self.frames)),
-            self.deep,
+            tuple(self.deep.items()),
         )
 
     def _add(self, name: str, image: DecodedImage) -> None:
         if image.depth in ("I", "F"):
             self.spans[image.depth].extend(image.span())
-        self.deep += image.depth != "8"
+        if image.depth != "8":
+            self.deep[image.depth] += 1
         self.sizes.add(image.image.size)
         self.modes[image.mode] += 1
         self.turned += image.turned

@@ -15,7 +15,7 @@ from nasctl.errors import NasctlError
 # Names of the array of images, in lower case, the first that exists; of the array of labels likewise.
 IMAGES = ("images", "x_train", "x", "data", "train_images", "train_x", "x_tr", "inputs", "imgs", "image", "arr_0")
 
-LABELS = ("labels", "y_train", "y", "train_labels", "train_y", "y_tr", "targets", "target", "label", "classes", "arr_1")
+LABELS = ("labels", "y_train", "y", "train_labels", "train_y", "y_tr", "targets", "target", "label", "arr_1")
 
 READING = "2"  # changes whenever images or labels are read otherwise than before
 
