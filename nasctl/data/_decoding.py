@@ -86,8 +86,9 @@ def decoded(content: bytes) -> Iterator[DecodedImage]:
     with warnings.catch_warnings():
         # Pillow warns about images that unpack to hundreds of megabytes, and refuses images of twice that size.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        # Other warnings are about broken or unknown metadata, which are not read.
+        # Other warnings are about broken metadata, which are not read, and about formats that Pillow will drop.
         warnings.filterwarnings("ignore", category=UserWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
         with Image.open(BytesIO(content), formats=_formats()) as image:
             image.load()
             turned = _upright(image)
