@@ -10,7 +10,7 @@ from nasctl.data._folders import quoted
 
 FORMS = "integers, strings, booleans, whole numbers or one-hot rows"
 
-UNLABELLED = "{} of the images have the label {}, which counts as a class of its own."
+UNLABELLED = "Label {} counts as a class of its own ({} of the images)."
 
 
 def class_of_each(labels: np.ndarray, number: int) -> tuple[np.ndarray, tuple[str, ...], list[str]]:
@@ -56,11 +56,11 @@ def _name(label: object) -> str:
 def _remarks(labels: np.ndarray) -> list[str]:
     """Return sentences about labels that usually stand for a missing label."""
     if labels.dtype.kind in "US":
-        return [UNLABELLED.format(number, "''")] if (number := int((labels == labels.dtype.type()).sum())) else []
+        return [UNLABELLED.format("''", number)] if (number := int((labels == labels.dtype.type()).sum())) else []
     if labels.dtype.kind not in "if":
         return []
     negative: Sequence[object] = np.unique(labels[labels < 0]).tolist()
-    return [UNLABELLED.format(int((labels == one).sum()), _name(one)) for one in negative[:2]]
+    return [UNLABELLED.format(_name(one), int((labels == one).sum())) for one in negative[:2]]
 
 
 __all__ = ["class_of_each"]

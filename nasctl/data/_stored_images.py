@@ -143,11 +143,23 @@ class StoredImages(ABC):
             raise NasctlError(
                 f"{self} has {len(content)} images, too few for a batch of {number}; give a smaller batch"
             )
-        chosen = _batch_indices(len(content), number, seed, place)
+        return self.examples(shape, _batch_indices(len(content), number, seed, place))
+
+    def examples(self, shape: tuple[int, ...], indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return chosen images, (N, C, H, W) float32, standardised, and their labels, (N,) int64, if there are any.
+
+        Args:
+            shape: (C, H, W).
+            indices: Indices of the images in the order of `labels`, (N,) integers.
+
+        Raises:
+            NasctlError: An image cannot be decoded, or the channels do not fit.
+        """
+        content = self._content
         mean, deviation = _statistics(self, self.path, shape[0])
-        pictures = content.pictures(chosen)
+        pictures = content.pictures(indices)
         images = np.stack([_resized(_recoloured(picture, shape[0]), *shape[1:]) for picture in pictures])
-        return (images - mean) / deviation, None if content.labels is None else content.labels[chosen]
+        return (images - mean) / deviation, None if content.labels is None else content.labels[indices]
 
 
 def digest_of(path: Path, files: Sequence[ListedFile] | None = None) -> str:

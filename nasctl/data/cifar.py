@@ -62,7 +62,10 @@ def read(path: Path) -> ImageArrays:
     except (tarfile.TarError, ValueError):  # ValueError comes from headers whose numbers are not numbers
         raise NasctlError(f"{path} is no tar archive, or a broken one") from None
     if not found:
-        raise NasctlError(f"{path} holds no training images of CIFAR-10 or CIFAR-100 (data_batch_1, train.bin, ...)")
+        raise NasctlError(
+            f"{path} holds no training images of CIFAR-10 or CIFAR-100 (data_batch_1, train.bin, ...);"
+            " unpack an archive of other images, and give the folder"
+        )
     images, labels = [], []
     for name, content in sorted(found.items()):
         try:

@@ -341,4 +341,4 @@ def test_bent_files_are_read_or_named(kind, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 def test_many_bent_files_are_read_or_named(kind, tmp_path):
-    fed(kind, 400, folder(tmp_path, {"a/0.png": b"", "b/1.png": encoded(drawn(), "PNG")}))
+    fed(kind, 150, folder(tmp_path, {"a/0.png": b"", "b/1.png": encoded(drawn(), "PNG")}))
