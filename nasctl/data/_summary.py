@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-SHOWN_CLASSES = 5  # classes that are named before "and N more"
+SHOWN_CLASSES = 4  # classes that are named before "and N more"
 
 COLUMNS = 80  # width of a line
 
@@ -81,9 +81,9 @@ class DataSummary:
         """
         sizes = f" {self.sizes}" if self.sizes else ""
         modes = f" ({', '.join(self._modes())})" if self.modes else ""
-        first = f"Data {self.name}: {self.images:,} {_plural('image', self.images)}{sizes}{modes}; {self._labels()}."
+        first = f"Data {self.name}: {self.images:,} {_plural('image', self.images)}{sizes}{modes}."
         wrapped = textwrap.TextWrapper(width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        return [line for sentence in (first, *self.notes) for line in wrapped.wrap(sentence)]
+        return [line for sentence in (first, self._labels(), *self.notes) for line in wrapped.wrap(sentence)]
 
     def _modes(self) -> list[str]:
         if len(self.modes) == 1:
@@ -91,17 +91,19 @@ class DataSummary:
         return [f"{number:,} {mode}" for mode, number in self.modes]
 
     def _labels(self) -> str:
-        """Return the words about classes and labels."""
+        """Return the sentence about classes and labels."""
         if self.drawn:
-            return f"labels are drawn at random, because {self.labels_from}"
+            return f"Labels are drawn at random, because {self.labels_from}."
         counts = [one.images for one in self.classes]
         more = len(self.classes) - SHOWN_CLASSES
         shown = self.classes[:SHOWN_CLASSES] if more > 1 else self.classes
-        equal = min(counts) == max(counts)
-        named = ", ".join(one.name if equal else f"{one.name} ({one.images:,})" for one in shown)
-        each = f" ({counts[0]:,} each)" if equal else f" ({min(counts):,} to {max(counts):,} each)" if more > 1 else ""
+        low, high = min(counts), max(counts)
+        counted = low < high and more < 2  # each class with its number
+        named = ", ".join(f"{one.name} ({one.images:,})" if counted else one.name for one in shown)
+        numbers = f"{low:,} to {high:,} images" if low < high else f"{low:,} {_plural('image', low)}"
+        each = "" if counted else f", {numbers} each"
         rest = f" and {more:,} more" if more > 1 else ""
-        return f"{len(counts):,} classes, labels from {self.labels_from}: {named}{rest}{each}"
+        return f"{len(counts):,} classes from {self.labels_from}{each}: {named}{rest}."
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nasctl.data._decoding import DecodedImage, ValueScale, decoded
-from nasctl.data._folders import quoted
+from nasctl.data._folders import NAMED, quoted
 from nasctl.data._summary import ImageSizes
 
 CHECKED_FILES = 20_000  # the most files that are checked
@@ -25,7 +25,7 @@ ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")  # modes with transparency
 
 @dataclass(frozen=True)
 class Survey:
-    """The outcome of a check of image files. All that is needed to read the files is in it.
+    """The outcome of a check of image files. It is small, because each worker gets a copy with the data.
 
     Attributes:
         checked: Number of checked files.
@@ -34,7 +34,8 @@ class Survey:
         sizes: Sizes of the checked images.
         modes: Pillow's modes with their numbers of images, the most frequent first.
         turned: Number of images with an EXIF orientation.
-        frames: Files with several frames or pages.
+        frames: The first files with several frames or pages.
+        framed: Number of all of these.
         deep: Depths of more than 8 bits with their numbers of images.
     """
 
@@ -45,6 +46,7 @@ class Survey:
     modes: tuple[tuple[str, int], ...] = ()
     turned: int = 0
     frames: tuple[str, ...] = ()
+    framed: int = 0
     deep: tuple[tuple[str, int], ...] = ()
 
     def notes(self, total: int) -> Iterator[str]:
@@ -58,8 +60,9 @@ class Survey:
             yield f"Skipped {_images(len(self.broken))} that cannot be decoded: {quoted(named)}."
         if self.turned:
             yield f"Turned {_images(self.turned)} upright by the EXIF orientation."
-        if self.frames:
-            yield f"Of {quoted(self.frames)} only the first frame or page is used."
+        if self.framed:
+            more = f" and {self.framed - len(self.frames):,} more" if self.framed > len(self.frames) else ""
+            yield f"Of {', '.join(self.frames)}{more} only the first frame or page is used."
         if self.deep:
             scales = {"16": ValueScale(0.0, 65535.0), **dict(self.scales)}
             parts = [
@@ -121,7 +124,8 @@ class Surveyor:
             ImageSizes(by_area[0], by_area[-1], len(by_area)) if by_area else None,
             tuple(self.modes.most_common()),
             self.turned,
-            tuple(sorted(self.frames)),
+            tuple(sorted(self.frames)[:NAMED]),
+            len(self.frames),
             tuple(self.deep.items()),
         )
 

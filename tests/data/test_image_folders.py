@@ -55,10 +55,10 @@ ONE = {"a": 1, "b": 1}
 THREE = {"n1": 1, "n2": 1, "n3": 1}
 LAYOUTS = {
     "classes": (["a/1.png", "a/2.png", "b/1.png", "b/2.png"], TWO, "4 images"),
-    "wrapper": (["set/a/1.png", "set/a/2.png", "set/b/1.png", "set/b/2.png"], TWO, "labels from folders"),
+    "wrapper": (["set/a/1.png", "set/a/2.png", "set/b/1.png", "set/b/2.png"], TWO, "classes from folders, 2 images each: a, b."),
     "two wrappers": (["x/y/a/1.png", "x/y/a/2.png", "x/y/b/1.png", "x/y/b/2.png"], TWO, ""),
     "suffixes of any case": (["a/1.JPEG", "a/2.PNG", "b/1.Png", "b/2.JPG"], TWO, ""),
-    "one image each": (["a/1.png", "b/1.png", "c/1.png"], {"a": 1, "b": 1, "c": 1}, "a, b, c (1 each)"),
+    "one image each": (["a/1.png", "b/1.png", "c/1.png"], {"a": 1, "b": 1, "c": 1}, "3 classes from folders, 1 image each: a, b, c."),
     "counts differ": (["a/1.png", "b/1.png", "b/2.png"], {"a": 1, "b": 2}, "a (1), b (2)"),
     "text order": (["10/1.png", "9/1.png"], {"10": 1, "9": 1}, "in the order of their names as text: 10, 9"),
     "images below classes": (["n1/images/1.png", "n2/images/2.png"], {"n1": 1, "n2": 1}, ""),
@@ -74,7 +74,7 @@ LAYOUTS = {
     "splits below classes": (["a/train/1.png", "a/val/2.png", "b/train/3.png"], ONE, "not 1 of val"),
     "flat splits": (["train/1.png", "train/2.png", "val/3.png"], {}, "drawn at random"),
     "no training split": (["val/a/1.png", "test/b/2.png"], ONE, "images of test and val are used together"),
-    "flat": (["1.png", "2.png"], {}, "labels are drawn at random, because no folders name their classes"),
+    "flat": (["1.png", "2.png"], {}, "Labels are drawn at random, because no folders name their classes"),
     "one class": (["cat/1.png", "cat/2.png"], {}, "drawn at random, because all images are of one class, cat"),
     "beside classes": (["set/logo.png", "set/a/1.png", "set/b/1.png"], ONE, "set/logo.png: beside the folders"),
     "outside": (["logo.png", "a/1.png", "b/1.png"], ONE, "logo.png: outside of all folders, not used"),
@@ -114,7 +114,7 @@ def test_labels_and_names_of_classes(tmp_path):
 
 def test_many_classes_are_named_in_part(tmp_path):
     _, text = found(folder(tmp_path / "set", [f"{k:02}/{j}.png" for k in range(12) for j in range(1 + k % 2)]))
-    assert "12 classes, labels from folders: 00 (1), 01 (2), 02 (1), 03 (2), 04 (1) and 7 more (1 to 2 each)." in text
+    assert "12 classes from folders, 1 to 2 images each: 00, 01, 02, 03 and 8 more." in text
     lines = source(str(tmp_path / "set")).summary.lines()
     assert max(map(len, lines)) <= 80
     assert len(lines) <= 2
@@ -318,7 +318,7 @@ def test_commands_say_what_they_found(tmp_path, monkeypatch):
     for words in commands:
         done = CliRunner().invoke(cli, words, catch_exceptions=False)
         assert done.exit_code == 0
-        assert "Data set: 4 images of 8x8 pixels (RGB); 2 classes, labels from folders: a, b (2\n" in done.stderr
+        assert "Data set: 4 images of 8x8 pixels (RGB).\n2 classes from folders, 2 images each: a, b.\n" in done.stderr
         assert "no images: 1 .txt" in done.stderr
         assert done.stdout.startswith(("[{", "{"))
 

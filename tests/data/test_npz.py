@@ -49,7 +49,7 @@ def test_labels_of_every_kind(name, tmp_path):
     assert data.labels.tolist() == NUMBERS.tolist()
     assert data.labels.dtype == np.int64
     assert (data.class_names, data.classes) == (classes, 3)
-    assert "labels from array labels" in said(tmp_path / "a.npz")
+    assert "3 classes from array labels" in said(tmp_path / "a.npz")
     assert ("Columns without images get no label: 3." in said(tmp_path / "a.npz")) == ("empty" in name)
 
 
@@ -95,7 +95,7 @@ def test_labels_that_usually_stand_for_none_are_said(tmp_path):
 
 def test_without_labels_they_are_drawn_and_said_so(tmp_path):
     saved(tmp_path / "a.npz", images=PIXELS)
-    assert "labels are drawn at random, because no array has a name such as labels or y" in said(tmp_path / "a.npz")
+    assert "Labels are drawn at random, because no array has a name such as labels or y" in said(tmp_path / "a.npz")
     saved(tmp_path / "b.npz", images=PIXELS, labels=np.full(6, 4), kinds=names)
     assert "because all images have the label 4." in said(tmp_path / "b.npz")
     assert "Arrays that are not used: kinds." in said(tmp_path / "b.npz")
