@@ -145,8 +145,8 @@ def _without_containers(paths: dict[int, Folders]) -> dict[int, Folders]:
 
 def _ambiguous(found: set[Folders]) -> list[str]:
     """Return a sentence if the classes have folders above them that might be meant as classes."""
-    above = {folders[-2] for folders in found if len(folders) > 1}
-    if len(above) < 2:
+    above = {"/".join(folders[:-1]) for folders in found if len(folders) > 1}
+    if len(above) < 2 or {name.lower() for name in above} <= SPLITS:
         return []
     leaves = {folders[-1] for folders in found if folders}
     joined = " Folders of one name are one class." if len(leaves) < len(found) else ""

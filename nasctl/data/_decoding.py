@@ -26,6 +26,8 @@ DEEP = ("I;16", "I;16L", "I;16B", "I;16N")  # modes of 16 bits
 
 SAMPLE_FORMAT = 339  # TIFF tag: 1, the default, for unsigned and 2 for signed integers
 
+PHOTOMETRIC = 262  # TIFF tag: 0 if 0 is white
+
 NOT_FINITE = "it has values that are not finite"
 
 NEAR = 1e-3  # distance, in steps of 8 bits, within which a scaled value counts as a value of 8 bits
@@ -92,9 +94,8 @@ def decoded(content: bytes) -> Iterator[DecodedImage]:
         with Image.open(BytesIO(content), formats=_formats()) as image:
             image.load()
             turned = _upright(image)
-            yield DecodedImage(
-                turned, image.mode, _depth(image), turned is not image, _has_frames(image), _is_unsigned(image)
-            )
+            values = None if (depth := _depth(image)) == "8" else _values(image, np.asarray(turned))
+            yield DecodedImage(turned, image.mode, depth, turned is not image, _has_frames(image), values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class DecodedImage:
         depth: The range of values: that of 8 or of 16 bits, or "I" or "F" if the mode does not tell it.
         turned: True if an EXIF orientation was applied.
         frames: True if the file has several frames or pages, of which the first counts.
-        unsigned: True if 32-bit values are unsigned, for which Pillow has no mode.
+        values: The values of an image of more than 8 bits, (H, W).
     """
 
     image: Image.Image
@@ -115,7 +116,7 @@ class DecodedImage:
     depth: Literal["8", "16", "I", "F"]
     turned: bool
     frames: bool
-    unsigned: bool
+    values: np.ndarray | None
 
     def span(self) -> tuple[float, float]:
         """Return the lowest and the highest value of an image of depth "I" or "F".
@@ -123,7 +124,7 @@ class DecodedImage:
         Raises:
             ValueError: A value is not finite.
         """
-        values = self._values()
+        values = np.zeros(1) if self.values is None else self.values
         low, high = float(values.min()), float(values.max())
         if not math.isfinite(low + high):
             raise ValueError(NOT_FINITE)
@@ -141,30 +142,19 @@ class DecodedImage:
         Raises:
             ValueError: A value is not finite.
         """
-        if self.depth == "8":
+        if self.values is None:
             # Pillow makes colours of these modes only by way of the modes without "premultiplied" values.
             premultiplied = {"La": "LA", "RGBa": "RGBA"}.get(self.image.mode)
             image = self.image.convert(premultiplied) if premultiplied else self.image
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
         scale = ValueScale(0.0, 65535.0) if self.depth == "16" else scales[self.depth]
-        values = (self._values().astype(np.float64) - scale.low) * 255 / ((scale.high - scale.low) or 1.0)
+        values = (self.values.astype(np.float64) - scale.low) * 255 / ((scale.high - scale.low) or 1.0)
         if not np.isfinite(values).all():
             raise ValueError(NOT_FINITE)
         whole = np.rint(values)
         is_8_bit = bool((np.abs(values - whole) < NEAR).all()) and whole.min() >= 0 and whole.max() <= 255
         grey = whole.astype(np.uint8) if is_8_bit else values.astype(np.float32)
         return np.stack([grey] * 3)
-
-    def _values(self) -> np.ndarray:
-        """Return the values of an image of more than 8 bits, (H, W)."""
-        values = np.asarray(self.image)
-        return values.view(np.uint32) if self.unsigned else values
-
-
-def _is_unsigned(image: Image.Image) -> bool:
-    """Return whether the values of a TIFF of 32-bit integers are unsigned, for which Pillow has no mode."""
-    tags = getattr(image, "tag_v2", None)
-    return image.mode == "I" and tags is not None and tags.get(SAMPLE_FORMAT, (1,))[0] == 1
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -184,6 +174,19 @@ def _depth(image: Image.Image) -> Literal["8", "16", "I", "F"]:
     if image.mode in DEEP or (image.mode == "I" and image.format in ("PPM", "PNG")):  # where Pillow scales to 16 bits
         return "16"
     return "I" if image.mode == "I" else "F" if image.mode == "F" else "8"
+
+
+def _values(image: Image.Image, values: np.ndarray) -> np.ndarray:
+    """Return the values of an image of more than 8 bits as the file means them, (H, W).
+
+    Pillow has no mode for unsigned integers of 32 bits, and does not invert TIFF images of 16 bits in which 0 is white.
+    """
+    tags = getattr(image, "tag_v2", {})
+    if image.format == "TIFF" and image.mode == "I" and tags.get(SAMPLE_FORMAT, (1,))[0] == 1:
+        return values.view(np.uint32)
+    if image.format == "TIFF" and image.mode in DEEP and tags.get(PHOTOMETRIC) == 0:
+        return 65535 - values
+    return values
 
 
 def _has_frames(image: Image.Image) -> bool:

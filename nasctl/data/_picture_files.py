@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from nasctl.data._class_folders import ClassFolders
+from nasctl.data._class_folders import CONTAINERS, SPLITS, ClassFolders
 from nasctl.data._decoding import decoded, suffixes
 from nasctl.data._folders import ListedFile, Listing, counted_suffixes, list_folder, list_zip, quoted
 from nasctl.data._summary import DataSummary, class_counts
@@ -62,13 +62,13 @@ class PictureFiles:
         notes = [*listing.notes, *found.notes]
         if other := counted_suffixes([file.name for file in listing.files if _suffix(file.name) not in kinds]):
             notes.append(f"Skipped files that are no images: {other}.")
-        labels_from, classes = "folders", found.classes
+        labels_from, classes, where = "folders", found.classes, ""
         if len(set(classes)) == 1:
             where = f"all images are of one class, {classes[0]}" if classes[0] else "no folders name their classes"
             tables = [file for file in listing.files if file.name.endswith(ANNOTATIONS)]
             labels_from, classes = _annotated(path, tables, files, notes) or (where, classes)
-        else:
-            notes.extend(_class_notes([file.name for file in images], files, classes, listing.folders))
+        if labels_from in ("folders", where):
+            notes.extend(_class_notes([file.name for file in whole], files, found.classes, listing.folders))
         names = tuple(sorted(set(classes)))
         numbers = {name: k for k, name in enumerate(names)}
         if len(names) < 2:
@@ -163,18 +163,20 @@ def _class_notes(
     """Yield sentences about folders of classes without images, and about the order of the classes.
 
     Args:
-        images: Paths of all images.
+        images: Paths of all images that can be decoded.
         files: The images that count.
         classes: The class of each of these.
         folders: Paths of all folders.
     """
     homes = set()  # paths of the folders that hold the folders of classes
     for file, name in zip(files, classes, strict=True):
+        if not name or (name.lower() in CONTAINERS | SPLITS and len(set(classes)) == 1):
+            continue  # a folder such as `images` beside `annotations`
         parts = file.name.split("/")[:-1]
         homes.add("/".join(parts[: len(parts) - 1 - parts[::-1].index(name)]))
     full = {name[:place] for name in images for place, mark in enumerate(name) if mark == "/"}
     if empty := sorted(folder for folder in folders - full if folder.rpartition("/")[0] in homes):
-        yield f"{quoted(empty)}: a class without images, which gets no label."
+        yield f"Empty classes, folders without images, get no label: {quoted(empty)}."
     names = sorted(set(classes))
     if all(name.isdecimal() for name in names) and names != sorted(names, key=int):
         yield f"Classes are numbered in the order of their names as text: {quoted(names)}."

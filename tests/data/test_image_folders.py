@@ -55,10 +55,10 @@ ONE = {"a": 1, "b": 1}
 THREE = {"n1": 1, "n2": 1, "n3": 1}
 LAYOUTS = {
     "classes": (["a/1.png", "a/2.png", "b/1.png", "b/2.png"], TWO, "4 images"),
-    "wrapper": (["set/a/1.png", "set/a/2.png", "set/b/1.png", "set/b/2.png"], TWO, "classes from folders, 2 images each: a, b."),
+    "wrapper": (["w/a/1.png", "w/a/2.png", "w/b/1.png", "w/b/2.png"], TWO, "from folders, 2 images each: a, b."),
     "two wrappers": (["x/y/a/1.png", "x/y/a/2.png", "x/y/b/1.png", "x/y/b/2.png"], TWO, ""),
     "suffixes of any case": (["a/1.JPEG", "a/2.PNG", "b/1.Png", "b/2.JPG"], TWO, ""),
-    "one image each": (["a/1.png", "b/1.png", "c/1.png"], {"a": 1, "b": 1, "c": 1}, "3 classes from folders, 1 image each: a, b, c."),
+    "one image each": (["n1/1.png", "n2/1.png", "n3/1.png"], THREE, "3 classes from folders, 1 image each: n1"),
     "counts differ": (["a/1.png", "b/1.png", "b/2.png"], {"a": 1, "b": 2}, "a (1), b (2)"),
     "text order": (["10/1.png", "9/1.png"], {"10": 1, "9": 1}, "in the order of their names as text: 10, 9"),
     "images below classes": (["n1/images/1.png", "n2/images/2.png"], {"n1": 1, "n2": 1}, ""),
@@ -81,6 +81,8 @@ LAYOUTS = {
     "mixed depths": (["a/1.png", "b/1.png", "b/more/2.png"], {"a": 1, "b": 2}, "b/more: images of subfolders count"),
     "groups of classes": (["x/a/1.png", "y/b/2.png"], ONE, "not the folders above them (x, y)"),
     "domains": (["x/a/1.png", "x/b/2.png", "y/a/3.png", "y/b/4.png"], TWO, "Folders of one name are one class."),
+    "domains of depth": (["x/1/a/1.png", "x/1/b/2.png", "y/1/a/3.png", "y/1/b/4.png"], TWO, "(x/1, y/1). Folders"),
+    "detection": (["images/1.png", "images/2.png", "labels/1.txt"], {}, "all images are of one class, images"),
     "a class called train": (["train/1.png", "car/1.png"], {"car": 1, "train": 1}, ""),
     "other files": (["a/1.png", "b/1.png", "b/n.txt", "n.csv", "c.txt"], ONE, "no images: 2 .txt, 1 .csv."),
     "no suffix": (["a/1.png", "b/1.png", "a/2"], ONE, "no images: 1 without suffix."),
@@ -127,7 +129,19 @@ def test_empty_classes_are_named(tmp_path):
     for one in (path, packed(tmp_path / "set.zip", names)):
         classes, text = found(one)
         assert classes == {"a": 1, "b": 1}
-        assert "w/c, w/d: a class without images, which gets no label." in text
+        assert "Empty classes, folders without images, get no label: w/c, w/d." in text
+
+
+def test_a_class_of_files_that_cannot_be_read_is_named(tmp_path):
+    """Two classes become one, so labels are drawn: the sentence about it is not enough."""
+    for name, content in (("2.heic", IMAGE), ("2.png", IMAGE[:50])):
+        path = folder(tmp_path / name / "set", ["a/1.png"])
+        folder(path, [f"b/{name}"], content)
+        classes, text = found(path)
+        assert classes == {}
+        assert "all images are of one class, a" in text
+        assert "get no label: b." in text
+        assert name in text or "1 .heic" in text
 
 
 # --- names in zips ---

@@ -196,13 +196,23 @@ def test_unusual_ranges_are_those_of_the_set(low, high, tmp_path):
     np.testing.assert_allclose(batch(path), batch(plain), atol=0.03)
 
 
-def test_unsigned_values_of_32_bits(tmp_path):
+def with_tag(content, tag, kind, value):
+    """A TIFF with another value of a tag that it has."""
+    place = content.index(struct.pack("<HHI", tag, kind, 1)) + 8
+    return content[:place] + struct.pack("<H", value) + content[place + 2 :]
+
+
+def test_unsigned_values_of_32_bits():
     wide = (values(0).astype(np.uint32) << 24).astype("<u4")
-    content = bytearray(encoded(Image.fromarray(wide.view(np.int32)), "TIFF"))
-    place = content.index(struct.pack("<HHI", 339, 3, 1)) + 8
-    content[place : place + 2] = struct.pack("<H", 1)
-    with decoded(bytes(content)) as image:
+    content = with_tag(encoded(Image.fromarray(wide.view(np.int32)), "TIFF"), 339, 3, 1)
+    with decoded(content) as image:
         assert image.span() == (wide.min(), wide.max())
+
+
+def test_tiff_images_in_which_0_is_white():
+    for made in (values(0), values(0).astype(np.uint16) * 257):
+        content = with_tag(encoded(Image.fromarray(made), "TIFF"), 262, 3, 0)
+        np.testing.assert_array_equal(pixels(content)[0], 255 - values(0))
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path):
