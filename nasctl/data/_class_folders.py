@@ -17,7 +17,11 @@ SPLITS = TRAINING | OTHER_SPLITS
 # Lower-case names of folders that hold the images of a class without naming it.
 CONTAINERS = frozenset({"images", "image", "imgs", "img", "jpg", "jpeg", "jpegs", "png", "pngs", "photos", "pictures"})
 
-Folders = tuple[str, ...]  # the folders above an image, the outermost first
+Folders = tuple[str, ...]  # folders above images, the outermost first
+
+Paths = dict[str, Folders]  # by the path of the folder that holds images: what counts of this path
+
+Held = dict[str, list[int]]  # by the path of a folder: indices of the images in it
 
 
 @dataclass(frozen=True)
@@ -47,28 +51,31 @@ class ClassFolders:
         Args:
             names: Paths of the images with forward slashes.
         """
-        paths = {k: tuple(name.split("/")[:-1]) for k, name in enumerate(names)}
+        held: Held = defaultdict(list)
+        for k, name in enumerate(names):
+            held[name.rpartition("/")[0]].append(k)
+        paths = {folder: tuple(folder.split("/")) if folder else () for folder in held}
         notes: list[str] = []
-        paths = _outside(paths, names, notes)
-        paths = _training(paths, notes)
-        paths = _inside(paths, names, notes)
-        found = {k: folders[-1] if folders else "" for k, folders in _climbed(paths, notes).items()}
+        paths = _outside(paths, held, names, notes)
+        paths = _training(paths, held, notes)
+        paths = _inside(paths, held, names, notes)
+        found = {k: _last(folders) for folder, folders in _climbed(paths, notes).items() for k in held[folder]}
         places = sorted(found, key=lambda k: (found[k], names[k].split("/")))
         return cls(places, [found[k] for k in places], tuple(notes))
 
 
-def _outside(paths: dict[int, Folders], names: Sequence[str], notes: list[str]) -> dict[int, Folders]:
+def _outside(paths: Paths, held: Held, names: Sequence[str], notes: list[str]) -> Paths:
     """Leave out images outside of all folders, unless there are no others."""
     inside = {k: folders for k, folders in paths.items() if folders}
     if not inside or len(inside) == len(paths):
         return paths
-    notes.append(f"{quoted([names[k] for k in paths if k not in inside])}: outside of all folders, not used.")
+    notes.append(f"{quoted([names[k] for k in held['']])}: outside of all folders, not used.")
     return inside
 
 
-def _training(paths: dict[int, Folders], notes: list[str]) -> dict[int, Folders]:
+def _training(paths: Paths, held: Held, notes: list[str]) -> Paths:
     """Keep the images of training folders, as paths below these; without training folders keep all images."""
-    kept: dict[int, Folders] = {}
+    kept: Paths = {}
     for k, folders in paths.items():
         for place, folder in enumerate(folders[:-1]):
             if folder.lower() in TRAINING:
@@ -85,11 +92,19 @@ def _training(paths: dict[int, Folders], notes: list[str]) -> dict[int, Folders]
         if len(splits) > 1:
             notes.append(f"The images of {_listed(splits)} are used together.")
         return paths
-    rest = Counter(_split(folders) for k, folders in paths.items() if k not in kept)
-    used = f"Only the {len(kept):,} images for training are used"
+    rest: Counter[str] = Counter()
+    for k, folders in paths.items():
+        if k not in kept:
+            rest[_split(folders)] += len(held[k])
+    used = f"Only the {sum(len(held[k]) for k in kept):,} images for training are used"
     notes.append(f"{used}, not {', '.join(f'{number:,} of {name}' for name, number in rest.items())}." if rest else "")
     notes[:] = filter(None, notes)
     return kept
+
+
+def _last(folders: Folders) -> str:
+    """Return the innermost folder, or "" if there is none."""
+    return folders[-1] if folders else ""
 
 
 def _split(folders: Folders) -> str:
@@ -97,7 +112,7 @@ def _split(folders: Folders) -> str:
     return next((folder for folder in folders if folder.lower() in SPLITS), folders[0])
 
 
-def _inside(paths: dict[int, Folders], names: Sequence[str], notes: list[str]) -> dict[int, Folders]:
+def _inside(paths: Paths, held: Held, names: Sequence[str], notes: list[str]) -> Paths:
     """Leave out images that lie beside the folders of the classes, and cut off the folders above all images."""
     while paths:
         deeper = {k: folders for k, folders in paths.items() if len(folders) > 1}
@@ -106,13 +121,13 @@ def _inside(paths: dict[int, Folders], names: Sequence[str], notes: list[str]) -
         if len({folders[1] for folders in deeper.values()}) < 2 and len(deeper) < len(paths):
             return paths  # one folder with one subfolder: all of one class
         if len(deeper) < len(paths):
-            beside = [names[k] for k in paths if k not in deeper]
+            beside = [names[k] for folder in paths if folder not in deeper for k in held[folder]]
             notes.append(f"{quoted(beside)}: beside the folders of the classes, not used.")
         paths = {k: folders[1:] for k, folders in deeper.items()}
     return paths
 
 
-def _climbed(paths: dict[int, Folders], notes: list[str]) -> dict[int, Folders]:
+def _climbed(paths: Paths, notes: list[str]) -> Paths:
     """Return the folders down to the one that names the class, of each image."""
     kept = _without_containers(paths)
     while len(set(kept.values())) > 1 and len(leaves := {folders[-1:] for folders in kept.values()}) == 1:
@@ -131,7 +146,7 @@ def _climbed(paths: dict[int, Folders], notes: list[str]) -> dict[int, Folders]:
     return kept
 
 
-def _without_containers(paths: dict[int, Folders]) -> dict[int, Folders]:
+def _without_containers(paths: Paths) -> Paths:
     """Cut off innermost folders that name no class."""
     while True:
         beside = defaultdict(set)

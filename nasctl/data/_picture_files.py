@@ -169,15 +169,16 @@ def _class_notes(
         folders: Paths of all folders.
     """
     homes = set()  # paths of the folders that hold the folders of classes
-    for file, name in zip(files, classes, strict=True):
-        if not name or (name.lower() in CONTAINERS | SPLITS and len(set(classes)) == 1):
+    names = sorted(set(classes))
+    for folder, name in {(file.name.rpartition("/")[0], name) for file, name in zip(files, classes, strict=True)}:
+        if not name or (name.lower() in CONTAINERS | SPLITS and len(names) == 1):
             continue  # a folder such as `images` beside `annotations`
-        parts = file.name.split("/")[:-1]
+        parts = folder.split("/")
         homes.add("/".join(parts[: len(parts) - 1 - parts[::-1].index(name)]))
-    full = {name[:place] for name in images for place, mark in enumerate(name) if mark == "/"}
+    holders = {f"{name.rpartition('/')[0]}/" for name in images}
+    full = {holder[:place] for holder in holders for place, mark in enumerate(holder) if mark == "/"}
     if empty := sorted(folder for folder in folders - full if folder.rpartition("/")[0] in homes):
         yield f"Empty classes, folders without images, get no label: {quoted(empty)}."
-    names = sorted(set(classes))
     if all(name.isdecimal() for name in names) and names != sorted(names, key=int):
         yield f"Classes are numbered in the order of their names as text: {quoted(names)}."
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -68,11 +67,14 @@ class Pictures(StoredImages):
             )
         if not _is_first_reading(listing, found, survey):
             digest = revised(digest, READING)
+        if not survey.broken:  # or else the classes have to be found anew
+            _keep((path, digest, survey), replace(found, survey=survey))
         return cls(path.name, digest, path, survey)
 
     @property
     def _content(self) -> PictureFiles:
-        return _surveyed(self.path, self.digest, self.survey)
+        key = (self.path, self.digest, self.survey)
+        return _kept.get(key) or _keep(key, read(self.path, self.survey))
 
 
 def read(path: Path, survey: Survey = UNCHECKED) -> PictureFiles:
@@ -88,10 +90,19 @@ def read(path: Path, survey: Survey = UNCHECKED) -> PictureFiles:
     return PictureFiles.of(path, listing_of(path), survey)
 
 
-# Listed once in a process, as in `StoredImages`.
-@lru_cache(maxsize=2)
-def _surveyed(path: Path, digest: str, survey: Survey) -> PictureFiles:
-    return read(path, survey)
+# Kept outside of the data, as in `StoredImages`. Not an `lru_cache`, because files that were just listed are added.
+_kept: dict[tuple[Path, str, Survey], PictureFiles] = {}
+
+KEPT = 2  # sets of files that are kept
+
+
+def _keep(key: tuple[Path, str, Survey], files: PictureFiles) -> PictureFiles:
+    """Keep files for the next batch, and forget the oldest ones."""
+    _kept.pop(key, None)
+    _kept[key] = files
+    while len(_kept) > KEPT:
+        del _kept[next(iter(_kept))]
+    return files
 
 
 def _is_first_reading(listing: Listing, files: PictureFiles, survey: Survey) -> bool:
