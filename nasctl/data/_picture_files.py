@@ -60,13 +60,14 @@ class PictureFiles:
         found = ClassFolders.of([file.name for file in whole])
         files = [whole[k] for k in found.places]
         notes = [*listing.notes, *found.notes]
-        if other := counted_suffixes([file.name for file in listing.files if _suffix(file.name) not in kinds]):
-            notes.append(f"Skipped files that are no images: {other}.")
         labels_from, classes, where = "folders", found.classes, ""
         if len(set(classes)) == 1:
             where = f"all images are of one class, {classes[0]}" if classes[0] else "no folders name their classes"
             tables = [file for file in listing.files if file.name.endswith(ANNOTATIONS)]
             labels_from, classes = _annotated(path, tables, files, notes) or (where, classes)
+        others = [file.name for file in listing.files if _suffix(file.name) not in kinds and file.name != labels_from]
+        if counted := counted_suffixes(others):
+            notes.append(f"Skipped files that are no images: {counted}.")
         if labels_from in ("folders", where):
             notes.extend(_class_notes([file.name for file in whole], files, found.classes, listing.folders))
         names = tuple(sorted(set(classes)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Survey:
         frames: The first files with several frames or pages.
         framed: Number of all of these.
         deep: Depths of more than 8 bits with their numbers of images.
+        digest: The digest of the checked files, in hexadecimal.
     """
 
     checked: int = 0
@@ -48,6 +50,7 @@ class Survey:
     frames: tuple[str, ...] = ()
     framed: int = 0
     deep: tuple[tuple[str, int], ...] = ()
+    digest: str = ""
 
     def notes(self, total: int) -> Iterator[str]:
         """Yield sentences about the images that are skipped or changed.
@@ -104,12 +107,14 @@ class Surveyor:
             contents: Indices of files with their content, or with the error of reading it.
         """
         checked = size = 0
+        digest = hashlib.sha256()
         for k, content in contents:
             checked += 1
             try:
                 if isinstance(content, Exception):
                     raise content
                 size += len(content)
+                digest.update(b"%d %d " % (k, len(content)) + content)
                 with decoded(content) as image:
                     self._add(self.names[k], image)
             except Exception as error:  # decoders raise many types
@@ -127,6 +132,7 @@ class Surveyor:
             tuple(sorted(self.frames)[:NAMED]),
             len(self.frames),
             tuple(self.deep.items()),
+            digest.hexdigest(),
         )
 
     def _add(self, name: str, image: DecodedImage) -> None:
@@ -148,6 +154,8 @@ class Surveyor:
 
 def reason_of(error: Exception) -> str:
     """Return the message of an error in one line of at most 200 characters, or its type."""
+    if type(error).__name__ == "UnidentifiedImageError":  # whose message is the address of a buffer
+        return "it is of no image format that can be read"
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 

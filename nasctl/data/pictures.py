@@ -66,7 +66,8 @@ class Pictures(StoredImages):
                 f" {name} ({reason})."
             )
         if not _is_first_reading(listing, found, survey):
-            digest = revised(digest, READING)
+            # Uncompressed images of one size differ in their content alone.
+            digest = revised(f"{digest} {survey.digest}", READING)
         if not survey.broken:  # or else the classes have to be found anew
             _keep((path, digest, survey), replace(found, survey=survey))
         return cls(path.name, digest, path, survey)

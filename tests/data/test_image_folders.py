@@ -1,6 +1,7 @@
 """Folders and zips of images as people have them: every class, label and image counts, or a sentence says why not."""
 
 import io
+import json
 import os
 import re
 import zipfile
@@ -284,6 +285,7 @@ def test_labels_of_tiny_imagenets_validation_images(tmp_path):
     data = source(str(path))
     assert (data.class_names, data.labels.tolist()) == (("n0", "n1"), [0, 1, 0, 1])
     assert data.summary.labels_from == "val_annotations.txt"
+    assert data.summary.notes == ()
     (path / "val_annotations.txt").write_text("".join(rows[:3]))
     assert found(path)[0] == {}
     assert "val_annotations.txt: does not name one class for each image" in found(path)[1]
@@ -318,7 +320,38 @@ def test_values_of_a_set_that_was_misread_are_not_reused(tmp_path):
         assert source(str(path)).digest == sha256(path.read_bytes()).hexdigest()[:8]
 
 
+def test_uncompressed_images_of_one_size_are_other_data(tmp_path):
+    ones = []
+    for k in range(2):
+        content = b"P5 8 8 255\n" + np.random.default_rng(k).bytes(64)
+        ones.append(str(source(str(folder(tmp_path / str(k) / "set", ["a/1.pgm", "b/1.pgm"], content)))))
+    assert ones[0] != ones[1]
+
+
 # --- the command line ---
+
+
+def test_scores_are_those_of_the_twin(tmp_path):
+    """A zip made on Windows, and grey images in other formats, score as the folder of PNG files does."""
+    pictures = {f"set/{'ab'[k % 2]}/{k}": Image.open(io.BytesIO(image(k))).convert("L") for k in range(6)}
+    for name, picture in pictures.items():
+        for suffix in ("png", "pgm", "tif"):
+            path = tmp_path / suffix / f"{name}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+    with zipfile.ZipFile(tmp_path / "back.zip", "w") as archive:
+        for name in pictures:
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name.replace("/", "\\") + ".png"
+            archive.writestr(entry, (tmp_path / "png" / f"{name}.png").read_bytes())
+    (tmp_path / "cell.txt").write_text("3,3,3,1,3,3\n")
+    rows = []
+    for data in ("png", "pgm", "tif", "back.zip"):
+        words = ["objective", "score", "--space=nb201:channels=4,cells=1", "-o", "grad_norm", "--json"]
+        words += [f"--genomes={tmp_path / 'cell.txt'}", f"--data={tmp_path / data}", "--fidelity=size=8,batch=4"]
+        done = CliRunner().invoke(cli, [*words, f"--store={tmp_path / 's.db'}"], catch_exceptions=False)
+        rows.append(json.loads(done.stdout)[0]["values"]["grad_norm"])
+    assert rows == rows[:1] * 4
 
 
 def test_commands_say_what_they_found(tmp_path, monkeypatch):
