@@ -8,7 +8,18 @@ from nasctl.candidates.layer_sum import total
 from nasctl.candidates.objective import ChecksApplicability, HasLabel, HasRemarks, MaybeMonotone, Objective
 from nasctl.candidates.setting import Setting
 from nasctl.candidates.weights_source import DrawnWeights, WeightsSource
-from nasctl.data import Data, DataFormat, ImageContent, ImageData, StoredImages, TokenData
+from nasctl.data import (
+    ClassCount,
+    Data,
+    DataFormat,
+    DataSummary,
+    ImageContent,
+    ImageData,
+    ImageSizes,
+    StoredImages,
+    Summarized,
+    TokenData,
+)
 from nasctl.errors import BadOption, InvalidGenome, MissingBlock, NasctlError, UnknownName
 from nasctl.networks.blocks import (
     ACTIVATIONS,

@@ -95,14 +95,15 @@ def _times(path):
 
 
 def _pictures(path):
-    found = pictures.read(path)
-    list(found.pictures(range(min(4, len(found)))))
+    data = pictures.Pictures.at(path)
+    data.images((3, 8, 8), min(4, data.summary.images), 0)
+    data.summary.lines()
 
 
 def _picture(path):
     (path.parent / "class").mkdir()
     path.rename(path.parent / "class" / "a.png")
-    list(pictures.read(path.parent).pictures([0]))
+    _pictures(path.parent)
 
 
 def _batch(name):
@@ -152,6 +153,19 @@ def _packed(kind):
         for name in ("cat/0.png", "dog/1.png"):
             archive.writestr(name, image.getvalue())
     return file.getvalue()
+
+
+def _images():
+    """An image in every format that Pillow writes without loss or another program, and in modes of each depth."""
+    found = []
+    kinds = ("BMP", "DDS", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
+    modes = {"PNG": ("I;16", "P"), "TIFF": ("I", "F", "CMYK", "LAB"), "PPM": ("F", "1"), "JPEG": ("CMYK",)}
+    for kind in kinds:
+        for mode in ("RGB", *modes.get(kind, ())):
+            file = io.BytesIO()
+            Image.new(mode, (8, 8)).save(file, kind)
+            found.append(file.getvalue())
+    return tuple(found)
 
 
 def _npz():
@@ -251,7 +265,7 @@ PARSERS = {
     "free": Parser(lambda path: from_json.network(_values(path)), ".json", (FREE,)),
     "npz": Parser(npz.read, ".npz", (_npz(),)),
     "zip": Parser(_pictures, ".zip", (_packed("zip"),)),
-    "picture": Parser(_picture, ".png", (_packed("png"),)),
+    "picture": Parser(_picture, ".png", (_packed("png"), *_images())),
     "cifar_tar": Parser(cifar.read, ".tar.gz", (_tar(), gzip.decompress(_tar()))),
     "cifar_pickle": Parser(_batch("data_batch_1"), "", (_pickled(),)),
     "cifar_binary": Parser(_batch("train.bin"), ".bin", (bytes(3074),)),

@@ -10,6 +10,7 @@ import click
 from nasctl.commands._groups import OptionGroup
 
 if TYPE_CHECKING:
+    from nasctl.data import Data
     from nasctl.search.request import SettingOptions
 
 SEED_RANGE = click.IntRange(0, 2**32 - 1)  # the seeds that torch accepts
@@ -59,3 +60,12 @@ def _build(**values: Any) -> SettingOptions:
 def setting_group(*options: Callable[[Any], Any]) -> OptionGroup:
     """Return the group of these options, which a command receives as the parameter `setting`."""
     return OptionGroup("setting", "Measurement", _build, options)
+
+
+def say_data(data: Data) -> None:
+    """Print on stderr what was found in the data of a file or folder; nothing about drawn data."""
+    from nasctl.data import Summarized
+    from nasctl.system.terminal import say
+
+    if isinstance(data, Summarized):
+        say(*data.summary.lines())

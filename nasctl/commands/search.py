@@ -15,6 +15,7 @@ from nasctl.commands._groups import OptionGroup
 from nasctl.commands._setting import (
     data_option,
     fidelity_option,
+    say_data,
     setting_group,
     threads_option,
     torch_device_option,
@@ -112,6 +113,7 @@ def command(
     worker_options = workers.options(setting.threads)
     setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))
     run = request.run(setting, option_values(ctx))
+    say_data(run.task.setting.data)
     seconds = None if limit is None else duration(limit)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     warnings = run.check(here=worker_options.in_process)  # before anything is written

@@ -8,15 +8,20 @@ from nasctl.data._batches import batch, sentences
 from nasctl.data._protocols import Data, DataFormat, DataPlugin, ImageData, Kind, TokenData
 from nasctl.data._sources import check, default_source, source
 from nasctl.data._stored_images import ImageContent, StoredImages
+from nasctl.data._summary import ClassCount, DataSummary, ImageSizes, Summarized
 
 __all__ = [
+    "ClassCount",
     "Data",
     "DataFormat",
     "DataPlugin",
+    "DataSummary",
     "ImageContent",
     "ImageData",
+    "ImageSizes",
     "Kind",
     "StoredImages",
+    "Summarized",
     "TokenData",
     "batch",
     "check",

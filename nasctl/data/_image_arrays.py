@@ -7,16 +7,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nasctl.data._summary import DataSummary, ImageSizes, class_counts
+
+CHANNELS = {1: "grey", 3: "RGB"}
+
 
 @dataclass(frozen=True)
 class ImageArrays:
-    """Images of one size in memory, with labels if there are any."""
+    """Images of one size in memory, with labels if there are any.
 
-    images: np.ndarray  # (K, C, H, W) uint8 or float32
-    labels: np.ndarray | None  # (K,) int64
+    Attributes:
+        images: (K, C, H, W) uint8 or float32.
+        labels: Labels from 0, (K,) int64; None if all images are of one class.
+        name: Name of the file or folder, for the summary.
+        class_names: Names of the classes in the order of their labels.
+        labels_from: The origin of the labels; without labels, the reason.
+        notes: Sentences about arrays and labels that are not used.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    name: str = ""
+    class_names: tuple[str, ...] | None = None
+    labels_from: str = "the data"
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def summary(self) -> DataSummary:
+        """The summary of the images."""
+        _, channels, height, width = self.images.shape
+        modes = ((f"{CHANNELS.get(channels, channels)}, {self.images.dtype}", len(self)),)
+        sizes = ImageSizes((width, height), (width, height), 1)
+        counts = class_counts(self.class_names, self.labels)
+        return DataSummary(self.name, len(self), counts, self.labels_from, sizes, modes, self.notes)
 
     def pictures(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
         """Return the images, (C, H, W) each."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
-from nasctl.data._folders import files_of
+from nasctl.data._folders import ListedFile, list_folder
 from nasctl.data._protocols import Kind
+from nasctl.data._summary import DataSummary, Summarized, class_counts
 from nasctl.errors import NasctlError
 
 STATISTICS_SAMPLE = 512  # the most images that mean and standard deviation are computed from
@@ -22,7 +23,10 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and 
 
 
 class ImageContent(Protocol):
-    """The images of a file or folder, before they are fitted to a network."""
+    """The images of a file or folder, before they are fitted to a network.
+
+    Content that also has a `summary` (`Summarized`) says more than the numbers of images and labels.
+    """
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -78,7 +82,7 @@ class StoredImages(ABC):
         """
         path = path.resolve()
         try:
-            found = cls(path.name, _digest(path), path)
+            found = cls(path.name, cls._identity(path), path)
             if not len(found._content):
                 raise NasctlError(f"{path} holds no images; give {cls.accepted}")
         except OSError as error:
@@ -87,6 +91,11 @@ class StoredImages(ABC):
 
     def __str__(self) -> str:
         return f"{self.name}#{self.digest}"
+
+    @classmethod
+    def _identity(cls, path: Path) -> str:
+        """Return the digest of the data at a path. It differs where an earlier version read the same file otherwise."""
+        return digest_of(path)
 
     @property
     def _content(self) -> ImageContent:
@@ -97,6 +106,24 @@ class StoredImages(ABC):
         """The number of classes that the labels tell apart; None without labels."""
         labels = self._content.labels
         return None if labels is None else int(labels.max()) + 1
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes in the order of their labels; None without labels."""
+        return tuple(one.name for one in self.summary.classes) or None
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """One label from 0 for each image, (K,) int64; None without labels."""
+        return self._content.labels
+
+    @property
+    def summary(self) -> DataSummary:
+        """The images, classes and sizes that were found, and everything that is not used."""
+        content = self._content
+        if isinstance(content, Summarized):
+            return content.summary
+        return DataSummary(self.name, len(content), class_counts(None, content.labels), "the data")
 
     def images(
         self, shape: tuple[int, ...], number: int, seed: int, place: int = 0
@@ -116,20 +143,48 @@ class StoredImages(ABC):
             raise NasctlError(
                 f"{self} has {len(content)} images, too few for a batch of {number}; give a smaller batch"
             )
-        chosen = _batch_indices(len(content), number, seed, place)
-        mean, deviation = _statistics(type(self), self.path, self.digest, shape[0])
-        pictures = content.pictures(chosen)
+        return self.examples(shape, _batch_indices(len(content), number, seed, place))
+
+    def examples(self, shape: tuple[int, ...], indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return chosen images, (N, C, H, W) float32, standardised, and their labels, (N,) int64, if there are any.
+
+        Args:
+            shape: (C, H, W).
+            indices: Indices of the images in the order of `labels`, (N,) integers.
+
+        Raises:
+            NasctlError: An image cannot be decoded, or the channels do not fit.
+        """
+        content = self._content
+        mean, deviation = _statistics(self, self.path, shape[0])
+        pictures = content.pictures(indices)
         images = np.stack([_resized(_recoloured(picture, shape[0]), *shape[1:]) for picture in pictures])
-        return (images - mean) / deviation, None if content.labels is None else content.labels[chosen]
+        return (images - mean) / deviation, None if content.labels is None else content.labels[indices]
 
 
-def _digest(path: Path) -> str:
-    """Return a digest of a file's bytes, or of the names and sizes of a folder's files, which may be very large."""
+def digest_of(path: Path, files: Sequence[ListedFile] | None = None) -> str:
+    """Return a digest of a file's bytes, or of the names and sizes of a folder's files, which may be very large.
+
+    Args:
+        path: The file or folder.
+        files: The files of the folder, if they are known.
+    """
     if path.is_file():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:8]
-    listing = "".join(f"{name}\0{(path / name).stat().st_size}\n" for name in files_of(path))
+    known = list_folder(path).files if files is None else files
+    listing = "".join(f"{file.key}\0{file.size}\n" for file in sorted(known, key=lambda file: file.key))
     return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()[:8]
+
+
+def revised(digest: str, reading: str) -> str:
+    """Return the digest of data that an earlier version read otherwise, so that no value of that reading is reused.
+
+    Args:
+        digest: The digest of the files.
+        reading: The number of the reading.
+    """
+    return hashlib.sha256(f"{digest} {reading}".encode()).hexdigest()[:8]
 
 
 # The content is kept outside the data, so that copies of the data for workers stay small.
@@ -146,9 +201,12 @@ def _batch_indices(length: int, number: int, seed: int, place: int) -> np.ndarra
 
 
 @lru_cache(maxsize=4)
-def _statistics(plugin: type[StoredImages], path: Path, digest: str, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of every channel, (C, 1, 1) float32 each."""
-    content = _content(plugin, path, digest)
+def _statistics(data: StoredImages, path: Path, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of every channel, (C, 1, 1) float32 each.
+
+    The path is an argument because data at two paths may be equal, and one of the two may be gone.
+    """
+    content = data._content
     sample = np.random.default_rng(0).permutation(len(content))[:STATISTICS_SAMPLE]
     moments = []
     for picture in content.pictures(sample):

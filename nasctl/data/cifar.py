@@ -62,7 +62,10 @@ def read(path: Path) -> ImageArrays:
     except (tarfile.TarError, ValueError):  # ValueError comes from headers whose numbers are not numbers
         raise NasctlError(f"{path} is no tar archive, or a broken one") from None
     if not found:
-        raise NasctlError(f"{path} holds no training images of CIFAR-10 or CIFAR-100 (data_batch_1, train.bin, ...)")
+        raise NasctlError(
+            f"{path} holds no training images of CIFAR-10 or CIFAR-100 (data_batch_1, train.bin, ...);"
+            " unpack an archive of other images, and give the folder"
+        )
     images, labels = [], []
     for name, content in sorted(found.items()):
         try:
@@ -71,7 +74,11 @@ def read(path: Path) -> ImageArrays:
             raise NasctlError(f"{name} in {path} is not as CIFAR's site ships it ({error})") from None
         images.append(some[0])
         labels.append(some[1])
-    return ImageArrays(np.concatenate(images).reshape(-1, *SHAPE), numbered(np.concatenate(labels)))
+    known = np.concatenate(labels)
+    names = tuple(map(str, np.unique(known)))
+    origin = "the archive" if len(names) > 1 else f"all images have the label {names[0]}"
+    pixels = np.concatenate(images).reshape(-1, *SHAPE)
+    return ImageArrays(pixels, numbered(known), path.name, names, origin)
 
 
 def _training_files(folder: Path) -> list[Path]:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from nasctl.data._image_arrays import ImageArrays, numbered
-from nasctl.data._stored_images import StoredImages
+from nasctl.data._array_labels import class_of_each
+from nasctl.data._image_arrays import ImageArrays
+from nasctl.data._stored_images import StoredImages, digest_of, revised
 from nasctl.errors import NasctlError
 
-IMAGES = ("images", "x_train", "x", "data")  # names of the array of images, the first that exists
+# Names of the array of images, in lower case, the first that exists; of the array of labels likewise.
+IMAGES = ("images", "x_train", "x", "data", "train_images", "train_x", "x_tr", "inputs", "imgs", "image", "arr_0")
 
-LABELS = ("labels", "y_train", "y")  # names of the array of labels, the first that exists
+LABELS = ("labels", "y_train", "y", "train_labels", "train_y", "y_tr", "targets", "target", "label", "arr_1")
+
+READING = "2"  # changes whenever images or labels are read otherwise than before
+
+FIRST_LABELS = ("labels", "y_train", "y")  # names of arrays of labels that the first version read
 
 LIMIT = 1 << 33  # bytes of all arrays, unpacked
 
 
 class NpzImages(StoredImages):
-    """Images in an .npz file of arrays, with integer labels if there are any."""
+    """Images in an .npz file of arrays, with a label for each image if there are any."""
 
     accepted = "an .npz with `images` and `labels`"
 
@@ -27,38 +34,68 @@ class NpzImages(StoredImages):
         return path.suffix.lower() == ".npz" and not path.is_dir()
 
     @classmethod
+    def _identity(cls, path: Path) -> str:
+        # The first version drew labels where no array had one of three names.
+        names = _names(path)
+        label = next((name for name in map(names.get, LABELS) if name), None)
+        return digest_of(path) if label in (None, *FIRST_LABELS) else revised(digest_of(path), READING)
+
+    @classmethod
     def read(cls, path: Path) -> ImageArrays:
         return read(path)
 
 
+def _names(path: Path) -> dict[str, str]:
+    """Return the names of the arrays of an .npz by their lower-case form; none if the file is broken."""
+    try:
+        with ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    except (BadZipFile, ValueError, NotImplementedError):
+        return {}
+    return {name.lower(): name for name in reversed(names)}
+
+
 def read(path: Path) -> ImageArrays:
-    """Return the images of an .npz, of shape (K, H, W, C), (K, C, H, W) or (K, H, W), and labels, (K,), if any.
+    """Return the images of an .npz, of shape (K, H, W, C), (K, C, H, W) or (K, H, W), and one label each, if any.
 
     Nothing in the file is run: pickled objects are refused.
 
     Raises:
         NasctlError: The file is not an .npz, or the arrays have other shapes or types.
     """
+    names: dict[str, str] = {}  # by the lower-case names
     try:
         # NumPy would leave a broken file open that it opened itself.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if sum(entry.file_size for entry in file.zip.infolist()) > LIMIT:
                 raise ValueError(f"it unpacks to over {LIMIT >> 30} GiB, too large")
-            names = set(file.files)
-            images, labels = (next((file[name] for name in known if name in names), None) for known in (IMAGES, LABELS))
+            names = {name.lower(): name for name in reversed(file.files)}
+            used = [next((names[one] for one in known if one in names), None) for known in (IMAGES, LABELS)]
+            images, labels = (None if name is None else file[name] for name in used)
             if not all(isinstance(found, np.ndarray | None) for found in (images, labels)):
                 raise TypeError("a file in it is no array")  # for such a file NumPy returns bytes
+            unused = [name for name in file.files if name not in used]
     except Exception as error:  # NumPy, zipfile and four decoders raise many types
         reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if "allow_pickle" in reason:  # NumPy's advice, which is not followed here
+            reason = "an array is of Python objects; save labels as integers or strings, images as numbers"
         raise NasctlError(f"{path} cannot be read as an .npz of numbers ({reason})") from None
     if images is None:
         raise NasctlError(f"{path} has no array called {', '.join(IMAGES[:-1])} or {IMAGES[-1]}")
     images = _channels_first(path, _numbers(path, images))
+    notes = [f"Arrays that are not used: {', '.join(unused)}."] if unused else []
     if labels is None:
-        return ImageArrays(images, None)
-    if labels.size != len(images) or labels.dtype.kind not in "iu":
-        raise NasctlError(f"{path} needs one integer label for each of its {len(images)} images")
-    return ImageArrays(images, numbered(labels.ravel()))
+        reason = "no array has a name such as labels or y"
+        return ImageArrays(images, None, path.name, None, reason, tuple(notes))
+    try:
+        classes, known, remarks = class_of_each(labels, len(images))
+    except ValueError as error:
+        raise NasctlError(f"{path} has labels that cannot be used for its {len(images)} images: {error}") from None
+    notes.extend(remarks)
+    if len(known) < 2:
+        reason = f"all images have the label {''.join(known)}" if len(images) else "there are no images"
+        return ImageArrays(images, None, path.name, None, reason, tuple(notes))
+    return ImageArrays(images, classes, path.name, known, f"array {used[1]}", tuple(notes))
 
 
 def _numbers(path: Path, images: np.ndarray) -> np.ndarray:
@@ -67,11 +104,12 @@ def _numbers(path: Path, images: np.ndarray) -> np.ndarray:
     Raises:
         NasctlError: The images are not finite numbers.
     """
-    if images.dtype.kind not in "iuf":
+    if images.dtype.kind not in "iufb":
         raise NasctlError(f"{path} has images of type {images.dtype}; give uint8 or float32")
     if images.dtype == np.uint8:
         return images
-    images = images.astype(np.float32)
+    with np.errstate(over="ignore"):  # an overflow of float64 becomes infinite, and is refused
+        images = images.astype(np.float32)
     if not np.isfinite(images).all():
         raise NasctlError(f"{path} has values that are not finite")
     return images

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile
+from typing import Self
 
 import numpy as np
 
-from nasctl.data._folders import files_of, is_junk
+from nasctl.data._folders import Listing, counted_suffixes
 from nasctl.data._image_arrays import numbered
-from nasctl.data._stored_images import StoredImages
+from nasctl.data._picture_files import PictureFiles, listing_of
+from nasctl.data._stored_images import StoredImages, digest_of, revised
+from nasctl.data._survey import UNCHECKED, Survey
 from nasctl.errors import NasctlError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm")
-# Pillow's names of the formats; a file of another format may not pass as an image by its suffix.
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM")
+READING = "2"  # changes whenever images, their order or their labels are read otherwise than before
 
-LIMIT = 64 * 2**20  # bytes of an image file, unpacked
+FIRST_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm")  # files that the first reading used
 
 
+@dataclass(frozen=True)
 class Pictures(StoredImages):
-    """Image files in a folder or zip, by class; see `PictureFiles`."""
+    """Image files in a folder or zip, by class; see `PictureFiles`.
+
+    All files are decoded once when the data is opened, up to the limits of a survey, so that broken files are skipped
+    and reported, and the values of 32-bit images are scaled alike.
+    """
 
     accepted = "a folder or .zip of images by class"
     generic = True
+
+    survey: Survey = field(default=UNCHECKED, compare=False)
 
     @classmethod
     def claims(cls, path: Path) -> bool:
@@ -38,84 +41,91 @@ class Pictures(StoredImages):
     def read(cls, path: Path) -> PictureFiles:
         return read(path)
 
-
-@dataclass(frozen=True)
-class PictureFiles:
-    """Image files; the directory that holds an image is its class, and classes are numbered in alphabetical order.
-
-    If a folder `train` holds classes, only those are used. Images outside all directories count only if there are no
-    others. Images of a single class have no labels.
-    """
-
-    path: Path
-    names: list[str]
-    labels: np.ndarray | None  # (K,)
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def pictures(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
-        """Yield the images, (3, H, W) uint8 each.
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Return the data at a path, and check its files.
 
         Raises:
-            NasctlError: A file is too large, or cannot be read or decoded.
+            NasctlError: The path cannot be read, it holds no images, or none of its images can be decoded.
         """
-        with nullcontext(self.path) if self.path.is_dir() else ZipFile(self.path) as root:
-            for k in indices:
-                name = self.names[k]
-                try:
-                    yield _decoded(_bytes(root, name))
-                except NasctlError:
-                    raise
-                except Exception as error:  # decoders raise many types
-                    reason = " ".join(str(error).split())[:200] or type(error).__name__
-                    raise NasctlError(f"{name} in {self.path} cannot be decoded ({reason}); remove it") from None
+        path = path.resolve()
+        try:
+            listing = listing_of(path)
+            digest = digest_of(path, listing.files)
+            found = PictureFiles.of(path, listing)
+            survey = found.checked() if len(found) else UNCHECKED
+        except OSError as error:
+            raise NasctlError(f"{path} cannot be read: {error}") from None
+        if not len(found):
+            held = counted_suffixes([file.name for file in listing.files])
+            raise NasctlError(f"{path} holds no images{f', only {held}' if held else ''}; give {cls.accepted}")
+        if len(survey.broken) == len(found):
+            name, reason = survey.broken[0]
+            raise NasctlError(
+                f"Cannot read {path}: none of its {len(found)} images can be decoded. Replace them; the first is"
+                f" {name} ({reason})."
+            )
+        if not _is_first_reading(listing, found, survey):
+            # Uncompressed images of one size differ in their content alone.
+            digest = revised(f"{digest} {survey.digest}", READING)
+        if not survey.broken:  # or else the classes have to be found anew
+            _keep((path, digest, survey), replace(found, survey=survey))
+        return cls(path.name, digest, path, survey)
+
+    @property
+    def _content(self) -> PictureFiles:
+        key = (self.path, self.digest, self.survey)
+        return _kept.get(key) or _keep(key, read(self.path, self.survey))
 
 
-def read(path: Path) -> PictureFiles:
+def read(path: Path, survey: Survey = UNCHECKED) -> PictureFiles:
     """List the image files of a folder or zip.
 
-    Raises:
-        NasctlError: The file is no zip.
-    """
-    if path.is_dir():
-        names = files_of(path)
-    else:
-        try:
-            with ZipFile(path) as archive:
-                names = sorted({entry.filename for entry in archive.infolist() if not is_junk(entry.filename)})
-        except (BadZipFile, ValueError, NotImplementedError):  # a name is not text, or zipfile lacks the compression
-            raise NasctlError(f"{path} is no zip archive, or a broken one") from None
-    found = [PurePosixPath(name) for name in names if name.lower().endswith(SUFFIXES)]
-    found = [name for name in found if "train" in name.parts[:-2]] or found
-    found = [name for name in found if name.parent.name] or found
-    found.sort(key=lambda name: (name.parent.name, name))
-    return PictureFiles(path, [str(name) for name in found], numbered(name.parent.name for name in found))
-
-
-def _bytes(root: Path | ZipFile, name: str) -> bytes:
-    """Return the content of an image file.
+    Args:
+        path: The folder or zip.
+        survey: The outcome of a check of the files.
 
     Raises:
-        NasctlError: The file is too large.
+        NasctlError: The file is no zip, or is protected by a password.
     """
-    with root.open(name) if isinstance(root, ZipFile) else (root / name).open("rb") as stream:
-        content = stream.read(LIMIT + 1)  # an archive may state a wrong size
-    if len(content) > LIMIT:
-        raise NasctlError(f"{name} is larger than {LIMIT // 2**20} MB, too large for an image; remove it")
-    return content
+    return PictureFiles.of(path, listing_of(path), survey)
 
 
-def _decoded(content: bytes) -> np.ndarray:
-    """Return an image, (3, H, W) uint8."""
-    from PIL import Image
+# Kept outside of the data, as in `StoredImages`. Not an `lru_cache`, because files that were just listed are added.
+_kept: dict[tuple[Path, str, Survey], PictureFiles] = {}
 
-    with warnings.catch_warnings():
-        # Pillow warns about images that unpack to hundreds of megabytes, and refuses images of twice that size.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        image = Image.open(BytesIO(content), formats=FORMATS)
-    with image:
-        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+KEPT = 2  # sets of files that are kept
+
+
+def _keep(key: tuple[Path, str, Survey], files: PictureFiles) -> PictureFiles:
+    """Keep files for the next batch, and forget the oldest ones."""
+    _kept.pop(key, None)
+    _kept[key] = files
+    while len(_kept) > KEPT:
+        del _kept[next(iter(_kept))]
+    return files
+
+
+def _is_first_reading(listing: Listing, files: PictureFiles, survey: Survey) -> bool:
+    """Return whether the first version of nasctl read the same images with the same labels.
+
+    Values of that version are stored under the digest alone. They stay valid where nothing changed, and only there. The
+    answer is no if not all files were checked.
+    """
+    if survey.broken or survey.turned or survey.deep or survey.checked < len(files):
+        return False
+    keys = [file.key for file in listing.files]
+    found = [PurePosixPath(key) for key in keys if key.lower().endswith(FIRST_SUFFIXES)]
+    found = [key for key in found if not any(part.startswith(".") for part in key.parts)]
+    found = [key for key in found if "train" in key.parts[:-2]] or found
+    found = [key for key in found if key.parent.name] or found
+    found.sort(key=lambda key: (key.parent.name, key))
+    if [str(key) for key in found] != [file.key for file in files.files]:
+        return False
+    labels = numbered(key.parent.name for key in found)
+    if labels is None or files.labels is None:
+        return labels is files.labels
+    return bool(np.array_equal(labels, files.labels))
 
 
 __all__ = ["Pictures"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nasctl.data import batch, pictures, source
+from nasctl.data import _picture_files, batch, pictures, source
 from nasctl.errors import NasctlError
 
 SHAPE = (3, 8, 8)
@@ -259,7 +259,7 @@ def test_bad_input_is_one_sentence(animals, tmp_path):
         "text": {"images": np.array(["a", "b"])},
         "nan": {"images": np.full((2, 8, 8), np.nan)},
         "labels": {"images": pixels, "labels": np.arange(3)},
-        "float_labels": {"images": pixels, "labels": np.zeros(2)},
+        "float_labels": {"images": pixels, "labels": np.full(2, 0.5)},
         "zero": {"images": pixels[:0]},
     }.items():
         np.savez(tmp_path / f"{name}.arrays.npz", **arrays)
@@ -274,17 +274,28 @@ def test_bad_input_is_one_sentence(animals, tmp_path):
         source("dead")
 
 
-def test_a_broken_image_is_named(animals, tmp_path, monkeypatch):
-    broken = {"cat/0.png": animals["cat/0.png"][:80]}
-    for path in (zipped(tmp_path / "a.zip", animals | broken), unpacked(tmp_path / "a", animals | broken)):
-        with pytest.raises(NasctlError, match=r"cat/0\.png in .* cannot be decoded \(.*\); remove it"):
-            every(path, 12)
-    path = zipped(tmp_path / "b.zip", animals | {"cat/0.png": b"%!PS-Adobe-3.0 EPSF-3.0\n"})
-    with pytest.raises(NasctlError, match=r"cat/0\.png"):
-        every(path, 12)
-    monkeypatch.setattr(pictures, "LIMIT", 100)
-    with pytest.raises(NasctlError, match="is larger than 0 MB, too large for an image"):
-        every(unpacked(tmp_path / "c", animals), 12)
+def test_a_broken_image_is_skipped_and_named(animals, tmp_path, monkeypatch):
+    others = {name: content for name, content in animals.items() if name != "cat/0.png"}
+    expected = every(zipped(tmp_path / "others.zip", others), 11)
+    for broken in (animals["cat/0.png"][:80], b"%!PS-Adobe-3.0 EPSF-3.0\n", b""):
+        entries = animals | {"cat/0.png": broken}
+        for path in (zipped(tmp_path / "a.zip", entries), unpacked(tmp_path / "a", entries)):
+            (note,) = source(str(path)).summary.notes
+            assert note.startswith("Skipped 1 image that cannot be decoded: cat/0.png (")
+            assert "0x" not in note
+            for here, there in zip(every(path, 11), expected, strict=True):
+                np.testing.assert_array_equal(here, there)
+    path = zipped(tmp_path / "b.zip", animals)
+    monkeypatch.setattr(_picture_files, "LIMIT", 100)
+    with pytest.raises(NasctlError, match=r"none of its 12 images can be decoded.*ant/0\.png \(it is larger than 0 MB"):
+        source(str(path))
+
+
+def test_an_image_that_breaks_after_the_check_is_named(animals, tmp_path):
+    data = source(str(unpacked(tmp_path / "a", animals)))
+    (tmp_path / "a" / "cat" / "0.png").write_bytes(animals["cat/0.png"][:80])
+    with pytest.raises(NasctlError, match=r"cat/0\.png in .* cannot be decoded \(.*\); remove it"):
+        data.images(SHAPE, 12, 0)
 
 
 def test_a_network_with_too_few_outputs_or_other_channels(animals, tmp_path):

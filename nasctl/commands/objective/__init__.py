@@ -39,7 +39,7 @@ def objective_task(
     here: bool = True,
     also: Sequence[str] = (),
 ) -> Task:
-    """Return the task that a command measures.
+    """Return the task that a command measures, and say on stderr what is in its data.
 
     Args:
         space: Spec of the space.
@@ -54,6 +54,7 @@ def objective_task(
     from nasctl import registry
     from nasctl.analysis import score
     from nasctl.candidates.objective import closed_form
+    from nasctl.commands._setting import say_data
     from nasctl.evaluation.task import Task
     from nasctl.search import applicability
 
@@ -64,6 +65,7 @@ def objective_task(
     inapplicable = applicability.inapplicable_reasons(made, metrics)
     metrics = {name: metric for name, metric in metrics.items() if name not in inapplicable}
     task = Task(made, metrics, setting.setting(made))
+    say_data(task.setting.data)
     if here and not all(map(closed_form, task.metrics.values())):
         from nasctl.candidates.determinism import usable_device
 

@@ -6,6 +6,7 @@ import click
 
 from nasctl.commands import json_option, store_option
 from nasctl.commands._groups import GroupedCommand
+from nasctl.commands._setting import say_data
 from nasctl.commands._workers import WorkerChoice, worker_group
 
 
@@ -48,6 +49,7 @@ def command(
     outcomes: list[dict[str, str | None]] = []
     if failures:
         task = task_from_record(record, names, data, here=who.in_process)
+        say_data(task.setting.data)
         with open_executor(who, task) as executor:
             ledger = Store(store).ledger(record.space, [record.labels[one] for one in names])
             found = retry_failed(task, record, failures, executor, ledger)
