@@ -1,0 +1,203 @@
+"""Multiply-accumulates (MACs) of a module for one example, counted from the operators that torch dispatches.
+
+A multiply-accumulate is one multiplication in a product of matrices or tensors, or in a convolution. Counted are:
+
+- products of matrices and vectors, convolutions, attention, recurrent layers, bilinear forms and `einsum`, in every
+  form that torch has, and the Euclidean distances of `cdist`;
+- outer products (`outer`, `addr`, `kron`, and `einsum` where each operand has an index that the other lacks), as the
+  equal product of a column and a row is. A product of several tensors counts from left to right;
+- products with a mask, also a causal one, in full, because kernels differ in the products that they leave out.
+
+Not counted, as in fvcore and in torch's `FlopCounterMode`, are elementwise multiplications (also where their results
+are summed afterwards), norms, pools, resizing, lookups and Fourier transforms. One multiplication of complex numbers
+counts as one. An operator that is in neither list is refused.
+
+A product that does not depend on the examples, such as a weight that is computed from parameters, runs once in a
+forward pass and counts in full. All other products count for one example.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nasctl.errors import NasctlError
+from nasctl.networks.operator_macs import (
+    FORMULAS,
+    OUTPUTS,
+    base_name,
+    has_registered_formula,
+    named,
+    pair_macs,
+    registered_macs,
+)
+from nasctl.networks.product_free_operators import is_product_free
+
+BATCHES = (2, 3, 4)  # examples of the passes; with one example torch may take other paths. The third is rarely needed.
+
+Key = TypeVar("Key")
+
+
+class Product(NamedTuple):
+    """One call of an operator that multiplies matrices."""
+
+    operator: str  # "aten::bmm"
+    inside: str  # the operator that the module called: "aten::einsum", or the same
+    macs: int  # of all examples
+
+
+@dataclass(frozen=True)
+class ProductCount:
+    """MACs of a module for one example."""
+
+    products: tuple[Product, ...]  # `macs` is for one example
+    constant: int  # MACs of products that do not depend on the examples, which are part of `macs`
+    out: Any  # the module's output for BATCHES[0] examples
+
+    @property
+    def macs(self) -> int:
+        """The sum over all products."""
+        return sum(product.macs for product in self.products)
+
+    def by_operator(self) -> dict[str, int]:
+        """Return the MACs by the operators that torch evaluates, such as "aten::bmm"."""
+        return _summed((product.operator, product.macs) for product in self.products)
+
+    def by_called(self) -> dict[str, int]:
+        """Return the MACs by the operators that the module calls, such as "aten::einsum"."""
+        return _summed((product.inside, product.macs) for product in self.products)
+
+
+def count_macs(module: nn.Module, inputs: Sequence[Tensor]) -> int:
+    """Return the MACs of a module for one example; `count_products` has the arguments and the errors."""
+    return count_products(module, inputs).macs
+
+
+def count_products(module: nn.Module, inputs: Sequence[Tensor]) -> ProductCount:
+    """Count the MACs of a module for one example, with two passes whose batches differ.
+
+    MACs that are the same in both passes do not depend on the examples. The others are proportional to the batch.
+
+    Args:
+        module: The module, in evaluation mode. On torch's meta device the passes compute no values.
+        inputs: Its inputs, each (B, ...) with B of at least 1, on the module's device. Only shapes, types and the first
+            example are used.
+
+    Raises:
+        NasctlError: An operator is called that may have products and that nasctl does not know, or the products are not
+            proportional to the batch because examples are multiplied with each other.
+    """
+    passes = [run_counted(module, inputs, batch) for batch in BATCHES[:2]]
+    counts = _aligned([products for _, products in passes])
+    if any(2 * more.macs != 3 * less.macs and more.macs != less.macs for less, more in counts):
+        passes.append(run_counted(module, inputs, BATCHES[2]))
+        counts = _aligned([products for _, products in passes])
+    found, constants = [], 0
+    for calls in counts:
+        steps = [more.macs - less.macs for less, more in pairwise(calls)]
+        constant = calls[0].macs - BATCHES[0] * steps[0]
+        if len(set(steps)) > 1 or steps[0] < 0 or constant < 0:
+            raise NasctlError(
+                f"Cannot count the multiply-accumulates for one example: those of {calls[0].inside} are "
+                f"{', '.join(f'{call.macs:,} for {batch}' for call, batch in zip(calls, BATCHES, strict=False))} "
+                "examples, so that examples are multiplied with each other. Make each output depend on one example"
+            )
+        found.append(calls[0]._replace(macs=steps[0] + constant))
+        constants += constant
+    return ProductCount(tuple(found), constants, passes[0][0])
+
+
+def run_counted(module: nn.Module, inputs: Sequence[Tensor], batch: int) -> tuple[Any, list[Product]]:
+    """Run a module on a batch and return its output and its products.
+
+    Args:
+        module: The module, in evaluation mode.
+        inputs: Its inputs, each (B, ...).
+        batch: Examples of the pass; all are copies of the first example.
+    """
+    counter = ProductCounter()
+    # In inference mode torch dispatches composite operators whole, such as a recurrent layer.
+    with torch.inference_mode():
+        copies = [one[:1].repeat(batch, *(1 for _ in one.shape[1:])) for one in inputs]
+        with counter:
+            out = module(*copies)
+    return out, counter.products
+
+
+class ProductCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A context in which calls of torch's operators are noted with their MACs.
+
+    Raises:
+        NasctlError: In the context an operator is called that may have products and that nasctl does not know.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.products: list[Product] = []
+        self._callers: list[str] = []  # composite operators that are being decomposed, the outermost first
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        options = dict(kwargs or {})
+        if not isinstance(func, torch._ops.OpOverload):  # a higher-order operator, such as a condition
+            return self._registered(func, str(func), args, options)
+        name = base_name(func)
+        if name in FORMULAS:
+            arguments = named(func, args, options)
+            out = OUTPUTS[name](arguments) if name in OUTPUTS else func(*args, **options)
+            self._note(name, FORMULAS[name](arguments, out))
+            return out
+        if self._callers and "aten::einsum" in self._callers and name == "aten::mul":
+            self._note(name, pair_macs(args[0].shape, args[1].shape))
+            return func(*args, **options)
+        self._callers.append(name)
+        try:
+            with self:
+                out = func.decompose(*args, **options)
+        finally:
+            self._callers.pop()
+        if out is not NotImplemented:
+            return out
+        return func(*args, **options) if is_product_free(func) else self._registered(func, name, args, options)
+
+    def _registered(self, func: Any, name: str, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        """Run an operator that only torch's registry of formulas may know."""
+        if not has_registered_formula(func):
+            raise NasctlError(
+                f'Cannot count the multiply-accumulates of "{name}": nasctl has no formula for this operator. Write the'
+                " layer with matrix products or convolutions of torch, or register the operator's FLOPs with"
+                " torch.utils.flop_counter.register_flop_formula"
+            )
+        out = func(*args, **options)
+        self._note(name, registered_macs(func, args, options, out))
+        return out
+
+    def _note(self, name: str, macs: int) -> None:
+        if macs:
+            self.products.append(Product(name, self._callers[0] if self._callers else name, macs))
+
+
+def _aligned(passes: Sequence[Sequence[Product]]) -> list[tuple[Product, ...]]:
+    """Return the same product in all passes, or the sums over equal operators if the passes call different ones."""
+    if len({tuple(product[:2] for product in products) for products in passes}) == 1:
+        return list(zip(*passes, strict=True))
+    sums = [_summed(((one.operator, one.inside), one.macs) for one in products) for products in passes]
+    keys = dict.fromkeys(key for one in sums for key in one)
+    return [tuple(Product(*key, one.get(key, 0)) for one in sums) for key in keys]
+
+
+def _summed(pairs: Iterable[tuple[Key, int]]) -> dict[Key, int]:
+    found: dict[Key, int] = defaultdict(int)
+    for key, number in pairs:
+        found[key] += number
+    return dict(found)
