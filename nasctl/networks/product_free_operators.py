@@ -27,8 +27,8 @@ PREFIXES = aten_names("""
 """)
 NAMES = {
     *aten_names("""
-    __irshift __lshift __rshift _add_relu _aminmax _chunk_cat _coalesce _coalesced _copy_from _copy_from_and_resize _ctc_loss
-    _cudnn_ctc_loss _cudnn_rnn_flatten_weight _cummax_helper _cummin_helper _dimI _dimV _dirichlet_grad
+    __irshift __lshift __rshift _add_relu _aminmax _chunk_cat _coalesce _coalesced _copy_from _copy_from_and_resize
+    _ctc_loss _cudnn_ctc_loss _cudnn_rnn_flatten_weight _cummax_helper _cummin_helper _dimI _dimV _dirichlet_grad
     _dyn_quant_pack_4bit_weight _fill_mem_eff_dropout_mask _fused_dropout _fused_moving_avg_obs_fq_helper
     _fused_moving_avg_obs_fq_helper_functional _fused_sdp_choice _grid_sampler_2d_cpu_fallback _has_same_storage_numel
     _index_put_impl _is_all_true _is_any_true _lazy_clone _linalg_check_errors _local_scalar_dense _logcumsumexp
@@ -43,9 +43,9 @@ NAMES = {
     hash_tensor histc histogram im2col index int_repr is_coalesced is_pinned is_same_size is_set_to isin kthvalue lift
     linalg_cross linspace log_normal log_softmax logcumsumexp logspace lu_unpack masked_scatter masked_select median
     miopen_ctc_loss mode multinomial nanmedian native_norm ones_like pixel_shuffle pixel_unshuffle poisson polar put
-    qscheme random record_stream renorm repeat repeat_interleave resize roll rot90 searchsorted segment_reduce select_scatter set
-    softmax sort sparse_compressed_tensor sparse_coo_tensor sparse_dim sparse_mask stack take to_mkldnn to_padded_tensor
-    topk trace tril triu uniform zero zeros_like
+    qscheme random record_stream renorm repeat repeat_interleave resize roll rot90 searchsorted segment_reduce
+    select_scatter set softmax sort sparse_compressed_tensor sparse_coo_tensor sparse_dim sparse_mask stack take
+    to_mkldnn to_padded_tensor topk trace tril triu uniform zero zeros_like
 """),
     *(f"torchvision::{name}" for name in ("nms", "ps_roi_align", "ps_roi_pool", "roi_align", "roi_pool")),
 }
