@@ -25,11 +25,6 @@ def _vector(matrix: str) -> Formula:
     return lambda arguments, out: arguments[matrix].numel()
 
 
-def _outer(left: str, right: str) -> Formula:
-    """Return the formula of an outer product: every value meets every value."""
-    return lambda arguments, out: arguments[left].numel() * arguments[right].numel()
-
-
 def _rows(rows: str) -> Formula:
     """Return the formula of a product of (..., K) and packed weights, where the result is (..., M)."""
     return lambda arguments, out: arguments[rows].numel() * out.shape[-1]
@@ -111,38 +106,26 @@ def _dots(arguments: Arguments, out: Any) -> int:
 
 
 def _three_tensors(arguments: Arguments, out: Any) -> int:
-    """The sum of products of three tensors, where the first two are multiplied first, as torch does."""
-    shapes = []
-    for name in "123":
-        shape = list(arguments[f"i{name}"].shape)
-        for place in sorted(arguments[f"expand{name}"]):
-            shape.insert(place, 1)
-        shapes.append(shape)
-    summed = set(arguments["sumdim"])
-    early = {dim for dim in summed if shapes[2][dim] == 1}
-    between = [
-        1 if dim in early else max(one, other)
-        for dim, (one, other) in enumerate(zip(shapes[0], shapes[1], strict=True))
-    ]
-    return pair_macs(shapes[0], shapes[1], early) + pair_macs(between, shapes[2], summed - early)
+    """The sum of products of three tensors, of which torch multiplies the first two first.
 
-
-def pair_macs(left: Sequence[int], right: Sequence[int], summed: set[int] | frozenset[int] = frozenset()) -> int:
-    """Return the MACs of a product of two tensors whose dimensions are aligned, with size 1 where one lacks an index.
-
-    Without an index that is summed, and unless each operand has an index that the other lacks (an outer product), the
-    product is an elementwise multiplication, which has no MACs.
-
-    Args:
-        left: Shape of one operand.
-        right: Shape of the other, with as many dimensions.
-        summed: Dimensions over which the products are summed.
+    The dimensions of the tensors are aligned. Each lacks some of them, which then have size 1.
     """
-    pairs = list(zip(left, right, strict=True))
-    alone = {dim for dim in summed if 1 in pairs[dim]}  # torch sums these before it multiplies
-    contracts = bool(summed - alone)
-    outer = any(one > 1 == other for one, other in pairs) and any(other > 1 == one for one, other in pairs)
-    return prod(max(pair) for dim, pair in enumerate(pairs) if dim not in alone) if contracts or outer else 0
+    first, second, third = ([*arguments[name].shape] for name in ("i1", "i2", "i3"))
+    for number, shape in enumerate((first, second, third), 1):
+        for place in sorted(arguments[f"expand{number}"]):
+            shape.insert(place, 1)
+    early = set(arguments["sumdim"]) & set(arguments["expand3"])
+    left, between = _pair(first, second, early)
+    right, _ = _pair(between, third, set(arguments["sumdim"]) - early)
+    return left + right
+
+
+def _pair(left: Sequence[int], right: Sequence[int], summed: set[int]) -> tuple[int, list[int]]:
+    """Return the MACs and the shape of a product of two tensors with aligned dimensions."""
+    pairs = list(enumerate(zip(left, right, strict=True)))
+    # A summed dimension that one of the two lacks is summed before they are multiplied.
+    macs = prod(max(sizes) for dim, sizes in pairs if dim not in summed or sizes[0] == sizes[1])
+    return macs, [1 if dim in summed else max(sizes) for dim, sizes in pairs]
 
 
 def aten_names(text: str) -> tuple[str, ...]:
@@ -182,9 +165,6 @@ FORMULAS: Mapping[str, Formula] = {
     **dict.fromkeys(aten_names("mv dot vdot"), _vector("self")),
     "aten::addmv": _vector("mat"),
     "aten::linalg_vecdot": _dots,
-    **dict.fromkeys(aten_names("outer ger"), _outer("self", "vec2")),
-    "aten::addr": _outer("vec1", "vec2"),
-    "aten::kron": _outer("self", "other"),
     "aten::_trilinear": _three_tensors,
     **dict.fromkeys(aten_names("cdist _cdist_forward _euclidean_dist _pdist_forward"), _distances),
     **dict.fromkeys(CONVOLUTIONS, _convolution),

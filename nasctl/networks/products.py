@@ -1,16 +1,15 @@
 """Multiply-accumulates (MACs) of a module for one example, counted from the operators that torch dispatches.
 
-A multiply-accumulate is one multiplication in a product of matrices or tensors, or in a convolution. Counted are:
+A multiply-accumulate is one multiplication whose result is added to others of one sum. Counted are products of matrices
+and vectors, convolutions, attention, recurrent layers, bilinear forms and `einsum`, in every form that torch has, and
+the Euclidean distances of `cdist`. Products with a mask, also a causal one, count in full, because kernels differ in the
+products that they leave out. Products of several tensors count in the order in which torch evaluates them, for `einsum`
+without opt_einsum: from left to right.
 
-- products of matrices and vectors, convolutions, attention, recurrent layers, bilinear forms and `einsum`, in every
-  form that torch has, and the Euclidean distances of `cdist`;
-- outer products (`outer`, `addr`, `kron`, and `einsum` where each operand has an index that the other lacks), as the
-  equal product of a column and a row is. A product of several tensors counts from left to right;
-- products with a mask, also a causal one, in full, because kernels differ in the products that they leave out.
-
-Not counted, as in fvcore and in torch's `FlopCounterMode`, are elementwise multiplications (also where their results
-are summed afterwards), norms, pools, resizing, lookups and Fourier transforms. One multiplication of complex numbers
-counts as one. An operator that is in neither list is refused.
+Not counted, as in fvcore and in torch's `FlopCounterMode`, are elementwise multiplications (also where a later operator
+sums the results), products without a sum (`outer`, `kron`, `einsum("i,j->ij")`), norms, pools, resizing, lookups and
+Fourier transforms. One multiplication of complex numbers counts as one. An operator that may have products and that
+nasctl does not know is refused.
 
 A product that does not depend on the examples, such as a weight that is computed from parameters, runs once in a
 forward pass and counts in full. All other products count for one example.
@@ -35,7 +34,6 @@ from nasctl.networks.operator_macs import (
     base_name,
     has_registered_formula,
     named,
-    pair_macs,
     registered_macs,
 )
 from nasctl.networks.product_free_operators import is_product_free
@@ -140,6 +138,11 @@ class ProductCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: torch would import its compiler, which takes seconds, to exempt this class from compilation."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.products: list[Product] = []
@@ -157,9 +160,6 @@ class ProductCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             out = OUTPUTS[name](arguments) if name in OUTPUTS else func(*args, **options)
             self._note(name, FORMULAS[name](arguments, out))
             return out
-        if self._callers and "aten::einsum" in self._callers and name == "aten::mul":
-            self._note(name, pair_macs(args[0].shape, args[1].shape))
-            return func(*args, **options)
         self._callers.append(name)
         try:
             with self:

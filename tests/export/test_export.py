@@ -305,14 +305,19 @@ def test_fvcore_counts_the_same_convolutions_and_products(spec):
         network, live = space.network(genome), space.network(space.canonical(genome))
         network = network if network.macs == live.macs else live  # fvcore does not see a dead layer
         kind = torch.float if space.input.kind == "images" else torch.long
-        count = flop_count.count_flops(network.module().eval(), torch.zeros(1, *network.input_shapes[0], dtype=kind))
+        example = torch.zeros(1, *network.input_shapes[0], dtype=kind)
+        count = flop_count.compare_counts(network.module().eval(), example, network.macs)
+        assert count.explained
+        assert count.torch == network.macs
         if any(getattr(node.layer, "recurrent", False) for node in network.nodes):
-            assert 0.98 * network.macs < count.macs <= network.macs  # it leaves out states that no later step reads
+            assert 0.98 * network.macs < count.fvcore.macs <= network.macs  # no later step reads some states
             continue
-        assert count.macs == network.macs
-        others = "; its total" if count.total > count.macs else ""  # of norms, where there are any
-        assert f"the same{others}" in count.compared(network.macs)
-        assert "not the same: +1 by nasctl" in count.compared(network.macs + 1)
+        assert count.fvcore.macs == network.macs
+        others = "; fvcore's total" if count.fvcore.total > network.macs else ""  # of norms, where there are any
+        assert f"the same{others}" in count.sentence()
+        wrong = flop_count.compare_counts(network.module().eval(), example, network.macs + 1)
+        assert "not the same: 1 fewer by the dispatched operators, which is not explained" in wrong.sentence()
+        assert not wrong.explained
 
 
 def _umask():
