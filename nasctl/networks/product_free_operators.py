@@ -36,9 +36,9 @@ NAMES = {
     _mkldnn_transpose _new_zeros_with_same_feature_meta _nnz _pack_padded_sequence _padded_dense_to_jagged_forward
     _pin_memory _prelu_kernel _reshape_copy _safe_softmax _sample_dirichlet _softmax
     _sparse_coo_tensor_with_dims_and_tensors _spdiags _stack _standard_gamma _standard_gamma_grad
-    _transform_bias_rescale_qkv _use_cudnn_ctc_loss _use_miopen_ctc_loss _validate_compressed_sparse_indices allclose
-    as_strided_scatter bernoulli bincount binomial block_diag bucketize cat cauchy channel_shuffle col2im complex
-    constant_pad_nd copy copy_sparse_to_sparse cummax cummin cumprod cumsum dense_dim dequantize diag_embed
+    _transform_bias_rescale_qkv _use_cudnn_ctc_loss _use_miopen_ctc_loss _validate_compressed_sparse_indices addr
+    allclose as_strided_scatter bernoulli bincount binomial block_diag bucketize cat cauchy channel_shuffle col2im
+    complex constant_pad_nd copy copy_sparse_to_sparse cummax cummin cumprod cumsum dense_dim dequantize diag_embed
     diagonal_scatter dist empty_like empty_quantized exponential fill flip floor_divide full_like gather geometric glu
     hash_tensor histc histogram im2col index int_repr is_coalesced is_pinned is_same_size is_set_to isin kthvalue lift
     linalg_cross linspace log_normal log_softmax logcumsumexp logspace lu_unpack masked_scatter masked_select median

@@ -2,9 +2,9 @@
 
 A multiply-accumulate is one multiplication whose result is added to others of one sum. Counted are products of matrices
 and vectors, convolutions, attention, recurrent layers, bilinear forms and `einsum`, in every form that torch has, and
-the Euclidean distances of `cdist`. Products with a mask, also a causal one, count in full, because kernels differ in the
-products that they leave out. Products of several tensors count in the order in which torch evaluates them, for `einsum`
-without opt_einsum: from left to right.
+the Euclidean distances of `cdist`. Products with a mask, also a causal one, count in full, because kernels differ in
+the products that they leave out. Products of several tensors count in the order in which torch evaluates them, for
+`einsum` without opt_einsum: from left to right.
 
 Not counted, as in fvcore and in torch's `FlopCounterMode`, are elementwise multiplications (also where a later operator
 sums the results), products without a sum (`outer`, `kron`, `einsum("i,j->ij")`), norms, pools, resizing, lookups and
