@@ -105,6 +105,11 @@ def _dots(arguments: Arguments, out: Any) -> int:
     return int(out.numel() * summed)
 
 
+def _affine_grid(arguments: Arguments, out: Any) -> int:
+    """Coordinates (N, H W, 3) times matrices (N, 3, 2), or (N, D H W, 4) times (N, 4, 3)."""
+    return int(out.numel() * arguments["theta"].shape[-1])
+
+
 def _three_tensors(arguments: Arguments, out: Any) -> int:
     """The sum of products of three tensors, of which torch multiplies the first two first.
 
@@ -167,6 +172,7 @@ FORMULAS: Mapping[str, Formula] = {
     "aten::linalg_vecdot": _dots,
     "aten::_trilinear": _three_tensors,
     **dict.fromkeys(aten_names("cdist _cdist_forward _euclidean_dist _pdist_forward"), _distances),
+    **dict.fromkeys(aten_names("affine_grid_generator cudnn_affine_grid_generator"), _affine_grid),
     **dict.fromkeys(CONVOLUTIONS, _convolution),
     **dict.fromkeys(TRANSPOSED_CONVOLUTIONS, _transposed_convolution),
     "aten::conv_tbc": _convolution_tbc,

@@ -18,7 +18,7 @@ PREFIXES = aten_names("""
     _embedding_bag _empty_ _fake_quantize_ _fft_ _foreach_ _functional_ _histogramdd_ _jagged_to_ _log_softmax
     _masked_softmax _native_batch_norm_ _nested_ _philox_ _resize_ _sparse_csr_ _sparse_log_softmax
     _sparse_mask_projection _sparse_softmax _sparse_sum _test_ _thnn_fused_ _to_ _unique _unsafe_ _upsample_
-    _weight_norm_interface adaptive_ affine_grid_generator avg_pool batch_norm_ binary_cross_entropy cudnn_affine_grid
+    _weight_norm_interface adaptive_ avg_pool batch_norm_ binary_cross_entropy
     cudnn_batch_norm cudnn_grid embedding fake_quantize_ fractional_max_pool grid_sampler_ hardswish huber_loss
     index_ log_sigmoid max_pool max_unpool miopen_batch_norm mkldnn_adaptive_ mkldnn_max_pool mkldnn_reorder_ mse_loss
     multi_margin_loss multilabel_margin_loss native_batch_norm native_dropout native_group_norm native_layer_norm

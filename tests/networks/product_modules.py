@@ -84,6 +84,16 @@ MODULES = {
         (3, 4, 4),
         3 * 5 * 4 * 3,
     ),
+    "grid of a spatial transformer": (
+        Calls(
+            lambda m, x: F.grid_sample(
+                x, F.affine_grid(m.a(x[:, 0, 0]).view(-1, 2, 3), x.shape, False), align_corners=False
+            ),
+            a=nn.Linear(8, 6),
+        ),
+        (3, 7, 8),
+        8 * 6 + 7 * 8 * 2 * 3,
+    ),
     # distances
     "cdist": (Calls(lambda m, x: torch.cdist(x, m.w), w=P(30, 8)), (40, 8), 40 * 30 * 8),
     "cdist of few": (Calls(lambda m, x: torch.cdist(x, m.w), w=P(3, 8)), (4, 8), 4 * 3 * 8),
