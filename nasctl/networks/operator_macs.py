@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
+from nasctl.errors import NasctlError
+
 Arguments = Mapping[str, Any]  # arguments of an operator by the names of its schema, defaults included
 Formula = Callable[[Arguments, Any], int]  # MACs from the arguments and the result
 
@@ -66,6 +68,21 @@ def _attention(arguments: Arguments, out: Any) -> int:
     query, key, value = (arguments[name] for name in ("query", "key", "value"))
     first = out[0] if isinstance(out, tuple | list) else out
     return int(prod(first.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1]))
+
+
+def _attention_of_positions(arguments: Arguments, out: Any) -> int:
+    """Queries (B, L, heads, E), keys (B, S, heads, E) and values (B, S, heads, V) of a kernel.
+
+    Raises:
+        NasctlError: The sequences of a batch are joined, so that their lengths are values.
+    """
+    if arguments.get("cum_seq_q", arguments.get("cu_seqlens_q")) is not None:
+        raise NasctlError(
+            "Cannot count the multiply-accumulates of attention on joined sequences: their lengths are values, which"
+            " counting does not compute. Pad the sequences to one length"
+        )
+    query, key, value = (arguments[name] for name in ("query", "key", "value"))
+    return int(prod(query.shape[:3]) * key.shape[1] * (query.shape[3] + value.shape[3]))
 
 
 def _packed_attention(arguments: Arguments, out: Any) -> int:
@@ -178,6 +195,7 @@ FORMULAS: Mapping[str, Formula] = {
     "aten::conv_tbc": _convolution_tbc,
     "torchvision::deform_conv2d": _deformable_convolution,
     **dict.fromkeys(ATTENTIONS, _attention),
+    **dict.fromkeys(aten_names("_flash_attention_forward _efficient_attention_forward"), _attention_of_positions),
     "aten::_native_multi_head_attention": _packed_attention,
     "aten::_transformer_encoder_layer_fwd": _encoder_layer,
     **dict.fromkeys(RECURRENT_LAYERS, _recurrence),

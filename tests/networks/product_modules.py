@@ -169,3 +169,68 @@ MODULES = {
     ),
     "resizing": (nn.Sequential(nn.Upsample(scale_factor=2, mode="bicubic"), nn.PixelShuffle(2)), (4, 4, 4), 0),
 }  # fmt: skip
+
+ATEN = torch.ops.aten
+# Operators that torch takes on some devices or in some modes, called directly.
+OPERATORS = {
+    "packed attention": (
+        Calls(lambda m, x: ATEN._native_multi_head_attention(x, x, x, 8, 2, m.w, m.w[:, 0], m.v, m.v[0])[0],
+              w=P(24, 8), v=P(8, 8)),
+        (6, 8),
+        6 * 8 * 32 + 2 * 36 * 8,
+    ),
+    "encoder layer": (
+        Calls(
+            lambda m, x: ATEN._transformer_encoder_layer_fwd(
+                x, 8, 2, m.w, m.w[:, 0], m.v, m.v[0], True, False, 1e-5, *4 * [m.v[0]], m.w[:16], m.w[:16, 0],
+                m.w[:16].T, m.v[0],
+            ),
+            w=P(24, 8), v=P(8, 8),
+        ),
+        (6, 8),
+        6 * 8 * (32 + 32) + 2 * 36 * 8,
+    ),
+    "flash attention": (
+        Calls(lambda m, x: ATEN._flash_attention_forward(x, x, x, None, None, 5, 5, 0.0, False, False)[0]),
+        (5, 4, 8),
+        4 * 5 * 5 * 16,
+    ),
+    "efficient attention": (
+        Calls(lambda m, x: ATEN._efficient_attention_forward(x, x, x, *5 * [None], 0.0, 0)[0]),
+        (5, 4, 8),
+        4 * 5 * 5 * 16,
+    ),
+    "flash attention with gradients": (
+        Calls(lambda m, x: ATEN._scaled_dot_product_flash_attention(x, x, x)[0]), (4, 5, 8), 4 * 5 * 5 * 16
+    ),
+    "slow transposed convolution": (
+        Calls(lambda m, x: ATEN.slow_conv_transpose2d(x, m.w, [3, 3]), w=P(4, 6, 3, 3)), (4, 5, 5), 25 * 4 * 6 * 9
+    ),
+    "addmm with an activation": (
+        Calls(lambda m, x: ATEN._addmm_activation(m.w[0], x, m.w), w=P(8, 3)), (8,), 8 * 3
+    ),
+    "packed integers": (
+        Calls(lambda m, x: ATEN._weight_int8pack_mm(x.bfloat16(), m.w.char(), m.w[:, 0].bfloat16()), w=P(16, 32)),
+        (32,),
+        32 * 16,
+    ),
+    "eight bits": (
+        Calls(
+            lambda m, x: x + torch._scaled_mm(
+                m.w.to(torch.float8_e4m3fn), m.w.to(torch.float8_e4m3fn).t(),
+                scale_a=x.new_ones(()), scale_b=x.new_ones(()), out_dtype=torch.bfloat16,
+            ).float(),
+            w=P(32, 32),
+        ),
+        (32, 32),
+        32**3,
+    ),
+    "groups of rows": (Calls(lambda m, x: x + grouped(m.w, m.v, x), w=P(32, 16), v=P(2, 16, 16)), (32, 16), 8192),
+    "groups of columns": (Calls(lambda m, x: x + grouped(m.v, m.w, x), w=P(16, 32), v=P(2, 16, 16)), (16, 32), 8192),
+    "groups of sums": (Calls(lambda m, x: x + grouped(m.w, m.v, x), w=P(16, 32), v=P(32, 16)), (2, 16, 16), 8192),
+}  # fmt: skip
+
+
+def grouped(left, right, x):
+    ends = torch.tensor([16, 32], dtype=torch.int32, device=x.device)
+    return torch._grouped_mm(left.bfloat16(), right.bfloat16(), offs=ends).float()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from networks.product_modules import MODULES, Calls, P, rnn
+from networks.product_modules import ATEN, MODULES, OPERATORS, Calls, P, rnn
 from torch import nn
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
@@ -25,6 +25,12 @@ def counted(module, shape, dtype=torch.float32, device="meta"):
 @pytest.mark.parametrize("name", MODULES)
 def test_closed_forms(name):
     module, shape, macs = MODULES[name]
+    assert counted(module, shape).macs == macs
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_closed_forms_of_operators(name):
+    module, shape, macs = OPERATORS[name]
     assert counted(module, shape).macs == macs
 
 
@@ -75,6 +81,9 @@ REFUSED = {
     "aten::linalg_matrix_exp": Calls(lambda m, x: torch.linalg.matrix_exp(x)),
     "aten::_linalg_svd": Calls(lambda m, x: torch.linalg.svdvals(x)),
     "aten::_foreach_mm": Calls(lambda m, x: torch._foreach_mm([x[0]], [x[0]])[0] + x),
+    "attention on joined sequences": Calls(
+        lambda m, x: ATEN._flash_attention_forward(x[0], x[0], x[0], x[0, 0, 0], x[0, 0, 0], 5, 5, 0.0, False, False)[0]
+    ),
     "examples are multiplied with each other": Calls(lambda m, x: (x[:, 0] @ x[:, 0].T) @ x[:, 0]),
     "16 for 2, 36 for 3, 64 for 4": Calls(lambda m, x: torch.cat([x[:, 0] @ x[:, 0].T], 1) @ x[:, 0]),
 }
@@ -83,7 +92,7 @@ REFUSED = {
 @pytest.mark.parametrize("message", REFUSED)
 def test_unknown_products_are_refused(message):
     with pytest.raises(NasctlError, match=r"^Cannot count the multiply-accumulates .*\. .*") as error:
-        counted(REFUSED[message], (4, 4))
+        counted(REFUSED[message], (4, 4, 4) if "joined" in message else (4, 4))
     assert message in str(error.value)
 
 
