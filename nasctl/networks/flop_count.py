@@ -216,8 +216,10 @@ def _torch_macs(module: nn.Module, example: Tensor) -> dict[str, int]:
     """
     found = []
     for batch in BATCHES[:2]:
-        # With gradients torch dispatches the parts of attention, for which the counter has formulas.
-        with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        # With gradients torch dispatches the parts of attention, for which the counter has formulas. With opt_einsum the
+        # order of products would depend on the installed packages.
+        order = torch.backends.opt_einsum.flags(enabled=False)
+        with order, torch.enable_grad(), FlopCounterMode(display=False) as counter:
             module(example.repeat(batch, *(1 for _ in example.shape[1:])))
         found.append({str(name): flops // 2 for name, flops in counter.get_flop_counts().get("Global", {}).items()})
     first, second = found

@@ -207,6 +207,13 @@ def test_an_einsum_of_several_counts_from_left_to_right(data):
     assert counted(Calls(forward, v=v, w=w), [SIZES[letter] for letter in words[0][1:]]).macs == macs
 
 
+def test_the_order_of_an_einsum_does_not_depend_on_installed_packages():
+    def forward(m, x):
+        return ATEN.einsum("bi,ij,jk->bk", [x, m.v, m.w], path=[1, 2, 0, 1])  # as opt_einsum would have torch do it
+
+    assert counted(Calls(forward, v=P(5, 6), w=P(6, 2)), (5,)).macs == 5 * 6 + 6 * 2
+
+
 T, D = 6, 8
 LAYERS = {
     layers: {
