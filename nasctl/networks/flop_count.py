@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from nasctl.errors import NasctlError
 from nasctl.networks.operator_macs import RECURRENT_LAYERS
-from nasctl.networks.products import BATCHES, ProductCount, ProductCounter, count_products
+from nasctl.networks.products import BATCHES, SEVERAL, ProductCount, ProductCounter, count_products
 
 # Operators that nasctl counts whole and torch's counter by their parts, with the same sum.
 DECOMPOSED_BY_TORCH = (
@@ -202,7 +202,9 @@ def _differences_from_fvcore(
 def _in_registry(name: str) -> bool:
     """Return whether torch's counter has a formula for an operator or for each of its parts."""
     namespace, _, plain = name.partition("::")
-    return name in DECOMPOSED_BY_TORCH or getattr(getattr(torch.ops, namespace), plain, None) in flop_registry
+    return (
+        name in (*DECOMPOSED_BY_TORCH, SEVERAL) or getattr(getattr(torch.ops, namespace), plain, None) in flop_registry
+    )
 
 
 def _short(name: str) -> str:
@@ -216,8 +218,8 @@ def _torch_macs(module: nn.Module, example: Tensor) -> dict[str, int]:
     """
     found = []
     for batch in BATCHES[:2]:
-        # With gradients torch dispatches the parts of attention, for which the counter has formulas. With opt_einsum the
-        # order of products would depend on the installed packages.
+        # With gradients torch dispatches the parts of attention, for which the counter has formulas. With opt_einsum
+        # the order of products would depend on the installed packages.
         order = torch.backends.opt_einsum.flags(enabled=False)
         with order, torch.enable_grad(), FlopCounterMode(display=False) as counter:
             module(example.repeat(batch, *(1 for _ in example.shape[1:])))

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,7 @@ from nasctl.networks.product_free_operators import is_product_free
 
 BATCHES = (2, 3, 4)  # examples of the passes; with one example torch may take other paths. The third is rarely needed.
 
-Key = TypeVar("Key")
+SEVERAL = "several operators"  # stands for the operators of a module that calls different ones for different batches
 
 
 class Product(NamedTuple):
@@ -84,7 +84,8 @@ def count_products(module: nn.Module, inputs: Sequence[Tensor]) -> ProductCount:
     MACs that are the same in both passes do not depend on the examples. The others are proportional to the batch.
 
     Args:
-        module: The module, in evaluation mode. On torch's meta device the passes compute no values.
+        module: The module, in evaluation mode. On torch's meta device the passes compute no values. A module that keeps
+            tensors of a forward pass should be a copy: it keeps tensors of these passes.
         inputs: Its inputs, each (B, ...) with B of at least 1, on the module's device. Only shapes, types and the first
             example are used.
 
@@ -93,6 +94,8 @@ def count_products(module: nn.Module, inputs: Sequence[Tensor]) -> ProductCount:
             proportional to the batch because examples are multiplied with each other.
     """
     passes = [run_counted(module, inputs, batch) for batch in BATCHES[:2]]
+    if not _equal_calls([products for _, products in passes]):  # the first pass may have filled a cache
+        passes[0] = run_counted(module, inputs, BATCHES[0])
     counts = _aligned([products for _, products in passes])
     if any(2 * more.macs != 3 * less.macs and more.macs != less.macs for less, more in counts):
         passes.append(run_counted(module, inputs, BATCHES[2]))
@@ -190,16 +193,19 @@ class ProductCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _aligned(passes: Sequence[Sequence[Product]]) -> list[tuple[Product, ...]]:
-    """Return the same product in all passes, or the sums over equal operators if the passes call different ones."""
-    if len({tuple(product[:2] for product in products) for products in passes}) == 1:
+    """Return the same product in all passes, or one sum of all products if the passes call different operators."""
+    if _equal_calls(passes):
         return list(zip(*passes, strict=True))
-    sums = [_summed(((one.operator, one.inside), one.macs) for one in products) for products in passes]
-    keys = dict.fromkeys(key for one in sums for key in one)
-    return [tuple(Product(*key, one.get(key, 0)) for one in sums) for key in keys]
+    return [tuple(Product(SEVERAL, SEVERAL, sum(one.macs for one in products)) for products in passes)]
 
 
-def _summed(pairs: Iterable[tuple[Key, int]]) -> dict[Key, int]:
-    found: dict[Key, int] = defaultdict(int)
+def _equal_calls(passes: Sequence[Sequence[Product]]) -> bool:
+    """Return whether all passes call the same operators in the same order."""
+    return len({tuple(product[:2] for product in products) for products in passes}) == 1
+
+
+def _summed(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = defaultdict(int)
     for key, number in pairs:
         found[key] += number
     return dict(found)

@@ -65,6 +65,24 @@ def test_constant_products_are_told_apart():
     assert found.out.shape == (2, 4)
 
 
+def test_products_of_a_cache_do_not_count():
+    kept = {}
+
+    def forward(m, x):
+        if "table" not in kept:
+            kept["table"] = m.v @ m.v
+        return x @ kept["table"]
+
+    assert counted(Calls(forward, v=P(8, 8)), (8,)).macs == 64
+
+
+def test_other_products_for_another_batch():
+    def forward(m, x):
+        return x @ m.w if len(x) == 2 else torch.stack([m.v @ row for row in x])
+
+    assert counted(Calls(forward, w=P(8, 3), v=P(3, 8)), (8,)).macs == 24
+
+
 def test_the_batch_of_the_inputs_does_not_matter():
     module = Calls(lambda m, x: x @ m.w, w=P(8, 3))
     assert [count_macs(module, [torch.zeros(batch, 8)]) for batch in (1, 2, 7)] == [24, 24, 24]
