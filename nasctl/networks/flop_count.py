@@ -21,6 +21,7 @@ from nasctl.networks.products import BATCHES, SEVERAL, ProductCount, ProductCoun
 # Operators that nasctl counts whole and torch's counter by their parts, with the same sum.
 DECOMPOSED_BY_TORCH = (
     *RECURRENT_LAYERS,
+    SEVERAL,
     "aten::linear",
     "aten::scaled_dot_product_attention",
     "aten::_convolution_mode",
@@ -202,9 +203,7 @@ def _differences_from_fvcore(
 def _in_registry(name: str) -> bool:
     """Return whether torch's counter has a formula for an operator or for each of its parts."""
     namespace, _, plain = name.partition("::")
-    return (
-        name in (*DECOMPOSED_BY_TORCH, SEVERAL) or getattr(getattr(torch.ops, namespace), plain, None) in flop_registry
-    )
+    return name in DECOMPOSED_BY_TORCH or getattr(getattr(torch.ops, namespace), plain, None) in flop_registry
 
 
 def _short(name: str) -> str:
