@@ -35,6 +35,7 @@ def test_a_wrong_description_is_not_explained():
     assert "not the same: 1 fewer by the dispatched operators, which is not explained" in compared.sentence()
 
 
+@pytest.mark.slow  # three counters on more than a hundred modules
 def test_patterns_are_counted_alike():
     patterns = pytest.importorskip("networks.patterns", reason="the patterns of published families are absent")
     for pattern in patterns.PATTERNS.values():
@@ -43,4 +44,4 @@ def test_patterns_are_counted_alike():
         dtype = torch.long if pattern.vocabulary else torch.float32
         compared = compare_counts(pattern.make().eval(), torch.zeros(1, *pattern.shape, dtype=dtype))
         assert compared.explained, (pattern.name, compared.sentence())
-        assert compared.macs - compared.torch == pattern.uncounted, pattern.name
+        assert compared.macs - compared.torch == max(pattern.uncounted, 0), pattern.name  # below zero: unread layers
