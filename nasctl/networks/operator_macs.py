@@ -33,7 +33,7 @@ def _rows(rows: str) -> Formula:
 
 
 def _convolution(arguments: Arguments, out: Any) -> int:
-    """Every output of a convolution sums over a kernel (I / groups, ...); a transposed one spreads every input."""
+    """Count one kernel (I / groups, ...) for each output, or one (O / groups, ...) for each input if transposed."""
     weight = arguments["weight"]
     places = arguments.get("self", arguments.get("input")) if arguments.get("transposed") else out
     return int(places.numel() * prod(weight.shape[1:]))
@@ -44,7 +44,7 @@ def _transposed_convolution(arguments: Arguments, out: Any) -> int:
 
 
 def _convolution_tbc(arguments: Arguments, out: Any) -> int:
-    """A convolution of (T, B, I) with a kernel (taps, I, O)."""
+    """Count a convolution of (T, B, I) with a kernel (taps, I, O)."""
     taps, channels, _ = arguments["weight"].shape
     return int(out.numel() * taps * channels)
 
@@ -54,16 +54,16 @@ def _deformable_convolution(arguments: Arguments, out: Any) -> int:
 
 
 def _grouped_matrices(arguments: Arguments, out: Any) -> int:
-    """Groups share the rows, the columns or the summed index of the operands that have no dimension of groups."""
+    """Count products of groups. Without a dimension of groups, an operand joins rows, columns or the summed index."""
     left, right = arguments["self"], arguments["mat2"]
     groups = left.shape[0] if left.dim() == 3 and right.dim() == 2 else 1
     return int(left.numel() // groups * right.shape[-1])
 
 
 def _attention(arguments: Arguments, out: Any) -> int:
-    """Queries (..., L, E) times keys (..., S, E), and weights (..., L, S) times values (..., S, V).
+    """Count queries (..., L, E) times keys (..., S, E), and weights (..., L, S) times values (..., S, V).
 
-    A mask, also a causal one, leaves products out of the result and not out of the count.
+    A mask, also a causal one, does not lower the count.
     """
     query, key, value = (arguments[name] for name in ("query", "key", "value"))
     first = out[0] if isinstance(out, tuple | list) else out
@@ -71,7 +71,7 @@ def _attention(arguments: Arguments, out: Any) -> int:
 
 
 def _attention_of_positions(arguments: Arguments, out: Any) -> int:
-    """Queries (B, L, heads, E), keys (B, S, heads, E) and values (B, S, heads, V) of a kernel.
+    """Count attention of queries (B, L, heads, E), keys (B, S, heads, E) and values (B, S, heads, V).
 
     Raises:
         NasctlError: The sequences of a batch are joined, so that their lengths are values.
@@ -86,7 +86,7 @@ def _attention_of_positions(arguments: Arguments, out: Any) -> int:
 
 
 def _packed_attention(arguments: Arguments, out: Any) -> int:
-    """Projections of (B, L, D), then attention without broadcasting, in one operator."""
+    """Count projections of (B, L, D) and the attention that follows, in one operator."""
     query, key = (arguments[name] for name in ("query", "key"))
     examples, queries, width = query.shape
     inner = arguments["qkv_weight"].shape[0] // 3
@@ -95,14 +95,14 @@ def _packed_attention(arguments: Arguments, out: Any) -> int:
 
 
 def _encoder_layer(arguments: Arguments, out: Any) -> int:
-    """Projections, attention and the two linear layers of a transformer's encoder layer on (B, L, D)."""
+    """Count projections, attention and two linear layers of a transformer's encoder layer on (B, L, D)."""
     examples, length, width = arguments["src"].shape
     names = ("qkv_weight", "proj_weight", "ffn_weight_1", "ffn_weight_2")
     return int(examples * length * (sum(arguments[name].numel() for name in names) + 2 * length * width))
 
 
 def _recurrence(arguments: Arguments, out: Any) -> int:
-    """Each step multiplies the weight matrices of all layers and directions once.
+    """Count the weight matrices of all layers and directions once for each step.
 
     The input is (T, B, I), (B, T, I), (T, I), or (sum of lengths, I) if the sequences are packed.
     """
@@ -111,24 +111,24 @@ def _recurrence(arguments: Arguments, out: Any) -> int:
 
 
 def _distances(arguments: Arguments, out: Any) -> int:
-    """Euclidean distances of N and M points of D values are a product (N, D) x (D, M); other norms have no products."""
+    """Count Euclidean distances of (N, D) and (M, D) as one product of matrices, and distances of other norms as 0."""
     points = arguments["x1" if "x1" in arguments else "self"]
     return int(out.numel() * points.shape[-1]) if arguments.get("p", 2) == 2 else 0
 
 
 def _dots(arguments: Arguments, out: Any) -> int:
-    """Dot products of vectors along one dimension."""
+    """Count dot products of vectors along one dimension."""
     summed = max(arguments[name].shape[arguments["dim"]] for name in ("x", "y"))
     return int(out.numel() * summed)
 
 
 def _affine_grid(arguments: Arguments, out: Any) -> int:
-    """Coordinates (N, H W, 3) times matrices (N, 3, 2), or (N, D H W, 4) times (N, 4, 3)."""
+    """Count coordinates (N, H W, 3) times matrices (N, 3, 2), or (N, D H W, 4) times (N, 4, 3)."""
     return int(out.numel() * arguments["theta"].shape[-1])
 
 
 def _three_tensors(arguments: Arguments, out: Any) -> int:
-    """The sum of products of three tensors, of which torch multiplies the first two first.
+    """Count sums of products of three tensors, of which torch multiplies the first two first.
 
     The dimensions of the tensors are aligned. Each lacks some of them, which then have size 1.
     """

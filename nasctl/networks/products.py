@@ -39,7 +39,6 @@ from nasctl.networks.operator_macs import (
 from nasctl.networks.product_free_operators import is_product_free
 
 BATCHES = (2, 3, 4)  # examples of the passes; with one example torch may take other paths. The third is rarely needed.
-
 SEVERAL = "several operators"  # stands for the operators of a module that calls different ones for different batches
 
 
@@ -105,10 +104,11 @@ def count_products(module: nn.Module, inputs: Sequence[Tensor]) -> ProductCount:
         steps = [more.macs - less.macs for less, more in pairwise(calls)]
         constant = calls[0].macs - BATCHES[0] * steps[0]
         if len(set(steps)) > 1 or steps[0] < 0 or constant < 0:
+            numbers = [f"{call.macs:,} for {batch}" for call, batch in zip(calls, BATCHES, strict=False)]
             raise NasctlError(
-                f"Cannot count the multiply-accumulates for one example: those of {calls[0].inside} are "
-                f"{', '.join(f'{call.macs:,} for {batch}' for call, batch in zip(calls, BATCHES, strict=False))} "
-                "examples, so that examples are multiplied with each other. Make each output depend on one example"
+                f"Cannot count the multiply-accumulates of {calls[0].inside} for one example: they are"
+                f" {', '.join(numbers)} examples, so examples are multiplied with each other. Make each output depend"
+                " on one example"
             )
         found.append(calls[0]._replace(macs=steps[0] + constant))
         constants += constant
