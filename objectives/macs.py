@@ -8,7 +8,10 @@ __all__ = ["MACs"]
 
 
 class MACs:
-    """Multiply-accumulates of convolutions and matrix products; half of the FLOPs that other tools count."""
+    """Multiply-accumulates of convolutions and products of matrices, vectors and tensors.
+
+    They are half of the FLOPs that other tools count. `nasctl.networks.products` has the rules.
+    """
 
     unit = "MACs"
     direction: Direction = "min"

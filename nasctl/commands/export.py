@@ -51,7 +51,6 @@ def command(
 
     from nasctl import registry
     from nasctl.architectures import ids
-    from nasctl.errors import NasctlError
     from nasctl.export import export
     from nasctl.networks import flop_count
     from nasctl.store.store import Store
@@ -66,16 +65,13 @@ def command(
             f"largest difference from the module {found.absolute:.2g}, {found.relative:.2g} of the largest output"
         )
         click.echo(f"{name}: {compared}", err=True)
-    macs, operators = model.architecture.network.macs, None
-    try:
-        count = flop_count.count_flops(model.module, model.examples[:1])
-        operators = count.operators
-        click.echo(count.compared(macs), err=True)
-    except NasctlError as error:  # the files are complete without fvcore's count
-        click.echo(f"MACs: {macs:,} by nasctl; {error}", err=True)
+    macs = model.architecture.network.macs
+    counted = flop_count.compare_counts(model.module, model.examples[:1], macs)
+    click.echo(counted.sentence(), err=True)
     if as_json:
         shown = {name: {"path": str(path), **asdict(differences[name])} for name, path in paths.items()}
-        counts = {"macs": macs, "fvcore": operators}
+        operators = None if counted.fvcore is None else counted.fvcore.operators
+        counts = {"macs": macs, "fvcore": operators, "torch": counted.torch}
         click.echo(json.dumps({"id": whole, "space": model.architecture.space, "files": shown, **counts}))
         return
     for path in paths.values():

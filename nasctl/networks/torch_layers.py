@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from nasctl.networks import products
 from nasctl.networks.executable import construct
 from nasctl.networks.layers import (
     AvgPool,
@@ -279,17 +279,13 @@ def _construct_on_meta(call: Call) -> nn.Module:
 
 @lru_cache(maxsize=1 << 14)
 def run_on_meta(layer: MetaDeviceLayer, shapes: tuple[Shape, ...]) -> LayerFacts:
-    """Run a layer on the meta device; its MACs are half of the FLOPs that torch's own counter reports."""
+    """Run a layer on the meta device, which computes shapes and no values."""
     module = _construct_on_meta(layer.module(*shapes)).eval()
     dtypes = layer.dtypes or ("float32",) * len(shapes)
     inputs = [
         torch.empty(BATCH, *shape, dtype=getattr(torch, dtype), device="meta")
         for shape, dtype in zip(shapes, dtypes, strict=True)
     ]
-    with (
-        torch.enable_grad(),
-        FlopCounterMode(display=False) as counter,
-    ):  # without, attention is one operator
-        out = module(*inputs)
+    counted = products.count_products(module, inputs)
     params = sum(prod(parameter.shape) for parameter in module.parameters())
-    return LayerFacts(tuple(out.shape[1:]), params, counter.get_total_flops() // (2 * BATCH))
+    return LayerFacts(tuple(counted.out.shape[1:]), params, counted.macs)
