@@ -72,7 +72,7 @@ def _rows_of_list(content: Sequence[Any]) -> list[Row]:
     if not all(isinstance(row, list) for row in content):
         raise ValueError("JSON has to be a list of objects, or an object by architecture")
     names, *rows = content
-    if not rows or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+    if not rows or not _are_names(names) or len(set(names)) < len(names):
         raise ValueError("a list of lists needs the names of columns as its first list; write objects instead")
     return _zipped(names, rows)
 
@@ -110,8 +110,13 @@ def _pandas_table(content: Mapping[str, Any], known: IsArchitecture) -> list[Row
     schema, data = content.get("schema"), content.get("data")
     if not isinstance(schema, dict) or not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
         return None
-    index = {name for name in schema.get("primaryKey", ()) if data and not known(data[0].get(name))}
+    key: Any = schema.get("primaryKey")
+    index = [name for name in key if data and not known(data[0].get(name))] if _are_names(key) else []
     return [{name: cell for name, cell in row.items() if name not in index} for row in data]
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
 def _by_architecture(content: Mapping[str, Any], known: IsArchitecture) -> list[Row] | None:

@@ -109,7 +109,13 @@ def read_columns(path: Path, spec: str, columns: Sequence[str | None]) -> list[T
     path, writer = file_and_writer(path)
     if writer == "naslib" and not isinstance(space, HasNASLibTuples):
         raise BadOption(f"nasctl does not know NASLib's tuples of {spec}; leave naslib: out")
-    rows = _rows(path, lambda cell: isinstance(cell, str | list | dict) and _is_genome(cell, space, spec, writer))
+
+    def is_architecture(cell: object) -> bool:
+        # In a space of one gene, any whole number would be a genome, such as the number of a row.
+        bare = len(space.genes) == 1 and _number(cell) is not None
+        return isinstance(cell, str | list | dict) and not bare and _is_genome(cell, space, spec, writer)
+
+    rows = _rows(path, is_architecture)
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     architectures = _architecture_column(path, rows[0], names, space, spec, writer)
     writer = _writer(architectures, space, writer)
