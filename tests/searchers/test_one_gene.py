@@ -90,7 +90,6 @@ def test_every_searcher_visits_all_of_it_or_says_what_it_lacks(name, widths, tmp
         ("epochs,genome,acc\n3,0,90.5\n3,1,91\n", {(0,): 90.5, (1,): 91}),
         ('[{"genome": 0, "acc": 90.5}, {"genome": 1, "acc": 91}]', {(0,): 90.5, (1,): 91}),
         ('{"genome": {"0": 1, "1": 0}, "acc": {"0": 90.5, "1": 91}}', None),
-        ('{"0": 90.5, "1": 91}', None),
     ],
 )
 def test_whole_numbers_are_architectures_only_where_the_column_says_so(nasctl, tmp_path, content, values):
