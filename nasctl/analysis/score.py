@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +41,8 @@ class Scored(NamedTuple):
 
     evaluation: Evaluation
     seconds: dict[str, float]  # by metric
+    # Machines that its metrics were measured on, or its costs if it has no metrics; "" if a machine is unknown.
+    machines: frozenset[str] = frozenset()
 
 
 def expand_specs(specs: Iterable[str]) -> list[str]:
@@ -89,6 +92,7 @@ def _score_distinct(
     """Yield the scores of distinct genomes, in their order."""
     record = task.record(spec)
     labels = record.labels
+    measured_labels = set(labels.values()) - set(record.cheap.values()) or set(labels.values())
     ledger = store.ledger(spec, labels.values())
     known: dict[Genome, dict[str, Measurement]] = {}
     fresh: dict[Genome, dict[str, Measurement]] = {}
@@ -106,7 +110,11 @@ def _score_distinct(
         if new:
             ledger.file(genome, new)
         found = known.pop(genome) | new
-        yield Scored(evaluation(genome, labels, found), {name: found[label].seconds for name, label in labels.items()})
+        yield Scored(
+            evaluation(genome, labels, found),
+            {name: found[label].seconds for name, label in labels.items()},
+            frozenset(found[label].machine for label in measured_labels),
+        )
 
 
 def check_output(path: Path, overwrite: bool) -> None:
@@ -161,6 +169,12 @@ def failure_messages(rows: Sequence[Scored]) -> list[str]:
     return [f"{number} of {len(rows)} failed in a metric, the last in {': '.join(errors[-1])}"] if errors else []
 
 
+def machines(rows: Sequence[Scored]) -> dict[str, int]:
+    """Return the number of architectures with values of each machine; "unknown" for values of an older nasctl."""
+    counted = Counter(name or "unknown" for row in rows for name in row.machines)
+    return dict(counted.most_common())
+
+
 def _cell(value: float) -> str:
     """Return a value as a table has it: whole numbers with all digits."""
     return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.{DIGITS}g}"
@@ -180,6 +194,7 @@ def _about(task: Task, space: str, rows: Sequence[Scored]) -> dict[str, object]:
         "setting": str(task.setting),
         "architectures": len(rows),
         "versions": {"nasctl": __version__, **{name: version(name) for name in ("numpy", "torch")}},
+        "machines": machines(rows),
         "metrics": {
             name: {
                 "version": metric.version,

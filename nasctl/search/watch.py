@@ -44,6 +44,7 @@ class Watch:
         self._volume: float | None = None
         self._hypervolume_seconds = 0.0  # time spent on hypervolumes
         self._tracker = HypervolumeTracker(self._task)
+        self._machines: dict[str, int] = {}  # values of the run by machine; "" for values of an older nasctl
         self._start = time.monotonic()
 
     def opening(self) -> list[str]:
@@ -96,6 +97,7 @@ class Watch:
             self._update_hypervolume()
             if self._found:
                 shown.update(self._state(generation))
+        self._machines = store.machines(self._run.name) if self._found else {}
 
     def _update_hypervolume(self) -> None:
         """Compute the hypervolume. With four objectives, its time grows with the square of the size of the front."""
@@ -141,6 +143,11 @@ class Watch:
         if self._failed:
             errors = [error for found in self._found for error in found.errors.values()]
             lines.append(f"the last failure was: {errors[-1]}")
+        if len(known := [f"{name} ({number} values)" for name, number in self._machines.items() if name]) > 1:
+            lines.append(
+                f"Warning: values of this run were measured on {' and '.join(known)}; they may differ in their last"
+                " digits, so compare ranks"
+            )
         if not self._found:
             return [*lines, "the time was over before the first candidate; give a larger --time"]
         if not size:

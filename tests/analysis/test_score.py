@@ -172,6 +172,9 @@ def test_a_table_and_what_it_was_made_with(nasctl, tmp_path, name):
     assert about["space"] == "nb201:canonical=true,cells=1,channels=4,classes=10,resolution=32"
     assert (about["architectures"], about["setting"]) == (3, str(Setting(fidelity=Fidelity(8, 1, 4))))
     assert about["versions"].keys() == {"nasctl", "numpy", "torch"}
+    ((machine, architectures),) = about["machines"].items()
+    assert architectures == 3
+    assert "torch threads 1" in machine  # of the metrics; a cost is the same on every machine
     assert about["metrics"]["params"] == {"version": "1", "unit": "parameters", "direction": "min", "failed": 0}
     assert about["metrics"]["synflow"]["failed"] == 1
     assert {path.name for path in tmp_path.iterdir()} == {"cells", "nasctl.db", "table.json", name}

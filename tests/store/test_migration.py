@@ -41,7 +41,7 @@ PRAGMA journal_mode = WAL;
 COLUMNS = {
     "text": "*",
     "genome": "*",
-    "measurement": "*",
+    "measurement": "genome, label, value, error, seconds",
     "run": "id, name, spec, started",
     "visit": "run, position, genome",
 }
@@ -150,7 +150,7 @@ def test_an_older_store_that_cannot_be_brought_up_stays_as_it_is(place, old, tmp
     if place == "copy":
         monkeypatch.setattr(schema, "_backup", full)
     else:
-        monkeypatch.setattr(schema, "UPGRADE", (*schema.UPGRADE[:-1], "INSERT INTO nothing VALUES (1)"))
+        monkeypatch.setitem(schema.UPGRADES, 2, (*schema.UPGRADES[2], "INSERT INTO nothing VALUES (1)"))
     with pytest.raises(NasctlError, match="cannot be used"):
         Store(old)
     assert version(old) == 1
