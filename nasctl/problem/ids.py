@@ -68,7 +68,7 @@ def spelled(text: str, space: SearchSpace) -> Genome | None:
         _genome_of(choices, "genome", space)  # a list that is neither is simply wrong
         raise AmbiguousGenome(
             f"{text!r} may be a genome of nasctl or a tuple of NASLib, which are different networks; write genome: or"
-            " naslib: before it, or before the name of its file"
+            " naslib: before it, or before the name of the file that holds it"
         )
     return _genome_of(choices, "genome", space)
 

@@ -94,6 +94,8 @@ def _read_rows(file: Traversable, metrics: Sequence[str]) -> list[tuple[str, lis
             raise ValueError
         text = content.decode()
         header, *lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+        if len(set(header)) < len(header):
+            raise ValueError
         columns = [header.index(metric) for metric in metrics if metric in header[1:]]
         rows = [(line[0], [_parse_number(line[column]) for column in columns]) for line in lines]
     except (OSError, EOFError, ValueError, IndexError, csv.Error, zlib.error):

@@ -84,10 +84,11 @@ class Ledger:
         self, measured: Mapping[str, Measurement]
     ) -> dict[str, tuple[float | None, str | None, float, int | None]]:
         """Return measurements as the columns value, error, seconds and machine have them, by label."""
-        given = {label: Measurement(*one) for label, one in measured.items()}
-        names = {one.machine for one in given.values()} - {""}
-        numbers = {name: self._database.text(name) for name in names}  # valid in this transaction only
-        return {label: (*one[:3], numbers.get(one.machine)) for label, one in given.items()}
+        number = self._database.text
+        return {
+            label: (one.value, one.error, one.seconds, number(one.machine) if one.machine else None)
+            for label, one in measured.items()
+        }
 
 
 def evaluation(genome: Genome, labels: Mapping[str, str], found: Mapping[str, Measurement]) -> Evaluation:

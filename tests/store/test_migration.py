@@ -14,6 +14,7 @@ from nasctl.evaluation.task import Task
 from nasctl.search.loop import evaluate
 from nasctl.search.run import Run
 from nasctl.store import schema
+from nasctl.store.measurements import Measurement
 from nasctl.store.store import Store
 from nasctl.testing import Chain, found
 
@@ -107,7 +108,7 @@ def test_what_had_failed_before_is_known_of_every_visit(tmp_path):
         evaluate(task, genome, Store(tmp_path / "new").journal(f"run{genome}", task.record("chain")))
     store = Store(older(tmp_path / "old", tmp_path / "new"))
     label = task.record("chain").labels["broken"]
-    store.ledger("chain", [label]).replace((0, 1), {label: (5.0, None, 0.1)})
+    store.ledger("chain", [label]).replace((0, 1), {label: Measurement(5.0, None, 0.1)})
     journal = store.journal("run(0, 1)", task.record("chain"))
     assert journal.known((0, 1), [label])[label].value == 5.0
     assert journal.known((0, 1), [label], 0)[label].error == "ZeroDivisionError: float division by zero"
