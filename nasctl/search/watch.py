@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -44,7 +46,6 @@ class Watch:
         self._volume: float | None = None
         self._hypervolume_seconds = 0.0  # time spent on hypervolumes
         self._tracker = HypervolumeTracker(self._task)
-        self._machines: dict[str, int] = {}  # values of the run by machine; "" for values of an older nasctl
         self._start = time.monotonic()
 
     def opening(self) -> list[str]:
@@ -97,7 +98,6 @@ class Watch:
             self._update_hypervolume()
             if self._found:
                 shown.update(self._state(generation))
-        self._machines = store.machines(self._run.name) if self._found else {}
 
     def _update_hypervolume(self) -> None:
         """Compute the hypervolume. With four objectives, its time grows with the square of the size of the front."""
@@ -130,8 +130,12 @@ class Watch:
         done, size = len(self._found), len(self._archive)
         return progress.State(done, self._budget, self._failed, size, self._volume, each, left, generation)
 
-    def closing(self) -> list[str]:
-        """Return the lines that say how the search ended, with the next two commands to type."""
+    def closing(self, machines: Mapping[str, int] = MappingProxyType({})) -> list[str]:
+        """Return the lines that say how the search ended, with the next two commands to type.
+
+        Args:
+            machines: Values of the run by machine, as `Store.machines` returns them.
+        """
         size = len(self._archive)
         seconds = terminal.duration(time.monotonic() - self._start)
         line = f"{len(self._found)} candidates in {seconds}, {self._failed} failed, {size} on the front"
@@ -143,7 +147,7 @@ class Watch:
         if self._failed:
             errors = [error for found in self._found for error in found.errors.values()]
             lines.append(f"the last failure was: {errors[-1]}")
-        if len(known := [f"{name} ({number} values)" for name, number in self._machines.items() if name]) > 1:
+        if len(known := [f"{name} ({number} values)" for name, number in machines.items() if name]) > 1:
             lines.append(
                 f"Warning: values of this run were measured on {' and '.join(known)}; they may differ in their last"
                 " digits, so compare ranks"
