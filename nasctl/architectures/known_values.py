@@ -27,7 +27,7 @@ from nasctl.system.csv_text import csv_rows
 LIMIT = 1 << 28  # bytes of a decompressed table
 NAMES = ("id", "arch", "architecture", "genome", "arch_str", "code")  # columns tried first, in upper or lower case
 SENTINEL = -1e8  # stands for a missing value in published tables of metrics
-ROW_NUMBERS = ("", "Unnamed: 0", "index")  # columns in which pandas writes the number of a row
+UNNAMED = ("", "Unnamed: 0")  # names of the column in which pandas writes the labels of rows as CSV
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 COMMA = re.compile(r"[-+]?\d+,\d+(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)  # a number with a decimal comma
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}", re.ASCII)  # 1,234 may also be a thousand and more
@@ -252,19 +252,26 @@ def _value_column(
         if column not in names:
             raise UnknownName(f"column of {path}", column, names)
         return column
+    cells = {name: [row.get(name) for row in rows] for name in names}
     numeric = [
         name
         for name in names
-        if any(
-            _number(cell) is not None or (_is_comma_number(cell) and not is_architecture(cell))
-            for cell in (row.get(name) for row in rows)
-        )
-        and not (name in ROW_NUMBERS and all(_number(row.get(name)) == k for k, row in enumerate(rows)))
+        if any(_number(one) is not None or (_is_comma_number(one) and not is_architecture(one)) for one in cells[name])
+        and not _has_row_numbers(name, cells[name])
     ]
     if len(numeric) != 1:
         several = f"several columns of numbers; name one of {_listed(numeric)}"
         raise BadOption(f"{path} has {several if numeric else 'no column of numbers'}")
     return numeric[0]
+
+
+def _has_row_numbers(name: str, cells: Sequence[object]) -> bool:
+    """Return whether a column has the numbers of rows: in order, or different whole numbers in one without a name."""
+    numbers = [_number(cell) for cell in cells]
+    if name == "index":
+        return numbers == list(range(len(cells)))
+    whole = {number for number in numbers if number is not None and number.is_integer()}
+    return name in UNNAMED and len(whole) == len(cells)
 
 
 def _genome(cell: object, space: SearchSpace, spec: str, writer: str) -> Genome:
