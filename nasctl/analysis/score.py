@@ -30,6 +30,7 @@ from nasctl.store.store import Store
 from nasctl.system import files
 from nasctl.version import __version__
 
+UNKNOWN = "unknown"  # machine of values that an older nasctl measured
 DIGITS = 7  # significant digits of a value in a table that is no whole number
 
 
@@ -170,9 +171,18 @@ def failure_messages(rows: Sequence[Scored]) -> list[str]:
 
 
 def machines(rows: Sequence[Scored]) -> dict[str, int]:
-    """Return the number of architectures with values of each machine; "unknown" for values of an older nasctl."""
-    counted = Counter(name or "unknown" for row in rows for name in row.machines)
+    """Return the number of architectures with values of each machine; `UNKNOWN` for values of an older nasctl."""
+    counted = Counter(name or UNKNOWN for row in rows for name in row.machines)
     return dict(counted.most_common())
+
+
+def machine_messages(rows: Sequence[Scored]) -> list[str]:
+    """Return a warning if values come from several machines."""
+    known = [f"{name} ({number} architectures)" for name, number in machines(rows).items() if name != UNKNOWN]
+    if len(known) < 2:
+        return []
+    where = " and ".join(known)
+    return [f"Warning: values were measured on {where}; they may differ in their last digits, so compare ranks"]
 
 
 def _cell(value: float) -> str:

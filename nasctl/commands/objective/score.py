@@ -112,7 +112,7 @@ def command(
     with open_executor(who, task) as executor:
         found = score.score_genomes(task, space, chosen, Store(store), executor)
         rows = list(counted(found, len(chosen), "scored"))
-    say(*score.failure_messages(rows))
+    say(*score.failure_messages(rows), *score.machine_messages(rows))
     if output:
         score.write_table(output, task, space, rows)
         say(f"the scores of {len(rows)} architectures are in:", *([str(output)] if as_json else []))
