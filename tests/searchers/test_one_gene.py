@@ -68,7 +68,7 @@ def test_an_id_of_another_space_is_no_architecture():
     assert _pool._try_parse("proxyless-0000", space) is None
 
 
-@pytest.mark.parametrize("widths", [(2, 5), tuple(range(1, 41)), (4,)])
+@pytest.mark.parametrize("widths", [(2, 5, 7), (4,)])
 @pytest.mark.parametrize("name", registry.trusted("searchers"))
 def test_every_searcher_visits_all_of_it_or_says_what_it_lacks(name, widths, tmp_path):
     task = Task(Chain(1, widths), {one: registry.create("objectives", one) for one in ("params", "macs")})
