@@ -103,6 +103,7 @@ from nasctl.problem.searcher import (
     Transform,
 )
 from nasctl.problem.space import Gene, Genome, HasLevels, Input, MixableSpace, Notation, SearchSpace, validate
+from nasctl.system.files import parsed as parse_json
 
 if not TYPE_CHECKING:  # type checkers refuse old names and unknown names
     from nasctl.registry.old_names import api_attribute as __getattr__

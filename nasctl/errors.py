@@ -33,6 +33,10 @@ class InvalidGenome(NasctlError):
     """A genome that is not in its search space."""
 
 
+class AmbiguousGenome(InvalidGenome):
+    """A list of numbers that two programs read as two different architectures."""
+
+
 class MissingBlock(NasctlError):
     """A block that a latency table has no row for.
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import random
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,22 @@ from nasctl.evaluation.task import Task
 from nasctl.networks.products import count_products
 from nasctl.networks.python_source import source
 from nasctl.problem.fidelity import Fidelity
-from nasctl.problem.searcher import Evaluation
+from nasctl.problem.searcher import Evaluation, Problem, Searcher
 from nasctl.problem.space import Gene, Genome, Input, SearchSpace
 from nasctl.search.loop import search
 from nasctl.search.run import Run
 from nasctl.store.store import Store
+from nasctl.system.global_generators import forbidden_global_generators
+
+# Outcomes that the contract of searchers tells: the last loss and the violation of each candidate of a batch, by its
+# place. The other losses are 1.
+OUTCOMES: Mapping[str, Callable[[int], tuple[float, float]]] = {
+    "all are equal": lambda k: (1.0, 0.0),
+    "all fail": lambda k: (math.nan, 0.0),
+    "some fail": lambda k: (math.nan if k % 3 == 0 else k, 0.0),
+    "all break a bound alike and are not measured": lambda k: (math.nan, 1.0),
+    "half of them break a bound alike": lambda k: (k, k % 2 / 2),
+}
 
 
 class Chain:
@@ -164,6 +177,11 @@ class SearcherContract:
         visited = [visit.evaluation.genome for visit in search(task, searcher, journal, 1000)]
         assert sorted(visited) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
+    def test_draws_from_its_own_generator_alone(self, run: Run) -> None:
+        first = _paths(run)  # unguarded, because importing a library may draw
+        with forbidden_global_generators():
+            assert _paths(run) == first
+
     def test_survives_failures_and_violations(self, run: Run) -> None:
         space, rng = registry.create("spaces", run.space), np.random.default_rng(0)
         task = Task(space, {name: registry.create("objectives", name) for name in ("params", "macs")})
@@ -173,6 +191,36 @@ class SearcherContract:
             assert [space.canonical(genome) for genome in batch] == batch
             losses = np.where(rng.random((len(batch), 1)) < share, np.nan, rng.random((len(batch), 2)))
             searcher.tell(losses, np.maximum(rng.normal(size=(len(batch), 2)), 0))
+
+
+class _Fabricated(SearchProblem):
+    """A problem whose mixtures have made-up losses, because measuring a module seeds the global generators."""
+
+    def evaluate_mixture(self, allowed: Sequence[Sequence[int]]) -> np.ndarray:
+        return np.random.default_rng([len(self.objectives), *chain(*allowed)]).random(len(self.objectives))
+
+
+def _paths(run: Run) -> list[list[list[Genome]]]:
+    """Return the batches of a fresh searcher for each outcome of `OUTCOMES`; it is told twice, then that all differ."""
+    problem, paths = _Fabricated(run.task), []
+    for outcome in OUTCOMES.values():
+        searcher = registry.create("searchers", run.searcher, problem, np.random.default_rng(0))
+        paths.append([_step(searcher, problem, told) for told in (outcome, outcome, _all_differ)])
+    return paths
+
+
+def _all_differ(place: int) -> tuple[float, float]:
+    return math.sin(place + 1), 0.0
+
+
+def _step(searcher: Searcher, problem: Problem, outcome: Callable[[int], tuple[float, float]]) -> list[Genome]:
+    """Ask a searcher for a batch, tell it an outcome, and return the batch."""
+    batch = searcher.ask()
+    if batch:
+        losses = np.ones((len(batch), len(problem.objectives)))
+        losses[:, -1], violations = np.array([outcome(k) for k in range(len(batch))]).T
+        searcher.tell(losses, violations[:, None])
+    return batch
 
 
 class DataContract:

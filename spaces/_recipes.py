@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from nasctl.api import parse_json
+
 Step = tuple[str, str, tuple[str, ...]]  # name of the step, operation, names of its inputs
 Recipe = tuple[Step, ...]  # in topological order; reads x, h_prev_0, ... and produces h_new_0, ...
 
@@ -34,7 +36,7 @@ def parse_recipe(text: str) -> Recipe | None:
     if len(text) > MAX_CHARACTERS or not text.lstrip().startswith("{"):
         return None
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except (ValueError, RecursionError):
         return None
     if not all(_is_step(value) for value in content.values()):

@@ -36,6 +36,7 @@ from nasctl.api import (
     SelfAttention,
     Softmax,
     WeightedValues,
+    parse_json,
     validate,
 )
 from nasctl.spaces._encoders import Embeddings, FeedForward, add_span_conv, check_options, choice_index
@@ -129,7 +130,7 @@ class Bert:
         if len(text) > MAX_CHARACTERS or not text.lstrip().startswith("{"):
             return None
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             content = content.get("model_hparam_overrides", content)
             layers = content["nas_config"]["encoder_layers"]
             genome = [choice_index(HIDDEN, content["hidden_size"]), choice_index(LAYERS, len(layers))]

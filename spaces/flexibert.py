@@ -36,6 +36,7 @@ from nasctl.api import (
     Softmax,
     Tanh,
     WeightedValues,
+    parse_json,
     validate,
 )
 from nasctl.spaces._encoders import Embeddings, FeedForward, add_span_conv, check_options, choice_index
@@ -163,7 +164,7 @@ class FlexiBERT:
         if len(text) > MAX_CHARACTERS or not text.lstrip().startswith("{"):
             return None
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             genome = self._encode([*zip(*_parse_columns(content), strict=True)])
             return genome if genome[0] == choice_index(self._layers, content["l"]) else None
         except (ValueError, TypeError, KeyError, RecursionError):

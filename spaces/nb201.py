@@ -39,6 +39,7 @@ from nasctl.spaces._cells import EDGES, EdgeTerm, add_cell, canonical_genome
 __all__ = ["NB201"]
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")  # in NASLib's order
 # Operations with weights, in the order of kernels 1 and 3.
 WEIGHTED = ("nor_conv_1x1", "nor_conv_3x3")
 IDENTITY_NODES = frozenset((0, 1, 2))  # nodes whose outgoing skip_connect is the identity: all
@@ -98,6 +99,16 @@ class NB201:
         if [source for _, _, source in edges] != sources or any(name not in OPERATIONS for name, _, _ in edges):
             return None
         return tuple(OPERATIONS.index(name) for name, _, _ in edges)
+
+    def from_naslib(self, indices: Sequence[int]) -> Genome:
+        """Return the genome of a tuple of NASLib's tables, whose edges are sorted by the node that they leave.
+
+        References:
+            `naslib/search_spaces/nasbench201/conversions.py` of github.com/automl/NASLib.
+        """
+        validate(self.genes, tuple(indices))  # NASLib's tuples have as many places and operations
+        chosen = dict(zip(sorted(EDGES), indices, strict=True))
+        return tuple(OPERATIONS.index(NASLIB_OPERATIONS[chosen[edge]]) for edge in EDGES)
 
     def network(self, genome: Genome) -> Network:
         return self.supernet([(choice,) for choice in genome])

@@ -29,6 +29,7 @@ from nasctl.problem import constraints
 from nasctl.problem.fidelity import Fidelity
 from nasctl.searchers import _pool
 from nasctl.store.store import Store
+from nasctl.system import yaml_text
 from nasctl.system.files import parsed
 
 SPACES = (
@@ -81,6 +82,13 @@ def _foreign(path):
     source = read_source(path)
     reading = dialect(recognise_dialect(source)).read(source.content, None)
     merge(reading.entries)
+
+
+def _yaml(path):
+    try:
+        yaml_text.load(path.read_bytes())
+    except ValueError as error:
+        raise NasctlError(str(error)) from None
 
 
 def _kit(path):
@@ -254,7 +262,34 @@ PARSERS = {
     "truth": Parser(
         lambda path: known_values.read(path, "nbmacro"),
         ".csv",
-        (b"code,acc\n00000000,93.1\n11111111,nan\n", _json([{"arch": "00000000", "acc": 1}]), _json({"22222222": 9.5})),
+        (
+            b"code,acc\n00000000,93.1\n11111111,nan\n",
+            b"sep=;\narch;acc\n00000000;93,1\n11111111;\n",
+            b"code\tacc\n00000000\t93.1\n",
+            "code|acc\n00000000|93.1\n".encode("utf-16"),
+            _json([{"arch": "00000000", "acc": 1}]),
+            _json({"22222222": 9.5}),
+            _json({"cifar10": {"22222222": 9.5}, "cifar100": {}}),
+            _json({"cifar10": {"22222222": {"nwot": {"score": 1}}}}),
+            b'\n{"arch": "00000000", "acc": 1}\n{"arch": [0, 0, 0, 0, 0, 0, 0, 1], "acc": "2,5"}\n',
+            _json({"arch": {"0": "00000000"}, "acc": {"0": 1}}),
+            _json({"0": {"arch": "00000000", "acc": 1}}),
+            _json({"columns": ["acc"], "index": ["00000000"], "data": [[1]]}),
+            _json({"name": "acc", "index": ["00000000"], "data": [1]}),
+            _json({"schema": {"primaryKey": ["index"]}, "data": [{"index": 0, "arch": "00000000", "acc": 1}]}),
+            _json([["arch", "acc"], ["(0, 0, 0, 0, 0, 0, 0, 0)", 1]]),
+            _json({"arch": ["00000000"], "acc": [[1, 2]]}),
+        ),
+    ),
+    "truth_lists": Parser(
+        lambda path: known_values.read(path, "nb201"),
+        ".json",
+        (_json([{"genome": [0, 1, 2, 3, 4, 0], "acc": 1}]), _json({"a": {"naslib:(4, 0, 3, 1, 4, 3)": 9.5}})),
+    ),
+    "yaml": Parser(
+        _yaml,
+        ".yaml",
+        (b"a: 7e-07\nb: [0x1f, .5, {c: yes}]\n", b"%YAML 1.1\n---\n? x\n: &a !!float 1\ny: *a\n", b'{"a": "\\u00e9"}'),
     ),
     "truth_gz": Parser(
         lambda path: known_values.read(path, "nbmacro"), ".csv.gz", (gzip.compress(b"code,acc\n00000000,1\n"),)

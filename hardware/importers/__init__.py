@@ -11,13 +11,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import yaml
-
 from nasctl.api import Emission, NasctlError, UnknownName
-from nasctl.system import files
+from nasctl.system import files, yaml_text
 
 LIMIT = 1 << 24  # bytes of a file, also after unpacking: 16 MiB, ten times the largest known table
-MAX_DEPTH = 8  # levels of nesting in a YAML file; known tables have up to four
 MAX_MS = 1e9  # largest latency, in ms: eleven days
 NORMAL_IQR = 1.349  # interquartile range of a normal distribution, in standard deviations
 
@@ -110,7 +107,7 @@ def recognise_dialect(source: SourceFile) -> str:
 
 
 def read_source(path: Path) -> SourceFile:
-    """Read a YAML or JSON file, with or without gzip compression.
+    """Read a file of YAML 1.2 or JSON, with or without gzip compression.
 
     Raises:
         NasctlError: The file cannot be read, is too large, or is not an object at its top level.
@@ -216,31 +213,19 @@ def _latency(key: object, value: object) -> tuple[float, float | None, int]:
     return given["mean"], None if std is None else NORMAL_IQR * std, int(given.get("count", 0))
 
 
-def _check_nesting(path: Path, events: Iterable[yaml.Event]) -> None:
-    """Refuse deep nesting and merge keys, which the YAML loader does not bound.
-
-    Deep nesting overflows the stack of the C loader and ends the process. Each merge of objects can double their size.
-    """
-    depth = 0
-    for event in events:
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise NasctlError(f"{path} is no latency table: it nests deeper than {MAX_DEPTH} levels")
-        if isinstance(event, yaml.ScalarEvent) and event.value == "<<":
-            raise NasctlError(f"{path} is no latency table: it merges objects (<<); write them out")
-
-
 def _parse(path: Path, is_json: bool, text: bytes) -> Mapping[str, Any]:
-    """Parse JSON or the safe subset of YAML."""
-    try:
-        # The C loader, which needs libyaml, is ten times faster than the Python loader.
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        if not is_json:
-            _check_nesting(path, yaml.parse(text, Loader=loader))
-        content = files.parsed(text) if is_json else yaml.load(text, Loader=loader)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise NasctlError(f"{path} is no {'JSON' if is_json else 'YAML'}: {reason}") from None
+    """Parse JSON or YAML 1.2, in which objects with a key twice are refused."""
+    # JSON is YAML, but not every parser of YAML reads all of JSON, such as "\ud83d\ude00".
+    kinds = [("JSON", files.parsed)] if is_json or text.lstrip().startswith(b"{") else []
+    kinds += [] if is_json else [("YAML", yaml_text.load)]
+    for kind, parse in kinds:
+        try:
+            content = parse(text)
+            break
+        except ValueError as error:
+            reason = f"{path} is no {kind}: {' '.join(str(error).split())[:120]}"
+    else:
+        raise NasctlError(reason)
     if not isinstance(content, dict) or not content or not all(isinstance(key, str) for key in content):
         raise NasctlError(f"{path} is no latency table: its top is not an object of named rows")
     return content

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,7 @@ from nasctl.store.store import Store
 from nasctl.system import files
 from nasctl.version import __version__
 
+UNKNOWN = "unknown"  # machine of values that an older nasctl measured
 DIGITS = 7  # significant digits of a value in a table that is no whole number
 
 
@@ -40,6 +42,8 @@ class Scored(NamedTuple):
 
     evaluation: Evaluation
     seconds: dict[str, float]  # by metric
+    # Machines that its metrics were measured on, or its costs if it has no metrics; "" if a machine is unknown.
+    machines: frozenset[str] = frozenset()
 
 
 def expand_specs(specs: Iterable[str]) -> list[str]:
@@ -89,6 +93,7 @@ def _score_distinct(
     """Yield the scores of distinct genomes, in their order."""
     record = task.record(spec)
     labels = record.labels
+    measured_labels = set(labels.values()) - set(record.cheap.values()) or set(labels.values())
     ledger = store.ledger(spec, labels.values())
     known: dict[Genome, dict[str, Measurement]] = {}
     fresh: dict[Genome, dict[str, Measurement]] = {}
@@ -106,7 +111,11 @@ def _score_distinct(
         if new:
             ledger.file(genome, new)
         found = known.pop(genome) | new
-        yield Scored(evaluation(genome, labels, found), {name: found[label].seconds for name, label in labels.items()})
+        yield Scored(
+            evaluation(genome, labels, found),
+            {name: found[label].seconds for name, label in labels.items()},
+            frozenset(found[label].machine for label in measured_labels),
+        )
 
 
 def check_output(path: Path, overwrite: bool) -> None:
@@ -161,6 +170,21 @@ def failure_messages(rows: Sequence[Scored]) -> list[str]:
     return [f"{number} of {len(rows)} failed in a metric, the last in {': '.join(errors[-1])}"] if errors else []
 
 
+def machines(rows: Sequence[Scored]) -> dict[str, int]:
+    """Return the number of architectures with values of each machine; `UNKNOWN` for values of an older nasctl."""
+    counted = Counter(name or UNKNOWN for row in rows for name in row.machines)
+    return dict(counted.most_common())
+
+
+def machine_messages(rows: Sequence[Scored]) -> list[str]:
+    """Return a warning if values come from several machines."""
+    known = [f"{name} ({number} architectures)" for name, number in machines(rows).items() if name != UNKNOWN]
+    if len(known) < 2:
+        return []
+    where = " and ".join(known)
+    return [f"Warning: values were measured on {where}; they may differ in their last digits, so compare ranks"]
+
+
 def _cell(value: float) -> str:
     """Return a value as a table has it: whole numbers with all digits."""
     return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.{DIGITS}g}"
@@ -180,6 +204,7 @@ def _about(task: Task, space: str, rows: Sequence[Scored]) -> dict[str, object]:
         "setting": str(task.setting),
         "architectures": len(rows),
         "versions": {"nasctl": __version__, **{name: version(name) for name in ("numpy", "torch")}},
+        "machines": machines(rows),
         "metrics": {
             name: {
                 "version": metric.version,

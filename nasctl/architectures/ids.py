@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from nasctl import registry
 from nasctl.errors import NasctlError, UnknownName
-from nasctl.problem.ids import ALPHABET, GENOME, decode, remainder, spelled, width
+from nasctl.problem.ids import ALPHABET, WRITERS, decode, listed_choices, remainder, spelled, width
 from nasctl.problem.space import Gene, Genome, validate
 from nasctl.store.store import Store
 
@@ -39,8 +39,9 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     """Return the spec of the space and the genome of an architecture that a user names.
 
     Args:
-        text: An id, or the beginning of exactly one id in the store. With `spec` also a genome such as "0,3,1" or an
-            architecture in the notation of the space's benchmark.
+        text: An id, or the beginning of exactly one id in the store. With `spec` also a genome such as "0,3,1",
+            a tuple of NASLib such as "naslib:(4, 0, 3, 1, 4, 3)", or an architecture in the notation of the space's
+            benchmark.
         store: The store, which knows the options of each digest.
         spec: The space; needed if `text` does not name it.
 
@@ -49,7 +50,8 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     """
     if spec is not None and (genome := spelled(text, registry.create("spaces", spec))) is not None:
         return spec, genome
-    if GENOME.fullmatch(text):
+    writer, colon, rest = text.partition(":")
+    if listed_choices(rest if colon and writer in WRITERS else text) is not None:
         raise NasctlError(f"the genome {text} may be of any space; give it with --space")
     head, dash, word = text.rpartition("-")
     if not dash:

@@ -8,7 +8,6 @@ References:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -24,6 +23,7 @@ from nasctl.pareto.hypervolume import scaled
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome, SearchSpace
+from nasctl.system.files import parsed
 
 __all__ = ["DARTSBenchmark"]
 
@@ -79,7 +79,7 @@ class DARTSBenchmark:
 
     def __init__(self) -> None:
         space = registry.create("spaces", SPACE)
-        table = json.loads(published("nb301-darts", "zc_nasbench301_725.json.gz", WHERE))["cifar10"]
+        table = parsed(published("nb301-darts", "zc_nasbench301_725.json.gz", WHERE))["cifar10"]
         self._rows: Mapping[Genome, Any] = {space.canonical(space.parse(key)): row for key, row in table.items()}
         self.genomes: Sequence[Genome] = sorted(self._rows)
         self.space: SearchSpace = NearestListedSpace(space, self.genomes)

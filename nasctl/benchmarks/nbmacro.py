@@ -6,13 +6,13 @@ References:
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 
 from nasctl.bench.benchmark import Scene
 from nasctl.bench.listed import Listed
 from nasctl.bench.published import published
 from nasctl.pareto.hypervolume import scaled
+from nasctl.system.files import parsed
 
 __all__ = ["NBMacroBenchmark"]
 
@@ -36,7 +36,7 @@ class NBMacroBenchmark(Listed):
     @cached_property
     def scenes(self) -> dict[str, Scene]:
         """Return the scene of the data set."""
-        table = json.loads(published("nb-macro", "nas-bench-macro_cifar10.json.gz", WHERE))
+        table = parsed(published("nb-macro", "nas-bench-macro_cifar10.json.gz", WHERE))
         rows = {tuple(map(int, digits)): row for digits, row in table.items()}
         accuracy = self.of({genome: row["mean_acc"] for genome, row in rows.items()})
         macs = self.of({genome: row["flops"] for genome, row in rows.items()})

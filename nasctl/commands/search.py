@@ -138,5 +138,5 @@ def _search(run: Run, watch: Watch, warnings: list[str], workers: WorkerOptions,
             return exit_code(stop)
     if as_json:
         click.echo(watch.json())
-    say(*watch.closing())
+    say(*watch.closing(opened.machines(run.name)))
     return 0

@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.objective import ARITHMETIC, Objective, closed_form
 from nasctl.errors import NasctlError
+from nasctl.evaluation.machine import arithmetic_machine, module_machine
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
 from nasctl.store.measurements import Measurement
@@ -62,8 +63,8 @@ def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, 
     needs = frozenset[str]().union(*(task.metrics[name].needs for name in labels))
     setting = task.setting
     if needs <= ARITHMETIC:  # importing torch takes seconds, and arithmetic does without
-        candidate = Candidate(task.space, genome, setting, needs)
-        return {label: score(task.metrics[name], candidate) for name, label in labels.items()}
+        candidate, here = Candidate(task.space, genome, setting, needs), arithmetic_machine()
+        return {label: score(task.metrics[name], candidate)._replace(machine=here) for name, label in labels.items()}
     from nasctl.candidates.determinism import deterministic_torch, seeded_globals
 
     with deterministic_torch(setting.threads):
@@ -74,7 +75,8 @@ def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, 
                 if not found[label] or not closed_form(task.metrics[name]):
                     with seeded_globals(drawn.seed):
                         found[label].append(score(task.metrics[name], candidate))
-    return {label: mean_of_draws(draws) for label, draws in found.items()}
+    here = module_machine(setting.device, setting.threads)
+    return {label: mean_of_draws(draws)._replace(machine=here) for label, draws in found.items()}
 
 
 def mean_of_draws(draws: Sequence[Measurement]) -> Measurement:

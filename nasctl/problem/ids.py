@@ -6,12 +6,19 @@ import re
 from collections.abc import Sequence
 from math import prod
 
-from nasctl.errors import InvalidGenome
-from nasctl.problem.space import Gene, Genome, Notation, SearchSpace, validate
+from nasctl.errors import AmbiguousGenome, InvalidGenome
+from nasctl.problem.space import Gene, Genome, HasNASLibTuples, Notation, SearchSpace, validate
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 
 GENOME = re.compile(r"[0-9]{1,99}(,[0-9]{1,99})*")  # a genome as a list of choices, such as "0,3,1"
+
+# A list in brackets, as programs write one: "[0, 3, 1]" or "(0, 3, 1)".
+BRACKETED = re.compile(
+    r"\(\s*([0-9]{1,99}(?:\s*,\s*[0-9]{1,99})*)\s*,?\s*\)|\[\s*([0-9]{1,99}(?:\s*,\s*[0-9]{1,99})*)\s*\]"
+)
+
+WRITERS = ("genome", "naslib")  # prefixes that say whose list of choices follows, as in "naslib:(4, 0, 3, 1, 4, 3)"
 
 
 def decode(word: str, genes: Sequence[Gene]) -> Genome:
@@ -41,18 +48,48 @@ def decode(word: str, genes: Sequence[Gene]) -> Genome:
 
 
 def spelled(text: str, space: SearchSpace) -> Genome | None:
-    """Return the genome that a text lists, as "0,3,1" or in the space's own notation; None if it is neither.
+    """Return the genome that a text lists or spells; None if it does neither.
+
+    A text is a list of choices such as "0,3,1", with or without brackets, or an architecture in the space's own
+    notation. "genome:" or "naslib:" before a list says whose list it is.
 
     Raises:
         InvalidGenome: The space has no such genome.
+        AmbiguousGenome: The list is in brackets, and NASLib writes other architectures of this space in the same way.
     """
+    writer, _, rest = text.partition(":")
+    if writer in WRITERS and (choices := listed_choices(rest)) is not None:
+        return _genome_of(choices, writer, space)
     if isinstance(space, Notation) and (genome := space.parse(text)) is not None:
         return genome
-    if not GENOME.fullmatch(text):
+    if (choices := listed_choices(text)) is None:
         return None
-    genome = tuple(map(int, text.split(",")))
-    validate(space.genes, genome)
-    return genome
+    if isinstance(space, HasNASLibTuples) and not GENOME.fullmatch(text):
+        _genome_of(choices, "genome", space)  # a list that is neither is simply wrong
+        raise AmbiguousGenome(
+            f"{text!r} may be a genome of nasctl or a tuple of NASLib, which are different networks; write genome: or"
+            " naslib: before it, or before the name of the file that holds it"
+        )
+    return _genome_of(choices, "genome", space)
+
+
+def listed_choices(text: str) -> Genome | None:
+    """Return the numbers of a list, with or without brackets; None if the text is no list of numbers."""
+    text = text.strip()
+    found = BRACKETED.fullmatch(text)
+    inner = (found[1] or found[2]) if found else text
+    inner = re.sub(r"\s", "", inner) if found else inner
+    return tuple(map(int, inner.split(","))) if GENOME.fullmatch(inner) else None
+
+
+def _genome_of(choices: Genome, writer: str, space: SearchSpace) -> Genome:
+    """Return the genome of a list, given the member of `WRITERS` that wrote it."""
+    if writer == "naslib":
+        if not isinstance(space, HasNASLibTuples):
+            raise InvalidGenome("nasctl does not know NASLib's tuples of this space; leave naslib: out")
+        return space.from_naslib(choices)
+    validate(space.genes, choices)
+    return choices
 
 
 def width(genes: Sequence[Gene]) -> int:

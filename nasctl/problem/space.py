@@ -35,7 +35,7 @@ class Input:
 class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
-    A space may also implement `HasLevels`, `Notation` and `MixableSpace`.
+    A space may also implement `HasLevels`, `Notation`, `HasNASLibTuples` and `MixableSpace`.
     """
 
     input: Input
@@ -88,6 +88,19 @@ class Notation(Protocol):
 
     def parse(self, text: str) -> Genome | None:
         """Return the genome that a text stands for; None if the text is not in the notation."""
+        ...
+
+
+@runtime_checkable
+class HasNASLibTuples(Protocol):
+    """A space whose genomes look like NASLib's tuples of operation indices, but mean other networks."""
+
+    def from_naslib(self, indices: Sequence[int]) -> Genome:
+        """Return the genome of NASLib's tuple.
+
+        Raises:
+            InvalidGenome: NASLib has no such tuple.
+        """
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -240,6 +241,8 @@ def _value(option: str, text: str, default: Any) -> Any:
     value: Any
     try:
         value = SWITCHES[text] if text in SWITCHES else json.loads(text)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadOption(f"{option}: that option is a finite number")
     except (ValueError, RecursionError):  # not JSON, or a number with thousands of digits
         value = text
     kinds: dict[type, tuple[Any, str]] = {

@@ -19,6 +19,7 @@ from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError
 from nasctl.evaluation import ranges
 from nasctl.evaluation.executor import Executor
+from nasctl.evaluation.machine import machine_of
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
@@ -27,7 +28,6 @@ from nasctl.problem.searcher import HasNeeds
 from nasctl.problem.space import SearchSpace
 from nasctl.search import applicability
 from nasctl.search.loop import Visit, search
-from nasctl.search.machine import machine_of
 from nasctl.search.metrics import device_of, make_objective
 from nasctl.store.store import Store
 from nasctl.version import __version__

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -128,8 +130,12 @@ class Watch:
         done, size = len(self._found), len(self._archive)
         return progress.State(done, self._budget, self._failed, size, self._volume, each, left, generation)
 
-    def closing(self) -> list[str]:
-        """Return the lines that say how the search ended, with the next two commands to type."""
+    def closing(self, machines: Mapping[str, int] = MappingProxyType({})) -> list[str]:
+        """Return the lines that say how the search ended, with the next two commands to type.
+
+        Args:
+            machines: Values of the run by machine, as `Store.machines` returns them.
+        """
         size = len(self._archive)
         seconds = terminal.duration(time.monotonic() - self._start)
         line = f"{len(self._found)} candidates in {seconds}, {self._failed} failed, {size} on the front"
@@ -141,6 +147,11 @@ class Watch:
         if self._failed:
             errors = [error for found in self._found for error in found.errors.values()]
             lines.append(f"the last failure was: {errors[-1]}")
+        if len(known := [f"{name} ({number} values)" for name, number in machines.items() if name]) > 1:
+            lines.append(
+                f"Warning: values of this run were measured on {' and '.join(known)}; they may differ in their last"
+                " digits, so compare ranks"
+            )
         if not self._found:
             return [*lines, "the time was over before the first candidate; give a larger --time"]
         if not size:

@@ -70,9 +70,12 @@ def _find_table(space: SearchSpace, name: str) -> Traversable:
     tables = {key: shipped[key] for key in sorted(shipped) if shipped[key].name.endswith(".csv.gz")}
     if name and name not in tables:
         raise BadOption(f"nasctl ships no table {name!r}; it ships {', '.join(tables)}; {HOW_TO_MAKE}")
-    for file in [tables[name]] if name else tables.values():
-        if name or _try_parse(_read_rows(file, ())[0][0], space) is not None:
-            return file
+    if name:
+        return tables[name]
+    if isinstance(space, Notation):  # a number or an id in a table could be an architecture of many spaces
+        for file in tables.values():
+            if space.parse(_read_rows(file, ())[0][0]) is not None:
+                return file
     raise BadOption(f"nasctl ships no scores of this space; {HOW_TO_MAKE}")
 
 
@@ -91,6 +94,8 @@ def _read_rows(file: Traversable, metrics: Sequence[str]) -> list[tuple[str, lis
             raise ValueError
         text = content.decode()
         header, *lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+        if len(set(header)) < len(header):
+            raise ValueError
         columns = [header.index(metric) for metric in metrics if metric in header[1:]]
         rows = [(line[0], [_parse_number(line[column]) for column in columns]) for line in lines]
     except (OSError, EOFError, ValueError, IndexError, csv.Error, zlib.error):
@@ -128,9 +133,31 @@ def _try_parse(text: str, space: SearchSpace) -> Genome | None:
     try:
         genome: Genome | None = parse(text) if parse else None
         if genome is None:
-            named = "-" in text
-            genome = decode(text.rpartition("-")[2], space.genes) if named else tuple(map(int, text.split(",")))
+            head, dash, word = text.rpartition("-")
+            if not dash:
+                genome = tuple(map(_parse_choice, text.split(",")))
+            elif _is_id_of_another_space(head, space):
+                return None
+            else:
+                genome = decode(word, space.genes)
         validate(space.genes, genome)
         return space.canonical(genome)
     except (ValueError, KeyError, InvalidGenome):
         return None
+
+
+def _parse_choice(text: str) -> int:
+    """Return the number of a choice. "00000010" is none: a benchmark writes whole architectures in such digits.
+
+    Raises:
+        ValueError: The text is not how a choice is written.
+    """
+    if str(int(text)) != text.strip():
+        raise ValueError(text)
+    return int(text)
+
+
+def _is_id_of_another_space(head: str, space: SearchSpace) -> bool:
+    """Return whether an id begins with the name of another space, as far as the name of this space is known."""
+    package, _, module = type(space).__module__.rpartition(".")
+    return package == "nasctl.spaces" and head.partition(".")[0] != module

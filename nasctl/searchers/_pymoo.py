@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -129,6 +129,31 @@ class UnseenNetworks(DuplicateElimination):  # type: ignore[misc]
                 taken.add(genome)
                 kept.append(k)
         return kept
+
+
+def tournament(rows: Sequence[tuple[float, ...]], pairs: np.ndarray, random_state: np.random.Generator) -> np.ndarray:
+    """Return the member of each pair with the smaller row, or a random one if their rows are equal.
+
+    The draws are those of pymoo's comparisons, so recorded runs replay. Some of pymoo's comparisons make a generator
+    without a seed where they are not given one; these are therefore not used.
+
+    Args:
+        rows: Row of each member, compared from its first number on.
+        pairs: Positions of the members, (N, 2).
+        random_state: Source of all randomness.
+
+    Returns:
+        Positions, (N, 1).
+    """
+    winners = [
+        first
+        if rows[first] < rows[second]
+        else second
+        if rows[second] < rows[first]
+        else int(random_state.choice([first, second]))
+        for first, second in pairs.tolist()
+    ]
+    return np.array(winners)[:, None]
 
 
 def genomes(space: SearchSpace, population: Population) -> list[Genome]:

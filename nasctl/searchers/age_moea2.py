@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 from pymoo.algorithms.base.genetic import GeneticAlgorithm
-from pymoo.algorithms.moo.nsga2 import binary_tournament
 from pymoo.core.population import Population
 from pymoo.core.survival import Survival
 from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from nasctl.api import Problem
-from nasctl.searchers._pymoo import Evolution
+from nasctl.searchers._pymoo import Evolution, tournament
 
 __all__ = ["AGEMOEA2"]
 
@@ -51,14 +50,23 @@ class AGEMOEA2(Evolution):
 
 
 def _make_algorithm(**settings: Any) -> GeneticAlgorithm:
-    made = GeneticAlgorithm(
-        selection=TournamentSelection(func_comp=binary_tournament),
-        survival=_GeometrySurvival(),
-        advance_after_initial_infill=True,
-        **settings,
+    selection = TournamentSelection(func_comp=_by_rank_and_score)
+    return GeneticAlgorithm(
+        selection=selection, survival=_GeometrySurvival(), advance_after_initial_infill=True, **settings
     )
-    made.tournament_type = "comp_by_rank_and_crowding"  # read by `binary_tournament`
-    return made
+
+
+def _by_rank_and_score(
+    population: Population, pairs: np.ndarray, random_state: np.random.Generator, **kwargs: Any
+) -> np.ndarray:
+    """Return the better member of each pair: less violation, then a lower rank, then a higher score; see `tournament`.
+
+    Rank and score of an infeasible member are unknown.
+    """
+    ranks, found = population.get("rank", "crowding")
+    members = zip(population.get("CV")[:, 0].tolist(), ranks, found, strict=True)
+    rows = [(excess, 0, 0.0) if excess > 0 else (0.0, rank, -score) for excess, rank, score in members]
+    return tournament(rows, pairs, random_state)
 
 
 class _GeometrySurvival(Survival):  # type: ignore[misc]  # pymoo has no types

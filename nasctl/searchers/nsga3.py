@@ -8,12 +8,15 @@ References:
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from pymoo.algorithms.moo.nsga3 import NSGA3 as PymooNSGA3
+from pymoo.core.population import Population
+from pymoo.operators.selection.tournament import TournamentSelection
 
 from nasctl.api import Problem
-from nasctl.searchers._pymoo import Evolution, reference_directions
+from nasctl.searchers._pymoo import Evolution, reference_directions, tournament
 
 __all__ = ["NSGA3"]
 
@@ -34,8 +37,19 @@ class NSGA3(Evolution):
 
     def __init__(self, problem: Problem, rng: np.random.Generator, population: int = 20) -> None:
         directions = reference_directions(len(problem.objectives), population)
-        super().__init__(problem, rng, population, PymooNSGA3, ref_dirs=directions)
+        selection = TournamentSelection(func_comp=_lower_violation)
+        super().__init__(problem, rng, population, PymooNSGA3, ref_dirs=directions, selection=selection)
 
     def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
         with warnings.catch_warnings():  # pymoo disables all warnings while it scales losses and never restores them
             super().tell(losses, violations)
+
+
+def _lower_violation(
+    population: Population, pairs: np.ndarray, random_state: np.random.Generator, **kwargs: Any
+) -> np.ndarray:
+    """Return the member of each pair with the lower constraint violation; see `tournament`.
+
+    pymoo 0.6.2 has the same comparison, but draws from a generator without a seed where violations are equal.
+    """
+    return tournament([(excess,) for excess in population.get("CV")[:, 0].tolist()], pairs, random_state)

@@ -83,8 +83,10 @@ class RegularizedEvolution:
     def _breed_child(self) -> list[Genome]:
         """Return a mutated tournament winner, or a random genome if no mutation is new.
 
-        The list is empty if the space is exhausted.
+        The list is empty if the space is exhausted, or has one genome.
         """
+        if not (self._cardinalities > 1).any():
+            return []
         sample = self._rng.integers(len(self._living), size=self._tournament)
         child, _ = self._living[sample[self._ranks[sample].argmin()]]
         for _ in range(RETRIES):

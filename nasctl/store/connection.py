@@ -39,6 +39,7 @@ class Connection:
 
     def __init__(self, path: Path | str, reading: bool = False) -> None:
         self.path, self._file = str(path), Path(path).absolute()
+        self._texts: dict[str, int] = {}  # numbers of texts that were looked up; a text never leaves the store
         _check_header(Path(path))
         with guarded(self.path):
             self._connect(self._address() if reading else str(self._file))
@@ -91,9 +92,11 @@ class Connection:
 
     def text(self, value: str) -> int:
         """Return the number that stands for a text in other tables; call it inside `writing`."""
-        self.connection.execute("INSERT OR IGNORE INTO text (value) VALUES (?)", (value,))
-        (number,) = self.connection.execute("SELECT id FROM text WHERE value = ?", (value,)).fetchone()
-        return int(number)
+        if value not in self._texts:
+            self.connection.execute("INSERT OR IGNORE INTO text (value) VALUES (?)", (value,))
+            (number,) = self.connection.execute("SELECT id FROM text WHERE value = ?", (value,)).fetchone()
+            self._texts[value] = int(number)
+        return self._texts[value]
 
     def _connect(self, address: str) -> None:
         # Python handles Ctrl-C between waits of 5 s. Any thread may collect this object, and so close the connection.
@@ -129,8 +132,12 @@ class Connection:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
                     raise
                 stop_if_asked()
-        with self.connection:
-            yield
+        try:
+            with self.connection:
+                yield
+        except BaseException:
+            self._texts.clear()  # the transaction was rolled back, and with it perhaps a text
+            raise
 
     def _file_identity(self) -> tuple[int, int] | None:
         """Return the device and the inode of the file at the path; None if there is no file."""

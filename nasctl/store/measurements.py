@@ -10,17 +10,27 @@ from nasctl.problem.space import Genome
 from nasctl.store.connection import Connection
 
 MEASURED = """
-SELECT m.label, m.value, m.error, m.seconds FROM genome
-JOIN measurement m ON m.genome = genome.id WHERE genome.space = ? AND genome.genes = ?
+SELECT m.label, m.value, m.error, m.seconds, coalesce(text.value, '') FROM genome
+JOIN measurement m ON m.genome = genome.id LEFT JOIN text ON text.id = m.machine
+WHERE genome.space = ? AND genome.genes = ?
 """
 
 
 class Measurement(NamedTuple):
-    """One objective measured of one genome: a value or an error."""
+    """One objective measured of one genome: a value or an error.
+
+    Attributes:
+        value: The value; None if the objective failed.
+        error: The error; None if it did not fail.
+        seconds: Time that the measurement took.
+        machine: Processor, instruction set and threads, as `nasctl.evaluation.machine` names them; "" if unknown, as
+            in a store of an older nasctl.
+    """
 
     value: float | None
     error: str | None
-    seconds: float  # time that the measurement took
+    seconds: float
+    machine: str = ""
 
 
 class Ledger:
@@ -51,8 +61,8 @@ class Ledger:
         """File repeated measurements of a genome by label in place of errors; values stay."""
         with self._database.writing() as database:
             number = self._file(genome, {})
-            rows = [(*measurement, number, self._labels[label]) for label, measurement in measured.items()]
-            query = "UPDATE measurement SET value = ?, error = ?, seconds = ?"
+            rows = [(*row, number, self._labels[label]) for label, row in self._rows(measured).items()]
+            query = "UPDATE measurement SET value = ?, error = ?, seconds = ?, machine = ?"
             database.executemany(f"{query} WHERE genome = ? AND label = ? AND error IS NOT NULL", rows)
 
     def _file(self, genome: Genome, measured: Mapping[str, Measurement]) -> int:
@@ -64,10 +74,21 @@ class Ledger:
             database.execute("INSERT INTO genome (space, genes) VALUES (?, ?)", key)
             row = database.execute(find, key).fetchone()
         number = int(row[0])
-        rows = [(number, self._labels[label], *measurement) for label, measurement in measured.items()]
+        rows = [(number, self._labels[label], *row) for label, row in self._rows(measured).items()]
         if rows:
-            database.executemany("INSERT OR IGNORE INTO measurement VALUES (?, ?, ?, ?, ?)", rows)
+            query = "INSERT OR IGNORE INTO measurement (genome, label, value, error, seconds, machine)"
+            database.executemany(f"{query} VALUES (?, ?, ?, ?, ?, ?)", rows)
         return number
+
+    def _rows(
+        self, measured: Mapping[str, Measurement]
+    ) -> dict[str, tuple[float | None, str | None, float, int | None]]:
+        """Return measurements as the columns value, error, seconds and machine have them, by label."""
+        number = self._database.text
+        return {
+            label: (one.value, one.error, one.seconds, number(one.machine) if one.machine else None)
+            for label, one in measured.items()
+        }
 
 
 def evaluation(genome: Genome, labels: Mapping[str, str], found: Mapping[str, Measurement]) -> Evaluation:

@@ -115,7 +115,7 @@ class RunLog(Ledger):
             return found
         errors = json.loads(failed)
         return found | {
-            label: Measurement(None, errors[str(number)], found[label].seconds)
+            label: found[label]._replace(value=None, error=errors[str(number)])
             for label, number in self._labels.items()
             if str(number) in errors and label in found
         }

@@ -11,16 +11,16 @@ from pathlib import Path
 from nasctl.system.files import replacement
 
 APPLICATION_ID = 0x4E415343  # "NASC", by which the header of a SQLite file says that the file is a store
-VERSION = 2  # version of the schema
+VERSION = 3  # version of the schema
 TABLES = (
-    # Specs of spaces and labels of measurements, which are long and few.
+    # Specs of spaces, labels of measurements and names of machines, which are long and few.
     "CREATE TABLE text (id INTEGER PRIMARY KEY, value TEXT NOT NULL UNIQUE)",
     """CREATE TABLE genome (
         id INTEGER PRIMARY KEY, space INTEGER NOT NULL REFERENCES text, genes TEXT NOT NULL, UNIQUE (space, genes)
     )""",
     """CREATE TABLE measurement (
         genome INTEGER REFERENCES genome, label INTEGER REFERENCES text, value REAL, error TEXT, seconds REAL,
-        PRIMARY KEY (genome, label)
+        machine INTEGER REFERENCES text, PRIMARY KEY (genome, label)
     ) WITHOUT ROWID""",
     # `turn` orders runs by their last start, whatever the clock said then.
     """CREATE TABLE run (
@@ -34,15 +34,19 @@ TABLES = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
-UPGRADE = (  # statements that turn version 1 into version 2
-    "ALTER TABLE visit ADD COLUMN failed TEXT",
-    """UPDATE visit SET failed = (
-        SELECT json_group_object(label, error) FROM measurement m WHERE m.genome = visit.genome AND error IS NOT NULL
-    ) WHERE genome IN (SELECT genome FROM measurement WHERE error IS NOT NULL)""",
-    "ALTER TABLE run ADD COLUMN turn INTEGER",
-    "UPDATE run SET turn = (SELECT count(*) FROM run o WHERE (o.started, o.id) <= (run.started, run.id))",
-    f"PRAGMA user_version = {VERSION}",
-)
+UPGRADES = {  # statements that turn the tables of a version into those of the next one
+    1: (
+        "ALTER TABLE visit ADD COLUMN failed TEXT",
+        """UPDATE visit SET failed = (
+            SELECT json_group_object(label, error) FROM measurement m
+            WHERE m.genome = visit.genome AND error IS NOT NULL
+        ) WHERE genome IN (SELECT genome FROM measurement WHERE error IS NOT NULL)""",
+        "ALTER TABLE run ADD COLUMN turn INTEGER",
+        "UPDATE run SET turn = (SELECT count(*) FROM run o WHERE (o.started, o.id) <= (run.started, run.id))",
+    ),
+    # The machine of a value that is there already stays unknown.
+    2: ("ALTER TABLE measurement ADD COLUMN machine INTEGER REFERENCES text",),
+}
 
 
 def version(connection: sqlite3.Connection) -> int:
@@ -62,10 +66,18 @@ def upgrade(connection: sqlite3.Connection, file: Path | None) -> None:
     """
     found = version(connection)  # another process may have been faster
     copy = _backup(file, found) if 0 < found < VERSION and file is not None else None
-    for statement in {0: TABLES, VERSION: ()}.get(found, UPGRADE):
+    for statement in _statements(found):
         connection.execute(statement)
     if copy is not None:
         print(f"the store is brought up to this version of nasctl; as it was it stays in {copy}", file=sys.stderr)
+
+
+def _statements(found: int) -> tuple[str, ...]:
+    """Return the statements that turn the tables of a version into those of this version; of version 0, a new file."""
+    if not 0 < found < VERSION:
+        return () if found else TABLES
+    steps = (statement for version in range(found, VERSION) for statement in UPGRADES[version])
+    return (*steps, f"PRAGMA user_version = {VERSION}")
 
 
 def _backup(file: Path, version: int) -> Path:

@@ -19,7 +19,7 @@ from nasctl.store.run_log import RunLog, counted_labels
 from nasctl.store.run_record import RunRecord
 
 VISITED = """
-SELECT visit.position, genome.genes, m.label, m.value, m.error, m.seconds FROM visit
+SELECT visit.position, genome.genes, m.label, m.value, m.error, m.seconds, m.machine FROM visit
 JOIN genome ON genome.id = visit.genome LEFT JOIN measurement m ON m.genome = genome.id
 WHERE visit.run = ? ORDER BY visit.position
 """
@@ -161,11 +161,32 @@ class Store:
             texts = dict(database.execute("SELECT id, value FROM text"))
             for _, group in groupby(database.execute(VISITED, (number,)), itemgetter(0)):
                 rows = list(group)
-                found = {texts.get(label, ""): Measurement(*rest) for _, _, label, *rest in rows}
+                found = {
+                    texts.get(label, ""): Measurement(value, error, seconds, texts.get(machine, ""))
+                    for _, _, label, value, error, seconds, machine in rows
+                }
                 genome = genome_of(rows[0][1])
                 labels = counted_labels(record, genome, found)
                 seconds = sum(found[label].seconds for label in labels.values() if label in found)
                 yield evaluation(genome, labels, found), seconds
+
+    def machines(self, run: str) -> dict[str, int]:
+        """Return how many values of a run's candidates were measured on each machine, the most frequent first.
+
+        The values are those of metrics that need modules, or of costs if the run has no such metrics. They may be of
+        other runs, with which this run shares them. "" stands for values of an older nasctl, which did not note the
+        machine.
+        """
+        run, record = self.run(run)
+        labels = set(record.labels.values()) - set(record.cheap.values()) or set(record.labels.values())
+        numbers = ",".join("?" * len(labels))
+        query = f"""SELECT coalesce(machine.value, ''), count(*) FROM run
+            JOIN visit ON visit.run = run.id JOIN measurement m ON m.genome = visit.genome
+            JOIN text label ON label.id = m.label LEFT JOIN text machine ON machine.id = m.machine
+            WHERE run.name = ? AND m.value IS NOT NULL AND label.value IN ({numbers})
+            GROUP BY 1 ORDER BY 2 DESC, 1"""
+        with self.database.reading() as database:
+            return dict(database.execute(query, (run, *sorted(labels))).fetchall())
 
     def spaces(self) -> list[str]:
         """Return the specs of all spaces that have a measured genome."""

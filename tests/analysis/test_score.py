@@ -15,6 +15,7 @@ from nasctl.architectures.ids import encode
 from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
+from nasctl.evaluation import measure as measure_module
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
 from nasctl.problem.fidelity import Fidelity
@@ -172,6 +173,9 @@ def test_a_table_and_what_it_was_made_with(nasctl, tmp_path, name):
     assert about["space"] == "nb201:canonical=true,cells=1,channels=4,classes=10,resolution=32"
     assert (about["architectures"], about["setting"]) == (3, str(Setting(fidelity=Fidelity(8, 1, 4))))
     assert about["versions"].keys() == {"nasctl", "numpy", "torch"}
+    ((machine, architectures),) = about["machines"].items()
+    assert architectures == 3
+    assert "torch threads 1" in machine  # of the metrics; a cost is the same on every machine
     assert about["metrics"]["params"] == {"version": "1", "unit": "parameters", "direction": "min", "failed": 0}
     assert about["metrics"]["synflow"]["failed"] == 1
     assert {path.name for path in tmp_path.iterdir()} == {"cells", "nasctl.db", "table.json", name}
@@ -281,3 +285,24 @@ def test_the_list_has_every_metric_and_loads_nothing_heavy_but_torch():
     assert [row["name"] for row in json.loads(listed)] == registry.names("objectives")
     assert all(row["summary"] and row["unit"] for row in json.loads(listed))
     assert not {"matplotlib", "onnx", "fvcore", "pymoo", "rich"} & set(loaded.split())
+
+
+def test_scores_of_two_machines_are_said_to_be(nasctl, tmp_path, monkeypatch):
+    command = ["score", "--space", "nbmacro", "-o", "params", "--genomes"]
+    (tmp_path / "one").write_text("00000000\n")
+    (tmp_path / "two").write_text("00000000\n11111111\n")
+    for name, file in (("Intel (AVX512)", "one"), ("AMD (AVX2)", "two")):
+        monkeypatch.setattr(measure_module, "arithmetic_machine", lambda name=name: name)
+        done = nasctl(*command, file, "--output", f"{file}.csv")
+        assert ("Warning: values were measured on" in done.stderr) == (file == "two")
+    assert "Intel (AVX512) (1 architectures) and AMD (AVX2) (1 architectures); they may differ" in done.stderr
+    about = json.loads((tmp_path / "two.json").read_text())
+    assert about["machines"] == {"Intel (AVX512)": 1, "AMD (AVX2)": 1}
+
+
+def test_values_of_an_older_nasctl_are_of_an_unknown_machine():
+    found = [
+        score.Scored(Evaluation((k,), {}), {}, frozenset(names)) for k, names in enumerate(([""], [""], ["Intel"]))
+    ]
+    assert score.machines(found) == {"unknown": 2, "Intel": 1}
+    assert score.machine_messages(found) == []

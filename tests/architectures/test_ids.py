@@ -90,3 +90,69 @@ def test_without_the_store_a_digest_needs_its_space(tmp_path):
 def test_what_a_space_does_not_read_is_not_taken_for_an_id_of_another(spec, text, tmp_path):
     with pytest.raises(NasctlError, match=f"nothing else that {spec} reads"):
         ids.resolve(text, Store(tmp_path / "store"), spec)
+
+
+NASLIB = "(2, 2, 0, 2, 2, 2)"  # (3, 3, 3, 1, 3, 3) of nasctl
+CELL = (3, 3, 3, 1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "genome"),
+    [
+        (f"naslib:{NASLIB}", CELL),
+        ("naslib:[2,2,0,2,2,2]", CELL),
+        ("naslib:2,2,0,2,2,2", CELL),
+        ("genome:3,3,3,1,3,3", CELL),
+        ("genome:(3, 3, 3, 1, 3, 3)", CELL),
+        ("3,3,3,1,3,3", CELL),
+    ],
+)
+def test_a_list_with_the_name_of_its_writer(text, genome):
+    assert ids.resolve(text, Store.reading("none"), "nb201") == ("nb201", genome)
+
+
+@pytest.mark.parametrize(
+    ("text", "space", "says"),
+    [
+        (NASLIB, "nb201", "may be a genome of nasctl or a tuple of NASLib"),
+        ("[2, 2, 0, 2, 2, 2]", "nb201", "may be a genome of nasctl or a tuple of NASLib"),
+        ("naslib:2,2,0,2,2,5", "nb201", "is 0 to 4, not 5"),
+        ("naslib:2,2,0", "nb201", "has 6 genes, not 3"),
+        ("[2, 2, 0]", "nb201", "has 6 genes, not 3"),
+        ("naslib:0,1,2,0,1,2,0,1", "nbmacro", "does not know NASLib's tuples of this space"),
+        (f"naslib:{NASLIB}", None, "may be of any space; give it with --space"),
+        (NASLIB, None, "may be of any space; give it with --space"),
+    ],
+)
+def test_a_list_that_stands_for_no_architecture(text, space, says):
+    with pytest.raises(NasctlError, match=says):
+        ids.resolve(text, Store.reading("none"), space)
+
+
+def test_a_list_in_brackets_is_a_genome_where_nobody_else_writes_one():
+    genome = (0, 1, 2, 0, 1, 2, 0, 1)
+    for text in (str(genome), str(list(genome)), f"genome:{genome}"):
+        assert ids.resolve(text, Store.reading("none"), "nbmacro") == ("nbmacro", genome)
+
+
+def test_a_file_of_genomes_says_whose_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cells.txt").write_text(f"{NASLIB}\nnb201-f882\n")
+    command = ["objective", "score", "--space", "nb201", "-o", "params", "--json", "--genomes"]
+    refused = CliRunner().invoke(cli, [*command, "cells.txt"])
+    assert refused.exit_code == 2
+    assert "line 1 of the genomes" in refused.stderr
+    rows = json.loads(CliRunner().invoke(cli, [*command, "naslib:cells.txt"]).stdout)
+    assert [tuple(row["genome"]) for row in rows] == [CELL, (4,) * 6]
+
+
+@pytest.mark.parametrize(
+    ("space", "text"),
+    [
+        ("rnn", '{"h_new_0": {"op": "linear", "input": ["x", "h_prev_0"], "input": ["x", "x"]}}'),
+        ("flexibert", '{"l": 2, "l": 4}'),
+        ("bert", '{"hidden_size": 128, "hidden_size": 256, "nas_config": {"encoder_layers": []}}'),
+    ],
+)
+def test_a_key_that_stands_twice_is_no_architecture(space, text):
+    assert registry.create("spaces", space).parse(text) is None

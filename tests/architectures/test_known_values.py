@@ -160,7 +160,24 @@ def test_the_column_is_named_or_the_only_one(file):
         ("{", "cannot be read as a table"),
         ("[" * 100_000, "cannot be read as a table"),
         ('[{"arch": ' + "9" * 5000 + "}]", "cannot be read as a table"),
-        (json.dumps({"cifar10": {STRING: {"a": 1}}}), "no column of"),
+        (json.dumps({"cifar10": {"what": {"a": 1}}}), "no column of"),
+        (b"PAR1" + bytes(9), r"a Parquet file; write it with pandas.read_parquet"),
+        (b"PK\x03\x04" + bytes(9), "a zip archive or an Excel file"),
+        (b"\x80\x04K\x01.", "a pickle, which may run any code and is never loaded"),
+        (f"arch;a,b\n{STRING};1,2\n", "begin it with a line such as sep=;"),
+        (f"sep=;\narch;a\n{STRING};1;2\n", "line 3 has 3 fields, and the header 2; a field with ';' needs quotes"),
+        (json.dumps([[STRING, 90.1], [STRING, 1]]), "a list of lists needs the names of columns"),
+        (json.dumps([["arch", "a"], [STRING]]), "a row has not 2 values"),
+        (json.dumps({"columns": ["arch", "a"], "data": [[STRING]]}), "a row has not 2 values"),
+        (json.dumps({"arch": {"0": STRING}, "a": {"1": 5}}), "rows with different labels"),
+        (f'{{"arch": "{STRING}", "a": 1}}\n{{"arch": ', "line 2: "),
+        (f'{{"arch": "{STRING}", "a": 1}}\n{{"a": 1, "a": 1}}', "line 2: 'a' is there twice"),
+        (f"arch,a\n{STRING},93.5%\n", "row 1: '93.5%' is not a number"),
+        (f"arch,a\n{STRING},1_000\n", "row 1: '1_000' is not a number"),
+        (f"arch,a\n{STRING},90.1 (0.2)\n", "is not a number"),
+        (f"arch;a\n{STRING};1.234,5\n", "is not a number"),
+        (f"arch;a\n{STRING};1,234\n", "'1,234' may be a fraction or thousands"),
+        (f"arch;a\n{STRING};90,1\n{STRING};90.1\n", "'90,1' beside '90.1'"),
     ],
 )
 def test_bad_files(file, content, says):
@@ -192,3 +209,140 @@ def test_tables_name_architectures_as_their_benchmarks_do(space, architectures, 
     rows = [{"architecture": text, "accuracy": 90.0 + k} for k, text in enumerate(architectures)]
     found = known_values.read(file(json.dumps(rows)), space, "accuracy")
     assert list(found.values.values()) == [90.0 + k for k in range(len(rows))]
+
+
+def frame(orient):
+    """What pandas writes of two rows with `to_json`, as its documentation shows it."""
+    return {
+        "columns": {"arch": {"0": STRING, "1": TEXT}, "acc": {"0": 91.5, "1": 90.0}},
+        "records": [{"arch": STRING, "acc": 91.5}, {"arch": TEXT, "acc": 90.0}],
+        "index": {"0": {"arch": STRING, "acc": 91.5}, "1": {"arch": TEXT, "acc": 90.0}},
+        "split": {"columns": ["arch", "acc"], "index": [0, 1], "data": [[STRING, 91.5], [TEXT, 90.0]]},
+        "table": {
+            "schema": {"fields": [{"name": "index"}], "primaryKey": ["index"]},
+            "data": [{"index": 0, "arch": STRING, "acc": 91.5}, {"index": 1, "arch": TEXT, "acc": 90.0}],
+        },
+        "to_dict": {"arch": [STRING, TEXT], "acc": [91.5, 90.0]},
+        "indexed columns": {"acc": {STRING: 91.5, TEXT: 90.0}},
+        "indexed index": {STRING: {"acc": 91.5}, TEXT: {"acc": 90.0}},
+        "indexed split": {"columns": ["acc"], "index": [STRING, TEXT], "data": [[91.5], [90.0]]},
+        "indexed table": {
+            "schema": {"fields": [{"name": "net"}], "primaryKey": ["net"]},
+            "data": [{"net": STRING, "acc": 91.5}, {"net": TEXT, "acc": 90.0}],
+        },
+        "series split": {"name": "acc", "index": [STRING, TEXT], "data": [91.5, 90.0]},
+        "header": [["arch", "acc"], [STRING, 91.5], [TEXT, 90.0]],
+        "data set": {"nb201": {"cifar10": {STRING: {"acc": 91.5}, TEXT: {"acc": 90.0}}}},
+    }[orient]
+
+
+TEXT = "3,1,3,3,3,1"
+ORIENTS = ["columns", "records", "index", "split", "table", "to_dict", "header", "data set", "series split"]
+ORIENTS += [f"indexed {orient}" for orient in ("columns", "index", "split", "table")]
+
+
+@pytest.mark.parametrize("orient", ORIENTS)
+def test_every_json_of_pandas(file, orient):
+    found = known_values.read(file(json.dumps(frame(orient))), SPACE)
+    assert (found.column, found.values) == ("acc", {GENOME: 91.5, OTHER: 90.0})
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\n"])
+def test_json_lines(file, end):
+    lines = [json.dumps(row) for row in frame("records")]
+    assert known_values.read(file("\n".join(lines) + end), SPACE).values == {GENOME: 91.5, OTHER: 90.0}
+    assert known_values.read(file(lines[0] + end), SPACE).values == {GENOME: 91.5}
+
+
+@pytest.mark.parametrize(
+    ("content", "column", "value"),
+    [
+        ({"cifar10": {STRING: 91.5}}, None, 91.5),
+        ({"cifar10": {STRING: 91.5}, "cifar100": {STRING: 70}}, "cifar100", 70),
+        ({"cifar10": {STRING: [91, 92.0]}}, "cifar10", 91.5),
+        ({"cifar10": {STRING: {"acc": 91.5}}}, "acc", 91.5),
+        ({"cifar10": {STRING: {"acc": 91.5}}, "cifar100": {STRING: {"acc": 70}}}, "cifar100.acc", 70),
+        ({"cifar10": {STRING: {"nwot": {"score": 5, "time": 1}}}, "about": "x"}, "nwot.score", 5),
+    ],
+)
+def test_numbers_under_names_of_data_sets(file, content, column, value):
+    assert known_values.read(file(json.dumps(content)), SPACE, column).values == {GENOME: value}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"arch;acc\n{STRING};91.5\n",
+        f"arch;acc\n{STRING};91,5\n",
+        f"arch\tacc\n{STRING}\t91,5\n",
+        f"sep=;\r\narch;acc\r\n{STRING};91,5\r\n",
+        f"\ufeffsep=,\narch,acc\n{STRING},91.5\n",
+        f"SEP=|\narch|acc\n'{STRING}'|91.5\n".replace("'", '"'),
+        f'arch|acc\n"{STRING}"|91.5\n',
+        f"arch , acc\n{STRING},  91.5\n",
+        f",arch,acc\n0,{STRING},91.5\n",
+        f",arch,acc\n7,{STRING},91.5\n3,{STRING},91.5\n",
+        f"index,arch,acc\n0,{STRING},91.5\n1,{STRING},91.5\n",
+        f",acc\n{STRING},91.5\n",
+        f'arch,"acc; top-1, %"\n{STRING},91.5\n',
+        f"arch;acc\n{STRING};9,15e1\n{STRING};\n{STRING};nan\n",
+        f"arch;acc\n{STRING};91,500\n{STRING};91,5\n",
+    ],
+)
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16"])
+def test_every_separator_and_decimal_sign(file, content, coding):
+    assert known_values.read(file(content.encode(coding)), SPACE).values == {GENOME: 91.5}
+
+
+NASLIB = "(2, 2, 0, 2, 2, 2)"  # `GENOME` as NASLib writes it: edges by the node that they leave, operations renumbered
+
+
+@pytest.mark.parametrize("cell", [f'"{NASLIB}"', '"(2,2,0,2,2,2)"', "[2, 2, 0, 2, 2, 2]", '"[2, 2, 0, 2, 2, 2]"'])
+@pytest.mark.parametrize("form", ['[{{"arch": {}, "acc": 91.5}}]', '{{"arch": [{}], "acc": [91.5]}}'])
+def test_a_list_that_nasctl_and_naslib_read_differently_is_refused(file, cell, form):
+    path = file(form.format(cell))
+    with pytest.raises(NasctlError, match=r"a genome of nasctl or a tuple of NASLib.*write genome: or naslib: before"):
+        known_values.read(path, SPACE)
+    for prefix, values in (("naslib", {GENOME: 91.5}), ("genome", {(2, 2, 0, 2, 2, 2): 91.5})):
+        assert known_values.read(type(path)(f"{prefix}:{path}"), SPACE).values == values
+
+
+@pytest.mark.parametrize(
+    ("row", "values"),
+    [
+        ({"genome": [2, 2, 0, 2, 2, 2]}, (2, 2, 0, 2, 2, 2)),
+        ({"genome": "(2, 2, 0, 2, 2, 2)"}, (2, 2, 0, 2, 2, 2)),
+        ({"naslib_arch": NASLIB}, GENOME),
+        ({"op_indices": [2, 2, 0, 2, 2, 2]}, GENOME),
+        ({"arch": f"naslib:{NASLIB}"}, GENOME),
+        ({"arch": "naslib:2,2,0,2,2,2"}, GENOME),
+        ({"arch": "genome:[2, 2, 0, 2, 2, 2]"}, (2, 2, 0, 2, 2, 2)),
+        ({"arch": "2,2,0,2,2,2"}, (2, 2, 0, 2, 2, 2)),
+        ({"arch": STRING, "naslib_arch": "(0, 0, 0, 0, 0, 0)"}, GENOME),
+        ({"arch": NASLIB, "net": STRING}, GENOME),
+    ],
+)
+def test_a_table_says_whose_list_it_has(file, row, values):
+    assert known_values.read(file(json.dumps([{**row, "acc": 1}])), SPACE, "acc").values == {values: 1}
+
+
+def test_tuples_as_keys_are_refused_until_somebody_says_whose_they_are(file):
+    path = file(json.dumps({"cifar10": {NASLIB: {"acc": 91.5}}}))
+    with pytest.raises(NasctlError, match="may be a genome of nasctl or a tuple of NASLib"):
+        known_values.read(path, SPACE)
+    assert known_values.read(type(path)(f"naslib:{path}"), SPACE).values == {GENOME: 91.5}
+
+
+def test_the_tuples_of_naslib_are_the_cells_that_its_table_says(data):
+    path = data("nb201") / "nb201_table.csv.gz"
+    rows = known_values._rows(path)[::97]
+    space = registry.create("spaces", SPACE)
+    for row in rows:
+        assert space.from_naslib(eval(row["naslib_arch"])) == space.parse(row["arch_str"])
+
+
+def test_lists_in_brackets_of_other_spaces_are_genomes(file):
+    path = file(json.dumps([{"arch": "(0, 1, 2, 0, 1, 2, 0, 1)", "acc": 1}, {"arch": [0] * 8, "acc": 2}]))
+    assert known_values.read(path, "nbmacro").values == {(0, 1, 2, 0, 1, 2, 0, 1): 1, (0,) * 8: 2}
+    with pytest.raises(NasctlError, match="does not know NASLib's tuples of nbmacro"):
+        known_values.read(type(path)(f"naslib:{path}"), "nbmacro")

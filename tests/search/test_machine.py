@@ -7,11 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from nasctl.candidates.setting import Setting
+from nasctl.cli import cli
 from nasctl.errors import RunChanged
+from nasctl.evaluation import machine
+from nasctl.evaluation import measure as measure_module
 from nasctl.evaluation.task import Task
-from nasctl.search import machine
 from nasctl.search import run as run_module
 from nasctl.search.run import Run
 from nasctl.searchers.guided import Guided
@@ -19,6 +22,7 @@ from nasctl.searchers.nsga2 import NSGA2
 from nasctl.searchers.random import RandomSearch
 from nasctl.store.store import Store
 from nasctl.testing import Chain
+from nasctl.workers import WorkerOptions, open_executor
 
 INTEL, AMD = "Intel Xeon (AVX512)", "AMD EPYC (AVX2)"
 WARNING = (
@@ -146,6 +150,74 @@ def test_a_guided_search_learns_about_the_recorded_candidates(on, monkeypatch):
     after = on(AMD, run, 120)
     assert told[:90] == genomes(before)
     assert told == genomes(after)
+
+
+@pytest.fixture
+def machines(monkeypatch):
+    """Say what the machine of this process is called."""
+
+    def call(name):
+        monkeypatch.setattr(measure_module, "arithmetic_machine", lambda: name)
+        monkeypatch.setattr(measure_module, "module_machine", lambda device, threads: name)
+
+    return call
+
+
+def test_a_run_of_two_machines_keeps_the_machine_of_each_value(machines, tmp_path):
+    run, store = Run("nbmacro", ("params", "macs"), "random:batch=5"), Store(tmp_path / "store")
+    machines(INTEL)
+    before = [visit.evaluation for visit in run.search(store, 10)]
+    machines(AMD)
+    after = [visit.evaluation for visit in run.search(store, 15)]
+    assert after[:10] == before
+    assert store.machines(run.name) == {INTEL: 20, AMD: 10}
+    shared = Run("nbmacro", ("params",), "random:batch=5")  # finds the same candidates in the store
+    assert list(shared.search(store, 15))
+    assert store.machines(shared.name) == {INTEL: 10, AMD: 5}
+
+
+def test_a_search_and_its_record_say_that_values_come_from_two_machines(machines, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    search = ["search", "--space", "nbmacro", "-o", "params,macs", "--searcher", "random:batch=5"]
+    machines(INTEL)
+    alone = CliRunner().invoke(cli, [*search, "--budget", "5"])
+    assert "were measured on" not in alone.stderr
+    machines(AMD)
+    both = CliRunner().invoke(cli, [*search, "--budget", "15"])
+    said = f"Warning: values of this run were measured on {AMD} (20 values) and {INTEL} (10 values); they may differ"
+    assert said in both.stderr
+    shown = json.loads(CliRunner().invoke(cli, ["runs", "show", "--json"]).stdout)
+    assert shown["values"] == {AMD: 20, INTEL: 10}
+    printed = CliRunner().invoke(cli, ["runs", "show"]).stdout
+    assert f"{AMD} 20, {INTEL} 10" in printed
+
+
+def test_values_of_an_older_nasctl_have_no_machine(machines, tmp_path):
+    run, store = Run("nbmacro", ("params",), "random:batch=5"), Store(tmp_path / "store")
+    machines("")
+    list(run.search(store, 5))
+    machines(AMD)
+    list(run.search(store, 10))
+    assert store.machines(run.name) == {"": 5, AMD: 5}
+
+
+def test_only_metrics_count_where_a_run_has_some(tmp_path):
+    run = Run("nb201:channels=4,cells=1", ("naswot", "macs"), "random:batch=2")
+    store = Store(tmp_path / "store")
+    list(run.search(store, 2))
+    ((machine, values),) = store.machines(run.name).items()
+    assert values == 2
+    assert "torch threads" in machine
+    assert store.run(run.name)[1].machines == (machine,)
+
+
+def test_a_worker_process_notes_its_machine(tmp_path):
+    run, store = Run("nb201:channels=4,cells=1", ("naswot", "macs"), "random:batch=2"), Store(tmp_path / "store")
+    with open_executor(WorkerOptions(2), run.task) as executor:
+        list(run.search(store, 2, executor=executor))
+    ((machine, values),) = store.machines(run.name).items()
+    assert "torch threads" in machine
+    assert values == 2
 
 
 def test_the_machine_is_its_processor_instructions_and_threads(monkeypatch):

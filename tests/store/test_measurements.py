@@ -1,5 +1,7 @@
 """The ledger of a space: measurements are filed once, replaced where they failed, and returned as evaluations."""
 
+from contextlib import suppress
+
 import pytest
 
 from nasctl.problem.searcher import Evaluation
@@ -48,6 +50,26 @@ def test_only_failures_are_replaced(store):
     again = Measurement(None, "OSError: ", 0.4)
     ledger.replace((0, 0), {"loss": again})
     assert ledger.known((0, 0), ["loss"]) == {"loss": again}
+
+
+def test_every_value_keeps_the_machine_that_it_was_measured_on(store):
+    here, there = (Measurement(1.0, None, 0.1, machine) for machine in ("Intel (AVX512)", "AMD (AVX2)"))
+    failure = Measurement(None, "MemoryError: ", 0.2, "Intel (AVX512)")
+    ledger = store.ledger("chain", ["loss", "size", "depth"])
+    ledger.file((0, 1), {"loss": here, "size": failure, "depth": Measurement(3.0, None, 0.1)})
+    ledger.replace((0, 1), {"size": there, "loss": there})
+    known = Store(store.path).ledger("chain", ["loss", "size", "depth"]).known((0, 1), ["loss", "size", "depth"])
+    assert known == {"loss": here, "size": there, "depth": Measurement(3.0, None, 0.1, "")}
+
+
+def test_a_transaction_that_failed_leaves_no_machine_behind(store, monkeypatch):
+    ledger = store.ledger("chain", ["loss"])
+    measured = {"loss": Measurement(1.0, None, 0.1, "Intel")}
+    with suppress(ZeroDivisionError), store.database.writing():
+        ledger._file((0, 1), measured)
+        raise ZeroDivisionError
+    ledger.file((0, 1), measured)
+    assert ledger.known((0, 1), ["loss"]) == measured
 
 
 def test_an_evaluation_has_values_and_errors_by_objective():

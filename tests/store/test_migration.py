@@ -14,6 +14,7 @@ from nasctl.evaluation.task import Task
 from nasctl.search.loop import evaluate
 from nasctl.search.run import Run
 from nasctl.store import schema
+from nasctl.store.measurements import Measurement
 from nasctl.store.store import Store
 from nasctl.testing import Chain, found
 
@@ -41,7 +42,7 @@ PRAGMA journal_mode = WAL;
 COLUMNS = {
     "text": "*",
     "genome": "*",
-    "measurement": "*",
+    "measurement": "genome, label, value, error, seconds",
     "run": "id, name, spec, started",
     "visit": "run, position, genome",
 }
@@ -107,7 +108,7 @@ def test_what_had_failed_before_is_known_of_every_visit(tmp_path):
         evaluate(task, genome, Store(tmp_path / "new").journal(f"run{genome}", task.record("chain")))
     store = Store(older(tmp_path / "old", tmp_path / "new"))
     label = task.record("chain").labels["broken"]
-    store.ledger("chain", [label]).replace((0, 1), {label: (5.0, None, 0.1)})
+    store.ledger("chain", [label]).replace((0, 1), {label: Measurement(5.0, None, 0.1)})
     journal = store.journal("run(0, 1)", task.record("chain"))
     assert journal.known((0, 1), [label])[label].value == 5.0
     assert journal.known((0, 1), [label], 0)[label].error == "ZeroDivisionError: float division by zero"
@@ -150,7 +151,7 @@ def test_an_older_store_that_cannot_be_brought_up_stays_as_it_is(place, old, tmp
     if place == "copy":
         monkeypatch.setattr(schema, "_backup", full)
     else:
-        monkeypatch.setattr(schema, "UPGRADE", (*schema.UPGRADE[:-1], "INSERT INTO nothing VALUES (1)"))
+        monkeypatch.setitem(schema.UPGRADES, 2, (*schema.UPGRADES[2], "INSERT INTO nothing VALUES (1)"))
     with pytest.raises(NasctlError, match="cannot be used"):
         Store(old)
     assert version(old) == 1

@@ -49,7 +49,7 @@ def test_a_new_store_has_all_tables_and_nothing_is_said(opened, tmp_path, capsys
     schema.upgrade(connection, tmp_path / "store")
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
     assert {name for (name,) in tables} == {"text", "genome", "measurement", "run", "visit"}
-    assert schema.version(connection) == 2
+    assert schema.version(connection) == schema.VERSION
     assert connection.execute("PRAGMA application_id").fetchone() == (1312904003,)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
     assert capsys.readouterr() == ("", "")
@@ -58,7 +58,7 @@ def test_a_new_store_has_all_tables_and_nothing_is_said(opened, tmp_path, capsys
 def test_the_tables_of_version_1_are_upgraded(opened, tmp_path, capsys):
     connection = opened("store", VERSION_1)
     schema.upgrade(connection, tmp_path / "store")
-    assert schema.version(connection) == 2
+    assert schema.version(connection) == schema.VERSION
     assert connection.execute("SELECT position, failed FROM visit").fetchall() == [(0, '{"5":"no room"}'), (1, None)]
     turns = connection.execute("SELECT name, turn FROM run ORDER BY turn").fetchall()
     assert turns == [("first", 1), ("later", 2), ("tied", 3)]
@@ -68,6 +68,18 @@ def test_the_tables_of_version_1_are_upgraded(opened, tmp_path, capsys):
         f"the store is brought up to this version of nasctl; as it was it stays in {copy}\n",
     )
     assert schema.version(opened("store.v1.bak")) == 1
+
+
+def test_the_tables_of_version_2_are_upgraded_and_old_values_have_no_machine(opened, tmp_path, capsys):
+    connection = opened("store", VERSION_1)
+    for statement in (*schema.UPGRADES[1], "PRAGMA user_version = 2"):
+        connection.execute(statement)
+    connection.commit()
+    schema.upgrade(connection, tmp_path / "store")
+    assert schema.version(connection) == schema.VERSION
+    found = connection.execute("SELECT genome, value, machine FROM measurement").fetchall()
+    assert found == [(7, 1.0, None), (7, None, None), (8, 2.0, None)]
+    assert f"as it was it stays in {tmp_path / 'store.v2.bak'}" in capsys.readouterr().err
 
 
 def test_copies_are_numbered(opened, tmp_path):
@@ -81,7 +93,7 @@ def test_copies_are_numbered(opened, tmp_path):
 def test_a_copy_in_memory_is_upgraded_without_a_copy_beside_it(opened, tmp_path, capsys):
     connection = opened("store", VERSION_1)
     schema.upgrade(connection, None)
-    assert schema.version(connection) == 2
+    assert schema.version(connection) == schema.VERSION
     assert list(tmp_path.glob("*.bak*")) == []
     assert capsys.readouterr().err == ""
 

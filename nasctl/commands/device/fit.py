@@ -126,7 +126,8 @@ def _measured(spec: str, path: Path, column: str | None) -> tuple[MeasuredNetwor
     if repeated := given.rows - given.skipped - len(times):
         say(f"{repeated} rows are of networks that other rows have too: each network has their mean")
     data = MeasuredNetworks.of(map(space.network, times), np.array([sum(each) / len(each) for each in times.values()]))
-    source = {"data": f"column {given.column} of {path.name}", "sha256": sha256(path.read_bytes()).hexdigest()}
+    file, _ = known_values.file_and_writer(path)
+    source = {"data": f"column {given.column} of {file.name}", "sha256": sha256(file.read_bytes()).hexdigest()}
     return data, source
 
 

@@ -81,7 +81,7 @@ def command(
     known = correlate.sample_known_values(truth, space, columns, sample, seed)
     genomes = list(dict.fromkeys(map(task.space.canonical, known.genomes)))
     found = list(counted(score.score_genomes(task, space, genomes, Store(store)), len(genomes), "scored"))
-    say(*score.failure_messages(found))
+    say(*score.failure_messages(found), *score.machine_messages(found))
     rows = {row.evaluation.genome: row for row in found}
     results = correlate.correlate_metrics(task, scores, known, rows, lower_is_better, seed)
     if as_json:

@@ -47,7 +47,8 @@ choice_group = OptionGroup(
         click.option(
             "--genomes",
             type=click.Path(allow_dash=True, path_type=Path),
-            help="File with one architecture per line: an id, a genome or the benchmark's notation; - is stdin.",
+            help="File with one architecture per line: an id, a genome or the benchmark's notation; - is stdin; "
+            "naslib:FILE has NASLib's tuples.",
         ),
         click.option("--sample", type=click.IntRange(1, 10**6), help="Number of random architectures to score."),
         click.option(
@@ -111,7 +112,7 @@ def command(
     with open_executor(who, task) as executor:
         found = score.score_genomes(task, space, chosen, Store(store), executor)
         rows = list(counted(found, len(chosen), "scored"))
-    say(*score.failure_messages(rows))
+    say(*score.failure_messages(rows), *score.machine_messages(rows))
     if output:
         score.write_table(output, task, space, rows)
         say(f"the scores of {len(rows)} architectures are in:", *([str(output)] if as_json else []))
@@ -149,9 +150,12 @@ def _read_genomes(path: Path, parse: Callable[[str], Genome]) -> list[Genome]:
     Raises:
         NasctlError: The file cannot be read, a line is no architecture, or all lines are blank.
     """
+    from nasctl.architectures.known_values import file_and_writer
     from nasctl.errors import NasctlError
+    from nasctl.problem.ids import listed_choices
     from nasctl.system import files
 
+    path, writer = file_and_writer(path)
     try:
         content = click.get_binary_stream("stdin").read() if str(path) == "-" else files.read(path, LIMIT)
         lines = content.decode("utf-8-sig").splitlines()
@@ -161,8 +165,8 @@ def _read_genomes(path: Path, parse: Callable[[str], Genome]) -> list[Genome]:
     genomes = []
     for number, line in enumerate(lines, 1):
         try:
-            if line.strip():
-                genomes.append(parse(line.strip()))
+            if text := line.strip():
+                genomes.append(parse(f"{writer}:{text}" if writer and listed_choices(text) is not None else text))
         except NasctlError as error:
             raise NasctlError(f"line {number} of the genomes: {error}") from error
     if not genomes:

@@ -43,6 +43,7 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
         **record.asked,
         "versions": record.versions,
         "machines": list(record.machines),
+        "values": {machine or "unknown": number for machine, number in opened.machines(name).items()},
         "candidates": len(found),
         "failed": sum(bool(evaluation.errors) for evaluation in found),
         "errors": errors,
