@@ -4,7 +4,10 @@ from importlib import import_module
 
 from .registry import PATTERNS, Pattern
 
-FAMILIES = ("convnets", "mobile", "norms", "transformers")
+FAMILIES = (
+    "convnets", "classic", "mobile", "norms", "transformers", "windows", "hierarchical",
+    "mixers", "dense", "sequences", "products", "structure", "negative", "negative_values",
+)  # fmt: skip
 for family in FAMILIES:
     import_module(f".{family}", __name__)
 

@@ -1,6 +1,6 @@
 """Trace patterns and print a line for each, then the totals and the reasons of refusals.
 
-    PYTHONPATH=.:tests python -m networks.patterns [NAME or family ...]
+PYTHONPATH=.:tests python -m networks.patterns [NAME or family ...]
 """
 
 import re
@@ -32,7 +32,8 @@ def main(names: list[str]) -> None:
         totals[kind, outcome.status] += 1
         if outcome.status == "refused" and not one.negative:
             reasons[re.sub(r"\S*[\d.]\S*", "N", outcome.reason.partition(": ")[2])] += 1
-        print(f"{outcome.status:8}{seconds:6.2f}  {one.family}.{one.name}{'  (negative)' * one.negative}  {outcome.reason}")
+        name = f"{one.family}.{one.name}{'  (negative)' * one.negative}"
+        print(f"{outcome.status:8}{seconds:6.2f}  {name}  {outcome.reason}")
     print(*(f"{kind} {status}: {number}" for (kind, status), number in sorted(totals.items())), sep="\n")
     print(f"{time.perf_counter() - began:.1f} seconds; refusals of positive patterns by reason:")
     print(*(f"{number:4} {reason}" for reason, number in reasons.most_common()), sep="\n")

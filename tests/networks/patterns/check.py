@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os.path
 import re
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 import torch
@@ -19,6 +19,7 @@ from nasctl.api import NasctlError, Network
 from .registry import Pattern
 
 BATCHES = (1, 5)  # batch sizes of the comparison; tracing uses others
+MESSAGE_LENGTH = 400  # characters of the longest refusal that a person still reads
 
 
 @dataclass(frozen=True)
@@ -55,17 +56,35 @@ def example(shape: tuple[int, ...], batch: int, vocabulary: int = 0) -> Tensor:
     return torch.randint(vocabulary, (batch, *shape)) if vocabulary else torch.randn(batch, *shape)
 
 
-def reference_macs(module: nn.Module, x: Tensor) -> int:
+def reference_macs(module: nn.Module, shape: tuple[int, ...], vocabulary: int = 0) -> int | None:
     """Count with torch's FlopCounterMode the multiply-accumulates of one example.
 
     Attention and recurrent layers run as separate products, because the counter does not see their fused operators.
+    With one example torch takes other paths, so larger batches tell what each example costs and what runs once.
+
+    Returns:
+        The number, or None if the products do not grow in proportion to the batch.
     """
+    first, second, third = (_flops(module, example(shape, batch, vocabulary)) // 2 for batch in (3, 4, 6))
+    each = second - first
+    return first - 2 * each if third == second + 2 * each else None
+
+
+def _flops(module: nn.Module, x: Tensor) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         without_fused = torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH)
         with without_fused[0], without_fused[1], FlopCounterMode(display=False) as counter:
             deepcopy(module)(x)
-    return counter.get_total_flops() // 2
+    return counter.get_total_flops()
+
+
+def expected_params(module: nn.Module) -> int:
+    """Return the number of parameters, less frozen ones that belong to no layer of torch: those are constants."""
+    layers = [one for one in module.modules() if type(one).__module__.startswith("torch.nn.modules")]
+    inside = {id(parameter) for layer in layers for parameter in layer.parameters(recurse=False)}
+    counted = (one for one in module.parameters() if one.requires_grad or id(one) in inside)
+    return sum(parameter.numel() for parameter in counted)
 
 
 def with_weights(network: Network, module: nn.Module) -> nn.Module:
@@ -78,23 +97,22 @@ def with_weights(network: Network, module: nn.Module) -> nn.Module:
         LookupError: The network has a value that the module has not.
     """
     made = network.module().eval()
-    old = {key: value for key, value in module.state_dict(keep_vars=True).items()}
-    plain = {_plain(key): key for key in old}
-    new, left = {}, dict(old)
-    # The network's own constants are compared by the outputs: only weights and statistics are copied.
-    wanted = {key: value for key, value in made.state_dict().items() if key in dict(made.named_parameters()) or "running_" in key}
-    for key in wanted:
-        source = plain.get(_plain(key)) or plain.get(_plain(key).removeprefix("layer"))
-        if source is not None and old[source].shape == wanted[key].shape:
-            new[key] = old[source]
-            left.pop(source, None)
+    old = dict(module.state_dict(keep_vars=True))
+    weights = dict(made.named_parameters())
+    # Constants of the network are not copied, so that the outputs test them.
+    wanted = {key: value for key, value in made.state_dict().items() if key in weights or "running_" in key}
+    new: dict[str, Tensor] = {}
+    for key, value in wanted.items():
+        names = (name for name in old if _plain(name) in (_plain(key), _plain(key).removeprefix("layer")))
+        name = next((name for name in names if old[name].shape == value.shape), None)
+        if name is not None:
+            new[key] = old.pop(name)
     for key in [key for key in wanted if key not in new]:
-        leaf = key.rpartition(".")[2]
-        fits = [name for name, value in left.items() if value.shape == wanted[key].shape and isinstance(value, nn.Parameter)]
-        best = max(fits, key=lambda name: _likeness(name, key, leaf), default=None)
-        if best is None:
-            raise LookupError(f"the network has {key} of shape {tuple(wanted[key].shape)}, which the module has not")
-        new[key] = left.pop(best)
+        leaf, shape = key.rpartition(".")[2], wanted[key].shape
+        fits = [name for name, value in old.items() if value.shape == shape and isinstance(value, nn.Parameter)]
+        if not fits:
+            raise LookupError(f"the network has {key} of shape {tuple(shape)}, which the module has not")
+        new[key] = old.pop(max(fits, key=lambda name: _likeness(name, key, leaf)))
     made.load_state_dict({key: value.detach() for key, value in new.items()}, strict=False)
     return made
 
@@ -104,7 +122,8 @@ def _plain(key: str) -> str:
 
 
 def _likeness(name: str, key: str, leaf: str) -> tuple[bool, int]:
-    return name.rpartition(".")[2] == leaf, len(os.path.commonprefix([_plain(name), _plain(key)]))
+    pairs = zip(_plain(name), _plain(key), strict=False)
+    return name.rpartition(".")[2] == leaf, len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def compare(pattern: Pattern) -> Outcome:
@@ -117,7 +136,8 @@ def compare(pattern: Pattern) -> Outcome:
             network = Network.from_module(module, pattern.shape)
     except NasctlError as error:
         text = str(error)
-        return Outcome("crashed", f"not one sentence: {text!r}") if "\n" in text or not text else Outcome("refused", text)
+        readable = text and "\n" not in text and "http" not in text and len(text) < MESSAGE_LENGTH
+        return Outcome("refused", text) if readable else Outcome("crashed", f"no sentence: {text!r}")
     except Exception as error:
         return Outcome("crashed", f"{type(error).__name__}: {error}".partition("\n")[0])
     after = module.state_dict()
@@ -132,29 +152,39 @@ def compare_outputs(pattern: Pattern, module: nn.Module, network: Network) -> Ou
         made = with_weights(network, module)
     except LookupError as error:
         return Outcome("wrong", str(error))
+    used = deepcopy(module)
     for batch in BATCHES:
         x = example(pattern.shape, batch, pattern.vocabulary)
-        with torch.no_grad():
-            try:
-                right = deepcopy(module)(x.clone())
-            except Exception as error:
-                return Outcome("wrong", f"the module itself fails at batch {batch}: {error}".partition("\n")[0])
-            found = made(x.clone())
+        right, later, found = (_result(one, x) for one in (deepcopy(module), used, made))
+        if describe_difference(later, right):
+            return Outcome("wrong", "the module gives another output after other calls")
         difference = describe_difference(found, right)
         if difference:
             return Outcome("wrong", f"outputs at batch {batch}: {difference}")
-    params = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-    params -= pattern.unused
+    params = expected_params(module) - pattern.unused
     if network.params != params:
         return Outcome("wrong", f"{network.params} parameters instead of {params}")
-    macs = reference_macs(module, example(pattern.shape, 1, pattern.vocabulary)) + pattern.uncounted
+    macs = reference_macs(module, pattern.shape, pattern.vocabulary)
+    if macs is None:
+        return Outcome("wrong", f"{network.macs} MACs, but products over the batch have no number for one example")
+    macs += pattern.uncounted
     return Outcome("exact") if network.macs == macs else Outcome("wrong", f"{network.macs} MACs instead of {macs}")
 
 
-def describe_difference(found: Tensor, right: object) -> str:
-    """Return how an output differs from the right one, or an empty text if it is equal up to rounding."""
-    if not isinstance(right, Tensor):
-        return f"the module returns a {type(right).__name__}"
+def _result(module: nn.Module, x: Tensor) -> object:
+    """Return what a module returns, or a text if it fails."""
+    with torch.no_grad():
+        try:
+            return module(x.clone())
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+
+
+def describe_difference(found: object, right: object) -> str:
+    """Return how a result differs from the right one, or an empty text if it is equal up to rounding."""
+    if not isinstance(right, Tensor) or not isinstance(found, Tensor):
+        both_fail = isinstance(right, str) and isinstance(found, str)
+        return "" if both_fail else f"{_described(found)} instead of {_described(right)}"
     if found.shape != right.shape or found.dtype != right.dtype:
         return f"{tuple(found.shape)} {found.dtype} instead of {tuple(right.shape)} {right.dtype}"
     if not found.is_floating_point():
@@ -163,6 +193,10 @@ def describe_difference(found: Tensor, right: object) -> str:
     if torch.allclose(found, right, rtol=1e-4, atol=1e-5 * max(scale, 1e-6), equal_nan=True):
         return ""
     return f"differ by {float((found - right).abs().max()):.3g} at a scale of {scale:.3g}"
+
+
+def _described(result: object) -> str:
+    return result if isinstance(result, str) else f"a {type(result).__name__}"
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

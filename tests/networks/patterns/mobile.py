@@ -18,7 +18,10 @@ def make_divisible(v, divisor=8):
 class ConvNormActivation(nn.Sequential):
     def __init__(self, inputs, outputs, kernel=3, stride=1, groups=1, act=nn.ReLU6):
         padding = (kernel - 1) // 2
-        layers = [nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False), nn.BatchNorm2d(outputs)]
+        layers = [
+            nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
         super().__init__(*layers, *([act(inplace=True)] if act else []))
 
 
@@ -26,11 +29,13 @@ class ConvNormActivation(nn.Sequential):
 class MobileNetV1(nn.Sequential):
     def __init__(self):
         def separable(inputs, outputs, stride):
-            return nn.Sequential(ConvNormActivation(inputs, inputs, 3, stride, inputs), ConvNormActivation(inputs, outputs, 1))
+            return nn.Sequential(
+                ConvNormActivation(inputs, inputs, 3, stride, inputs), ConvNormActivation(inputs, outputs, 1)
+            )
 
         super().__init__(
-            ConvNormActivation(3, 8, 3, 2), separable(8, 16, 1), separable(16, 24, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-            nn.Linear(24, 5),
+            ConvNormActivation(3, 8, 3, 2), separable(8, 16, 1), separable(16, 24, 2), nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(), nn.Linear(24, 5),
         )  # fmt: skip
 
 
@@ -40,7 +45,10 @@ class InvertedResidual(nn.Module):
         hidden = round(inputs * expand)
         self.use_res_connect = stride == 1 and inputs == outputs
         layers = [ConvNormActivation(inputs, hidden, 1)] if expand != 1 else []
-        layers += [ConvNormActivation(hidden, hidden, 3, stride, hidden), ConvNormActivation(hidden, outputs, 1, act=None)]
+        layers += [
+            ConvNormActivation(hidden, hidden, 3, stride, hidden),
+            ConvNormActivation(hidden, outputs, 1, act=None),
+        ]
         self.conv = nn.Sequential(*layers)
 
     def forward(self, x):
@@ -82,7 +90,11 @@ class HSwish(nn.Module):
 class SqueezeExcitation(nn.Module):
     def __init__(self, inputs, squeeze, act=nn.ReLU, gate=HSigmoid):
         super().__init__()
-        self.avgpool, self.fc1, self.fc2 = nn.AdaptiveAvgPool2d(1), nn.Conv2d(inputs, squeeze, 1), nn.Conv2d(squeeze, inputs, 1)
+        self.avgpool, self.fc1, self.fc2 = (
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(inputs, squeeze, 1),
+            nn.Conv2d(squeeze, inputs, 1),
+        )
         self.activation, self.scale_activation = act(), gate()
 
     def _scale(self, x):
@@ -159,7 +171,10 @@ class EfficientNet(nn.Module):
             ConvNormActivation(3, 8, 3, 2, act=act), FusedMBConv(8, 4), ConvNormActivation(8, 24, 1, act=act),
             ConvNormActivation(24, 24, 3, 2, 24, act=act), SqueezeExcitation(24, 6, nn.SiLU, nn.Sigmoid),
         )  # fmt: skip
-        self.avgpool, self.classifier = nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.Dropout(0.2, inplace=True), nn.Linear(24, 5))
+        self.avgpool, self.classifier = (
+            nn.AdaptiveAvgPool2d(1),
+            nn.Sequential(nn.Dropout(0.2, inplace=True), nn.Linear(24, 5)),
+        )
 
     def forward(self, x):
         return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
@@ -184,7 +199,10 @@ class DropPath(nn.Module):
 
 def pad_same(x, kernel, stride, dilation=(1, 1), value=0.0):
     ih, iw = x.size()[-2:]
-    pads = [max((math.ceil(i / s) - 1) * s + (k - 1) * d + 1 - i, 0) for i, k, s, d in zip((ih, iw), kernel, stride, dilation, strict=True)]
+    pads = [
+        max((math.ceil(i / s) - 1) * s + (k - 1) * d + 1 - i, 0)
+        for i, k, s, d in zip((ih, iw), kernel, stride, dilation, strict=True)
+    ]
     return F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2), value=value)
 
 
@@ -259,9 +277,13 @@ class ShuffleUnit(nn.Module):
         self.stride, half = stride, channels // 2
         self.branch1 = nn.Sequential()
         if stride > 1:
-            self.branch1 = nn.Sequential(ConvNormActivation(channels, channels, 3, 2, channels, None), nn.Conv2d(channels, channels, 1))
+            self.branch1 = nn.Sequential(
+                ConvNormActivation(channels, channels, 3, 2, channels, None), nn.Conv2d(channels, channels, 1)
+            )
             half = channels
-        self.branch2 = nn.Sequential(ConvNormActivation(half, half, 1), ConvNormActivation(half, half, 3, stride, half, None))
+        self.branch2 = nn.Sequential(
+            ConvNormActivation(half, half, 1), ConvNormActivation(half, half, 3, stride, half, None)
+        )
 
     def forward(self, x):
         if self.stride == 1:
@@ -301,7 +323,11 @@ class GhostModule(nn.Module):
 class GhostNet(nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv_stem, self.ghost1, self.ghost2 = ConvNormActivation(3, 8, 3, 2), GhostModule(8, 17), GhostModule(17, 8)
+        self.conv_stem, self.ghost1, self.ghost2 = (
+            ConvNormActivation(3, 8, 3, 2),
+            GhostModule(8, 17),
+            GhostModule(17, 8),
+        )
         self.classifier = nn.Linear(8, 5)
 
     def forward(self, x):
@@ -339,7 +365,10 @@ class RepBlock(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.identity = nn.BatchNorm2d(channels)
-        self.conv_kxk, self.conv_1x1 = ConvNormActivation(channels, channels, 3, act=None), ConvNormActivation(channels, channels, 1, act=None)
+        self.conv_kxk, self.conv_1x1 = (
+            ConvNormActivation(channels, channels, 3, act=None),
+            ConvNormActivation(channels, channels, 1, act=None),
+        )
         self.attn, self.act = nn.Identity(), nn.ReLU()
 
     def forward(self, x):

@@ -126,7 +126,10 @@ class SwitchedNorm(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(1, channels, 1, 1)), nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.weight, self.bias = (
+            nn.Parameter(torch.ones(1, channels, 1, 1)),
+            nn.Parameter(torch.zeros(1, channels, 1, 1)),
+        )
         self.mix = nn.Parameter(torch.ones(2))
 
     def forward(self, x):
@@ -143,7 +146,9 @@ class StandardizedConv2d(nn.Conv2d):
         weight = self.weight
         mean = weight.mean(dim=1, keepdim=True).mean(dim=2, keepdim=True).mean(dim=3, keepdim=True)
         std = (weight - mean).view(weight.size(0), -1).std(dim=1).view(-1, 1, 1, 1) + 1e-5
-        return F.conv2d(x, (weight - mean) / std.expand_as(weight), self.bias, self.stride, self.padding, self.dilation, self.groups)
+        return F.conv2d(
+            x, (weight - mean) / std.expand_as(weight), self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
 
 
 class ScaledStandardizedConv2d(nn.Conv2d):
@@ -279,12 +284,15 @@ class Involution(nn.Module):
     def __init__(self, channels, kernel=3, group_channels=4):
         super().__init__()
         self.kernel, self.groups, self.group_channels = kernel, channels // group_channels, group_channels
-        self.conv1, self.conv2 = nn.Conv2d(channels, channels // 2, 1), nn.Conv2d(channels // 2, kernel**2 * self.groups, 1)
+        self.conv1, self.conv2 = (
+            nn.Conv2d(channels, channels // 2, 1),
+            nn.Conv2d(channels // 2, kernel**2 * self.groups, 1),
+        )
         self.unfold = nn.Unfold(kernel, 1, (kernel - 1) // 2, 1)
 
     def forward(self, x):
         weight = self.conv2(F.relu(self.conv1(x)))
-        b, c, h, w = weight.shape
+        b, _c, h, w = weight.shape
         weight = weight.view(b, self.groups, self.kernel**2, h, w).unsqueeze(2)
         out = self.unfold(x).view(b, self.groups, self.group_channels, self.kernel**2, h, w)
         return (weight * out).sum(dim=3).view(b, self.groups * self.group_channels, h, w)

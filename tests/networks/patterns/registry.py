@@ -50,9 +50,7 @@ def pattern(
         name, family = make.__name__, make.__module__.rpartition(".")[2]
         if name in PATTERNS:
             raise ValueError(f"Cannot register {name}: a pattern of that name exists. Choose another name.")
-        PATTERNS[name] = Pattern(
-            name, lambda: make(**options), shape, vocabulary, uncounted, unused, negative, family
-        )
+        PATTERNS[name] = Pattern(name, lambda: make(**options), shape, vocabulary, uncounted, unused, negative, family)
         return make
 
     return register

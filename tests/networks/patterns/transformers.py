@@ -17,9 +17,9 @@ class PatchEmbed(nn.Module):
         self.proj, self.norm = nn.Conv2d(3, width, kernel_size=patch, stride=patch), nn.Identity()
 
     def forward(self, x):
-        B, C, H, W = x.shape
-        torch._assert(H == self.img_size[0], f"Input image height ({H}) doesn't match model ({self.img_size[0]}).")
-        assert W == self.img_size[1], f"Input image width ({W}) doesn't match model"
+        _B, _C, H, W = x.shape
+        torch._assert(self.img_size[0] == H, f"Input image height ({H}) doesn't match model ({self.img_size[0]}).")
+        assert self.img_size[1] == W, f"Input image width ({W}) doesn't match model"
         x = self.proj(x).flatten(2).transpose(1, 2)
         return self.norm(x)
 
@@ -81,7 +81,11 @@ class SwiGLU(nn.Module):
 class EncoderBlock(nn.Module):
     def __init__(self, dim, fused=False, qk_norm=False, mlp=Mlp):
         super().__init__()
-        self.norm1, self.attn, self.ls1 = nn.LayerNorm(dim), Attention(dim, 2, fused, qk_norm), LayerScale(dim, inplace=fused)
+        self.norm1, self.attn, self.ls1 = (
+            nn.LayerNorm(dim),
+            Attention(dim, 2, fused, qk_norm),
+            LayerScale(dim, inplace=fused),
+        )
         self.norm2, self.mlp, self.ls2 = nn.LayerNorm(dim, eps=1e-6), mlp(dim, 2 * dim), LayerScale(dim)
 
     def forward(self, x):
@@ -238,7 +242,12 @@ class FourierPositions(nn.Module):
 
     def forward(self, B, H, W):
         device, dtype = self.token_projection.weight.device, self.token_projection.weight.dtype
-        y = torch.arange(1, H + 1, device=device).to(torch.float32).unsqueeze(1).repeat(1, 1, W) / (H + 1e-6) * 2 * math.pi
+        y = (
+            torch.arange(1, H + 1, device=device).to(torch.float32).unsqueeze(1).repeat(1, 1, W)
+            / (H + 1e-6)
+            * 2
+            * math.pi
+        )
         x = torch.arange(1, W + 1, device=device).to(torch.float32).repeat(1, H, 1) / (W + 1e-6) * 2 * math.pi
         dim_t = torch.arange(self.hidden, device=device).to(torch.float32)
         dim_t = 10000 ** (2 * torch.div(dim_t, 2, rounding_mode="floor") / self.hidden)
@@ -298,7 +307,9 @@ class RotaryTransformer(nn.Module):
         self.q_bias, self.v_bias = nn.Parameter(torch.zeros(16)), nn.Parameter(torch.zeros(16))
         self.register_buffer("k_bias", torch.zeros(16), persistent=False)
         angles = torch.arange(16)[:, None] / 100 ** (torch.arange(4) / 4)
-        self.register_buffer("rope", torch.cat([angles.sin(), angles.cos()], -1).repeat_interleave(2, -1), persistent=False)
+        self.register_buffer(
+            "rope", torch.cat([angles.sin(), angles.cos()], -1).repeat_interleave(2, -1), persistent=False
+        )
 
     def rotated(self, x):
         sin, cos = self.rope.tensor_split(2, -1)
