@@ -38,11 +38,17 @@ def make_module(pattern: Pattern) -> nn.Module:
     return module
 
 
-def randomize(module: nn.Module) -> None:
-    """Move trainable parameters and running statistics off their constant initial values, in place."""
+def randomize(module: nn.Module, only_constant: bool = False) -> None:
+    """Move trainable parameters and running statistics off their initial values, in place.
+
+    Args:
+        module: Any module.
+        only_constant: Whether parameters that differ in their values already are kept, as deep networks need.
+    """
     with torch.no_grad():
         for parameter in module.parameters():
-            if parameter.requires_grad and parameter.is_floating_point():
+            constant = bool((parameter == parameter.flatten()[0]).all()) if parameter.numel() else False
+            if parameter.requires_grad and parameter.is_floating_point() and (constant or not only_constant):
                 parameter.add_(0.1 * torch.randn_like(parameter))
         for name, buffer in module.named_buffers():
             if name.endswith("running_mean"):
@@ -65,17 +71,24 @@ def reference_macs(module: nn.Module, shape: tuple[int, ...], vocabulary: int = 
     Returns:
         The number, or None if the products do not grow in proportion to the batch.
     """
-    first, second, third = (_flops(module, example(shape, batch, vocabulary)) // 2 for batch in (3, 4, 6))
+    examples = (example(shape, batch, vocabulary) for batch in (3, 4, 6))
+    first, second, third = (counted_flops(deepcopy(module), x) // 2 for x in examples)
     each = second - first
     return first - 2 * each if third == second + 2 * each else None
 
 
-def _flops(module: nn.Module, x: Tensor) -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        without_fused = torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH)
-        with without_fused[0], without_fused[1], FlopCounterMode(display=False) as counter:
-            deepcopy(module)(x)
+def counted_flops(module: nn.Module, x: Tensor) -> int:
+    """Return the floating-point operations that torch's FlopCounterMode sees, with fused operators off."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            without_fused = torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH)
+            with without_fused[0], without_fused[1], FlopCounterMode(display=False) as counter:
+                module(x)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
     return counter.get_total_flops()
 
 
