@@ -5,7 +5,7 @@
 
 The zoo's packages are installed without their dependencies in a folder of their own; packages that they import and that
 no model needs (torchvision, huggingface_hub) are replaced by empty ones. Models are chosen from all families, the
-smallest first, and made with random weights for their default input. The script prints one line per model and then the
+smallest by name first, and made with random weights for their default input. The script prints one line per model and then the
 totals with the reasons of refusals. The verdicts:
 
 exact      outputs equal with the model's weights on a batch size that tracing does not use, parameters equal, and
@@ -14,7 +14,8 @@ refused    `Network.from_module` raised a NasctlError
 wrong      the network differs from its model
 crashed    `Network.from_module` raised another exception
 too slow   tracing took more processor time than the limit
-unchecked  the model itself failed or a limit of the comparison was reached
+left out   the model fails on one tensor or does not return one tensor; it does not count in the totals
+unchecked  the model has more than 400 million parameters, or a limit of the comparison was reached
 
 Results are kept in the folder; models that have a result are skipped unless --again is given.
 """
@@ -31,14 +32,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock, local
 
-DEFAULT_MODELS = 190
+DEFAULT_MODELS = {"timm": 190, "plain": 250}
 
 
 def arguments():
     """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--zoo", choices=("timm", "plain"), default="timm", help="default: timm")
-    parser.add_argument("--models", type=int, default=DEFAULT_MODELS, help=f"number; default: {DEFAULT_MODELS}")
+    parser.add_argument("--models", type=int, help=f"number of models; default: {DEFAULT_MODELS}")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these models instead")
     parser.add_argument("--seconds", type=int, default=120, help="processor time for tracing one model; default: 120")
     parser.add_argument("--memory", type=float, default=12, help="memory of one process, in GiB; default: 12")
@@ -109,7 +110,8 @@ def print_totals(results):
     """Print the numbers of verdicts, then the reasons of those that are not exact."""
     totals = Counter(result["status"] for result in results)
     print(f"\n{len(results)} models:", ", ".join(f"{number} {status}" for status, number in totals.most_common()))
-    print(f"{100 * totals['exact'] / max(1, len(results)):.1f}% exact")
+    counted = len(results) - totals["left out"]
+    print(f"{totals['exact']} of {counted} are exact: {100 * totals['exact'] / max(1, counted):.1f}%")
     for status in totals:
         reasons = Counter(kind_of(one.get("reason", "")) for one in results if one["status"] == status)
         if status != "exact":
@@ -119,7 +121,7 @@ def print_totals(results):
 def main():
     """Check the models that have no result, and print all."""
     given = arguments()
-    from zoo_catalogue import catalogue, import_zoo, install, select
+    from zoo_catalogue import import_zoo, install, select
 
     target = install(given.zoo, given.folder)
     if given.serve:
@@ -129,10 +131,8 @@ def main():
         return
     names = given.only
     if not names:
-        if not (given.folder / f"{given.zoo}-sizes.json").exists():
-            print("Computing the sizes of all models, once ...", file=sys.stderr)
-            import_zoo(given.zoo, target)
-        names = select(catalogue(given.zoo, given.folder), given.models)
+        import_zoo(given.zoo, target)
+        names = select(given.zoo, given.models or DEFAULT_MODELS[given.zoo])
     if given.list:
         print(*names, sep="\n")
         return

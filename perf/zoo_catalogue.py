@@ -4,14 +4,13 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import inspect
-import json
 import pkgutil
+import re
 import subprocess
 import sys
 import types
 from collections import defaultdict
 
-import torch
 from torch import nn
 
 PACKAGES = {
@@ -26,7 +25,12 @@ PACKAGES = {
     ),
 }
 STAND_INS = ("torchvision", "huggingface_hub", "safetensors", "requests")
-LARGEST = 400_000_000  # parameters of the largest model that is traced
+# Words in the names of timm's models, the smallest size first; a name without one counts as small.
+SIZES = (
+    "atto", "femto", "pico", "zepto", "nano", "xxxs", "xxs", "xs", "xt", "xxtiny", "xtiny", "mini", "micro", "tiny", "t",
+    "ti", "small", "s", "medium", "m", "base", "b", "plus", "large", "l", "xlarge", "xl", "xxl", "xxlarge", "huge", "h",
+    "giant", "g", "gigantic", "7b", "so400m", "so150m", "so150m2", "1b", "2b",
+)  # fmt: skip
 
 # Arguments of the constructors of vit-pytorch, small where they have no default.
 VIT_PYTORCH = {
@@ -135,42 +139,29 @@ def import_zoo(zoo, target):
         import timm  # noqa: F401
 
 
-def catalogue(zoo, folder):
-    """Return the sizes of all models by family and name, computed once without memory for weights.
+def select(zoo, number):
+    """Return names of models of a zoo, families in turn: the smallest of each, then the next, ...
 
-    Returns:
-        {family: {name: number of parameters}}; None stands for a model that cannot be made.
+    Sizes are read from the names, because making every model takes an hour. Within a family, names that begin with
+    another word than those before them come first.
     """
-    cache = folder / f"{zoo}-sizes.json"
-    if cache.exists():
-        return json.loads(cache.read_text())
-    found = defaultdict(dict)
+    families = defaultdict(list)
     for family, name in _timm_names() if zoo == "timm" else _plain_names():
-        try:
-            with torch.device("meta"):
-                found[family][name] = sum(one.numel() for one in construct(zoo, name)[0].parameters())
-        except Exception as error:  # some constructors compute with values, which the meta device has not
-            print(f"{name} is left out: {type(error).__name__}: {error}".partition("\n")[0], file=sys.stderr)
-            found[family][name] = None
-    cache.write_text(json.dumps(found))
-    return found
-
-
-def select(sizes, number):
-    """Return names of models, families in turn: the smallest of each, then the next with another first word, ...
-
-    Args:
-        sizes: The return value of `catalogue`.
-        number: Number of models.
-    """
+        families[family].append(name)
     queues = []
-    for family in sorted(sizes):
-        known = {name: size for name, size in sizes[family].items() if size is not None and size <= LARGEST}
-        ordered = sorted(known, key=lambda name: (known[name], name))
-        first = {name.split("_")[0]: name for name in reversed(ordered)}.values()
+    for family in sorted(families):
+        ordered = sorted(families[family], key=_size) if zoo == "timm" else families[family]
+        first = {name.split("_")[0]: name for name in reversed(ordered)}.values() if zoo == "timm" else ordered[:1]
         queues.append(sorted(first, key=ordered.index) + [name for name in ordered if name not in first])
     turns = (queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue))
     return [name for name, _ in zip(turns, range(number), strict=False)]
+
+
+def _size(name):
+    """Return a key that sorts names by the size that they state."""
+    words = re.split(r"[_\d]+", name) + re.findall(r"\d+[bm]\b", name)
+    rank = max((SIZES.index(word) for word in words if word in SIZES), default=SIZES.index("small"))
+    return rank, [int(digits) for digits in re.findall(r"\d+", name)], name
 
 
 def construct(zoo, name):
@@ -189,7 +180,8 @@ def _timm_names():
 
     for module in timm.list_modules():
         for name in timm.list_models(module=module):
-            yield module, name
+            if not name.startswith("test_"):  # timm's own tests have them
+                yield module, name
 
 
 def _plain_names():

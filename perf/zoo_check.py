@@ -22,6 +22,7 @@ from nasctl.api import NasctlError, Network
 
 BATCH = 5  # examples of the comparison; tracing uses other numbers
 COUNT_BATCHES = (3, 4, 6)
+LARGEST = 400_000_000  # parameters of the largest model that is traced
 BUILD_SECONDS, COMPARE_SECONDS = 120, 900  # processor time for the stages that are not nasctl's
 aten = torch.ops.aten
 # Products that torch's FlopCounterMode does not see, with their multiply-accumulates.
@@ -96,9 +97,16 @@ def _run(zoo, name, limits, report):
         torch.manual_seed(0)
         module, shape = construct(zoo, name)
         module.eval()
+        params = sum(one.numel() for one in module.parameters())
+        if params > LARGEST:
+            report(status="unchecked", reason=f"more than {LARGEST:,} parameters", params=params)
+            return
         randomize(module, only_constant=True)
+        if problem := _problem(module, shape):
+            report(status="left out", reason=problem, params=params)
+            return
         _limit(limits["seconds"])
-        report(stage="tracing", shape=shape, params=sum(one.numel() for one in module.parameters()))
+        report(stage="tracing", shape=shape, params=params)
         began = time.process_time()
         try:
             network = Network.from_module(module, shape)
@@ -115,6 +123,16 @@ def _run(zoo, name, limits, report):
         report(status=status, reason=reason)
     except Exception as error:
         report(status="unchecked", reason=f"{type(error).__name__}: {error}".partition("\n")[0])
+
+
+def _problem(module, shape):
+    """Return why a model is no function of one tensor that returns one tensor, or an empty text."""
+    with torch.no_grad():
+        try:
+            out = module(torch.randn(2, *shape))
+        except Exception as error:
+            return f"the model fails: {type(error).__name__}: {error}".partition("\n")[0]
+    return "" if isinstance(out, torch.Tensor) else f"the model returns a {type(out).__name__}"
 
 
 def _limit(seconds):

@@ -78,10 +78,16 @@ def reference_macs(module: nn.Module, shape: tuple[int, ...], vocabulary: int = 
 
 
 def counted_flops(module: nn.Module, x: Tensor) -> int:
-    """Return the floating-point operations that torch's FlopCounterMode sees, with fused operators off."""
+    """Return the floating-point operations that torch's FlopCounterMode sees, with fused operators off.
+
+    Parameters need no gradients meanwhile, because functions with out= refuse those that do.
+    """
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             without_fused = torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH)
@@ -89,6 +95,8 @@ def counted_flops(module: nn.Module, x: Tensor) -> int:
                 module(x)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+        for parameter in trained:
+            parameter.requires_grad_(True)
     return counter.get_total_flops()
 
 
@@ -103,8 +111,8 @@ def expected_params(module: nn.Module) -> int:
 def with_weights(network: Network, module: nn.Module) -> nn.Module:
     """Return the network's module with the weights and buffers of the module that it was traced from.
 
-    A value goes where the path is the same but for punctuation; a parameter that belongs to no layer goes to a value
-    with the same last name and shape and the longest common beginning of the path.
+    A value goes where the path is the same but for punctuation. What is left, parameters that belong to no layer, goes
+    where the shape is the same and the path most alike.
 
     Raises:
         LookupError: The network has a value that the module has not.
@@ -121,11 +129,11 @@ def with_weights(network: Network, module: nn.Module) -> nn.Module:
         if name is not None:
             new[key] = old.pop(name)
     for key in [key for key in wanted if key not in new]:
-        leaf, shape = key.rpartition(".")[2], wanted[key].shape
+        shape = wanted[key].shape
         fits = [name for name, value in old.items() if value.shape == shape and isinstance(value, nn.Parameter)]
         if not fits:
             raise LookupError(f"the network has {key} of shape {tuple(shape)}, which the module has not")
-        new[key] = old.pop(max(fits, key=lambda name: _likeness(name, key, leaf)))
+        new[key] = old.pop(max(fits, key=lambda name: _likeness(name, key)))
     made.load_state_dict({key: value.detach() for key, value in new.items()}, strict=False)
     return made
 
@@ -134,9 +142,14 @@ def _plain(key: str) -> str:
     return re.sub(r"\W", "_", key)
 
 
-def _likeness(name: str, key: str, leaf: str) -> tuple[bool, int]:
-    pairs = zip(_plain(name), _plain(key), strict=False)
-    return name.rpartition(".")[2] == leaf, len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+def _likeness(name: str, key: str) -> tuple[int, int]:
+    """Return how many characters two paths have in common at their ends, then at their beginnings."""
+    one, other = _plain(name), _plain(key)
+    return _common(one[::-1], other[::-1]), _common(one, other)
+
+
+def _common(one: str, other: str) -> int:
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))))
 
 
 def compare(pattern: Pattern) -> Outcome:

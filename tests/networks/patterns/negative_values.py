@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .negative import Small, negative
+from .registry import pattern
 
 
 @negative
@@ -205,7 +206,7 @@ class CastInPlace(Small):
         return x.double()
 
 
-@negative
+@pattern(8, negative=True, unused=8 * 8 + 8)
 class ComplexOutput(Small):
     def forward(self, x):
         return torch.fft.fft(self.a(x))
