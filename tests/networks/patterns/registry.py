@@ -20,8 +20,8 @@ class Pattern:
         make: Function without arguments that makes the module.
         shape: Shape of one example.
         vocabulary: Number of tokens if the input is integers; 0 if the input is real numbers.
-        uncounted: Closed form of the multiply-accumulates that torch's FlopCounterMode does not see (mv, dot, ...), less
-            those that it sees and whose results nothing reads.
+        uncounted: Closed form of the multiply-accumulates that torch's FlopCounterMode does not see (mv, dot, ...),
+            less those that it sees and whose results nothing reads.
         unused: Number of parameters that the module does not use in evaluation mode; a network does not have them.
         negative: The module is no fixed graph of layers for every batch; a refusal is right, an exact network too.
         family: Name of the file.
