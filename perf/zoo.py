@@ -3,13 +3,13 @@
     python perf/zoo.py --zoo timm
     python perf/zoo.py --zoo plain
 
-The zoo's packages are installed without their dependencies in a folder of their own; packages that they import and that
+The zoo's packages are installed without their dependencies in a folder of their own. Packages that they import and that
 no model needs (torchvision, huggingface_hub) are replaced by empty ones. Models are chosen from all families, the
-smallest by name first, and made with random weights for their default input. The script prints one line per model and then the
-totals with the reasons of refusals. The verdicts:
+smallest by name first, and made with random weights for their default input. The script prints one line per model, then
+the totals and the reasons of what is not exact. The verdicts:
 
 exact      outputs equal with the model's weights on a batch size that tracing does not use, parameters equal, and
-           multiply-accumulates equal torch's FlopCounterMode; a difference that is explained is named in the line
+           multiply-accumulates equal torch's FlopCounterMode; an explained difference is named in the line
 refused    `Network.from_module` raised a NasctlError
 wrong      the network differs from its model
 crashed    `Network.from_module` raised another exception
@@ -17,7 +17,8 @@ too slow   tracing took more processor time than the limit
 left out   the model fails on one tensor or does not return one tensor; it does not count in the totals
 unchecked  the model has more than 400 million parameters, or a limit of the comparison was reached
 
-Results are kept in the folder; models that have a result are skipped unless --again is given.
+Results are kept in the folder. Models that have a result are skipped unless --again is given. A pass over timm takes
+about 20 minutes of processor time; models that the machine cannot hold need a lower --jobs.
 """
 
 import argparse

@@ -27,9 +27,9 @@ PACKAGES = {
 STAND_INS = ("torchvision", "huggingface_hub", "safetensors", "requests")
 # Words in the names of timm's models, the smallest size first; a name without one counts as small.
 SIZES = (
-    "atto", "femto", "pico", "zepto", "nano", "xxxs", "xxs", "xs", "xt", "xxtiny", "xtiny", "mini", "micro", "tiny", "t",
-    "ti", "small", "s", "medium", "m", "base", "b", "plus", "large", "l", "xlarge", "xl", "xxl", "xxlarge", "huge", "h",
-    "giant", "g", "gigantic", "7b", "so400m", "so150m", "so150m2", "1b", "2b",
+    "atto", "femto", "pico", "zepto", "nano", "xxxs", "xxs", "xs", "xt", "xxtiny", "xtiny", "mini", "micro", "tiny",
+    "t", "ti", "small", "s", "medium", "m", "base", "b", "plus", "large", "l", "xlarge", "xl", "xxl", "xxlarge", "huge",
+    "h", "giant", "g", "gigantic", "7b", "so400m", "so150m", "so150m2", "1b", "2b",
 )  # fmt: skip
 
 # Arguments of the constructors of vit-pytorch, small where they have no default.

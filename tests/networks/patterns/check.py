@@ -142,10 +142,10 @@ def _plain(key: str) -> str:
     return re.sub(r"\W", "_", key)
 
 
-def _likeness(name: str, key: str) -> tuple[int, int]:
-    """Return how many characters two paths have in common at their ends, then at their beginnings."""
+def _likeness(name: str, key: str) -> tuple[bool, int, int]:
+    """Return whether two paths end with one name, and how many characters they have in common at either end."""
     one, other = _plain(name), _plain(key)
-    return _common(one[::-1], other[::-1]), _common(one, other)
+    return name.rpartition(".")[2] == key.rpartition(".")[2], _common(one, other), _common(one[::-1], other[::-1])
 
 
 def _common(one: str, other: str) -> int:
