@@ -352,9 +352,9 @@ class SpaceToDepth(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
-@pattern(2, 8, 8)
+@pattern(2, 8, 8, uncounted=8 * 8 * 3 * 2)
 class GridSampler(nn.Module):
-    """A spatial transformer: an affine grid for each example."""
+    """A spatial transformer: 8x8 places of 3 coordinates times a matrix of 2 rows, for each example."""
 
     def __init__(self):
         super().__init__()
