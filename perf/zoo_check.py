@@ -1,6 +1,7 @@
 """The comparison of one public model with the network traced from it, in a process of its own with limits."""
 
 import contextlib
+import ctypes
 import json
 import os
 import resource
@@ -54,6 +55,7 @@ class UnseenProducts(TorchDispatchMode):
 
 def serve(zoo, target, limits):
     """Read names of models from standard input and write one JSON line for each."""
+    _end_with_parent()
     import_zoo(zoo, target)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -70,6 +72,7 @@ def _isolated(zoo, name, limits):
     began, (reader, writer) = time.monotonic(), os.pipe()
     child = os.fork()
     if child == 0:
+        _end_with_parent()
         os.close(reader)
         _run(zoo, name, limits, lambda **report: os.write(writer, json.dumps(report).encode() + b"\n"))
         os._exit(0)
@@ -85,6 +88,12 @@ def _isolated(zoo, name, limits):
         found |= {"status": kind, "reason": f"{'time limit' if slow else f'ended with {ended}'} while {stage}"}
     found.pop("stage", None)
     return {"name": name, **found, "total": round(time.monotonic() - began, 1)}
+
+
+def _end_with_parent():
+    """Ask Linux to end this process when its parent ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _run(zoo, name, limits, report):
