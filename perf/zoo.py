@@ -33,7 +33,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock, local
 
-DEFAULT_MODELS = {"timm": 190, "plain": 250}
+DEFAULT_MODELS = {"timm": 190, "plain": 231}
 
 
 def arguments():

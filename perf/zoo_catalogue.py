@@ -41,6 +41,7 @@ FRAMES = {"image_patch_size": 8, "frames": 4, "frame_patch_size": 2}
 FOUR_STAGES = {"dim": 32, "heads": (2, 2, 2, 2), "depth": (1, 1, 1, 1)}
 # Arguments that differ from the above or that only one model has, and the shape of an example if it is not 3x64x64.
 VIT_PYTORCH_OPTIONS = {
+    "ats_vit.ViT": ({"max_tokens_per_depth": (48, 32)}, ()),
     "cait.CaiT": ({"cls_depth": 1}, ()),
     "cct.CCT": ({"img_size": 64, "embedding_dim": 64, "num_layers": 2, "num_heads": 4, "mlp_ratio": 2}, ()),
     "cross_vit.CrossViT": ({"sm_dim": 32, "lg_dim": 64, "sm_patch_size": 8, "lg_patch_size": 16}, ()),
@@ -52,7 +53,12 @@ VIT_PYTORCH_OPTIONS = {
     ),
     "max_vit.MaxViT": ({"depth": (1, 1), "dim_conv_stem": 16, "dim": 32, "window_size": 7}, (3, 224, 224)),
     "mobile_vit.MobileViT": (
-        {"image_size": (256, 256), "dims": [32, 48, 64], "channels": [8, 8, 16, 16, 24, 24, 32, 32, 40, 40, 64]},
+        {
+            "image_size": (256, 256),
+            "patch_size": (2, 2),
+            "dims": [32, 48, 64],
+            "channels": [8, 8, 16, 16, 24, 24, 32, 32, 40, 40, 64],
+        },
         (3, 256, 256),
     ),
     "nest.NesT": ({"num_hierarchies": 2, "block_repeats": (1, 1)}, ()),
@@ -216,6 +222,8 @@ def _vit_pytorch_names():
             continue
         for name, kind in vars(module).items():
             if inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == module.__name__:
+                if name in ("NaViT", "Adapter"):  # they take a list of images, or two models
+                    continue
                 needed = {key for key, one in inspect.signature(kind).parameters.items() if one.default is one.empty}
                 if f"{info.name}.{name}" in VIT_PYTORCH_OPTIONS or needed >= {
                     "image_size",

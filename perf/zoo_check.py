@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from networks.patterns.check import counted_flops, describe_difference, expected_params, randomize, with_weights
+from networks.patterns.check import counted_flops, differing_outputs, expected_params, randomize
 from zoo_catalogue import construct, import_zoo
 
 from nasctl.api import NasctlError, Network
@@ -159,28 +159,22 @@ def compare(module, network, shape):
         shape: Shape of one example.
     """
     notes = []
-    try:
-        made = with_weights(network, module)
-    except LookupError as error:
-        return "wrong", str(error)
     x = torch.randn(BATCH, *shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        right, found = module(x.clone()), made(x.clone())
-    del made
-    difference = describe_difference(found, right)
-    if difference:
-        return "wrong", f"outputs at batch {BATCH}: {difference}"
+        right = module(x.clone())
+    if difference := differing_outputs(network, module, [x], [right]):
+        return "wrong", difference
     if not right.isfinite().all():
         notes.append("outputs are not finite")
     elif torch.allclose(right[0], right[1], rtol=1e-4):
         notes.append("outputs say little: two examples have the same")
-    expected = expected_params(module)
+    expected, dead = expected_params(module), {}
     if network.params != expected:
-        unused = _unused_params(module, x[:2])
-        if network.params != expected - unused:
-            return "wrong", f"{network.params:,} parameters instead of {expected:,}, of which {unused:,} have no effect"
-        notes.append(f"{unused:,} parameters have no effect in evaluation")
-    macs, unseen = reference_macs(module, shape)
+        dead = _dead_layers(module, x[:2])
+        if network.params != expected - sum(dead.values()):
+            return "wrong", f"{network.params:,} parameters instead of {expected:,}; without effect are {dead}"
+        notes.append(f"{sum(dead.values()):,} parameters have no effect in evaluation")
+    macs, unseen = reference_macs(module, shape, dead)
     if macs is None:
         return "unchecked", "torch's count does not grow in proportion to the batch"
     if network.macs != macs and network.macs == macs + unseen.macs:
@@ -190,16 +184,24 @@ def compare(module, network, shape):
     return "exact", "; ".join(notes)
 
 
-def _unused_params(module, x):
-    """Return the number of parameters that have no gradient."""
+def _dead_layers(module, x):
+    """Return paths of modules with parameters of their own that have no gradient, and the number of the parameters."""
     module.zero_grad()
     module(x).sum().backward()
-    counted = (one for one in module.parameters() if one.requires_grad and one.grad is None)
-    return sum(parameter.numel() for parameter in counted)
+    sizes = {
+        name: sum(one.numel() for one in part.parameters(recurse=False) if one.requires_grad and one.grad is None)
+        for name, part in module.named_modules()
+    }
+    return {name: size for name, size in sizes.items() if size}
 
 
-def reference_macs(module, shape):
+def reference_macs(module, shape, dead=()):
     """Count one example's multiply-accumulates with torch's FlopCounterMode, without computing where that is possible.
+
+    Args:
+        module: The model.
+        shape: Shape of one example.
+        dead: Paths of layers whose results nothing reads; they do not count.
 
     Returns:
         The number, or None if it does not grow in proportion to the batch, and products of one example that the
@@ -212,7 +214,8 @@ def reference_macs(module, shape):
             counts, unseen = [], []
             for batch in COUNT_BATCHES:
                 with mode(), UnseenProducts() as others:
-                    counts.append(counted_flops(module, torch.randn(batch, *shape)) // 2)
+                    flops = counted_flops(module, torch.randn(batch, *shape))
+                counts.append((flops[""] - sum(flops.get(name, 0) for name in dead)) // 2)
                 unseen.append(others)
             break
         except Exception:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -72,15 +74,18 @@ def reference_macs(module: nn.Module, shape: tuple[int, ...], vocabulary: int = 
         The number, or None if the products do not grow in proportion to the batch.
     """
     examples = (example(shape, batch, vocabulary) for batch in (3, 4, 6))
-    first, second, third = (counted_flops(deepcopy(module), x) // 2 for x in examples)
+    first, second, third = (counted_flops(deepcopy(module), x)[""] // 2 for x in examples)
     each = second - first
     return first - 2 * each if third == second + 2 * each else None
 
 
-def counted_flops(module: nn.Module, x: Tensor) -> int:
+def counted_flops(module: nn.Module, x: Tensor) -> dict[str, int]:
     """Return the floating-point operations that torch's FlopCounterMode sees, with fused operators off.
 
     Parameters need no gradients meanwhile, because functions with out= refuse those that do.
+
+    Returns:
+        The operations by the paths of submodules; the path "" stands for the whole module.
     """
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     fast_path = torch.backends.mha.get_fastpath_enabled()
@@ -97,7 +102,9 @@ def counted_flops(module: nn.Module, x: Tensor) -> int:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for parameter in trained:
             parameter.requires_grad_(True)
-    return counter.get_total_flops()
+    prefix = f"{type(module).__name__}."
+    parts = {name.removeprefix(prefix): sum(one.values()) for name, one in counter.get_flop_counts().items()}
+    return parts | {"": counter.get_total_flops()}
 
 
 def expected_params(module: nn.Module) -> int:
@@ -108,18 +115,24 @@ def expected_params(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in counted)
 
 
-def with_weights(network: Network, module: nn.Module) -> nn.Module:
-    """Return the network's module with the weights and buffers of the module that it was traced from.
+def with_weights(network: Network, module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the network's module with the weights of the module that it was traced from, by several ways of matching.
 
     A value goes where the path is the same but for punctuation. What is left, parameters that belong to no layer, goes
-    where the shape is the same and the path most alike.
+    where the shape is the same, and the path most alike or, in the next try, the last name the same in their order.
 
     Raises:
         LookupError: The network has a value that the module has not.
     """
-    made = network.module().eval()
-    old = dict(module.state_dict(keep_vars=True))
-    weights = dict(made.named_parameters())
+    for likeness in (_likeness, _same_leaf):
+        made = network.module().eval()
+        new = _matched(made, module, likeness)
+        made.load_state_dict({key: value.detach() for key, value in new.items()}, strict=False)
+        yield made
+
+
+def _matched(made: nn.Module, module: nn.Module, likeness: Callable[[str, str], Any]) -> dict[str, Tensor]:
+    old, weights = dict(module.state_dict(keep_vars=True)), dict(made.named_parameters())
     # Constants of the network are not copied, so that the outputs test them.
     wanted = {key: value for key, value in made.state_dict().items() if key in weights or "running_" in key}
     new: dict[str, Tensor] = {}
@@ -133,19 +146,22 @@ def with_weights(network: Network, module: nn.Module) -> nn.Module:
         fits = [name for name, value in old.items() if value.shape == shape and isinstance(value, nn.Parameter)]
         if not fits:
             raise LookupError(f"the network has {key} of shape {tuple(shape)}, which the module has not")
-        new[key] = old.pop(max(fits, key=lambda name: _likeness(name, key)))
-    made.load_state_dict({key: value.detach() for key, value in new.items()}, strict=False)
-    return made
+        new[key] = old.pop(max(fits, key=partial(likeness, key)))
+    return new
 
 
 def _plain(key: str) -> str:
     return re.sub(r"\W", "_", key)
 
 
-def _likeness(name: str, key: str) -> tuple[bool, int, int]:
+def _same_leaf(key: str, name: str) -> bool:
+    return name.rpartition(".")[2] == key.rpartition(".")[2]
+
+
+def _likeness(key: str, name: str) -> tuple[bool, int, int]:
     """Return whether two paths end with one name, and how many characters they have in common at either end."""
     one, other = _plain(name), _plain(key)
-    return name.rpartition(".")[2] == key.rpartition(".")[2], _common(one, other), _common(one[::-1], other[::-1])
+    return _same_leaf(key, name), _common(one, other), _common(one[::-1], other[::-1])
 
 
 def _common(one: str, other: str) -> int:
@@ -174,19 +190,13 @@ def compare(pattern: Pattern) -> Outcome:
 
 def compare_outputs(pattern: Pattern, module: nn.Module, network: Network) -> Outcome:
     """Compare a traced network with its module on two batch sizes, then parameters and multiply-accumulates."""
-    try:
-        made = with_weights(network, module)
-    except LookupError as error:
-        return Outcome("wrong", str(error))
+    inputs = [example(pattern.shape, batch, pattern.vocabulary) for batch in BATCHES]
     used = deepcopy(module)
-    for batch in BATCHES:
-        x = example(pattern.shape, batch, pattern.vocabulary)
-        right, later, found = (_result(one, x) for one in (deepcopy(module), used, made))
-        if describe_difference(later, right):
-            return Outcome("wrong", "the module gives another output after other calls")
-        difference = describe_difference(found, right)
-        if difference:
-            return Outcome("wrong", f"outputs at batch {batch}: {difference}")
+    outputs = [_result(deepcopy(module), x) for x in inputs]
+    if any(describe_difference(_result(used, x), right) for x, right in zip(inputs, outputs, strict=True)):
+        return Outcome("wrong", "the module gives another output after other calls")
+    if difference := differing_outputs(network, module, inputs, outputs):
+        return Outcome("wrong", difference)
     params = expected_params(module) - pattern.unused
     if network.params != params:
         return Outcome("wrong", f"{network.params} parameters instead of {params}")
@@ -195,6 +205,18 @@ def compare_outputs(pattern: Pattern, module: nn.Module, network: Network) -> Ou
         return Outcome("wrong", f"{network.macs} MACs, but products over the batch have no number for one example")
     macs += pattern.uncounted
     return Outcome("exact") if network.macs == macs else Outcome("wrong", f"{network.macs} MACs instead of {macs}")
+
+
+def differing_outputs(network: Network, module: nn.Module, inputs: list[Tensor], outputs: list[object]) -> str:
+    """Return how the outputs of a network with a module's weights differ from the right ones; empty if they do not."""
+    try:
+        for made in with_weights(network, module):
+            found = [describe_difference(_result(made, x), right) for x, right in zip(inputs, outputs, strict=True)]
+            if not any(found):
+                return ""
+    except LookupError as error:
+        return str(error)
+    return next(f"outputs at batch {len(x)}: {one}" for x, one in zip(inputs, found, strict=True) if one)
 
 
 def _result(module: nn.Module, x: Tensor) -> object:
