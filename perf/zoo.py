@@ -14,7 +14,8 @@ refused    `Network.from_module` raised a NasctlError
 wrong      the network differs from its model
 crashed    `Network.from_module` raised another exception
 too slow   tracing took more processor time than the limit
-left out   the model fails on one tensor or does not return one tensor; it does not count in the totals
+left out   the model cannot be made, fails on one tensor, does not return one tensor or is random in evaluation; it does
+           not count in the totals
 unchecked  the model has more than 400 million parameters, or a limit of the comparison was reached
 
 Results are kept in the folder. Models that have a result are skipped unless --again is given. A pass over timm takes

@@ -69,6 +69,10 @@ VIT_PYTORCH_OPTIONS = {
         (3, 256, 256),
     ),
     "sep_vit.SepViT": ({"dim": 32, "heads": (1, 2, 4), "depth": (1, 1, 1)}, (3, 224, 224)),
+    "simple_flash_attn_vit_3d.SimpleViT": (FRAMES, (3, 4, 64, 64)),
+    "simple_vit_with_fft.SimpleViT": ({"freq_patch_size": 8}, ()),
+    "simple_vit_with_hyper_connections.SimpleViT": ({"num_residual_streams": 2}, ()),
+    "wwt.WWT": ({"num_slots": 4}, ()),
     "simple_vit_1d.SimpleViT": ({"seq_len": 64}, (3, 64)),
     "simple_vit_3d.SimpleViT": (FRAMES, (3, 4, 64, 64)),
     "t2t.T2TViT": ({}, ()),
@@ -206,7 +210,9 @@ def _pytorchcv_names():
 def _pytorchcv(name):
     from pytorchcv import model_provider
 
-    model = model_provider._models[name]()
+    make = model_provider._models[name]
+    alone = {"aux": False} if "aux" in inspect.signature(make).parameters else {}  # without a second output
+    model = make(**alone)
     size = getattr(model, "in_size", (224, 224))
     size = size if isinstance(size, tuple) else (size, size)
     return model, (getattr(model, "in_channels", 3), *size)
