@@ -119,12 +119,12 @@ def with_weights(network: Network, module: nn.Module) -> Iterator[nn.Module]:
     """Yield the network's module with the weights of the module that it was traced from, by several ways of matching.
 
     A value goes where the path is the same but for punctuation. What is left, parameters that belong to no layer, goes
-    where the shape is the same, and the path most alike or, in the next try, the last name the same in their order.
+    where the shape is the same and the path most alike; in further tries its beginning, and the last name in order.
 
     Raises:
         LookupError: The network has a value that the module has not.
     """
-    for likeness in (_likeness, _same_leaf):
+    for likeness in (_likeness, _same_beginning, _same_leaf):
         made = network.module().eval()
         new = _matched(made, module, likeness)
         made.load_state_dict({key: value.detach() for key, value in new.items()}, strict=False)
@@ -158,10 +158,13 @@ def _same_leaf(key: str, name: str) -> bool:
     return name.rpartition(".")[2] == key.rpartition(".")[2]
 
 
+def _same_beginning(key: str, name: str) -> tuple[bool, int]:
+    return _same_leaf(key, name), _common(_plain(key), _plain(name))
+
+
 def _likeness(key: str, name: str) -> tuple[bool, int, int]:
     """Return whether two paths end with one name, and how many characters they have in common at either end."""
-    one, other = _plain(name), _plain(key)
-    return _same_leaf(key, name), _common(one, other), _common(one[::-1], other[::-1])
+    return *_same_beginning(key, name), _common(_plain(key)[::-1], _plain(name)[::-1])
 
 
 def _common(one: str, other: str) -> int:
