@@ -122,22 +122,17 @@ class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def install(zoo, folder):
-    """Install the packages of a zoo, without their dependencies, in a folder of their own if they are not there."""
-    target = folder / zoo
-    if not (target / "complete").exists():
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--target",
-            str(target),
-            *PACKAGES[zoo],
-        ]
-        subprocess.run(command, check=True)
-        (target / "complete").write_text("\n".join(PACKAGES[zoo]) + "\n")
+    """Install the packages of a zoo without their dependencies in a folder of their own, unless they are there.
+
+    Returns:
+        The folder.
+    """
+    target, versions = folder / zoo, "\n".join(PACKAGES[zoo])
+    done = target / "installed.txt"
+    if not done.exists() or done.read_text() != versions:
+        options = ["--quiet", "--no-deps", "--upgrade", "--target", str(target)]
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, *PACKAGES[zoo]], check=True)
+        done.write_text(versions)
     return target
 
 
