@@ -252,6 +252,19 @@ FREE = _json(
     }
 )
 NB201 = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
+
+
+def _module(path):
+    """Trace the module that the bytes draw, which must be exact or refused."""
+    from networks import random_modules  # a test of networks; other parsers need no torch
+
+    found = random_modules.check(path.read_bytes())
+    if found.status == "refused":
+        raise NasctlError(found.reason)
+    if found.status != "exact":
+        raise AssertionError(f"{found.reason}\n{random_modules.draw_source(path.read_bytes())[0]}")
+
+
 PARSERS = {
     "table": Parser(lambda path: LatencyTable.load(str(path)), ".json", (TABLE,)),
     "foreign_yaml": Parser(_foreign, ".yaml", (OFA, NN_METER)),
@@ -297,6 +310,7 @@ PARSERS = {
     "pool": Parser(
         lambda path: _pool._read_rows(path, ["a"]), ".csv", (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2"))
     ),
+    "module": Parser(_module, "", (bytes(8), bytes([0, 1, 0, 1, 1, 1, 2, 4, 1, 5]))),
     "free": Parser(lambda path: from_json.network(_values(path)), ".json", (FREE,)),
     "npz": Parser(npz.read, ".npz", (_npz(),)),
     "zip": Parser(_pictures, ".zip", (_packed("zip"),)),

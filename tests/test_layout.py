@@ -169,7 +169,7 @@ def test_the_api_only_re_exports():
 
 def test_every_package_is_shipped():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = [".".join(path.parent.relative_to(ROOT).parts) for path in FILES if path.name == "__init__.py"]
+    found = [".".join(path.parent.relative_to(ROOT).parts) for path in SOURCES if path.name == "__init__.py"]
     assert sorted(name if name.startswith("nasctl") else f"nasctl.{name}" for name in found) == sorted(listed)
 
 
