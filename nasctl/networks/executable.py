@@ -77,13 +77,15 @@ class Executable(nn.Module):
         check_names(nodes)
         last = {source: k for k, node in enumerate(nodes) for source in node.inputs} | {output: len(nodes)}
         self._steps = [
-            (attribute_name(node.name), node.inputs, tuple(i for i in set(node.inputs) if last[i] == k))
+            (attribute_name(node.module_of or node.name), node.inputs, tuple(i for i in set(node.inputs) if last[i] == k))
             for k, node in enumerate(nodes)
         ]
         self._output = output
         parts = [construct(node.layer.module(*node.in_shapes)) for node in nodes] if parts is None else parts
-        for (attribute, _, _), part in zip(self._steps, parts, strict=True):
-            self.add_module(attribute, part)
+        for node, part in zip(nodes, parts, strict=True):
+            if not node.module_of:
+                self.add_module(attribute_name(node.name), part)
+        share_tensors(self, nodes)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         values = {-1 - k: value for k, value in enumerate(inputs)}
@@ -92,6 +94,22 @@ class Executable(nn.Module):
             for source in spent:  # frees memory as early as possible
                 del values[source]
         return values[self._output]
+
+
+def share_tensors(parts: nn.Module, nodes: Sequence[Node]) -> None:
+    """Give nodes the parameters and buffers that they share with earlier nodes.
+
+    Args:
+        parts: A module with the modules of the nodes as its children.
+        nodes: The nodes.
+    """
+    for node in nodes:
+        for own, layer, other, _ in node.shared:
+            path, _, name = own.rpartition(".")
+            tensor: object = parts.get_submodule(attribute_name(layer))
+            for word in other.split("."):
+                tensor = getattr(tensor, word)
+            setattr(parts.get_submodule(".".join(filter(None, (attribute_name(node.name), path)))), name, tensor)
 
 
 def construct(call: Call) -> nn.Module:

@@ -70,8 +70,10 @@ def _init(network: Network) -> Iterator[str]:
             yield _comment(span, span.emission.key.partition(" @ ")[0])
         for node in span.nodes():
             call = node.layer.module(*node.in_shapes)
-            if not _expression(call):
+            if not _expression(call) and not node.module_of:
                 yield from _assignment(f"        self.{python_attribute(node)} = ", call)
+            for own, layer, other, _ in node.shared:
+                yield f"        self.{python_attribute(node)}.{own} = self.{attribute_name(layer)}.{other}"
 
 
 def _assignment(start: str, call: Call) -> Iterator[str]:
@@ -170,7 +172,8 @@ def _main(network: Network, name: str, vocabulary: int) -> str:
 def _value(node: Node, inputs: Sequence[str]) -> str:
     """Return the expression that computes a node."""
     expression = _expression(node.layer.module(*node.in_shapes))
-    return expression(inputs) if expression else f"self.{python_attribute(node)}({', '.join(inputs)})"
+    attribute = attribute_name(node.module_of) or python_attribute(node)
+    return expression(inputs) if expression else f"self.{attribute}({', '.join(inputs)})"
 
 
 def python_attribute(node: Node) -> str:

@@ -1,0 +1,449 @@
+"""The record of a forward pass: every call of torch's functions and of layers, with the shapes of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from nasctl.networks.leaf_modules import Rebuilt, run_leaf
+from nasctl.networks.node import Shape
+from nasctl.networks.function_names import (
+    DATA_FACTORIES,
+    DROPOUT,
+    FACTORIES,
+    IDENTITIES,
+    RANDOM,
+    REFUSED,
+    RESHAPES,
+    VALUE_QUERIES,
+    VIEWS,
+    function_name,
+    last_part,
+    stated_options,
+)
+
+
+class Untraceable(Exception):
+    """A module cannot be traced; the message says why and what to change."""
+
+
+@dataclass(eq=False, slots=True)
+class Record:
+    """One value of a forward pass and the call that computed it. In arguments, records stand for tensors."""
+
+    index: int
+    kind: str  # "input", "tensor" (a parameter, a buffer or a constant), "call", "module" or "item" of a tuple
+    name: str  # of the function as in `FunctionCalls`, of the tensor in its module, or the path of the layer
+    args: tuple[Any, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    function: Any = None  # the function, the layer of a "module", or the tensor of a "tensor"
+    rebuilt: Rebuilt | None = None  # of a "module"
+    path: str = ""  # path of the module whose forward makes the call
+    shape: Shape | None = None  # with the batch; None for a tuple of values
+    dtype: torch.dtype | None = None
+    depends: bool = False  # whether the value depends on the module's input
+    learned: bool = False  # whether the value depends on a parameter
+
+    def sources(self) -> Iterator[Record]:
+        """Yield the records that the call takes as arguments."""
+        yield from records_in((self.args, self.options))
+
+
+def records_in(value: Any) -> Iterator[Record]:
+    """Yield the records in nested arguments."""
+    if isinstance(value, Record):
+        yield value
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from records_in(one)
+    elif isinstance(value, Mapping):
+        yield from records_in(tuple(value.values()))
+    elif isinstance(value, slice):
+        yield from records_in((value.start, value.stop, value.step))
+
+
+def replaced(value: Any, kind: type, function: Callable[[Any], Any]) -> Any:
+    """Return nested arguments in which `function` has replaced every value of a kind."""
+    if isinstance(value, kind):
+        return function(value)
+    if isinstance(value, torch.Size):
+        return tuple(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # a named tuple
+        return type(value)(*(replaced(one, kind, function) for one in value))
+    if isinstance(value, list | tuple):
+        return type(value)([replaced(one, kind, function) for one in value])
+    if isinstance(value, dict):
+        return {key: replaced(one, kind, function) for key, one in value.items()}
+    if isinstance(value, slice):
+        return slice(*(replaced(one, kind, function) for one in (value.start, value.stop, value.step)))
+    return value
+
+
+class Recorder(TorchFunctionMode):
+    """A mode of torch in which calls are recorded while a module runs.
+
+    The module runs as it is, on tensors that are tensors, so that it takes the path that it takes without the recorder.
+    On the meta device tensors have no values, and a path that depends on values is refused.
+
+    Args:
+        names: Names of the module's parameters and buffers by their ids.
+        tensors: The module's parameters and buffers, with values, by their names.
+        empty: Whether the module runs on the meta device. Otherwise it runs with values, which are kept.
+
+    Attributes:
+        records: The values in the order in which they were computed.
+        values: The value of each record, if the module runs with values.
+        uses_gradients: Whether the module sets gradients otherwise than by differentiating its functions.
+    """
+
+    def __init__(self, names: Mapping[int, str], tensors: Mapping[str, Tensor], empty: bool = True) -> None:
+        super().__init__()
+        self.records: list[Record] = []
+        self.values: dict[Record, Tensor] = {}
+        self.uses_gradients = False
+        self._names, self._tensors, self._empty = names, tensors, empty
+        self._known: dict[int, Record] = {}  # by the id of a tensor
+        self._kept: list[Tensor] = []  # tensors whose ids are in use
+        self._stale: dict[int, str] = {}  # ids of tensors of which something else has changed the memory
+        self._storages: dict[int, list[Tensor]] = {}  # tensors by the memory that they share
+        self._paths = [""]
+        self._paused = False
+
+    # Values
+
+    def start(self, example: Tensor) -> Tensor:
+        """Record the input of the module."""
+        record = self._append("input", "", (), depends=True)
+        return self._returned(record, example)
+
+    def record_of(self, tensor: Tensor) -> Record:
+        """Return the record of a tensor, and record it first if it is a parameter, a buffer or a constant."""
+        if id(tensor) in self._stale:
+            raise Untraceable(self._stale[id(tensor)])
+        found = self._known.get(id(tensor))
+        if found is not None:
+            return found
+        name = self._names.get(id(tensor), "")
+        if not name and tensor.is_meta and self._empty:
+            raise Untraceable("a value in it is made by something else than functions of torch; write it with them")
+        made = self._append("tensor", name, ())
+        made.function = self._tensors[name] if name else tensor.detach()
+        made.learned = isinstance(made.function, nn.Parameter)
+        self._note(made, tensor)
+        return made
+
+    @contextmanager
+    def within(self, path: str) -> Iterator[None]:
+        """Note the path of the module whose forward runs."""
+        self._paths.append(path)
+        try:
+            yield
+        finally:
+            self._paths.pop()
+
+    # Calls
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        options = kwargs or {}
+        if self._paused:
+            return func(*args, **options)
+        name = function_name(func)
+        last = last_part(name)
+        if last in REFUSED and not name.startswith("ops."):
+            raise Untraceable(REFUSED[last])
+        if last in VALUE_QUERIES and args and isinstance(args[0], Tensor):
+            return self._queried(func, args, options)
+        if last in IDENTITIES:
+            return args[0]
+        if last == "is_meta":
+            return False
+        if last == "requires_grad" and self._names.get(id(args[0])):
+            return self._tensors[self._names[id(args[0])]].requires_grad
+        if last in DROPOUT:
+            return self._dropout(func, args, options)
+        if last in RANDOM or (last == "rrelu" and options.get("training")):
+            raise Untraceable(f"it draws random numbers in evaluation, with {last}; draw them in training only")
+        if func in DATA_FACTORIES or last == "new_tensor":
+            return self._constant(func, args, options)
+        return self._called(func, name, args, options)
+
+    def _called(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        """Run and record a call, unless it returns no tensor or one of its arguments as it is."""
+        last, out = last_part(name), options.get("out")
+        if isinstance(out, tuple | list):
+            raise Untraceable(f"{last} writes several tensors with out=; use the values that it returns")
+        changes = out if isinstance(out, Tensor) else args[0] if args and _is_in_place(last) else None
+        given = {key: value for key, value in options.items() if key != "out"}
+        function = func
+        if changes is None or changes is out:
+            result = self._run(func, args, given)
+        else:
+            function, name = self._without_change(func, name, args, given)
+            result = self._run(func, args, given)
+        if changes is None and isinstance(result, Tensor) and options.get("inplace"):
+            changes = args[0]
+        if changes is None and result is not None and not _has_tensors(result):
+            return result
+        if changes is None and any(result is one for one in args):
+            return result
+        if not name:
+            raise Untraceable(f"it calls {getattr(func, '__name__', func)}, which is no function of torch with a name")
+        if changes is not None and changes is out and (result.shape, result.dtype) != (out.shape, out.dtype):
+            raise Untraceable(f"{last} has another shape or type than its out=; use the value that it returns")
+        taken = replaced((args, given), Tensor, self.record_of)
+        record = self._append("call", name, taken[0], stated_options(func, taken[1]), function=function)
+        if changes is None:
+            return self._returned(record, result)
+        self._changed(record, changes)
+        return changes if isinstance(result, Tensor) else result
+
+    def _without_change(
+        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], options: Mapping[str, Any]
+    ) -> tuple[Callable[..., Any], str]:
+        """Return the function that computes the value of a function in place, and its name."""
+        last = last_part(name)
+        plain = last.removesuffix("_") if not last.startswith("__") else last.replace("__i", "__", 1)
+        home: Any = torch.Tensor if name[0] == "." else nn.functional if name.startswith("nn.") else torch
+        other = getattr(home, plain, None) if plain and not name.startswith("ops.") else None
+        if other is not None and last != "__setitem__":
+            try:
+                result = self._run(other, args, options)
+            except (TypeError, RuntimeError):  # the two functions do not take the same arguments
+                result = None
+            if isinstance(result, Tensor) and (result.shape, result.dtype) == (args[0].shape, args[0].dtype):
+                return other, name.removesuffix(last) + plain
+        return InPlace(func), name
+
+    def _run(self, func: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+        """Run a function, on the meta device if the module runs there."""
+        if not self._empty:
+            return func(*args, **options)
+        args, options = replaced((args, dict(options)), Tensor, self._on_meta)
+        args, options = replaced((args, options), torch.device, lambda _: torch.device("meta"))
+        if func in FACTORIES or isinstance(options.get("device"), str):
+            options = {**options, "device": torch.device("meta")}
+        if last_part(function_name(func)) == "to":
+            args = tuple("meta" if isinstance(one, str) else one for one in args)
+        return func(*args, **options)
+
+    def _on_meta(self, tensor: Tensor) -> Tensor:
+        if tensor.is_meta or not self._empty:
+            return tensor
+        self.record_of(tensor)
+        return torch.empty_like(tensor, device="meta", requires_grad=False)
+
+    def _changed(self, record: Record, tensor: Tensor) -> None:
+        """Note that a call in place has given a tensor a new value, and renew the values of its views."""
+        shared = self._storages.get(_storage(tensor), [])
+        held = self.record_of(tensor)
+        for one in (held, *(self._known[id(other)] for other in shared)):
+            if one.kind == "tensor":
+                what = f"{one.name}, a tensor of the module," if one.name else "a constant"
+                raise Untraceable(f"it changes {what} in forward, so that its output depends on earlier calls")
+        self._note(record, tensor)
+        for other in shared:
+            if other is not tensor:
+                self._renew(other, held, record, tensor)
+
+    def _renew(self, other: Tensor, held: Record, record: Record, tensor: Tensor) -> None:
+        """Record the new value of a tensor that shares the memory of a changed one, if one is a view of the other."""
+        old = self._known[id(other)]
+        if old.kind == "call" and last_part(old.name) in VIEWS and old.args[:1] == (held,):
+            made = self._append("call", old.name, (record, *old.args[1:]), old.options, function=old.function)
+        elif held.kind == "call" and last_part(held.name) in VIEWS and held.args[:1] == (old,):
+            if last_part(held.name) == "__getitem__":
+                assign = InPlace(torch.Tensor.__setitem__)
+                made = self._append("call", ".__setitem__", (old, held.args[1], record), function=assign)
+            elif last_part(held.name) in RESHAPES:
+                shape = tuple(other.shape)
+                made = self._append("call", ".reshape", (record, shape), function=torch.Tensor.reshape)
+            else:
+                made = None
+        else:
+            made = None
+        if made is None:
+            name = last_part(record.name)
+            reason = f"{name} changes a value in place that is used after it; return a new tensor instead"
+            self._stale[id(other)] = reason
+        else:
+            self._note(made, other)
+
+    def _returned(self, record: Record, result: Any) -> Any:
+        """Note the tensors that a call returns, and return its result."""
+        if isinstance(result, Tensor):
+            self._note(record, result)
+            return result
+
+        def note(value: Any, source: Record, place: int) -> None:
+            item = self._append("item", ".__getitem__", (source, place))
+            if isinstance(value, Tensor):
+                self._note(item, value)
+            else:
+                for k, one in enumerate(value):
+                    if isinstance(one, Tensor | tuple | list):
+                        note(one, item, k)
+
+        for k, one in enumerate(result):
+            if isinstance(one, Tensor | tuple | list):
+                note(one, record, k)
+        return result
+
+    def _note(self, record: Record, tensor: Tensor) -> None:
+        record.shape, record.dtype = tuple(tensor.shape), tensor.dtype
+        if not self._empty:
+            with self.paused():
+                self.values[record] = tensor.detach().clone()
+        if id(tensor) not in self._known:
+            self._kept.append(tensor)
+            self._storages.setdefault(_storage(tensor), []).append(tensor)
+        self._known[id(tensor)] = record
+        self._stale.pop(id(tensor), None)
+
+    def _append(
+        self, kind: str, name: str, args: tuple[Any, ...], options: Mapping[str, Any] | None = None, **more: Any
+    ) -> Record:
+        made = Record(len(self.records), kind, name, args, options or {}, path=self._paths[-1], **more)
+        for source in made.sources():
+            made.depends |= source.depends
+            made.learned |= source.learned
+        if kind == "call" and (made.depends or made.learned):
+            self.uses_gradients |= not torch.is_grad_enabled() or last_part(name) in ("detach", "data")
+        self.records.append(made)
+        return made
+
+    # Layers
+
+    def call_leaf(self, rebuilt: Rebuilt, module: nn.Module, path: str, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Record the call of a layer of torch.nn as one value, and run it."""
+        taken = replaced((args, kwargs), Tensor, self.record_of)
+        args, kwargs = replaced((args, kwargs), Tensor, self._on_meta)
+        with self.paused():
+            result = run_leaf(rebuilt, module, args, kwargs, self._empty)
+        record = self._append("module", path, taken[0], taken[1], function=module, rebuilt=rebuilt)
+        record.learned |= any(True for _ in module.parameters())
+        if isinstance(result, Tensor) and any(result is one for one in args):  # in place, such as ReLU(inplace=True)
+            self._changed(record, result)
+            return result
+        return self._returned(record, result)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Record nothing."""
+        before, self._paused = self._paused, True
+        try:
+            yield
+        finally:
+            self._paused = before
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether calls are not recorded now."""
+        return self._paused
+
+    # Functions that need values
+
+    def _dropout(self, func: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        training = options["training"] if "training" in options else args[2] if len(args) > 2 else True
+        p = options["p"] if "p" in options else args[1] if len(args) > 1 else 0.5
+        if training and p:
+            raise Untraceable("it applies dropout in evaluation; give it training=self.training")
+        return args[0] if args else options["input"]
+
+    def _constant(self, func: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Return a constant tensor made of numbers, or the tensor itself if it is made of one."""
+        if args and isinstance(args[0], Tensor) and func in (torch.as_tensor, torch.asarray):
+            return self._called(torch.Tensor.to, ".to", (args[0], options.get("dtype") or args[0].dtype), {})
+        like = args[0] if last_part(function_name(func)) == "new_tensor" else None
+        if like is not None:
+            func, args, options = torch.tensor, args[1:], {"dtype": like.dtype, **options}
+        given = replaced((args, options), Tensor, self.value_of)
+        values = func(*given[0], **{**given[1], "device": "cpu", "requires_grad": False})
+        made = self._append("tensor", "", ())
+        made.function = values
+        return self._returned(made, torch.empty_like(values, device="meta") if self._empty else values)
+
+    def _queried(self, func: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        args, options = replaced((args, options), Tensor, self.value_of)
+        return func(*args, **options)
+
+    def value_of(self, tensor: Tensor) -> Tensor:
+        """Return the value of a tensor that does not depend on the input.
+
+        Raises:
+            Untraceable: It depends on the input or on a parameter.
+        """
+        if not self._empty:
+            return tensor
+        record = self.record_of(tensor)
+        if record.depends or record.learned:
+            raise Untraceable(
+                "its forward branches on the values of a tensor, or converts them to numbers of Python; "
+                "keep them in tensors, and branch on shapes or in the constructor"
+            )
+        with self.paused(), torch.no_grad():
+            value: Tensor = evaluated(record, {})
+        return value
+
+
+def evaluated(record: Record, values: dict[int, Any]) -> Any:
+    """Return the value of a record that does not depend on the input, computed on the CPU."""
+    if record.index not in values:
+        if record.kind == "tensor":
+            values[record.index] = record.function.detach()
+        else:
+            args, options = replaced((record.args, dict(record.options)), Record, lambda one: evaluated(one, values))
+            args, options = replaced((args, options), torch.device, lambda _: torch.device("cpu"))
+            if record.kind == "item":
+                values[record.index] = args[0][args[1]]
+            else:
+                values[record.index] = record.function(*args, **options)
+    return values[record.index]
+
+
+class InPlace:
+    """A function in place that runs on a copy of its first argument."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, first: Tensor, *args: Any, **options: Any) -> Tensor:
+        copy = first.clone()
+        self.function(copy, *args, **options)
+        return copy
+
+
+def is_in_place(record: Record) -> bool:
+    """Return whether the call of a record changes its first argument."""
+    return isinstance(record.function, InPlace)
+
+
+def _is_in_place(last: str) -> bool:
+    """Return whether a function of this name changes its first argument."""
+    if last.startswith("__") and last.endswith("__"):
+        return last == "__setitem__" or last in IN_PLACE_OPERATORS
+    return last.endswith("_")
+
+
+IN_PLACE_OPERATORS = frozenset(
+    f"__i{name}__"
+    for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")
+)
+
+
+def _storage(tensor: Tensor) -> int:
+    """Return a number that tensors with shared memory have in common."""
+    return tensor.untyped_storage()._cdata if tensor.layout is torch.strided else id(tensor)
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, Tensor) or (isinstance(value, tuple | list) and any(map(_has_tensors, value)))

@@ -1,0 +1,187 @@
+"""Where the batch is in the values of a trace, and which values become layers of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+from nasctl.networks.function_names import VIEWS, last_part
+from nasctl.networks.node import Shape
+from nasctl.networks.recorder import Record, Untraceable
+
+BATCH, OTHER_BATCH = 2, 7  # examples of two tracings: a number that differs between them depends on the batch
+
+
+class Layout(NamedTuple):
+    """The place of the batch in a value: dimension `dim` has `times` entries for each example; None if none has."""
+
+    dim: int | None
+    times: int = 1
+
+
+FRONT, ABSENT = Layout(0), Layout(None)
+
+# Layers that compute the same wherever the batch is, unless it is in their last dimension.
+LAST_DIMENSION = (nn.Linear, nn.LayerNorm, nn.RMSNorm)
+POINTWISE = (
+    nn.Embedding, nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Hardsigmoid, nn.LeakyReLU,
+    nn.ELU, nn.CELU, nn.SELU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.LogSigmoid, nn.Tanhshrink,
+)  # fmt: skip
+FIRST_OUTPUT = (nn.RNNBase, nn.MultiheadAttention)  # layers that return a tuple, whose first part is the output
+UNUSED_OPTIONS = ("need_weights", "average_attn_weights")  # arguments of attention that change only its second output
+
+
+class LayerCall(NamedTuple):
+    """A layer of torch.nn that becomes a layer of the network as it is."""
+
+    module: Record
+    inputs: tuple[Record, ...]
+    result: Record  # of the layer's output
+    batch_first: bool | None = None  # True if the network's layer takes the batch in front, unlike the module's
+
+
+class Plan:
+    """The values that become layers of the network: all that have the batch in front, and others where it is needed.
+
+    A value without the batch in front is computed inside the layers that use it. If that would repeat work or weights,
+    it becomes a layer that arranges it with the batch in front.
+
+    Args:
+        records: The values of a trace.
+        twins: The same values for another batch.
+        result: The module's output.
+
+    Attributes:
+        needed: Values that the output needs.
+        cuts: Values that become layers.
+        packs: Values with several parts that become one layer, which joins the parts.
+        layers: Layers of torch.nn that become layers, by the records of their outputs.
+    """
+
+    def __init__(self, records: Sequence[Record], twins: Sequence[Record], result: Record) -> None:
+        self._twins = twins
+        self.needed: set[Record] = {result}
+        self._users: dict[Record, list[Record]] = {}
+        for record in reversed(records):
+            if record in self.needed:
+                for source in record.sources():
+                    self.needed.add(source)
+                    self._users.setdefault(source, []).append(record)
+        self.cuts: set[Record] = set()
+        self.packs: dict[Record, list[Record]] = {}
+        self.layers: dict[Record, LayerCall] = {}
+        self._choose(records, result)
+
+    def layout(self, record: Record) -> Layout | None:
+        """Return the layout of a value, or None if no dimension alone counts examples."""
+        one, other = record.shape, self._twins[record.index].shape
+        if one is None or other is None or len(one) != len(other):
+            return None
+        different = [k for k, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+        if not different:
+            return ABSENT
+        dim = different[0]
+        if len(different) > 1 or one[dim] * OTHER_BATCH != other[dim] * BATCH or one[dim] % BATCH:
+            return None
+        return Layout(dim, one[dim] // BATCH)
+
+    def shape(self, record: Record) -> Shape:
+        """Return the shape of a value for one example when it is arranged with the batch in front."""
+        layout, shape = self.layout(record), record.shape
+        assert layout is not None and shape is not None
+        if layout.dim is None:
+            return shape
+        rest = shape[: layout.dim] + shape[layout.dim + 1 :]
+        return (layout.times, *rest) if layout.times > 1 else rest
+
+    def _choose(self, records: Sequence[Record], result: Record) -> None:
+        roots: dict[Record, set[Record]] = {}  # up to two layers that compute with a value
+        forced: set[Record] = {result}
+        for record in reversed(records):
+            if record not in self.needed:
+                continue
+            users = roots.pop(record, set())
+            call = self._layer_call(record)
+            if call is not None:
+                self.layers[call.result] = call
+                forced |= {call.result, *call.inputs}
+                self.cuts.add(call.result)
+            cut = record.kind == "input" or record in forced or self._is_front(record)
+            if not cut and len(users) > 1 and _is_heavy(record):
+                cut = self.layout(record) is not None or self._packed(record)
+            if cut and record not in self.packs:
+                self.cuts.add(record)
+            for source in record.sources():
+                known = roots.setdefault(source, set())
+                if len(known) < 2:
+                    known |= {record} if cut else users
+
+    def _is_front(self, record: Record) -> bool:
+        return record.depends and self.layout(record) == FRONT
+
+    def _packed(self, record: Record) -> bool:
+        """Choose a value with several parts as one layer, if its parts can be joined."""
+        parts = self._parts(record)
+        costly = record.kind == "module" or record.learned
+        if record.shape is not None or not costly:
+            return False
+        if len({part.dtype for part in parts}) > 1 or any(self.layout(part) is None for part in parts):
+            raise Untraceable(f"it uses several outputs of {record.name}, which have different types; use one of them")
+        self.packs[record] = parts
+        return True
+
+    def _parts(self, record: Record) -> list[Record]:
+        """Return the tensors of a tuple that are needed."""
+        found: list[Record] = []
+        for user in self._users.get(record, ()):
+            if user.kind == "item":
+                found += [user] if user.shape is not None else self._parts(user)
+        return sorted(found, key=lambda one: one.index)
+
+    def _layer_call(self, record: Record) -> LayerCall | None:
+        """Return how a layer of torch.nn becomes a layer of the network, or None if it is no simple call."""
+        if record.kind != "module":
+            return None
+        inputs = [*record.args]
+        inputs += [record.options[key] for key in ("input", "query", "key", "value") if key in record.options]
+        more = {key for key, value in record.options.items() if value not in inputs and value}
+        if more - set(UNUSED_OPTIONS) or not inputs or not all(isinstance(one, Record) for one in inputs):
+            return None
+        if not all(one.depends for one in inputs):
+            return None
+        result, layouts = record, [self.layout(one) for one in inputs]
+        if record.shape is None:
+            users = self._users[record]
+            if len(users) > 1 or users[0].args[1:] != (0,) or not isinstance(record.function, FIRST_OUTPUT):
+                return None
+            result = users[0]
+        batch_first = None
+        if isinstance(record.function, FIRST_OUTPUT):
+            if {*layouts, self.layout(result)} == {Layout(1)} and not record.function.batch_first:
+                batch_first = True
+            elif {*layouts, self.layout(result)} != {FRONT} or not record.function.batch_first:
+                return None
+        elif set(layouts) != {FRONT} and not self._is_free_of_places(record, layouts):
+            return None
+        elif set(layouts) == {FRONT} and self.layout(result) != FRONT:
+            return None
+        return LayerCall(record, tuple(inputs), result, batch_first)
+
+    def _is_free_of_places(self, record: Record, layouts: Sequence[Layout | None]) -> bool:
+        """Return whether a layer computes the same if its one input is arranged with the batch in front."""
+        layer, layout = record.function, layouts[0]
+        if len(layouts) != 1 or layout is None or layout.dim is None or self.layout(record) != layout:
+            return False
+        last = len(record.args[0].shape if record.args else record.options["input"].shape) - layout.dim
+        if isinstance(layer, LAST_DIMENSION):
+            return last > len(getattr(layer, "normalized_shape", (1,)))
+        return isinstance(layer, POINTWISE) or (isinstance(layer, nn.Softmax) and layer.dim == -1 and last > 1)
+
+
+def _is_heavy(record: Record) -> bool:
+    """Return whether computing a value twice would repeat work or weights."""
+    if record.kind == "module":
+        return True
+    return record.kind == "call" and last_part(record.name) not in VIEWS and (record.depends or record.learned)

@@ -1,0 +1,1 @@
+def check_same(*a): pass
