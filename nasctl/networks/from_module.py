@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from nasctl.errors import NasctlError
+from nasctl.networks.function_names import last_part
 from nasctl.networks.graph import Builder, Network
 from nasctl.networks.leaf_modules import torch_class
 from nasctl.networks.module_trace import ModuleTrace, example_input
 from nasctl.networks.node import Shape
-from nasctl.networks.recorder import Untraceable
+from nasctl.networks.recorder import Record, Untraceable
 from nasctl.networks.trace_layouts import BATCH, OTHER_BATCH
 from nasctl.networks.trace_reader import FreeWeights, TracedLayer, TraceReader
-from nasctl.networks.trace_verification import check_same
+from nasctl.networks.trace_verification import TracedModule, check_same
 
 
 def traced_network(module: nn.Module, shape: Shape) -> Network:
@@ -66,8 +67,22 @@ def _traced_for(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Network:
     reader = TraceReader(first.records, second.records, result, trace.tensors, _free_weights(module, trace.tensors))
     steps, output = reader.steps()
     network = _network(steps, output, shape)
-    check_same(module, network, steps, reader.plan, dtype, first.uses_gradients)
+    vocabulary = _vocabulary(first.records)
+    check_same(
+        TracedModule(module, network, steps, reader.plan, shape, dtype, vocabulary, first.uses_gradients)
+    )
     return network
+
+
+def _vocabulary(records: Sequence[Record]) -> int:
+    """Return the number below which integers can be looked up in all tables, as far as the calls tell."""
+    sizes = [one.function.num_embeddings for one in records if isinstance(one.function, nn.Embedding)]
+    for one in records:
+        if one.name == "nn.functional.embedding" and isinstance(one.args[1], Record) and one.args[1].shape:
+            sizes.append(one.args[1].shape[0])
+        if last_part(one.name) == "one_hot":
+            sizes += [size for size in (*one.args[1:], *one.options.values()) if isinstance(size, int) and size > 0]
+    return min(sizes, default=64)
 
 
 def _network(steps: list[TracedLayer], output: int, shape: Shape) -> Network:

@@ -21,18 +21,25 @@ def named_tensors(module: nn.Module) -> dict[str, Tensor]:
     return dict([*module.named_parameters(), *module.named_buffers()])
 
 
+def empty_like(name: str, tensor: Tensor) -> Tensor:
+    """Return a tensor or parameter of the same shape on the meta device, which has no values."""
+    empty = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
+
+
 class ModuleTrace:
     """A copy of a module whose forward pass can be recorded; the module itself is never run or changed.
 
     Args:
         module: The module to record.
-        empty: Whether the copy is on the meta device. Otherwise it shares the module's parameters, and copies buffers.
+        replaced: Returns the tensor of the copy for the name and the tensor of a parameter or buffer. By default the copy
+            is on the meta device.
 
     Raises:
         Untraceable: The module cannot be copied, is TorchScript, or has parameters that are not float32.
     """
 
-    def __init__(self, module: nn.Module, empty: bool = True) -> None:
+    def __init__(self, module: nn.Module, replaced: Callable[[str, Tensor], Tensor] = empty_like) -> None:
         if isinstance(module, torch.jit.ScriptModule):
             raise Untraceable("TorchScript has no Python to trace; give the module that it was compiled from")
         module = getattr(module, "_orig_mod", module)  # a module that torch.compile has wrapped
@@ -40,8 +47,8 @@ class ModuleTrace:
             if one.dtype != torch.float32:
                 raise Untraceable(f"{name} is of {one.dtype}, and networks are of float32; call .float() first")
         self.tensors = named_tensors(module)
-        self.copy = copy_of(module, empty)
-        self._empty = empty
+        self.copy = copy_of(module, replaced)
+        self._empty = replaced is empty_like
         self._names = {id(one): name for name, one in named_tensors(self.copy).items()}
         self._leaves: dict[tuple[int, type[nn.Module]], Rebuilt | None] = {}
         self._recorder: Recorder | None = None
@@ -177,17 +184,17 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
             delattr(owner, name)
 
 
-def copy_of(module: nn.Module, empty: bool) -> nn.Module:
-    """Return a copy of a module in evaluation mode: empty on the meta device, or with shared parameters.
+def copy_of(module: nn.Module, replaced: Callable[[str, Tensor], Tensor]) -> nn.Module:
+    """Return a copy of a module in evaluation mode, with other tensors.
+
+    Args:
+        module: The module.
+        replaced: Returns the tensor of the copy for the name and the tensor of a parameter or buffer.
 
     Raises:
         Untraceable: The module cannot be copied.
     """
-    memo: dict[int, Any] = {}
-    for one in module.parameters():
-        memo[id(one)] = nn.Parameter(torch.empty_like(one, device="meta"), requires_grad=False) if empty else one
-    for one in module.buffers():
-        memo[id(one)] = torch.empty_like(one, device="meta") if empty else one.detach().clone()
+    memo: dict[int, Any] = {id(one): replaced(name, one) for name, one in named_tensors(module).items()}
     try:
         return deepcopy(module, memo).eval()
     except Exception as error:  # modules may hold anything

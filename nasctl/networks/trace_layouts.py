@@ -30,6 +30,7 @@ POINTWISE = (
     nn.ELU, nn.CELU, nn.SELU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.LogSigmoid, nn.Tanhshrink,
 )  # fmt: skip
 FIRST_OUTPUT = (nn.RNNBase, nn.MultiheadAttention)  # layers that return a tuple, whose first part is the output
+COSTLY = frozenset(("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"))  # return tuples
 UNUSED_OPTIONS = ("need_weights", "average_attn_weights")  # arguments of attention that change only its second output
 
 
@@ -54,6 +55,7 @@ class Plan:
         result: The module's output.
 
     Attributes:
+        records: The values of the trace.
         needed: Values that the output needs.
         cuts: Values that become layers.
         packs: Values with several parts that become one layer, which joins the parts.
@@ -61,7 +63,7 @@ class Plan:
     """
 
     def __init__(self, records: Sequence[Record], twins: Sequence[Record], result: Record) -> None:
-        self._twins = twins
+        self.records, self._twins = records, twins
         self.needed: set[Record] = {result}
         self._users: dict[Record, list[Record]] = {}
         for record in reversed(records):
@@ -124,7 +126,7 @@ class Plan:
     def _packed(self, record: Record) -> bool:
         """Choose a value with several parts as one layer, if its parts can be joined."""
         parts = self._parts(record)
-        costly = record.kind == "module" or record.learned
+        costly = record.kind == "module" or last_part(record.name) in COSTLY
         if record.shape is not None or not costly:
             return False
         if len({part.dtype for part in parts}) > 1 or any(self.layout(part) is None for part in parts):
