@@ -77,7 +77,12 @@ class Executable(nn.Module):
         check_names(nodes)
         last = {source: k for k, node in enumerate(nodes) for source in node.inputs} | {output: len(nodes)}
         self._steps = [
-            (attribute_name(node.module_of or node.name), node.inputs, tuple(i for i in set(node.inputs) if last[i] == k))
+            (
+                attribute_name(node.module_of or node.name),
+                node.inputs,
+                tuple(i for i in set(node.inputs) if last[i] == k),
+                node.layer.rows,
+            )
             for k, node in enumerate(nodes)
         ]
         self._output = output
@@ -89,8 +94,13 @@ class Executable(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         values = {-1 - k: value for k, value in enumerate(inputs)}
-        for position, (attribute, sources, spent) in enumerate(self._steps):
-            values[position] = self._modules[attribute](*[values[source] for source in sources])  # type: ignore[misc]
+        for position, (attribute, sources, spent, parts) in enumerate(self._steps):
+            given = [values[source] for source in sources]
+            if parts is None:
+                values[position] = self._modules[attribute](*given)  # type: ignore[misc]
+            else:
+                found = self._modules[attribute](*[value.flatten(0, 1) for value in given])  # type: ignore[misc]
+                values[position] = found.unflatten(0, (-1, parts))
             for source in spent:  # frees memory as early as possible
                 del values[source]
         return values[self._output]

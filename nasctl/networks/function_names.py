@@ -62,7 +62,7 @@ def function_name(function: Callable[..., Any]) -> str:
     Examples are "cat", "nn.functional.pad", "fft.fft" and "ops.aten.add.Tensor", ".add" for a method, and ".T" for an
     attribute.
     """
-    name = resolve_name(function) or ""
+    name = resolve_name(function) or getattr(function, "__name__", "")
     if name.startswith("torch.Tensor."):
         return "." + name.removeprefix("torch.Tensor.").removesuffix(".__get__")
     last = name.rpartition(".")[2]
@@ -71,7 +71,7 @@ def function_name(function: Callable[..., Any]) -> str:
             return prefix + last
     if isinstance(function, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
         return f"ops.{name}"
-    return name.removeprefix("torch.")
+    return name.removeprefix("torch.") if resolve_name(function) else ""
 
 
 def last_part(name: str) -> str:

@@ -49,7 +49,7 @@ class ModuleTrace:
         self.tensors = named_tensors(module)
         self.copy = copy_of(module, replaced)
         self._empty = replaced is empty_like
-        self._names = {id(one): name for name, one in named_tensors(self.copy).items()}
+        self.names = {id(one): name for name, one in named_tensors(self.copy).items()}
         self._leaves: dict[tuple[int, type[nn.Module]], Rebuilt | None] = {}
         self._recorder: Recorder | None = None
         self._paths = {id(part): path for path, part in self.copy.named_modules()}
@@ -57,7 +57,7 @@ class ModuleTrace:
 
     def record(self, example: Tensor) -> tuple[Recorder, Any]:
         """Return the recorder of one forward pass on an example, and the result as records."""
-        recorder = Recorder(self._names, self.tensors, self._empty)
+        recorder = Recorder(self.names, self.tensors, self._empty)
         self._recorder = recorder
         try:
             with torch.enable_grad() if self._empty else torch.no_grad(), self._patched(), recorder:

@@ -163,6 +163,8 @@ class Recorder(TorchFunctionMode):
             return self._queried(func, args, options)
         if last in IDENTITIES:
             return args[0]
+        if last == "_assert" and isinstance(args[0], Tensor):
+            return None
         if last == "is_meta":
             return False
         if last == "requires_grad" and self._names.get(id(args[0])):
@@ -184,6 +186,8 @@ class Recorder(TorchFunctionMode):
             raise Untraceable(f"{last} writes several tensors with out=; use the values that it returns")
         changes = out if isinstance(out, Tensor) else args[0] if args and _is_in_place(last) else None
         given = {key: value for key, value in options.items() if key != "out"}
+        if func in FACTORIES and self._empty:
+            given["device"] = torch.device("meta")  # in the network, the device of its input
         function = func
         if changes is None or changes is out:
             result = self._run(func, args, given)
@@ -192,7 +196,7 @@ class Recorder(TorchFunctionMode):
             result = self._run(func, args, given)
         if changes is None and isinstance(result, Tensor) and options.get("inplace"):
             changes = args[0]
-        if changes is None and result is not None and not _has_tensors(result):
+        if changes is None and not _has_tensors(result):
             return result
         if changes is None and any(result is one for one in args):
             return result
@@ -230,7 +234,7 @@ class Recorder(TorchFunctionMode):
             return func(*args, **options)
         args, options = replaced((args, dict(options)), Tensor, self._on_meta)
         args, options = replaced((args, options), torch.device, lambda _: torch.device("meta"))
-        if func in FACTORIES or isinstance(options.get("device"), str):
+        if isinstance(options.get("device"), str):
             options = {**options, "device": torch.device("meta")}
         if last_part(function_name(func)) == "to":
             args = tuple("meta" if isinstance(one, str) else one for one in args)
@@ -367,7 +371,7 @@ class Recorder(TorchFunctionMode):
         if like is not None:
             func, args, options = torch.tensor, args[1:], {"dtype": like.dtype, **options}
         given = replaced((args, options), Tensor, self.value_of)
-        values = func(*given[0], **{**given[1], "device": "cpu", "requires_grad": False})
+        values = func(*given[0], **{**given[1], "device": "cpu"}).detach()
         made = self._append("tensor", "", ())
         made.function = values
         return self._returned(made, torch.empty_like(values, device="meta") if self._empty else values)

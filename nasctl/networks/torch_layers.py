@@ -78,6 +78,33 @@ class Leaf(MetaDeviceLayer):
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated(Layer):
+    """A layer on each of the parts of an example, such as the frames of a video: (times, ...) -> (times, ...).
+
+    The layer's module is given all parts of all examples as its batch.
+    """
+
+    layer: Layer
+    times: int
+
+    @property
+    def rows(self) -> int | None:
+        return self.times
+
+    def out(self, *inputs: Shape) -> Shape:
+        return self.times, *self.layer.out(*(shape[1:] for shape in inputs))
+
+    def params(self, *inputs: Shape) -> int:
+        return self.layer.params(*(shape[1:] for shape in inputs))
+
+    def macs(self, *inputs: Shape) -> int:
+        return self.times * self.layer.macs(*(shape[1:] for shape in inputs))
+
+    def module(self, *inputs: Shape) -> Call:
+        return self.layer.module(*(shape[1:] for shape in inputs))
+
+
+@dataclass(frozen=True, slots=True)
 class Function(MetaDeviceLayer):
     """A part of a forward method that is no layer: functions of torch, and parameters that belong to no layer."""
 

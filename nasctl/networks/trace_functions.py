@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -30,6 +30,13 @@ class TensorUse(NamedTuple):
     original: str  # its name in the module: "stem.conv.weight"
 
 
+class FreeWeights(NamedTuple):
+    """The reading of parameters that belong to no layer of torch.nn."""
+
+    trained: Callable[[str], bool]  # whether a parameter, by its name, is trained; others keep their values
+    keep_values: bool  # whether trained parameters begin with their values
+
+
 class FunctionDraft(NamedTuple):
     """A layer for the calls between values of the network."""
 
@@ -39,14 +46,25 @@ class FunctionDraft(NamedTuple):
     parts: tuple[Record, ...]  # layers of torch.nn inside
 
 
+def tensor_uses(layer: nn.Module, names: Mapping[int, str]) -> list[TensorUse]:
+    """Return the parameters and buffers of a traced layer.
+
+    Args:
+        layer: The layer.
+        names: Names of the module's tensors by their ids.
+    """
+    own = [*layer.named_parameters(remove_duplicate=False), *layer.named_buffers(remove_duplicate=False)]
+    return [TensorUse(key, names[id(one)]) for key, one in own]
+
+
 class FunctionWriter:
     """A writer of the `Function` layer that computes one value from values of the network.
 
     Args:
         plan: The values that become layers.
         twins: The values for another batch.
-        is_weight: Tells whether a parameter is trained; other parameters are constants.
-        keeps_values: Whether parameters keep their values as initial values.
+        names: Names of the module's tensors by the ids of those that were traced.
+        weights: The reading of parameters that belong to no layer.
         offsets: For each part of a joined value the joined value, its first number and the count of its numbers.
         constants: The constants of the network so far, by the ids of their tensors.
     """
@@ -55,12 +73,12 @@ class FunctionWriter:
         self,
         plan: Plan,
         twins: Sequence[Record],
-        is_weight: Callable[[str], bool],
-        keeps_values: bool,
+        names: Mapping[int, str],
+        weights: FreeWeights,
         offsets: dict[Record, tuple[Record, int, int]],
         constants: dict[int, Constant],
     ) -> None:
-        self._plan, self._twins, self._is_weight, self._keeps = plan, twins, is_weight, keeps_values
+        self._plan, self._twins, self._names_of, self._reading = plan, twins, names, weights
         self._offsets, self._known_constants = offsets, constants
         self._steps: list[tuple[Any, ...]] = []
         self._encoded: dict[Record, str] = {}
@@ -196,15 +214,15 @@ class FunctionWriter:
 
     def _tensor(self, record: Record) -> str:
         """Return the name of a parameter or constant in the layer."""
-        value, last = record.function, _attribute(last_part(record.name) or "constant")
+        value, last = record.function, last_part(record.name) or "constant"
         name = self._free(last)
         if value.is_meta:
             what = record.name or "a constant"
             raise Untraceable(f"{what} has no values on the meta device; construct the module on the CPU")
-        if isinstance(value, nn.Parameter) and self._is_weight(record.name):
+        if isinstance(value, nn.Parameter) and self._reading.trained(record.name):
             first = value.detach().flatten()[0].item() if value.numel() else 0.0
             fill: float | Constant | None = first if bool((value == first).all()) else None
-            if self._keeps and fill is None:
+            if self._reading.keep_values and fill is None:
                 fill = self._constant(value)
             self._weights.append((name, tuple(value.shape), fill))
             self._uses.append(TensorUse(name, record.name))
@@ -229,13 +247,11 @@ class FunctionWriter:
         known = [name for one, name in self._modules.items() if one.function is record.function]
         if known:
             return known[0]
-        name = self._free(_attribute(last_part(record.name) or record.rebuilt.kind.lower()))
+        name = self._free(last_part(record.name) or record.rebuilt.kind.lower())
         self._parts.append((name, record.rebuilt.kind, record.rebuilt.options))
         self._modules[record] = name
-        prefix = f"{record.name}." if record.name else ""
-        own = [key for key, _ in record.function.named_parameters()]
-        own += [key for key, _ in record.function.named_buffers()]
-        self._uses += [TensorUse(f"{name}.{key}", prefix + key) for key in own]
+        uses = tensor_uses(record.function, self._names_of)
+        self._uses += [TensorUse(f"{name}.{use.own}", use.original) for use in uses]
         return name
 
     def _free(self, name: str) -> str:
@@ -285,9 +301,3 @@ def encoded_number(one: Any, other: Any) -> Any:
     if one is not None and not isinstance(one, bool | int | float | str | complex):
         raise Untraceable(f"a function in it is given {one}, which is neither a tensor nor a number")
     return one
-
-
-def _attribute(name: str) -> str:
-    """Return a name in which every character can stand in an identifier."""
-    found = "".join(one if one.isalnum() and one.isascii() else "_" for one in name)
-    return f"layer{found}" if found[:1].isdigit() else found

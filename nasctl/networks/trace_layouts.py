@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import nn
 
 from nasctl.networks.function_names import VIEWS, last_part
+from nasctl.networks.leaf_modules import torch_class
 from nasctl.networks.node import Shape
 from nasctl.networks.recorder import Record, Untraceable
 
@@ -29,6 +30,19 @@ POINTWISE = (
     nn.Embedding, nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Hardsigmoid, nn.LeakyReLU,
     nn.ELU, nn.CELU, nn.SELU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.LogSigmoid, nn.Tanhshrink,
 )  # fmt: skip
+# Layers whose first dimension is the batch, each example of which they compute alone, with their number of dimensions.
+ROWS: Mapping[type[nn.Module], int] = {
+    **{
+        getattr(nn, f"{name}{size}d"): size + 2
+        for size in (1, 2, 3)
+        for name in ("Conv", "ConvTranspose", "InstanceNorm", "MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")
+    },
+    **{getattr(nn, f"BatchNorm{size}d"): size + 2 for size in (2, 3)},
+    nn.PixelShuffle: 4, nn.PixelUnshuffle: 4, nn.ChannelShuffle: 4, nn.UpsamplingNearest2d: 4, nn.UpsamplingBilinear2d: 4,
+    nn.ReflectionPad2d: 4, nn.ZeroPad2d: 4, nn.ReplicationPad2d: 4, nn.RNN: 3, nn.LSTM: 3, nn.GRU: 3,
+    nn.MultiheadAttention: 3,
+}  # fmt: skip
+ANY_ROWS = (nn.BatchNorm1d, nn.GroupNorm, nn.Upsample, nn.LayerNorm, nn.PReLU)  # the same of several sizes
 FIRST_OUTPUT = (nn.RNNBase, nn.MultiheadAttention)  # layers that return a tuple, whose first part is the output
 COSTLY = frozenset(("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"))  # return tuples
 UNUSED_OPTIONS = ("need_weights", "average_attn_weights")  # arguments of attention that change only its second output
@@ -41,6 +55,7 @@ class LayerCall(NamedTuple):
     inputs: tuple[Record, ...]
     result: Record  # of the layer's output
     batch_first: bool | None = None  # True if the network's layer takes the batch in front, unlike the module's
+    times: int = 0  # parts of each example that the layer is given as its batch; 0 if it is given examples
 
 
 class Plan:
@@ -151,35 +166,54 @@ class Plan:
         more = {key for key, value in record.options.items() if value not in inputs and value}
         if more - set(UNUSED_OPTIONS) or not inputs or not all(isinstance(one, Record) for one in inputs):
             return None
-        if not all(one.depends for one in inputs):
-            return None
-        result, layouts = record, [self.layout(one) for one in inputs]
+        result, layouts = record, {self.layout(one) for one in inputs}
         if record.shape is None:
             users = self._users[record]
             if len(users) > 1 or users[0].args[1:] != (0,) or not isinstance(record.function, FIRST_OUTPUT):
                 return None
             result = users[0]
-        batch_first = None
-        if isinstance(record.function, FIRST_OUTPUT):
-            if {*layouts, self.layout(result)} == {Layout(1)} and not record.function.batch_first:
-                batch_first = True
-            elif {*layouts, self.layout(result)} != {FRONT} or not record.function.batch_first:
-                return None
-        elif set(layouts) != {FRONT} and not self._is_free_of_places(record, layouts):
+        layout = layouts.pop()
+        if layouts or layout is None or not any(one.depends or one.learned or layout == FRONT for one in inputs):
             return None
-        elif set(layouts) == {FRONT} and self.layout(result) != FRONT:
-            return None
-        return LayerCall(record, tuple(inputs), result, batch_first)
+        call = LayerCall(record, tuple(inputs), result)
+        if isinstance(record.function, FIRST_OUTPUT) and not record.function.batch_first:
+            call = call._replace(batch_first=True)
+            return self._in_rows(call, layout) if layout.dim == 1 == self._dim(result) else None
+        if layout == FRONT:
+            return call if self.layout(result) == FRONT and len(result.shape or ()) > 0 else None
+        if self._is_free_of_places(call, layout):
+            return call
+        return self._in_rows(call, layout) if layout.dim in (0, None) else None
 
-    def _is_free_of_places(self, record: Record, layouts: Sequence[Layout | None]) -> bool:
+    def _dim(self, record: Record) -> int | None:
+        layout = self.layout(record)
+        return None if layout is None else layout.dim
+
+    def _in_rows(self, call: LayerCall, layout: Layout) -> LayerCall | None:
+        """Return the call of a layer that is given several parts of each example as its batch."""
+        kind = torch_class(call.module.function)
+        sizes = {len(one.shape or ()) for one in call.inputs}
+        if kind not in ROWS and not issubclass(kind or nn.Module, ANY_ROWS):
+            return None
+        if (kind in ROWS and sizes != {ROWS[kind]}) or min(sizes) < 2:
+            return None
+        if layout.dim is None:
+            times = {(one.shape or (0,))[0] for one in (*call.inputs, call.result)}
+            return call._replace(times=times.pop()) if len(times) == 1 else None
+        if self.layout(call.result) != layout:
+            return None
+        return call._replace(times=layout.times) if layout.times > 1 else call
+
+    def _is_free_of_places(self, call: LayerCall, layout: Layout) -> bool:
         """Return whether a layer computes the same if its one input is arranged with the batch in front."""
-        layer, layout = record.function, layouts[0]
-        if len(layouts) != 1 or layout is None or layout.dim is None or self.layout(record) != layout:
+        layer = call.module.function
+        if len(call.inputs) != 1 or self.layout(call.result) != layout:
             return False
-        last = len(record.args[0].shape if record.args else record.options["input"].shape) - layout.dim
+        size = len(call.inputs[0].shape or ())
+        last = size if layout.dim is None else size - layout.dim - 1  # dimensions behind the batch
         if isinstance(layer, LAST_DIMENSION):
-            return last > len(getattr(layer, "normalized_shape", (1,)))
-        return isinstance(layer, POINTWISE) or (isinstance(layer, nn.Softmax) and layer.dim == -1 and last > 1)
+            return last >= len(getattr(layer, "normalized_shape", (1,)))
+        return isinstance(layer, POINTWISE) or (isinstance(layer, nn.Softmax) and layer.dim == -1 and last > 0)
 
 
 def _is_heavy(record: Record) -> bool:

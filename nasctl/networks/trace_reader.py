@@ -20,8 +20,8 @@ from nasctl.networks.layers import Add, Concat, Flatten, Multiply
 from nasctl.networks.leaf_modules import Rebuilt, rebuilt
 from nasctl.networks.node import Layer, Shape, attribute_name
 from nasctl.networks.recorder import Record, Untraceable, is_in_place
-from nasctl.networks.torch_layers import equal_layer
-from nasctl.networks.trace_functions import FunctionWriter, TensorUse
+from nasctl.networks.torch_layers import Repeated, equal_layer
+from nasctl.networks.trace_functions import FreeWeights, FunctionWriter, TensorUse, tensor_uses
 from nasctl.networks.trace_layouts import BATCH, FRONT, OTHER_BATCH, LayerCall, Plan
 
 # Functions with an equal layer of torch.nn, whose constructor takes the arguments that follow the tensor.
@@ -60,23 +60,6 @@ class TracedLayer:
     shared: tuple[Sharing, ...] = ()  # parameters and buffers of other layers
 
 
-class FreeWeights(NamedTuple):
-    """The reading of parameters that belong to no layer of torch.nn."""
-
-    trained: Callable[[str], bool]  # whether a parameter, by its name, is trained; others keep their values
-    keep_values: bool  # whether trained parameters begin with their values
-
-
-@dataclass
-class _Owner:
-    """The first layer that has a tensor of the module."""
-
-    layer: str
-    own: str
-    number: int = 0
-    uses: dict[str, str] = field(default_factory=dict)
-
-
 class TraceReader:
     """A reader that turns two records of a forward pass, for two batches, into layers.
 
@@ -85,6 +68,7 @@ class TraceReader:
         second: The values for `OTHER_BATCH` examples.
         result: The output in `first`.
         tensors: The module's parameters and buffers by name.
+        names: Their names by the ids of the tensors of the copy that was traced.
         weights: The reading of parameters that belong to no layer.
 
     Raises:
@@ -97,12 +81,13 @@ class TraceReader:
         second: Sequence[Record],
         result: Record,
         tensors: Mapping[str, Tensor],
+        names: Mapping[int, str],
         weights: FreeWeights,
     ) -> None:
         if [(one.kind, one.name) for one in first] != [(one.kind, one.name) for one in second]:
             raise Untraceable("its graph depends on the batch; make it the same for every batch")
         self._records, self._twins, self._result = first, second, result
-        self._tensors, self._weights = tensors, weights
+        self._tensors, self._names_of, self._weights = tensors, names, weights
         self.plan = Plan(first, second, result)
         if self.plan.layout(result) != FRONT or not result.depends:
             raise Untraceable("its output has no batch in front, or does not depend on its input")
@@ -134,7 +119,7 @@ class TraceReader:
             return found
         start = self._records[0]
         writer = FunctionWriter(
-            self.plan, self._twins, self._weights.trained, self._weights.keep_values, self._offsets, self._constants
+            self.plan, self._twins, self._names_of, self._weights, self._offsets, self._constants
         )
         draft = writer.write(record, start)
         if record in self.plan.packs:
@@ -158,15 +143,14 @@ class TraceReader:
         if call.batch_first is not None:
             found = Rebuilt(found.kind, tuple({**dict(found.options), "batch_first": True}.items()))
         shapes, dtypes = self._shapes_and_dtypes(call.inputs)
-        if call.batch_first is not None:
-            layer = equal_layer(module, found, shapes, (), dtypes)
-        else:
-            layer = equal_layer(module, found, shapes, self.plan.shape(call.result), dtypes)
+        out = self.plan.shape(call.result)
+        if call.times:
+            shapes, out = tuple(shape[1:] for shape in shapes), out[1:]
+        layer = equal_layer(module, found, shapes, out if call.batch_first is None else (), dtypes)
+        layer = Repeated(layer, call.times) if call.times else layer
         name = call.module.name
         inputs = [self._places[one] for one in call.inputs]
-        prefix = f"{name}." if name else ""
-        own = [key for key, _ in module.named_parameters()] + [key for key, _ in module.named_buffers()]
-        uses = [TensorUse(key, prefix + key) for key in own]
+        uses = tensor_uses(module, self._names_of)
         return self._add(name or type(module).__name__.lower(), "", layer, inputs, call.result, uses, id(module))
 
     def _functional(self, record: Record) -> int | None:
@@ -174,7 +158,7 @@ class TraceReader:
         if record.kind != "call" or self.plan.layout(record) != FRONT:
             return None
         found = functional_layer(record, self._twins[record.index])
-        if found is None or found.input not in self._places or self.plan.layout(found.input) != FRONT:
+        if found is None or found.input not in self._places or not self._is_front(found.input):
             return None
         learned = [one for one in found.tensors.values() if isinstance(one.function, nn.Parameter)]
         if not all(one.name and self._weights.trained(one.name) for one in learned) or self._weights.keep_values:

@@ -91,9 +91,9 @@ class _Comparable:
                 return tensor
             more = value.cpu() + self._noise(value) if constant and name in self._trained else value.cpu()
             return nn.Parameter(more, requires_grad=tensor.requires_grad)
-        if name.endswith("running_mean"):
+        if name in self._trained and name.endswith("running_mean"):
             return value.cpu() + self._noise(value)
-        if name.endswith("running_var"):
+        if name in self._trained and name.endswith("running_var"):
             return value.cpu().abs() * (1 + self._noise(value)).abs() + (NOISE if tensor.is_meta else 0)
         return value.cpu().clone()
 
