@@ -17,8 +17,8 @@ from nasctl.networks.leaf_modules import torch_class
 from nasctl.networks.module_trace import ModuleTrace, example_input
 from nasctl.networks.node import Shape
 from nasctl.networks.recorder import Record, Untraceable
-from nasctl.networks.trace_layouts import BATCH, OTHER_BATCH
 from nasctl.networks.trace_functions import FreeWeights
+from nasctl.networks.trace_layouts import BATCH, OTHER_BATCH
 from nasctl.networks.trace_reader import TracedLayer, TraceReader
 from nasctl.networks.trace_verification import TracedModule, check_same
 
@@ -62,7 +62,9 @@ def _traced(module: nn.Module, shape: Shape) -> Network:
 def _traced_for(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Network:
     trace = ModuleTrace(module)
     first, result = trace.record(example_input(shape, BATCH, dtype))
-    second, _ = ModuleTrace(module).record(example_input(shape, OTHER_BATCH, dtype))  # a copy without cached tensors
+    second, _ = ModuleTrace(module, like=trace).record(
+        example_input(shape, OTHER_BATCH, dtype)
+    )  # without cached tensors
     if isinstance(result, tuple | list | dict) or not hasattr(result, "kind"):
         raise Untraceable("it does not return one tensor; wrap it in a module that does")
     weights = _free_weights(module, trace.tensors)
@@ -70,9 +72,7 @@ def _traced_for(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Network:
     steps, output = reader.steps()
     network = _network(steps, output, shape)
     vocabulary = _vocabulary(first.records)
-    check_same(
-        TracedModule(module, network, steps, reader.plan, shape, dtype, vocabulary, first.uses_gradients)
-    )
+    check_same(TracedModule(module, trace, network, steps, reader.plan, shape, dtype, vocabulary, first.uses_gradients))
     return network
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -47,7 +47,19 @@ VIEWS = frozenset(
 )  # fmt: skip
 # Views in which the order of the values is that of the tensor, so that reshaping undoes them.
 RESHAPES = frozenset(
-    ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "detach", "data", "alias")
+    (
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "squeeze",
+        "unsqueeze",
+        "view_as",
+        "reshape_as",
+        "detach",
+        "data",
+        "alias",
+    )
 )
 # Functions that make a tensor from numbers. Those with data become constants, the others calls of the network.
 FACTORIES = frozenset(_device_constructors())
@@ -55,14 +67,14 @@ DATA_FACTORIES = frozenset((torch.tensor, torch.as_tensor, torch.asarray, torch.
 UNSTATED = ("_stacklevel", "inplace", "out")  # arguments that change nothing of a function's value
 
 
-@lru_cache(maxsize=None)
+@cache
 def function_name(function: Callable[..., Any]) -> str:
     """Return the name of a function of torch in the form of `FunctionCalls`, or an empty text if it has none.
 
     Examples are "cat", "nn.functional.pad", "fft.fft" and "ops.aten.add.Tensor", ".add" for a method, and ".T" for an
     attribute.
     """
-    name = resolve_name(function) or getattr(function, "__name__", "")
+    name: str = resolve_name(function) or getattr(function, "__name__", "")
     if name.startswith("torch.Tensor."):
         return "." + name.removeprefix("torch.Tensor.").removesuffix(".__get__")
     last = name.rpartition(".")[2]
@@ -79,7 +91,7 @@ def last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _defaults(function: Callable[..., Any]) -> Mapping[str, object]:
     """Return the default values of a function of Python by argument; empty for a function without a signature."""
     try:

@@ -98,9 +98,7 @@ def _convolution(record: Record, values: Mapping[str, Tensor], more: Mapping[str
 def _transposed(record: Record, values: Mapping[str, Tensor], more: Mapping[str, Any]) -> nn.Module:
     weight, kind = values["weight"], getattr(nn, f"ConvTranspose{record.name[-2:]}")
     groups = more.get("groups", 1)
-    options = {
-        key: _tuple(more[key]) for key in ("stride", "padding", "output_padding", "dilation") if key in more
-    }
+    options = {key: _tuple(more[key]) for key in ("stride", "padding", "output_padding", "dilation") if key in more}
     made: nn.Module = kind(
         weight.shape[0], weight.shape[1] * groups, tuple(weight.shape[2:]), groups=groups, bias="bias" in values,
         **options,

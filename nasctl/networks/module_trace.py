@@ -34,12 +34,18 @@ class ModuleTrace:
         module: The module to record.
         replaced: Returns the tensor of the copy for the name and the tensor of a parameter or buffer. By default the copy
             is on the meta device.
+        like: A trace of the same module, which knows its layers.
 
     Raises:
         Untraceable: The module cannot be copied, is TorchScript, or has parameters that are not float32.
     """
 
-    def __init__(self, module: nn.Module, replaced: Callable[[str, Tensor], Tensor] = empty_like) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        replaced: Callable[[str, Tensor], Tensor] = empty_like,
+        like: ModuleTrace | None = None,
+    ) -> None:
         if isinstance(module, torch.jit.ScriptModule):
             raise Untraceable("TorchScript has no Python to trace; give the module that it was compiled from")
         module = getattr(module, "_orig_mod", module)  # a module that torch.compile has wrapped
@@ -50,7 +56,7 @@ class ModuleTrace:
         self.copy = copy_of(module, replaced)
         self._empty = replaced is empty_like
         self.names = {id(one): name for name, one in named_tensors(self.copy).items()}
-        self._leaves: dict[tuple[int, type[nn.Module]], Rebuilt | None] = {}
+        self._leaves: dict[tuple[str, type[nn.Module]], Rebuilt | None] = like._leaves if like else {}
         self._recorder: Recorder | None = None
         self._paths = {id(part): path for path, part in self.copy.named_modules()}
         self._wrap()
@@ -77,15 +83,13 @@ class ModuleTrace:
                 raise Untraceable(f"{path} is TorchScript, which has no Python to trace; give the original module")
             part.__dict__["forward"] = partial(self._forward, part, path, part.forward)
 
-    def _forward(
-        self, part: nn.Module, path: str, forward: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Any:
+    def _forward(self, part: nn.Module, path: str, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         recorder = self._recorder
         if recorder is None or recorder.is_paused:
             return forward(*args, **kwargs)
         kind = torch_class(part)
         if kind is not None and not overrides(part, kind):
-            found = self._leaf(part, kind, exact=True)
+            found = self._leaf(part, path, kind, exact=True)
             if found is not None:
                 return self._call_leaf(found, part, path, args, kwargs)
         with recorder.within(path):
@@ -101,14 +105,14 @@ class ModuleTrace:
             return args[0] if args else kwargs["input"]
         return self._recorder.call_leaf(found, part, path, args, kwargs)
 
-    def _leaf(self, part: nn.Module, kind: type[nn.Module], exact: bool) -> Rebuilt | None:
+    def _leaf(self, part: nn.Module, path: str, kind: type[nn.Module], exact: bool) -> Rebuilt | None:
         """Return how to construct a layer again, or None if the module is no layer of torch.nn."""
-        if (id(part), kind) not in self._leaves:
+        if (path, kind) not in self._leaves:
             whole = not any(True for _ in part.children()) or kind is nn.MultiheadAttention or not exact
             whole = whole and kind not in CONTAINERS
             with torch._C.DisableTorchFunction(), self._recorder.paused() if self._recorder else ExitStack():
-                self._leaves[id(part), kind] = rebuilt(part, kind, exact) if whole else None
-        return self._leaves[id(part), kind]
+                self._leaves[path, kind] = rebuilt(part, kind, exact) if whole else None
+        return self._leaves[path, kind]
 
     @contextmanager
     def _patched(self) -> Iterator[None]:
@@ -134,11 +138,12 @@ class ModuleTrace:
             recorder = self._recorder
             if recorder is None or recorder.is_paused or id(part) not in self._paths or torch_class(part) is not kind:
                 return original(part, *args, **kwargs)
-            found = None if overrides(part, kind, frozenset(("forward",))) else self._leaf(part, kind, exact=False)
+            path, changed = self._paths[id(part)], overrides(part, kind, frozenset(("forward",)))
+            found = None if changed else self._leaf(part, path, kind, exact=False)
             if found is None:
                 return original(part, *args, **kwargs)
             with _replaced(kind, "forward", original):
-                return self._call_leaf(found, part, self._paths[id(part)], args, kwargs)
+                return self._call_leaf(found, part, path, args, kwargs)
 
         with _replaced(kind, "forward", forward):
             yield
@@ -199,7 +204,9 @@ def copy_of(module: nn.Module, replaced: Callable[[str, Tensor], Tensor]) -> nn.
         return deepcopy(module, memo).eval()
     except Exception as error:  # modules may hold anything
         reason = str(error).strip().partition("\n")[0]
-        raise Untraceable(f"it cannot be copied ({type(error).__name__}: {reason}); make it fit for deepcopy") from error
+        raise Untraceable(
+            f"it cannot be copied ({type(error).__name__}: {reason}); make it fit for deepcopy"
+        ) from error
 
 
 def example_input(shape: Shape, batch: int, dtype: torch.dtype) -> Tensor:

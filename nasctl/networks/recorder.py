@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from nasctl.networks.leaf_modules import Rebuilt, run_leaf
-from nasctl.networks.node import Shape
 from nasctl.networks.function_names import (
     DATA_FACTORIES,
     DROPOUT,
@@ -27,6 +25,8 @@ from nasctl.networks.function_names import (
     last_part,
     stated_options,
 )
+from nasctl.networks.leaf_modules import Rebuilt, run_leaf
+from nasctl.networks.node import Shape
 
 
 class Untraceable(Exception):
@@ -177,9 +177,7 @@ class Recorder(TorchFunctionMode):
             return self._constant(func, args, options)
         return self._called(func, name, args, options)
 
-    def _called(
-        self, func: Callable[..., Any], name: str, args: tuple[Any, ...], options: dict[str, Any]
-    ) -> Any:
+    def _called(self, func: Callable[..., Any], name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Run and record a call, unless it returns no tensor or one of its arguments as it is."""
         last, out = last_part(name), options.get("out")
         if isinstance(out, tuple | list):
@@ -232,6 +230,14 @@ class Recorder(TorchFunctionMode):
         """Run a function, on the meta device if the module runs there."""
         if not self._empty:
             return func(*args, **options)
+        try:
+            return self._run_empty(func, args, options)
+        except NotImplementedError as error:
+            if "nonzero" in str(error):  # also an index with truth values
+                raise Untraceable(REFUSED["nonzero"]) from error
+            raise
+
+    def _run_empty(self, func: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
         args, options = replaced((args, dict(options)), Tensor, self._on_meta)
         args, options = replaced((args, options), torch.device, lambda _: torch.device("meta"))
         if isinstance(options.get("device"), str):
@@ -329,9 +335,9 @@ class Recorder(TorchFunctionMode):
 
     def call_leaf(self, rebuilt: Rebuilt, module: nn.Module, path: str, args: Any, kwargs: dict[str, Any]) -> Any:
         """Record the call of a layer of torch.nn as one value, and run it."""
-        taken = replaced((args, kwargs), Tensor, self.record_of)
-        args, kwargs = replaced((args, kwargs), Tensor, self._on_meta)
         with self.paused():
+            taken = replaced((args, kwargs), Tensor, self.record_of)
+            args, kwargs = replaced((args, kwargs), Tensor, self._on_meta)
             result = run_leaf(rebuilt, module, args, kwargs, self._empty)
         record = self._append("module", path, taken[0], taken[1], function=module, rebuilt=rebuilt)
         record.learned |= any(True for _ in module.parameters())
@@ -440,7 +446,21 @@ def _is_in_place(last: str) -> bool:
 
 IN_PLACE_OPERATORS = frozenset(
     f"__i{name}__"
-    for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift")
+    for name in (
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "truediv",
+        "floordiv",
+        "mod",
+        "pow",
+        "and",
+        "or",
+        "xor",
+        "lshift",
+        "rshift",
+    )
 )
 
 

@@ -188,8 +188,10 @@ class FunctionWriter:
         if record in self._offsets:
             pack, start, size = self._offsets[record]
             value = self._emit(".narrow", self._encoded[pack], 1, start, size)
-            value = self._emit(".unflatten", value, 1, self._plan.shape(record)) if self._plan.shape(record) else (
-                self._emit(".squeeze", value, 1)
+            value = (
+                self._emit(".unflatten", value, 1, self._plan.shape(record))
+                if self._plan.shape(record)
+                else (self._emit(".squeeze", value, 1))
             )
             return self._unpacked(value, self._plan.layout(record), record)
         if record.kind == "tensor":
@@ -201,7 +203,9 @@ class FunctionWriter:
         if record.kind == "module":
             return self._emit(f"$.{self._part(record)}", *args, options=options)
         name = SAFE_NAMES.get(record.name, record.name)
-        if name == ".reshape" and any(isinstance(one, str) and one[1:2].isalpha() and "batch" not in one for one in args):
+        if name == ".reshape" and any(
+            isinstance(one, str) and one[1:2].isalpha() and "batch" not in one for one in args
+        ):
             name = record.name  # a view of another type
         if is_in_place(record):
             copy = self._emit(".clone", args[0])

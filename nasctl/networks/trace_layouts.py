@@ -191,9 +191,9 @@ class Plan:
 
     def _in_rows(self, call: LayerCall, layout: Layout) -> LayerCall | None:
         """Return the call of a layer that is given several parts of each example as its batch."""
-        kind = torch_class(call.module.function)
+        kind = torch_class(call.module.function) or nn.Module
         sizes = {len(one.shape or ()) for one in call.inputs}
-        if kind not in ROWS and not issubclass(kind or nn.Module, ANY_ROWS):
+        if kind not in ROWS and not issubclass(kind, ANY_ROWS):
             return None
         if (kind in ROWS and sizes != {ROWS[kind]}) or min(sizes) < 2:
             return None

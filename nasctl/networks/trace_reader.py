@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from keyword import iskeyword
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from nasctl.networks.function_calls import Constant
 from nasctl.networks.function_names import last_part
 from nasctl.networks.functional_layers import functional_layer
-from nasctl.networks.node import Sharing
 from nasctl.networks.layers import Add, Concat, Flatten, Multiply
 from nasctl.networks.leaf_modules import Rebuilt, rebuilt
-from nasctl.networks.node import Layer, Shape, attribute_name
+from nasctl.networks.node import Layer, Shape, Sharing, attribute_name
 from nasctl.networks.recorder import Record, Untraceable, is_in_place
 from nasctl.networks.torch_layers import Repeated, equal_layer
 from nasctl.networks.trace_functions import FreeWeights, FunctionWriter, TensorUse, tensor_uses
@@ -118,9 +117,7 @@ class TraceReader:
         if found is not None:
             return found
         start = self._records[0]
-        writer = FunctionWriter(
-            self.plan, self._twins, self._names_of, self._weights, self._offsets, self._constants
-        )
+        writer = FunctionWriter(self.plan, self._twins, self._names_of, self._weights, self._offsets, self._constants)
         draft = writer.write(record, start)
         if record in self.plan.packs:
             self._note_offsets(record)

@@ -31,6 +31,7 @@ class TracedModule:
     """A module, the network that was traced from it, and how they belong together."""
 
     module: nn.Module
+    trace: ModuleTrace
     network: Network
     steps: Sequence[TracedLayer]
     plan: Plan
@@ -50,7 +51,7 @@ def check_same(traced: TracedModule) -> None:
         Untraceable: The outputs differ; the message names the first layer that differs.
     """
     generator = torch.Generator().manual_seed(0)
-    original = ModuleTrace(traced.module, _Comparable(generator, _trained(traced)).of)
+    original = ModuleTrace(traced.module, _Comparable(generator, _trained(traced)).of, traced.trace)
     made = with_tensors(traced, named_tensors(original.copy))
     done, failure = 0, ""
     for batch in BATCHES:
@@ -162,7 +163,8 @@ def difference(found: Tensor, expected: Tensor, tolerance: float) -> str:
     if not (expected.is_floating_point() or expected.is_complex()):
         return "" if torch.equal(found, expected) else "integers or truth values differ"
     finite = expected.isfinite() & found.isfinite()
-    if not torch.equal(torch.where(finite, 0, found).nan_to_num(1, 2, 3), torch.where(finite, 0, expected).nan_to_num(1, 2, 3)):
+    one, other = (torch.where(finite, 0, value).nan_to_num(1, 2, 3) for value in (found, expected))
+    if not torch.equal(one, other):
         return "NaN or infinite values differ"
     if not bool(finite.any()):
         return ""
@@ -188,21 +190,23 @@ def _explain(traced: TracedModule, original: ModuleTrace, made: nn.Module, x: Te
     for step, part in zip(traced.steps, _parts(made, traced), strict=True):
         if step.value not in values:
             continue
-        inputs = [x if i < 0 else _arranged(traced, traced.steps[i].value, values, part) for i in step.inputs]
+        inputs = [x if i < 0 else _arranged(traced, traced.steps[i].value, values) for i in step.inputs]
         if any(one is None for one in inputs):
             continue
         with torch.no_grad():
             found = part(*inputs)
-        reason = difference(found, _arranged(traced, step.value, values, part), TOLERANCE)
+        expected = _arranged(traced, step.value, values)
+        reason = "" if expected is None else difference(found, expected, TOLERANCE)
         if reason:
             raise Untraceable(
-                f"{batch} the layer {step.name} computes something else than the module: {reason}; make its forward the "
-                "same function of one example for every batch and call"
+                f"{batch} the layer {step.name} computes something else than the module: {reason}; make its forward "
+                "the same function of one example for every batch and call"
             )
     if differs or len(records) != len(recorder.records):
+        reason = differs or "it makes other calls"
         raise Untraceable(
-            f"{batch} the network computes something else than the module: {differs or 'it makes other calls'}; make its "
-            "forward the same function of one example for every batch and call"
+            f"{batch} the network computes something else than the module: {reason}; make its forward the same function "
+            "of one example for every batch and call"
         )
 
 
@@ -211,7 +215,7 @@ def _parts(made: nn.Module, traced: TracedModule) -> list[nn.Module]:
     return [made.get_submodule(name.replace(".", "_")) for name in names]
 
 
-def _arranged(traced: TracedModule, record: Record, values: Mapping[Record, Tensor], part: nn.Module) -> Tensor | None:
+def _arranged(traced: TracedModule, record: Record, values: Mapping[Record, Tensor]) -> Tensor | None:
     """Return a value of the module with the batch in front, as the network has it; None if it is joined of parts."""
     if record not in values:
         return None
@@ -220,7 +224,9 @@ def _arranged(traced: TracedModule, record: Record, values: Mapping[Record, Tens
     if layout.dim is None:
         return None
     value = value.movedim(layout.dim, 0)
-    return value.unflatten(0, (-1, layout.times)) if layout.times > 1 else value
+    if layout.times > 1:
+        value = value.reshape(-1, layout.times, *value.shape[1:])
+    return value
 
 
 def _place(record: Record) -> str:
@@ -231,7 +237,7 @@ def _place(record: Record) -> str:
 def _check_gradients(original: nn.Module, made: nn.Module, x: Tensor) -> None:
     """Check that gradients agree, for modules that set gradients otherwise than by differentiating their functions."""
     weights = [one for one in made.parameters() if one.requires_grad]
-    found = []
+    found: list[list[Tensor | None]] = []
     for module in (original, made):
         with torch.enable_grad():
             given = x.clone().requires_grad_(x.is_floating_point())
@@ -241,7 +247,7 @@ def _check_gradients(original: nn.Module, made: nn.Module, x: Tensor) -> None:
                 found.append([None] * len(wanted))
                 continue
             towards = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view(out.shape)
-            found.append(list(torch.autograd.grad(out, wanted, towards, allow_unused=True)))
+            found.append([*torch.autograd.grad(out, wanted, towards, allow_unused=True)])
     for one, other in zip(*found, strict=True):
         a, b = (torch.zeros(()) if g is None else g for g in (one, other))
         if difference((b + torch.zeros_like(a)), (a + torch.zeros_like(b)), GRADIENTS):
