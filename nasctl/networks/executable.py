@@ -90,7 +90,10 @@ class Executable(nn.Module):
         for node, part in zip(nodes, parts, strict=True):
             if not node.module_of:
                 self.add_module(attribute_name(node.name), part)
-        share_tensors(self, nodes)
+        for node in nodes:
+            for own, layer, other, _ in node.shared:
+                modules = [self.get_submodule(attribute_name(name)) for name in (node.name, layer)]
+                share_tensor(modules[0], own, modules[1], other)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         values = {-1 - k: value for k, value in enumerate(inputs)}
@@ -106,20 +109,20 @@ class Executable(nn.Module):
         return values[self._output]
 
 
-def share_tensors(parts: nn.Module, nodes: Sequence[Node]) -> None:
-    """Give nodes the parameters and buffers that they share with earlier nodes.
+def share_tensor(part: nn.Module, own: str, source: nn.Module, other: str) -> None:
+    """Give a module a parameter or buffer of another.
 
     Args:
-        parts: A module with the modules of the nodes as its children.
-        nodes: The nodes.
+        part: The module of a layer.
+        own: Name of the parameter or buffer in it.
+        source: The module of an earlier layer.
+        other: Name of the tensor in the earlier layer's module.
     """
-    for node in nodes:
-        for own, layer, other, _ in node.shared:
-            path, _, name = own.rpartition(".")
-            tensor: object = parts.get_submodule(attribute_name(layer))
-            for word in other.split("."):
-                tensor = getattr(tensor, word)
-            setattr(parts.get_submodule(".".join(filter(None, (attribute_name(node.name), path)))), name, tensor)
+    path, _, name = own.rpartition(".")
+    tensor: object = source
+    for word in other.split("."):
+        tensor = getattr(tensor, word)
+    setattr(part.get_submodule(path), name, tensor)
 
 
 def construct(call: Call) -> nn.Module:

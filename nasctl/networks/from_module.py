@@ -16,10 +16,10 @@ from nasctl.networks.graph import Builder, Network
 from nasctl.networks.leaf_modules import torch_class
 from nasctl.networks.module_trace import ModuleTrace, example_input
 from nasctl.networks.node import Shape
-from nasctl.networks.recorder import Record, Untraceable
 from nasctl.networks.trace_functions import FreeWeights
 from nasctl.networks.trace_layouts import BATCH, OTHER_BATCH
 from nasctl.networks.trace_reader import TracedLayer, TraceReader
+from nasctl.networks.trace_records import Record, Untraceable
 from nasctl.networks.trace_verification import TracedModule, check_same
 
 
@@ -62,9 +62,7 @@ def _traced(module: nn.Module, shape: Shape) -> Network:
 def _traced_for(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Network:
     trace = ModuleTrace(module)
     first, result = trace.record(example_input(shape, BATCH, dtype))
-    second, _ = ModuleTrace(module, like=trace).record(
-        example_input(shape, OTHER_BATCH, dtype)
-    )  # without cached tensors
+    second, _ = ModuleTrace(module, like=trace).record(example_input(shape, OTHER_BATCH, dtype))
     if isinstance(result, tuple | list | dict) or not hasattr(result, "kind"):
         raise Untraceable("it does not return one tensor; wrap it in a module that does")
     weights = _free_weights(module, trace.tensors)
@@ -112,10 +110,10 @@ def _free_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> FreeWeigh
 @contextmanager
 def _generators_kept() -> Iterator[None]:
     """Restore the states of the global random number generators, from which the module may draw."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - modules may use it
     try:
         yield
     finally:
         random.setstate(states[0])
-        np.random.set_state(states[1])
+        np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])

@@ -99,20 +99,20 @@ def arguments(module: nn.Module, kind: type[nn.Module] | None = None) -> dict[st
         kept = ("embed_dim", "num_heads", "add_zero_attn", "kdim", "vdim", "batch_first")
         has = {"bias": module.in_proj_bias is not None, "add_bias_kv": module.bias_k is not None}
         return {**{name: getattr(module, name) for name in kept}, **has}
-    names = CONSTRUCTOR_ARGUMENTS.get(kind) or tuple(_constructor(kind))
+    names = CONSTRUCTOR_ARGUMENTS.get(kind) or tuple(_constructor(kind.__name__))
     found = {name: getattr(module, name) for name in names if hasattr(module, name) and name != "inplace"}
     return {name: tuple(value) if name in SHAPES else _plain(value) for name, value in found.items()}
 
 
 def _changed_arguments(kind: type[nn.Module], options: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return the arguments that differ from the defaults in the constructor's signature."""
-    parameters = _constructor(kind)
+    parameters = _constructor(kind.__name__)
     return [(name, value) for name, value in options.items() if parameters.get(name, _ANY).default != value]
 
 
 @cache
-def _constructor(kind: type[nn.Module]) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(kind.__init__).parameters
+def _constructor(kind: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(getattr(nn, kind).__init__).parameters
 
 
 _ANY = inspect.Parameter("any", inspect.Parameter.KEYWORD_ONLY)  # stands for a parameter without a default

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from nasctl.networks.leaf_modules import Rebuilt, overrides, rebuilt, torch_class
 from nasctl.networks.node import Shape
-from nasctl.networks.recorder import Record, Recorder, Untraceable
+from nasctl.networks.recorder import Recorder
+from nasctl.networks.trace_records import Record, Untraceable
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -32,8 +33,8 @@ class ModuleTrace:
 
     Args:
         module: The module to record.
-        replaced: Returns the tensor of the copy for the name and the tensor of a parameter or buffer. By default the copy
-            is on the meta device.
+        replaced: Returns the tensor of the copy for the name and the tensor of a parameter or buffer. By default the
+            copy is on the meta device.
         like: A trace of the same module, which knows its layers.
 
     Raises:

@@ -13,9 +13,9 @@ from torch import nn
 from nasctl.networks.function_calls import Constant, constant_of
 from nasctl.networks.function_names import last_part
 from nasctl.networks.node import Shape
-from nasctl.networks.recorder import Record, Untraceable, is_in_place
 from nasctl.networks.torch_layers import Function
 from nasctl.networks.trace_layouts import ABSENT, BATCH, FRONT, OTHER_BATCH, Layout, Plan
+from nasctl.networks.trace_records import Record, Untraceable, is_in_place
 
 CONSTANT_BYTES = 16 << 20  # limit of all constants of a network together, compressed and in base64
 # Methods that need the memory of their input in one order, with those that do not.
@@ -147,7 +147,8 @@ class FunctionWriter:
 
     def _unpacked(self, value: str, layout: Layout | None, record: Record) -> str:
         """Return the step whose value has the module's arrangement."""
-        assert layout is not None and record.shape is not None
+        assert layout is not None
+        assert record.shape is not None
         if layout == FRONT:
             return value
         if layout.dim is None:
@@ -168,7 +169,7 @@ class FunctionWriter:
 
     def _join(self, parts: Sequence[Record]) -> None:
         """Add steps that join the needed parts of a tuple, each flattened for every example."""
-        flat, start = [], 0
+        flat = []
         for part in parts:
             source = part
             path = []
@@ -240,8 +241,8 @@ class FunctionWriter:
             size = sum(len(one.data) for one in self._known_constants.values())
             if size > CONSTANT_BYTES:
                 raise Untraceable(
-                    f"its buffers and frozen parameters take more than {CONSTANT_BYTES >> 20} MiB when compressed; make "
-                    "them trainable, or compute them in forward"
+                    f"its buffers and frozen parameters take more than {CONSTANT_BYTES >> 20} MiB when compressed; "
+                    "make them trainable, or compute them in forward"
                 )
         return self._known_constants[id(value)]
 

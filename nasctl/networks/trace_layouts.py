@@ -10,7 +10,7 @@ from torch import nn
 from nasctl.networks.function_names import VIEWS, last_part
 from nasctl.networks.leaf_modules import torch_class
 from nasctl.networks.node import Shape
-from nasctl.networks.recorder import Record, Untraceable
+from nasctl.networks.trace_records import Record, Untraceable
 
 BATCH, OTHER_BATCH = 2, 7  # examples of two tracings: a number that differs between them depends on the batch
 
@@ -31,17 +31,19 @@ POINTWISE = (
     nn.ELU, nn.CELU, nn.SELU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardtanh, nn.LogSigmoid, nn.Tanhshrink,
 )  # fmt: skip
 # Layers whose first dimension is the batch, each example of which they compute alone, with their number of dimensions.
+POOLS = ("MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")
 ROWS: Mapping[type[nn.Module], int] = {
     **{
         getattr(nn, f"{name}{size}d"): size + 2
         for size in (1, 2, 3)
-        for name in ("Conv", "ConvTranspose", "InstanceNorm", "MaxPool", "AvgPool", "AdaptiveAvgPool", "AdaptiveMaxPool")
+        for name in ("Conv", "ConvTranspose", "InstanceNorm", *POOLS)
     },
     **{getattr(nn, f"BatchNorm{size}d"): size + 2 for size in (2, 3)},
-    nn.PixelShuffle: 4, nn.PixelUnshuffle: 4, nn.ChannelShuffle: 4, nn.UpsamplingNearest2d: 4, nn.UpsamplingBilinear2d: 4,
-    nn.ReflectionPad2d: 4, nn.ZeroPad2d: 4, nn.ReplicationPad2d: 4, nn.RNN: 3, nn.LSTM: 3, nn.GRU: 3,
-    nn.MultiheadAttention: 3,
-}  # fmt: skip
+    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle), 4),
+    **dict.fromkeys((nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d), 4),
+    **dict.fromkeys((nn.ReflectionPad2d, nn.ZeroPad2d, nn.ReplicationPad2d), 4),
+    **dict.fromkeys((nn.RNN, nn.LSTM, nn.GRU, nn.MultiheadAttention), 3),
+}
 ANY_ROWS = (nn.BatchNorm1d, nn.GroupNorm, nn.Upsample, nn.LayerNorm, nn.PReLU)  # the same of several sizes
 FIRST_OUTPUT = (nn.RNNBase, nn.MultiheadAttention)  # layers that return a tuple, whose first part is the output
 COSTLY = frozenset(("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu"))  # return tuples
@@ -107,7 +109,8 @@ class Plan:
     def shape(self, record: Record) -> Shape:
         """Return the shape of a value for one example when it is arranged with the batch in front."""
         layout, shape = self.layout(record), record.shape
-        assert layout is not None and shape is not None
+        assert layout is not None
+        assert shape is not None
         if layout.dim is None:
             return shape
         rest = shape[: layout.dim] + shape[layout.dim + 1 :]

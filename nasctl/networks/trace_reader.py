@@ -18,10 +18,10 @@ from nasctl.networks.functional_layers import functional_layer
 from nasctl.networks.layers import Add, Concat, Flatten, Multiply
 from nasctl.networks.leaf_modules import Rebuilt, rebuilt
 from nasctl.networks.node import Layer, Shape, Sharing, attribute_name
-from nasctl.networks.recorder import Record, Untraceable, is_in_place
 from nasctl.networks.torch_layers import Repeated, equal_layer
 from nasctl.networks.trace_functions import FreeWeights, FunctionWriter, TensorUse, tensor_uses
 from nasctl.networks.trace_layouts import BATCH, FRONT, OTHER_BATCH, LayerCall, Plan
+from nasctl.networks.trace_records import Record, Untraceable, is_in_place
 
 # Functions with an equal layer of torch.nn, whose constructor takes the arguments that follow the tensor.
 LAYER_FUNCTIONS: Mapping[str, type[nn.Module]] = {

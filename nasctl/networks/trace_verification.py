@@ -13,10 +13,10 @@ from nasctl.networks.function_calls import tensor_of
 from nasctl.networks.graph import Network
 from nasctl.networks.module_trace import ModuleTrace, named_tensors
 from nasctl.networks.node import Shape
-from nasctl.networks.recorder import Record, Untraceable
 from nasctl.networks.torch_layers import Function
 from nasctl.networks.trace_layouts import Plan
 from nasctl.networks.trace_reader import TracedLayer
+from nasctl.networks.trace_records import Record, Untraceable
 
 BATCHES = (1, 3, 4, 5)  # examples of the comparisons: the first two with which the module runs
 COMPARISONS = 2
@@ -205,8 +205,8 @@ def _explain(traced: TracedModule, original: ModuleTrace, made: nn.Module, x: Te
     if differs or len(records) != len(recorder.records):
         reason = differs or "it makes other calls"
         raise Untraceable(
-            f"{batch} the network computes something else than the module: {reason}; make its forward the same function "
-            "of one example for every batch and call"
+            f"{batch} the network computes something else than the module: {reason}; make its forward the same "
+            "function of one example for every batch and call"
         )
 
 
