@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -36,7 +37,8 @@ def traced_network(module: nn.Module, shape: Shape) -> Network:
     """
     if not isinstance(module, nn.Module):
         raise NasctlError(f"cannot make a network of a {type(module).__name__}: it is no torch.nn.Module")
-    with _generators_kept():
+    with _generators_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of the module, which its own use shows
         try:
             return _traced(module, shape)
         except Exception as error:  # the module may raise anything when it runs without values

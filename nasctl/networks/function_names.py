@@ -40,10 +40,11 @@ REFUSED: Mapping[str, str] = {
 IDENTITIES = frozenset(("cpu", "cuda", "requires_grad_", "retain_grad", "register_hook", "align_as"))
 # Functions that only arrange values, so that computing one twice costs nothing.
 VIEWS = frozenset(
-    "view reshape permute transpose swapaxes swapdims movedim moveaxis t T mT adjoint unsqueeze squeeze flatten unflatten"
-    " expand expand_as view_as reshape_as broadcast_to unbind chunk split tensor_split split_with_sizes narrow select"
-    " __getitem__ unfold detach diagonal real imag contiguous clone broadcast_tensors data alias".split()
-)
+    ("view", "reshape", "permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "T", "mT",
+     "adjoint", "unsqueeze", "squeeze", "flatten", "unflatten", "expand", "expand_as", "view_as", "reshape_as",
+     "broadcast_to", "unbind", "chunk", "split", "tensor_split", "split_with_sizes", "narrow", "select", "__getitem__",
+     "unfold", "detach", "diagonal", "real", "imag", "contiguous", "clone", "broadcast_tensors", "data", "alias")
+)  # fmt: skip
 # Views in which the order of the values is that of the tensor, so that reshaping undoes them.
 RESHAPES = frozenset(
     (
