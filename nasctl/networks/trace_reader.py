@@ -113,7 +113,8 @@ class TraceReader:
         call = self.plan.layers.get(record)
         if call is not None:
             return self._add_module(call)
-        found = self._functional(record) or self._primitive(record)
+        found = self._functional(record)
+        found = self._primitive(record) if found is None else found
         if found is not None:
             return found
         start = self._records[0]

@@ -9,7 +9,7 @@ from torch import fx, nn
 from torch.utils.checkpoint import checkpoint
 from tracing import made, traced
 
-from nasctl.api import BatchNorm, Linear, Network
+from nasctl.api import BatchNorm, Conv, Linear, Network
 
 
 def linear(inputs=4, outputs=4):
@@ -192,7 +192,7 @@ def test_subclasses_of_layers_with_a_forward_of_their_own(layer, shape):
 def test_functions_with_parameters_are_layers():
     network = traced(nn.Sequential(SameConv(3, 4, 2, 2), nn.Flatten(), ScaledLinear(64, 3)), (3, 8, 8))
     layers = {node.name: node.layer for node in network.nodes}
-    assert layers["layer0"].kind == "nn.Conv2d"
+    assert layers["layer0"] == Conv(4, 2, 2, bias=True)
     assert layers["layer2"] == Linear(3)
 
 
