@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nasctl.errors import NasctlError
+from nasctl.networks.exported_program import exported_records
 from nasctl.networks.function_names import last_part
 from nasctl.networks.graph import Builder, Network
-from nasctl.networks.leaf_modules import torch_class
 from nasctl.networks.module_trace import ModuleTrace, example_input
 from nasctl.networks.node import Shape
-from nasctl.networks.trace_functions import FreeWeights
 from nasctl.networks.trace_layouts import BATCH, OTHER_BATCH
 from nasctl.networks.trace_reader import TracedLayer, TraceReader
-from nasctl.networks.trace_records import Record, Untraceable
+from nasctl.networks.trace_records import Record, Unrecordable, Untraceable
 from nasctl.networks.trace_verification import TracedModule, check_same
 
 
@@ -47,32 +46,51 @@ def traced_network(module: nn.Module, shape: Shape) -> Network:
 
 
 def _traced(module: nn.Module, shape: Shape) -> Network:
-    """Trace a module for the type of input that it takes."""
+    """Trace a module for the type of input that it takes, with the recorder, or else with torch.export."""
     tokens = len(shape) == 1 and any(isinstance(one, nn.Embedding) for one in module.modules())
     dtypes = (torch.int64, torch.float32) if tokens else (torch.float32, torch.int64)
-    try:
-        return _traced_for(module, shape, dtypes[0])
-    except Exception as first:  # a module that looks up its input raises an error of torch for numbers
-        if isinstance(first, Untraceable):
-            raise
-        try:
-            return _traced_for(module, shape, dtypes[1])
-        except Exception:
-            raise first from None
+    reason: Exception | None = None
+    for trace in (_recorded, _exported):
+        for dtype in dtypes:
+            try:
+                return trace(module, shape, dtype)
+            except Unrecordable as error:
+                reason = reason or error
+                break
+            except Untraceable as error:
+                raise reason or error from error
+            except Exception as error:  # such as torch's error that it cannot look up numbers that are no integers
+                reason = reason or error
+    assert reason is not None
+    raise reason
 
 
-def _traced_for(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Network:
+def _recorded(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Network:
     trace = ModuleTrace(module)
     first, result = trace.record(example_input(shape, BATCH, dtype))
     second, _ = ModuleTrace(module, like=trace).record(example_input(shape, OTHER_BATCH, dtype))
-    if isinstance(result, tuple | list | dict) or not hasattr(result, "kind"):
+    if not isinstance(result, Record):
         raise Untraceable("it does not return one tensor; wrap it in a module that does")
-    weights = _free_weights(module, trace.tensors)
-    reader = TraceReader(first.records, second.records, result, trace.tensors, trace.names, weights)
+    reader = TraceReader(first.records, second.records, result, trace)
+    return _verified(trace, reader, shape, dtype, first.uses_gradients)
+
+
+def _exported(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Network:
+    trace = ModuleTrace(module)
+    examples = [torch.zeros(batch, *shape, dtype=dtype) for batch in (BATCH, OTHER_BATCH)]
+    (first, result), (second, _) = (exported_records(module, example) for example in examples)
+    reader = TraceReader(first, second, result, trace)
+    return _verified(trace, reader, shape, dtype, True, recorded=False)
+
+
+def _verified(
+    trace: ModuleTrace, reader: TraceReader, shape: Shape, dtype: torch.dtype, gradients: bool, recorded: bool = True
+) -> Network:
+    """Return the network that a reader finds, if it computes what the module computes."""
     steps, output = reader.steps()
     network = _network(steps, output, shape)
-    vocabulary = _vocabulary(first.records)
-    check_same(TracedModule(module, trace, network, steps, reader.plan, shape, dtype, vocabulary, first.uses_gradients))
+    vocabulary = _vocabulary(reader.plan.records)
+    check_same(TracedModule(trace, network, steps, reader.plan, shape, dtype, vocabulary, gradients, recorded))
     return network
 
 
@@ -93,20 +111,6 @@ def _network(steps: list[TracedLayer], output: int, shape: Shape) -> Network:
         inputs = [places[i] if i >= 0 else i for i in step.inputs]
         places.append(net.add(step.layer, *inputs, name=step.name, module_of=step.module_of, shared=step.shared))
     return net.build(places[output] if output >= 0 else output)
-
-
-def _free_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> FreeWeights:
-    """Return which parameters of no layer are trained.
-
-    A frozen parameter keeps its value, unless all parameters of a module with layers are frozen: then the flag says how
-    the module was used, not which parameters are constants, and all are trained from the values that they hold.
-    """
-    parameters = {name: one for name, one in tensors.items() if isinstance(one, nn.Parameter)}
-    frozen = not any(one.requires_grad for one in parameters.values())
-    layers = [one for one in module.modules() if torch_class(one) and any(True for _ in one.parameters(recurse=False))]
-    if frozen and layers:
-        return FreeWeights(lambda name: True, True)
-    return FreeWeights(lambda name: parameters[name].requires_grad, False)
 
 
 @contextmanager

@@ -20,6 +20,11 @@ CONSTRUCTOR_ARGUMENTS: Mapping[type[nn.Module], tuple[str, ...]] = {
     nn.GRU: RECURRENT_ARGUMENTS,
 }
 SHAPES = ("normalized_shape", "unflattened_size")  # arguments for which (5, 5) means something else than 5
+# Modules of torch.nn that hold layers and are none.
+CONTAINERS = (
+    nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Transformer,
+    nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer,
+)  # fmt: skip
 # What a subclass may define and still compute what its base computes.
 HARMLESS = frozenset(
     ("__init__", "__repr__", "__doc__", "__module__", "__annotations__", "__constants__", "__static_attributes__",

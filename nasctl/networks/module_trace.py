@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasctl.networks.leaf_modules import Rebuilt, overrides, rebuilt, torch_class
+from nasctl.networks.leaf_modules import CONTAINERS, Rebuilt, overrides, rebuilt, torch_class
 from nasctl.networks.node import Shape
 from nasctl.networks.recorder import Recorder
 from nasctl.networks.trace_records import Record, Untraceable
@@ -53,7 +53,7 @@ class ModuleTrace:
         for name, one in module.named_parameters():
             if one.dtype != torch.float32:
                 raise Untraceable(f"{name} is of {one.dtype}, and networks are of float32; call .float() first")
-        self.tensors = named_tensors(module)
+        self.module, self.tensors = module, named_tensors(module)
         self.copy = copy_of(module, replaced)
         self._empty = replaced is empty_like
         self.names = {id(one): name for name, one in named_tensors(self.copy).items()}
@@ -167,12 +167,6 @@ class _Context:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *args, **kwargs: None
-
-
-CONTAINERS = (
-    nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Transformer,
-    nn.TransformerEncoder, nn.TransformerDecoder, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer,
-)  # fmt: skip
 
 
 @contextmanager

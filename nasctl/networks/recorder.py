@@ -25,7 +25,7 @@ from nasctl.networks.function_names import (
     stated_options,
 )
 from nasctl.networks.leaf_modules import Rebuilt, run_leaf
-from nasctl.networks.trace_records import InPlace, Record, Untraceable, evaluated, replaced
+from nasctl.networks.trace_records import FOREIGN, InPlace, Record, Unrecordable, Untraceable, evaluated, replaced
 
 
 class Recorder(TorchFunctionMode):
@@ -75,7 +75,7 @@ class Recorder(TorchFunctionMode):
             return found
         name = self._names.get(id(tensor), "")
         if not name and tensor.is_meta and self._empty:
-            raise Untraceable("a value in it is made by something else than functions of torch; write it with them")
+            raise Unrecordable(FOREIGN)
         made = self._append("tensor", name, ())
         made.function = self._tensors[name] if name else tensor.detach()
         made.learned = isinstance(made.function, nn.Parameter)
@@ -101,6 +101,10 @@ class Recorder(TorchFunctionMode):
             return func(*args, **options)
         name = function_name(func)
         last = last_part(name)
+        if name.startswith(
+            "ops.prims"
+        ):  # torch computes an operator that was called unseen, such as one of TorchScript
+            raise Unrecordable(FOREIGN)
         if last in REFUSED and not name.startswith("ops."):
             raise Untraceable(REFUSED[last])
         if last in VALUE_QUERIES and args and isinstance(args[0], Tensor):
@@ -143,7 +147,7 @@ class Recorder(TorchFunctionMode):
         if changes is None and any(result is one for one in args):
             return result
         if not name:
-            raise Untraceable(f"it calls {getattr(func, '__name__', func)}, which is no function of torch with a name")
+            raise Unrecordable(f"it calls {getattr(func, '__name__', func)}, which is no function of torch with a name")
         if changes is not None and changes is out and (result.shape, result.dtype) != (out.shape, out.dtype):
             raise Untraceable(f"{last} has another shape or type than its out=; use the value that it returns")
         taken = replaced((args, given), Tensor, self.record_of)

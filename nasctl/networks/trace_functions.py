@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nasctl.networks.function_calls import Constant, constant_of
 from nasctl.networks.function_names import last_part
+from nasctl.networks.leaf_modules import CONTAINERS, torch_class
 from nasctl.networks.node import Shape
 from nasctl.networks.torch_layers import Function
 from nasctl.networks.trace_layouts import ABSENT, BATCH, FRONT, OTHER_BATCH, Layout, Plan
@@ -31,10 +32,29 @@ class TensorUse(NamedTuple):
 
 
 class FreeWeights(NamedTuple):
-    """The reading of parameters that belong to no layer of torch.nn."""
+    """The reading of a module's parameters, by their names."""
 
-    trained: Callable[[str], bool]  # whether a parameter, by its name, is trained; others keep their values
-    keep_values: bool  # whether trained parameters begin with their values
+    trained: frozenset[str]  # parameters of the network; others are constants
+    kept: frozenset[str]  # trained parameters whose values are their initial values
+
+
+def free_weights(module: nn.Module) -> FreeWeights:
+    """Return which parameters are trained.
+
+    A parameter of a layer of torch.nn, or of a subclass, is trained whether it is frozen or not. Any other frozen
+    parameter keeps its value, unless all parameters of a module with such layers are frozen: then freezing says how the
+    module was used, not which parameters are constants, and all are trained, from the values that they hold.
+    """
+    names = {id(one): name for name, one in module.named_parameters()}
+    frozen = {name for name, one in module.named_parameters() if not one.requires_grad}
+    of_layers: set[str] = set()
+    for layer in module.modules():
+        if torch_class(layer) not in (None, *CONTAINERS):
+            of_layers |= {names[id(one)] for one in layer.parameters(recurse=False)}
+    every = frozenset(names.values())
+    if of_layers and frozen == every:
+        return FreeWeights(every, every - of_layers)
+    return FreeWeights(every - (frozen - of_layers), frozenset())
 
 
 class FunctionDraft(NamedTuple):
@@ -224,10 +244,10 @@ class FunctionWriter:
         if value.is_meta:
             what = record.name or "a constant"
             raise Untraceable(f"{what} has no values on the meta device; construct the module on the CPU")
-        if isinstance(value, nn.Parameter) and self._reading.trained(record.name):
+        if isinstance(value, nn.Parameter) and record.name in self._reading.trained:
             first = value.detach().flatten()[0].item() if value.numel() else 0.0
             fill: float | Constant | None = first if bool((value == first).all()) else None
-            if self._reading.keep_values and fill is None:
+            if record.name in self._reading.kept and fill is None:
                 fill = self._constant(value)
             self._weights.append((name, tuple(value.shape), fill))
             self._uses.append(TensorUse(name, record.name))
@@ -235,7 +255,7 @@ class FunctionWriter:
             self._constants.append((name, self._constant(value)))
         return f"$.{name}"
 
-    def _constant(self, value: torch.Tensor) -> Constant:
+    def _constant(self, value: Tensor) -> Constant:
         if id(value) not in self._known_constants:
             self._known_constants[id(value)] = constant_of(value)
             size = sum(len(one.data) for one in self._known_constants.values())

@@ -9,18 +9,18 @@ from keyword import iskeyword
 from math import prod
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nasctl.networks.function_calls import Constant
 from nasctl.networks.function_names import last_part
 from nasctl.networks.functional_layers import functional_layer
 from nasctl.networks.layers import Add, Concat, Flatten, Multiply
 from nasctl.networks.leaf_modules import Rebuilt, rebuilt
+from nasctl.networks.module_trace import ModuleTrace
 from nasctl.networks.node import Layer, Shape, Sharing, attribute_name
 from nasctl.networks.torch_layers import Repeated, equal_layer
-from nasctl.networks.trace_functions import FreeWeights, FunctionWriter, TensorUse, tensor_uses
-from nasctl.networks.trace_layouts import BATCH, FRONT, OTHER_BATCH, LayerCall, Plan
+from nasctl.networks.trace_functions import FunctionWriter, TensorUse, free_weights, tensor_uses
+from nasctl.networks.trace_layouts import FRONT, LayerCall, Plan
 from nasctl.networks.trace_records import Record, Untraceable, is_in_place
 
 # Functions with an equal layer of torch.nn, whose constructor takes the arguments that follow the tensor.
@@ -66,9 +66,7 @@ class TraceReader:
         first: The values for `BATCH` examples.
         second: The values for `OTHER_BATCH` examples.
         result: The output in `first`.
-        tensors: The module's parameters and buffers by name.
-        names: Their names by the ids of the tensors of the copy that was traced.
-        weights: The reading of parameters that belong to no layer.
+        trace: The trace that made `first`.
 
     Raises:
         Untraceable: The two differ, or a value cannot be a layer.
@@ -79,14 +77,12 @@ class TraceReader:
         first: Sequence[Record],
         second: Sequence[Record],
         result: Record,
-        tensors: Mapping[str, Tensor],
-        names: Mapping[int, str],
-        weights: FreeWeights,
+        trace: ModuleTrace,
     ) -> None:
         if [(one.kind, one.name) for one in first] != [(one.kind, one.name) for one in second]:
             raise Untraceable("its graph depends on the batch; make it the same for every batch")
         self._records, self._twins, self._result = first, second, result
-        self._tensors, self._names_of, self._weights = tensors, names, weights
+        self._tensors, self._names_of, self._weights = trace.tensors, trace.names, free_weights(trace.module)
         self.plan = Plan(first, second, result)
         if self.plan.layout(result) != FRONT or not result.depends:
             raise Untraceable("its output has no batch in front, or does not depend on its input")
@@ -125,7 +121,8 @@ class TraceReader:
         inputs = [self._places.get(one, -1) for one in draft.inputs]
         if len(draft.parts) == 1:
             return self._add(draft.parts[0].name, "", draft.layer, inputs, record, draft.uses)
-        return self._add(record.path, last_part(record.name).strip("_"), draft.layer, inputs, record, draft.uses)
+        called = record.name.split(".")[-2 if record.name.startswith("ops.") else -1].strip("_")
+        return self._add(record.path, called, draft.layer, inputs, record, draft.uses)
 
     def _note_offsets(self, record: Record) -> None:
         start = 0
@@ -159,7 +156,7 @@ class TraceReader:
         if found is None or found.input not in self._places or not self._is_front(found.input):
             return None
         learned = [one for one in found.tensors.values() if isinstance(one.function, nn.Parameter)]
-        if not all(one.name and self._weights.trained(one.name) for one in learned) or self._weights.keep_values:
+        if not all(one.name in self._weights.trained - self._weights.kept for one in learned):
             return None
         again = rebuilt(found.module, type(found.module))
         if again is None:
@@ -267,6 +264,3 @@ def _as_layer(
         return None
     found = rebuilt(module, kind)
     return None if found is None else equal_layer(module, found, shapes, out, dtypes)
-
-
-__all__ = ["BATCH", "OTHER_BATCH", "FreeWeights", "TraceReader", "TracedLayer", "torch"]

@@ -17,6 +17,13 @@ class Untraceable(Exception):
     """A module cannot be traced; the message says why and what to change."""
 
 
+FOREIGN = "a value in it is made by something else than functions of torch; write it with them"
+
+
+class Unrecordable(Untraceable):
+    """A call cannot be recorded as a function of torch, though torch may know its operators."""
+
+
 @dataclass(eq=False, slots=True)
 class Record:
     """One value of a forward pass and the call that computed it. In arguments, records stand for tensors."""

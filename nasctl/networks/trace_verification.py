@@ -16,7 +16,7 @@ from nasctl.networks.node import Shape
 from nasctl.networks.torch_layers import Function
 from nasctl.networks.trace_layouts import Plan
 from nasctl.networks.trace_reader import TracedLayer
-from nasctl.networks.trace_records import Record, Untraceable
+from nasctl.networks.trace_records import FOREIGN, Record, Unrecordable, Untraceable
 
 BATCHES = (1, 3, 4, 5)  # examples of the comparisons: the first two with which the module runs
 COMPARISONS = 2
@@ -30,7 +30,6 @@ NOISE = 0.1  # standard deviation of what is added to parameters that are all on
 class TracedModule:
     """A module, the network that was traced from it, and how they belong together."""
 
-    module: nn.Module
     trace: ModuleTrace
     network: Network
     steps: Sequence[TracedLayer]
@@ -39,6 +38,7 @@ class TracedModule:
     dtype: torch.dtype  # of the input
     vocabulary: int  # numbers below which integer inputs are drawn
     checks_gradients: bool
+    recorded: bool = True  # whether the trace is a record of calls, as that of a run with values is
 
 
 def check_same(traced: TracedModule) -> None:
@@ -51,7 +51,7 @@ def check_same(traced: TracedModule) -> None:
         Untraceable: The outputs differ; the message names the first layer that differs.
     """
     generator = torch.Generator().manual_seed(0)
-    original = ModuleTrace(traced.module, _Comparable(generator, _trained(traced)).of, traced.trace)
+    original = ModuleTrace(traced.trace.module, _Comparable(generator, _trained(traced)).of, traced.trace)
     made = with_tensors(traced, named_tensors(original.copy))
     done, failure = 0, ""
     for batch in BATCHES:
@@ -175,10 +175,19 @@ def difference(found: Tensor, expected: Tensor, tolerance: float) -> str:
 
 def _explain(traced: TracedModule, original: ModuleTrace, made: nn.Module, x: Tensor, differs: str) -> None:
     """Raise an error that names the first layer that differs, unless all differences are of rounding."""
-    recorder, _ = original.record(x.clone())
     batch = f"with {len(x)} {'example' if len(x) == 1 else 'examples'}"
+    if not traced.recorded:
+        if differs:
+            raise Untraceable(f"{batch} the network that torch.export finds computes something else: {differs}")
+        return
+    try:
+        recorder, _ = original.record(x.clone())
+    except Untraceable as error:  # a value that torch computed unseen is taken for a constant
+        raise Unrecordable(FOREIGN) from error
     records = traced.plan.records
     for one, other in zip(records, recorder.records, strict=False):
+        if other.kind == "tensor" and not other.name and one.kind != "tensor":
+            raise Unrecordable(FOREIGN)
         if (one.kind, one.name) != (other.kind, other.name):
             place = _place(other)
             raise Untraceable(

@@ -252,6 +252,30 @@ def test_python_of_forward(said):
     traced(made(PYTHON[said], a=linear()), (4,))
 
 
+def jitted(x):
+    return x * torch.sigmoid(x)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("after", [lambda x: x, F.relu_, lambda x: x.view(-1, 2, 8) + torch.ones(1)])
+def test_what_the_recorder_does_not_see_is_traced_by_torch_export(after):
+    function = torch.jit.script(jitted)
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(16, 16)
+            self.register_buffer("scale", torch.rand(16))
+
+        def forward(self, x):
+            x = function(self.norm(self.conv(x)))
+            return after(self.fc(F.layer_norm(x.flatten(1), (16,))) * self.scale)
+
+    network = traced(Model(), (3, 4, 4))
+    assert network.macs == 4 * 27 * 4 + 256
+    assert BatchNorm() in [node.layer for node in network.nodes]
+
+
 class Positions(nn.Module):
     def __init__(self, trained):
         super().__init__()
