@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from typing import Any
 
 import torch
@@ -40,13 +43,26 @@ def exported_records(module: nn.Module, example: Tensor) -> tuple[list[Record], 
         Untraceable: The module changes its buffers, or returns no tensor.
     """
     copy = copy_of(module, lambda name, tensor: tensor if isinstance(tensor, nn.Parameter) else tensor.detach().clone())
-    program = torch.export.export(copy, (example,), strict=False)
-    if any(not _can_be_functional(node) for node in program.graph.nodes):
-        program = program.run_decompositions({})
+    with _silenced():
+        program = torch.export.export(copy, (example,), strict=False)
+        if any(not _can_be_functional(node) for node in program.graph.nodes):
+            program = program.run_decompositions({})
     signature = program.graph_signature
     if signature.buffers_to_mutate or len(signature.user_outputs) != 1:
         raise Untraceable("it changes its buffers in forward, or does not return one tensor")
     return _Reader(program, module).records()
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Drop what torch's exporter prints about modules that it cannot export."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 class _Reader:

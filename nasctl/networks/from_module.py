@@ -50,17 +50,18 @@ def _traced(module: nn.Module, shape: Shape) -> Network:
     tokens = len(shape) == 1 and any(isinstance(one, nn.Embedding) for one in module.modules())
     dtypes = (torch.int64, torch.float32) if tokens else (torch.float32, torch.int64)
     reason: Exception | None = None
-    for trace in (_recorded, _exported):
-        for dtype in dtypes:
+    for dtype in dtypes:
+        try:
+            return _recorded(module, shape, dtype)
+        except Unrecordable as error:
             try:
-                return trace(module, shape, dtype)
-            except Unrecordable as error:
-                reason = reason or error
-                break
-            except Untraceable as error:
-                raise reason or error from error
-            except Exception as error:  # such as torch's error that it cannot look up numbers that are no integers
-                reason = reason or error
+                return _exported(module, shape, dtype)
+            except Exception as other:  # torch's exporter raises exceptions of many kinds
+                raise error from other
+        except Untraceable:
+            raise
+        except Exception as error:  # such as torch's error that it cannot look up numbers that are no integers
+            reason = reason or error
     assert reason is not None
     raise reason
 

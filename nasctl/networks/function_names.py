@@ -64,6 +64,28 @@ RESHAPES = frozenset(
 # Functions that make a tensor from numbers. Those with data become constants, the others calls of the network.
 FACTORIES = frozenset(_device_constructors())
 DATA_FACTORIES = frozenset((torch.tensor, torch.as_tensor, torch.asarray, torch.scalar_tensor, torch.from_file))
+IN_PLACE_OPERATORS
+    return last.endswith("_")
+
+
+IN_PLACE_OPERATORS = frozenset(
+    f"__i{name}__"
+    for name in (
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "truediv",
+        "floordiv",
+        "mod",
+        "pow",
+        "and",
+        "or",
+        "xor",
+        "lshift",
+        "rshift",
+    )
+)
 UNSTATED = ("_stacklevel", "inplace", "out")  # arguments that change nothing of a function's value
 
 
@@ -110,3 +132,9 @@ def stated_options(function: Callable[..., Any], options: Mapping[str, Any]) -> 
         if name not in UNSTATED
         and not (name in defaults and type(value) is type(defaults[name]) and value == defaults[name])
     }
+
+
+def is_in_place_name(last: str) -> bool:
+    """Return whether a function of this name changes its first argument."""
+    if last.startswith("__") and last.endswith("__"):
+        return last == "__setitem__" or last in

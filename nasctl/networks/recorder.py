@@ -21,6 +21,7 @@ from nasctl.networks.function_names import (
     VALUE_QUERIES,
     VIEWS,
     function_name,
+    is_in_place_name,
     last_part,
     stated_options,
 )
@@ -106,7 +107,7 @@ class Recorder(TorchFunctionMode):
         ):  # torch computes an operator that was called unseen, such as one of TorchScript
             raise Unrecordable(FOREIGN)
         if last in REFUSED and not name.startswith("ops."):
-            raise Untraceable(REFUSED[last])
+            return self._of_constants(func, args, options, REFUSED[last])
         if last in VALUE_QUERIES and args and isinstance(args[0], Tensor):
             return self._queried(func, args, options)
         if last in IDENTITIES:
@@ -130,7 +131,7 @@ class Recorder(TorchFunctionMode):
         last, out = last_part(name), options.get("out")
         if isinstance(out, tuple | list):
             raise Untraceable(f"{last} writes several tensors with out=; use the values that it returns")
-        changes = out if isinstance(out, Tensor) else args[0] if args and _is_in_place(last) else None
+        changes = out if isinstance(out, Tensor) else args[0] if args and is_in_place_name(last) else None
         given = {key: value for key, value in options.items() if key != "out"}
         if func in FACTORIES and self._empty:
             given["device"] = torch.device("meta")  # in the network, the device of its input
@@ -181,7 +182,7 @@ class Recorder(TorchFunctionMode):
         try:
             return self._run_empty(func, args, options)
         except NotImplementedError as error:
-            if "nonzero" in str(error):  # also an index with truth values
+            if "nonzero" in str(error):  # an index with truth values
                 raise Untraceable(REFUSED["nonzero"]) from error
             raise
 
@@ -324,11 +325,23 @@ class Recorder(TorchFunctionMode):
         like = args[0] if last_part(function_name(func)) == "new_tensor" else None
         if like is not None:
             func, args, options = torch.tensor, args[1:], {"dtype": like.dtype, **options}
-        given = replaced((args, options), Tensor, self.value_of)
+        given = replaced((args, options), Tensor, lambda one: one if one.device.type == "cpu" else self.value_of(one))
         values = func(*given[0], **{**given[1], "device": "cpu"}).detach()
         made = self._append("tensor", "", ())
         made.function = values
         return self._returned(made, torch.empty_like(values, device="meta") if self._empty else values)
+
+    def _of_constants(self, func: Callable[..., Any], args: Any, options: dict[str, Any], reason: str) -> Any:
+        """Return the constant that a function has of constants; for other tensors the shape of its value is unknown."""
+        try:
+            given, more = replaced((args, options), Tensor, self.value_of)
+        except Untraceable as error:
+            raise Untraceable(reason) from error
+        with self.paused():
+            values = func(*given, **more)
+        if not isinstance(values, Tensor):
+            raise Untraceable(reason)
+        return self._constant(torch.tensor, (values,), {}) if self._empty else values
 
     def _queried(self, func: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         args, options = replaced((args, options), Tensor, self.value_of)
@@ -351,33 +364,6 @@ class Recorder(TorchFunctionMode):
         with self.paused(), torch.no_grad():
             value: Tensor = evaluated(record, {})
         return value
-
-
-def _is_in_place(last: str) -> bool:
-    """Return whether a function of this name changes its first argument."""
-    if last.startswith("__") and last.endswith("__"):
-        return last == "__setitem__" or last in IN_PLACE_OPERATORS
-    return last.endswith("_")
-
-
-IN_PLACE_OPERATORS = frozenset(
-    f"__i{name}__"
-    for name in (
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "truediv",
-        "floordiv",
-        "mod",
-        "pow",
-        "and",
-        "or",
-        "xor",
-        "lshift",
-        "rshift",
-    )
-)
 
 
 def _storage(tensor: Tensor) -> int:

@@ -144,7 +144,8 @@ class Plan:
     def _packed(self, record: Record) -> bool:
         """Choose a value with several parts as one layer, if its parts can be joined."""
         parts = self._parts(record)
-        costly = record.kind == "module" or last_part(record.name) in COSTLY
+        weights = record.kind == "module" and any(True for _ in record.function.parameters())
+        costly = weights or last_part(record.name) in COSTLY
         if record.shape is not None or not costly:
             return False
         if len({part.dtype for part in parts}) > 1 or any(self.layout(part) is None for part in parts):
