@@ -64,10 +64,6 @@ RESHAPES = frozenset(
 # Functions that make a tensor from numbers. Those with data become constants, the others calls of the network.
 FACTORIES = frozenset(_device_constructors())
 DATA_FACTORIES = frozenset((torch.tensor, torch.as_tensor, torch.asarray, torch.scalar_tensor, torch.from_file))
-IN_PLACE_OPERATORS
-    return last.endswith("_")
-
-
 IN_PLACE_OPERATORS = frozenset(
     f"__i{name}__"
     for name in (
@@ -137,4 +133,5 @@ def stated_options(function: Callable[..., Any], options: Mapping[str, Any]) -> 
 def is_in_place_name(last: str) -> bool:
     """Return whether a function of this name changes its first argument."""
     if last.startswith("__") and last.endswith("__"):
-        return last == "__setitem__" or last in
+        return last == "__setitem__" or last in IN_PLACE_OPERATORS
+    return last.endswith("_")
