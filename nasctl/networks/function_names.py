@@ -47,41 +47,16 @@ VIEWS = frozenset(
 )  # fmt: skip
 # Views in which the order of the values is that of the tensor, so that reshaping undoes them.
 RESHAPES = frozenset(
-    (
-        "view",
-        "reshape",
-        "flatten",
-        "unflatten",
-        "squeeze",
-        "unsqueeze",
-        "view_as",
-        "reshape_as",
-        "detach",
-        "data",
-        "alias",
-    )
-)
+    ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "detach", "data",
+     "alias")
+)  # fmt: skip
 # Functions that make a tensor from numbers. Those with data become constants, the others calls of the network.
 FACTORIES = frozenset(_device_constructors())
 DATA_FACTORIES = frozenset((torch.tensor, torch.as_tensor, torch.asarray, torch.scalar_tensor, torch.from_file))
 IN_PLACE_OPERATORS = frozenset(
-    f"__i{name}__"
-    for name in (
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "truediv",
-        "floordiv",
-        "mod",
-        "pow",
-        "and",
-        "or",
-        "xor",
-        "lshift",
-        "rshift",
-    )
-)
+    ("__iadd__", "__isub__", "__imul__", "__idiv__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__",
+     "__iand__", "__ior__", "__ixor__", "__ilshift__", "__irshift__")
+)  # fmt: skip
 UNSTATED = ("_stacklevel", "inplace", "out")  # arguments that change nothing of a function's value
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nasctl.networks.leaf_modules import CONTAINERS, Rebuilt, overrides, rebuilt, torch_class
 from nasctl.networks.node import Shape
 from nasctl.networks.recorder import Recorder
-from nasctl.networks.trace_records import Record, Untraceable
+from nasctl.networks.trace_records import FOREIGN, Record, Unrecordable, Untraceable
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -72,6 +72,10 @@ class ModuleTrace:
                 if isinstance(result, Tensor):
                     with recorder.paused():
                         return recorder, recorder.record_of(result)
+        except RuntimeError as error:  # TorchScript raises its own kind for any error
+            if recorder.misses_calls:
+                raise Unrecordable(FOREIGN) from error
+            raise
         finally:
             self._recorder = None
         return recorder, result

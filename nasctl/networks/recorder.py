@@ -44,6 +44,7 @@ class Recorder(TorchFunctionMode):
         records: The values in the order in which they were computed.
         values: The value of each record, if the module runs with values.
         uses_gradients: Whether the module sets gradients otherwise than by differentiating its functions.
+        misses_calls: Whether the module calls something that is no function of torch, such as compiled TorchScript.
     """
 
     def __init__(self, names: Mapping[int, str], tensors: Mapping[str, Tensor], empty: bool = True) -> None:
@@ -51,6 +52,7 @@ class Recorder(TorchFunctionMode):
         self.records: list[Record] = []
         self.values: dict[Record, Tensor] = {}
         self.uses_gradients = False
+        self.misses_calls = False
         self._names, self._tensors, self._empty = names, tensors, empty
         self._known: dict[int, Record] = {}  # by the id of a tensor
         self._kept: list[Tensor] = []  # tensors whose ids are in use
@@ -105,6 +107,7 @@ class Recorder(TorchFunctionMode):
         if name.startswith(
             "ops.prims"
         ):  # torch computes an operator that was called unseen, such as one of TorchScript
+            self.misses_calls = True
             raise Unrecordable(FOREIGN)
         if last in REFUSED and not name.startswith("ops."):
             return self._of_constants(func, args, options, REFUSED[last])
