@@ -182,7 +182,7 @@ class Gru(nn.GRU):
         (ScaledLinear(4, 3), (4,)),
         (Gru(4, 3, batch_first=True), (5, 4)),
         (nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), (4,)),
-        (nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)), (4,)),
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3)), (4,)),
     ],
 )
 def test_subclasses_of_layers_with_a_forward_of_their_own(layer, shape):
