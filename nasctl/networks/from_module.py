@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,22 +15,25 @@ from torch import nn
 from nasctl.errors import NasctlError
 from nasctl.networks.exported_program import exported_records
 from nasctl.networks.function_names import last_part
-from nasctl.networks.graph import Builder, Network
 from nasctl.networks.module_trace import ModuleTrace, example_input
 from nasctl.networks.node import Shape
 from nasctl.networks.trace_layouts import BATCH, OTHER_BATCH
 from nasctl.networks.trace_reader import TracedLayer, TraceReader
 from nasctl.networks.trace_records import Record, Unrecordable, Untraceable
-from nasctl.networks.trace_verification import TracedModule, check_same
+from nasctl.networks.trace_verification import TracedModule, Wired, check_same
+
+N = TypeVar("N", bound=Wired)
+Build = Callable[[list[TracedLayer], int], N]  # makes a network of layers and the place of the output's layer
 
 
-def traced_network(module: nn.Module, shape: Shape) -> Network:
+def traced_network(module: nn.Module, shape: Shape, build: Build[N]) -> N:
     """Return a module as a network that computes the same, verified on fresh inputs; each layer is a span.
 
     Args:
         module: A module that takes one tensor and returns one tensor, both with the batch as first dimension. It is
             neither run nor changed, and no global random number generator is moved.
         shape: Shape of one example.
+        build: Makes a network of the layers and the place of the output's layer among them.
 
     Raises:
         NasctlError: The module is no fixed graph of layers, or the network computes something else.
@@ -39,23 +43,23 @@ def traced_network(module: nn.Module, shape: Shape) -> Network:
     with _generators_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of the module, which its own use shows
         try:
-            return _traced(module, shape)
+            return _traced(module, shape, build)
         except Exception as error:  # the module may raise anything when it runs without values
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise NasctlError(f"{type(module).__name__} cannot be made a network: {reason.rstrip('.')}") from error
 
 
-def _traced(module: nn.Module, shape: Shape) -> Network:
+def _traced(module: nn.Module, shape: Shape, build: Build[N]) -> N:
     """Trace a module for the type of input that it takes, with the recorder, or else with torch.export."""
     tokens = len(shape) == 1 and any(isinstance(one, nn.Embedding) for one in module.modules())
     dtypes = (torch.int64, torch.float32) if tokens else (torch.float32, torch.int64)
     reason: Exception | None = None
     for dtype in dtypes:
         try:
-            return _recorded(module, shape, dtype)
+            return _verified(_recorded(module, shape, dtype), shape, dtype, build)
         except Unrecordable as error:
             try:
-                return _exported(module, shape, dtype)
+                return _verified(_exported(module, shape, dtype), shape, dtype, build)
             except Exception as other:  # torch's exporter raises exceptions of many kinds
                 raise error from other
         except Untraceable:
@@ -66,32 +70,39 @@ def _traced(module: nn.Module, shape: Shape) -> Network:
     raise reason
 
 
-def _recorded(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Network:
+class _Reading(NamedTuple):
+    """A module's trace and its reader."""
+
+    trace: ModuleTrace
+    reader: TraceReader
+    checks_gradients: bool
+    recorded: bool
+
+
+def _recorded(module: nn.Module, shape: Shape, dtype: torch.dtype) -> _Reading:
     trace = ModuleTrace(module)
     first, result = trace.record(example_input(shape, BATCH, dtype))
     second, _ = ModuleTrace(module, like=trace).record(example_input(shape, OTHER_BATCH, dtype))
     if not isinstance(result, Record):
         raise Untraceable("it does not return one tensor; wrap it in a module that does")
     reader = TraceReader(first.records, second.records, result, trace)
-    return _verified(trace, reader, shape, dtype, first.uses_gradients)
+    return _Reading(trace, reader, first.uses_gradients, True)
 
 
-def _exported(module: nn.Module, shape: Shape, dtype: torch.dtype) -> Network:
+def _exported(module: nn.Module, shape: Shape, dtype: torch.dtype) -> _Reading:
     trace = ModuleTrace(module)
     examples = [torch.zeros(batch, *shape, dtype=dtype) for batch in (BATCH, OTHER_BATCH)]
     (first, result), (second, _) = (exported_records(module, example) for example in examples)
-    reader = TraceReader(first, second, result, trace)
-    return _verified(trace, reader, shape, dtype, True, recorded=False)
+    return _Reading(trace, TraceReader(first, second, result, trace), True, False)
 
 
-def _verified(
-    trace: ModuleTrace, reader: TraceReader, shape: Shape, dtype: torch.dtype, gradients: bool, recorded: bool = True
-) -> Network:
+def _verified(reading: _Reading, shape: Shape, dtype: torch.dtype, build: Build[N]) -> N:
     """Return the network that a reader finds, if it computes what the module computes."""
+    trace, reader, checks_gradients, recorded = reading
     steps, output = reader.steps()
-    network = _network(steps, output, shape)
+    network = build(steps, output)
     vocabulary = _vocabulary(reader.plan.records)
-    check_same(TracedModule(trace, network, steps, reader.plan, shape, dtype, vocabulary, gradients, recorded))
+    check_same(TracedModule(trace, network, steps, reader.plan, shape, dtype, vocabulary, checks_gradients, recorded))
     return network
 
 
@@ -104,14 +115,6 @@ def _vocabulary(records: Sequence[Record]) -> int:
         if last_part(one.name) == "one_hot":
             sizes += [size for size in (*one.args[1:], *one.options.values()) if isinstance(size, int) and size > 0]
     return min(sizes, default=64)
-
-
-def _network(steps: list[TracedLayer], output: int, shape: Shape) -> Network:
-    net, places = Builder(shape), list[int]()
-    for step in steps:
-        inputs = [places[i] if i >= 0 else i for i in step.inputs]
-        places.append(net.add(step.layer, *inputs, name=step.name, module_of=step.module_of, shared=step.shared))
-    return net.build(places[output] if output >= 0 else output)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from nasctl.networks.node import Layer, Node, Shape, Sharing, attribute_name, ch
 if TYPE_CHECKING:
     from torch import nn
 
+    from nasctl.networks.trace_reader import TracedLayer
+
 
 class Block(Protocol):
     """A named composition of layers: a frozen dataclass such as `MBConv(channels=40, kernel=5, expand=6, stride=2)`."""
@@ -129,19 +131,23 @@ class Network:
         """Trace a torch module that was written without nasctl, and return it as a network; each layer is a span.
 
         A layer of torch.nn that equals one of nasctl's layers becomes that layer. Any other layer or function becomes a
-        layer whose shapes, parameters and MACs are found by running it on torch's meta device. Dropout is left out.
+        layer whose shapes, parameters and MACs are found by running it on torch's meta device. Dropout is left out. The
+        network is run against the module, with the module's weights, before it is returned. Buffers and frozen
+        parameters of no layer keep their values; other weights are drawn anew by `module`.
 
         Args:
             module: A module that takes one tensor and returns one tensor, both with the batch as first dimension. It
-                takes tokens if it has an embedding and `input_shape` has one number.
+                takes tokens if it has an embedding and `input_shape` has one number, or if it fails for floats.
             input_shape: Shape of one example, without the batch.
 
         Raises:
-            NasctlError: The module cannot be traced; the message says why.
+            NasctlError: The module cannot be traced, or its network would compute something else; the message says
+                why, and names the first layer that differs.
         """
         from nasctl.networks.from_module import traced_network
 
-        return traced_network(module, tuple(input_shape))
+        shape = tuple(input_shape)
+        return traced_network(module, shape, lambda steps, output: _network_of(steps, output, shape))
 
     def module(self) -> nn.Module:
         """Return a new torch module with weights drawn from torch's global generator."""
@@ -200,6 +206,15 @@ class Builder:
         network's module is made: a check of every network here would slow down describing candidates by a tenth.
         """
         return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans.values()), output)
+
+
+def _network_of(steps: Iterable[TracedLayer], output: int, shape: Shape) -> Network:
+    """Return the network of traced layers, whose inputs are places of earlier layers, and -1 is the input."""
+    net, places = Builder(shape), list[int]()
+    for step in steps:
+        inputs = [places[i] if i >= 0 else i for i in step.inputs]
+        places.append(net.add(step.layer, *inputs, name=step.name, module_of=step.module_of, shared=step.shared))
+    return net.build(places[output] if output >= 0 else output)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -50,7 +50,7 @@ COSTLY = frozenset(("multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "
 UNUSED_OPTIONS = ("need_weights", "average_attn_weights")  # arguments of attention that change only its second output
 
 
-class LayerCall(NamedTuple):
+class ModuleCall(NamedTuple):
     """A layer of torch.nn that becomes a layer of the network as it is."""
 
     module: Record
@@ -90,7 +90,7 @@ class Plan:
                     self._users.setdefault(source, []).append(record)
         self.cuts: set[Record] = set()
         self.packs: dict[Record, list[Record]] = {}
-        self.layers: dict[Record, LayerCall] = {}
+        self.layers: dict[Record, ModuleCall] = {}
         self._choose(records, result)
 
     def layout(self, record: Record) -> Layout | None:
@@ -161,7 +161,7 @@ class Plan:
                 found += [user] if user.shape is not None else self._parts(user)
         return sorted(found, key=lambda one: one.index)
 
-    def _layer_call(self, record: Record) -> LayerCall | None:
+    def _layer_call(self, record: Record) -> ModuleCall | None:
         """Return how a layer of torch.nn becomes a layer of the network, or None if it is no simple call."""
         if record.kind != "module":
             return None
@@ -179,7 +179,7 @@ class Plan:
         layout = layouts.pop()
         if layouts or layout is None or not any(one.depends or one.learned or layout == FRONT for one in inputs):
             return None
-        call = LayerCall(record, tuple(inputs), result)
+        call = ModuleCall(record, tuple(inputs), result)
         if isinstance(record.function, FIRST_OUTPUT) and not record.function.batch_first:
             call = call._replace(batch_first=True)
             return self._in_rows(call, layout) if layout.dim == 1 == self._dim(result) else None
@@ -193,7 +193,7 @@ class Plan:
         layout = self.layout(record)
         return None if layout is None else layout.dim
 
-    def _in_rows(self, call: LayerCall, layout: Layout) -> LayerCall | None:
+    def _in_rows(self, call: ModuleCall, layout: Layout) -> ModuleCall | None:
         """Return the call of a layer that is given several parts of each example as its batch."""
         kind = torch_class(call.module.function) or nn.Module
         sizes = {len(one.shape or ()) for one in call.inputs}
@@ -208,7 +208,7 @@ class Plan:
             return None
         return call._replace(times=layout.times) if layout.times > 1 else call
 
-    def _is_free_of_places(self, call: LayerCall, layout: Layout) -> bool:
+    def _is_free_of_places(self, call: ModuleCall, layout: Layout) -> bool:
         """Return whether a layer computes the same if its one input is arranged with the batch in front."""
         layer = call.module.function
         if len(call.inputs) != 1 or self.layout(call.result) != layout:

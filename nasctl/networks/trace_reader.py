@@ -20,7 +20,7 @@ from nasctl.networks.module_trace import ModuleTrace
 from nasctl.networks.node import Layer, Shape, Sharing, attribute_name
 from nasctl.networks.torch_layers import Repeated, equal_layer
 from nasctl.networks.trace_functions import FunctionWriter, TensorUse, free_weights, tensor_uses
-from nasctl.networks.trace_layouts import FRONT, LayerCall, Plan
+from nasctl.networks.trace_layouts import FRONT, ModuleCall, Plan
 from nasctl.networks.trace_records import Record, Untraceable, is_in_place
 
 # Functions with an equal layer of torch.nn, whose constructor takes the arguments that follow the tensor.
@@ -131,7 +131,7 @@ class TraceReader:
             self._offsets[part] = (record, start, size)
             start += size
 
-    def _add_module(self, call: LayerCall) -> int:
+    def _add_module(self, call: ModuleCall) -> int:
         """Append a layer of torch.nn and return its place."""
         module, found = call.module.function, call.module.rebuilt
         assert found is not None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from nasctl.networks.executable import Executable, construct
 from nasctl.networks.function_calls import tensor_of
-from nasctl.networks.graph import Network
 from nasctl.networks.module_trace import ModuleTrace, named_tensors
-from nasctl.networks.node import Shape
+from nasctl.networks.node import Node, Shape
 from nasctl.networks.torch_layers import Function
 from nasctl.networks.trace_layouts import Plan
 from nasctl.networks.trace_reader import TracedLayer
@@ -26,12 +26,26 @@ GRADIENTS = 1e-3  # the same for gradients
 NOISE = 0.1  # standard deviation of what is added to parameters that are all one number, such as 0
 
 
+class Wired(Protocol):
+    """Layers and their wiring, such as a network."""
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The layers, in an order in which they can run."""
+        ...
+
+    @property
+    def output(self) -> int:
+        """Position of the node whose value is the output."""
+        ...
+
+
 @dataclass(frozen=True)
 class TracedModule:
     """A module, the network that was traced from it, and how they belong together."""
 
     trace: ModuleTrace
-    network: Network
+    network: Wired
     steps: Sequence[TracedLayer]
     plan: Plan
     shape: Shape
