@@ -18,6 +18,8 @@ VALUE_QUERIES = frozenset(
     ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__", "__complex__", "__array__",
      "__contains__", "equal", "allclose", "is_nonzero")
 )  # fmt: skip
+# Attributes of a tensor that tell its device, with their values on the CPU.
+ON_CPU: Mapping[str, object] = {"device": torch.device("cpu"), "is_meta": False, "is_cpu": True, "is_cuda": False}
 # Functions that draw random numbers. Dropout is the identity in evaluation, and random only with training=True.
 RANDOM = frozenset(
     ("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli", "bernoulli_",

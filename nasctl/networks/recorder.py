@@ -15,6 +15,7 @@ from nasctl.networks.function_names import (
     DROPOUT,
     FACTORIES,
     IDENTITIES,
+    ON_CPU,
     RANDOM,
     REFUSED,
     RESHAPES,
@@ -117,10 +118,12 @@ class Recorder(TorchFunctionMode):
             return args[0]
         if last == "_assert" and isinstance(args[0], Tensor):
             return None
-        if last == "is_meta":
-            return False
+        if last in ON_CPU and self._empty:
+            return ON_CPU[last]  # the meta device stands for the CPU
         if last == "requires_grad" and self._names.get(id(args[0])):
             return self._tensors[self._names[id(args[0])]].requires_grad
+        if last in ("__getitem__", "__setitem__") and self._empty:
+            args = (args[0], self._without_masks(args[1]), *args[2:])
         if last in DROPOUT:
             return self._dropout(func, args, options)
         if last in RANDOM or (last == "rrelu" and options.get("training")):
@@ -345,6 +348,20 @@ class Recorder(TorchFunctionMode):
         if not isinstance(values, Tensor):
             raise Untraceable(reason)
         return self._constant(torch.tensor, (values,), {}) if self._empty else values
+
+    def _without_masks(self, index: Any) -> Any:
+        """Return an index in which constant truth values are places, which have a known number."""
+        parts: list[Any] = []
+        for one in index if isinstance(index, tuple) else (index,):
+            if isinstance(one, Tensor) and one.dtype == torch.bool:
+                record = self.record_of(one)
+                if not record.depends and not record.learned:
+                    with self.paused():
+                        places = self.value_of(one).nonzero(as_tuple=True)
+                    parts += [self._constant(torch.tensor, (values,), {}) for values in places]
+                    continue
+            parts.append(one)
+        return tuple(parts) if isinstance(index, tuple) or len(parts) > 1 else parts[0]
 
     def _queried(self, func: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         args, options = replaced((args, options), Tensor, self.value_of)

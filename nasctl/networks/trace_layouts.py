@@ -12,7 +12,9 @@ from nasctl.networks.leaf_modules import torch_class
 from nasctl.networks.node import Shape
 from nasctl.networks.trace_records import Record, Untraceable
 
-BATCH, OTHER_BATCH = 2, 7  # examples of two tracings: a number that differs between them depends on the batch
+# Examples of two tracings: a number that differs between them depends on the batch. The second is large, so that it
+# shows whether large batches take another path.
+BATCH, OTHER_BATCH = 2, 67
 
 
 class Layout(NamedTuple):

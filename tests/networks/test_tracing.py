@@ -240,6 +240,10 @@ PYTHON = {
     "values of constants": lambda self, x: self.a(x) * sum(torch.linspace(0, 1, 3).tolist()),
     "with the batch": lambda self, x: self.a(x) + torch.zeros(x.size(0), 1) + x.new_ones(len(x), 4),
     "mean over the batch": lambda self, x: self.a(x) - x.mean(0) / x.shape[0],
+    "device": lambda self, x: self.a(x.to(x.device)) if x.device.type == "cpu" and x.is_cpu else x,
+    "constant masks": lambda self, x: (
+        self.a(x)[:, torch.arange(4) > 1] * x[:, torch.tensor([True, False, True, False])]
+    ),
     "detach": lambda self, x: self.a(x) + (x - x.detach()),
     "fft": lambda self, x: torch.fft.fft(self.a(x)).real,
     "einops": lambda self, x: self.a(x).reshape(x.shape[0], 2, -1).permute(0, 2, 1).reshape(len(x), -1),
