@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from nasctl.export.model import Model
-from nasctl.networks.executable import NASCTL_MODULES, module_class
+from nasctl.networks.executable import NASCTL_MODULES, module_class, share_tensor
+from nasctl.networks.node import Node, attribute_name
 from nasctl.networks.python_source import call_source, python_attribute
 from nasctl.version import __version__
 
@@ -20,7 +21,9 @@ ABOUT = (
     "Layers run in their order on a batch; the inputs of a layer are outputs of earlier layers, by name, or 'input'. "
     "Operations that begin with nn. are constructor calls of torch.nn; Add() sums its inputs, Multiply() multiplies "
     "them, Concat() joins their channels, Zero() gives zeros. Shapes leave the batch out. MACs (macs) are those of "
-    "convolutions and matrix products for one example; memory is the peak of activations in bytes for one example."
+    "convolutions and matrix products for one example; memory is the peak of activations in bytes for one example. A "
+    "layer with 'module_of' runs the module of that layer; 'shared' names tensors that are those of earlier layers; a "
+    "layer with 'rows' takes (B, rows, ...) as (B * rows, ...)."
 )
 
 
@@ -36,8 +39,9 @@ def write_json(model: Model, draft: Path) -> None:
             "inputs": [names[source] for source in node.inputs],
             "in_shapes": [list(shape) for shape in node.in_shapes],
             "out_shape": list(node.out_shape),
-            "params": node.layer.params(*node.in_shapes),
+            "params": node.params,
             "macs": node.layer.macs(*node.in_shapes),
+            **_sharing(node),
         }
         for span in network.spans
         for node in span.nodes()
@@ -46,6 +50,18 @@ def write_json(model: Model, draft: Path) -> None:
     parts = {"output": names[network.output], "blocks": blocks, "layers": layers}
     whole = {"about": ABOUT, "nasctl": __version__, **model.architecture.facts(), **parts}
     draft.write_text(_formatted(whole), encoding="utf-8")
+
+
+def _sharing(node: Node) -> dict[str, Any]:
+    """Return what a layer shares with earlier layers, and the parts that it takes as its batch, if any."""
+    found: dict[str, Any] = {}
+    if node.layer.rows is not None:
+        found["rows"] = node.layer.rows
+    if node.module_of:
+        found["module_of"] = attribute_name(node.module_of)
+    if node.shared:
+        found["shared"] = {one.own: [attribute_name(one.layer), one.other] for one in node.shared}
+    return found
 
 
 def _formatted(content: Mapping[str, Any]) -> str:
@@ -67,12 +83,19 @@ def run_json(model: Model, path: Path) -> Tensor:
     known = NASCTL_MODULES | {call_source(call).partition("(")[0]: module_class(call) for call in calls}
     values = {"input": model.examples}
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        net = nn.ModuleDict(
-            {layer["name"]: _construct(layer["operation"], known) for layer in content["layers"]}
-        ).eval()
+        own = [layer for layer in content["layers"] if "module_of" not in layer]
+        net = nn.ModuleDict({layer["name"]: _construct(layer["operation"], known) for layer in own}).eval()
+        for layer in own:
+            for name, (source, other) in layer.get("shared", {}).items():
+                share_tensor(net[layer["name"]], name, net[source], other)
         net.load_state_dict(model.module.state_dict())
         for layer in content["layers"]:
-            values[layer["name"]] = net[layer["name"]](*[values[name] for name in layer["inputs"]])
+            part, given = net[layer.get("module_of", layer["name"])], [values[name] for name in layer["inputs"]]
+            if "rows" in layer:
+                value = part(*[one.flatten(0, 1) for one in given]).unflatten(0, (-1, layer["rows"]))
+            else:
+                value = part(*given)
+            values[layer["name"]] = value
     return values[content["output"]]
 
 

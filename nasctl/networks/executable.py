@@ -77,21 +77,52 @@ class Executable(nn.Module):
         check_names(nodes)
         last = {source: k for k, node in enumerate(nodes) for source in node.inputs} | {output: len(nodes)}
         self._steps = [
-            (attribute_name(node.name), node.inputs, tuple(i for i in set(node.inputs) if last[i] == k))
+            (
+                attribute_name(node.module_of or node.name),
+                node.inputs,
+                tuple(i for i in set(node.inputs) if last[i] == k),
+                node.layer.rows,
+            )
             for k, node in enumerate(nodes)
         ]
         self._output = output
         parts = [construct(node.layer.module(*node.in_shapes)) for node in nodes] if parts is None else parts
-        for (attribute, _, _), part in zip(self._steps, parts, strict=True):
-            self.add_module(attribute, part)
+        for node, part in zip(nodes, parts, strict=True):
+            if not node.module_of:
+                self.add_module(attribute_name(node.name), part)
+        for node in nodes:
+            for own, layer, other, _ in node.shared:
+                modules = [self.get_submodule(attribute_name(name)) for name in (node.name, layer)]
+                share_tensor(modules[0], own, modules[1], other)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         values = {-1 - k: value for k, value in enumerate(inputs)}
-        for position, (attribute, sources, spent) in enumerate(self._steps):
-            values[position] = self._modules[attribute](*[values[source] for source in sources])  # type: ignore[misc]
+        for position, (attribute, sources, spent, parts) in enumerate(self._steps):
+            given = [values[source] for source in sources]
+            if parts is None:
+                values[position] = self._modules[attribute](*given)  # type: ignore[misc]
+            else:
+                found = self._modules[attribute](*[value.flatten(0, 1) for value in given])  # type: ignore[misc]
+                values[position] = found.unflatten(0, (-1, parts))
             for source in spent:  # frees memory as early as possible
                 del values[source]
         return values[self._output]
+
+
+def share_tensor(part: nn.Module, own: str, source: nn.Module, other: str) -> None:
+    """Give a module a parameter or buffer of another.
+
+    Args:
+        part: The module of a layer.
+        own: Name of the parameter or buffer in it.
+        source: The module of an earlier layer.
+        other: Name of the tensor in the earlier layer's module.
+    """
+    path, _, name = own.rpartition(".")
+    tensor: object = source
+    for word in other.split("."):
+        tensor = getattr(tensor, word)
+    setattr(part.get_submodule(path), name, tensor)
 
 
 def construct(call: Call) -> nn.Module:

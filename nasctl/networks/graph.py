@@ -8,10 +8,12 @@ from functools import cached_property, lru_cache
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from nasctl.networks.node import Layer, Node, Shape, attribute_name, check_names, name_clash
+from nasctl.networks.node import Layer, Node, Shape, Sharing, attribute_name, check_names, name_clash
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from nasctl.networks.trace_reader import TracedLayer
 
 
 class Block(Protocol):
@@ -52,12 +54,22 @@ class Span(NamedTuple):
     inputs: tuple[int, ...]
     start: int  # the span's nodes are Network.nodes[start : start + len(emission.nodes)]
     emission: Emission
+    module_of: str = ""  # name of the earlier span, of one layer, whose module computes this one too
+    shared: tuple[Sharing, ...] = ()  # parameters and buffers of earlier spans, of one layer each
+
+    @property
+    def params(self) -> int:
+        """Number of trainable parameters, without those of earlier spans."""
+        if self.module_of:
+            return 0
+        return self.emission.params - sum(one.number for one in self.shared)
 
     def nodes(self) -> Iterable[Node]:
         """Yield the nodes of the span, with their names and positions in the network."""
         for node in self.emission.nodes:
             inputs = tuple(self.start + i if i >= 0 else self.inputs[-1 - i] for i in node.inputs)
-            yield replace(node, name=f"{self.name}.{node.name}".rstrip("."), inputs=inputs)
+            name = f"{self.name}.{node.name}".rstrip(".")
+            yield replace(node, name=name, inputs=inputs, module_of=self.module_of, shared=self.shared)
 
     def alone(self) -> Network:
         """Return a network of this span alone, for measuring it."""
@@ -81,7 +93,7 @@ class Network:
     @cached_property
     def params(self) -> int:
         """Number of trainable parameters."""
-        return sum(span.emission.params for span in self.spans)
+        return sum(span.params for span in self.spans)
 
     @cached_property
     def macs(self) -> int:
@@ -119,25 +131,23 @@ class Network:
         """Trace a torch module that was written without nasctl, and return it as a network; each layer is a span.
 
         A layer of torch.nn that equals one of nasctl's layers becomes that layer. Any other layer or function becomes a
-        layer whose shapes, parameters and MACs are found by running it on torch's meta device. Dropout is left out.
+        layer whose shapes, parameters and MACs are found by running it on torch's meta device. Dropout is left out. The
+        network is run against the module, with the module's weights, before it is returned. Buffers and frozen
+        parameters of no layer keep their values; other weights are drawn anew by `module`.
 
         Args:
             module: A module that takes one tensor and returns one tensor, both with the batch as first dimension. It
-                takes tokens if it has an embedding and `input_shape` has one number.
+                takes tokens if it has an embedding and `input_shape` has one number, or if it fails for floats.
             input_shape: Shape of one example, without the batch.
 
         Raises:
-            NasctlError: The module cannot be traced; the message says why.
+            NasctlError: The module cannot be traced, or its network would compute something else; the message says
+                why, and names the first layer that differs.
         """
-        from nasctl.networks.from_module import trace
+        from nasctl.networks.from_module import traced_network
 
         shape = tuple(input_shape)
-        steps, output = trace(module, shape)
-        net = Builder(shape)
-        places: list[int] = []
-        for step in steps:
-            places.append(net.add(step.layer, *[places[i] if i >= 0 else i for i in step.inputs], name=step.name))
-        return net.build(places[output] if output >= 0 else output)
+        return traced_network(module, shape, lambda steps, output: _network_of(steps, output, shape))
 
     def module(self) -> nn.Module:
         """Return a new torch module with weights drawn from torch's global generator."""
@@ -159,8 +169,17 @@ class Builder:
         """Return the shape of the value at a position that `add` returned."""
         return self._shapes[at]
 
-    def add(self, part: Layer | Block, *inputs: int, name: str) -> int:
+    def add(
+        self, part: Layer | Block, *inputs: int, name: str, module_of: str = "", shared: tuple[Sharing, ...] = ()
+    ) -> int:
         """Append a layer or a block and return the position of its output.
+
+        Args:
+            part: The layer or block.
+            *inputs: Positions of its inputs.
+            name: Its name.
+            module_of: Name of an earlier equal layer, whose module computes this layer too.
+            shared: Tensors of earlier layers that are tensors of this layer.
 
         Raises:
             NasctlError: `name` is the name of an earlier layer or block, or differs from one only in "." and "_".
@@ -175,7 +194,7 @@ class Builder:
             attribute = attribute_name(name)
             if attribute in self._spans:
                 raise name_clash(self._spans[attribute].name, name, attribute)
-            self._spans[attribute] = Span(name, inputs, start, emission)
+            self._spans[attribute] = Span(name, inputs, start, emission, module_of, shared)
             self._size = start + len(emission.nodes)
         shapes[at] = emission.out_shape
         return at
@@ -187,6 +206,15 @@ class Builder:
         network's module is made: a check of every network here would slow down describing candidates by a tenth.
         """
         return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans.values()), output)
+
+
+def _network_of(steps: Iterable[TracedLayer], output: int, shape: Shape) -> Network:
+    """Return the network of traced layers, whose inputs are places of earlier layers, and -1 is the input."""
+    net, places = Builder(shape), list[int]()
+    for step in steps:
+        inputs = [places[i] if i >= 0 else i for i in step.inputs]
+        places.append(net.add(step.layer, *inputs, name=step.name, module_of=step.module_of, shared=step.shared))
+    return net.build(places[output] if output >= 0 else output)
 
 
 @lru_cache(maxsize=1 << 16)

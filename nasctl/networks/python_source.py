@@ -70,8 +70,10 @@ def _init(network: Network) -> Iterator[str]:
             yield _comment(span, span.emission.key.partition(" @ ")[0])
         for node in span.nodes():
             call = node.layer.module(*node.in_shapes)
-            if not _expression(call):
+            if not _expression(call) and not node.module_of:
                 yield from _assignment(f"        self.{python_attribute(node)} = ", call)
+            for own, layer, other, _ in node.shared:
+                yield f"        {_member(python_attribute(node), own)} = {_member(attribute_name(layer), other)}"
 
 
 def _assignment(start: str, call: Call) -> Iterator[str]:
@@ -170,7 +172,13 @@ def _main(network: Network, name: str, vocabulary: int) -> str:
 def _value(node: Node, inputs: Sequence[str]) -> str:
     """Return the expression that computes a node."""
     expression = _expression(node.layer.module(*node.in_shapes))
-    return expression(inputs) if expression else f"self.{python_attribute(node)}({', '.join(inputs)})"
+    attribute, parts = attribute_name(node.module_of) or python_attribute(node), node.layer.rows
+    if expression:
+        return expression(inputs)
+    if parts is None:
+        return f"self.{attribute}({', '.join(inputs)})"
+    given = ", ".join(f"{one}.flatten(0, 1)" for one in inputs)
+    return f"self.{attribute}({given}).unflatten(0, (-1, {parts}))"
 
 
 def python_attribute(node: Node) -> str:
@@ -185,6 +193,15 @@ def python_attribute(node: Node) -> str:
             f"cannot write the layer {node.name!r} as Python: its name is no identifier; rename it in its space"
         )
     return name
+
+
+def _member(attribute: str, path: str) -> str:
+    """Return the expression of a parameter or buffer in the module of a layer, whatever its name is."""
+    *words, last = path.split(".")
+    text = f"self.{attribute}"
+    for word in words:
+        text = f"{text}.{word}" if word.isidentifier() else f"{text}._modules[{_literal(word)}]"
+    return f"{text}.{last}" if last.isidentifier() else f"{text}.__dict__[{_literal(last)}]"
 
 
 def _expression(call: Call) -> Callable[[Sequence[str]], str] | None:

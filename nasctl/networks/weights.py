@@ -106,7 +106,8 @@ def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Modul
     """
     templates = [_template(node.layer, node.in_shapes) for node in network.nodes]
     parts = _instantiate(templates, seed)
-    numbers, start = _streams.first(seed, init != "uniform", network.params), 0
+    number = sum(span.emission.params for span in network.spans)  # also of layers that share parameters with others
+    numbers, start = _streams.first(seed, init != "uniform", number), 0
     for part, template in zip(parts, templates, strict=True):
         if isinstance(template, Call):
             continue
