@@ -1,0 +1,157 @@
+"""Kinds of layers: which torch modules count as convolutions, linear layers, norms, rectifiers and so on.
+
+All metrics ask this module, so that no two metrics disagree. Kinds are base classes, so subclasses count too. The module
+imports torch only when a function is called.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    Kinds = tuple[type[nn.Module], ...]
+
+
+@cache
+def convolutions() -> Kinds:
+    """Return the classes of convolutions: plain, transposed and lazy, of one to three dimensions."""
+    from torch.nn.modules.conv import _ConvNd
+
+    return (_ConvNd,)
+
+
+@cache
+def linear_layers() -> Kinds:
+    """Return the classes of linear and bilinear layers."""
+    from torch import nn
+
+    from nasctl.networks.torch_modules import HeadLinear
+
+    return nn.Linear, nn.Bilinear, HeadLinear
+
+
+@cache
+def recurrent_layers() -> Kinds:
+    """Return the classes of recurrent layers and cells of torch."""
+    from torch import nn
+
+    return nn.RNNBase, nn.RNNCellBase
+
+
+@cache
+def attention_layers() -> Kinds:
+    """Return the classes of attention that hold their projections themselves."""
+    from torch import nn
+
+    return (nn.MultiheadAttention,)
+
+
+@cache
+def embeddings() -> Kinds:
+    """Return the classes of embeddings: tables of learned vectors for tokens, segments, positions and distances."""
+    from torch import nn
+
+    from nasctl.networks.torch_modules import ClassToken, PositionEmbedding, RelativeScores, TokenType
+
+    return nn.Embedding, nn.EmbeddingBag, PositionEmbedding, ClassToken, TokenType, RelativeScores
+
+
+@cache
+def batch_norms() -> Kinds:
+    """Return the classes of norms over the examples of a batch."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    return (_BatchNorm,)
+
+
+@cache
+def norms() -> Kinds:
+    """Return the classes of norms: batch, instance, group, layer, root-mean-square and local response norms."""
+    from torch import nn
+    from torch.nn.modules.batchnorm import _NormBase
+
+    return _NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d
+
+
+@cache
+def rectifiers() -> Kinds:
+    """Return the classes of rectifiers: activations that pass inputs above a point and damp inputs below it.
+
+    `switch_point` returns the point. ReLU6 is a `Hardtanh`.
+    """
+    from torch import nn
+
+    smooth = (nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Hardswish, nn.ELU, nn.CELU, nn.SELU)
+    return nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.Hardtanh, nn.Threshold, *smooth
+
+
+@cache
+def activations() -> Kinds:
+    """Return the classes of all elementwise activations: rectifiers, sigmoids, and shrinking functions."""
+    from torch import nn
+
+    sigmoids = (nn.Sigmoid, nn.Hardsigmoid, nn.LogSigmoid, nn.Tanh, nn.Softsign)
+    return *rectifiers(), *sigmoids, nn.Tanhshrink, nn.Softshrink, nn.Hardshrink
+
+
+@cache
+def softmaxes() -> Kinds:
+    """Return the classes of softmaxes."""
+    from torch import nn
+
+    return nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax
+
+
+def switch_point(rectifier: nn.Module) -> float:
+    """Return the input above which a unit of a rectifier is on."""
+    from torch import nn
+
+    if isinstance(rectifier, nn.Threshold):
+        return float(rectifier.threshold)
+    return float(rectifier.min_val) if isinstance(rectifier, nn.Hardtanh) else 0.0
+
+
+@cache
+def _weight_kind(kind: type[nn.Module]) -> str:
+    """Return "one" for classes whose only weight is `weight`, "several" for classes with other weights, else ""."""
+    if issubclass(kind, (*convolutions(), *linear_layers())):
+        return "one"
+    return "several" if issubclass(kind, (*recurrent_layers(), *attention_layers())) else ""
+
+
+def weight_names(part: nn.Module) -> tuple[str, ...]:
+    """Return the names of the parameters that a module itself multiplies with its input in products of matrices.
+
+    These are the weights of convolutions and linear layers, the projections of attention, and the weights of recurrent
+    layers. Biases, embeddings, and the scales of norms do not count. Parameters of submodules are not included.
+    """
+    kind = _weight_kind(type(part))
+    if kind == "one":
+        return ("weight",)
+    parameters = part._parameters if kind else {}
+    return tuple(name for name, one in parameters.items() if one is not None and "weight" in name)
+
+
+@cache
+def _is_custom(kind: type[nn.Module]) -> bool:
+    home = next((one.__module__ for one in kind.__mro__ if "forward" in vars(one)), "")
+    if home.startswith("nasctl.networks."):
+        return kind.__name__ == "FunctionCalls"
+    return not f"{home}.".startswith("torch.nn.")
+
+
+def is_custom(part: nn.Module) -> bool:
+    """Return whether the forward method of a module is written neither in torch.nn nor in nasctl's own layers.
+
+    Such a module may call any function of torch. A module traced from functions, `FunctionCalls`, is custom, and so is a
+    subclass of a layer with a forward method of its own.
+    """
+    return _is_custom(type(part))
+
+
+def layer_title(name: str, part: nn.Module) -> str:
+    """Return the name of a layer with its class, for messages: "stage1_0_conv (Conv1d)"."""
+    return f"{name} ({type(part).__name__})" if name else type(part).__name__
