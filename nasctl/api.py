@@ -5,8 +5,17 @@ from typing import TYPE_CHECKING
 from nasctl.candidates.applicability import only_attention, only_classes, only_forward, only_maps, only_rectified
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.layer_sum import total
-from nasctl.candidates.objective import ChecksApplicability, HasLabel, HasRemarks, MaybeMonotone, Objective
+from nasctl.candidates.objective import (
+    ChecksApplicability,
+    HasLabel,
+    HasRemarks,
+    HasSubstitutes,
+    MaybeMonotone,
+    Objective,
+    VersionedByNetwork,
+)
 from nasctl.candidates.setting import Setting
+from nasctl.candidates.versions import version_of_blocks, version_of_weights
 from nasctl.candidates.weights_source import DrawnWeights, WeightsSource
 from nasctl.data import Data, DataFormat, ImageContent, ImageData, StoredImages, TokenData
 from nasctl.errors import BadOption, InvalidGenome, MissingBlock, NasctlError, UnknownName
@@ -26,6 +35,14 @@ from nasctl.networks.blocks import (
     make_divisible,
 )
 from nasctl.networks.graph import Block, Builder, Emission, Network, Span
+from nasctl.networks.layer_kinds import (
+    LayerKind,
+    calls_functions,
+    is_batch_norm,
+    is_global_pool,
+    layer_kind,
+    module_kind,
+)
 from nasctl.networks.layers import (
     Add,
     AvgPool,
@@ -49,6 +66,7 @@ from nasctl.networks.layers import (
     Zero,
 )
 from nasctl.networks.node import Call, Layer, Node, Shape
+from nasctl.networks.one_channel import with_one_channel
 from nasctl.networks.sequences import (
     GELU,
     AttentionScores,

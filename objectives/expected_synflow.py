@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nasctl.api import (
+    GELU,
     Add,
     AvgPool,
-    BatchNorm,
     Candidate,
     ChannelShuffle,
     Concat,
@@ -35,8 +35,10 @@ from nasctl.api import (
     Shift,
     Sigmoid,
     Swish,
+    Tanh,
     Transform,
     Zero,
+    layer_kind,
     only_maps,
 )
 
@@ -44,10 +46,12 @@ __all__ = ["ExpectedSynFlow"]
 
 Array = npt.NDArray[np.float64]
 
-# Layers that pass an expected map on unchanged.
-IDENTITY_LAYERS = (BatchNorm, ChannelShuffle, ReLU, ReLU6, HSwish, Swish, Sigmoid, HSigmoid, Multiply)
-# Layers whose expected output has no closed form, even for a non-negative signal.
-NONLINEAR_LAYERS = (ReLU6, HSwish, Swish, Sigmoid, HSigmoid, Multiply, MaxPool)
+# Layers that pass an expected map on unchanged, beside norms and activations.
+IDENTITY_LAYERS = (ChannelShuffle, Multiply)
+# Layers of nasctl whose expected output has no closed form, even for a non-negative signal.
+NONLINEAR_LAYERS = (ReLU6, HSwish, Swish, Sigmoid, HSigmoid, GELU, Tanh, Multiply, MaxPool)
+# Rectifiers of torch that do not change a non-negative signal.
+EXACT_RECTIFIERS = ("ReLU", "LeakyReLU", "PReLU", "RReLU", "ELU", "CELU")
 ZERO_EXPONENT = -(1 << 20)  # binary exponent of a map of zeros, below the exponent of any double
 
 
@@ -95,12 +99,11 @@ class ExpectedSynFlow:
 
     def __init__(self, linear: bool = False) -> None:
         self._linear = linear
+        self.substitutes = ("synflow",) if linear else ("expected_synflow:linear", "synflow")
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """Return a remark that lists the nonlinear layers treated as linear, if the search space has any."""
-        nonlinear = sorted(
-            {type(node.layer).__name__ for node in example.nodes if isinstance(node.layer, NONLINEAR_LAYERS)}
-        )
+        nonlinear = sorted({_title(node) for node in example.nodes if _is_nonlinear(node)})
         return [f"treats nonlinear layers as linear ({', '.join(nonlinear)})"] if nonlinear and self._linear else []
 
     def __call__(self, candidate: Candidate) -> float:
@@ -272,10 +275,10 @@ def _compile(emission: Emission, linear: bool, channels_differ: tuple[bool, ...]
     for k in _live_nodes(emission):
         node = emission.nodes[k]
         layer, given = node.layer, [terms[i] for i in _signal_inputs(node)]
-        if isinstance(layer, NONLINEAR_LAYERS) and not linear:
-            raise ValueError(f"no closed form is known for {type(layer).__name__}; try expected_synflow:linear")
+        if not linear and _is_nonlinear(node):
+            raise ValueError(f"no closed form is known for {_title(node)}; try expected_synflow:linear")
         differ[k] = any(differ[i] for i in _signal_inputs(node))
-        if isinstance(layer, IDENTITY_LAYERS):
+        if isinstance(layer, IDENTITY_LAYERS) or layer_kind(node) in ("norm", "rectifier", "activation"):
             terms[k] = given[0]
         elif isinstance(layer, Add):
             terms[k] = step(*given)
@@ -292,6 +295,22 @@ def _compile(emission: Emission, linear: bool, channels_differ: tuple[bool, ...]
     if not last.is_value(len(channels_differ) + len(steps) - 1) or not steps:
         step(last)
     return Program(tuple(steps), differ[emission.output])
+
+
+def _is_nonlinear(node: Node) -> bool:
+    """Return whether the expected output of a layer has no closed form, even for a non-negative signal."""
+    if isinstance(node.layer, ReLU):
+        return False
+    if isinstance(node.layer, NONLINEAR_LAYERS):
+        return True
+    return layer_kind(node) in ("rectifier", "activation") and _title(node) not in EXACT_RECTIFIERS
+
+
+def _title(node: Node) -> str:
+    """Return the name of a layer's class: the one of torch for a traced layer."""
+    call = node.layer.module(*node.in_shapes)
+    traced = type(node.layer).__module__.endswith("torch_layers") and isinstance(call.factory, str)
+    return str(call.factory).removeprefix("nn.") if traced else type(node.layer).__name__
 
 
 def _live_nodes(emission: Emission) -> list[int]:
@@ -326,7 +345,8 @@ def _layer_term(node: Node, given: Term, differ: bool) -> Term:
         rows, columns = (np.eye(size, k=1) for size in shape[1:])
         return given.then(rows, columns.T)
     if not isinstance(layer, Conv):
-        raise ValueError(f"no closed form is known for {type(layer).__name__} @ {'x'.join(map(str, shape))}")
+        title = f"{node.name} ({_title(node)})" if node.name else _title(node)
+        raise ValueError(f"no closed form is known for {title} @ {'x'.join(map(str, shape))}")
     if layer.groups > 1 and differ:
         raise ValueError("no closed form is known for a grouped convolution of concatenated channels")
     inputs = shape[0] // layer.groups

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, Transform, version_of_weights
 
 __all__ = ["L2Norm"]
 
@@ -28,6 +28,7 @@ class L2Norm:
     transform: Transform = "identity"
     needs = frozenset({"module"})
     version = "1"
+    version_on = version_of_weights
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nasctl.candidates.transformer_layers import MIXING, roles
 from nasctl.networks.graph import Network
-from nasctl.networks.node import Node
+from nasctl.networks.layer_kinds import calls_functions, layer_kind
 from nasctl.problem.space import Input
 
 
@@ -12,32 +12,21 @@ def only_maps(given: Input, example: Network) -> str:
     """Return why a metric of convolutions' feature maps does not apply to networks like the example; "" if it does."""
     if given.kind != "images":
         return "it is about images, and these networks take tokens"
-    from nasctl.networks.layer_kinds import attention_layers, linear_layers, recurrent_layers
-    from nasctl.networks.torch_functions import ATTENTION_FUNCTIONS, layer_class, node_facts
-
     for node in example.nodes:
-        kind, functions = layer_class(node), node_facts(node).functions
-        attends = isinstance(node.layer, MIXING) or issubclass(kind, attention_layers())
+        kind = layer_kind(node)
+        attends = isinstance(node.layer, MIXING) or kind == "attention" or calls_functions(node, "attention")
         # A linear layer on (T, D) works on each place of a sequence; on a map, (C, L), it would mix the places.
-        if attends or functions & ATTENTION_FUNCTIONS or (issubclass(kind, linear_layers()) and _is_sequence(node)):
+        if attends or (kind == "linear" and len(node.in_shapes[0]) == 2):
             return "it is about convolutions, and these networks attend to sequences"
-        if issubclass(kind, recurrent_layers()) or getattr(node.layer, "recurrent", False):
-            return (
-                f"it is about convolutions, and the layer {node.name} ({kind.__name__}) of these networks is recurrent"
-            )
+        if kind == "recurrent" or getattr(node.layer, "recurrent", False):
+            return f"it is about convolutions, and the layer {node.name} of these networks is recurrent"
     return ""
-
-
-def _is_sequence(node: Node) -> bool:
-    """Return whether a layer works on a sequence, (T, D)."""
-    return len(node.in_shapes[0]) == 2
 
 
 def only_rectified(given: Input, example: Network) -> str:
     """Return why a metric of rectifiers does not apply to networks like the example; "" if it does."""
-    from nasctl.networks.torch_functions import rectifies
-
-    return "" if any(map(rectifies, example.nodes)) else "these networks have no rectifiers"
+    found = any(layer_kind(node) == "rectifier" or calls_functions(node, "rectifier") for node in example.nodes)
+    return "" if found else "these networks have no rectifiers"
 
 
 def only_classes(given: Input, example: Network) -> str:

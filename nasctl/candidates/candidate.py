@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nasctl.candidates.feature_maps import FeatureMaps
     from nasctl.candidates.gradients import Weight
     from nasctl.candidates.per_sample_gradients import PerSampleGradients
+    from nasctl.candidates.rectifier_codes import RectifierCodes
     from nasctl.candidates.shared_pass import Salience, SharedPass
     from nasctl.candidates.sign_codes import SignCodes
     from nasctl.networks.weights import Init
@@ -86,6 +87,31 @@ class Candidate:
         from nasctl.networks.torch_functions import custom_layers, product_weights
 
         return product_weights(module, custom_layers(module, self.scored))
+
+    def rectifier_codes(self, module: nn.Module, network: Network) -> RectifierCodes:
+        """Return a recorder of the signs of the inputs of all rectifiers of a module that the caller made.
+
+        Args:
+            module: The module. Its next forward pass is recorded.
+            network: The network of the module.
+        """
+        from nasctl.candidates.rectifier_codes import RectifierCodes
+
+        return RectifierCodes(module, network)
+
+    def magnitude_flow(self, module: nn.Module, ones: Tensor) -> float:
+        """Return ``sum |w * dR/dw|`` of the linear network of weight magnitudes; see `magnitude_pass.magnitude_flow`.
+
+        Args:
+            module: A module of `scored`. The pass changes it, so use it for nothing else.
+            ones: One example of ones, (1, ...) float64.
+
+        Raises:
+            ValueError: A layer is not linear; the message names the layer.
+        """
+        from nasctl.candidates.magnitude_pass import magnitude_flow
+
+        return magnitude_flow(self.scored, module, ones)
 
     def batch(self, place: int = 0) -> tuple[Tensor, Tensor]:
         """Return examples of the setting's data with their labels, on the setting's device.

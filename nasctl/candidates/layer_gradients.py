@@ -83,12 +83,16 @@ def _mapped(part: _ConvNd, x: Tensor, slopes: Tensor) -> Tensor:
 
 def _one_by_one(part: nn.Module, names: Sequence[str], inputs: tuple[Tensor, ...], slopes: Tensor) -> dict[str, Tensor]:
     """Return the gradients of any layer's weights for each example, (B, P), by running the layer on single examples."""
-    weights = {name: part.get_parameter(name).detach().clone().requires_grad_() for name in names}
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    weights = [part.get_parameter(name) for name in names]
+    found: list[list[Tensor]] = [[] for _ in names]
+    for weight in weights:
+        weight.requires_grad_()
     with torch.enable_grad():
         for k, slope in enumerate(slopes):
-            output = torch.func.functional_call(part, weights, tuple(x[k : k + 1] for x in inputs))
-            gradients = torch.autograd.grad(output, [*weights.values()], slope[None], materialize_grads=True)
-            for name, gradient in zip(names, gradients, strict=True):
-                found[name].append(gradient.flatten())
-    return {name: torch.stack(rows) for name, rows in found.items()}
+            output = part(*(x[k : k + 1] for x in inputs))
+            gradients = torch.autograd.grad(output, weights, slope[None], materialize_grads=True)
+            for rows, gradient in zip(found, gradients, strict=True):
+                rows.append(gradient.flatten())
+    for weight in weights:
+        weight.requires_grad_(False)
+    return {name: torch.stack(rows) for name, rows in zip(names, found, strict=True)}

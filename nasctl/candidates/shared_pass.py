@@ -25,7 +25,7 @@ from nasctl.candidates.rectifier_codes import RectifierCodes, unused
 from nasctl.candidates.sign_codes import SignCodes
 from nasctl.errors import without_traceback
 from nasctl.networks.graph import Network
-from nasctl.networks.layer_kinds import attention_layers, convolutions, layer_title, linear_layers
+from nasctl.networks.layer_kinds import convolutions, layer_title, linear_layers, module_kind
 from nasctl.networks.torch_functions import CustomFacts, custom_layers, product_weights
 
 LOSS_NEEDS = {"gradients", "curvature", "saliences"}  # the needs that take a backward pass of the loss
@@ -191,22 +191,16 @@ class ForwardRecorder:
         Raises:
             ValueError: A layer holds several of these weights, so that their outputs are not to be seen.
         """
-        seen = {f"{name}.weight" for name, _, _ in self._outputs}
-        for name in weights.keys() - seen:
+        called = {name for name, _, _ in self._outputs}
+        for name in weights:
             path = name.rpartition(".")[0]
             part = self._module.get_submodule(path)
-            if not isinstance(part, (*convolutions(), *linear_layers())) or _is_inside_attention(self._module, path):
+            if path not in called and (name != f"{path}.weight" or module_kind(part) not in ("convolution", "linear")):
                 raise ValueError(f"the outputs of the products inside {layer_title(path, part)} cannot be observed")
         found: dict[str, Salience] = {}
         for name, layer, output in self._outputs:
             output.register_hook(partial(_weigh, found, name, layer, output.detach()))  # type: ignore[no-untyped-call]
         return found
-
-
-def _is_inside_attention(module: nn.Module, path: str) -> bool:
-    """Return whether a layer is a part of an attention layer, which uses its weights without calling it."""
-    parents = (path.rsplit(".", k)[0] for k in range(1, path.count(".") + 1))
-    return any(isinstance(module.get_submodule(one), attention_layers()) for one in parents)
 
 
 def _keep(

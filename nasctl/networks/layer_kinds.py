@@ -6,8 +6,60 @@ imports torch only when a function is called.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from nasctl.networks.layers import (
+    BatchNorm,
+    Conv,
+    GlobalAvgPool,
+    HSigmoid,
+    HSwish,
+    Linear,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    Swish,
+)
+from nasctl.networks.node import Layer, Node
+from nasctl.networks.sequences import (
+    GELU,
+    ClassToken,
+    Embedding,
+    LayerNorm,
+    PatchEmbedding,
+    PositionEmbedding,
+    Softmax,
+    Tanh,
+)
+from nasctl.networks.token_mixing import HeadLinear, RelativeScores, SeparableConv1d, TokenType
+
+LayerKind = Literal[
+    "convolution",
+    "linear",
+    "recurrent",
+    "attention",
+    "embedding",
+    "norm",
+    "rectifier",
+    "activation",
+    "softmax",
+    "other",
+]
+FunctionKind = Literal["norm", "rectifier", "attention", "batch statistics"]
+
+# The kinds of nasctl's own layers; those that are not listed are "other".
+OWN_LAYERS: Mapping[type[Layer], LayerKind] = {
+    **dict.fromkeys((Conv, PatchEmbedding, SeparableConv1d), "convolution"),
+    **dict.fromkeys((Linear, HeadLinear), "linear"),
+    **dict.fromkeys((Embedding, PositionEmbedding, ClassToken, TokenType, RelativeScores), "embedding"),
+    **dict.fromkeys((BatchNorm, LayerNorm), "norm"),
+    **dict.fromkeys((ReLU, ReLU6, HSwish, Swish, GELU), "rectifier"),
+    **dict.fromkeys((Sigmoid, HSigmoid, Tanh), "activation"),
+    Softmax: "softmax",
+}
+OWN_MODULES = frozenset(f"nasctl.networks.{name}" for name in ("layers", "sequences", "token_mixing"))
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,9 +80,9 @@ def linear_layers() -> Kinds:
     """Return the classes of linear and bilinear layers."""
     from torch import nn
 
-    from nasctl.networks.torch_modules import HeadLinear
+    from nasctl.networks import torch_modules
 
-    return nn.Linear, nn.Bilinear, HeadLinear
+    return nn.Linear, nn.Bilinear, torch_modules.HeadLinear
 
 
 @cache
@@ -54,9 +106,10 @@ def embeddings() -> Kinds:
     """Return the classes of embeddings: tables of learned vectors for tokens, segments, positions and distances."""
     from torch import nn
 
-    from nasctl.networks.torch_modules import ClassToken, PositionEmbedding, RelativeScores, TokenType
+    from nasctl.networks import torch_modules as own
 
-    return nn.Embedding, nn.EmbeddingBag, PositionEmbedding, ClassToken, TokenType, RelativeScores
+    added = (own.PositionEmbedding, own.ClassToken, own.TokenType, own.RelativeScores)
+    return nn.Embedding, nn.EmbeddingBag, *added
 
 
 @cache
@@ -103,6 +156,85 @@ def softmaxes() -> Kinds:
     from torch import nn
 
     return nn.Softmax, nn.Softmax2d, nn.Softmin, nn.LogSoftmax
+
+
+def layer_kind(node: Node) -> LayerKind:
+    """Return the kind of a layer.
+
+    Args:
+        node: The layer in a network. Layers of nasctl are known without torch.
+    """
+    kind = type(node.layer)
+    if kind in OWN_LAYERS or kind.__module__ in OWN_MODULES:
+        return OWN_LAYERS.get(kind, "other")
+    from nasctl.networks.executable import module_class
+
+    return class_kind(module_class(node.layer.module(*node.in_shapes)))
+
+
+def module_kind(part: nn.Module) -> LayerKind:
+    """Return the kind of a module."""
+    return class_kind(type(part))
+
+
+def is_batch_norm(part: Node | nn.Module) -> bool:
+    """Return whether a layer of a network, or a module, is a batch norm."""
+    if isinstance(part, Node):
+        if isinstance(part.layer, BatchNorm):
+            return True
+        if layer_kind(part) != "norm" or isinstance(part.layer, LayerNorm):
+            return False
+        from nasctl.networks.executable import module_class
+
+        return issubclass(module_class(part.layer.module(*part.in_shapes)), batch_norms())
+    return isinstance(part, batch_norms())
+
+
+def calls_functions(node: Node, kind: FunctionKind) -> bool:
+    """Return whether a custom layer calls functions of a kind, such as `F.group_norm`.
+
+    Args:
+        node: The layer. Layers of torch.nn and of nasctl do not count.
+        kind: The kind; "batch statistics" are norms by the statistics of the batch.
+    """
+    if type(node.layer) in OWN_LAYERS or type(node.layer).__module__ in OWN_MODULES:
+        return False
+    from nasctl.networks.torch_functions import ATTENTION, NORMS, node_facts
+
+    facts = node_facts(node)
+    if kind in ("norm", "attention"):
+        return bool(facts.functions & (NORMS if kind == "norm" else ATTENTION))
+    return facts.rectifies if kind == "rectifier" else facts.batch_statistics
+
+
+@cache
+def class_kind(kind: type[nn.Module]) -> LayerKind:
+    """Return the kind of the layers of a module class."""
+    kinds: dict[LayerKind, Kinds] = {
+        "convolution": convolutions(),
+        "linear": linear_layers(),
+        "recurrent": recurrent_layers(),
+        "attention": attention_layers(),
+        "embedding": embeddings(),
+        "norm": norms(),
+        "rectifier": rectifiers(),
+        "activation": activations(),
+        "softmax": softmaxes(),
+    }
+    return next((name for name, classes in kinds.items() if issubclass(kind, classes)), "other")
+
+
+def is_global_pool(node: Node) -> bool:
+    """Return whether a layer pools each channel of a map to one value."""
+    if isinstance(node.layer, GlobalAvgPool):
+        return True
+    if len(node.out_shape) < 2 or set(node.out_shape[1:]) != {1}:
+        return False
+    from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd
+
+    from nasctl.networks.executable import module_class
+
+    return issubclass(module_class(node.layer.module(*node.in_shapes)), _AdaptiveAvgPoolNd | _AdaptiveMaxPoolNd)
 
 
 def switch_point(rectifier: nn.Module) -> float:

@@ -17,34 +17,34 @@ from torch.overrides import TorchFunctionMode
 
 from nasctl.networks.executable import construct, module_class
 from nasctl.networks.graph import Network
-from nasctl.networks.layer_kinds import is_custom, layer_title, rectifiers, weight_names
+from nasctl.networks.layer_kinds import is_custom, layer_title, weight_names
 from nasctl.networks.node import Layer, Node, Shape, attribute_name
 
 CONVOLUTIONS = frozenset(
     {f"conv{way}{size}d" for way in ("", "_transpose") for size in (1, 2, 3)} | {"convolution", "conv_tbc"}
 )
 MATRIX_PRODUCTS = frozenset(
-    "linear matmul rmatmul mm bmm mv dot vdot inner tensordot einsum addmm addmv baddbmm addbmm outer ger multi_dot"
-    " chain_matmul linalg_multi_dot bilinear trilinear".split()
+    ["linear", "matmul", "rmatmul", "mm", "bmm", "mv", "dot", "vdot", "inner", "tensordot", "einsum", "addmm", "addmv", "baddbmm", "addbmm", "outer", "ger", "multi_dot", "chain_matmul", "linalg_multi_dot", "bilinear", "trilinear"]
 )
 FUSED_PRODUCTS = frozenset(
-    "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell multi_head_attention_forward"
-    " scaled_dot_product_attention".split()
+    ["lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "multi_head_attention_forward", "scaled_dot_product_attention"]
 )
+BIAS_THIRD = CONVOLUTIONS | {"linear"}  # products whose third argument is the bias
+BIAS_FIRST = frozenset({"addmm", "addmv", "baddbmm", "addbmm"})
 PRODUCTS = CONVOLUTIONS | MATRIX_PRODUCTS | FUSED_PRODUCTS
 BATCH_NORMS = frozenset({"batch_norm", "native_batch_norm", "cudnn_batch_norm", "sync_batch_norm"})
 NORMS = BATCH_NORMS | frozenset(
-    "layer_norm native_layer_norm group_norm native_group_norm instance_norm rms_norm local_response_norm".split()
+    ["layer_norm", "native_layer_norm", "group_norm", "native_group_norm", "instance_norm", "rms_norm", "local_response_norm"]
 )
 RECTIFIERS = frozenset(
-    "relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish hardtanh softplus threshold".split()
+    ["relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "hardtanh", "softplus", "threshold"]
 )
 SIGMOIDS = frozenset(
-    "sigmoid hardsigmoid logsigmoid log_sigmoid tanh softsign tanhshrink softshrink hardshrink".split()
+    ["sigmoid", "hardsigmoid", "logsigmoid", "log_sigmoid", "tanh", "softsign", "tanhshrink", "softshrink", "hardshrink"]
 )
-SOFTMAXES = frozenset("softmax log_softmax softmin gumbel_softmax".split())
+SOFTMAXES = frozenset(["softmax", "log_softmax", "softmin", "gumbel_softmax"])
 CLAMPS = frozenset({"clamp", "clamp_min", "clip"})  # rectifiers if they end at 0
-ATTENTION_FUNCTIONS = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
+ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
 LOOKUPS = frozenset({"embedding", "embedding_bag", "index_select", "gather", "take_along_dim", "index", "take"})
 
 
@@ -74,7 +74,7 @@ def rectifier_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     return RectifierCall(x, float(options.get(*start)) if start else 0.0)
 
 
-_OPTIONS = {name: ("min", "max") for name in CLAMPS} | {"threshold": ("threshold",), "hardtanh": ("min_val",)}
+_OPTIONS = dict.fromkeys(CLAMPS, ("min", "max")) | {"threshold": ("threshold",), "hardtanh": ("min_val",)}
 
 
 class RectifierWatch(TorchFunctionMode):
@@ -213,11 +213,6 @@ def node_facts(node: Node) -> CustomFacts:
         return CustomFacts()
     facts = custom_facts(node.layer, node.in_shapes)
     return replace(facts, rectifies=False) if getattr(node.layer, "recurrent", False) else facts
-
-
-def rectifies(node: Node) -> bool:
-    """Return whether a layer is or calls a rectifier, outside of recurrent layers."""
-    return issubclass(layer_class(node), rectifiers()) or node_facts(node).rectifies
 
 
 def custom_layers(module: nn.Module, network: Network | None) -> dict[str, CustomFacts]:

@@ -1,0 +1,38 @@
+"""Layers with one channel in place of their own number, for metrics of thin copies. The module needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from nasctl.networks.layer_kinds import OWN_LAYERS, layer_kind
+from nasctl.networks.layers import ChannelShuffle, Conv
+from nasctl.networks.node import Layer, Node
+
+# Constructor arguments of torch's layers that count channels or groups of channels.
+CHANNEL_ARGUMENTS = frozenset(
+    {"in_channels", "out_channels", "groups", "num_features", "num_channels", "num_groups", "num_parameters"}
+)
+
+
+def with_one_channel(node: Node) -> Layer:
+    """Return a layer of feature maps with one channel: convolutions, norms and shuffles become those of one channel.
+
+    Raises:
+        ValueError: The layer has parameters whose shapes depend on channels in a way that is not known.
+    """
+    layer: Any = node.layer
+    if isinstance(layer, Conv):
+        return replace(layer, channels=1, groups=1)
+    if isinstance(layer, ChannelShuffle):
+        return replace(layer, groups=1)
+    names = {field.name for field in fields(layer)} if is_dataclass(layer) else set()
+    free = node.layer.params(*node.in_shapes) == 0 or type(layer) in OWN_LAYERS
+    if {"kind", "options"} <= names:  # a traced layer of torch.nn
+        given = {name for name, _ in layer.options}
+        if free or (given & CHANNEL_ARGUMENTS and layer_kind(node) in ("convolution", "norm", "rectifier")):
+            options = tuple((name, 1 if name in CHANNEL_ARGUMENTS else value) for name, value in layer.options)
+            return replace(layer, options=options)
+    elif free:
+        return node.layer
+    raise ValueError(f"it needs a copy with one channel, and the layer {node.name} has a fixed number")
