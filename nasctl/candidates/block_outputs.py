@@ -25,7 +25,11 @@ def map_positions(network: Network) -> list[int]:
     if network.block_ends is not None:
         ends = sorted(set(network.block_ends))
         return [one for one in ends if one >= 0 and len(nodes[one].out_shape) > 1 and before_pool(one)]
-    blocks = [name for span, name in zip(network.spans, block_names(network), strict=True) for _ in span.emission.nodes]
+    blocks = [
+        name if stop < 0 or span.start < stop else ""  # the pool and the layers after it are no block
+        for span, name in zip(network.spans, block_names(network), strict=True)
+        for _ in span.emission.nodes
+    ]
     read = {
         source for k, node in enumerate(nodes) for source in node.inputs if source >= 0 and blocks[source] != blocks[k]
     }
@@ -100,7 +104,11 @@ def _stop(span: Span) -> int:
 def _joined(network: Network, names: Sequence[str]) -> list[str]:
     """Return names of blocks in which single layers are joined to the blocks that they belong to."""
     spans, cuts = network.spans, _cut_values(network)
-    alone = [len(span.emission.nodes) == 1 and names.count(name) == 1 for span, name in zip(spans, names, strict=True)]
+    counts = Counter(names)
+    alone = [
+        len(span.emission.nodes) == 1 and span.name == name and counts[name] == 1
+        for span, name in zip(spans, names, strict=True)
+    ]
     if not any(alone):
         return [*names]
     found = [*names]

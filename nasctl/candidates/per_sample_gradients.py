@@ -158,7 +158,7 @@ def weight_owners(module: nn.Module, network: Network | None) -> dict[str, tuple
     custom = custom_layers(module, network)
     found: dict[str, tuple[str, ...]] = {}
     for name in product_weights(module, custom):
-        owner, _, weight = name.rpartition(".")
+        owner = name.rpartition(".")[0]
         parents = [".".join(owner.split(".")[:k]) for k in range(1, owner.count(".") + 1)]
         attention = next((one for one in parents if isinstance(module.get_submodule(one), attention_layers())), None)
         inside = attention or (owner.partition(".")[0] if is_custom(module.get_submodule(owner)) else owner)

@@ -25,8 +25,9 @@ from nasctl.candidates.rectifier_codes import RectifierCodes, unused
 from nasctl.candidates.sign_codes import SignCodes
 from nasctl.errors import without_traceback
 from nasctl.networks.graph import Network
-from nasctl.networks.layer_kinds import convolutions, layer_title, linear_layers, module_kind
-from nasctl.networks.torch_functions import CustomFacts, custom_layers, product_weights
+from nasctl.networks.layer_kinds import calls_functions, convolutions, layer_title, linear_layers, module_kind
+from nasctl.networks.node import Node
+from nasctl.networks.torch_functions import custom_layers, product_weights
 
 LOSS_NEEDS = {"gradients", "curvature", "saliences"}  # the needs that take a backward pass of the loss
 
@@ -102,10 +103,10 @@ def _curvature(
     loss: Callable[[], Tensor],
     weights: Mapping[str, Tensor],
     gradients: Mapping[str, Weight],
-    custom: Mapping[str, CustomFacts],
+    custom: Mapping[str, Node],
 ) -> dict[str, Tensor]:
     """Return the product of the loss's Hessian and the weights, by the cheaper way that is right for the module."""
-    if recorder.other_kinks or any(facts.rectifies for facts in custom.values()):
+    if recorder.other_kinks or any(calls_functions(node, "rectifier") for node in custom.values()):
         return exact_hessian_times_weights(loss, weights)
     for part, pieces in recorder.pieces.items():
         part.forward = partial(run_on_piece, pieces)

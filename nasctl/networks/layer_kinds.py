@@ -199,6 +199,8 @@ def calls_functions(node: Node, kind: FunctionKind) -> bool:
     """
     if type(node.layer) in OWN_LAYERS or type(node.layer).__module__ in OWN_MODULES:
         return False
+    if kind == "rectifier" and getattr(node.layer, "recurrent", False):
+        return False  # the rectifiers inside recurrent layers have no unit for each example
     from nasctl.networks.torch_functions import ATTENTION, NORMS, node_facts
 
     facts = node_facts(node)

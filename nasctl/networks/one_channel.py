@@ -29,8 +29,8 @@ def with_one_channel(node: Node) -> Layer:
     names = {field.name for field in fields(layer)} if is_dataclass(layer) else set()
     free = node.layer.params(*node.in_shapes) == 0 or type(layer) in OWN_LAYERS
     if {"kind", "options"} <= names:  # a traced layer of torch.nn
-        given = {name for name, _ in layer.options}
-        if free or (given & CHANNEL_ARGUMENTS and layer_kind(node) in ("convolution", "norm", "rectifier")):
+        kind, given = layer_kind(node), {name for name, _ in layer.options}
+        if free or kind == "rectifier" or (kind in ("convolution", "norm") and given & CHANNEL_ARGUMENTS):
             options = tuple((name, 1 if name in CHANNEL_ARGUMENTS else value) for name, value in layer.options)
             return replace(layer, options=options)
     elif free:

@@ -7,8 +7,9 @@ one function, "relu".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
@@ -24,28 +25,98 @@ CONVOLUTIONS = frozenset(
     {f"conv{way}{size}d" for way in ("", "_transpose") for size in (1, 2, 3)} | {"convolution", "conv_tbc"}
 )
 MATRIX_PRODUCTS = frozenset(
-    ["linear", "matmul", "rmatmul", "mm", "bmm", "mv", "dot", "vdot", "inner", "tensordot", "einsum", "addmm", "addmv", "baddbmm", "addbmm", "outer", "ger", "multi_dot", "chain_matmul", "linalg_multi_dot", "bilinear", "trilinear"]
+    [
+        "linear",
+        "matmul",
+        "rmatmul",
+        "mm",
+        "bmm",
+        "mv",
+        "dot",
+        "vdot",
+        "inner",
+        "tensordot",
+        "einsum",
+        "addmm",
+        "addmv",
+        "baddbmm",
+        "addbmm",
+        "outer",
+        "ger",
+        "multi_dot",
+        "chain_matmul",
+        "linalg_multi_dot",
+        "bilinear",
+        "trilinear",
+    ]
 )
 FUSED_PRODUCTS = frozenset(
-    ["lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell", "multi_head_attention_forward", "scaled_dot_product_attention"]
+    [
+        "lstm",
+        "gru",
+        "rnn_tanh",
+        "rnn_relu",
+        "lstm_cell",
+        "gru_cell",
+        "rnn_tanh_cell",
+        "rnn_relu_cell",
+        "multi_head_attention_forward",
+        "scaled_dot_product_attention",
+    ]
 )
 BIAS_THIRD = CONVOLUTIONS | {"linear"}  # products whose third argument is the bias
 BIAS_FIRST = frozenset({"addmm", "addmv", "baddbmm", "addbmm"})
 PRODUCTS = CONVOLUTIONS | MATRIX_PRODUCTS | FUSED_PRODUCTS
 BATCH_NORMS = frozenset({"batch_norm", "native_batch_norm", "cudnn_batch_norm", "sync_batch_norm"})
 NORMS = BATCH_NORMS | frozenset(
-    ["layer_norm", "native_layer_norm", "group_norm", "native_group_norm", "instance_norm", "rms_norm", "local_response_norm"]
+    [
+        "layer_norm",
+        "native_layer_norm",
+        "group_norm",
+        "native_group_norm",
+        "instance_norm",
+        "rms_norm",
+        "local_response_norm",
+    ]
 )
 RECTIFIERS = frozenset(
-    ["relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "hardswish", "hardtanh", "softplus", "threshold"]
+    [
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "prelu",
+        "rrelu",
+        "elu",
+        "celu",
+        "selu",
+        "gelu",
+        "silu",
+        "mish",
+        "hardswish",
+        "hardtanh",
+        "softplus",
+        "threshold",
+    ]
 )
 SIGMOIDS = frozenset(
-    ["sigmoid", "hardsigmoid", "logsigmoid", "log_sigmoid", "tanh", "softsign", "tanhshrink", "softshrink", "hardshrink"]
+    [
+        "sigmoid",
+        "hardsigmoid",
+        "logsigmoid",
+        "log_sigmoid",
+        "tanh",
+        "softsign",
+        "tanhshrink",
+        "softshrink",
+        "hardshrink",
+    ]
 )
 SOFTMAXES = frozenset(["softmax", "log_softmax", "softmin", "gumbel_softmax"])
 CLAMPS = frozenset({"clamp", "clamp_min", "clip"})  # rectifiers if they end at 0
 ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
 LOOKUPS = frozenset({"embedding", "embedding_bag", "index_select", "gather", "take_along_dim", "index", "take"})
+
+LARGE = 1 << 20  # numbers of a layer and its inputs, above which it runs on the meta device first
 
 
 class RectifierCall(NamedTuple):
@@ -168,17 +239,15 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 def custom_facts(layer: Layer, in_shapes: tuple[Shape, ...]) -> CustomFacts:
     """Return the facts about the module of a layer; empty facts if it is not custom.
 
-    The module runs alone in training mode on torch's meta device, or on zeros where it cannot run there.
+    The module runs alone in training mode on two examples of zeros. Large layers run on torch's meta device first, which
+    needs no memory and more time.
     """
-    failure = ""
-    for device in ("meta", "cpu"):
+    failure, numbers = "", layer.params(*in_shapes) + 2 * sum(map(prod, in_shapes))
+    for device in ("cpu", "meta") if numbers <= LARGE else ("meta", "cpu"):
         for dtype in (torch.float32, torch.int64):
             try:
-                with torch.device(device):
-                    module = construct(layer.module(*in_shapes))
-                if not any(map(is_custom, module.modules())):
-                    return CustomFacts()
-                return _facts(module, _inputs(layer, in_shapes, dtype, device))
+                with torch.random.fork_rng(devices=[]), torch.device(device):
+                    return _facts(construct(layer.module(*in_shapes)), _inputs(layer, in_shapes, dtype, device))
             except Exception as error:
                 failure = failure or f"{type(error).__name__}: {error}".splitlines()[0]
     return CustomFacts(failure=failure)
@@ -186,7 +255,9 @@ def custom_facts(layer: Layer, in_shapes: tuple[Shape, ...]) -> CustomFacts:
 
 def _facts(module: nn.Module, inputs: list[Tensor]) -> CustomFacts:
     """Return the facts about a module, run on some inputs."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), _FactsMode(module, inputs) as mode:
+    if not any(map(is_custom, module.modules())):
+        return CustomFacts()
+    with torch.no_grad(), _FactsMode(module, inputs) as mode:
         module(*inputs)
     return CustomFacts(frozenset(mode.weights), frozenset(mode.functions), mode.rectifies, mode.batch_statistics)
 
@@ -204,19 +275,15 @@ def layer_class(node: Node) -> type[nn.Module]:
 
 
 def node_facts(node: Node) -> CustomFacts:
-    """Return the facts about the functions that a custom layer calls; empty facts for other layers.
-
-    The rectifiers inside recurrent layers do not count, because they have no unit for each example.
-    """
+    """Return the facts about the functions that a custom layer calls; empty facts for other layers."""
     kind = layer_class(node)
     if kind.__module__.startswith(("torch.nn.", "nasctl.networks.")) and kind.__name__ != "FunctionCalls":
         return CustomFacts()
-    facts = custom_facts(node.layer, node.in_shapes)
-    return replace(facts, rectifies=False) if getattr(node.layer, "recurrent", False) else facts
+    return custom_facts(node.layer, node.in_shapes)
 
 
-def custom_layers(module: nn.Module, network: Network | None) -> dict[str, CustomFacts]:
-    """Return the facts about the custom layers of a network's module, by the names of the module's children.
+def custom_layers(module: nn.Module, network: Network | None) -> dict[str, Node]:
+    """Return the custom layers of a network, by the names of the module's children.
 
     Args:
         module: The module of the network.
@@ -226,10 +293,10 @@ def custom_layers(module: nn.Module, network: Network | None) -> dict[str, Custo
     if not names or network is None:
         return {}
     nodes = {attribute_name(node.name): node for node in network.nodes}
-    return {name: node_facts(nodes[name]) for name in names if name in nodes}
+    return {name: nodes[name] for name in names if name in nodes}
 
 
-def product_weights(module: nn.Module, custom: Mapping[str, CustomFacts]) -> dict[str, nn.Parameter]:
+def product_weights(module: nn.Module, custom: Mapping[str, Node]) -> dict[str, nn.Parameter]:
     """Return the parameters of a network's module that are multiplied with activations, by their names.
 
     These are the weights of convolutions and linear layers of every kind, the projections of attention, the weights of
@@ -238,7 +305,7 @@ def product_weights(module: nn.Module, custom: Mapping[str, CustomFacts]) -> dic
 
     Args:
         module: The module of a network.
-        custom: The facts about its custom layers; see `custom_layers`.
+        custom: Its custom layers; see `custom_layers`.
 
     Raises:
         ValueError: A weight is computed from other tensors, or the functions of a custom layer cannot be found.
@@ -251,14 +318,15 @@ def product_weights(module: nn.Module, custom: Mapping[str, CustomFacts]) -> dic
                 raise ValueError(f"the {name} of {layer_title(path, part)} is computed from other tensors")
             found[f"{path}.{name}" if path else name] = weight
     known = {id(one) for one in found.values()}
-    for child, facts in custom.items():
+    for child, node in custom.items():
         part = module.get_submodule(child)
         own = [
             name
             for name, one in part.named_parameters()
             if id(one) not in known and is_custom(part.get_submodule(name.rpartition(".")[0]))
         ]
-        if own and facts.failure:
+        facts = node_facts(node) if own else CustomFacts()
+        if facts.failure:
             raise ValueError(f"the weights of {layer_title(child, part)} cannot be found: {facts.failure}")
         found |= {f"{child}.{name}": part.get_parameter(name) for name in own if name in facts.weights}
     return found
