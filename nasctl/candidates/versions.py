@@ -12,8 +12,9 @@ from nasctl.problem.space import Input
 
 
 def version_of_weights(objective: Objective, given: Input, example: Network) -> str:
-    """Return the next version for networks on tokens, whose separable convolutions and head matrices count since then."""
-    return f"{int(objective.version) + 1}" if given.kind == "tokens" else objective.version
+    """Return the next version for encoders of tokens: their separable convolutions and head matrices count since then."""
+    recurrent = any(getattr(node.layer, "recurrent", False) for node in example.nodes)
+    return f"{int(objective.version) + 1}" if given.kind == "tokens" and not recurrent else objective.version
 
 
 def version_of_blocks(objective: Objective, given: Input, example: Network) -> str:

@@ -206,7 +206,8 @@ class _FactsMode(TorchFunctionMode):
         self.rectifies |= active and rectifier_call(name, args, kwargs) is not None
         self.batch_statistics |= active and name in BATCH_NORMS and _uses_batch(args, kwargs)
         if name in PRODUCTS and active:
-            self.weights |= learned
+            factors = {id(one) for one in _tensors(_factors(name, args, kwargs))}
+            self.weights |= frozenset[str]().union(*(origins.parameters.get(one, ()) for one in factors))
         indexed = name == "getitem" and any(isinstance(one, Tensor) for one in _tensors(args[1:]))
         for one in _tensors(result):
             origins.kept.append(one)
@@ -215,6 +216,19 @@ class _FactsMode(TorchFunctionMode):
             elif learned and name not in LOOKUPS and not indexed:  # a table that is looked up is an embedding
                 origins.parameters[id(one)] = learned
         return result
+
+
+def _factors(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+    """Return the arguments of a product without its biases."""
+    named = [one for key, one in kwargs.items() if "bias" not in key]
+    if name in BIAS_THIRD:
+        return [*args[:2], *named]
+    if name in BIAS_FIRST:
+        return [*args[1:], *named]
+    if name == "bilinear":
+        return [*args[:3], *named]
+    # The biases of fused products are vectors among matrices.
+    return [one for one in _tensors([*args, *named]) if name not in FUSED_PRODUCTS or one.ndim > 1]
 
 
 def _uses_batch(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

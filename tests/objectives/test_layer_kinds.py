@@ -237,10 +237,28 @@ def test_networks_without_rectifiers_have_no_units(act):
     assert only_rectified(check.input, Network.from_module(Called(F.relu), SHAPE)) == ""
 
 
-TWINS = (
-    "l2_norm snip grad_norm plain fisher grasp zico gradsign ntk_cond ntk_trace jacov epe_nas naswot swap synflow zen"
-    " expressivity progressivity trainability lga"
-).split()
+TWINS = [
+    "l2_norm",
+    "snip",
+    "grad_norm",
+    "plain",
+    "fisher",
+    "grasp",
+    "zico",
+    "gradsign",
+    "ntk_cond",
+    "ntk_trace",
+    "jacov",
+    "epe_nas",
+    "naswot",
+    "swap",
+    "synflow",
+    "zen",
+    "expressivity",
+    "progressivity",
+    "trainability",
+    "lga",
+]
 
 
 def twin(dimensions):
