@@ -84,7 +84,7 @@ class HiddenCovariance:
 
 
 def _recurrent_names(network: Network) -> list[str]:
-    """Return the module names of the recurrent layers: torch's, and layers with an attribute `recurrent` that is true."""
+    """Return the module names of recurrent layers: those of torch, and layers whose attribute `recurrent` is true."""
     return [
         node.name.replace(".", "_")
         for node in network.nodes
@@ -107,8 +107,8 @@ def _hidden_states(module: nn.Module, name: str, tokens: Tensor) -> np.ndarray:
     part = module.get_submodule(name)
     if isinstance(part, nn.RNNBase) and (part.num_layers > 1 or part.bidirectional or not part.batch_first):
         raise ValueError(
-            f"{name} ({type(part).__name__}) shows the states of its last layer in both directions only; give each layer"
-            " and direction a module of its own, with batch_first=True"
+            f"{name} ({type(part).__name__}) shows only the states of its last layer, in both directions; give each"
+            " layer and direction a module of its own, with batch_first=True"
         )
     part.register_forward_hook(capture)
     try:

@@ -14,8 +14,8 @@ class NASWOT:
 
     A unit is on where the input of its rectifier is above 0. Rectifiers are the activations that pass positive inputs
     and damp negative ones: ReLU, ReLU6, leaky ReLU, PReLU, ELU, h-swish, swish, GELU and the like, as layers or as
-    functions. Sigmoids are none, and rectifiers inside recurrent layers do not count. The value grows with the batch size and with the number of units, so only values of the same batch size can
-    be compared.
+    functions. Sigmoids are none, and rectifiers inside recurrent layers do not count. The value grows with the batch
+    size and with the number of units, so only values of the same batch size can be compared.
 
     References:
         Mellor et al., "Neural architecture search without training", ICML 2021, arXiv:2006.04647, equation 2.

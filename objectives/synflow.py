@@ -29,8 +29,9 @@ class SynFlow:
     """Base-10 logarithm of ``sum |w * dR/dw|`` over the weights of convolutions and linear layers.
 
     R is the sum of the network's outputs for one example of ones. Every weight is replaced by its magnitude, and norms
-    of every kind are bypassed, so networks that differ only in their norms have the same score. The score needs no data. The logarithm keeps the ranking. The sum grows by orders of magnitude
-    with depth, so it is also computed in double precision.
+    of every kind are bypassed, so networks that differ only in their norms have the same score. The score needs no
+    data. The logarithm keeps the ranking. The sum grows by orders of magnitude with depth, so it is also computed in
+    double precision.
 
     Differences from the papers, which consider networks of ReLUs: biases are left out, so that R is homogeneous in
     every layer. Other activations (ReLU6, h-swish, swish, sigmoids) are treated as the identity, and the gates of

@@ -42,7 +42,7 @@ def map_positions(network: Network) -> list[int]:
 
 
 def _pool_position(network: Network) -> int:
-    """Return the position of the layer that ends the maps: the global pool, or a reshape before it; negative if none."""
+    """Return the position of the layer that ends the maps (the global pool, or a reshape before it), or -1."""
     nodes, path, position = network.nodes, list[int](), network.output
     # The path back from the output follows first inputs. A gate is a second input, so no gate lies on the path.
     while position >= 0:
@@ -66,10 +66,10 @@ def block_names(network: Network) -> list[str]:
     """Return the name of the block that each span of a network belongs to.
 
     Spans whose names share a first part are one block ("cell1" of "cell1.edge01"), unless the groups of spans that also
-    share the second part follow one another in a chain; each of these is a block then ("stage1.0" of "stage1.0.edge01").
-    In a chain, each group reads one value, the output of the group before. Of single layers without a common name, such
-    as traced ones, norms and activations belong to the block of the layer before. So do layers beside a shortcut: every
-    path from the input to the output passes the end of a block.
+    share the second part follow one another in a chain; each of these is a block then ("stage1.0" of
+    "stage1.0.edge01"). In a chain, each group reads one value, the output of the group before. Of single layers without
+    a common name, such as traced ones, norms and activations belong to the block of the layer before. So do layers
+    beside a shortcut: every path from the input to the output passes the end of a block.
     """
     spans = network.spans
     groups: dict[str, dict[str, list[Span]]] = {}

@@ -159,7 +159,8 @@ class Candidate:
         """The weights of convolutions and linear layers with the gradient of the loss, by the parameter's name.
 
         The projections of attention, the weights of recurrent layers, and parameters that a layer multiplies with
-        activations by functions such as `F.conv2d` are weights of linear layers. Weights that the loss does not depend on are left out.
+        activations by functions such as `F.conv2d` are weights of linear layers. Weights that the loss does not depend
+        on are left out.
         """
         return _found(self._shared, "gradients")  # type: ignore[no-any-return]
 

@@ -22,8 +22,8 @@ class FeatureMaps:
     """The output maps of blocks, (B, C, H, W), from the stem to the global pool, from one forward pass as in AZ-NAS.
 
     `block_outputs.map_positions` says which layers put out the map of a block. Maps of one-dimensional convolutions,
-    (B, C, L), and of three-dimensional ones are maps, too. The input is N(0, 1). Weights are N(0, 2 / n) with n inputs of one output, biases are 0, and batch norms use
-    the statistics of the batch.
+    (B, C, L), and of three-dimensional ones are maps, too. The input is N(0, 1). Weights are N(0, 2 / n) with n inputs
+    of one output, biases are 0, and batch norms use the statistics of the batch.
 
     Args:
         network: The network of the module.

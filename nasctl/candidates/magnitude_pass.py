@@ -85,7 +85,7 @@ def magnitude_flow(network: Network, module: nn.Module, ones: Tensor) -> float:
 
 
 def _run_layer(name: str, part: nn.Module, inputs: list[Tensor], weighted: list[Tensor]) -> Tensor:
-    """Return the output of a layer of torch.nn or nasctl in the linear network, and note it if the layer has weights."""
+    """Return the output of a layer of torch.nn or nasctl in the linear network, and note the outputs of weights."""
     if isinstance(part, (*norms(), *activations())):
         return inputs[0]
     if isinstance(part, nn.GLU):  # the second half is a gate

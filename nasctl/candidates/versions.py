@@ -12,7 +12,7 @@ from nasctl.problem.space import Input
 
 
 def version_of_weights(objective: Objective, given: Input, example: Network) -> str:
-    """Return the next version for encoders of tokens: their separable convolutions and head matrices count since then."""
+    """Return the next version for encoders of tokens, as separable convolutions and head matrices count since then."""
     recurrent = any(getattr(node.layer, "recurrent", False) for node in example.nodes)
     return f"{int(objective.version) + 1}" if given.kind == "tokens" and not recurrent else objective.version
 

@@ -72,7 +72,8 @@ class Network:
     input_shapes: tuple[Shape, ...]
     spans: tuple[Span, ...]  # in an order in which they can run
     output: int  # position of the node whose value the network returns
-    # Positions of the nodes whose outputs end the blocks that metrics of blocks compare; None derives blocks from names.
+    # Positions of the nodes whose outputs end the blocks that metrics compare; None derives blocks from names and
+    # wiring.
     block_ends: tuple[int, ...] | None = None
 
     @cached_property

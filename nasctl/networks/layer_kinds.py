@@ -1,7 +1,7 @@
 """Kinds of layers: which torch modules count as convolutions, linear layers, norms, rectifiers and so on.
 
-All metrics ask this module, so that no two metrics disagree. Kinds are base classes, so subclasses count too. The module
-imports torch only when a function is called.
+All metrics ask this module, so that no two metrics disagree. Kinds are base classes, so subclasses count too. The
+module imports torch only when a function is called.
 """
 
 from __future__ import annotations
@@ -280,8 +280,8 @@ def _is_custom(kind: type[nn.Module]) -> bool:
 def is_custom(part: nn.Module) -> bool:
     """Return whether the forward method of a module is written neither in torch.nn nor in nasctl's own layers.
 
-    Such a module may call any function of torch. A module traced from functions, `FunctionCalls`, is custom, and so is a
-    subclass of a layer with a forward method of its own.
+    Such a module may call any function of torch. A module traced from functions, `FunctionCalls`, is custom, and so is
+    a subclass of a layer with a forward method of its own.
     """
     return _is_custom(type(part))
 

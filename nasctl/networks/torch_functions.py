@@ -253,8 +253,8 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 def custom_facts(layer: Layer, in_shapes: tuple[Shape, ...]) -> CustomFacts:
     """Return the facts about the module of a layer; empty facts if it is not custom.
 
-    The module runs alone in training mode on two examples of zeros. Large layers run on torch's meta device first, which
-    needs no memory and more time.
+    The module runs alone in training mode on two examples of zeros. Large layers run on torch's meta device first,
+    which needs no memory and more time.
     """
     failure, numbers = "", layer.params(*in_shapes) + 2 * sum(map(prod, in_shapes))
     for device in ("cpu", "meta") if numbers <= LARGE else ("meta", "cpu"):

@@ -102,8 +102,8 @@ def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Modul
 
     With "normal" the weights are from N(0, 1), with "kaiming" from N(0, 2 / n). With both, biases are 0.
 
-    A layer of another kind, such as a recurrent one or a plug-in's, gets the weights that its constructor draws. Torch's
-    global generator is seeded before and restored afterwards. With "normal" and "kaiming", the weights that it
+    A layer of another kind, such as a recurrent one or a plug-in's, gets the weights that its constructor draws.
+    Torch's global generator is seeded before and restored afterwards. With "normal" and "kaiming", the weights that it
     multiplies with activations are drawn again from a generator of the seed.
 
     Args:

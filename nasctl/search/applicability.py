@@ -53,7 +53,7 @@ def inapplicable_reasons(space: SearchSpace, objectives: Mapping[str, Objective]
 def _obstacle(space: SearchSpace, check: Callable[[Input, Network], str], sample: Sequence[Genome]) -> str:
     """Return the reason why an objective does not apply to most networks of a sample; "" if it applies to the first.
 
-    The other networks are looked at only if the first has a reason, because a space may have genes for what it is about.
+    The other networks are looked at only if the first has a reason: a space may have a gene for such layers.
     """
     first, *others = sample
     if not (reason := check(space.input, space.network(first))):

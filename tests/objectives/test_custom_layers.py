@@ -207,7 +207,7 @@ def test_recurrent_layers_of_torch_have_hidden_states(kind):
 
 def test_a_stack_of_recurrent_layers_hides_its_states():
     found = scores(lambda: Recurrent(nn.LSTM(6, 6, 2, batch_first=True)), "hidden_covariance")["hidden_covariance"]
-    assert "layer (SequenceLSTM) shows the states of its last layer" in found
+    assert "layer (SequenceLSTM) shows only the states of its last layer" in found
 
 
 def test_a_separable_convolution_is_two_convolutions():
