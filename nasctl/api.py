@@ -34,10 +34,10 @@ from nasctl.networks.blocks import (
     SqueezeExcite,
     make_divisible,
 )
+from nasctl.networks.function_calls import calls_functions
 from nasctl.networks.graph import Block, Builder, Emission, Network, Span
 from nasctl.networks.layer_kinds import (
     LayerKind,
-    calls_functions,
     is_batch_norm,
     is_global_pool,
     layer_kind,

@@ -125,6 +125,19 @@ class ExpectedSynFlow:
         return math.log10(score) + exponent * math.log10(2)
 
 
+class NoClosedFormError(Exception):
+    """The error that a layer has no closed form.
+
+    Args:
+        layer: The layer.
+        remedy: What to try, after a semicolon.
+    """
+
+    def __init__(self, layer: str, remedy: str = "") -> None:
+        super().__init__(layer)
+        self.layer, self.remedy = layer, remedy
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpectedMap:
     """An expected map and its derivative with respect to a factor of all gains, times a power of two."""
@@ -180,21 +193,24 @@ def _expected_sum(network: Network, linear: bool, rescaled: bool) -> tuple[float
     """
     values = {-1 - k: _input_map(shape) for k, shape in enumerate(network.input_shapes)}
     channels = 1
-    for at, inputs, emission in _live_spans(network):
-        values[at] = _span_output(emission, tuple([values[i] for i in inputs]), linear, rescaled)
+    for name, at, inputs, emission in _live_spans(network):
+        try:
+            values[at] = _span_output(emission, tuple([values[i] for i in inputs]), linear, rescaled)
+        except NoClosedFormError as error:
+            raise ValueError(f"no closed form is known for {error.layer} in {name}{error.remedy}") from None
         channels = emission.out_shape[0]  # the last span leaves the channels of the output here
     output = values[network.output]
     return channels * float(output.maps[1].sum()), output.exponent
 
 
-def _live_spans(network: Network) -> list[tuple[int, tuple[int, ...], Emission]]:
-    """Return the position, the input positions and the emission of each span that the output depends on."""
+def _live_spans(network: Network) -> list[tuple[str, int, tuple[int, ...], Emission]]:
+    """Return name, position, input positions and emission of each span that the output depends on."""
     needed, found = {network.output}, []
-    for _, inputs, start, emission in reversed(network.spans):
+    for name, inputs, start, emission in reversed(network.spans):
         at = start + emission.output
         if at in needed and emission.output >= 0:
             needed.update(inputs)
-            found.append((at, inputs, emission))
+            found.append((name, at, inputs, emission))
     found.reverse()
     return found
 
@@ -276,7 +292,7 @@ def _compile(emission: Emission, linear: bool, channels_differ: tuple[bool, ...]
         node = emission.nodes[k]
         layer, given = node.layer, [terms[i] for i in _signal_inputs(node)]
         if not linear and _is_nonlinear(node):
-            raise ValueError(f"no closed form is known for {_title(node)}; try expected_synflow:linear")
+            raise NoClosedFormError(_title(node), "; try expected_synflow:linear")
         differ[k] = any(differ[i] for i in _signal_inputs(node))
         if isinstance(layer, IDENTITY_LAYERS) or layer_kind(node) in ("norm", "rectifier", "activation"):
             terms[k] = given[0]
@@ -345,10 +361,9 @@ def _layer_term(node: Node, given: Term, differ: bool) -> Term:
         rows, columns = (np.eye(size, k=1) for size in shape[1:])
         return given.then(rows, columns.T)
     if not isinstance(layer, Conv):
-        title = f"{node.name} ({_title(node)})" if node.name else _title(node)
-        raise ValueError(f"no closed form is known for {title} @ {'x'.join(map(str, shape))}")
+        raise NoClosedFormError(f"{_title(node)} @ {'x'.join(map(str, shape))}")
     if layer.groups > 1 and differ:
-        raise ValueError("no closed form is known for a grouped convolution of concatenated channels")
+        raise NoClosedFormError("a grouped convolution of concatenated channels")
     inputs = shape[0] // layer.groups
     gain = inputs / (2 * math.sqrt(layer.kernel**2 * inputs))
     if layer.kernel == layer.stride == 1:

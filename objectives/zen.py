@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,8 +38,8 @@ class Zen:
     released code uses running averages over x, x + 0.01 e and all draws, which depend on the momentum and on the number
     of earlier draws. Residual connections stay, while the authors' searches remove them. The mean is over as many draws
     as the fidelity repeats, not 32. Only batch norms that f depends on count. A batch norm with constant input, for
-    example after a `Zero` layer, does not count. A network without batch norms has no score, and neither has one with
-    another norm before f, such as a group norm, because the sum does not restore the scale that it removes.
+    example after a `Zero` layer, does not count. A network with another norm before f, such as a group norm, has no
+    score, because the sum does not restore the scale that it removes.
 
     References:
         Lin et al., "Zen-NAS: A zero-shot NAS for high-performance image recognition", ICCV 2021, arXiv:2102.01063,
@@ -59,7 +60,7 @@ class Zen:
         """Score the candidate.
 
         Raises:
-            ValueError: The network has no feature maps, none that depends on the input, no batch norms, or other norms.
+            ValueError: The network has no feature maps, none that depends on the input, or a norm of another kind.
             ArithmeticError: The feature maps are not finite.
         """
         network, setting = candidate.scored, candidate.setting
@@ -67,7 +68,7 @@ class Zen:
         parts, read = list(module.children()), _dependencies(network, last)
         if obstacle := _norms_obstacle(network, read):
             raise ValueError(obstacle)
-        norms = [part for k in read if is_batch_norm(part := parts[k])]
+        norms: list[Any] = [parts[k] for k in read if is_batch_norm(parts[k])]
         for norm in norms:
             norm.momentum = 1.0  # the running variance then equals the variance of the last batch
         maps: list[Tensor] = []
@@ -88,14 +89,10 @@ class Zen:
 
 def _norms_obstacle(network: Network, positions: Iterable[int]) -> str:
     """Return why the norms among some layers leave a network without a score; "" if they do not."""
-    number = 0
-    for k in positions:
-        node = network.nodes[k]
-        if is_batch_norm(node):
-            number += 1
-        elif layer_kind(node) == "norm" or calls_functions(node, "norm"):
+    for node in (network.nodes[k] for k in positions):
+        if not is_batch_norm(node) and (layer_kind(node) == "norm" or calls_functions(node, "norm")):
             return f"it restores the scale that batch norms remove, and {node.name} is another norm"
-    return "" if number else "it is about batch norms, and these networks have none"
+    return ""
 
 
 def _last_map_position(network: Network) -> int:

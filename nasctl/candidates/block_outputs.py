@@ -116,9 +116,8 @@ def _joined(network: Network, names: Sequence[str]) -> list[str]:
         following = alone[k] and spans[k].inputs == (spans[k - 1].start + spans[k - 1].emission.output,)
         if following and _belongs_before(spans[k].emission.nodes[0]):
             found[k] = found[k - 1]
-    start = next((k for k in range(len(spans)) if spans[k].emission.params), 0)
-    if all(alone[:start]):
-        found[:start] = [found[start]] * start  # the blocks begin with weights
+    start = next((k for k, span in enumerate(spans) if not (alone[k] and _reshapes(span.emission.nodes[0]))), 0)
+    found[:start] = [found[start]] * start  # a reshape of the input is no block
     for k in range(len(spans) - 2, -1, -1):
         end = spans[k].start + spans[k].emission.output
         if alone[k] and end not in cuts:
@@ -130,8 +129,8 @@ def _belongs_before(node: Node) -> bool:
     """Return whether a single layer belongs to the block of the layer before: a norm, an activation, a reshape."""
     if layer_kind(node) in ("norm", "rectifier", "activation"):
         return True
-    same_values = len(node.inputs) == 1 and prod(node.in_shapes[0]) == prod(node.out_shape)
-    return same_values and node.layer.params(*node.in_shapes) == 0
+    traced = type(node.layer).__name__ == "Function"  # functions without a layer, such as a flattening or a product
+    return _reshapes(node) or (traced and len(node.inputs) == 1 and prod(node.in_shapes[0]) == prod(node.out_shape))
 
 
 def _cut_values(network: Network) -> frozenset[int]:

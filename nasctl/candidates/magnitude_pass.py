@@ -181,8 +181,11 @@ def _apply_without_bias(part: nn.Module, x: Tensor) -> Tensor:
         square = all(len(set(pair)) == 1 for pair in (part.kernel_size, part.stride, part.padding))
         if square and part.dilation == (1, 1) and part.groups == part.in_channels == part.out_channels > 1:
             return _depthwise(x, weight, part.stride[0], int(part.padding[0]))
-    options = {"weight": weight} | ({"bias": torch.zeros_like(part.bias).double()} if part.bias is not None else {})
-    out: Tensor = torch.func.functional_call(part, options, x)
+    if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        convolved: Tensor = part._conv_forward(x, weight, None)
+        return convolved
+    biases = {name: torch.zeros_like(one).double() for name, one in part.named_parameters() if name == "bias"}
+    out: Tensor = torch.func.functional_call(part, {"weight": weight, **biases}, x)
     return out
 
 

@@ -24,8 +24,9 @@ from nasctl.candidates.gradients import Weight, cross_entropy, module_loss, weig
 from nasctl.candidates.rectifier_codes import RectifierCodes, unused
 from nasctl.candidates.sign_codes import SignCodes
 from nasctl.errors import without_traceback
+from nasctl.networks.function_calls import calls_functions
 from nasctl.networks.graph import Network
-from nasctl.networks.layer_kinds import calls_functions, convolutions, layer_title, linear_layers, module_kind
+from nasctl.networks.layer_kinds import convolutions, layer_title, module_kind
 from nasctl.networks.node import Node
 from nasctl.networks.torch_functions import custom_layers, product_weights
 
@@ -171,7 +172,7 @@ class ForwardRecorder:
         self._outputs: list[tuple[str, nn.Module, Tensor]] = []
         self._hooks = []
         for name, part in module.named_modules():
-            if "saliences" in needs and isinstance(part, (*convolutions(), *linear_layers())):
+            if "saliences" in needs and module_kind(part) in ("convolution", "linear"):
                 self._hooks.append(part.register_forward_hook(partial(_keep, self._outputs, name)))
             if "curvature" in needs and not self.other_kinks and isinstance(part, PIECEWISE):
                 self._hooks.append(part.register_forward_hook(partial(note_piece, self.pieces)))

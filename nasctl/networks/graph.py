@@ -183,7 +183,7 @@ class Builder:
         shapes[at] = emission.out_shape
         return at
 
-    def build(self, output: int, block_ends: Iterable[int] | None = None) -> Network:
+    def build(self, output: int, *, block_ends: Iterable[int] | None = None) -> Network:
         """Return the network whose output is the value at position `output`.
 
         Args:

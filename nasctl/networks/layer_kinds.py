@@ -47,8 +47,6 @@ LayerKind = Literal[
     "softmax",
     "other",
 ]
-FunctionKind = Literal["norm", "rectifier", "attention", "batch statistics"]
-
 # The kinds of nasctl's own layers; those that are not listed are "other".
 OWN_LAYERS: Mapping[type[Layer], LayerKind] = {
     **dict.fromkeys((Conv, PatchEmbedding, SeparableConv1d), "convolution"),
@@ -169,12 +167,12 @@ def layer_kind(node: Node) -> LayerKind:
         return OWN_LAYERS.get(kind, "other")
     from nasctl.networks.executable import module_class
 
-    return class_kind(module_class(node.layer.module(*node.in_shapes)))
+    return class_kind(module_class(node.layer.module(*node.in_shapes)))  # type: ignore[arg-type]  # classes are hashable
 
 
 def module_kind(part: nn.Module) -> LayerKind:
     """Return the kind of a module."""
-    return class_kind(type(part))
+    return class_kind(type(part))  # type: ignore[arg-type]  # classes are hashable
 
 
 def is_batch_norm(part: Node | nn.Module) -> bool:
@@ -188,25 +186,6 @@ def is_batch_norm(part: Node | nn.Module) -> bool:
 
         return issubclass(module_class(part.layer.module(*part.in_shapes)), batch_norms())
     return isinstance(part, batch_norms())
-
-
-def calls_functions(node: Node, kind: FunctionKind) -> bool:
-    """Return whether a custom layer calls functions of a kind, such as `F.group_norm`.
-
-    Args:
-        node: The layer. Layers of torch.nn and of nasctl do not count.
-        kind: The kind; "batch statistics" are norms by the statistics of the batch.
-    """
-    if type(node.layer) in OWN_LAYERS or type(node.layer).__module__ in OWN_MODULES:
-        return False
-    if kind == "rectifier" and getattr(node.layer, "recurrent", False):
-        return False  # the rectifiers inside recurrent layers have no unit for each example
-    from nasctl.networks.torch_functions import ATTENTION, NORMS, node_facts
-
-    facts = node_facts(node)
-    if kind in ("norm", "attention"):
-        return bool(facts.functions & (NORMS if kind == "norm" else ATTENTION))
-    return facts.rectifies if kind == "rectifier" else facts.batch_statistics
 
 
 @cache
@@ -262,7 +241,7 @@ def weight_names(part: nn.Module) -> tuple[str, ...]:
     These are the weights of convolutions and linear layers, the projections of attention, and the weights of recurrent
     layers. Biases, embeddings, and the scales of norms do not count. Parameters of submodules are not included.
     """
-    kind = _weight_kind(type(part))
+    kind = _weight_kind(type(part))  # type: ignore[arg-type]  # classes are hashable
     if kind == "one":
         return ("weight",)
     parameters = part._parameters if kind else {}
@@ -283,7 +262,7 @@ def is_custom(part: nn.Module) -> bool:
     Such a module may call any function of torch. A module traced from functions, `FunctionCalls`, is custom, and so is
     a subclass of a layer with a forward method of its own.
     """
-    return _is_custom(type(part))
+    return _is_custom(type(part))  # type: ignore[arg-type]  # classes are hashable
 
 
 def layer_title(name: str, part: nn.Module) -> str:

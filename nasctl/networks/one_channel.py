@@ -21,18 +21,19 @@ def with_one_channel(node: Node) -> Layer:
     Raises:
         ValueError: The layer has parameters whose shapes depend on channels in a way that is not known.
     """
+    if isinstance(node.layer, Conv):
+        return replace(node.layer, channels=1, groups=1)
+    if isinstance(node.layer, ChannelShuffle):
+        return replace(node.layer, groups=1)
     layer: Any = node.layer
-    if isinstance(layer, Conv):
-        return replace(layer, channels=1, groups=1)
-    if isinstance(layer, ChannelShuffle):
-        return replace(layer, groups=1)
     names = {field.name for field in fields(layer)} if is_dataclass(layer) else set()
     free = node.layer.params(*node.in_shapes) == 0 or type(layer) in OWN_LAYERS
     if {"kind", "options"} <= names:  # a traced layer of torch.nn
         kind, given = layer_kind(node), {name for name, _ in layer.options}
         if free or kind == "rectifier" or (kind in ("convolution", "norm") and given & CHANNEL_ARGUMENTS):
             options = tuple((name, 1 if name in CHANNEL_ARGUMENTS else value) for name, value in layer.options)
-            return replace(layer, options=options)
+            thin: Layer = replace(layer, options=options)
+            return thin
     elif free:
         return node.layer
     raise ValueError(f"it needs a copy with one channel, and the layer {node.name} has a fixed number")

@@ -93,7 +93,7 @@ def test_fisher_equals_plain_torch_or_names_the_layer(kind):
         (slope,) = torch.autograd.grad(loss, output, retain_graph=True)
         channels = -1 if isinstance(part, nn.Linear | nn.Bilinear) else 1
         terms = (output * slope).movedim(channels, 1).reshape(len(x), output.shape[channels], -1).sum(2)
-        total += part.weight.numel() / output.shape[channels] * float(terms.square().mean(0).sum()) / 2
+        total += part.weight.numel() / output.shape[channels] * float(terms.detach().square().mean(0).sum()) / 2
     assert found["fisher"] == pytest.approx(total, rel=1e-4)
 
 
