@@ -173,10 +173,8 @@ def reason(space, name):
 
 def test_a_metric_that_fails_on_most_networks_is_refused_with_what_to_use():
     said = reason(Choosing(ReLU(), MaxPool(3), MaxPool(5), HSwish()), "expected_synflow")
-    assert re.fullmatch(
-        r"it fails on (\d+) of 10 random networks \(no closed form is known for \w+ in choice\d\); use expected_synflow:linear",
-        said,
-    )
+    why = r"it fails on (\d+) of 10 random networks \(no closed form is known for \w+ in choice\d\)"
+    assert re.fullmatch(rf"{why}; use expected_synflow:linear", said)
     assert reason(Choosing(ReLU(), MaxPool(3), MaxPool(5), HSwish()), "expected_synflow:linear") == ""
     assert reason(Choosing(ReLU(), ReLU6()), "params") == ""
     # Only a few of the networks have no closed form here.
