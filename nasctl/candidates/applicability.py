@@ -37,8 +37,12 @@ def only_classes(given: Input, example: Network) -> str:
 
 def only_attention(given: Input, example: Network) -> str:
     """Return why a metric of attention does not apply to networks like the example; "" if it does."""
-    mixed = any(isinstance(node.layer, MIXING) for node in example.nodes)
-    return "" if mixed else "it is about attention, and these networks have none"
+    if any(isinstance(node.layer, MIXING) for node in example.nodes):
+        return ""
+    for node in example.nodes:
+        if layer_kind(node) == "attention" or calls_functions(node, "attention"):
+            return f"it is about the layers of attention, and {node.name} computes its attention inside one layer"
+    return "it is about attention, and these networks have none"
 
 
 def only_forward(given: Input, example: Network) -> str:

@@ -43,6 +43,7 @@ class FeatureMaps:
         reason = only_maps(Input(network.input_shapes[0]), network) if 2 in sizes else ""
         if not positions or reason:
             raise ValueError(reason or "the network has no blocks that put out maps")
+        self._names = [network.nodes[position].name for position in positions]
         x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
         module.requires_grad_(False)
         parts = list(module.children())
@@ -78,7 +79,10 @@ class FeatureMaps:
             ArithmeticError: A gradient is not finite.
         """
         rng = np.random.default_rng(self._seed)
-        return [_gain(before, after, rng) for before, after in pairwise(self.maps)]
+        return [
+            _gain(before, after, rng, name)
+            for (before, after), name in zip(pairwise(self.maps), self._names[1:], strict=True)
+        ]
 
 
 def _rows(maps: Tensor, windows: Sequence[int]) -> Tensor:
@@ -114,16 +118,16 @@ def _entropy(rows: Tensor) -> float:
     return -float((shares * torch.log(shares + 1e-8)).sum())
 
 
-def _gain(before: Tensor, after: Tensor, rng: np.random.Generator) -> float:
-    """Return the gain between two maps; see `FeatureMaps.gains`."""
+def _gain(before: Tensor, after: Tensor, rng: np.random.Generator, name: str) -> float:
+    """Return the gain between two maps, the second of the layer `name`; see `FeatureMaps.gains`."""
     if before.ndim != after.ndim:
-        raise ValueError("a block reshapes its map, which trainability has no meaning for")
+        raise ValueError(f"the block that ends with {name} reshapes its map, which trainability has no meaning for")
     gradient = _signs(after, rng)
     # The graph is kept because blocks may share a part of it.
     (passed,) = torch.autograd.grad(after, before, gradient, retain_graph=True, materialize_grads=True)
     sizes, out_sizes = before.shape[2:], after.shape[2:]
     if any(size < out_size for size, out_size in zip(sizes, out_sizes, strict=True)):
-        raise ValueError("a block enlarges its map, which trainability has no meaning for")
+        raise ValueError(f"the block that ends with {name} enlarges its map, which trainability has no meaning for")
     windows = [ceil(size / out_size) for size, out_size in zip(sizes, out_sizes, strict=True)]
     missing = [window * out - size for window, out, size in zip(windows, out_sizes, sizes, strict=True)]
     passed = F.pad(passed, [end for one in reversed(missing) for end in (0, one)])

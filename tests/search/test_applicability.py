@@ -32,6 +32,7 @@ from nasctl.api import (
     SelfAttention,
     Sigmoid,
     Tanh,
+    only_attention,
     only_maps,
 )
 from nasctl.candidates.setting import Setting
@@ -210,3 +211,18 @@ def test_networks_of_one_dimensional_convolutions_attend_to_nothing():
     assert only_maps(given, Network.from_module(build(nn.ReLU()), given.shape)) == ""
     attends = "it is about convolutions, and these networks attend to sequences"
     assert only_maps(given, Network.from_module(build(nn.Linear(60, 60)), given.shape)) == attends
+
+
+def test_attention_inside_one_layer_is_named():
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.fc = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 4)
+
+        def forward(self, x):
+            x = x.flatten(2)
+            return self.fc(self.mix(x, x, x, need_weights=False)[0].mean(1))
+
+    given = Input((3, 2, 4))
+    said = only_attention(given, Network.from_module(Attending(), given.shape))
+    assert said == "it is about the layers of attention, and mix computes its attention inside one layer"
