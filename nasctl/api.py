@@ -34,7 +34,7 @@ from nasctl.networks.blocks import (
     SqueezeExcite,
     make_divisible,
 )
-from nasctl.networks.function_calls import calls_functions
+from nasctl.networks.custom_calls import calls_functions
 from nasctl.networks.graph import Block, Builder, Emission, Network, Span
 from nasctl.networks.layer_kinds import (
     LayerKind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nasctl.candidates.transformer_layers import MIXING, roles
-from nasctl.networks.function_calls import calls_functions
+from nasctl.networks.custom_calls import calls_functions
 from nasctl.networks.graph import Network
 from nasctl.networks.layer_kinds import layer_kind
 from nasctl.problem.space import Input

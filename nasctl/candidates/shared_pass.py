@@ -24,7 +24,7 @@ from nasctl.candidates.gradients import Weight, cross_entropy, module_loss, weig
 from nasctl.candidates.rectifier_codes import RectifierCodes, unused
 from nasctl.candidates.sign_codes import SignCodes
 from nasctl.errors import without_traceback
-from nasctl.networks.function_calls import calls_functions
+from nasctl.networks.custom_calls import calls_functions
 from nasctl.networks.graph import Network
 from nasctl.networks.layer_kinds import convolutions, layer_title, module_kind
 from nasctl.networks.node import Node

@@ -112,17 +112,20 @@ def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Modul
         init: Distribution of the weights of convolutions and linear layers.
     """
     templates = [_template(node.layer, node.in_shapes) for node in network.nodes]
-    generator = torch.Generator().manual_seed(seed + OWN_LAYERS_SEED)
     parts = _instantiate(templates, seed)
     numbers, start = _streams.first(seed, init != "uniform", network.params), 0
-    for node, part, template in zip(network.nodes, parts, templates, strict=True):
+    for part, template in zip(parts, templates, strict=True):
         if isinstance(template, Call):
-            if init != "uniform":
-                _redraw(node, part, generator, init)
-        elif isinstance(part, WEIGHTED):
+            continue
+        if isinstance(part, WEIGHTED):
             start = _fill(part, numbers, start, init)
         elif isinstance(part, nn.BatchNorm2d):
             _reset(part)
+    if init != "uniform":
+        generator = torch.Generator().manual_seed(seed + OWN_LAYERS_SEED)
+        for node, part, template in zip(network.nodes, parts, templates, strict=True):
+            if isinstance(template, Call):
+                _redraw(node, part, generator, init)
     return Executable(network.nodes, network.output, parts)
 
 
