@@ -42,6 +42,7 @@ from nasctl.networks.layer_kinds import (
     is_global_pool,
     layer_kind,
     module_kind,
+    node_modules,
 )
 from nasctl.networks.layers import (
     Add,

@@ -18,6 +18,7 @@ from nasctl.api import (
     Transform,
     Zero,
     module_kind,
+    node_modules,
     only_maps,
     only_rectified,
     with_one_channel,
@@ -100,7 +101,7 @@ def _one_channel_copy(network: Network, size: int) -> Network:
         inputs = [mapping[source] for source in node.inputs]
         try:
             mapping[k] = net.add(layer, *inputs, name=node.name)
-        except (RuntimeError, ValueError):
+        except Exception:  # a traced layer runs to find its shape
             raise ValueError(f"it needs a copy with one channel, which the layer {node.name} does not allow") from None
         uneven = isinstance(layer, Add) and len({net.shape(source) for source in inputs}) > 1
         if uneven or min(net.shape(mapping[k])) < 1:
@@ -136,12 +137,17 @@ def _count_regions(candidate: Candidate, network: Network, images: torch.Tensor,
     for k in range(len(network.nodes) - 1, -1, -1):
         is_live = k in live and not isinstance(network.nodes[k].layer, Zero)
         live |= set(network.nodes[k].inputs) if is_live else set()
-    names = {name for k, (name, _) in enumerate(module.named_children()) if k in live}
+    titles, parts = {part: name for name, part in module.named_children()}, node_modules(module, network)
+    names = {titles[part] for k, part in enumerate(parts) if k in live}
     recorder = candidate.rectifier_codes(module, network)
     with torch.no_grad():
-        if not torch.isfinite(module.to(images.device)(images)).all():
-            raise ArithmeticError("the outputs of the one-channel network are not finite")
+        try:
+            outputs = module.to(images.device)(images)
+        except (RuntimeError, IndexError) as error:
+            raise ValueError(f"the copy with one channel cannot run: {str(error).partition(chr(10))[0]}") from None
     recorder.close()
+    if not torch.isfinite(outputs).all():
+        raise ArithmeticError("the outputs of the one-channel network are not finite")
     if recorder.failure:
         raise recorder.failure
     codes = [one.packed for name, one in recorder.codes.items() if name.partition(".")[0].partition("#")[0] in names]

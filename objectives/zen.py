@@ -19,6 +19,7 @@ from nasctl.api import (
     is_batch_norm,
     is_global_pool,
     layer_kind,
+    node_modules,
     only_maps,
 )
 
@@ -64,11 +65,15 @@ class Zen:
             ArithmeticError: The feature maps are not finite.
         """
         network, setting = candidate.scored, candidate.setting
+        if candidate.input.kind != "images":
+            raise ValueError("zen feeds the network noise, but the network takes tokens")
         last, module = _last_map_position(network), candidate.module("normal")
-        parts, read = list(module.children()), _dependencies(network, last)
+        parts, read = node_modules(module, network), _dependencies(network, last)
         if obstacle := _norms_obstacle(network, read):
             raise ValueError(obstacle)
         norms: list[Any] = [parts[k] for k in read if is_batch_norm(parts[k])]
+        if len(set(norms)) < len(norms) or parts.count(parts[last]) > 1:
+            raise ValueError("a batch norm or the last layer runs more than once, so its variance is not the only one")
         for norm in norms:
             norm.momentum = 1.0  # the running variance then equals the variance of the last batch
         maps: list[Tensor] = []

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nasctl.candidates.applicability import only_maps
 from nasctl.candidates.block_outputs import map_positions
 from nasctl.networks.graph import Network
+from nasctl.networks.layer_kinds import node_modules
 from nasctl.problem.space import Input
 
 
@@ -46,7 +47,9 @@ class FeatureMaps:
         self._names = [network.nodes[position].name for position in positions]
         x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
         module.requires_grad_(False)
-        parts = list(module.children())
+        parts = node_modules(module, network)
+        if repeated := [network.nodes[k].name for k in positions if parts.count(parts[k]) > 1]:
+            raise ValueError(f"the layer {repeated[0]} runs more than once, so its maps cannot be told apart")
         self.maps: list[Tensor] = []  # with the autograd graph that `gains` needs
         for position in positions:
             parts[position].register_forward_hook(lambda part, inputs, output: self.maps.append(output))

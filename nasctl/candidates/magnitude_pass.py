@@ -19,6 +19,7 @@ from nasctl.networks.layer_kinds import (
     is_custom,
     layer_title,
     linear_layers,
+    node_modules,
     norms,
     recurrent_layers,
     softmaxes,
@@ -60,7 +61,7 @@ def magnitude_flow(network: Network, module: nn.Module, ones: Tensor) -> float:
     Raises:
         ValueError: A layer on a path to the output has no linear form; the message names the layer.
     """
-    modules = list(module.children())
+    modules = node_modules(module, network)
     sources = [node.inputs[:1] if isinstance(node.layer, Multiply) else node.inputs for node in network.nodes]
     live = {network.output}
     for k in reversed(range(len(sources))):
@@ -72,7 +73,7 @@ def magnitude_flow(network: Network, module: nn.Module, ones: Tensor) -> float:
         part, inputs = modules[k], [values[source] for source in sources[k]]
         if isinstance(network.nodes[k].layer, Multiply):
             values[k] = inputs[0]
-        elif any(map(is_custom, part.modules())) or [*part.children()]:
+        elif not isinstance(part, _refused_kinds()) and (any(map(is_custom, part.modules())) or [*part.children()]):
             learned = not any(map(is_custom, part.modules())) or bool(node_facts(network.nodes[k]).weights)
             values[k] = _run_custom(network.nodes[k].name, part, inputs, weighted if learned else [])
         else:
@@ -84,14 +85,18 @@ def magnitude_flow(network: Network, module: nn.Module, ones: Tensor) -> float:
     return sum(float((y.detach() * signal).sum()) for y, signal in terms if signal is not None)
 
 
+def _refused_kinds() -> tuple[type[nn.Module], ...]:
+    """Return the classes of layers that are never linear."""
+    return *recurrent_layers(), *attention_layers(), *softmaxes(), *embeddings(), *PRODUCTS_OF_ACTIVATIONS
+
+
 def _run_layer(name: str, part: nn.Module, inputs: list[Tensor], weighted: list[Tensor]) -> Tensor:
     """Return the output of a layer of torch.nn or nasctl in the linear network, and note the outputs of weights."""
     if isinstance(part, (*norms(), *activations())):
         return inputs[0]
     if isinstance(part, nn.GLU):  # the second half is a gate
         return inputs[0].chunk(2, part.dim)[0]
-    refused = (*recurrent_layers(), *attention_layers(), *softmaxes(), *embeddings(), *PRODUCTS_OF_ACTIVATIONS)
-    if isinstance(part, refused):
+    if isinstance(part, _refused_kinds()):
         raise ValueError(f"synflow needs layers that are linear in their input, and {layer_title(name, part)} is not")
     if isinstance(part, (*convolutions(), *linear_layers())):
         weighted.append(_apply_without_bias(part, inputs[0]))
@@ -111,10 +116,16 @@ def _run_custom(name: str, part: nn.Module, inputs: list[Tensor], weighted: list
     for parameter in part.parameters():
         parameter.data.abs_()
     part.double().eval()
-    with MagnitudeMode(weighted):
-        out: Tensor = part(*inputs)
-    with MagnitudeMode([]):
-        twice: Tensor = part(*(2 * x.detach() + 0 * x for x in inputs))
+    try:
+        with MagnitudeMode(weighted):
+            out: Tensor = part(*inputs)
+        with MagnitudeMode([]):
+            twice: Tensor = part(*(2 * x.detach() + 0 * x for x in inputs))
+    except (RuntimeError, TypeError, ValueError, IndexError) as failure:
+        reason = str(failure).partition("\n")[0]
+        raise ValueError(f"synflow cannot run {layer_title(name, part)} on magnitudes in float64: {reason}") from None
+    if not out.is_floating_point():
+        raise ValueError(f"synflow needs layers that are linear in their input, and {layer_title(name, part)} is not")
     error, largest = float((twice - 2 * out).detach().abs().max()), float(out.detach().abs().max())
     if error > TOLERANCE * largest or float(out.detach().min()) < -TOLERANCE * largest:
         raise ValueError(f"synflow needs layers that are linear in their input, and {layer_title(name, part)} is not")

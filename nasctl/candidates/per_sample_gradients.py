@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +16,7 @@ from nasctl.candidates.example_mixing import MixingCheck
 from nasctl.candidates.layer_gradients import weight_gradients
 from nasctl.networks.graph import Network
 from nasctl.networks.layer_kinds import attention_layers, batch_norms, is_custom, layer_title
-from nasctl.networks.torch_functions import custom_layers, product_weights
+from nasctl.networks.torch_functions import custom_layers, weight_uses
 
 Target = Literal["loss", "logits", "target"]
 
@@ -27,7 +28,7 @@ class LayerCall(NamedTuple):
 
     path: str  # name of the layer
     part: nn.Module
-    weights: tuple[str, ...]  # names of its weights, relative to the layer
+    weights: Mapping[str, str]  # names of parameters by the names of its weights, relative to the layer
     inputs: tuple[Tensor, ...]  # (B, ...) each, detached from the autograd graph
     outputs: Tensor  # (B, ...)
 
@@ -72,7 +73,7 @@ class PerSampleGradients:
         owners = weight_owners(module, network)
         hooks = []
         for path, part in module.named_modules():
-            weights = owners.get(path, ())
+            weights = owners.get(path, {})
             if weights or isinstance(part, batch_norms()):
                 hooks.append(part.register_forward_hook(partial(_keep, self._calls, path, weights)))
             if isinstance(part, batch_norms()):
@@ -108,18 +109,30 @@ class PerSampleGradients:
             ArithmeticError: A gradient is not finite.
         """
         calls = [call for call in self._calls if call.weights or (norms and call.part.weight is not None)]
-        total = self._total(of)
-        found = torch.autograd.grad(total, [call.outputs for call in calls], retain_graph=True, allow_unused=True)
+        if not calls:
+            return
+        found = torch.autograd.grad(
+            self._total(of), [call.outputs for call in calls], retain_graph=True, allow_unused=True
+        )
         reached: dict[str, list[tuple[LayerCall, Tensor]]] = {}  # lists, because a layer may run more than once
         for call, slopes in zip(calls, found, strict=True):
             if slopes is not None:
                 reached.setdefault(call.path, []).append((call, slopes))
+        left = Counter(name for pairs in reached.values() for name in pairs[0][0].weights.values())
+        sums: dict[str, Tensor] = {}  # of parameters that further layers use
         for path, pairs in reached.items():
             if not all(torch.isfinite(slopes.sum()) for _, slopes in pairs):
                 raise ArithmeticError("the gradients of the examples are not finite")
             first, *others = (_call_gradients(call, slopes) for call, slopes in pairs)
-            for name, gradient in first.items():
-                yield f"{path}.{name}", sum((other[name] for other in others), start=gradient)
+            for own, gradient in first.items():
+                total = sum((other[own] for other in others), start=gradient)
+                name = pairs[0][0].weights.get(own, f"{path}.{own}")
+                left[name] -= 1
+                total = total + sums.pop(name) if name in sums else total
+                if left[name] > 0:
+                    sums[name] = total
+                else:
+                    yield name, total
 
     def kernel(self, of: Target, norms: bool = False) -> Tensor:
         """Return the neural tangent kernel: inner products of the gradients of all pairs of examples, (B, B) float64.
@@ -141,28 +154,34 @@ class PerSampleGradients:
 
     def _total(self, of: Target) -> Tensor:
         """Return the sum of the quantity over examples, which are independent: its gradient holds all gradients."""
+        if of != "logits" and self._logits.ndim != 2:
+            raise ValueError("the network puts out logits at every place of an example")
         if of == "loss":
             return F.cross_entropy(self._logits, self._labels, reduction="sum")
         return (self._logits if of == "logits" else self._logits.gather(1, self._labels[:, None])).sum()
 
 
-def weight_owners(module: nn.Module, network: Network | None) -> dict[str, tuple[str, ...]]:
-    """Return the layers whose calls give the gradients of all weights: the names of the weights, by the layer's name.
+def weight_owners(module: nn.Module, network: Network | None) -> dict[str, dict[str, str]]:
+    """Return the layers whose calls give the gradients of all weights.
 
     Most layers own their weights. Weights that are used inside a layer of attention, or by the functions of a custom
     layer, are those of that layer.
 
+    Returns:
+        By the layer's name, the name of each parameter by the name of the weight relative to the layer. A parameter of
+        several layers has one name, that of `product_weights`.
+
     Raises:
         ValueError: The weights of a layer cannot be found.
     """
-    custom = custom_layers(module, network)
-    found: dict[str, tuple[str, ...]] = {}
-    for name in product_weights(module, custom):
+    names: dict[int, str] = {}
+    found: dict[str, dict[str, str]] = {}
+    for name, weight in weight_uses(module, custom_layers(module, network)):
         owner = name.rpartition(".")[0]
         parents = [".".join(owner.split(".")[:k]) for k in range(1, owner.count(".") + 1)]
         attention = next((one for one in parents if isinstance(module.get_submodule(one), attention_layers())), None)
         inside = attention or (owner.partition(".")[0] if is_custom(module.get_submodule(owner)) else owner)
-        found[inside] = (*found.get(inside, ()), name.removeprefix(f"{inside}."))
+        found.setdefault(inside, {})[name.removeprefix(f"{inside}.")] = names.setdefault(id(weight), name)
     return found
 
 
@@ -198,7 +217,7 @@ def _call_gradients(call: LayerCall, slopes: Tensor) -> dict[str, Tensor]:
         slopes: The gradient of the output of the layer, (B, ...).
     """
     if call.weights:
-        return weight_gradients(call.part, call.weights, call.inputs, slopes)
+        return weight_gradients(call.part, [*call.weights], call.inputs, slopes)
     assert isinstance(call.part, _BatchNorm)
     part, x = call.part, call.inputs[0]
     normal = F.batch_norm(x, part.running_mean, part.running_var, eps=part.eps)

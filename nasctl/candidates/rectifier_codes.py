@@ -57,7 +57,7 @@ class RectifierCodes:
 
     def _watch_functions(self, name: str, part: nn.Module) -> None:
         """Record the rectifier functions that a custom layer calls; its submodules call functions, too."""
-        forward, note = part.forward, partial(self._note_call, name, part)
+        forward, note = part.forward, partial(self._note, name, part)
 
         def watched(*inputs: Any, **options: Any) -> Any:
             with RectifierWatch(note):
@@ -67,17 +67,15 @@ class RectifierCodes:
         self._undo.append(partial(part.__dict__.pop, "forward"))
 
     def _note_input(self, name: str, part: nn.Module, inputs: tuple[Tensor]) -> None:
-        self._note(name, RectifierCall(inputs[0], switch_point(part)))
+        self._note(name, part, RectifierCall(inputs[0], switch_point(part)))
 
-    def _note_call(self, name: str, part: nn.Module, call: RectifierCall) -> None:
+    def _note(self, name: str, part: nn.Module, call: RectifierCall) -> None:
+        """Note a call of a rectifier, or the failure if the examples are not in front."""
         if call.x.ndim < 2 or len(call.x) != self._batch:
             shape = "x".join(map(str, call.x.shape))
             reason = f"{layer_title(name, part)} rectifies values of shape {shape}, without the examples in front"
             self.failure = self.failure or ValueError(reason)
             return
-        self._note(name, call)
-
-    def _note(self, name: str, call: RectifierCall) -> None:
         inputs = call.x.detach()
         self.codes[unused(name, self.codes)] = SignCodes.of(inputs - call.switch if call.switch else inputs)
 

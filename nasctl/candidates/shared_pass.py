@@ -142,7 +142,7 @@ def _backward(
     watched = dict[str, Salience]()
     if "saliences" in needs:
         try:
-            watched = recorder.watched(weights)
+            watched = recorder.watched(weights, len(examples))
         except ValueError as failure:
             failures["saliences"] = without_traceback(failure)
     try:
@@ -184,14 +184,16 @@ class ForwardRecorder:
         if self.rectifiers:
             self.rectifiers.close()
 
-    def watched(self, weights: Mapping[str, Tensor]) -> dict[str, Salience]:
+    def watched(self, weights: Mapping[str, Tensor], batch: int) -> dict[str, Salience]:
         """Return saliences of the recorded outputs, by layer; the next backward pass fills the mapping.
 
         Args:
             weights: All parameters that are multiplied with activations, by name.
+            batch: The number of examples.
 
         Raises:
-            ValueError: A layer holds several of these weights, so that their outputs are not to be seen.
+            ValueError: A layer holds several of these weights, so that their outputs are not to be seen, or has outputs
+                of another number of examples.
         """
         called = {name for name, _, _ in self._outputs}
         for name in weights:
@@ -199,6 +201,9 @@ class ForwardRecorder:
             part = self._module.get_submodule(path)
             if path not in called and (name != f"{path}.weight" or module_kind(part) not in ("convolution", "linear")):
                 raise ValueError(f"the outputs of the products inside {layer_title(path, part)} cannot be observed")
+        for name, layer, output in self._outputs:
+            if len(output) != batch:
+                raise ValueError(f"the outputs of {layer_title(name, layer)} are not those of single examples")
         found: dict[str, Salience] = {}
         for name, layer, output in self._outputs:
             output.register_hook(partial(_weigh, found, name, layer, output.detach()))  # type: ignore[no-untyped-call]

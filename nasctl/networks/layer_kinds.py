@@ -22,7 +22,7 @@ from nasctl.networks.layers import (
     Sigmoid,
     Swish,
 )
-from nasctl.networks.node import Layer, Node
+from nasctl.networks.node import Layer, Node, attribute_name
 from nasctl.networks.sequences import (
     GELU,
     ClassToken,
@@ -61,6 +61,8 @@ OWN_MODULES = frozenset(f"nasctl.networks.{name}" for name in ("layers", "sequen
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from nasctl.networks.graph import Network
 
     Kinds = tuple[type[nn.Module], ...]
 
@@ -263,6 +265,17 @@ def is_custom(part: nn.Module) -> bool:
     a subclass of a layer with a forward method of its own.
     """
     return _is_custom(type(part))  # type: ignore[arg-type]  # classes are hashable
+
+
+def node_modules(module: nn.Module, network: Network) -> list[nn.Module]:
+    """Return the module of each node of a network; a node may run the module of an earlier one.
+
+    Args:
+        module: The module of the network.
+        network: The network.
+    """
+    owners = (attribute_name(getattr(node, "module_of", "") or node.name) for node in network.nodes)
+    return [module.get_submodule(owner) for owner in owners]
 
 
 def layer_title(name: str, part: nn.Module) -> str:

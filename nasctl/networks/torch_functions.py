@@ -315,7 +315,7 @@ def product_weights(module: nn.Module, custom: Mapping[str, Node]) -> dict[str, 
 
     These are the weights of convolutions and linear layers of every kind, the projections of attention, the weights of
     recurrent layers, and the parameters that a custom module gives to products such as `F.conv2d` or `@`. Biases,
-    embeddings and the scales of norms do not count.
+    embeddings and the scales of norms do not count. A parameter of several layers counts once, under its first name.
 
     Args:
         module: The module of a network.
@@ -324,23 +324,33 @@ def product_weights(module: nn.Module, custom: Mapping[str, Node]) -> dict[str, 
     Raises:
         ValueError: A weight is computed from other tensors, or the functions of a custom layer cannot be found.
     """
-    found: dict[str, nn.Parameter] = {}
+    found, known = dict[str, nn.Parameter](), set[int]()
+    for name, weight in weight_uses(module, custom):
+        if id(weight) not in known:
+            known.add(id(weight))
+            found[name] = weight
+    return found
+
+
+def weight_uses(module: nn.Module, custom: Mapping[str, Node]) -> list[tuple[str, nn.Parameter]]:
+    """Return the weights of `product_weights` with all their names: a weight of several layers has several."""
+    found = list[tuple[str, nn.Parameter]]()
     for path, part in module.named_modules():
         for name in weight_names(part):
             weight = part._parameters.get(name)
             if weight is None:
                 raise ValueError(f"the {name} of {layer_title(path, part)} is computed from other tensors")
-            found[f"{path}.{name}" if path else name] = weight
-    known = {id(one) for one in found.values()}
+            found.append((f"{path}.{name}" if path else name, weight))
+    known = {name for name, _ in found}
     for child, node in custom.items():
         part = module.get_submodule(child)
         own = [
             name
-            for name, one in part.named_parameters()
-            if id(one) not in known and is_custom(part.get_submodule(name.rpartition(".")[0]))
+            for name, _ in part.named_parameters()
+            if f"{child}.{name}" not in known and is_custom(part.get_submodule(name.rpartition(".")[0]))
         ]
         facts = node_facts(node) if own else CustomFacts()
         if facts.failure:
             raise ValueError(f"the weights of {layer_title(child, part)} cannot be found: {facts.failure}")
-        found |= {f"{child}.{name}": part.get_parameter(name) for name in own if name in facts.weights}
+        found += [(f"{child}.{name}", part.get_parameter(name)) for name in own if name in facts.weights]
     return found

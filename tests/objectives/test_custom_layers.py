@@ -161,6 +161,31 @@ def test_a_subclass_counts_like_its_base():
         assert all(isinstance(value, float) for value in both[0].values())
 
 
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(6, 6, 1, bias=False), nn.Conv2d(6, 6, 1, bias=False)
+        self.b.weight = self.a.weight
+
+    def forward(self, x):
+        return self.b(self.a(x).relu())
+
+
+def test_a_weight_of_two_layers_counts_once_with_all_its_gradients():
+    given = Candidate(Chain(Own(Tied), ReLU()), (0,), SETTING, frozenset({"module"}))
+    module, (x, labels) = given.module(), given.batch()
+    weights = [module.stem.weight, module.fc.weight, module.middle0.a.weight]
+    assert list(given.weights_of(module)) == ["stem.weight", "middle0.a.weight", "fc.weight"]
+    rows = [torch.autograd.grad(module(x[k : k + 1])[0, labels[k]], weights) for k in range(len(x))]
+    trace = sum(float(one.square().sum()) for row in rows for one in row)
+    gradients = torch.autograd.grad(F.cross_entropy(module(x), labels), weights)
+    found = scores(Chain(Own(Tied), ReLU()), "ntk_trace", "grad_norm")
+    assert found["ntk_trace"] == pytest.approx((trace / len(x)) ** 0.5, rel=1e-4)
+    assert found["grad_norm"] == pytest.approx(sum(float(one.norm()) for one in gradients), rel=1e-4)
+
+
 def test_a_standardised_kernel_counts_as_a_weight_and_its_norm_as_one():
     found = scores(Chain(Own(Standardised, (6, 6, 3, 1, 1)), ReLU()), "snip", "l2_norm", "synflow")
     plain = scores(Chain(Own(nn.Conv2d, (6, 6, 3, 1, 1)), ReLU()), "l2_norm", "synflow")
