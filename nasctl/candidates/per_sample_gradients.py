@@ -111,9 +111,8 @@ class PerSampleGradients:
         calls = [call for call in self._calls if call.weights or (norms and call.part.weight is not None)]
         if not calls:
             return
-        found = torch.autograd.grad(
-            self._total(of), [call.outputs for call in calls], retain_graph=True, allow_unused=True
-        )
+        outputs = [call.outputs for call in calls]
+        found = torch.autograd.grad(self._total(of), outputs, retain_graph=True, allow_unused=True)
         reached: dict[str, list[tuple[LayerCall, Tensor]]] = {}  # lists, because a layer may run more than once
         for call, slopes in zip(calls, found, strict=True):
             if slopes is not None:
@@ -197,7 +196,7 @@ def _measure(part: nn.Module, inputs: tuple[Tensor]) -> None:
 def _keep(
     calls: list[LayerCall],
     path: str,
-    weights: tuple[str, ...],
+    weights: Mapping[str, str],
     part: nn.Module,
     inputs: tuple[Tensor, ...],
     output: Any,
