@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from nasctl import registry
-from nasctl.api import Builder, Classifier, Conv, Fidelity, Network, ReLU, Setting
+from nasctl.api import Builder, Candidate, Classifier, Conv, Fidelity, Network, ReLU, Setting
 from nasctl.candidates.block_outputs import map_positions
 from nasctl.testing import drawn
 
