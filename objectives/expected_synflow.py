@@ -206,11 +206,11 @@ def _expected_sum(network: Network, linear: bool, rescaled: bool) -> tuple[float
 def _live_spans(network: Network) -> list[tuple[str, int, tuple[int, ...], Emission]]:
     """Return name, position, input positions and emission of each span that the output depends on."""
     needed, found = {network.output}, []
-    for name, inputs, start, emission in reversed(network.spans):
-        at = start + emission.output
-        if at in needed and emission.output >= 0:
-            needed.update(inputs)
-            found.append((name, at, inputs, emission))
+    for span in reversed(network.spans):
+        at = span.start + span.emission.output
+        if at in needed and span.emission.output >= 0:
+            needed.update(span.inputs)
+            found.append((span.name, at, span.inputs, span.emission))
     found.reverse()
     return found
 
