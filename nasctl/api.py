@@ -5,8 +5,17 @@ from typing import TYPE_CHECKING
 from nasctl.candidates.applicability import only_attention, only_classes, only_forward, only_maps, only_rectified
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.layer_sum import total
-from nasctl.candidates.objective import ChecksApplicability, HasLabel, HasRemarks, MaybeMonotone, Objective
+from nasctl.candidates.objective import (
+    ChecksApplicability,
+    HasLabel,
+    HasRemarks,
+    HasSubstitutes,
+    MaybeMonotone,
+    Objective,
+    VersionedByNetwork,
+)
 from nasctl.candidates.setting import Setting
+from nasctl.candidates.versions import version_of_blocks, version_of_weights
 from nasctl.candidates.weights_source import DrawnWeights, WeightsSource
 from nasctl.data import (
     ClassCount,
@@ -36,7 +45,16 @@ from nasctl.networks.blocks import (
     SqueezeExcite,
     make_divisible,
 )
+from nasctl.networks.custom_calls import calls_functions
 from nasctl.networks.graph import Block, Builder, Emission, Network, Span
+from nasctl.networks.layer_kinds import (
+    LayerKind,
+    is_batch_norm,
+    is_global_pool,
+    layer_kind,
+    module_kind,
+    node_modules,
+)
 from nasctl.networks.layers import (
     Add,
     AvgPool,
@@ -60,6 +78,7 @@ from nasctl.networks.layers import (
     Zero,
 )
 from nasctl.networks.node import Call, Layer, Node, Shape
+from nasctl.networks.one_channel import with_one_channel
 from nasctl.networks.sequences import (
     GELU,
     AttentionScores,

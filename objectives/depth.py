@@ -33,11 +33,11 @@ class Depth:
         """
         network = candidate.network
         longest = {-1 - k: 0 for k in range(len(network.input_shapes))}  # value -> layers on the longest path to it
-        for _, inputs, start, emission in network.spans:
-            paths = zip(inputs, _path_lengths(emission), strict=True)
+        for span in network.spans:
+            paths = zip(span.inputs, _path_lengths(span.emission), strict=True)
             lengths = [longest[i] + more for i, more in paths if more is not None and i in longest]
-            if lengths and emission.output >= 0:
-                longest[start + emission.output] = max(lengths)
+            if lengths and span.emission.output >= 0:
+                longest[span.start + span.emission.output] = max(lengths)
         if network.output not in longest:
             raise ValueError("no path leads from the input to the output")
         return float(longest[network.output])

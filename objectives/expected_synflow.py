@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nasctl.api import (
+    GELU,
     Add,
     AvgPool,
-    BatchNorm,
     Candidate,
     ChannelShuffle,
     Concat,
@@ -35,8 +35,10 @@ from nasctl.api import (
     Shift,
     Sigmoid,
     Swish,
+    Tanh,
     Transform,
     Zero,
+    layer_kind,
     only_maps,
 )
 
@@ -44,10 +46,12 @@ __all__ = ["ExpectedSynFlow"]
 
 Array = npt.NDArray[np.float64]
 
-# Layers that pass an expected map on unchanged.
-IDENTITY_LAYERS = (BatchNorm, ChannelShuffle, ReLU, ReLU6, HSwish, Swish, Sigmoid, HSigmoid, Multiply)
-# Layers whose expected output has no closed form, even for a non-negative signal.
-NONLINEAR_LAYERS = (ReLU6, HSwish, Swish, Sigmoid, HSigmoid, Multiply, MaxPool)
+# Layers that pass an expected map on unchanged, beside norms and activations.
+IDENTITY_LAYERS = (ChannelShuffle, Multiply)
+# Layers of nasctl whose expected output has no closed form, even for a non-negative signal.
+NONLINEAR_LAYERS = (ReLU6, HSwish, Swish, Sigmoid, HSigmoid, GELU, Tanh, Multiply, MaxPool)
+# Rectifiers of torch that do not change a non-negative signal.
+EXACT_RECTIFIERS = ("ReLU", "LeakyReLU", "PReLU", "RReLU", "ELU", "CELU")
 ZERO_EXPONENT = -(1 << 20)  # binary exponent of a map of zeros, below the exponent of any double
 
 
@@ -95,12 +99,11 @@ class ExpectedSynFlow:
 
     def __init__(self, linear: bool = False) -> None:
         self._linear = linear
+        self.substitutes = ("synflow",) if linear else ("expected_synflow:linear", "synflow")
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """Return a remark that lists the nonlinear layers treated as linear, if the search space has any."""
-        nonlinear = sorted(
-            {type(node.layer).__name__ for node in example.nodes if isinstance(node.layer, NONLINEAR_LAYERS)}
-        )
+        nonlinear = sorted({_title(node) for node in example.nodes if _is_nonlinear(node)})
         return [f"treats nonlinear layers as linear ({', '.join(nonlinear)})"] if nonlinear and self._linear else []
 
     def __call__(self, candidate: Candidate) -> float:
@@ -120,6 +123,19 @@ class ExpectedSynFlow:
         if score == 0.0:
             raise ValueError("no path leads from the input to the output")
         return math.log10(score) + exponent * math.log10(2)
+
+
+class NoClosedFormError(Exception):
+    """The error that a layer has no closed form.
+
+    Args:
+        layer: The layer.
+        remedy: What to try, after a semicolon.
+    """
+
+    def __init__(self, layer: str, remedy: str = "") -> None:
+        super().__init__(layer)
+        self.layer, self.remedy = layer, remedy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,21 +193,24 @@ def _expected_sum(network: Network, linear: bool, rescaled: bool) -> tuple[float
     """
     values = {-1 - k: _input_map(shape) for k, shape in enumerate(network.input_shapes)}
     channels = 1
-    for at, inputs, emission in _live_spans(network):
-        values[at] = _span_output(emission, tuple([values[i] for i in inputs]), linear, rescaled)
+    for name, at, inputs, emission in _live_spans(network):
+        try:
+            values[at] = _span_output(emission, tuple([values[i] for i in inputs]), linear, rescaled)
+        except NoClosedFormError as error:
+            raise ValueError(f"no closed form is known for {error.layer} in {name}{error.remedy}") from None
         channels = emission.out_shape[0]  # the last span leaves the channels of the output here
     output = values[network.output]
     return channels * float(output.maps[1].sum()), output.exponent
 
 
-def _live_spans(network: Network) -> list[tuple[int, tuple[int, ...], Emission]]:
-    """Return the position, the input positions and the emission of each span that the output depends on."""
+def _live_spans(network: Network) -> list[tuple[str, int, tuple[int, ...], Emission]]:
+    """Return name, position, input positions and emission of each span that the output depends on."""
     needed, found = {network.output}, []
-    for _, inputs, start, emission in reversed(network.spans):
-        at = start + emission.output
-        if at in needed and emission.output >= 0:
-            needed.update(inputs)
-            found.append((at, inputs, emission))
+    for span in reversed(network.spans):
+        at = span.start + span.emission.output
+        if at in needed and span.emission.output >= 0:
+            needed.update(span.inputs)
+            found.append((span.name, at, span.inputs, span.emission))
     found.reverse()
     return found
 
@@ -272,10 +291,10 @@ def _compile(emission: Emission, linear: bool, channels_differ: tuple[bool, ...]
     for k in _live_nodes(emission):
         node = emission.nodes[k]
         layer, given = node.layer, [terms[i] for i in _signal_inputs(node)]
-        if isinstance(layer, NONLINEAR_LAYERS) and not linear:
-            raise ValueError(f"no closed form is known for {type(layer).__name__}; try expected_synflow:linear")
+        if not linear and _is_nonlinear(node):
+            raise NoClosedFormError(_title(node), "; try expected_synflow:linear")
         differ[k] = any(differ[i] for i in _signal_inputs(node))
-        if isinstance(layer, IDENTITY_LAYERS):
+        if isinstance(layer, IDENTITY_LAYERS) or layer_kind(node) in ("norm", "rectifier", "activation"):
             terms[k] = given[0]
         elif isinstance(layer, Add):
             terms[k] = step(*given)
@@ -292,6 +311,22 @@ def _compile(emission: Emission, linear: bool, channels_differ: tuple[bool, ...]
     if not last.is_value(len(channels_differ) + len(steps) - 1) or not steps:
         step(last)
     return Program(tuple(steps), differ[emission.output])
+
+
+def _is_nonlinear(node: Node) -> bool:
+    """Return whether the expected output of a layer has no closed form, even for a non-negative signal."""
+    if isinstance(node.layer, ReLU):
+        return False
+    if isinstance(node.layer, NONLINEAR_LAYERS):
+        return True
+    return layer_kind(node) in ("rectifier", "activation") and _title(node) not in EXACT_RECTIFIERS
+
+
+def _title(node: Node) -> str:
+    """Return the name of a layer's class: the one of torch for a traced layer."""
+    call = node.layer.module(*node.in_shapes)
+    traced = type(node.layer).__module__.endswith("torch_layers") and isinstance(call.factory, str)
+    return str(call.factory).removeprefix("nn.") if traced else type(node.layer).__name__
 
 
 def _live_nodes(emission: Emission) -> list[int]:
@@ -326,9 +361,9 @@ def _layer_term(node: Node, given: Term, differ: bool) -> Term:
         rows, columns = (np.eye(size, k=1) for size in shape[1:])
         return given.then(rows, columns.T)
     if not isinstance(layer, Conv):
-        raise ValueError(f"no closed form is known for {type(layer).__name__} @ {'x'.join(map(str, shape))}")
+        raise NoClosedFormError(f"{_title(node)} @ {'x'.join(map(str, shape))}")
     if layer.groups > 1 and differ:
-        raise ValueError("no closed form is known for a grouped convolution of concatenated channels")
+        raise NoClosedFormError("a grouped convolution of concatenated channels")
     inputs = shape[0] // layer.groups
     gain = inputs / (2 * math.sqrt(layer.kernel**2 * inputs))
     if layer.kernel == layer.stride == 1:

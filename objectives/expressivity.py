@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasctl.api import Candidate, Direction, Transform, only_maps
+from nasctl.api import Candidate, Direction, Transform, only_maps, version_of_blocks
 
 __all__ = ["Expressivity"]
 
@@ -30,6 +30,7 @@ class Expressivity:
     transform: Transform = "identity"
     needs = frozenset({"features"})
     version = "2"
+    version_on = version_of_blocks
     inapplicable_reason = staticmethod(only_maps)
 
     def __call__(self, candidate: Candidate) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, Transform, version_of_weights
 
 __all__ = ["Fisher"]
 
@@ -32,6 +32,7 @@ class Fisher:
     transform: Transform = "log10"
     needs = frozenset({"gradients", "saliences"})
     version = "1"
+    version_on = version_of_weights
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, Transform, version_of_weights
 
 __all__ = ["GraSP"]
 
@@ -39,6 +39,7 @@ class GraSP:
     transform: Transform = "identity"
     needs = frozenset({"gradients", "curvature"})
     version = "2"
+    version_on = version_of_weights
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

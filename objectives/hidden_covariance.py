@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nasctl.api import BadOption, Candidate, Direction, Input, Network, Transform
+from nasctl.api import BadOption, Candidate, Direction, Input, Network, Transform, layer_kind
 
 __all__ = ["HiddenCovariance"]
 
@@ -63,7 +63,8 @@ class HiddenCovariance:
         """Score the candidate.
 
         Raises:
-            ValueError: A row is constant and has no correlations, or the network has no such layer.
+            ValueError: A row is constant and has no correlations, the network has no such layer, or the layer is a
+                stack of layers or runs in both directions.
             ArithmeticError: A state is not finite.
         """
         names = _recurrent_names(candidate.scored)
@@ -83,8 +84,12 @@ class HiddenCovariance:
 
 
 def _recurrent_names(network: Network) -> list[str]:
-    """Return the module names of the recurrent layers, which have an attribute `recurrent` that is true."""
-    return [node.name.replace(".", "_") for node in network.nodes if getattr(node.layer, "recurrent", False)]
+    """Return the module names of recurrent layers: those of torch, and layers whose attribute `recurrent` is true."""
+    return [
+        node.name.replace(".", "_")
+        for node in network.nodes
+        if getattr(node.layer, "recurrent", False) or layer_kind(node) == "recurrent"
+    ]
 
 
 class _StatesCapturedError(Exception):
@@ -99,7 +104,13 @@ def _hidden_states(module: nn.Module, name: str, tokens: Tensor) -> np.ndarray:
         found.append(output)
         raise _StatesCapturedError
 
-    module.get_submodule(name).register_forward_hook(capture)
+    part = module.get_submodule(name)
+    if isinstance(part, nn.RNNBase) and (part.num_layers > 1 or part.bidirectional or not part.batch_first):
+        raise ValueError(
+            f"{name} ({type(part).__name__}) shows only the states of its last layer, in both directions; give each"
+            " layer and direction a module of its own, with batch_first=True"
+        )
+    part.register_forward_hook(capture)
     try:
         with torch.no_grad():
             module(tokens)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, Transform, version_of_weights
 
 __all__ = ["L2Norm"]
 
@@ -13,9 +12,10 @@ __all__ = ["L2Norm"]
 class L2Norm:
     """Sum over convolutions and linear layers of the Euclidean norm of the initial weights, without biases.
 
-    The score depends only on the shapes of the layers, not on data or connections. With PyTorch's initial distribution
-    the norm of a layer with O outputs is close to sqrt(O / 3). The score is a baseline for metrics that also use data
-    and connections.
+    Convolutions of every kind count, and so do the projections of attention, the weights of recurrent layers, and
+    parameters that a layer multiplies with activations by a function such as `F.conv2d`. The score depends only on the
+    shapes of the layers, not on data or connections. With PyTorch's initial distribution the norm of a layer with O
+    outputs is close to sqrt(O / 3). The score is a baseline for metrics that also use data and connections.
 
     References:
         Abdelfattah et al., "Zero-cost proxies for lightweight NAS", ICLR 2021, arXiv:2101.08134. The score is not in
@@ -28,14 +28,15 @@ class L2Norm:
     transform: Transform = "identity"
     needs = frozenset({"module"})
     version = "1"
+    version_on = version_of_weights
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.
 
         Raises:
-            ValueError: The network has no convolution and no linear layer.
+            ValueError: The network has no convolution and no linear layer, or the weights of a layer cannot be found.
         """
-        layers = [part for part in candidate.module().modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-        if not layers:
+        weights = candidate.weights_of(candidate.module())
+        if not weights:
             raise ValueError("the network has no convolution and no linear layer")
-        return sum(float(torch.linalg.vector_norm(layer.weight.detach(), dtype=torch.double)) for layer in layers)
+        return sum(float(torch.linalg.vector_norm(weight.detach(), dtype=torch.double)) for weight in weights.values())

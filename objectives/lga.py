@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasctl.api import BadOption, Candidate, Direction, Network, Transform, only_classes
+from nasctl.api import BadOption, Candidate, Direction, Network, Transform, only_classes, version_of_weights
 
 __all__ = ["LGA"]
 
@@ -49,6 +49,7 @@ class LGA:
     transform: Transform = "identity"
     needs = frozenset({"module"})  # the shared per-sample gradients are those of the untrained module
     version = "1"
+    version_on = version_of_weights
     inapplicable_reason = staticmethod(only_classes)
 
     def __init__(self, steps: int = 8, rate: float = 0.1) -> None:

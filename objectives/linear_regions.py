@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from torch import nn
@@ -13,19 +11,20 @@ from nasctl.api import (
     BadOption,
     Builder,
     Candidate,
-    ChannelShuffle,
-    Conv,
     Direction,
     Fidelity,
+    Input,
     Network,
     Transform,
     Zero,
+    module_kind,
+    node_modules,
     only_maps,
+    only_rectified,
+    with_one_channel,
 )
 
 __all__ = ["LinearRegions"]
-
-RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)  # modules whose units are on where their input is above 0
 
 
 class LinearRegions:
@@ -40,8 +39,8 @@ class LinearRegions:
     Differences from the released code (github.com/VITA-Group/TENAS): the released code cuts each 3 x 3 window from
     another image. A network that halves odd sizes in two ways cannot take 3 x 3 windows. The released code also counts
     over three batches of 1,000, leaves out the stem, and counts rectifiers that do not lead to the output. Here
-    patterns are counted exactly, not by sums of half-precision products. Swish and h-swish count as rectifiers,
-    although they are not piecewise linear.
+    patterns are counted exactly, not by sums of half-precision products. Swish, h-swish and the like count as
+    rectifiers, although they are not piecewise linear; `naswot` has the definition.
 
     References:
         Chen et al., "Neural architecture search on ImageNet in four GPU hours: A theoretically inspired perspective"
@@ -57,7 +56,10 @@ class LinearRegions:
     transform: Transform = "identity"
     needs = frozenset({"module"})
     version = "1"
-    inapplicable_reason = staticmethod(only_maps)
+
+    def inapplicable_reason(self, given: Input, example: Network) -> str:
+        """Return why the score does not apply to networks like the example; "" if it does."""
+        return only_maps(given, example) or only_rectified(given, example)
 
     def __init__(self, size: int = 4, samples: int = 1000) -> None:
         if size < 1 or samples < 2:
@@ -72,7 +74,8 @@ class LinearRegions:
 
         Raises:
             ValueError: All windows lie in one region, for example because no path leads to the output. Also raised if
-                windows of this size do not fit the network, or the network takes no images.
+                windows of this size do not fit the network, the network takes no images, or a layer has a fixed number
+                of channels.
             ArithmeticError: The outputs of the copy are not finite.
         """
         setting = candidate.setting
@@ -80,7 +83,7 @@ class LinearRegions:
             raise ValueError("linear regions are counted on images, but the network takes no images")
         thin = _one_channel_copy(candidate.space.reduced(Fidelity(cells=1)).network(candidate.genome), self._size)
         windows = _random_windows(candidate.batch()[0].numpy(force=True), self._size, self._samples, setting.seed)
-        number = _count_regions(thin, torch.from_numpy(windows).to(setting.device), setting.seed)
+        number = _count_regions(candidate, thin, torch.from_numpy(windows).to(setting.device), setting.seed)
         if number < 2:
             raise ValueError("all windows lie in one linear region")
         return float(number)
@@ -94,13 +97,12 @@ def _one_channel_copy(network: Network, size: int) -> Network:
     """
     net, mapping = Builder((1, size, size)), {-1: -1}
     for k, node in enumerate(network.nodes):
-        layer = node.layer
-        if isinstance(layer, Conv):
-            layer = replace(layer, channels=1, groups=1)
-        elif isinstance(layer, ChannelShuffle):
-            layer = replace(layer, groups=1)
+        layer = with_one_channel(node)
         inputs = [mapping[source] for source in node.inputs]
-        mapping[k] = net.add(layer, *inputs, name=node.name)
+        try:
+            mapping[k] = net.add(layer, *inputs, name=node.name)
+        except Exception:  # a traced layer runs to find its shape
+            raise ValueError(f"it needs a copy with one channel, which the layer {node.name} does not allow") from None
         uneven = isinstance(layer, Add) and len({net.shape(source) for source in inputs}) > 1
         if uneven or min(net.shape(mapping[k])) < 1:
             raise ValueError(f"the network cannot take images of {size} x {size}; change the size of linear_regions")
@@ -121,27 +123,32 @@ def _random_windows(images: np.ndarray, size: int, number: int, seed: int) -> np
     return np.ascontiguousarray(all_windows[chosen][:, None])
 
 
-def _count_regions(network: Network, images: torch.Tensor, seed: int) -> int:
+def _count_regions(candidate: Candidate, network: Network, images: torch.Tensor, seed: int) -> int:
     """Count the distinct patterns over the images of the rectifiers that lead to the output."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module = network.module()
         for layer in module.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
-    live, codes = {network.output}, list[np.ndarray]()
+            if module_kind(layer) in ("convolution", "linear"):
+                nn.init.kaiming_normal_(layer.get_parameter("weight"))
+                if getattr(layer, "bias", None) is not None:
+                    nn.init.zeros_(layer.get_parameter("bias"))
+    live = {network.output}
     for k in range(len(network.nodes) - 1, -1, -1):
         is_live = k in live and not isinstance(network.nodes[k].layer, Zero)
         live |= set(network.nodes[k].inputs) if is_live else set()
-    live_parts = nn.ModuleList([part for k, part in enumerate(module.children()) if k in live])
-    for part in live_parts.modules():
-        if isinstance(part, RECTIFIERS):
-            part.register_forward_pre_hook(
-                lambda part, inputs: codes.append(np.packbits((inputs[0] > 0).flatten(1).numpy(force=True), axis=1))
-            )
+    titles, parts = {part: name for name, part in module.named_children()}, node_modules(module, network)
+    names = {titles[part] for k, part in enumerate(parts) if k in live}
+    recorder = candidate.rectifier_codes(module, network)
     with torch.no_grad():
-        if not torch.isfinite(module.to(images.device)(images)).all():
-            raise ArithmeticError("the outputs of the one-channel network are not finite")
+        try:
+            outputs = module.to(images.device)(images)
+        except (RuntimeError, IndexError) as error:
+            raise ValueError(f"the copy with one channel cannot run: {str(error).partition(chr(10))[0]}") from None
+    recorder.close()
+    if not torch.isfinite(outputs).all():
+        raise ArithmeticError("the outputs of the one-channel network are not finite")
+    if recorder.failure:
+        raise recorder.failure
+    codes = [one.packed for name, one in recorder.codes.items() if name.partition(".")[0].partition("#")[0] in names]
     return len({code.tobytes() for code in np.concatenate(codes, axis=1)}) if codes else 0

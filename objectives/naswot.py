@@ -12,9 +12,10 @@ __all__ = ["NASWOT"]
 class NASWOT:
     """Logarithm of |det K|, where K[i, j] counts the units whose state agrees for examples i and j, (B, B).
 
-    A unit is on where the input of its rectifier is above 0. H-swish, swish and GELU count as rectifiers, like ReLU and
-    ReLU6. The value grows with the batch size and with the number of units, so only values of the same batch size can
-    be compared.
+    A unit is on where the input of its rectifier is above 0. Rectifiers are the activations that pass positive inputs
+    and damp negative ones: ReLU, ReLU6, leaky ReLU, PReLU, ELU, h-swish, swish, GELU and the like, as layers or as
+    functions. Sigmoids are none, and rectifiers inside recurrent layers do not count. The value grows with the batch
+    size and with the number of units, so only values of the same batch size can be compared.
 
     References:
         Mellor et al., "Neural architecture search without training", ICML 2021, arXiv:2006.04647, equation 2.
@@ -31,11 +32,13 @@ class NASWOT:
         """Score the candidate.
 
         Raises:
-            ValueError: Two examples have the same code, or the codes are linearly dependent. The score would be minus
-                infinity.
+            ValueError: The network has no rectifiers, two examples have the same code, or the codes are linearly
+                dependent. The score would be minus infinity.
         """
         batch = candidate.setting.batch
         agreement = np.zeros((batch, batch), np.int64)
+        if not candidate.activations:
+            raise ValueError("the network has no rectifiers")
         for codes in candidate.activations.values():
             agreement += codes.agreement()
         # Integer counts detect equal codes exactly; the determinant has rounding errors.

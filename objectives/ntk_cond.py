@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nasctl.api import Candidate, Direction, Transform, only_classes
+from nasctl.api import Candidate, Direction, Transform, only_classes, version_of_weights
 
 __all__ = ["NTKCond"]
 
@@ -35,6 +35,7 @@ class NTKCond:
     transform: Transform = "log10"
     needs = frozenset({"samples"})
     version = "1"
+    version_on = version_of_weights
     inapplicable_reason = staticmethod(only_classes)
 
     def __call__(self, candidate: Candidate) -> float:

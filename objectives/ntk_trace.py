@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from nasctl.api import Candidate, Direction, Transform, only_classes
+from nasctl.api import Candidate, Direction, Transform, only_classes, version_of_weights
 
 __all__ = ["NTKTrace"]
 
@@ -31,6 +31,7 @@ class NTKTrace:
     transform: Transform = "log10"
     needs = frozenset({"samples"})
     version = "1"
+    version_on = version_of_weights
     inapplicable_reason = staticmethod(only_classes)
 
     def __call__(self, candidate: Candidate) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from nasctl.api import Candidate, Direction, Transform, only_maps
+from nasctl.api import Candidate, Direction, Transform, only_maps, version_of_blocks
 
 __all__ = ["Progressivity"]
 
@@ -27,6 +27,7 @@ class Progressivity:
     transform: Transform = "identity"
     needs = frozenset({"features"})
     version = "2"
+    version_on = version_of_blocks
     inapplicable_reason = staticmethod(only_maps)
 
     def __call__(self, candidate: Candidate) -> float:

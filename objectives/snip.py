@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, Transform, version_of_weights
 
 __all__ = ["SNIP"]
 
@@ -28,6 +28,7 @@ class SNIP:
     transform: Transform = "log10"
     needs = frozenset({"gradients"})
     version = "1"
+    version_on = version_of_weights
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

@@ -22,8 +22,8 @@ class SWAP:
 
     Differences from the released code (github.com/pym1024/SWAP): weights have PyTorch's own initial distribution and
     are shared with the other metrics. The released code draws weights from N(0, 1) and averages 32 draws, while this
-    class averages as many draws as the fidelity repeats. H-swish, swish and GELU count as rectifiers, like ReLU.
-    Rectifiers of activations that are not feature maps count too.
+    class averages as many draws as the fidelity repeats. H-swish, swish, GELU, leaky ReLU and the like count as
+    rectifiers, like ReLU; `naswot` has the definition. Rectifiers of activations that are not feature maps count too.
 
     References:
         Peng et al., "SWAP-NAS: Sample-wise activation patterns for ultra-fast NAS", ICLR 2024, arXiv:2403.04161,

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nasctl.api import Candidate, Direction, GlobalAvgPool, Network, Transform, only_maps
+from nasctl.api import (
+    Candidate,
+    Direction,
+    Input,
+    Network,
+    Transform,
+    calls_functions,
+    is_batch_norm,
+    is_global_pool,
+    layer_kind,
+    node_modules,
+    only_maps,
+)
 
 __all__ = ["Zen"]
 
@@ -25,7 +39,8 @@ class Zen:
     released code uses running averages over x, x + 0.01 e and all draws, which depend on the momentum and on the number
     of earlier draws. Residual connections stay, while the authors' searches remove them. The mean is over as many draws
     as the fidelity repeats, not 32. Only batch norms that f depends on count. A batch norm with constant input, for
-    example after a `Zero` layer, does not count.
+    example after a `Zero` layer, does not count. A network with another norm before f, such as a group norm, has no
+    score, because the sum does not restore the scale that it removes.
 
     References:
         Lin et al., "Zen-NAS: A zero-shot NAS for high-performance image recognition", ICCV 2021, arXiv:2102.01063,
@@ -37,19 +52,28 @@ class Zen:
     transform: Transform = "identity"
     needs = frozenset({"module"})
     version = "2"
-    inapplicable_reason = staticmethod(only_maps)
+
+    def inapplicable_reason(self, given: Input, example: Network) -> str:
+        """Return why the score does not apply to networks like the example; "" if it does."""
+        return only_maps(given, example) or _norms_obstacle(example, range(len(example.nodes)))
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.
 
         Raises:
-            ValueError: The network has no feature maps, or none that depends on the input.
+            ValueError: The network has no feature maps, none that depends on the input, or a norm of another kind.
             ArithmeticError: The feature maps are not finite.
         """
         network, setting = candidate.scored, candidate.setting
+        if candidate.input.kind != "images":
+            raise ValueError("zen feeds the network noise, but the network takes tokens")
         last, module = _last_map_position(network), candidate.module("normal")
-        parts = list(module.children())
-        norms = [part for k in _dependencies(network, last) if isinstance(part := parts[k], nn.BatchNorm2d)]
+        parts, read = node_modules(module, network), _dependencies(network, last)
+        if obstacle := _norms_obstacle(network, read):
+            raise ValueError(obstacle)
+        norms: list[Any] = [parts[k] for k in read if is_batch_norm(parts[k])]
+        if len(set(norms)) < len(norms) or parts.count(parts[last]) > 1:
+            raise ValueError("a batch norm or the last layer runs more than once, so its variance is not the only one")
         for norm in norms:
             norm.momentum = 1.0  # the running variance then equals the variance of the last batch
         maps: list[Tensor] = []
@@ -68,17 +92,25 @@ class Zen:
         return score
 
 
+def _norms_obstacle(network: Network, positions: Iterable[int]) -> str:
+    """Return why the norms among some layers leave a network without a score; "" if they do not."""
+    for node in (network.nodes[k] for k in positions):
+        if not is_batch_norm(node) and (layer_kind(node) == "norm" or calls_functions(node, "norm")):
+            return f"it restores the scale that batch norms remove, and {node.name} is another norm"
+    return ""
+
+
 def _last_map_position(network: Network) -> int:
-    """Return the position of the input of the global pool, or of the last map (C, H, W) if there is no pool.
+    """Return the position of the input of the global pool, or of the last map, such as (C, H, W), if there is no pool.
 
     The walk back from the output follows the first input of every node. The gate of a product is its second input.
     """
     nodes, at, found = network.nodes, network.output, -1
     while at >= 0:
-        if isinstance(nodes[at].layer, GlobalAvgPool):
+        if is_global_pool(nodes[at]):
             found = nodes[at].inputs[0]
             break
-        found = at if found < 0 and len(nodes[at].out_shape) == 3 else found
+        found = at if found < 0 and len(nodes[at].out_shape) > 1 else found
         at = nodes[at].inputs[0]
     if found < 0:
         raise ValueError("the network has no feature maps")

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, Transform, version_of_weights
 
 __all__ = ["ZiCo"]
 
@@ -31,6 +31,7 @@ class ZiCo:
     transform: Transform = "identity"
     needs = frozenset({"gradients", "second_gradients"})
     version = "1"
+    version_on = version_of_weights
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from nasctl import registry
 from nasctl.architectures.ids import encode
-from nasctl.candidates.objective import Objective
+from nasctl.candidates.objective import Objective, version_on
 from nasctl.errors import NasctlError
 from nasctl.evaluation.executor import Executor, in_order
 from nasctl.evaluation.measure import LocalExecutor, measure
@@ -207,7 +207,7 @@ def _about(task: Task, space: str, rows: Sequence[Scored]) -> dict[str, object]:
         "machines": machines(rows),
         "metrics": {
             name: {
-                "version": metric.version,
+                "version": version_on(metric, task.space),
                 "unit": metric.unit,
                 "direction": metric.direction,
                 "failed": sum(name in row.evaluation.errors for row in rows),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nasctl.candidates.gradients import Weight
 from nasctl.candidates.transformer_layers import Roles, roles
 from nasctl.networks.graph import Network
+from nasctl.networks.layer_kinds import node_modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def attention_pass(network: Network, module: nn.Module, examples: Tensor, *, wei
         ArithmeticError: The outputs of the module are not finite.
     """
     found = roles(network)
-    parts = {node.name: part for node, part in zip(network.nodes, module.children(), strict=True)}
+    parts = {node.name: part for node, part in zip(network.nodes, node_modules(module, network), strict=True)}
     module.requires_grad_(False)
     weights = {name: parts[name].get_parameter("weight") for name in (*found.mixing, *found.forward) if weighed}
     for weight in weights.values():

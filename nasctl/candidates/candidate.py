@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nasctl.candidates.feature_maps import FeatureMaps
     from nasctl.candidates.gradients import Weight
     from nasctl.candidates.per_sample_gradients import PerSampleGradients
+    from nasctl.candidates.rectifier_codes import RectifierCodes
     from nasctl.candidates.shared_pass import Salience, SharedPass
     from nasctl.candidates.sign_codes import SignCodes
     from nasctl.networks.weights import Init
@@ -75,6 +76,43 @@ class Candidate:
         module = self.setting.weights.module(self.scored, self.genome, self.setting.seed, init)
         return module if self.setting.device == "cpu" else module.to(self.setting.device)
 
+    def weights_of(self, module: nn.Module) -> Mapping[str, nn.Parameter]:
+        """Return the weights of the convolutions and linear layers of a module of `scored`, by the parameter's name.
+
+        These are all parameters that the module multiplies with activations, as in `gradients`.
+
+        Raises:
+            ValueError: The weights of a layer cannot be found.
+        """
+        from nasctl.networks.torch_functions import custom_layers, product_weights
+
+        return product_weights(module, custom_layers(module, self.scored))
+
+    def rectifier_codes(self, module: nn.Module, network: Network) -> RectifierCodes:
+        """Return a recorder of the signs of the inputs of all rectifiers of a module that the caller made.
+
+        Args:
+            module: The module. Its next forward pass is recorded.
+            network: The network of the module.
+        """
+        from nasctl.candidates.rectifier_codes import RectifierCodes
+
+        return RectifierCodes(module, network)
+
+    def magnitude_flow(self, module: nn.Module, ones: Tensor) -> float:
+        """Return ``sum |w * dR/dw|`` of the linear network of weight magnitudes; see `magnitude_pass.magnitude_flow`.
+
+        Args:
+            module: A module of `scored`. The pass changes it, so use it for nothing else.
+            ones: One example of ones, (1, ...) float64.
+
+        Raises:
+            ValueError: A layer is not linear; the message names the layer.
+        """
+        from nasctl.candidates.magnitude_pass import magnitude_flow
+
+        return magnitude_flow(self.scored, module, ones)
+
     def batch(self, place: int = 0) -> tuple[Tensor, Tensor]:
         """Return examples of the setting's data with their labels, on the setting's device.
 
@@ -109,14 +147,20 @@ class Candidate:
 
     @property
     def activations(self) -> Mapping[str, SignCodes]:
-        """The signs of the inputs of every rectifier (ReLU, ReLU6, h-swish, swish, GELU), by the rectifier's name."""
+        """The signs of the inputs of every rectifier, by the rectifier's name.
+
+        `nasctl.networks.layer_kinds.rectifiers` lists the classes. Functions such as `F.relu` count under the name of
+        the layer that calls them.
+        """
         return _found(self._shared, "activations")  # type: ignore[no-any-return]
 
     @property
     def gradients(self) -> Mapping[str, Weight]:
         """The weights of convolutions and linear layers with the gradient of the loss, by the parameter's name.
 
-        Weights that the loss does not depend on are left out.
+        The projections of attention, the weights of recurrent layers, and parameters that a layer multiplies with
+        activations by functions such as `F.conv2d` are weights of linear layers. Weights that the loss does not depend
+        on are left out.
         """
         return _found(self._shared, "gradients")  # type: ignore[no-any-return]
 
@@ -126,7 +170,8 @@ class Candidate:
         from nasctl.candidates.shared_pass import shared_pass
 
         found = self._once(
-            "second_gradients", lambda: shared_pass(self.module(), *self.batch(1), frozenset({"gradients"}))
+            "second_gradients",
+            lambda: shared_pass(self.module(), *self.batch(1), frozenset({"gradients"}), self.scored),
         )
         return _found(found, "gradients")  # type: ignore[no-any-return]
 
@@ -148,7 +193,7 @@ class Candidate:
         """The gradients of single examples of the batch."""
         from nasctl.candidates.per_sample_gradients import PerSampleGradients
 
-        return self._once("samples", lambda: PerSampleGradients(self.module(), *self.batch()))
+        return self._once("samples", lambda: PerSampleGradients(self.module(), *self.batch(), network=self.scored))
 
     def samples_of(self, module: nn.Module, running: bool = False) -> PerSampleGradients:
         """Return the gradients of single examples of the batch in a module that the caller made.
@@ -159,7 +204,7 @@ class Candidate:
         """
         from nasctl.candidates.per_sample_gradients import PerSampleGradients
 
-        return PerSampleGradients(module, *self.batch(), running)
+        return PerSampleGradients(module, *self.batch(), running, self.scored)
 
     @cached_property
     def features(self) -> FeatureMaps:
@@ -212,7 +257,7 @@ class Candidate:
         from nasctl.candidates.shared_pass import shared_pass
 
         needs = self._needs if self.input.kind == "images" else self._needs - {"input_gradients"}
-        return self._once("shared", lambda: shared_pass(self.module(), *self.batch(), needs))
+        return self._once("shared", lambda: shared_pass(self.module(), *self.batch(), needs, self.scored))
 
     def _once(self, name: str, work: Callable[[], T]) -> T:
         """Return the results of a pass. A failed pass does not run again: its error is raised for every reader.

@@ -9,9 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from nasctl.candidates.gradients import Weight, weight_gradients
+from nasctl.networks.layer_kinds import activations
 
 # The activations whose graphs consist of pieces, without a second derivative at the borders of the pieces.
 PIECEWISE = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid)
+
+# The activations without a kink in their graph or their first derivative.
+SMOOTH = (nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Sigmoid, nn.LogSigmoid, nn.Tanh, nn.Softsign, nn.Tanhshrink)
+
+
+def has_other_kinks(module: nn.Module) -> bool:
+    """Return whether a module has activations with kinks that are not held to their pieces here, such as LeakyReLU."""
+    known = (*PIECEWISE, *SMOOTH)
+    return any(isinstance(part, activations()) and not isinstance(part, known) for part in module.modules())
 
 
 def hessian_times_weights(
@@ -39,6 +49,25 @@ def hessian_times_weights(
     for name, weight in weights.items():
         weight.detach().copy_(values[name])
     return {name: (one.gradient - gradients[name].gradient) / steps[name] for name, one in more.items()}
+
+
+def exact_hessian_times_weights(loss: Callable[[], Tensor], weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the product of the loss's Hessian and the weights by differentiating twice, which is right for any module.
+
+    Args:
+        loss: Computes the loss with the present values of the weights.
+        weights: The parameters by name.
+
+    Returns:
+        The product by name, each in the shape of the weight; weights that the loss does not depend on are left out.
+    """
+    slopes = torch.autograd.grad(loss(), [*weights.values()], create_graph=True, allow_unused=True)
+    reached = {name: slope for name, slope in zip(weights, slopes, strict=True) if slope is not None}
+    along = sum((slope * weights[name].detach()).sum() for name, slope in reached.items())
+    if not isinstance(along, Tensor) or not along.requires_grad:
+        return {name: torch.zeros_like(slope) for name, slope in reached.items()}
+    products = torch.autograd.grad(along, [weights[name] for name in reached], materialize_grads=True)
+    return dict(zip(reached, products, strict=True))
 
 
 class TangentParabola:

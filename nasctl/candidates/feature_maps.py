@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
-from math import ceil, sqrt
+from math import ceil, prod, sqrt
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasctl.candidates.applicability import only_maps
+from nasctl.candidates.block_outputs import map_positions
 from nasctl.networks.graph import Network
-from nasctl.networks.layers import GlobalAvgPool
+from nasctl.networks.layer_kinds import node_modules
+from nasctl.problem.space import Input
 
 
 class FeatureMaps:
     """The output maps of blocks, (B, C, H, W), from the stem to the global pool, from one forward pass as in AZ-NAS.
 
-    A block consists of all layers that share the first two parts of their names ("stage1.0" of "stage1.0.edge01"). The
-    map of a block is its last output that another block reads. A block that is the identity has no layer, and so no
-    map. The input is N(0, 1). Weights are N(0, 2 / n) with n inputs of one output, biases are 0, and batch norms use
-    the statistics of the batch.
+    `block_outputs.map_positions` says which layers put out the map of a block. Maps of one-dimensional convolutions,
+    (B, C, L), and of three-dimensional ones are maps, too. The input is N(0, 1). Weights are N(0, 2 / n) with n inputs
+    of one output, biases are 0, and batch norms use the statistics of the batch.
 
     Args:
         network: The network of the module.
@@ -38,11 +40,16 @@ class FeatureMaps:
     def __init__(self, network: Network, module: nn.Module, batch: int, seed: int, device: str) -> None:
         self._seed, shape = seed, (batch, *network.input_shapes[0])
         positions = map_positions(network) if len(shape) == 4 else []
-        if not positions:
-            raise ValueError("the network has no blocks that put out maps")
+        sizes = {len(network.nodes[position].out_shape) for position in positions}
+        reason = only_maps(Input(network.input_shapes[0]), network) if 2 in sizes else ""
+        if not positions or reason:
+            raise ValueError(reason or "the network has no blocks that put out maps")
+        self._names = [network.nodes[position].name for position in positions]
         x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
         module.requires_grad_(False)
-        parts = list(module.children())
+        parts = node_modules(module, network)
+        if repeated := [network.nodes[k].name for k in positions if parts.count(parts[k]) > 1]:
+            raise ValueError(f"the layer {repeated[0]} runs more than once, so its maps cannot be told apart")
         self.maps: list[Tensor] = []  # with the autograd graph that `gains` needs
         for position in positions:
             parts[position].register_forward_hook(lambda part, inputs, output: self.maps.append(output))
@@ -59,7 +66,7 @@ class FeatureMaps:
             ValueError: A map is constant.
             ArithmeticError: A map is not finite.
         """
-        return [_entropy(_rows(one.detach(), 1, 1)) for one in self.maps]
+        return [_entropy(_rows(one.detach(), [1] * (one.ndim - 2))) for one in self.maps]
 
     @cached_property
     def gains(self) -> list[float]:
@@ -75,36 +82,19 @@ class FeatureMaps:
             ArithmeticError: A gradient is not finite.
         """
         rng = np.random.default_rng(self._seed)
-        return [_gain(before, after, rng) for before, after in pairwise(self.maps)]
+        return [
+            _gain(before, after, rng, name)
+            for (before, after), name in zip(pairwise(self.maps), self._names[1:], strict=True)
+        ]
 
 
-def map_positions(network: Network) -> list[int]:
-    """Return the positions of the nodes whose outputs are the maps of blocks."""
-    nodes, stop = network.nodes, network.output
-    # The path back from the output follows first inputs. A gate is a second input, so no gate lies on the path.
-    while stop >= 0 and not isinstance(nodes[stop].layer, GlobalAvgPool):
-        stop = nodes[stop].inputs[0]
-    last = {block: position for position, block in _block_outputs(network) if position < stop or stop < 0}
-    return sorted(last.values())
-
-
-def _block_outputs(network: Network) -> Iterator[tuple[int, str]]:
-    """Yield the position and the block of each node whose map another block reads or the network puts out."""
-    nodes = network.nodes
-    blocks = [".".join(span.name.split(".")[:2]) for span in network.spans for _ in span.emission.nodes]
-    read = {
-        source for k, node in enumerate(nodes) for source in node.inputs if source >= 0 and blocks[source] != blocks[k]
-    }
-    for position in sorted(read | {network.output}):
-        if position >= 0 and len(nodes[position].out_shape) == 3:
-            yield position, blocks[position]
-
-
-def _rows(maps: Tensor, high: int, wide: int) -> Tensor:
-    """Return maps, (B, C, H, W), as rows of disjoint windows, (B H / high W / wide, C high wide) float64."""
-    batch, channels, height, width = maps.shape
-    parts = maps.reshape(batch, channels, height // high, high, width // wide, wide).permute(0, 2, 4, 1, 3, 5)
-    return parts.reshape(-1, channels * high * wide).double()
+def _rows(maps: Tensor, windows: Sequence[int]) -> Tensor:
+    """Return maps, (B, C, ...), as rows of disjoint windows, (B times windows, C times places of a window) float64."""
+    batch, channels, *sizes = maps.shape
+    split = [part for size, window in zip(sizes, windows, strict=True) for part in (size // window, window)]
+    outer, inner = range(2, 2 + len(split), 2), range(3, 3 + len(split), 2)
+    parts = maps.reshape(batch, channels, *split).permute(0, *outer, 1, *inner)
+    return parts.reshape(-1, channels * prod(windows)).double()
 
 
 def _spectrum(matrix: Tensor) -> Tensor:
@@ -131,17 +121,20 @@ def _entropy(rows: Tensor) -> float:
     return -float((shares * torch.log(shares + 1e-8)).sum())
 
 
-def _gain(before: Tensor, after: Tensor, rng: np.random.Generator) -> float:
-    """Return the gain between two maps; see `FeatureMaps.gains`."""
+def _gain(before: Tensor, after: Tensor, rng: np.random.Generator, name: str) -> float:
+    """Return the gain between two maps, the second of the layer `name`; see `FeatureMaps.gains`."""
+    if before.ndim != after.ndim:
+        raise ValueError(f"the block that ends with {name} reshapes its map, which trainability has no meaning for")
     gradient = _signs(after, rng)
     # The graph is kept because blocks may share a part of it.
     (passed,) = torch.autograd.grad(after, before, gradient, retain_graph=True, materialize_grads=True)
-    (height, width), (out_height, out_width) = before.shape[2:], after.shape[2:]
-    if height < out_height or width < out_width:
-        raise ValueError("a block enlarges its map, which trainability has no meaning for")
-    high, wide = ceil(height / out_height), ceil(width / out_width)
-    passed = F.pad(passed, (0, wide * out_width - width, 0, high * out_height - height))
-    matrix = _rows(passed, high, wide).T @ _rows(gradient, 1, 1) / (len(after) * out_height * out_width)
+    sizes, out_sizes = before.shape[2:], after.shape[2:]
+    if any(size < out_size for size, out_size in zip(sizes, out_sizes, strict=True)):
+        raise ValueError(f"the block that ends with {name} enlarges its map, which trainability has no meaning for")
+    windows = [ceil(size / out_size) for size, out_size in zip(sizes, out_sizes, strict=True)]
+    missing = [window * out - size for window, out, size in zip(windows, out_sizes, sizes, strict=True)]
+    passed = F.pad(passed, [end for one in reversed(missing) for end in (0, one)])
+    matrix = _rows(passed, windows).T @ _rows(gradient, [1] * len(windows)) / (len(after) * prod(out_sizes))
     gain = sqrt(float(_spectrum(matrix)[-1]))
     if gain == 0.0:
         raise ValueError("no gradient passes from a block to the one before")
@@ -149,8 +142,8 @@ def _gain(before: Tensor, after: Tensor, rng: np.random.Generator) -> float:
 
 
 def _signs(like: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return random signs, -1 and 1, in a shape (B, C, H, W), with channels last in memory, as the maps have them."""
-    batch, channels, height, width = like.shape
+    """Return random signs, -1 and 1, in a shape (B, C, ...), with channels last in memory, as the maps have them."""
+    batch, channels, *sizes = like.shape
     bits = np.unpackbits(np.frombuffer(rng.bytes(ceil(like.numel() / 8)), np.uint8), count=like.numel())
     signs = torch.from_numpy(bits).to(like.device).to(like.dtype) * 2 - 1
-    return signs.view(batch, height, width, channels).permute(0, 3, 1, 2)
+    return signs.view(batch, *sizes, channels).movedim(-1, 1)

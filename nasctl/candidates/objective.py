@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
+
+import numpy as np
 
 from nasctl.candidates.candidate import Candidate
 from nasctl.networks.graph import Network
+from nasctl.problem.sampling import unseen
 from nasctl.problem.searcher import Direction, Transform
-from nasctl.problem.space import Input
+from nasctl.problem.space import Input, SearchSpace
 
 ARITHMETIC = frozenset({"network", "scored"})  # needs for which no module is built
 
@@ -20,7 +24,8 @@ def closed_form(objective: Objective) -> bool:
 class Objective(Protocol):
     """One number about a candidate, in its natural unit and direction.
 
-    An objective may also implement `HasLabel`, `HasRemarks`, `ChecksApplicability` and `MaybeMonotone`.
+    An objective may also implement `HasLabel`, `HasRemarks`, `ChecksApplicability`, `HasSubstitutes`,
+    `VersionedByNetwork` and `MaybeMonotone`.
     """
 
     unit: str  # printed behind the number: "ms", "MACs", "log10"
@@ -70,6 +75,35 @@ class ChecksApplicability(Protocol):
             example: A network of the space.
         """
         ...
+
+
+@runtime_checkable
+class VersionedByNetwork(Protocol):
+    """An objective whose values changed on some networks only, so that stored values of the others stay valid."""
+
+    def version_on(self, given: Input, example: Network) -> str:
+        """Return the version of the values on networks like the example, in place of `version`.
+
+        Args:
+            given: The input of the networks.
+            example: A network of the space.
+        """
+        ...
+
+
+def version_on(objective: Objective, space: SearchSpace) -> str:
+    """Return the version of an objective's values on a space."""
+    if not isinstance(objective, VersionedByNetwork):
+        return objective.version
+    raw = unseen(space, np.random.default_rng(0), 1)
+    return objective.version_on(space.input, space.network(space.canonical(raw[0]))) if raw else objective.version
+
+
+@runtime_checkable
+class HasSubstitutes(Protocol):
+    """An objective in closed form that some networks have no value of, and other objectives to use for these."""
+
+    substitutes: Sequence[str]  # specs of the other objectives, the closest first
 
 
 @runtime_checkable

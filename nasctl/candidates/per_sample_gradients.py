@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasctl.candidates.shared_pass import WEIGHTED
+from nasctl.candidates.example_mixing import MixingCheck
+from nasctl.candidates.layer_gradients import weight_gradients
+from nasctl.networks.graph import Network
+from nasctl.networks.layer_kinds import attention_layers, batch_norms, is_custom, layer_title
+from nasctl.networks.torch_functions import custom_layers, weight_uses
 
 Target = Literal["loss", "logits", "target"]
 
@@ -19,11 +24,12 @@ CHUNK = 1 << 16  # weights that are converted to float64 at once
 
 
 class LayerCall(NamedTuple):
-    """The input and the output of a layer in one forward pass."""
+    """The inputs and the output of a layer in one forward pass."""
 
-    name: str
+    path: str  # name of the layer
     part: nn.Module
-    inputs: Tensor  # (B, ...), detached from the autograd graph
+    weights: Mapping[str, str]  # names of parameters by the names of its weights, relative to the layer
+    inputs: tuple[Tensor, ...]  # (B, ...) each, detached from the autograd graph
     outputs: Tensor  # (B, ...)
 
 
@@ -42,34 +48,50 @@ class PerSampleGradients:
     the gradients of all layers.
 
     Args:
-        module: The module, in training mode. The pass changes it, so use it for nothing else. No layer but batch norms
-            may mix examples.
+        module: The module, in training mode. The pass changes it, so use it for nothing else.
         images: (B, ...).
         labels: (B,).
         running: Whether batch norms use their running statistics in place of the statistics of the batch.
+        network: The network of the module, by which the weights of custom layers are found.
 
     Raises:
         ArithmeticError: The outputs of the module are not finite.
+        ValueError: A layer other than a batch norm mixes examples or has no output for each example, or the weights of
+            a layer cannot be found.
     """
 
-    def __init__(self, module: nn.Module, images: Tensor, labels: Tensor, running: bool = False) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        running: bool = False,
+        network: Network | None = None,
+    ) -> None:
         self._labels, self._calls = labels, list[LayerCall]()
         module.requires_grad_(False)
+        owners = weight_owners(module, network)
         hooks = []
-        for name, part in module.named_modules():
-            if isinstance(part, (*WEIGHTED, _BatchNorm)):
-                hooks.append(part.register_forward_hook(partial(_keep, self._calls, name)))
-            if isinstance(part, _BatchNorm):
+        for path, part in module.named_modules():
+            weights = owners.get(path, {})
+            if weights or isinstance(part, batch_norms()):
+                hooks.append(part.register_forward_hook(partial(_keep, self._calls, path, weights)))
+            if isinstance(part, batch_norms()):
                 part.eval()
                 if not running:
                     hooks.append(part.register_forward_pre_hook(_measure))
         if images.ndim == 4:  # convolutions make this layout a third faster on CPUs
             images = images.to(memory_format=torch.channels_last)
+        mixing = MixingCheck(module)
         self._logits: Tensor = module(images)
         for hook in hooks:
             hook.remove()
         if not torch.isfinite(self._logits).all():
             raise ArithmeticError("the outputs of the network are not finite")
+        mixing.check(module, images)
+        for call in self._calls:
+            if len(call.outputs) != len(images):
+                raise ValueError(f"the outputs of {layer_title(call.path, call.part)} are not those of single examples")
 
     def gradients(self, of: Target, norms: bool = False) -> Iterator[tuple[str, Tensor]]:
         """Yield the gradients of all examples for the weights of one layer after another.
@@ -86,18 +108,30 @@ class PerSampleGradients:
         Raises:
             ArithmeticError: A gradient is not finite.
         """
-        calls = [call for call in self._calls if norms or isinstance(call.part, WEIGHTED)]
-        total = self._total(of)
-        found = torch.autograd.grad(total, [call.outputs for call in calls], retain_graph=True, allow_unused=True)
+        calls = [call for call in self._calls if call.weights or (norms and call.part.weight is not None)]
+        if not calls:
+            return
+        outputs = [call.outputs for call in calls]
+        found = torch.autograd.grad(self._total(of), outputs, retain_graph=True, allow_unused=True)
         reached: dict[str, list[tuple[LayerCall, Tensor]]] = {}  # lists, because a layer may run more than once
         for call, slopes in zip(calls, found, strict=True):
-            if slopes is not None and call.part.weight is not None:
-                reached.setdefault(f"{call.name}.weight", []).append((call, slopes))
-        for name, pairs in reached.items():
+            if slopes is not None:
+                reached.setdefault(call.path, []).append((call, slopes))
+        left = Counter(name for pairs in reached.values() for name in pairs[0][0].weights.values())
+        sums: dict[str, Tensor] = {}  # of parameters that further layers use
+        for path, pairs in reached.items():
             if not all(torch.isfinite(slopes.sum()) for _, slopes in pairs):
                 raise ArithmeticError("the gradients of the examples are not finite")
-            first, *others = (_weight_gradients(call.part, call.inputs, slopes) for call, slopes in pairs)
-            yield name, sum(others, start=first)
+            first, *others = (_call_gradients(call, slopes) for call, slopes in pairs)
+            for own, gradient in first.items():
+                total = sum((other[own] for other in others), start=gradient)
+                name = pairs[0][0].weights.get(own, f"{path}.{own}")
+                left[name] -= 1
+                total = total + sums.pop(name) if name in sums else total
+                if left[name] > 0:
+                    sums[name] = total
+                else:
+                    yield name, total
 
     def kernel(self, of: Target, norms: bool = False) -> Tensor:
         """Return the neural tangent kernel: inner products of the gradients of all pairs of examples, (B, B) float64.
@@ -119,9 +153,35 @@ class PerSampleGradients:
 
     def _total(self, of: Target) -> Tensor:
         """Return the sum of the quantity over examples, which are independent: its gradient holds all gradients."""
+        if of != "logits" and self._logits.ndim != 2:
+            raise ValueError("the network puts out logits at every place of an example")
         if of == "loss":
             return F.cross_entropy(self._logits, self._labels, reduction="sum")
         return (self._logits if of == "logits" else self._logits.gather(1, self._labels[:, None])).sum()
+
+
+def weight_owners(module: nn.Module, network: Network | None) -> dict[str, dict[str, str]]:
+    """Return the layers whose calls give the gradients of all weights.
+
+    Most layers own their weights. Weights that are used inside a layer of attention, or by the functions of a custom
+    layer, are those of that layer.
+
+    Returns:
+        By the layer's name, the name of each parameter by the name of the weight relative to the layer. A parameter of
+        several layers has one name, that of `product_weights`.
+
+    Raises:
+        ValueError: The weights of a layer cannot be found.
+    """
+    names: dict[int, str] = {}
+    found: dict[str, dict[str, str]] = {}
+    for name, weight in weight_uses(module, custom_layers(module, network)):
+        owner = name.rpartition(".")[0]
+        parents = [".".join(owner.split(".")[:k]) for k in range(1, owner.count(".") + 1)]
+        attention = next((one for one in parents if isinstance(module.get_submodule(one), attention_layers())), None)
+        inside = attention or (owner.partition(".")[0] if is_custom(module.get_submodule(owner)) else owner)
+        found.setdefault(inside, {})[name.removeprefix(f"{inside}.")] = names.setdefault(id(weight), name)
+    return found
 
 
 def _measure(part: nn.Module, inputs: tuple[Tensor]) -> None:
@@ -133,58 +193,31 @@ def _measure(part: nn.Module, inputs: tuple[Tensor]) -> None:
     part.running_var = inverse**-2 - part.eps
 
 
-def _keep(calls: list[LayerCall], name: str, part: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+def _keep(
+    calls: list[LayerCall],
+    path: str,
+    weights: Mapping[str, str],
+    part: nn.Module,
+    inputs: tuple[Tensor, ...],
+    output: Any,
+) -> None:
     """Keep a call of a layer, as a forward hook."""
+    if not isinstance(output, Tensor):
+        raise ValueError(f"{layer_title(path, part)} returns several values, so its examples cannot be told apart")
     output.requires_grad_()  # the graph begins at the first layer's output, because no weights require gradients
-    calls.append(LayerCall(name, part, inputs[0].detach(), output))
+    calls.append(LayerCall(path, part, weights, tuple(x.detach() for x in inputs), output))
 
 
-def _weight_gradients(part: nn.Module, x: Tensor, slopes: Tensor) -> Tensor:
-    """Return the gradient of a layer's weights for each example, (B, P).
+def _call_gradients(call: LayerCall, slopes: Tensor) -> dict[str, Tensor]:
+    """Return the gradients of a layer's weights for each example, (B, P), by name.
 
     Args:
-        part: A convolution, linear layer or batch norm.
-        x: The input of the layer, (B, ...).
+        call: The call of the layer.
         slopes: The gradient of the output of the layer, (B, ...).
     """
-    if isinstance(part, nn.Conv2d):
-        return _kernel_gradients(part, x, slopes)
-    if isinstance(part, nn.Linear):
-        rows, columns = (one.reshape(len(x), -1, one.shape[-1]) for one in (slopes, x))
-        return (rows.transpose(1, 2) @ columns).flatten(1)
-    assert isinstance(part, _BatchNorm)
+    if call.weights:
+        return weight_gradients(call.part, [*call.weights], call.inputs, slopes)
+    assert isinstance(call.part, _BatchNorm)
+    part, x = call.part, call.inputs[0]
     normal = F.batch_norm(x, part.running_mean, part.running_var, eps=part.eps)
-    return (slopes * normal).reshape(*x.shape[:2], -1).sum(2)
-
-
-def _kernel_gradients(part: nn.Conv2d, x: Tensor, slopes: Tensor) -> Tensor:
-    """Return the gradient of a convolution's weights for each example, (B, P).
-
-    There are three ways, whose times on CPUs differ by factors of ten; the fastest one is taken.
-
-    Args:
-        part: The convolution.
-        x: The input of the convolution, (B, C, H, W).
-        slopes: The gradient of the output of the convolution, (B, C', H', W').
-    """
-    batch, channels = x.shape[:2]
-    zeros = part.padding_mode == "zeros" and not isinstance(part.padding, str)
-    if zeros and part.groups == channels == slopes.shape[1]:
-        # The gradient of a depthwise kernel is a convolution of the input with the slopes as its kernel.
-        one, kernels = x.reshape(1, -1, *x.shape[2:]), slopes.reshape(-1, 1, *slopes.shape[2:])
-        found = F.conv2d(one, kernels, None, part.dilation, part.padding, part.stride, batch * channels)
-        height, width = part.kernel_size
-        return found[..., :height, :width].reshape(batch, -1)  # a stride may leave values over beyond the kernel
-    if zeros and part.groups == 1 and (part.kernel_size == (1, 1) or slopes[0, 0].numel() <= channels):
-        assert not isinstance(part.padding, str)
-        alone = part.kernel_size == part.stride == (1, 1) and part.padding == (0, 0)  # every pixel is a window
-        # (B, C k k, H' W')
-        windows = x.flatten(2) if alone else F.unfold(x, part.kernel_size, part.dilation, part.padding, part.stride)
-        return (slopes.flatten(2) @ windows.transpose(1, 2)).flatten(1)
-
-    def one_example(x: Tensor, slopes: Tensor) -> Tensor:
-        found = torch.func.vjp(lambda weight: part._conv_forward(x[None], weight, None), part.weight)
-        gradient: Tensor = found[1](slopes[None])[0]
-        return gradient.flatten()
-
-    return torch.func.vmap(one_example)(x, slopes)
+    return {"weight": (slopes * normal).reshape(*x.shape[:2], -1).sum(2)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from nasctl.networks.blocks import ACTIVATIONS
 from nasctl.networks.graph import Network
+from nasctl.networks.layer_kinds import layer_kind
 from nasctl.networks.layers import Linear
 from nasctl.networks.node import Node
 from nasctl.networks.sequences import AttentionScores, Softmax, WeightedValues
@@ -43,9 +44,7 @@ def roles(network: Network) -> Roles:
     mixers = [k for k, node in enumerate(nodes) if isinstance(node.layer, MIXING)]
     blocks = {_block(nodes[k]) for k in mixers}
     linear = {k for k, node in enumerate(nodes) if isinstance(node.layer, Linear) and len(node.out_shape) == 2}
-    active = {
-        k for k, node in enumerate(nodes) if isinstance(node.layer, ACTIVATION_LAYERS) and node.inputs[0] in linear
-    }
+    active = {k for k, node in enumerate(nodes) if node.inputs[0] in linear and _is_activation(node)}
     forward = {k for k in linear if nodes[k].inputs[0] in active} | {nodes[k].inputs[0] for k in active}
     mixing = {k for k in linear - forward if _block(nodes[k]) in blocks}
     attending = [k for k in mixers if isinstance(nodes[k].layer, ATTENDING)]
@@ -63,6 +62,11 @@ def roles(network: Network) -> Roles:
         names(softmaxes),
         {node.name: node.layer.heads for node in nodes if isinstance(node.layer, TRANSFORMS)},
     )
+
+
+def _is_activation(node: Node) -> bool:
+    """Return whether a layer is an activation of feed-forward layers: a rectifier, or a sigmoid of ACTIVATIONS."""
+    return isinstance(node.layer, ACTIVATION_LAYERS) or layer_kind(node) == "rectifier"
 
 
 def _feeding(nodes: tuple[Node, ...], mixers: Iterable[int], among: set[int]) -> set[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from nasctl.candidates.objective import Objective, closed_form
+from nasctl.candidates.objective import Objective, closed_form, version_on
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Cost, Goal
@@ -75,7 +75,7 @@ class Task:
         It holds all that the values depend on besides the space and the genome.
         """
         objective = self.metrics[name]
-        label = f"{name} v{objective.version}"
+        label = f"{name} v{version_on(objective, self.space)}"
         return label if objective.needs <= {"network"} else f"{label} @ {self.setting}"
 
 

@@ -84,6 +84,9 @@ class Network:
     input_shapes: tuple[Shape, ...]
     spans: tuple[Span, ...]  # in an order in which they can run
     output: int  # position of the node whose value the network returns
+    # Positions of the nodes whose outputs end the blocks that metrics compare; None derives blocks from names and
+    # wiring.
+    block_ends: tuple[int, ...] | None = None
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -199,13 +202,20 @@ class Builder:
         shapes[at] = emission.out_shape
         return at
 
-    def build(self, output: int) -> Network:
+    def build(self, output: int, *, block_ends: Iterable[int] | None = None) -> Network:
         """Return the network whose output is the value at position `output`.
+
+        Args:
+            output: Position of the output.
+            block_ends: Positions of the values with which the blocks of the network end, from the stem on, for metrics
+                that compare blocks. Without them the blocks follow from the names and the wiring of the parts: "cell1"
+                of "cell1.edge01", and "stage1.0" of "stage1.0.conv" if the parts of "stage1" follow one another.
 
         Names that clash across blocks, such as "b.c" in a block "a" and "c" in a block "a.b", are refused when the
         network's module is made: a check of every network here would slow down describing candidates by a tenth.
         """
-        return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans.values()), output)
+        ends = None if block_ends is None else tuple(block_ends)
+        return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans.values()), output, ends)
 
 
 def _network_of(steps: Iterable[TracedLayer], output: int, shape: Shape) -> Network:

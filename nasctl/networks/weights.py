@@ -13,15 +13,21 @@ from torch import Tensor, nn
 
 from nasctl.networks.executable import Executable, construct
 from nasctl.networks.graph import Network
-from nasctl.networks.node import Call, Layer, Shape
+from nasctl.networks.layer_kinds import weight_names
+from nasctl.networks.node import Call, Layer, Node, Shape
+from nasctl.networks.torch_functions import node_facts
 
 CHUNK = 1 << 20  # numbers; a stream is drawn in chunks of one size, so that it is the same however it grew
 
 CACHE_BYTES = 256 << 20  # the most bytes of drawn numbers that stay in memory between networks: 64 Mi float32 numbers
 
+OWN_LAYERS_SEED = 1 << 61  # added to the seed for layers whose constructors draw their weights
+
 Init = Literal["uniform", "normal", "kaiming"]  # distributions that weights are drawn from
 
-WEIGHTED = (nn.Conv2d, nn.Linear)  # modules whose weights are slices of a stream
+# Module classes whose weights are slices of a stream.
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+WEIGHTED = (*CONVOLUTIONS, nn.Linear)
 
 
 class RandomStream:
@@ -96,8 +102,9 @@ def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Modul
 
     With "normal" the weights are from N(0, 1), with "kaiming" from N(0, 2 / n). With both, biases are 0.
 
-    A layer with a module class of its own, such as a plug-in's, gets the weights that its constructor draws. Torch's
-    global generator is seeded before and restored afterwards.
+    A layer of another kind, such as a recurrent one or a plug-in's, gets the weights that its constructor draws.
+    Torch's global generator is seeded before and restored afterwards. With "normal" and "kaiming", the weights that it
+    multiplies with activations are drawn again from a generator of the seed.
 
     Args:
         network: The network to run.
@@ -115,6 +122,11 @@ def initialised(network: Network, seed: int, init: Init = "uniform") -> nn.Modul
             start = _fill(part, numbers, start, init)
         elif isinstance(part, nn.BatchNorm2d):
             _reset(part)
+    if init != "uniform":
+        generator = torch.Generator().manual_seed(seed + OWN_LAYERS_SEED)
+        for node, part, template in zip(network.nodes, parts, templates, strict=True):
+            if isinstance(template, Call):
+                _redraw(node, part, generator, init)
     return Executable(network.nodes, network.output, parts)
 
 
@@ -164,8 +176,8 @@ def _fill(part: nn.Module, numbers: Tensor, start: int, init: Init) -> int:
     """Set weight and bias of a module from `numbers[start:]`, and return the start for the next module."""
     weight = part._parameters["weight"]
     assert weight is not None
-    inputs = weight[0].numel()
-    scale = {"uniform": 1 / sqrt(inputs), "normal": 1.0, "kaiming": sqrt(2 / inputs)}[init]
+    # PyTorch's own distribution takes the second dimension of transposed convolutions, too, which is that of outputs.
+    scale = {"uniform": 1 / sqrt(weight[0].numel()), "normal": 1.0, "kaiming": sqrt(2 / _fan_in(part, weight))}[init]
     for name, parameter in part._parameters.items():
         if parameter is not None:
             stop = start + parameter.numel()
@@ -173,6 +185,24 @@ def _fill(part: nn.Module, numbers: Tensor, start: int, init: Init) -> int:
             part._parameters[name] = nn.Parameter((numbers[start:stop] * factor).view(parameter.shape))
             start = stop
     return start
+
+
+def _fan_in(part: nn.Module, weight: Tensor) -> int:
+    """Return the number of weights of one output of a layer."""
+    return weight.numel() // (part.out_channels if isinstance(part, CONVOLUTIONS) else weight.shape[0])
+
+
+def _redraw(node: Node, part: nn.Module, generator: torch.Generator, init: Init) -> None:
+    """Draw the weights of a layer of another kind from N(0, 1) or N(0, 2 / n), and set its biases to 0."""
+    for path, owner in part.named_modules():
+        own = {name.rpartition(".")[2] for name in node_facts(node).weights if name.rpartition(".")[0] == path}
+        weights = {*weight_names(owner), *own}
+        for name, parameter in owner.named_parameters(recurse=False):
+            if name in weights:
+                deviation = 1.0 if init == "normal" else sqrt(2 / _fan_in(owner, parameter))
+                parameter.data.normal_(0.0, deviation, generator=generator)
+            elif weights and "bias" in name:
+                parameter.data.zero_()
 
 
 def _reset(part: nn.BatchNorm2d) -> None:

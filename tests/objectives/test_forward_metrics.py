@@ -27,11 +27,12 @@ from nasctl.api import (
     ReLU,
     Setting,
 )
+from nasctl.candidates.block_outputs import map_positions
 from nasctl.candidates.candidate import Candidate
-from nasctl.candidates.feature_maps import FeatureMaps, map_positions
-from nasctl.candidates.shared_pass import RECTIFIERS
+from nasctl.candidates.feature_maps import FeatureMaps
 from nasctl.candidates.sign_codes import SignCodes
 from nasctl.data import source
+from nasctl.networks.layer_kinds import rectifiers
 from nasctl.testing import Chain, drawn
 
 METRICS = ("swap", "zen", "linear_regions", "expressivity", "progressivity", "trainability")
@@ -113,7 +114,7 @@ def test_swap_counts_different_units(given, batch, samples):
     given, units = candidate(given.space, given.genome, setting), set()
     module = given.module()
     for part in module.children():
-        if isinstance(part, RECTIFIERS):
+        if isinstance(part, rectifiers()):
             part.register_forward_hook(
                 lambda part, inputs, output: units.update(map(bytes, (inputs[0] > 0).flatten(1)[:samples].T.numpy()))
             )

@@ -14,7 +14,7 @@ from scipy.stats import kendalltau
 from torch import nn
 
 from nasctl import registry
-from nasctl.api import BadOption, Candidate, Fidelity, NasctlError, Setting
+from nasctl.api import BadOption, Candidate, Embedding, Fidelity, NasctlError, Setting
 from nasctl.cli import cli
 from nasctl.data import default_source
 from nasctl.search import applicability
@@ -43,7 +43,7 @@ class Layers(nn.Module):
 def score(*layers, spec="hidden_covariance"):
     """The metric of a candidate whose recurrent layers have these states after each step."""
     nodes = [SimpleNamespace(name=f"layer{k}", layer=SimpleNamespace(recurrent=True)) for k in range(len(layers))]
-    other = SimpleNamespace(name="embedding", layer=SimpleNamespace())
+    other = SimpleNamespace(name="embedding", layer=Embedding(5, 4))
     return registry.create("objectives", spec)(
         SimpleNamespace(
             scored=SimpleNamespace(nodes=[other, *nodes]),

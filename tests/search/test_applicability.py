@@ -1,25 +1,39 @@
 """Metrics that say nothing of a space are refused before anything is measured."""
 
+import re
+
 import pytest
 import torch
 from click.testing import CliRunner
+from torch import nn
 
 from nasctl import registry
 from nasctl.api import (
     Add,
     Builder,
+    Classifier,
     ClassToken,
+    Conv,
     Embedding,
     FeedForward,
     FirstToken,
     FlattenMap,
     Gene,
+    HSwish,
     Input,
     LayerNorm,
     Linear,
+    MaxPool,
+    Network,
     PatchEmbedding,
     PositionEmbedding,
+    ReLU,
+    ReLU6,
     SelfAttention,
+    Sigmoid,
+    Tanh,
+    only_attention,
+    only_maps,
 )
 from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
@@ -129,3 +143,86 @@ def test_networks_that_take_tokens_are_timed_with_tokens(runtime, precision):
     with torch.no_grad():
         (out,) = timed() if runtime == "onnxruntime" else [timed()]
     assert out.shape == (2, 5)
+
+
+class Choosing:
+    """A chain whose gene chooses the activation, or a pool without a closed form."""
+
+    input = Input((3, 8, 8))
+
+    def __init__(self, *choices):
+        self.genes = (Gene("first", choices), Gene("second", choices), Gene("third", choices))
+
+    def canonical(self, genome):
+        return genome
+
+    def reduced(self, fidelity):
+        return self
+
+    def network(self, genome):
+        net = Builder(self.input.shape)
+        (x,) = net.inputs
+        for k, choice in enumerate(genome):
+            x = net.add(Conv(4, 3), x, name=f"conv{k}")
+            x = net.add(self.genes[k].choices[choice], x, name=f"choice{k}")
+        return net.build(net.add(Classifier(5), x, name="classifier"))
+
+
+def reason(space, name):
+    return applicability.inapplicable_reasons(space, {name: registry.create("objectives", name)}).get(name, "")
+
+
+def test_a_metric_that_fails_on_most_networks_is_refused_with_what_to_use():
+    said = reason(Choosing(ReLU(), MaxPool(3), MaxPool(5), HSwish()), "expected_synflow")
+    why = r"it fails on (\d+) of 10 random networks \(no closed form is known for \w+ in choice\d\)"
+    assert re.fullmatch(rf"{why}; use expected_synflow:linear", said)
+    assert reason(Choosing(ReLU(), MaxPool(3), MaxPool(5), HSwish()), "expected_synflow:linear") == ""
+    assert reason(Choosing(ReLU(), ReLU6()), "params") == ""
+    # Only a few of the networks have no closed form here.
+    assert reason(Choosing(*[ReLU()] * 30, MaxPool(3)), "expected_synflow") == ""
+
+
+def test_a_metric_applies_if_most_networks_have_what_it_is_about():
+    assert reason(Choosing(ReLU(), Tanh()), "naswot") == ""
+    assert reason(Choosing(Tanh(), Sigmoid()), "naswot") == "these networks have no rectifiers"
+
+
+@pytest.mark.parametrize(
+    ("space", "remedy"),
+    [("nb101", "expected_synflow:linear"), ("mbconv", "expected_synflow:linear"), ("darts", "synflow"), ("nb201", "")],
+)
+def test_expected_synflow_of_shipped_spaces(space, remedy):
+    assert reason(registry.create("spaces", space), "expected_synflow").partition("; use ")[2] == remedy
+
+
+def test_the_refusal_is_one_sentence(tmp_path):
+    typed = ["search", "--space", "nb101", "-o", "macs,expected_synflow", "--store", str(tmp_path / "store")]
+    result = CliRunner().invoke(cli, typed)
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "expected_synflow says nothing of this space: it fails on 10 of 10 random networks (" in result.stderr
+    assert result.stderr.rstrip().endswith("; use expected_synflow:linear")
+
+
+def test_networks_of_one_dimensional_convolutions_attend_to_nothing():
+    def build(*middle):
+        return nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 8, 5), *middle, nn.AdaptiveAvgPool1d(1), nn.Flatten())
+
+    given = Input((3, 8, 8))
+    assert only_maps(given, Network.from_module(build(nn.ReLU()), given.shape)) == ""
+    attends = "it is about convolutions, and these networks attend to sequences"
+    assert only_maps(given, Network.from_module(build(nn.Linear(60, 60)), given.shape)) == attends
+
+
+def test_attention_inside_one_layer_is_named():
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix, self.fc = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 4)
+
+        def forward(self, x):
+            x = x.flatten(2)
+            return self.fc(self.mix(x, x, x, need_weights=False)[0].mean(1))
+
+    given = Input((3, 2, 4))
+    said = only_attention(given, Network.from_module(Attending(), given.shape))
+    assert said == "it is about the layers of attention, and mix computes its attention inside one layer"
