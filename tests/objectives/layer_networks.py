@@ -155,8 +155,8 @@ NETWORKS = {
     "LSTM": (lambda: Recurrent(nn.LSTM(6, 6, batch_first=True)), ["weight_ih_l0", "weight_hh_l0"]),
     "GRU": (lambda: Recurrent(nn.GRU(6, 6, batch_first=True)), ["weight_ih_l0", "weight_hh_l0"]),
     "RNN": (lambda: Recurrent(nn.RNN(6, 6, batch_first=True)), ["weight_ih_l0", "weight_hh_l0"]),
-    "F.conv2d": (lambda: Free("conv2d"), ["kernel"]),
-    "F.linear": (lambda: Free("linear"), ["kernel"]),
+    "F.conv2d": (lambda: Free("conv2d"), ["weight"]),
+    "F.linear": (lambda: Free("linear"), ["weight"]),
     "@": (lambda: Free("matmul"), ["kernel"]),
     "einsum": (lambda: Free("einsum"), ["kernel"]),
 }

@@ -13,7 +13,7 @@ from nasctl.api import Network
 
 GRADIENTS = ("l2_norm", "snip", "grad_norm", "plain", "grasp", "zico")
 PER_SAMPLE = ("gradsign", "ntk_cond", "ntk_trace")
-HIDDEN_OUTPUTS = {"MultiheadAttention", "LSTM", "GRU", "RNN", "F.conv2d", "F.linear", "@", "einsum"}
+HIDDEN_OUTPUTS = {"MultiheadAttention", "LSTM", "GRU", "RNN", "@", "einsum"}
 NOT_LINEAR = {"Bilinear", "MultiheadAttention", "LSTM", "GRU", "RNN"}
 
 
@@ -22,7 +22,7 @@ def weights_of(module, kind):
     own = NETWORKS[kind][1]
     named = dict(module.named_parameters())
     found = [one for name, one in named.items() if name in ("stem.weight", "fc.weight")]
-    more = [one for name, one in named.items() if any(name.endswith(f".{end}") for end in own) and "stem" not in name]
+    more = [one for name, one in named.items() if any(name.endswith(f".{end}") for end in own) and name not in ("stem.weight", "fc.weight")]
     found += [one for one in more if all(one is not other for other in found)]
     assert len(found) == 2 + len(own)
     return found
