@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
-from nasctl import registry
 from nasctl.candidates.objective import ChecksApplicability, Objective
 from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.evaluation import ranges
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Input, SearchSpace
+from nasctl.search.metrics import make_objective
 
 
 def refuse_inapplicable(space: SearchSpace, objectives: Mapping[str, Objective]) -> None:
@@ -53,5 +53,5 @@ def _check(objective: Objective) -> Callable[[Input, Network], str] | None:
 
 def first_applicable(space: SearchSpace, names: Iterable[str], most: int) -> list[str]:
     """Return the first `most` of the named objectives that apply to a space."""
-    fitting = (name for name in names if not inapplicable_reasons(space, {name: registry.create("objectives", name)}))
+    fitting = (name for name in names if not inapplicable_reasons(space, dict([make_objective(name)])))
     return list(islice(fitting, most))

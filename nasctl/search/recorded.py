@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_DATA, Setting, parts
 from nasctl.data import Data
 from nasctl.data.tokens import DrawnTokens
@@ -57,6 +58,6 @@ def run_from_record(record: RunRecord) -> Run:
     objectives, metrics, constraints = (tuple(asked[key]) for key in ("objectives", "record", "constraints"))
     run = Run(record.space, objectives, asked["searcher"], asked["seed"], setting, metrics, constraints)
     for name, metric in run.task.metrics.items():
-        if record.labels[name].partition(" @ ")[0] != f"{name} v{metric.version}":
+        if record.labels[name].partition(" @ ")[0] != f"{measured_name(name)} v{metric.version}":
             raise NasctlError(f"{name} is of another version here")
     return run

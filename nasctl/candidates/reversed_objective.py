@@ -1,0 +1,80 @@
+"""An objective that is optimised against its own direction, written "min:snip" or "max:params"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.objective import ChecksApplicability, HasRemarks, MaybeMonotone, Objective
+from nasctl.networks.graph import Network
+from nasctl.problem.searcher import Direction, Transform
+from nasctl.problem.space import Input
+
+
+@dataclass(frozen=True)
+class ReversedObjective:
+    """An objective with the values of another one and the opposite direction.
+
+    Evidence on a family of spaces or on a task may contradict the direction of a metric: on some tasks the networks
+    with the smallest `snip` are the best. Values are stored under the label of the other objective, so none is measured
+    twice.
+
+    Args:
+        original: The objective that measures.
+    """
+
+    original: Objective
+
+    @property
+    def direction(self) -> Direction:
+        return "min" if self.original.direction == "max" else "max"
+
+    @property
+    def unit(self) -> str:
+        return self.original.unit
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return self.original.needs
+
+    @property
+    def version(self) -> str:
+        return self.original.version
+
+    @property
+    def transform(self) -> Transform:
+        return self.original.transform
+
+    @property
+    def monotone(self) -> bool:
+        """The promise is about values, not about which of them are better."""
+        return isinstance(self.original, MaybeMonotone) and self.original.monotone
+
+    def inapplicable_reason(self, given: Input, example: Network) -> str:
+        if not isinstance(self.original, ChecksApplicability):
+            return ""
+        return self.original.inapplicable_reason(given, example)
+
+    def remarks(self, space: str, example: Network) -> list[str]:
+        return self.original.remarks(space, example) if isinstance(self.original, HasRemarks) else []
+
+    def __call__(self, candidate: Candidate) -> float:
+        return self.original(candidate)
+
+
+def parse_direction(spec: str) -> tuple[Direction | None, str]:
+    """Split a spec into the direction that it asks for and the spec of the objective.
+
+    "min:snip" gives "min" and "snip"; "snip:batch=2" gives None and itself.
+    """
+    head, colon, rest = spec.partition(":")
+    for direction in get_args(Direction):
+        if colon and head.strip() == direction:
+            return direction, rest.strip()
+    return None, spec
+
+
+def measured_name(name: str) -> str:
+    """Return the name under which values of an objective are stored: "snip" for "min:snip"."""
+    return parse_direction(name)[1]
