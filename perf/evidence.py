@@ -123,7 +123,9 @@ def measure_space(
             if name in oriented
         }
         about = (known.spec, family, result.task, result.dataset, known.source, known.licence)
-        scenes.append(MeasuredScene(*about, str(task.setting.data), str(task.setting.fidelity), len(chosen), correlations))
+        scenes.append(
+            MeasuredScene(*about, str(task.setting.data), str(task.setting.fidelity), len(chosen), correlations)
+        )
         labelled.append(LabelledNetworks(oriented, truth))
     return scenes, labelled
 
@@ -138,7 +140,12 @@ def _correlation(
     repeated = None if seeds is None or np.isnan(seeds) else round(seeds, DIGITS)
     direction: Direction = "max" if is_size(metric) else metric.direction
     return MeasuredCorrelation(
-        direction, *numbers, None if tau is None else round(tau.value, DIGITS), found.failed, repeated, 0 if seeds is None else seeds_n
+        direction,
+        *numbers,
+        None if tau is None else round(tau.value, DIGITS),
+        found.failed,
+        repeated,
+        0 if seeds is None else seeds_n,
     )
 
 
@@ -167,7 +174,7 @@ def written(table: CorrelationsTable) -> str:
     for scene in table.scenes:
         plain = asdict(scene)
         metrics = plain.pop("metrics")
-        scenes.append(f"  {json.dumps(plain)[:-1]}, \"metrics\": {{\n{lines(metrics)}}}}}")
+        scenes.append(f'  {json.dumps(plain)[:-1]}, "metrics": {{\n{lines(metrics)}}}}}')
     chosen = ",\n".join(f"  {json.dumps(asdict(one))}" for one in table.choices)
     head = f'"command": {json.dumps(table.command)},\n "versions": {json.dumps(dict(table.versions))}'
     joined = ",\n".join(scenes)

@@ -2,21 +2,22 @@
 
 The rule, for each family of spaces and each task:
 
-1. A metric is a candidate if its mean rho is above 0 on every measured space of the family, if its 95% interval lies above
-   0 for a result at least, and if its rho between two seeds is at least .5 on each space.
-2. The score is the smallest set of up to three candidates and sizes whose log rank has a mean rho within .01 of the best.
+1. A metric is a candidate if its mean rho is above 0 on every measured space of the family, if its 95% interval lies
+   above 0 for a result at least, and if its rho between two seeds is at least .5 on each space.
+2. The score is the smallest set of up to three candidates and sizes whose log rank has a mean rho within .01 of the
+   best.
 3. On the measured spaces the score is used if it beats parameters and multiply-accumulates on networks that it was not
    chosen on (the mean over 10 random halves). On other spaces of the family it is used if it beats both on spaces that
    it was not chosen on (the mean over the spaces, each left out in turn). Otherwise the score is the best size.
-4. The objectives are the metrics of the set that are no sizes, filled up to two with the best candidates that repeat none
-   of them (rho between the two below .9 on the mean). A size is no objective, because it opposes the cost.
+4. The objectives are the metrics of the set that are no sizes, filled up to two with the best candidates that repeat
+   none of them (rho between the two below .9 on the mean). A size is no objective, because it opposes the cost.
 5. Families without measurements have a size as score, and as objectives the depth, which is maximised, and the metrics
    that rule 4 gives for all measured spaces of their kind of input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -55,7 +56,7 @@ def _kind(scene: MeasuredScene) -> str:
     return "tokens" if scene.data == "tokens" else "images"
 
 
-def _spaces(labelled: Labelled, task: str, belongs) -> Spaces:
+def _spaces(labelled: Labelled, task: str, belongs: Callable[[MeasuredScene], bool]) -> Spaces:
     found = {
         space: [networks for scene, networks in results if scene.task == task and belongs(scene)]
         for space, results in labelled.items()
@@ -170,6 +171,4 @@ def _unmeasured(labelled: Labelled, task: str, spaces: Spaces) -> DefaultChoice:
     size = choose_set(spaces, SIZES, 1)
     objectives, spare = _objectives(labelled, spaces, _set(labelled, spaces))
     others = tuple(_other_spaces(labelled, spaces))
-    return DefaultChoice(
-        "", "images", task, ("max:depth", *objectives), spare, size, size, tuple(spaces), (), others
-    )
+    return DefaultChoice("", "images", task, ("max:depth", *objectives), spare, size, size, tuple(spaces), (), others)

@@ -46,7 +46,7 @@ class LabelledNetworks:
         centred = [rows - rows.mean(axis=1, keepdims=True) for rows in map(_rows_of_ranks, (scores, self.truth[None]))]
         products = (centred[0] * centred[1]).sum(axis=1)
         norms = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum())
-        return np.divide(products, norms, out=np.full(len(sets), np.nan), where=norms > 0)
+        return np.asarray(np.divide(products, norms, out=np.full(len(sets), np.nan), where=norms > 0))
 
     def part(self, chosen: np.ndarray) -> LabelledNetworks:
         """Return the networks of an index array, (M,)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import get_args
 
 from nasctl.candidates.candidate import Candidate
@@ -12,7 +11,6 @@ from nasctl.problem.searcher import Direction, Transform
 from nasctl.problem.space import Input
 
 
-@dataclass(frozen=True)
 class ReversedObjective:
     """An objective with the values of another one and the opposite direction.
 
@@ -24,32 +22,15 @@ class ReversedObjective:
         original: The objective that measures.
     """
 
-    original: Objective
-
-    @property
-    def direction(self) -> Direction:
-        return "min" if self.original.direction == "max" else "max"
-
-    @property
-    def unit(self) -> str:
-        return self.original.unit
-
-    @property
-    def needs(self) -> frozenset[str]:
-        return self.original.needs
-
-    @property
-    def version(self) -> str:
-        return self.original.version
-
-    @property
-    def transform(self) -> Transform:
-        return self.original.transform
-
-    @property
-    def monotone(self) -> bool:
-        """The promise is about values, not about which of them are better."""
-        return isinstance(self.original, MaybeMonotone) and self.original.monotone
+    def __init__(self, original: Objective) -> None:
+        self.original = original
+        self.unit = original.unit
+        self.direction: Direction = "min" if original.direction == "max" else "max"
+        self.needs = original.needs
+        self.version = original.version
+        self.transform: Transform = original.transform
+        # The promise is about values, not about which of them are better.
+        self.monotone = isinstance(original, MaybeMonotone) and original.monotone
 
     def inapplicable_reason(self, given: Input, example: Network) -> str:
         if not isinstance(self.original, ChecksApplicability):

@@ -49,8 +49,8 @@ request_group = OptionGroup(
             "objectives",
             multiple=True,
             metavar="SPEC",
-            help="What to optimise. Repeatable, or A,B. max:NAME or min:NAME asks for a direction. [default: the metrics"
-            f" that measurements favour on spaces of this family, and {DEFAULT_COST} without a device]",
+            help="What to optimise. Repeatable, or A,B; max:NAME or min:NAME asks for a direction.  [default: the"
+            f" metrics that measurements favour on spaces of this family, and {DEFAULT_COST} without a device]",
         ),
         click.option(
             "--task",

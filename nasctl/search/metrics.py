@@ -33,7 +33,9 @@ def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]
     if direction in (None, objective.direction):
         return name, objective
     if isinstance(objective, HasLabel):
-        raise BadOption(f"Cannot optimise {direction}:{name}: it is a cost of a device. Give {name} without {direction}:.")
+        raise BadOption(
+            f"Cannot optimise {direction}:{name}: it is a cost of a device. Give {name} without {direction}:."
+        )
     return f"{direction}:{name}", ReversedObjective(objective)
 
 

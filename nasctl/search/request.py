@@ -72,9 +72,7 @@ class SearchRequest:
     name: str = ""
     task: str = ""
 
-    def run(
-        self, setting: SettingOptions, options: Mapping[str, Any] | None = None, store: Store | None = None
-    ) -> Run:
+    def run(self, setting: SettingOptions, options: Mapping[str, Any] | None = None, store: Store | None = None) -> Run:
         """Return the run, with default objectives filled in.
 
         Args:
