@@ -4,8 +4,8 @@ python perf/evidence.py --store evidence.db [--networks 100] [--seeds 30]
 
 The script measures every metric on random networks of each space whose results are published, compares the values with
 the results, and writes nasctl/correlations/measured.json. It prints the tables of docs/metrics.md. Published files are
-read from $NASCTL_DATA, or from ../shared/data, as in the tests. Values in the store are not computed again, so a stopped
-script goes on where it was. Values of NAS-Bench-201 and NAS-Bench-Macro are those that nasctl ships.
+read from $NASCTL_DATA, or from ../shared/data, as in the tests. Values in the store are not computed again, so a
+stopped script goes on where it was. Values of NAS-Bench-201 and NAS-Bench-Macro are those that nasctl ships.
 """
 
 from __future__ import annotations

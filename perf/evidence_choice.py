@@ -172,3 +172,20 @@ def _unmeasured(labelled: Labelled, task: str, spaces: Spaces) -> DefaultChoice:
     objectives, spare = _objectives(labelled, spaces, _set(labelled, spaces))
     others = tuple(_other_spaces(labelled, spaces))
     return DefaultChoice("", "images", task, ("max:depth", *objectives), spare, size, size, tuple(spaces), (), others)
+
+
+def default_score_without(labelled: Labelled, space: str, scene: MeasuredScene) -> MetricSet:
+    """Return the default score that a space would have if it had not been measured.
+
+    Args:
+        labelled: All measured spaces.
+        space: Name of the space.
+        scene: The scene of the space, for its family, kind of input and task.
+    """
+    rest = {name: results for name, results in labelled.items() if name != space}
+    found = choices(rest)
+    for family in (scene.family, ""):
+        for one in found:
+            if (one.family, one.kind, one.task) == (family, _kind(scene), scene.task):
+                return one.elsewhere
+    return ("macs",)
