@@ -3,12 +3,12 @@
 The rule, for each family of spaces and each task:
 
 1. A metric is a candidate if its mean rho is above 0 on every measured space of the family, if its 95% interval lies
-   above 0 for a result at least, and if its rho between two seeds is at least .5 on each space.
-2. The score is the smallest set of up to three candidates and sizes whose log rank has a mean rho within .01 of the
-   best.
+   above 0 for a result at least, and if its rho between two seeds was measured on each space and is at least .5.
+2. The score is the smallest set of up to three of the ten best candidates and the sizes whose log rank has a mean rho
+   within .01 of the best.
 3. On the measured spaces the score is used if it beats parameters and multiply-accumulates on networks that it was not
-   chosen on (the mean over 10 random halves). On other spaces of the family it is used if it beats both on spaces that
-   it was not chosen on (the mean over the spaces, each left out in turn). Otherwise the score is the best size.
+   chosen on (the mean over five random halves). On other spaces of the family it is used if it beats both on spaces
+   that it was not chosen on (the mean over the spaces, each left out in turn). Otherwise the score is the best size.
 4. The objectives are the metrics of the set that are no sizes, filled up to two with the best candidates that repeat
    none of them (rho between the two below .9 on the mean). A size is no objective, because it opposes the cost.
 5. Families without measurements have a size as score, and as objectives the depth, which is maximised, and the metrics
@@ -29,7 +29,8 @@ from nasctl.defaults import TASKS
 STABLE = 0.5  # rho between two seeds, below which a metric is no candidate
 REPEATED = 0.9  # rho between two metrics, from which one repeats the other
 OBJECTIVES = 2  # least number of default objectives besides the cost
-HALVES = 10  # random halves of the networks of a space
+HALVES = 5  # random halves of the networks of a space
+BEST = 10  # candidates that sets are made of
 COSTS = (*SIZES, "memory")  # no candidates of rule 1
 
 Labelled = Mapping[str, Sequence[tuple[MeasuredScene, LabelledNetworks]]]  # by name of the space
@@ -44,10 +45,10 @@ def choices(labelled: Labelled) -> list[DefaultChoice]:
     for task in TASKS:
         for family, kind in families:
             spaces = _spaces(labelled, task, lambda scene, family=family: scene.family == family)
-            if spaces:
+            if spaces and _candidates(labelled, spaces):
                 found.append(_choice(labelled, family, kind, task, spaces))
         spaces = _spaces(labelled, task, lambda scene: _kind(scene) == "images")
-        if spaces:
+        if spaces and _candidates(labelled, spaces):
             found.append(_unmeasured(labelled, task, spaces))
     return found
 
@@ -79,13 +80,13 @@ def _seen(scenes: Sequence[MeasuredScene], name: str) -> bool:
 
 def _stable(scene: MeasuredScene, name: str) -> bool:
     seeds = scene.metrics[name].seeds
-    return seeds is None or seeds >= STABLE
+    return seeds is not None and seeds >= STABLE
 
 
 def _set(labelled: Labelled, spaces: Spaces) -> MetricSet:
     """Return the set of rule 2."""
     sizes = [name for name in SIZES if all(name in one.values for results in spaces.values() for one in results)]
-    return choose_set(spaces, [*_candidates(labelled, spaces), *sizes])
+    return choose_set(spaces, [*_candidates(labelled, spaces)[:BEST], *sizes])
 
 
 def _objectives(labelled: Labelled, spaces: Spaces, chosen: MetricSet) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -49,6 +49,8 @@ class KnownSpace:
         licence: Licence of the source.
         results: The columns.
         tabulated: Whether nasctl ships the values of all metrics.
+        networks: Largest number of networks to measure; 0 for the number that a script is given.
+        left_out: Metrics that are not measured.
     """
 
     spec: str
@@ -57,6 +59,12 @@ class KnownSpace:
     licence: str
     results: tuple[Result, ...]
     tabulated: bool = False
+    networks: int = 0
+    left_out: tuple[str, ...] = ()
+
+
+# Metrics of single examples, which take most of the time of a network.
+SLOW = ("epe_nas", "gradsign", "ntk_cond", "ntk_trace")
 
 
 def _tnb101(task: str, kind: str, measure: str) -> Result:
@@ -90,6 +98,7 @@ SPACES = (
             _tnb101("segmentsemantic", "dense", "pixel accuracy"),
             _tnb101("room_layout", "layout", "negative loss"),
         ),
+        left_out=SLOW,
     ),
     KnownSpace(
         "darts",
@@ -112,6 +121,7 @@ SPACES = (
         "DyNAS-T, random subnets of Once-for-All (github.com/IntelLabs/DyNAS-T)",
         "Apache-2.0",
         (Result("top1", "classification", "ImageNet, accuracy with shared weights"),),
+        networks=100,
     ),
     KnownSpace(
         "bert",
@@ -119,6 +129,7 @@ SPACES = (
         "NAS-Bench-BERT (github.com/aaronserianni/training-free-nas)",
         "CC-BY-4.0",
         (Result("scores.glue", "classification", "GLUE, mean score"),),
+        left_out=SLOW,
     ),
     KnownSpace(
         "flexibert",
@@ -129,6 +140,7 @@ SPACES = (
             Result("accuracies.SST-2", "classification", "SST-2, accuracy"),
             Result("accuracies.QNLI", "classification", "QNLI, accuracy"),
         ),
+        left_out=SLOW,
     ),
     KnownSpace(
         "rnn",
@@ -136,6 +148,7 @@ SPACES = (
         "NAS-Bench-NLP (github.com/fmsnew/nas-bench-nlp-release)",
         "Apache-2.0",
         (Result("test_loss_last", "language", "WikiText-2, test loss", lower=True),),
+        left_out=("fisher", "grasp", "zico"),  # they hold gradients for each of 33,278 words
     ),
 )
 

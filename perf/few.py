@@ -2,10 +2,10 @@
 
 From each set of known results 32 networks are drawn 20 times. The rule of `nasctl.analysis.few_labels` picks metrics by
 these labels, and its score is compared with the true results of all other networks, beside the sizes, the default score
-that `perf/evidence.py` chooses without the space, and the best single metric in hindsight. Values come from the store of
-`perf/evidence.py`. Each row is the mean Spearman's rho over the draws. "beats" is the share of the draws in which the
-pick beats the better size. "said so" is the share of the draws in which the certainty was .8 or more, and "right" the
-share of those in which the pick beats the better size.
+that `perf/evidence.py` chooses without the space, and the best single metric in hindsight. Values come from the store
+of `perf/evidence.py`. Each row has means of Spearman's rho over the draws. "beats" is the share of the draws in which
+the pick beats the better size. "said so" is the share of the draws in which the certainty was .8 or more, and "right"
+the share of those in which the pick beats the better size.
 """
 
 from __future__ import annotations
@@ -74,14 +74,15 @@ def main() -> None:
     """Judge the picks and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", default="evidence.db")
-    parser.add_argument("--networks", type=int, default=100, help="networks of each space without shipped values")
+    parser.add_argument("--networks", type=int, default=40, help="networks of each space without shipped values")
+    parser.add_argument("--seeds", type=int, default=15, help="networks that are measured with a second seed")
     parser.add_argument("--labels", type=int, default=32)
     parser.add_argument("--draws", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(1)
     labelled: Labelled = {}
     for known in SPACES:
-        found = measure_space(known, options.networks, 0, options.store)
+        found = measure_space(known, options.networks, options.seeds, options.store)
         labelled[known.spec.partition(":")[0]] = list(zip(*found, strict=True))
     columns = ("", "pick", "params", "macs", "default, held out", "best in hindsight", "beats", "said so", "right")
     print("| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|", sep="\n")
