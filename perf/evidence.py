@@ -33,7 +33,13 @@ from nasctl.bench.listed import shipped_scores
 from nasctl.candidates.objective import Objective
 from nasctl.candidates.setting import Setting
 from nasctl.correlations.families import family_of
-from nasctl.correlations.table import CorrelationsTable, MeasuredCorrelation, MeasuredScene
+from nasctl.correlations.table import (
+    CorrelationsTable,
+    DefaultChoice,
+    HeldOutResult,
+    MeasuredCorrelation,
+    MeasuredScene,
+)
 from nasctl.data import source
 from nasctl.evaluation.task import Task
 from nasctl.problem.searcher import Direction
@@ -178,6 +184,23 @@ def report(scenes: Sequence[MeasuredScene]) -> Iterator[str]:
         yield f"| `{name}` | " + " | ".join(cells) + " |"
 
 
+def choices_report(choices: Sequence[DefaultChoice]) -> Iterator[str]:
+    """Yield the lines of a Markdown table of choices. A result has rho of the score, of params and of MACs."""
+    columns = ("family", "task", "objectives", "score", "score elsewhere", "on other networks", "on other spaces")
+    yield "| " + " | ".join(columns) + " |"
+    yield "| --- " * len(columns) + "|"
+    for one in choices:
+        lists = (one.objectives, one.score, one.elsewhere)
+        results = ["; ".join(map(_result, held)) for held in (one.other_networks, one.other_spaces)]
+        cells = [one.family or f"other {one.kind}", one.task, *(", ".join(names) for names in lists), *results]
+        yield "| " + " | ".join(cells) + " |"
+
+
+def _result(one: HeldOutResult) -> str:
+    chosen = f" ({', '.join(one.chosen)})" if one.chosen else ""
+    return f"{one.space}{chosen} {one.score:.2f}, {one.params:.2f}, {one.macs:.2f}"
+
+
 def written(table: CorrelationsTable) -> str:
     """Return the table as JSON with a line for each metric and each choice."""
 
@@ -214,8 +237,7 @@ def main() -> None:
     table = CorrelationsTable(command, versions, scenes, choices(labelled))
     options.output.write_text(written(table), encoding="utf-8")
     print(*report(scenes), "", sep="\n")
-    for one in table.choices:
-        print(one)
+    print(*choices_report(table.choices), sep="\n")
     print(f"{options.output} has {len(scenes)} scenes and {len(table.choices)} choices", file=sys.stderr)
 
 
