@@ -11,8 +11,8 @@ The rule, for each family of spaces and each task:
    that it was not chosen on (the mean over the spaces, each left out in turn). Otherwise the score is the best size.
 4. The objectives are the metrics of the set that are no sizes, filled up to two with the best candidates that repeat
    none of them (rho between the two below .9 on the mean). A size is no objective, because it opposes the cost.
-5. Families without measurements have a size as score, and as objectives the depth, which is maximised, and the metrics
-   that rule 4 gives for all measured spaces of their kind of input.
+5. Families without measurements have a size as score, and as objectives the depth, which is maximised, and the first
+   two metrics that rule 4 gives for all measured spaces of images.
 """
 
 from __future__ import annotations

@@ -98,6 +98,7 @@ SPACES = (
             _tnb101("segmentsemantic", "dense", "pixel accuracy"),
             _tnb101("room_layout", "layout", "negative loss"),
         ),
+        networks=80,
         left_out=SLOW,
     ),
     KnownSpace(

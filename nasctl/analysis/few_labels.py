@@ -105,19 +105,24 @@ def pick_metrics(networks: LabelledNetworks) -> dict[str, int]:
     Args:
         networks: The labelled networks.
     """
-    truth = _centred(networks.truth)
-    usable = {n: v for n, v in networks.values.items() if np.isfinite(v).mean() > 0.5}
-    places = {name: _centred(np.where(np.isfinite(values), values, -np.inf)) for name, values in usable.items()}
-    rho = {name: _cosine(place, truth) for name, place in places.items()}
-    picked: dict[str, int] = {}
-    for name in sorted(rho, key=lambda name: -abs(rho[name])):
-        if name in SIZES and rho[name] < 0:
+    names = [name for name, values in networks.values.items() if np.isfinite(values).mean() > 0.5]
+    if not names or np.ptp(networks.truth) == 0:
+        return {}
+    columns = np.stack([*(networks.values[name] for name in names), networks.truth])
+    places = rankdata(np.where(np.isfinite(columns), columns, -np.inf), axis=1)
+    places -= places.mean(axis=1, keepdims=True)
+    norms = np.sqrt((places**2).sum(axis=1, keepdims=True))
+    units = np.divide(places, norms, out=np.zeros_like(places), where=norms > 0)
+    rho = units @ units.T  # (K + 1, K + 1), the truth last
+    picked: list[int] = []
+    for k in np.argsort(-np.abs(rho[-1, :-1]), kind="stable").tolist():
+        if names[k] in SIZES and rho[-1, k] < 0:
             continue  # a score counts larger sizes as better
-        if not rho[name] or len(picked) == MOST or (picked and abs(rho[name]) < SHARE * abs(rho[next(iter(picked))])):
+        if not rho[-1, k] or len(picked) == MOST or (picked and abs(rho[-1, k]) < SHARE * abs(rho[-1, picked[0]])):
             break
-        if all(abs(_cosine(places[name], places[other])) < REPEATED for other in picked):
-            picked[name] = 1 if rho[name] > 0 else -1
-    return picked
+        if all(abs(rho[k, other]) < REPEATED for other in picked):
+            picked.append(k)
+    return {names[k]: 1 if rho[-1, k] > 0 else -1 for k in picked}
 
 
 def score(networks: LabelledNetworks, signs: Signs) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nasctl.candidates.objective import Objective
 from nasctl.correlations import defaults
 from nasctl.correlations.families import default_task, family_of
 from nasctl.defaults import DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, TASKS
@@ -12,7 +13,6 @@ from nasctl.errors import UnknownName
 from nasctl.evaluation import ranges
 from nasctl.problem.space import SearchSpace
 from nasctl.search.applicability import first_applicable
-from nasctl.search.metrics import make_objective
 
 
 @dataclass(frozen=True)
@@ -73,21 +73,20 @@ def past_defaults(space: SearchSpace, with_device: bool) -> list[tuple[str, ...]
     return [_with_cost(first_applicable(space, DEFAULT_OBJECTIVES, DEFAULT_COUNT), with_device)]
 
 
-def objective_doubts(spec: str, space: SearchSpace, task: str, objectives: Iterable[str]) -> list[str]:
+def objective_doubts(spec: str, space: SearchSpace, task: str, objectives: Mapping[str, Objective]) -> list[str]:
     """Return a sentence for each objective whose direction measurements do not support.
 
     Args:
         spec: Spec of the space.
         space: The space.
         task: What its networks are to be trained for; "" for what is usual in its family.
-        objectives: Specs of the objectives.
+        objectives: The objectives by name.
 
     Raises:
-        NasctlError: There is no such task or objective.
+        UnknownName: There is no such task.
     """
-    given = {one: make_objective(one, spec) for one in objectives}
     asked = space_kind(spec, space, task)
-    said = [defaults.doubts(asked, name, metric) for name, metric in given.values()]
+    said = [defaults.doubts(asked, name, objective) for name, objective in objectives.items()]
     return [sentence for sentence in said if sentence]
 
 

@@ -106,8 +106,8 @@ class SearchRequest:
             NasctlError: A spec names something that does not exist.
         """
         space = registry.create("spaces", self.space)
-        given = registry.split(self.objectives)
-        if given:
+        if registry.split(self.objectives):
+            given = {name: one for name, one in run.task.metrics.items() if name not in run.task.recorded}
             return [f"Warning: {one}" for one in objective_doubts(self.space, space, self.task, given)]
         newest = default_objectives(self.space, space, self.task, bool(registry.listed(self.devices)))
         if run.objectives[: len(newest.objectives)] == newest.objectives:
