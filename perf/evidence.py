@@ -39,6 +39,7 @@ from nasctl.correlations.table import (
     HeldOutResult,
     MeasuredCorrelation,
     MeasuredScene,
+    shipped,
 )
 from nasctl.data import source
 from nasctl.evaluation.task import Task
@@ -114,9 +115,9 @@ def measure_space(
     genomes = sorted(set.intersection(*(set(column) for column in results.values())))
     task = space_task(known, 0)
     if known.tabulated:
-        chosen, shipped = drawn(genomes, TABULATED), shipped_scores(known.spec, task.space)
+        chosen, scores = drawn(genomes, TABULATED), shipped_scores(known.spec, task.space)
         canonical = [task.space.canonical(genome) for genome in chosen]
-        values = {name: np.array([shipped[name][one] for one in canonical]) for name in task.metrics if name in shipped}
+        values = {name: np.array([scores[name][one] for one in canonical]) for name in task.metrics if name in scores}
     else:
         chosen = drawn(genomes, known.networks or networks)
         values = measured(known, task, chosen, store)
@@ -201,6 +202,15 @@ def _result(one: HeldOutResult) -> str:
     return f"{one.space}{chosen} {one.score:.2f}, {one.params:.2f}, {one.macs:.2f}"
 
 
+def earlier(chosen: Sequence[DefaultChoice]) -> list[DefaultChoice]:
+    """Return the choices of the shipped table that differ from new ones in their objectives, and those before it."""
+    now = {(one.family, one.kind, one.task): (one.objectives, one.spare) for one in chosen}
+    past = [
+        one for one in shipped().choices if now.get((one.family, one.kind, one.task)) != (one.objectives, one.spare)
+    ]
+    return [*(replace(one, other_networks=(), other_spaces=()) for one in past), *shipped().earlier]
+
+
 def written(table: CorrelationsTable) -> str:
     """Return the table as JSON with a line for each metric and each choice."""
 
@@ -213,9 +223,10 @@ def written(table: CorrelationsTable) -> str:
         metrics = plain.pop("metrics")
         scenes.append(f'  {json.dumps(plain)[:-1]}, "metrics": {{\n{lines(metrics)}}}}}')
     chosen = ",\n".join(f"  {json.dumps(asdict(one))}" for one in table.choices)
+    past = ",\n".join(f"  {json.dumps(asdict(one))}" for one in table.earlier)
     head = f'"command": {json.dumps(table.command)},\n "versions": {json.dumps(dict(table.versions))}'
     joined = ",\n".join(scenes)
-    return f'{{{head},\n "scenes": [\n{joined}],\n "choices": [\n{chosen}]}}\n'
+    return f'{{{head},\n "scenes": [\n{joined}],\n "choices": [\n{chosen}],\n "earlier": [\n{past}]}}\n'
 
 
 def main() -> None:
@@ -224,17 +235,26 @@ def main() -> None:
     parser.add_argument("--store", default="evidence.db")
     parser.add_argument("--networks", type=int, default=40, help="networks of each space without shipped values")
     parser.add_argument("--seeds", type=int, default=15, help="networks that are measured with a second seed")
+    parser.add_argument("--without", default="", help="names of spaces to leave out, separated by commas")
+    parser.add_argument(
+        "--drop-earlier",
+        action="store_true",
+        help="forget the defaults of the table that is overwritten and of older ones",
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
     torch.set_num_threads(1)
     scenes, labelled = [], dict[str, list[tuple[MeasuredScene, LabelledNetworks]]]()
-    for known in SPACES:
+    left_out = set(filter(None, options.without.split(",")))
+    for known in (one for one in SPACES if one.spec.partition(":")[0] not in left_out):
         found, behind = measure_space(known, options.networks, options.seeds, options.store)
         scenes += found
         labelled[known.spec.partition(":")[0]] = list(zip(found, behind, strict=True))
     versions = {"nasctl": __version__, **{name: version(name) for name in ("numpy", "torch")}}
     command = f"python perf/evidence.py --networks {options.networks} --seeds {options.seeds}"
-    table = CorrelationsTable(command, versions, scenes, choices(labelled))
+    command += f" --without {options.without}" if options.without else ""
+    chosen = choices(labelled)
+    table = CorrelationsTable(command, versions, scenes, chosen, [] if options.drop_earlier else earlier(chosen))
     options.output.write_text(written(table), encoding="utf-8")
     print(*report(scenes), "", sep="\n")
     print(*choices_report(table.choices), sep="\n")

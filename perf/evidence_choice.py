@@ -175,16 +175,13 @@ def _unmeasured(labelled: Labelled, task: str, spaces: Spaces) -> DefaultChoice:
     return DefaultChoice("", "images", task, ("max:depth", *objectives), spare, size, size, tuple(spaces), (), others)
 
 
-def default_score_without(labelled: Labelled, space: str, scene: MeasuredScene) -> MetricSet:
-    """Return the default score that a space would have if it had not been measured.
+def default_score_without(found: Sequence[DefaultChoice], scene: MeasuredScene) -> MetricSet:
+    """Return the default score that a space has if it was not measured.
 
     Args:
-        labelled: All measured spaces.
-        space: Name of the space.
+        found: The choices without the space.
         scene: The scene of the space, for its family, kind of input and task.
     """
-    rest = {name: results for name, results in labelled.items() if name != space}
-    found = choices(rest)
     for family in (scene.family, ""):
         for one in found:
             if (one.family, one.kind, one.task) == (family, _kind(scene), scene.task):

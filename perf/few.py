@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from evidence import measure_space
-from evidence_choice import Labelled, default_score_without
+from evidence_choice import Labelled, choices, default_score_without
 from evidence_spaces import SPACES
 
 from nasctl.analysis.choose_metrics import LabelledNetworks
@@ -87,8 +87,9 @@ def main() -> None:
     columns = ("", "pick", "params", "macs", "default, held out", "best in hindsight", "beats", "said so", "right")
     print("| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|", sep="\n")
     for space, results in labelled.items():
+        without = choices({name: others for name, others in labelled.items() if name != space})
         for scene, networks in results:
-            default = default_score_without(labelled, space, scene)
+            default = default_score_without(without, scene)
             print(row(scene, judged(networks, default, options.labels, options.draws)), flush=True)
 
 

@@ -139,16 +139,27 @@ class CorrelationsTable:
         versions: Versions of nasctl and of the libraries that values depend on, by name.
         scenes: The scenes.
         choices: The choices by family and task.
+        earlier: Choices of earlier tables with other objectives, the newest first, by which runs with their defaults are
+            found.
     """
 
     command: str
     versions: Mapping[str, str]
     scenes: Sequence[MeasuredScene]
     choices: Sequence[DefaultChoice]
+    earlier: Sequence[DefaultChoice] = ()
 
     def of(self, family: str, task: str) -> list[MeasuredScene]:
         """Return the scenes of a family and a task."""
         return [scene for scene in self.scenes if (scene.family, scene.task) == (family, task)]
+
+    def past_choices(self, family: str, kind: str, task: str) -> list[DefaultChoice]:
+        """Return the choices of earlier tables for a family and a task, or else for families without their own."""
+        for name in (family, ""):
+            found = [one for one in self.earlier if (one.family, one.kind, one.task) == (name, kind, task)]
+            if found:
+                return found
+        return []
 
     def choice(self, family: str, kind: str, task: str) -> DefaultChoice | None:
         """Return the choice for a family and a task, or None if there is none for this task and kind of input.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nasctl.candidates.objective import Objective
 from nasctl.correlations import defaults
 from nasctl.correlations.families import default_task, family_of
+from nasctl.correlations.table import shipped
 from nasctl.defaults import DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, TASKS
 from nasctl.errors import UnknownName
 from nasctl.evaluation import ranges
@@ -68,9 +69,23 @@ def default_objectives(spec: str, space: SearchSpace, task: str, with_device: bo
     return DefaultObjectives(_with_cost(found, with_device), defaults.evidence_line(asked, choice, found))
 
 
-def past_defaults(space: SearchSpace, with_device: bool) -> list[tuple[str, ...]]:
-    """Return the default objectives that earlier versions gave a space, by which their runs are found."""
-    return [_with_cost(first_applicable(space, DEFAULT_OBJECTIVES, DEFAULT_COUNT), with_device)]
+def past_defaults(spec: str, space: SearchSpace, task: str, with_device: bool) -> list[tuple[str, ...]]:
+    """Return the default objectives that earlier versions gave a space, by which their runs are found.
+
+    Args:
+        spec: Spec of the space.
+        space: The space.
+        task: What its networks are to be trained for; "" for what is usual in its family.
+        with_device: Whether the latency on a device is the cost.
+
+    Raises:
+        UnknownName: There is no such task.
+    """
+    asked = space_kind(spec, space, task)
+    past = shipped().past_choices(asked.family, asked.kind, asked.task)
+    lists = [first_applicable(space, (*one.objectives, *one.spare), len(one.objectives)) for one in past]
+    lists.append(first_applicable(space, DEFAULT_OBJECTIVES, DEFAULT_COUNT))
+    return [_with_cost(metrics, with_device) for metrics in lists]
 
 
 def objective_doubts(spec: str, space: SearchSpace, task: str, objectives: Mapping[str, Objective]) -> list[str]:

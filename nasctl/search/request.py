@@ -93,7 +93,8 @@ class SearchRequest:
         run = self._run(space, newest, setting, options)
         if store is None or self._started(store, run):
             return run
-        earlier = (self._run(space, past, setting, options) for past in past_defaults(space, with_device))
+        lists = past_defaults(self.space, space, self.task, with_device)
+        earlier = (self._run(space, past, setting, options) for past in lists)
         return next((past for past in earlier if self._started(store, past)), run)
 
     def remarks(self, run: Run) -> list[str]:

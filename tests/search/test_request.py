@@ -6,6 +6,7 @@ import pytest
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting
+from nasctl.correlations.table import shipped
 from nasctl.data import source
 from nasctl.errors import BadOption, UnknownName
 from nasctl.problem.fidelity import Fidelity
@@ -104,7 +105,7 @@ def started(store, request, objectives):
 def test_the_same_words_resume_a_run_with_the_defaults_of_an_earlier_version(tmp_path):
     store, asked = Store(tmp_path / "nasctl.db"), SearchRequest("nbmacro", searcher="random")
     assert asked.run(SMALL, store=store).objectives == defaults("nbmacro")  # an empty store
-    (past,) = past_defaults(registry.create("spaces", "nbmacro"), with_device=False)
+    past = past_defaults("nbmacro", registry.create("spaces", "nbmacro"), "", with_device=False)[-1]
     assert past == ("synflow", "jacov", "snip", "macs")
     old = started(store, asked, past)
     found = asked.run(SMALL, store=store)
@@ -116,6 +117,18 @@ def test_the_same_words_resume_a_run_with_the_defaults_of_an_earlier_version(tmp
     # A run with today's defaults comes before one with earlier defaults.
     new = started(store, asked, defaults("nbmacro"))
     assert asked.run(SMALL, store=store).name == new.name != old.name
+
+
+def test_a_table_that_changes_the_defaults_leaves_runs_where_they_are(tmp_path, monkeypatch):
+    store, asked = Store(tmp_path / "nasctl.db"), SearchRequest("nbmacro", searcher="random")
+    old = started(store, asked, defaults("nbmacro"))
+    table = shipped()
+    changed = [replace(one, objectives=("zen",)) if one.family == "skeleton" else one for one in table.choices]
+    later = replace(table, choices=changed, earlier=[one for one in table.choices if one.family == "skeleton"])
+    for module in ("nasctl.correlations.defaults", "nasctl.search.default_objectives"):
+        monkeypatch.setattr(f"{module}.shipped", lambda: later)
+    assert asked.run(SMALL).objectives == ("zen", "macs")
+    assert asked.run(SMALL, store=store).name == old.name
 
 
 def test_a_named_run_is_resumed_with_the_defaults_that_it_was_started_with(tmp_path):
