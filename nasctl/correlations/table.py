@@ -139,8 +139,8 @@ class CorrelationsTable:
         versions: Versions of nasctl and of the libraries that values depend on, by name.
         scenes: The scenes.
         choices: The choices by family and task.
-        earlier: Choices of earlier tables with other objectives, the newest first, by which runs with their defaults are
-            found.
+        earlier: Choices of earlier tables with other objectives, the newest first; runs that have them as defaults are
+            found by them.
     """
 
     command: str
