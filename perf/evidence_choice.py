@@ -6,8 +6,8 @@ The rule, for each family of spaces and each task:
    above 0 for a result at least, and if its rho between two seeds was measured on each space and is at least .5.
 2. The score is the smallest set of up to three of the ten best candidates and the sizes whose log rank has a mean rho
    within .01 of the best.
-3. On the measured spaces the score is used if it beats parameters and multiply-accumulates on networks that it was not
-   chosen on (the mean over five random halves). On other spaces of the family it is used if it beats both on spaces
+3. On the measured spaces the score is used if it beats parameters and MACs by .01 on networks that it was not chosen on
+   (the mean over five random halves). On other spaces of the family it is used if it beats both on spaces
    that it was not chosen on (the mean over the spaces, each left out in turn). Otherwise the score is the best size.
 4. The objectives are the metrics of the set that are no sizes, filled up to two with the best candidates that repeat
    none of them (rho between the two below .9 on the mean). A size is no objective, because it opposes the cost.
@@ -29,6 +29,7 @@ from nasctl.defaults import TASKS
 STABLE = 0.5  # rho between two seeds, below which a metric is no candidate
 REPEATED = 0.9  # rho between two metrics, from which one repeats the other
 OBJECTIVES = 2  # least number of default objectives besides the cost
+MARGIN = 0.01  # rho by which a score has to beat the sizes
 HALVES = 5  # random halves of the networks of a space
 BEST = 10  # candidates that sets are made of
 COSTS = (*SIZES, "memory")  # no candidates of rule 1
@@ -160,11 +161,11 @@ def _choice(labelled: Labelled, family: str, kind: str, task: str, spaces: Space
 
 
 def _beats(results: Sequence[HeldOutResult]) -> bool:
-    """Return whether a score beats parameters and multiply-accumulates on the mean over spaces."""
+    """Return whether a score beats parameters and multiply-accumulates by the margin, on the mean over spaces."""
     if not results:
         return False
     score, params, macs = np.mean([(one.score, one.params, one.macs) for one in results], axis=0)
-    return bool(score > max(params, macs))
+    return bool(score > max(params, macs) + MARGIN)
 
 
 def _unmeasured(labelled: Labelled, task: str, spaces: Spaces) -> DefaultChoice:
