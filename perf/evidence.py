@@ -39,6 +39,7 @@ from nasctl.correlations.table import (
     HeldOutResult,
     MeasuredCorrelation,
     MeasuredScene,
+    mean_correlation,
     shipped,
 )
 from nasctl.data import source
@@ -55,6 +56,7 @@ OUTPUT = Path(__file__).parents[1] / "nasctl" / "correlations" / "measured.json"
 LEFT_OUT = ("lga", "size")
 TABULATED = 500  # networks of a space whose values nasctl ships
 RESAMPLES = 1000  # bootstrap samples of an interval
+CLOSE = 0.9  # rho between two seeds, from which it is not printed
 DIGITS = 4  # of the numbers in the table
 
 Values = dict[str, np.ndarray]  # by metric, (N,), as measured; NaN where a metric failed
@@ -171,17 +173,23 @@ def interval(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 
 def report(scenes: Sequence[MeasuredScene]) -> Iterator[str]:
-    """Yield the lines of a Markdown table: Spearman's rho by metric and scene."""
-    names = sorted({name for scene in scenes for name in scene.metrics})
-    yield "| | " + " | ".join(f"{scene.name}: {scene.dataset}" for scene in scenes) + " |"
-    yield "| --- " * (1 + len(scenes)) + "|"
-    for name in names:
+    """Yield the lines of a Markdown table: the mean rho of each metric by space and task, and rho between seeds below .9.
+
+    Args:
+        scenes: The scenes.
+    """
+    groups: dict[tuple[str, str], list[MeasuredScene]] = {}
+    for scene in scenes:
+        groups.setdefault((scene.name, scene.task), []).append(scene)
+    yield "| | " + " | ".join(f"{space}, {task}" for space, task in groups) + " |"
+    yield "| --- " * (1 + len(groups)) + "|"
+    yield "| networks | " + " | ".join(str(found[0].networks) for found in groups.values()) + " |"
+    for name in sorted({name for scene in scenes for name in scene.metrics}):
         cells = []
-        for scene in scenes:
-            found = scene.metrics.get(name)
-            rho = "" if found is None or found.spearman is None else f"{found.spearman:.2f}"
-            seeds = "" if found is None or found.seeds is None else f" ({found.seeds:.2f})"
-            cells.append(rho + (seeds if rho else ""))
+        for found in groups.values():
+            rho = mean_correlation(found, name)
+            seeds = None if rho is None else found[0].metrics[name].seeds
+            cells.append("" if rho is None else f"{rho:.2f}" + (f" ({seeds:.2f})" if seeds and seeds < CLOSE else ""))
         yield f"| `{name}` | " + " | ".join(cells) + " |"
 
 

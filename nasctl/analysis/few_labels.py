@@ -139,9 +139,8 @@ def pick_by_few_labels(networks: LabelledNetworks, seed: int = 0) -> FewLabelsPi
     """Return the metrics that labels favour, with the certainty that they beat the sizes.
 
     In each bootstrap sample of the labels, the rule picks anew, and its pick is judged on the sample and on the labels
-    that the sample leaves out, about a third. The mean difference between the two is the optimism of choosing among many
-    metrics. The certainty is the share of the samples in which the lead over the better size, less the optimism, is
-    above 0.
+    that the sample leaves out, about a third. The mean difference is the optimism of choosing among many metrics. The
+    certainty is the share of the samples in which the lead over the better size, less the optimism, is above 0.
 
     References:
         Efron & Tibshirani, "An introduction to the bootstrap", 1993, section 17.6 (estimates of prediction error by the
