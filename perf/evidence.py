@@ -173,7 +173,7 @@ def interval(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 
 def report(scenes: Sequence[MeasuredScene]) -> Iterator[str]:
-    """Yield the lines of a Markdown table: the mean rho of each metric by space and task, and rho between seeds below .9.
+    """Yield the lines of a Markdown table: the mean rho of a metric by space and task, and rho between seeds below .9.
 
     Args:
         scenes: The scenes.

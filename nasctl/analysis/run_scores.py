@@ -18,7 +18,7 @@ from nasctl.evaluation.task import Task
 from nasctl.pareto.losses import violations
 from nasctl.problem.searcher import Direction, Evaluation
 from nasctl.problem.space import Genome, SearchSpace
-from nasctl.search.default_objectives import default_objectives, space_kind
+from nasctl.search.default_objectives import space_kind
 from nasctl.search.metrics import make_objective
 from nasctl.store.run_record import Column, RunRecord
 
@@ -68,8 +68,8 @@ def scores_of_run(
 def chosen_score(record: RunRecord) -> ChosenScore | None:
     """Return the score of a run for which a user names none; None if it has no metrics to score by.
 
-    A run that has the default metrics of its space has the score that measurements favour there, which may be a size.
-    Any other run has the log rank of its own objectives except costs.
+    A run whose metrics are among those that measurements favour on its family, a default one at least, has the score
+    that they favour there, which may be a size. Any other run has the log rank of its own objectives except costs.
 
     Args:
         record: Record of the run.
@@ -82,8 +82,8 @@ def chosen_score(record: RunRecord) -> ChosenScore | None:
     task = str(record.config.get("task") or "")
     asked = space_kind(record.space, space, task)
     choice = default_choice(asked)
-    usual = default_objectives(record.space, space, task, with_device=True).objectives
-    if choice is not None and set(usual) <= record.columns.keys():
+    favoured = {*choice.objectives, *choice.spare} if choice else set()
+    if choice and set(metrics) <= favoured and set(metrics) & set(choice.objectives):
         best = default_score(asked, choice)
         if all(name in record.columns or name in SIZES for name in best):
             return ChosenScore(f"log_rank:{'+'.join(best)}", _reason(best))
@@ -98,7 +98,7 @@ def chosen_score(record: RunRecord) -> ChosenScore | None:
 
 def _reason(metrics: Sequence[str]) -> str:
     if set(metrics) <= set(SIZES):
-        return "the score is a size: no metric was seen to order unmeasured spaces of this family better"
+        return "the score is a size: no metrics were seen to beat it on networks or spaces that they were not chosen on"
     return ""
 
 
