@@ -61,9 +61,9 @@ def evidence_line(asked: SpaceKind, choice: DefaultChoice, objectives: Sequence[
     scenes = _scenes(choice)
     networks = sum({scene.name: scene.networks for scene in scenes}.values())
     if len(scenes) == 1:
-        results = f"{scenes[0].dataset} of {networks} networks"
+        results = f"Spearman with {scenes[0].dataset} of {networks} networks"
     else:
-        results = f"results of {networks:,} networks, mean over spaces"
+        results = f"mean Spearman with results of {networks:,} networks"
     names = ", ".join(choice.spaces)
     if choice.task != asked.task:
         distance = f"of {names}; {asked.task} was not measured on {asked.called}"
@@ -74,7 +74,7 @@ def evidence_line(asked: SpaceKind, choice: DefaultChoice, objectives: Sequence[
     else:
         distance = "of this space" if len(choice.spaces) == 1 else f"of {names}, this space among them"
     whose = f"defaults for {asked.called}" + (f", {asked.task}" if asked.task != default_task(asked.family) else "")
-    return f"{whose}: {figures} (Spearman with {results} {distance})"
+    return f"{whose}: {figures} ({results} {distance})"
 
 
 def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
