@@ -1,6 +1,6 @@
 """The table of measured rank correlations, and the default metrics and scores that follow from it.
 
-python perf/evidence.py --store evidence.db [--networks 40] [--seeds 15]
+python perf/evidence.py --store evidence.db [--networks 40] [--seeds 12]
 
 The script measures every metric on random networks of each space whose results are published, compares the values with
 the results, and writes nasctl/correlations/measured.json. It prints the tables of docs/metrics.md. Published files are
@@ -242,7 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", default="evidence.db")
     parser.add_argument("--networks", type=int, default=40, help="networks of each space without shipped values")
-    parser.add_argument("--seeds", type=int, default=15, help="networks that are measured with a second seed")
+    parser.add_argument("--seeds", type=int, default=12, help="networks that are measured with a second seed")
     parser.add_argument("--without", default="", help="names of spaces to leave out, separated by commas")
     parser.add_argument(
         "--drop-earlier",

@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store", default="evidence.db")
     parser.add_argument("--networks", type=int, default=40, help="networks of each space without shipped values")
-    parser.add_argument("--seeds", type=int, default=15, help="networks that are measured with a second seed")
+    parser.add_argument("--seeds", type=int, default=12, help="networks that are measured with a second seed")
     parser.add_argument("--labels", type=int, default=32)
     parser.add_argument("--draws", type=int, default=20)
     options = parser.parse_args()
