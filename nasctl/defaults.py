@@ -1,6 +1,11 @@
 """Defaults of a search, shared by the command line and the library."""
 
-# Default objectives: the first DEFAULT_COUNT of these that apply to the space.
+# What networks may be trained for; default objectives follow the task. Dense tasks are segmentation and surface
+# normals; layout is the regression of a room's layout.
+TASKS = ("classification", "self-supervised", "reconstruction", "dense", "layout", "language")
+
+# Default objectives of nasctl before they followed measured correlations: the first DEFAULT_COUNT of these that apply
+# to the space. Runs that were made with them are still found, and spaces of unmeasured inputs still get them.
 DEFAULT_OBJECTIVES = ("synflow", "jacov", "snip", "hidden_covariance", "head_confidence")
 DEFAULT_COUNT = 3
 

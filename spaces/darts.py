@@ -95,6 +95,7 @@ class DARTS:
             from which tables of metrics come. The networks that DARTS and NAS-Bench-301 train have none.
     """
 
+    family = "cell"
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=64),
         "balanced": Fidelity(size=16, cells=2, batch=32),

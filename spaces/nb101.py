@@ -89,6 +89,7 @@ class NB101:
         *(Gene(f"vertex{vertex}", OPERATIONS) for vertex in range(1, VERTICES - 1)),
         *(Gene(f"edge{source}{target}", (0, 1)) for source, target in EDGES),
     )
+    family = "cell"
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=64),
         "balanced": Fidelity(size=16, cells=1, batch=32),

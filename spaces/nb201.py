@@ -57,6 +57,7 @@ class NB201:
     """
 
     genes: Sequence[Gene] = tuple(Gene(f"edge{source}{target}", OPERATIONS) for source, target in EDGES)
+    family = "cell"
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=64),
         "balanced": Fidelity(size=16, batch=32),

@@ -70,6 +70,7 @@ class TNB101Micro:
     """
 
     genes: Sequence[Gene] = tuple(Gene(f"edge{source}{target}", OPERATIONS) for source, target in EDGES)
+    family = "cell"
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=16),
         "balanced": Fidelity(size=64, batch=16),

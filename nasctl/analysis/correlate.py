@@ -89,13 +89,20 @@ class CorrelationTable:
             yield column, [_row(line) for line in lines]
 
     def warnings(self) -> Iterator[str]:
-        """Yield a warning for each column in which metrics do not beat the best size."""
+        """Yield warnings for each column: metrics and scores that do not beat the best size, and failed networks."""
         for column, lines in self.columns.items():
+            for line in lines:
+                one = line.agreement
+                if one.failed and line.seconds is not None and one.spearman is not None:
+                    rest = "-" if one.without_failed is None else f"{one.without_failed:.3f}"
+                    yield (
+                        f"Warning: on {column} {line.name} failed on {one.failed} of {one.n} networks, which count as"
+                        f" worst: Spearman {one.spearman.value:.3f} with them, {rest} without"
+                    )
             best = max((line for line in lines if line.size), key=_kendall, default=None)
             if best is None or best.agreement.kendall is None:
                 continue
-            rest = [line for line in lines if line.seconds is not None and not line.size]
-            if beaten := [line.name for line in rest if _kendall(line) <= _kendall(best)]:
+            if beaten := [line.name for line in lines if not line.size and _kendall(line) <= _kendall(best)]:
                 yield f"Warning: on {column} these do not beat {best.name}, which is free: {', '.join(beaten)}"
 
     def report(self) -> dict[str, object]:
@@ -124,11 +131,7 @@ def correlate_metrics(
         lower_is_better: True if lower known values are better.
         seed: Seed of the bootstrap.
     """
-    found = [rows[task.space.canonical(genome)] for genome in known.genomes]
-    values = {
-        name: oriented_values(metric, [row.evaluation.values.get(name, np.nan) for row in found])
-        for name, metric in task.metrics.items()
-    }
+    values = oriented_columns(task, known, rows)
     seconds = {name: median_seconds(list(rows.values()), name) for name in task.metrics}
     candidates = values | {str(score): score.of(values) for score in aggregations}
     columns = {}
@@ -144,6 +147,21 @@ def correlate_metrics(
         ]
         columns[column] = sorted(lines, key=_kendall, reverse=True)
     return CorrelationTable(columns)
+
+
+def oriented_columns(task: Task, known: KnownSample, rows: Mapping[Genome, Scored]) -> dict[str, np.ndarray]:
+    """Return the values of every metric for known architectures, (N,) each, in which higher is better.
+
+    Args:
+        task: Space and metrics.
+        known: Architectures with known values, N of them.
+        rows: Scores by canonical genome.
+    """
+    found = [rows[task.space.canonical(genome)] for genome in known.genomes]
+    return {
+        name: oriented_values(metric, [row.evaluation.values.get(name, np.nan) for row in found])
+        for name, metric in task.metrics.items()
+    }
 
 
 def oriented_values(metric: Objective, values: Sequence[float]) -> np.ndarray:
@@ -176,4 +194,4 @@ def _json(found: Agreement) -> dict[str, object]:
     """Return an agreement as JSON has it."""
     estimates = {"spearman": found.spearman, "kendall": found.kendall, "top": found.top}
     plain = {key: estimate._asdict() if estimate else None for key, estimate in estimates.items()}
-    return {**plain, "n": found.n, "failed": found.failed}
+    return {**plain, "n": found.n, "failed": found.failed, "spearman_without_failed": found.without_failed}

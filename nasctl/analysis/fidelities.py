@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.stats import kendalltau
@@ -30,6 +30,7 @@ class FidelityResult:
         seconds: Median seconds per candidate of all metrics together, as the store has them.
         tau: Kendall's tau with the full fidelity, by metric; None where a fidelity takes all candidates for equal.
         failed: Number of candidates without a value, by metric.
+        tau_without_failed: Kendall's tau among the candidates with a value at both fidelities, by metric.
     """
 
     name: str
@@ -37,6 +38,20 @@ class FidelityResult:
     seconds: float
     tau: dict[str, float | None]
     failed: dict[str, int]
+    tau_without_failed: dict[str, float | None] = field(default_factory=dict)
+
+    def remarks(self, networks: int) -> list[str]:
+        """Return a sentence for each metric that failed on some of the candidates.
+
+        Args:
+            networks: Number of candidates.
+        """
+        return [
+            f"{name} failed on {number} of {networks} networks at {self.name}, which count as worst: Kendall"
+            f" {_number(self.tau[name])} with them, {_number(self.tau_without_failed.get(name))} without"
+            for name, number in self.failed.items()
+            if number
+        ]
 
 
 def compare_fidelities(
@@ -73,13 +88,33 @@ def compare_fidelities(
             median_total_seconds(rows),
             {one: _tau(one, task.metrics[one], reference, rows) for one in names},
             {one: sum(one in row.evaluation.errors for row in rows) for one in names},
+            {one: _tau(one, task.metrics[one], reference, rows, common=True) for one in names},
         )
 
 
-def _tau(name: str, metric: Objective, one: Sequence[Scored], other: Sequence[Scored]) -> float | None:
-    """Return Kendall's tau between two fidelities, in each of which failed candidates rank worst."""
+def _tau(
+    name: str, metric: Objective, one: Sequence[Scored], other: Sequence[Scored], common: bool = False
+) -> float | None:
+    """Return Kendall's tau between two fidelities; None where one takes all candidates for equal.
+
+    Args:
+        name: Name of the metric.
+        metric: The metric.
+        one: Candidates at the first fidelity.
+        other: The same candidates at the other fidelity.
+        common: Whether failed candidates are left out; otherwise they rank worst in each fidelity.
+    """
     columns = [
         oriented_values(metric, [row.evaluation.values.get(name, math.nan) for row in rows]) for rows in (one, other)
     ]
+    if common:
+        both = np.isfinite(columns[0]) & np.isfinite(columns[1])
+        columns = [values[both] for values in columns]
+    if len(columns[0]) < 2:
+        return None
     tau = float(kendalltau(*(np.where(np.isfinite(values), values, -np.inf) for values in columns)).statistic)
     return None if math.isnan(tau) else tau
+
+
+def _number(tau: float | None) -> str:
+    return "-" if tau is None else f"{tau:.2f}"

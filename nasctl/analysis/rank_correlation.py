@@ -33,6 +33,8 @@ class Agreement:
         top: Share of the best tenth by score that is in the best tenth by truth; 0.1 is the value of chance.
         n: Number of candidates.
         failed: Number of candidates without a score.
+        without_failed: Spearman's rho among the candidates with a score; None if fewer than two have one, or where they
+            are equal.
     """
 
     spearman: Estimate | None
@@ -40,6 +42,7 @@ class Agreement:
     top: Estimate | None
     n: int
     failed: int
+    without_failed: float | None = None
 
 
 def agreement(scores: np.ndarray, truth: np.ndarray, seed: int = 0, resamples: int = 1000) -> Agreement:
@@ -68,7 +71,10 @@ def agreement(scores: np.ndarray, truth: np.ndarray, seed: int = 0, resamples: i
     x, y = (np.unique(v, return_inverse=True)[1] for v in (np.where(known, scores, -np.inf), truth))
     ordered = x.any() and y.any()
     spearman, kendall, top = _estimates(x, y, seed, resamples) if ordered else (None, None, None)
-    return Agreement(spearman, kendall, top, n=len(truth), failed=int((~known).sum()))
+    scored = [np.unique(values[known], return_inverse=True)[1] for values in (scores, truth)]
+    rest = float(_spearman(*(places[None] for places in scored))[0]) if known.any() else np.nan
+    failed = int((~known).sum())
+    return Agreement(spearman, kendall, top, len(truth), failed, None if np.isnan(rest) else rest)
 
 
 def _estimates(x: np.ndarray, y: np.ndarray, seed: int, resamples: int) -> Iterator[Estimate]:

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from nasctl import registry
 from nasctl.analysis.aggregate import Score, orient
+from nasctl.candidates.setting import DEFAULT_SETTING
+from nasctl.correlations.defaults import default_choice, default_score, mean_figures
+from nasctl.defaults import DEFAULT_COST
+from nasctl.errors import UnknownName
+from nasctl.evaluation.measure import measure
+from nasctl.evaluation.task import Task
 from nasctl.pareto.losses import violations
 from nasctl.problem.searcher import Direction, Evaluation
-from nasctl.problem.space import Genome
+from nasctl.problem.space import Genome, SearchSpace
+from nasctl.search.default_objectives import space_kind
 from nasctl.search.metrics import make_objective
 from nasctl.store.run_record import Column, RunRecord
+
+SIZES = ("params", "macs", "depth")  # a score may use them whether or not the run measured them
+
+
+@dataclass(frozen=True)
+class ChosenScore:
+    """The score of a run that a user did not choose.
+
+    Args:
+        text: The score as `Score.parse` reads it.
+        reason: One sentence on the measurements behind it; "" if there is nothing to say.
+    """
+
+    text: str
+    reason: str
 
 
 def scores_of_run(
@@ -24,23 +48,69 @@ def scores_of_run(
     Args:
         record: Record of the run.
         found: Candidates of the run.
-        text: Score as `Score.parse` reads it. Default: the log rank of all objectives except costs.
+        text: Score as `Score.parse` reads it. Default: `chosen_score`.
 
     Returns:
-        Name of the score, and its values by genome, higher is better; None if the run has no such objectives.
+        Name of the score, and its values by genome, higher is better; None if the run has no metrics to score by.
     """
-    metrics = "+".join(goal.name for goal in record.goals if goal.cost == "module" or goal.direction == "max")
-    if not (text or metrics):
-        return None
-    score = Score.parse(text or f"log_rank:{metrics}", list(record.columns))
+    if text is None:
+        if (chosen := chosen_score(record)) is None:
+            return None
+        text = chosen.text
+    score = Score.parse(text, list(dict.fromkeys([*record.columns, *SIZES])))
     broken = violations(found, record.constraints)
     feasible = [one for one, row in zip(found, broken, strict=True) if not row.any()]
-    values = {
-        name: orient(np.array([one.values.get(name, np.nan) for one in feasible]), _better(name, record.columns[name]))
-        for name in score.metrics
-    }
+    values = {name: _oriented(record, name, feasible) for name in score.metrics}
     scores = score.of(values).tolist() if feasible else []
     return str(score), {one.genome: value for one, value in zip(feasible, scores, strict=True)}
+
+
+def chosen_score(record: RunRecord) -> ChosenScore | None:
+    """Return the score of a run for which a user names none; None if it has no metrics to score by.
+
+    A run whose metrics are among those that measurements favour on its family, a default one at least, has the score
+    that they favour there, which may be a size. Any other run has the log rank of its own objectives except costs.
+
+    Args:
+        record: Record of the run.
+    """
+    metrics = [goal.name for goal in record.goals if goal.cost == "module" or goal.direction == "max"]
+    try:
+        space: SearchSpace = registry.create("spaces", record.space)
+    except UnknownName:  # the plug-in is not installed any more
+        return ChosenScore(f"log_rank:{'+'.join(metrics)}", "") if metrics else None
+    task = str(record.config.get("task") or "")
+    asked = space_kind(record.space, space, task)
+    choice = default_choice(asked)
+    favoured = {*choice.objectives, *choice.spare} if choice else set()
+    if choice and set(metrics) <= favoured and set(metrics) & set(choice.objectives):
+        best = default_score(asked, choice)
+        if all(name in record.columns or name in SIZES for name in best):
+            return ChosenScore(f"log_rank:{'+'.join(best)}", _reason(best))
+    if not metrics:
+        return None
+    figures = mean_figures(asked, [*metrics, DEFAULT_COST])
+    cost = figures.get(DEFAULT_COST)
+    beaten = cost is not None and all(figures.get(name, 1.0) <= cost for name in metrics)
+    doubt = f"{', '.join(metrics)}: none orders {asked.called} better than {DEFAULT_COST}" if beaten else ""
+    return ChosenScore(f"log_rank:{'+'.join(metrics)}", doubt)
+
+
+def _reason(metrics: Sequence[str]) -> str:
+    if set(metrics) <= set(SIZES):
+        return "the score is a size: no metrics were seen to beat it on networks or spaces that they were not chosen on"
+    return ""
+
+
+def _oriented(record: RunRecord, name: str, feasible: Sequence[Evaluation]) -> np.ndarray:
+    """Return the values of a column or a size for candidates, (N,), where higher is better."""
+    if name in record.columns:
+        values = [one.values.get(name, np.nan) for one in feasible]
+        return orient(np.array(values), _better(name, record.columns[name]))
+    space: SearchSpace = registry.create("spaces", record.space)
+    task = Task(space, dict([make_objective(name)]), DEFAULT_SETTING)
+    found = [measure(task, one.genome, {name: name})[name].value for one in feasible]
+    return np.array([np.nan if value is None else value for value in found])
 
 
 def _better(name: str, column: Column) -> Direction:

@@ -64,7 +64,7 @@ class Listed:
         canonical_genomes = self._classes if canonical else {genome: genome for genome in self._classes}
         self.space: SearchSpace = LookupSpace(space, canonical_genomes)
         self.genomes = sorted(set(canonical_genomes.values()))
-        self._scores = _shipped_scores(name, space)
+        self._scores = shipped_scores(name, space)
         about = json.loads(_read_shipped(f"{name}.json"))
         self._seconds = {metric: float(facts.get("seconds", 0)) for metric, facts in about["metrics"].items()}
 
@@ -96,7 +96,7 @@ def _all_genomes(space: SearchSpace) -> list[Genome]:
     return list(product(*(range(len(gene.choices)) for gene in space.genes)))
 
 
-def _shipped_scores(name: str, space: SearchSpace) -> dict[str, dict[Genome, float]]:
+def shipped_scores(name: str, space: SearchSpace) -> dict[str, dict[Genome, float]]:
     """Return the shipped scores of all architectures of a space by column and canonical genome."""
     header, *rows = csv.reader(io.StringIO(gzip.decompress(_read_shipped(f"{name}.csv.gz")).decode()))
     genomes = [spelled(row[0], space) for row in rows]

@@ -22,7 +22,7 @@ from nasctl.commands._setting import (
     weights_seed_option,
 )
 from nasctl.commands._workers import WorkerChoice, duration, worker_group
-from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, DEFAULT_SEARCHER
+from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_SEARCHER, TASKS
 
 if TYPE_CHECKING:
     from nasctl.search.request import SearchRequest, SettingOptions
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from nasctl.workers import WorkerOptions
 
 
-def _build_request(**values: Any) -> SearchRequest:
+def _build_request(task: str | None, **values: Any) -> SearchRequest:
     from nasctl.search.request import SearchRequest
 
-    return SearchRequest(**values)
+    return SearchRequest(**values, task=task or "")
 
 
 request_group = OptionGroup(
@@ -50,8 +50,14 @@ request_group = OptionGroup(
             "objectives",
             multiple=True,
             metavar="SPEC",
-            help=f"What to optimise. Repeatable, or A,B.  [default: the first {DEFAULT_COUNT} of"
-            f" {','.join(DEFAULT_OBJECTIVES)} that apply to the space, and {DEFAULT_COST} without a device]",
+            help="What to optimise. Repeatable, or A,B; max:NAME or min:NAME asks for a direction.  [default: the"
+            f" metrics that measurements favour on spaces of this family, and {DEFAULT_COST} without a device]",
+        ),
+        click.option(
+            "--task",
+            type=click.Choice(TASKS),
+            help="What the networks are to be trained for; default objectives follow it.  [default: classification, or"
+            " language for recurrent cells]",
         ),
         click.option("--record", multiple=True, metavar="SPEC", help="What to measure besides, such as params,macs."),
         click.option(
@@ -109,19 +115,21 @@ def command(
     from dataclasses import replace
 
     from nasctl.search.watch import Watch
+    from nasctl.store.store import Store
 
     worker_options = workers.options(setting.threads)
     setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))
-    run = request.run(setting, option_values(ctx))
+    run = request.run(setting, option_values(ctx), Store.reading(store))
     say_data(run.task.setting.data)
     seconds = None if limit is None else duration(limit)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     warnings = run.check(here=worker_options.in_process)  # before anything is written
     watch = Watch(run, budget, seconds, f" --store {shlex.quote(store)}" if given else "")
-    ctx.exit(_search(run, watch, warnings, worker_options, store, as_json))
+    said = [*([] if as_json else request.remarks(run)), *(f"Warning: {sentence}" for sentence in warnings)]
+    ctx.exit(_search(run, watch, said, worker_options, store, as_json))
 
 
-def _search(run: Run, watch: Watch, warnings: list[str], workers: WorkerOptions, store: str, as_json: bool) -> int:
+def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, store: str, as_json: bool) -> int:
     """Run the search, show its progress and its result, and return the exit code."""
     from nasctl.store.store import Store
     from nasctl.system.signals import exit_code
@@ -130,7 +138,7 @@ def _search(run: Run, watch: Watch, warnings: list[str], workers: WorkerOptions,
 
     with open_executor(workers, run.task) as executor:
         opened = Store(store)
-        say(*watch.opening(), *(f"Warning: {sentence}" for sentence in warnings))
+        say(*watch.opening(), *said)
         try:
             watch.follow(opened, executor)
         except KeyboardInterrupt as stop:

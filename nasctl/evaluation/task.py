@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from nasctl.candidates.objective import Objective, closed_form, version_on
+from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Cost, Goal
@@ -75,7 +76,7 @@ class Task:
         It holds all that the values depend on besides the space and the genome.
         """
         objective = self.metrics[name]
-        label = f"{name} v{version_on(objective, self.space)}"
+        label = f"{measured_name(name)} v{version_on(objective, self.space)}"
         return label if objective.needs <= {"network"} else f"{label} @ {self.setting}"
 
 

@@ -35,7 +35,7 @@ class Input:
 class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
-    A space may also implement `HasLevels`, `Notation`, `HasNASLibTuples` and `MixableSpace`.
+    A space may also implement `HasLevels`, `HasFamily`, `Notation`, `HasNASLibTuples` and `MixableSpace`.
     """
 
     input: Input
@@ -67,6 +67,16 @@ class HasLevels(Protocol):
     """
 
     levels: Mapping[str, Fidelity]
+
+
+@runtime_checkable
+class HasFamily(Protocol):
+    """A space that names its family; see `nasctl.correlations.families`, which otherwise reads it from the layers.
+
+    Default objectives follow the family.
+    """
+
+    family: str
 
 
 @runtime_checkable

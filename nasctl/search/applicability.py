@@ -16,6 +16,7 @@ from nasctl.evaluation import ranges
 from nasctl.evaluation.measure import score
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, HasLevels, Input, SearchSpace
+from nasctl.search.metrics import make_objective
 
 SAMPLE = 10  # random networks that an objective is tried on before a search
 
@@ -89,5 +90,5 @@ def _check(objective: Objective) -> Callable[[Input, Network], str] | None:
 
 def first_applicable(space: SearchSpace, names: Iterable[str], most: int) -> list[str]:
     """Return the first `most` of the named objectives that apply to a space."""
-    fitting = (name for name in names if not inapplicable_reasons(space, {name: registry.create("objectives", name)}))
+    fitting = (name for name in names if not inapplicable_reasons(space, dict([make_objective(name)])))
     return list(islice(fitting, most))

@@ -82,6 +82,7 @@ def search(
     workers: WorkerOptions = ONE_WORKER,
     store: str | Path = DEFAULT_STORE,
     run: str = "",
+    task: str = "",
 ) -> SearchResult:
     """Search a space for networks that trade training-free metrics against cost on a device, as `nasctl search` does.
 
@@ -90,8 +91,8 @@ def search(
     Args:
         space: Spec of the search space, such as "mbconv" or "nb201:channels=16".
         device: Names of devices, or files of latency tables; the latency on each becomes an objective.
-        objectives: Specs of objectives; by default the first three training-free metrics that apply to the space, and
-            "macs" without a device.
+        objectives: Specs of objectives; by default the training-free metrics that measurements favour on spaces of this
+            family, and "macs" without a device.
         record: Specs of metrics to record besides.
         constraints: Bounds such as "latency<=20", "params<=5M" or "macs<=60%" of the space's maximum.
         searcher: Spec of the search algorithm.
@@ -103,6 +104,8 @@ def search(
             `if __name__ == "__main__":`.
         store: Path of the database file; created if it does not exist.
         run: A name for the run, in place of the default one.
+        task: What the networks are to be trained for, such as "dense", which default objectives follow; "" for what is
+            usual in the family of the space.
 
     Returns:
         The run with its front.
@@ -111,10 +114,11 @@ def search(
         NasctlError: A name does not exist, a constraint cannot be met, or every candidate fails.
     """
     request = SearchRequest(
-        space, _texts(device), _texts(objectives), _texts(record), _texts(constraints), searcher, seed, run
+        space, _texts(device), _texts(objectives), _texts(record), _texts(constraints), searcher, seed, run, task
     )
-    asked = request.run(setting)
-    for sentence in asked.check(here=workers.in_process):
+    asked = request.run(setting, store=Store.reading(store))
+    doubts = request.remarks(asked) if request.objectives else []
+    for sentence in [*asked.check(here=workers.in_process), *(one.removeprefix("Warning: ") for one in doubts)]:
         warnings.warn(sentence, stacklevel=2)
     deadline = math.inf if seconds is None else time.monotonic() + seconds
     with open_executor(workers, asked.task) as executor:

@@ -6,6 +6,8 @@ import re
 
 from nasctl import registry
 from nasctl.candidates.objective import HasLabel, Objective
+from nasctl.candidates.reversed_objective import ReversedObjective, parse_direction
+from nasctl.errors import BadOption
 from nasctl.hardware.kinds import load_table
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import KINDS
@@ -15,7 +17,8 @@ def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]
     """Make an objective from its spec.
 
     Args:
-        spec: Spec of the objective; "latency@gpu" is short for "latency:device=gpu".
+        spec: Spec of the objective; "latency@gpu" is short for "latency:device=gpu". A direction may stand before it:
+            "max:params" maximises the parameters, and "max:snip" is "snip", which is maximised anyhow.
         space: Spec of the search space, which decides the table that a kind of device such as "gpu" stands for.
 
     Returns:
@@ -23,8 +26,21 @@ def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]
         spec otherwise.
 
     Raises:
-        NasctlError: No objective has this spec.
+        NasctlError: No objective has this spec, or a latency is to be maximised.
     """
+    direction, spec = parse_direction(spec)
+    name, objective = _natural_objective(spec, space)
+    if direction in (None, objective.direction):
+        return name, objective
+    if isinstance(objective, HasLabel):
+        raise BadOption(
+            f"Cannot optimise {direction}:{name}: it is a cost of a device. Give {name} without {direction}:."
+        )
+    return f"{direction}:{name}", ReversedObjective(objective)
+
+
+def _natural_objective(spec: str, space: str | None) -> tuple[str, Objective]:
+    """Return the name and the objective of a spec without a direction; see `make_objective`."""
     base, at, device = spec.partition("@")
     if at and ":" not in base:
         spec = f"{base}:device={device}"

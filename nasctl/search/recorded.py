@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nasctl.candidates.objective import version_on
+from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_DATA, Setting, parts
 from nasctl.data import Data
 from nasctl.data.tokens import DrawnTokens
@@ -58,6 +59,7 @@ def run_from_record(record: RunRecord) -> Run:
     objectives, metrics, constraints = (tuple(asked[key]) for key in ("objectives", "record", "constraints"))
     run = Run(record.space, objectives, asked["searcher"], asked["seed"], setting, metrics, constraints)
     for name, metric in run.task.metrics.items():
-        if record.labels[name].partition(" @ ")[0] != f"{name} v{version_on(metric, run.task.space)}":
+        label = f"{measured_name(name)} v{version_on(metric, run.task.space)}"
+        if record.labels[name].partition(" @ ")[0] != label:
             raise NasctlError(f"{name} is of another version here")
     return run

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting, make_setting
-from nasctl.defaults import DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, DEFAULT_SEARCHER
+from nasctl.defaults import DEFAULT_SEARCHER
 from nasctl.problem.space import SearchSpace
-from nasctl.search.applicability import first_applicable
+from nasctl.search.default_objectives import default_objectives, objective_doubts, past_defaults
 from nasctl.search.run import Run
+from nasctl.store.store import Store
+
+LINE = 80  # characters of a line of remarks
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,14 @@ class SearchRequest:
     Args:
         space: Spec of the search space, such as "nb201:channels=16".
         devices: Names of devices, or files of latency tables; the latency on each becomes an objective.
-        objectives: Specs of objectives; the defaults that apply to the space if empty.
+        objectives: Specs of objectives; if empty, those that measurements favour on spaces of this family.
         record: Specs of metrics to record besides.
         constraints: Bounds such as "latency<=20".
         searcher: Spec of the search algorithm.
         seed: Seed of the search algorithm.
         name: A name for the run, in place of the default one.
+        task: What the networks are to be trained for, one of `nasctl.defaults.TASKS`, which default objectives follow;
+            "" for what is usual in the family of the space.
     """
 
     space: str
@@ -64,22 +70,59 @@ class SearchRequest:
     searcher: str = DEFAULT_SEARCHER
     seed: int = 0
     name: str = ""
+    task: str = ""
 
-    def run(self, setting: SettingOptions, options: Mapping[str, Any] | None = None) -> Run:
+    def run(self, setting: SettingOptions, options: Mapping[str, Any] | None = None, store: Store | None = None) -> Run:
         """Return the run, with default objectives filled in.
 
         Args:
             setting: Conditions of measurements.
             options: Every option of the command line by its name, to be stored with the run.
+            store: Store in which a run may be found that was started with the default objectives of an earlier version.
+                Such a run is returned with its own objectives, so that the same words resume it.
 
         Raises:
             NasctlError: A spec names something that does not exist.
         """
-        devices, space = registry.listed(self.devices), registry.create("spaces", self.space)
-        objectives = registry.split(self.objectives)
-        if not objectives:
-            objectives = [*first_applicable(space, DEFAULT_OBJECTIVES, DEFAULT_COUNT)]
-            objectives += [] if devices else [DEFAULT_COST]
+        space = registry.create("spaces", self.space)
+        given = registry.split(self.objectives)
+        if given:
+            return self._run(space, given, setting, options)
+        with_device = bool(registry.listed(self.devices))
+        newest = default_objectives(self.space, space, self.task, with_device).objectives
+        run = self._run(space, newest, setting, options)
+        if store is None or self._started(store, run):
+            return run
+        lists = past_defaults(self.space, space, self.task, with_device)
+        earlier = (self._run(space, past, setting, options) for past in lists)
+        return next((past for past in earlier if self._started(store, past)), run)
+
+    def remarks(self, run: Run) -> list[str]:
+        """Return lines for people on what measured correlations say of the objectives of a run.
+
+        Args:
+            run: The run, as `run` returned it.
+
+        Raises:
+            NasctlError: A spec names something that does not exist.
+        """
+        space = registry.create("spaces", self.space)
+        if registry.split(self.objectives):
+            given = {name: one for name, one in run.task.metrics.items() if name not in run.task.recorded}
+            return [f"Warning: {one}" for one in objective_doubts(self.space, space, self.task, given)]
+        newest = default_objectives(self.space, space, self.task, bool(registry.listed(self.devices)))
+        if run.objectives[: len(newest.objectives)] == newest.objectives:
+            return wrap(newest.evidence, LINE, subsequent_indent="  ")
+        listed = ", ".join(run.objectives)
+        today = ",".join(newest.objectives)
+        sentence = f"goes on with the run's own objectives, {listed}; the defaults are now -o {today}, another run"
+        return wrap(sentence, LINE, subsequent_indent="  ")
+
+    def _run(
+        self, space: SearchSpace, objectives: Sequence[str], setting: SettingOptions, options: Mapping[str, Any] | None
+    ) -> Run:
+        """Return the run with these objectives and the latency on each device."""
+        devices = registry.listed(self.devices)
         # With devices, each adds its own latency in place of a bare "latency".
         objectives = [spec for spec in objectives if spec != "latency" or not devices]
         objectives += [f"latency@{device}" for device in devices]
@@ -94,3 +137,10 @@ class SearchRequest:
             called=self.name,
             options=options or {},
         )
+
+    @staticmethod
+    def _started(store: Store, run: Run) -> bool:
+        """Return whether a store has a run, by its name and its objectives."""
+        found = {one.name: one.record for one in store.runs()}
+        record = found.get(run.name)
+        return record is not None and record.asked.get("objectives") == run.asked["objectives"]

@@ -111,6 +111,14 @@ def test_tables_and_warnings_for_people(nasctl, truth):
     assert any(f"Warning: on bad these do not beat {size}, which is free: expected_synflow" in err for size in SIZES)
 
 
+def test_a_score_that_loses_to_a_size_is_named(nasctl, truth):
+    score = "--score=mean_rank:expected_synflow+snip"
+    _, err = nasctl(*correlate(truth, "-oexpected_synflow,snip", "--column=bad", score))
+    (line,) = [line for line in err.splitlines() if "do not beat" in line]
+    assert "mean_rank(expected_synflow, snip)" in line
+    assert "expected_synflow, " in line
+
+
 def test_what_orders_nothing_is_none_and_a_dash(nasctl, truth):
     (found,) = nasctl(*correlate(truth, "-oexpected_synflow", "--column=same", "--json")).values()
     assert all(line["spearman"] is line["kendall"] is line["top"] is None for line in found)
@@ -341,7 +349,7 @@ def test_a_score_of_ones_own(nasctl, searched):
     assert [row["score"] for row in shown] == [{head: pytest.approx(by_hand[tuple(row["genome"])])} for row in shown]
     done = CliRunner().invoke(cli, ["pareto", "show", "--score=log_rank:snip+macs"])
     assert done.exit_code == 2
-    assert "no metric here is called 'snip'; there is: naswot, expected_synflow, macs, params" in done.stderr
+    assert "no metric here is called 'snip'; there is: naswot, expected_synflow, macs, params, depth" in done.stderr
 
 
 def test_runs_show_who_is_best(nasctl, searched):

@@ -42,7 +42,7 @@ OPTIONS = {  # and their defaults
         **{"space": None, "device": None, "objective": None, "record": None, "constraint": None},
         **{"searcher": "guided", "budget": 300, "time": None, "seed": 0, "weights-seed": 0},
         **{**MEASURED, **WORKERS, "threads": 1, "run": "", "store": "nasctl.db", "json": False},
-        **{"config": None, "set": None},
+        **{"config": None, "set": None, "task": None},
     },
     "objective score": {
         **{"space": None, "objective": None, "genomes": None, "sample": None, "all": False, "output": None},
@@ -50,7 +50,7 @@ OPTIONS = {  # and their defaults
     },
     "objective correlate": {
         **{"space": None, "objective": None, "truth": None, "column": None, "lower-is-better": False, "sample": 200},
-        **{"score": None, "seed": 0, **MEASURED, "store": "nasctl.db", "json": False},
+        **{"score": None, "few": None, "seed": 0, **MEASURED, "store": "nasctl.db", "json": False},
     },
     "objective calibrate": {
         **{"space": None, "objective": None, "form": None, "sample": 30, "seed": 0, "data": None},

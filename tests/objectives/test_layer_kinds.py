@@ -22,7 +22,11 @@ def weights_of(module, kind):
     own = NETWORKS[kind][1]
     named = dict(module.named_parameters())
     found = [one for name, one in named.items() if name in ("stem.weight", "fc.weight")]
-    more = [one for name, one in named.items() if any(name.endswith(f".{end}") for end in own) and name not in ("stem.weight", "fc.weight")]
+    more = [
+        one
+        for name, one in named.items()
+        if any(name.endswith(f".{end}") for end in own) and name not in ("stem.weight", "fc.weight")
+    ]
     found += [one for one in more if all(one is not other for other in found)]
     assert len(found) == 2 + len(own)
     return found
@@ -84,7 +88,7 @@ def test_fisher_equals_plain_torch_or_names_the_layer(kind):
     given = candidate(NETWORKS[kind][0])
     module, (x, labels) = given.module(), given.batch()
     outputs = []
-    for name in ("stem", "layer", "fc"):
+    for name in ("stem", {"F.conv2d": "conv2d", "F.linear": "linear"}.get(kind, "layer"), "fc"):
         part = module.get_submodule(name)
         part.register_forward_hook(lambda part, inputs, output: outputs.append((part, output)))
     loss = F.cross_entropy(module(x), labels)

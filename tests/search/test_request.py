@@ -1,18 +1,23 @@
 """The options of a search make its run: defaults that apply, devices as latencies, and every option in its place."""
 
+from dataclasses import replace
+
 import pytest
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting
+from nasctl.correlations.table import shipped
 from nasctl.data import source
 from nasctl.errors import BadOption, UnknownName
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.space import default_fidelity
-from nasctl.search import request
+from nasctl.search.default_objectives import default_objectives, past_defaults
 from nasctl.search.request import SearchRequest, SettingOptions
 from nasctl.search.run import Run
+from nasctl.store.store import Store
 
 DEFAULT = SettingOptions()
+SMALL = SettingOptions("size=8,batch=4,repeats=1")
 
 
 def test_a_setting_has_every_option():
@@ -46,19 +51,29 @@ def test_a_run_has_every_option():
     assert (run.called, run.options) == ("mine", options)
 
 
-def test_a_run_has_the_defaults_that_apply_to_its_space():
+def defaults(spec, with_device=False):
+    return default_objectives(spec, registry.create("spaces", spec), "", with_device).objectives
+
+
+def test_a_run_has_the_defaults_of_its_space():
     run = SearchRequest("nbmacro").run(DEFAULT)
-    assert run.objectives == ("synflow", "jacov", "snip", "macs")
+    assert run.objectives == defaults("nbmacro")
+    assert run.objectives[-1] == "macs"
     assert (run.searcher, run.seed, run.record, run.constraints) == ("guided", 0, (), ())
     assert (run.called, run.options) == ("", {})
     tokens = SearchRequest("rnn:vocabulary=50,length=9,width=4").run(DEFAULT)
-    assert tokens.objectives == ("snip", "hidden_covariance", "macs")
+    assert "hidden_covariance" in tokens.objectives
+
+
+def test_a_device_takes_the_place_of_the_default_cost():
+    expected = (*defaults("nbmacro", with_device=True), "latency@v100-b64")
+    assert "macs" not in expected
+    assert SearchRequest("nbmacro", ("v100-b64",)).run(DEFAULT).objectives == expected
 
 
 @pytest.mark.parametrize(
     ("devices", "objectives", "expected"),
     [
-        (("v100-b64",), (), ("synflow", "jacov", "snip", "latency@v100-b64")),
         (("v100-b64, mine.json", "cpu"), ("macs",), ("macs", "latency@v100-b64", "latency@mine.json", "latency@cpu")),
         (("cpu",), ("latency", "params"), ("params", "latency@cpu")),
         ((), ("latency", "params"), ("latency", "params")),
@@ -79,6 +94,64 @@ def test_what_has_no_name_or_does_not_exist_is_refused():
         SearchRequest("nbmacor").run(DEFAULT)
 
 
-def test_the_number_of_default_metrics_is_limited(monkeypatch):
-    monkeypatch.setattr(request, "DEFAULT_COUNT", 2)
-    assert SearchRequest("nbmacro").run(DEFAULT).objectives == ("synflow", "jacov", "macs")
+def started(store, request, objectives):
+    """Start a run of a request with given objectives, as an earlier version would have done."""
+    run = replace(request, objectives=objectives).run(SMALL)
+    for _ in run.search(store, 2):
+        pass
+    return run
+
+
+def test_the_same_words_resume_a_run_with_the_defaults_of_an_earlier_version(tmp_path):
+    store, asked = Store(tmp_path / "nasctl.db"), SearchRequest("nbmacro", searcher="random")
+    assert asked.run(SMALL, store=store).objectives == defaults("nbmacro")  # an empty store
+    past = past_defaults("nbmacro", registry.create("spaces", "nbmacro"), "", with_device=False)[-1]
+    assert past == ("synflow", "jacov", "snip", "macs")
+    old = started(store, asked, past)
+    found = asked.run(SMALL, store=store)
+    assert (found.name, found.objectives) == (old.name, past)
+    assert "goes on with the run's own objectives" in " ".join(asked.remarks(found))
+    # Another question is another run, and so is one whose objectives are given.
+    assert replace(asked, seed=1).run(SMALL, store=store).objectives == defaults("nbmacro")
+    assert replace(asked, objectives=("swap",)).run(SMALL, store=store).objectives == ("swap",)
+    # A run with today's defaults comes before one with earlier defaults.
+    new = started(store, asked, defaults("nbmacro"))
+    assert asked.run(SMALL, store=store).name == new.name != old.name
+
+
+def test_a_table_that_changes_the_defaults_leaves_runs_where_they_are(tmp_path, monkeypatch):
+    store, asked = Store(tmp_path / "nasctl.db"), SearchRequest("nbmacro", searcher="random")
+    old = started(store, asked, defaults("nbmacro"))
+    table = shipped()
+    changed = [replace(one, objectives=("zen",)) if one.family == "skeleton" else one for one in table.choices]
+    later = replace(table, choices=changed, earlier=[one for one in table.choices if one.family == "skeleton"])
+    for module in ("nasctl.correlations.defaults", "nasctl.search.default_objectives"):
+        monkeypatch.setattr(f"{module}.shipped", lambda: later)
+    assert asked.run(SMALL).objectives == ("zen", "macs")
+    assert asked.run(SMALL, store=store).name == old.name
+
+
+def test_a_named_run_is_resumed_with_the_defaults_that_it_was_started_with(tmp_path):
+    store, asked = Store(tmp_path / "nasctl.db"), SearchRequest("nbmacro", searcher="random", name="mine")
+    old = started(store, asked, ("synflow", "jacov", "snip", "macs"))
+    assert asked.run(SMALL, store=store).objectives == old.objectives
+
+
+def test_remarks_name_the_measurements_or_what_they_hold_against_an_objective():
+    asked = SearchRequest("nbmacro")
+    lines = asked.remarks(asked.run(SMALL))
+    assert all(len(line) <= 80 for line in lines)
+    said = " ".join(line.strip() for line in lines)
+    assert said.startswith("defaults for skeletons: swap .")
+    assert "networks of this space" in said
+    other = SearchRequest("resnet")
+    assert "of nbmacro, not of this space" in " ".join(map(str.strip, other.remarks(other.run(SMALL))))
+    given = replace(asked, objectives=("min:swap,progressivity", "macs"))
+    (said,) = given.remarks(given.run(SMALL))
+    assert said.startswith("Warning: measurements on skeletons contradict the direction of min:swap (Spearman -.9")
+    assert said.endswith(" on nbmacro); swap has the other")
+
+
+def test_an_unknown_task_is_refused():
+    with pytest.raises(UnknownName, match="no task is called 'densee'; did you mean 'dense'"):
+        SearchRequest("nbmacro", task="densee").run(DEFAULT)

@@ -32,6 +32,13 @@ def command() -> None:
     """List objectives, score architectures, and compare metrics with known accuracies."""
 
 
+def untrained_metrics() -> list[str]:
+    """Return the names of all objectives that need no option, except those that train or repeat another one."""
+    from nasctl.analysis import score
+
+    return [name for name in score.expand_specs(["all"]) if name not in ("lga", "size")]
+
+
 def objective_task(
     space: str,
     objectives: Sequence[str],

@@ -48,12 +48,13 @@ def command(
     from nasctl.problem.fidelity import Fidelity
     from nasctl.problem.space import levels
     from nasctl.store.store import Store
-    from nasctl.system.terminal import counted, table
+    from nasctl.system.terminal import counted, say, table
 
     task = objective_task(space, objectives, replace(setting, fidelity="full"))
     named = levels(task.space)
     asked = named | {form: Fidelity.parse(form, named) for form in forms}
-    rows = compare_fidelities(task, space, asked, drawn(task.space, sample, setting.weights_seed), Store(store))
+    networks = drawn(task.space, sample, setting.weights_seed)
+    rows = compare_fidelities(task, space, asked, networks, Store(store))
     found = list(counted(rows, len(asked) + 1, "forms"))
     if as_json:
         click.echo(json.dumps([asdict(row) for row in found]))
@@ -64,3 +65,4 @@ def command(
         taus = ["-" if tau is None else f"{tau:.2f}" for tau in row.tau.values()]
         lines.append([row.name, str(row.fidelity), f"{row.seconds:.3f}", *taus])
     table(["level", "fidelity", "s each", *heads], lines)
+    say(*(remark for row in found for remark in row.remarks(len(networks))))

@@ -16,7 +16,7 @@ from nasctl.commands._setting import (
     setting_group,
     torch_device_option,
 )
-from nasctl.commands.objective import objective_option, objective_task
+from nasctl.commands.objective import objective_option, objective_task, untrained_metrics
 
 if TYPE_CHECKING:
     from nasctl.search.request import SettingOptions
@@ -42,6 +42,13 @@ SIZES = ("params", "macs", "depth")  # baselines that every metric has to beat
     "--sample", default=200, show_default=True, type=click.IntRange(10, 10**6), help="Number of architectures."
 )
 @click.option(
+    "--few",
+    type=click.IntRange(8, 10**6),
+    metavar="NUMBER",
+    help="Pick metrics and their directions by this many networks of the table, drawn at random, and say how certain it"
+    " is that they beat parameters and MACs. Without -o all metrics are tried that apply and do not train.",
+)
+@click.option(
     "--score",
     "aggregations",
     multiple=True,
@@ -58,6 +65,7 @@ def command(
     columns: tuple[str, ...],
     lower_is_better: bool,
     sample: int,
+    few: int | None,
     aggregations: tuple[str, ...],
     setting: SettingOptions,
     store: str,
@@ -68,26 +76,38 @@ def command(
     Parameters, MACs and depth are baselines, where larger counts as better: a metric that does not beat them does not
     pay for its time. Brackets hold 95% bootstrap intervals. A failed architecture counts as worst. Seconds are the
     median for an architecture, as the store has them; the first metric of a shared pass is charged for the pass.
+
+    With --few the table may be short: train some 32 networks of the space, and the command picks the metrics to search
+    with on this space and task.
     """
     import json
 
-    from nasctl.analysis import correlate, score
+    from nasctl.analysis import correlate, few_labels, score
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, say, table
 
-    task = objective_task(space, objectives, setting, also=SIZES)
+    more = untrained_metrics() if few and not objectives else []
+    task = objective_task(space, objectives, setting, also=[*SIZES, *more])
     seed = setting.weights_seed
     scores = correlate.parse_scores(task, aggregations)
-    known = correlate.sample_known_values(truth, space, columns, sample, seed)
+    known = correlate.sample_known_values(truth, space, columns, few or sample, seed)
     genomes = list(dict.fromkeys(map(task.space.canonical, known.genomes)))
     found = list(counted(score.score_genomes(task, space, genomes, Store(store)), len(genomes), "scored"))
     say(*score.failure_messages(found), *score.machine_messages(found))
     rows = {row.evaluation.genome: row for row in found}
     results = correlate.correlate_metrics(task, scores, known, rows, lower_is_better, seed)
+    picks = few_labels.pick_for_columns(task, known, rows, lower_is_better, seed) if few else {}
     if as_json:
-        click.echo(json.dumps(results.report()))
+        report = results.report()
+        click.echo(
+            json.dumps(
+                {"columns": report, "picks": {c: one.report(task) for c, one in picks.items()}} if few else report
+            )
+        )
         return
     for column, lines in results.tables():
         say(f"{column}, {len(known.genomes)} architectures of {space}; {task.setting}")
         table(["metric", "Spearman", "Kendall", "top 10%", "failed", "s each"], lines)
     say(*results.warnings())
+    for column, one in picks.items():
+        say("", f"{column}, by {one.labels} labels:", *one.sentences(task))

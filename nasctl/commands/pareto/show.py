@@ -13,7 +13,8 @@ from nasctl.commands import json_option, run_option, store_option
     "--score",
     metavar="METHOD:A+B",
     help="Score made of ranks among the run's candidates: log_rank, mean_rank or vote of some metrics. Of a cost, more"
-    " counts as better.  [default: log_rank of all optimised metrics]",
+    " counts as better.  [default: the score that measurements favour on this family of spaces, if the run has its"
+    " metrics; else log_rank of all optimised metrics]",
 )
 @store_option
 @json_option
@@ -22,7 +23,7 @@ def command(run: str | None, score: str | None, store: str, as_json: bool) -> No
     import json
 
     from nasctl import registry
-    from nasctl.analysis.run_scores import scores_of_run
+    from nasctl.analysis.run_scores import chosen_score, scores_of_run
     from nasctl.architectures import ids
     from nasctl.pareto.losses import front
     from nasctl.store.store import Store
@@ -43,6 +44,8 @@ def command(run: str | None, score: str | None, store: str, as_json: bool) -> No
         click.echo(json.dumps(report))
         return
     say(f"front of run {name}: {len(found)} of {len(visited)} candidates")
+    if not score and (chosen := chosen_score(record)) and chosen.reason:
+        say(f"note: {chosen.reason}")
     heads = [f"{objective} ({column.unit})" for objective, column in record.columns.items()]
     rows = [[arch, *(e.values.get(objective, "failed") for objective in record.columns)] for arch, e in found]
     if head:

@@ -1,0 +1,222 @@
+"""Choice of metrics and their directions by the known results of a few networks, and its certainty.
+
+The rule: take the metric with the largest absolute Spearman's rho on the labels, in the direction of its sign, then up
+to two more that repeat none of the chosen (absolute rho below `REPEATED`) and reach `SHARE` of the first one's rho. The
+score is their log rank. Of the first one, two or three, those are picked that do best on labels left out. `perf/few.py`
+judges the rule on benchmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from nasctl.analysis.aggregate import ranks
+from nasctl.analysis.choose_metrics import SIZES, LabelledNetworks
+from nasctl.analysis.correlate import KnownSample, oriented_columns
+from nasctl.analysis.score import Scored
+from nasctl.defaults import DEFAULT_COST
+from nasctl.evaluation.task import Task
+from nasctl.problem.space import Genome
+
+MOST = 3  # metrics of a pick
+REPEATED = 0.9  # absolute rho between two metrics, from which one repeats the other
+SHARE = 0.8  # of the first metric's absolute rho, below which no further metric is taken
+RESAMPLES = 200  # bootstrap samples of the labels
+CERTAIN = 0.8  # share of the samples in which the pick has to beat the sizes
+LEVEL = 0.95  # of the intervals
+
+Signs = Mapping[str, int]  # by metric: 1 for its own direction (of a size: larger), -1 for the other
+
+
+@dataclass(frozen=True)
+class FewLabelsPick:
+    """The metrics that a few labels favour.
+
+    Args:
+        signs: Picked metrics with their signs, the best first.
+        labels: Number of labelled networks.
+        seen: Spearman's rho of the score on all labels, by which it was picked, so too high.
+        unseen: Mean rho on the labels that a bootstrap sample leaves out, for the score picked on the sample, with the
+            bounds of the middle 95% of the samples.
+        sizes: The same for the sizes, by name.
+        beats: Certainty that the score beats parameters and multiply-accumulates, 0 to 1: a share of bootstrap samples.
+    """
+
+    signs: Signs
+    labels: int
+    seen: float
+    unseen: tuple[float, float, float]
+    sizes: Mapping[str, tuple[float, float, float]]
+    beats: float
+
+    @property
+    def verdict(self) -> str:
+        """What the labels say of the score against the sizes: "better", "worse" or "cannot tell"."""
+        if self.beats >= CERTAIN:
+            return "better"
+        return "worse" if self.beats <= 1 - CERTAIN else "cannot tell"
+
+    def specs(self, task: Task) -> list[str]:
+        """Return the picked metrics as objectives, without sizes, which are costs of a search."""
+        opposite = {"max": "min", "min": "max"}
+        chosen = {name: sign for name, sign in self.signs.items() if name not in SIZES}
+        directions = {name: task.metrics[name].direction for name in chosen}
+        return [name if sign > 0 else f"{opposite[directions[name]]}:{name}" for name, sign in chosen.items()]
+
+    def report(self, task: Task) -> dict[str, object]:
+        """Return the pick as JSON has it."""
+        return {**asdict(self), "verdict": self.verdict, "objectives": self.specs(task)}
+
+    def sentences(self, task: Task) -> list[str]:
+        """Return the pick, its certainty and the option to use, in lines for people."""
+        names = [name if sign > 0 else f"{name} reversed" for name, sign in self.signs.items()]
+        if not names:
+            return ["no metric orders these networks at all; label other networks, which differ more"]
+        figures = [("the pick", self.unseen), *self.sizes.items()]
+        lines = [
+            f"pick: {', '.join(names)}; Spearman {self.seen:.2f} on the labels that it was picked by (too high)",
+            "on labels left out: " + "; ".join(f"{n} {m:.2f} [{low:.2f}, {high:.2f}]" for n, (m, low, high) in figures),
+        ]
+        share = f"it beats params and macs in {self.beats:.0%} of {RESAMPLES} bootstrap samples, optimism deducted"
+        if self.verdict == "worse":
+            best = max(self.sizes, key=lambda size: self.sizes[size][0])
+            return [*lines, f"{share}: {best} orders these networks better; rank by it: --score log_rank:{best}"]
+        specs = self.specs(task)
+        if not specs:
+            return [*lines, "no metric adds to the size; rank networks by it"]
+        named = dict(zip([name for name in self.signs if name not in SIZES], specs, strict=True))
+        option = f"use: -o {','.join([*specs, DEFAULT_COST])}"
+        score_option = f"--score log_rank:{'+'.join(named.get(name, name) for name in self.signs)}"
+        if self.verdict == "better":
+            return [*lines, f"{share}", f"{option}, and pareto show {score_option}"]
+        return [*lines, f"{share}: cannot tell; label more networks, or keep the defaults of the space", option]
+
+
+def pick_metrics(networks: LabelledNetworks) -> dict[str, int]:
+    """Return the picked metrics with their signs, the best first; none if no metric orders the labels at all.
+
+    A metric that failed for half of the networks or more is left out, and so is a size of which less is better. Failed
+    networks count as worst in both directions.
+
+    Args:
+        networks: The labelled networks.
+    """
+    names = [name for name, values in networks.values.items() if np.isfinite(values).mean() > 0.5]
+    if not names or np.ptp(networks.truth) == 0:
+        return {}
+    columns = np.stack([*(networks.values[name] for name in names), networks.truth])
+    places = rankdata(np.where(np.isfinite(columns), columns, -np.inf), axis=1)
+    places -= places.mean(axis=1, keepdims=True)
+    norms = np.sqrt((places**2).sum(axis=1, keepdims=True))
+    units = np.divide(places, norms, out=np.zeros_like(places), where=norms > 0)
+    rho = units @ units.T  # (K + 1, K + 1), the truth last
+    picked: list[int] = []
+    for k in np.argsort(-np.abs(rho[-1, :-1]), kind="stable").tolist():
+        if names[k] in SIZES and rho[-1, k] < 0:
+            continue  # a score counts larger sizes as better
+        if not rho[-1, k] or len(picked) == MOST or (picked and abs(rho[-1, k]) < SHARE * abs(rho[-1, picked[0]])):
+            break
+        if all(abs(rho[k, other]) < REPEATED for other in picked):
+            picked.append(k)
+    return {names[k]: 1 if rho[-1, k] > 0 else -1 for k in picked}
+
+
+def score(networks: LabelledNetworks, signs: Signs) -> np.ndarray:
+    """Return the log rank of metrics with their signs, (N,), higher is better."""
+    return np.asarray(sum(np.log(ranks(sign * networks.values[name])) for name, sign in signs.items()))
+
+
+def spearman(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Spearman's rho of two arrays, (N,); NaN counts as worst, and rho is 0 where all are equal."""
+    return _cosine(*(_centred(np.where(np.isfinite(values), np.round(values, 9), -np.inf)) for values in (one, other)))
+
+
+def pick_by_few_labels(networks: LabelledNetworks, seed: int = 0) -> FewLabelsPick:
+    """Return the metrics that labels favour, with the certainty that they beat the sizes.
+
+    In each bootstrap sample of the labels, the rule picks anew, and its pick is judged on the sample and on the labels
+    that the sample leaves out, about a third. The mean difference is the optimism of choosing among many metrics. The
+    certainty is the share of the samples in which the lead over the better size, less the optimism, is above 0.
+
+    References:
+        Efron & Tibshirani, "An introduction to the bootstrap", 1993, section 17.6 (estimates of prediction error by the
+        bootstrap, corrected for optimism).
+
+    Args:
+        networks: The labelled networks; their values have "params" and "macs".
+        seed: Seed of the samples.
+    """
+    rng, count = np.random.default_rng(seed), len(networks.truth)
+    inside, outside = [], []
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(count, size=count)
+        left = np.setdiff1d(np.arange(count), drawn)
+        if len(left) < 3 or np.ptp(networks.truth[left]) == 0:
+            continue
+        sample, rest = networks.part(drawn), networks.part(left)
+        picked = list(pick_metrics(sample).items())
+        firsts = [dict(picked[: k + 1]) for k in range(MOST)]
+        inside.append(_correlations(sample, firsts))
+        outside.append(_correlations(rest, firsts))
+    seen, unseen = (np.array(rows or [[0.0] * (MOST + 2)]) for rows in (inside, outside))
+    taken = int(unseen[:, :MOST].mean(axis=0).argmax())
+    leads = [rows[:, taken] - rows[:, MOST:].max(axis=1) for rows in (seen, unseen)]
+    corrected = leads[0] - (leads[0].mean() - leads[1].mean())
+    signs = dict(list(pick_metrics(networks).items())[: taken + 1])
+    return FewLabelsPick(
+        signs,
+        count,
+        spearman(score(networks, signs), networks.truth) if signs else 0.0,
+        _interval(unseen[:, taken]),
+        {size: _interval(unseen[:, MOST + k]) for k, size in enumerate(("params", "macs"))},
+        float(np.mean((corrected > 0) + 0.5 * (corrected == 0))),
+    )
+
+
+def _correlations(networks: LabelledNetworks, picks: Sequence[Signs]) -> list[float]:
+    """Return Spearman's rho of the score of each pick, of params and of macs; 0 for an empty pick."""
+    none = np.zeros(len(networks.truth))
+    scores = [score(networks, signs) if signs else none for signs in picks]
+    columns = np.stack([*scores, networks.values["params"], networks.values["macs"], networks.truth])
+    places = rankdata(np.where(np.isfinite(columns), np.round(columns, 9), -np.inf), axis=1)
+    places -= places.mean(axis=1, keepdims=True)
+    norms = np.sqrt((places**2).sum(axis=1) * (places[-1] ** 2).sum())
+    found = np.divide(places @ places[-1], norms, out=np.zeros(len(places)), where=norms > 0)
+    return [float(rho) for rho in found[:-1]]
+
+
+def pick_for_columns(
+    task: Task, known: KnownSample, rows: Mapping[Genome, Scored], lower_is_better: bool, seed: int
+) -> dict[str, FewLabelsPick]:
+    """Return the pick of each column of known values.
+
+    Args:
+        task: Space and metrics, with "params" and "macs" among them.
+        known: Architectures with known values.
+        rows: Scores by canonical genome.
+        lower_is_better: True if lower known values are better.
+        seed: Seed of the bootstrap.
+    """
+    values, sign = oriented_columns(task, known, rows), -1 if lower_is_better else 1
+    labelled = {column: LabelledNetworks(values, sign * truth) for column, truth in known.columns.items()}
+    return {column: pick_by_few_labels(networks, seed) for column, networks in labelled.items()}
+
+
+def _interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean of values, (B,), and the bounds of their middle 95%."""
+    low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return float(np.mean(values)), float(low), float(high)
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    places = rankdata(values)
+    return np.asarray(places - places.mean())
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    norm = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / norm if norm else 0.0

@@ -1,0 +1,1 @@
+"""Measured rank correlations of training-free metrics, by family of search spaces, and the defaults that follow."""

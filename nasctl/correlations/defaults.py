@@ -1,0 +1,132 @@
+"""Default metrics of a space and a task, chosen by measured correlations, and what the evidence says of any metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nasctl.candidates.objective import Objective, closed_form
+from nasctl.candidates.reversed_objective import ReversedObjective, measured_name
+from nasctl.correlations.families import FAMILIES, default_task
+from nasctl.correlations.table import DefaultChoice, MeasuredScene, mean_correlation, shipped
+from nasctl.problem.searcher import Direction
+
+
+@dataclass(frozen=True)
+class SpaceKind:
+    """The facts about a space that its defaults follow from.
+
+    Args:
+        name: Name of the space without its options.
+        family: Its family.
+        kind: Kind of its input: "images" or "tokens".
+        task: What its networks are to be trained for.
+    """
+
+    name: str
+    family: str
+    kind: str
+    task: str
+
+    @property
+    def called(self) -> str:
+        """The family in words, such as "mobile networks"."""
+        return FAMILIES.get(self.family, self.family)
+
+
+def default_choice(asked: SpaceKind) -> DefaultChoice | None:
+    """Return the default metrics of a space and a task; None if no space of this kind of input was measured.
+
+    Without a choice for the task, the choice for the usual task of the family is returned.
+    """
+    table = shipped()
+    usual = default_task(asked.family)
+    return table.choice(asked.family, asked.kind, asked.task) or table.choice(asked.family, asked.kind, usual)
+
+
+def default_score(asked: SpaceKind, choice: DefaultChoice) -> tuple[str, ...]:
+    """Return the metrics whose log rank is the default score of a space."""
+    return choice.score if asked.name in choice.spaces else choice.elsewhere
+
+
+def evidence_line(asked: SpaceKind, choice: DefaultChoice, objectives: Sequence[str]) -> str:
+    """Return one sentence on the measurements behind default objectives, and on how far the space is from them.
+
+    Args:
+        asked: The space and the task.
+        choice: The choice for them.
+        objectives: The objectives of the choice that apply to the space.
+    """
+    figures = ", ".join(f"{spec} {_number(_rho(choice, spec))}" for spec in (*objectives, "macs"))
+    scenes = _scenes(choice)
+    networks = sum({scene.name: scene.networks for scene in scenes}.values())
+    if len(scenes) == 1:
+        results = f"Spearman with {scenes[0].dataset} of {networks} networks"
+    else:
+        results = f"mean Spearman with results of {networks:,} networks"
+    names = ", ".join(choice.spaces)
+    if choice.task != asked.task:
+        distance = f"of {names}; {asked.task} was not measured on {asked.called}"
+    elif choice.family != asked.family:
+        distance = f"of {names}; {asked.called} were not measured"
+    elif asked.name not in choice.spaces:
+        distance = f"of {names}, not of this space"
+    else:
+        distance = "of this space" if len(choice.spaces) == 1 else f"of {names}, this space among them"
+    whose = f"defaults for {asked.called}" + (f", {asked.task}" if asked.task != default_task(asked.family) else "")
+    return f"{whose}: {figures} ({results} {distance})"
+
+
+def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
+    """Return what measurements on a family and a task hold against an objective; "" if nothing.
+
+    Args:
+        asked: The space and the task.
+        name: Name of the objective, such as "snip" or "min:snip".
+        objective: The objective.
+    """
+    metric = measured_name(name)
+    scenes = [scene for scene in shipped().of(asked.family, asked.task) if metric in scene.metrics]
+    if not scenes or (closed_form(objective) and objective.direction == "min"):
+        return ""  # a cost is minimised whatever it says of accuracy
+    rho = mean_correlation(scenes, f"{objective.direction}:{metric}")
+    if rho is None or rho > 0 or any(_supports(scene, metric, objective.direction) for scene in scenes):
+        return ""
+    where = f"Spearman {_number(rho)} on {' and '.join(dict.fromkeys(scene.name for scene in scenes))}"
+    opposite: Direction = "min" if objective.direction == "max" else "max"
+    other = metric if isinstance(objective, ReversedObjective) else f"{opposite}:{metric}"
+    if not any(_supports(scene, metric, opposite) for scene in scenes):
+        return f"{name} was not seen to order {asked.called} ({where})"
+    return f"measurements on {asked.called} contradict the direction of {name} ({where}); {other} has the other"
+
+
+def _supports(scene: MeasuredScene, metric: str, direction: Direction) -> bool:
+    """Return whether the interval of a scene lies above 0 for a metric in a direction."""
+    found = scene.metrics[metric]
+    if found.low is None or found.high is None:
+        return False
+    return (found.low if direction == found.direction else -found.high) > 0
+
+
+def _rho(choice: DefaultChoice, spec: str) -> float | None:
+    """Return the mean correlation of an objective on the scenes of a choice."""
+    return mean_correlation(_scenes(choice), spec)
+
+
+def _scenes(choice: DefaultChoice) -> list[MeasuredScene]:
+    return [one for one in shipped().scenes if one.name in choice.spaces and one.task == choice.task]
+
+
+def _number(rho: float | None) -> str:
+    """Return a correlation as the field prints it: .85, -.10."""
+    return "-" if rho is None else f"{rho:.2f}".replace("0.", ".", 1)
+
+
+def mean_figures(asked: SpaceKind, specs: Sequence[str]) -> dict[str, float]:
+    """Return the mean correlations of objectives on the measured spaces of a family and a task, by spec.
+
+    Objectives that were not measured there are left out. Of a size without a direction, larger counts as better.
+    """
+    scenes = shipped().of(asked.family, asked.task)
+    found = {spec: mean_correlation(scenes, spec) for spec in specs}
+    return {spec: rho for spec, rho in found.items() if rho is not None}

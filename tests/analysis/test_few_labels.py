@@ -1,0 +1,137 @@
+"""Picks by a few labels: known answers, directions, certainty, and the command."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from nasctl import registry
+from nasctl.analysis.choose_metrics import LabelledNetworks, choose_set, ordering_metrics
+from nasctl.analysis.few_labels import pick_by_few_labels, pick_metrics, score, spearman
+from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.setting import Setting
+from nasctl.cli import cli
+from nasctl.problem.fidelity import Fidelity
+from nasctl.testing import drawn
+
+RNG = np.random.default_rng(3)
+TRUTH = RNG.normal(size=32)
+
+
+def noisy(sign, noise):
+    return sign * TRUTH + noise * RNG.normal(size=len(TRUTH))
+
+
+VALUES = {
+    "good": noisy(1, 0.3),
+    "reversed": noisy(-1, 0.35),
+    "weak": noisy(1, 4),
+    "params": noisy(1, 1.5),
+    "macs": noisy(1, 1.5),
+    "broken": np.full(32, np.nan),
+}
+
+
+def test_the_pick_has_signs_and_neither_weak_nor_failed_metrics():
+    picked = pick_metrics(LabelledNetworks(VALUES, TRUTH))
+    assert picked == {"good": 1, "reversed": -1}
+
+
+def test_a_metric_that_repeats_another_one_is_not_picked():
+    values = {"good": VALUES["good"], "again": VALUES["good"] ** 3, "macs": VALUES["macs"], "params": VALUES["params"]}
+    assert "again" not in pick_metrics(LabelledNetworks(values, TRUTH))
+
+
+def test_a_size_of_which_less_is_better_is_not_picked():
+    values = {"weak": VALUES["weak"], "params": -TRUTH, "macs": -TRUTH}
+    assert set(pick_metrics(LabelledNetworks(values, TRUTH))) == {"weak"}
+
+
+def test_a_score_is_the_log_rank_of_signed_metrics_and_a_failed_network_is_worst_in_both_directions():
+    networks = LabelledNetworks({"a": np.array([3.0, 1.0, np.nan, 2.0])}, np.arange(4.0))
+    assert score(networks, {"a": 1}).argsort().tolist() == [2, 1, 3, 0]
+    assert score(networks, {"a": -1}).argsort().tolist() == [2, 0, 3, 1]
+    assert spearman(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 9.0])) == pytest.approx(1)
+    assert spearman(np.ones(3), np.arange(3.0)) == 0
+
+
+def test_the_certainty_is_high_where_a_metric_is_far_better_than_the_sizes():
+    sizes = {"params": RNG.normal(size=32), "macs": RNG.normal(size=32)}
+    found = pick_by_few_labels(LabelledNetworks(VALUES | sizes, TRUTH))
+    assert found.verdict == "better"
+    assert found.beats > 0.95
+    mean, low, high = found.unseen
+    assert low <= mean <= high
+    assert mean > 0.8
+
+
+def test_the_certainty_is_low_where_a_size_is_the_truth():
+    values = {"weak": VALUES["weak"], "macs": TRUTH, "params": VALUES["params"]}
+    found = pick_by_few_labels(LabelledNetworks(values, TRUTH))
+    assert next(iter(found.signs)) == "macs"
+    assert found.verdict != "better"
+
+
+def test_noise_is_no_evidence():
+    rng, said = np.random.default_rng(0), []
+    for seed in range(6):
+        values = {name: rng.normal(size=32) for name in ("a", "b", "c", "params", "macs")}
+        said.append(pick_by_few_labels(LabelledNetworks(values, rng.normal(size=32)), seed).verdict)
+    assert "better" not in said
+
+
+def test_labels_that_are_equal_pick_nothing():
+    found = pick_by_few_labels(LabelledNetworks({"a": TRUTH, "params": TRUTH, "macs": TRUTH}, np.ones(32)))
+    assert (dict(found.signs), found.verdict) == ({}, "cannot tell")
+
+
+def test_the_smallest_set_that_is_as_good_is_chosen():
+    values = {"a": TRUTH, "b": VALUES["good"], "c": VALUES["reversed"]}
+    spaces = {"one": [LabelledNetworks(values, TRUTH)], "two": [LabelledNetworks(values, TRUTH)]}
+    assert choose_set(spaces, ["b", "a"]) == ("a",)
+    assert ordering_metrics(spaces, ["b", "c", "a"]) == ["a", "b"]
+
+
+SPACE = "nb201:channels=4,cells=1"
+SMALL = "--fidelity=size=8,cells=1,batch=4"
+
+
+@pytest.fixture
+def truth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = registry.create("spaces", SPACE)
+    metric = registry.create("objectives", "expected_synflow")
+    with (tmp_path / "truth.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["arch", "good", "bad"])
+        cells = [genome for genome in dict.fromkeys(map(space.canonical, drawn(space, 60))) if 3 in genome]
+        for genome in cells:
+            value = metric(Candidate(space, genome, Setting(fidelity=Fidelity(8, 1, 4)), frozenset({"scored"})))
+            table.writerow([space.spell(genome), value, -value])
+    return "truth.csv"
+
+
+def nasctl(*words):
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return done
+
+
+def test_the_command_says_what_to_use_and_with_what_certainty(truth):
+    words = ["objective", "correlate", f"--space={SPACE}", f"--truth={truth}", SMALL, "--few=24", "-oexpected_synflow"]
+    done = nasctl(*words, "--column=good", "--column=bad")
+    said = done.stderr
+    assert "good, by 24 labels:" in said
+    assert "use: -o expected_synflow,macs, and pareto show --score log_rank:expected_synflow" in said
+    assert "use: -o min:expected_synflow,macs, and pareto show --score log_rank:min:expected_synflow" in said
+    report = json.loads(nasctl(*words, "--column=bad", "--json").stdout)
+    assert list(report) == ["columns", "picks"]
+    pick = report["picks"]["bad"]
+    assert pick["objectives"] == ["min:expected_synflow"]
+    assert pick["signs"] == {"expected_synflow": -1}
+    assert (pick["verdict"], pick["labels"]) == ("better", 24)
+    # What it says can be typed.
+    nasctl("search", f"--space={SPACE}", "-omin:expected_synflow,macs", "--budget=8", "--searcher=random", SMALL)
+    assert json.loads(nasctl("pareto", "show", "--score=log_rank:min:expected_synflow", "--json").stdout)

@@ -1,0 +1,68 @@
+"""Scores of runs by measured correlations, and statements about networks that failed."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy.stats import spearmanr
+
+from nasctl.analysis import correlate as correlation
+from nasctl.analysis.fidelities import FidelityResult
+from nasctl.analysis.rank_correlation import agreement
+from nasctl.cli import cli
+from nasctl.correlations.table import shipped
+from nasctl.problem.fidelity import Fidelity
+
+SIZES = {"params", "macs", "depth"}
+
+
+@pytest.fixture
+def nasctl(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        done = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
+        assert done.exit_code == 0, done.stderr
+        return json.loads(done.stdout) if "--json" in arguments else (done.stdout, done.stderr)
+
+    return call
+
+
+def test_failed_networks_are_counted_and_correlated_without():
+    truth = np.arange(8.0)
+    found = agreement(np.array([np.nan, np.nan, 3, 2, 5, 4, 7, 6]), truth, resamples=0)
+    assert (found.failed, found.n) == (2, 8)
+    assert found.without_failed == pytest.approx(spearmanr([3, 2, 5, 4, 7, 6], truth[2:]).statistic)
+    assert found.spearman.value > found.without_failed
+    assert agreement(np.full(3, np.nan), truth[:3], resamples=0).without_failed is None
+    assert agreement(np.array([np.nan, 1.0, np.nan]), truth[:3], resamples=0).without_failed is None
+    line = correlation.MetricResult("snip", found, 0.1, False)
+    (said,) = correlation.CorrelationTable({"accuracy": [line]}).warnings()
+    assert "on accuracy snip failed on 2 of 8 networks, which count as worst: Spearman 0.9" in said
+
+
+def test_a_fidelity_states_what_failed():
+    found = FidelityResult("fast", Fidelity(), 0.1, {"snip": 0.5, "swap": 0.9}, {"snip": 3, "swap": 0}, {"snip": 0.8})
+    assert found.remarks(30) == [
+        "snip failed on 3 of 30 networks at fast, which count as worst: Kendall 0.50 with them, 0.80 without"
+    ]
+
+
+def test_a_run_with_the_defaults_of_its_space_has_the_score_that_measurements_favour(nasctl):
+    small = "--fidelity=size=8,batch=4,repeats=1"
+    nasctl("search", "--space=nbmacro", "--searcher=random", "--budget=6", small)
+    choice = next(one for one in shipped().choices if one.family == "skeleton")
+    (head,) = nasctl("runs", "show", "--json")["score"].keys() - {"best"}
+    assert head == f"log_rank({', '.join(choice.score)})"
+    # A space of the family that was not measured has a score that was validated on other spaces, or a size.
+    nasctl("search", "--space=resnet", "--searcher=random", "--budget=2", "--fidelity=size=32,batch=2,repeats=1")
+    (head,) = nasctl("runs", "show", "--json")["score"].keys() - {"best"}
+    assert head == f"log_rank({', '.join(choice.elsewhere)})"
+    assert set(choice.elsewhere) <= SIZES
+    assert "note: the score is a size" in nasctl("pareto", "show")[1]
+
+
+def test_a_score_that_measurements_do_not_favour_is_said(nasctl):
+    nasctl("search", "--space=nbmacro", "-oplain,macs", "--searcher=random", "--budget=4", "--fidelity=size=8,batch=4")
+    assert "note: plain: none orders skeletons better than macs" in nasctl("pareto", "show")[1]

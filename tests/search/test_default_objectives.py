@@ -1,0 +1,77 @@
+"""Default objectives by family and task, and what is said of families and tasks that were not measured."""
+
+from dataclasses import replace
+
+import pytest
+
+from nasctl import registry
+from nasctl.correlations import defaults
+from nasctl.correlations.defaults import SpaceKind, default_choice, default_score
+from nasctl.correlations.table import shipped
+from nasctl.search.default_objectives import default_objectives, objective_doubts
+from nasctl.search.metrics import make_objective
+
+
+def found(name, task="", with_device=False):
+    return default_objectives(name, registry.create("spaces", name), task, with_device)
+
+
+def test_defaults_follow_the_task():
+    classes, dense = (found("tnb101_micro", task) for task in ("classification", "dense"))
+    assert classes.objectives != dense.objectives
+    assert dense.evidence.startswith("defaults for cells, dense: ")
+    assert dense.evidence.endswith("(mean Spearman with results of 80 networks of this space)")
+
+
+def test_a_family_that_was_not_measured_gets_depth_and_the_metrics_of_other_images_and_a_size_as_score():
+    vit = found("vit", with_device=True)
+    assert vit.objectives[0] == "max:depth"
+    assert "vision transformers were not measured" in vit.evidence
+    asked = SpaceKind("vit", "vision transformer", "images", "classification")
+    assert set(default_score(asked, default_choice(asked))) <= {"params", "macs", "depth"}
+
+
+def test_a_task_that_was_not_measured_on_a_family_is_said():
+    assert "language was not measured on mobile networks" in found("mbconv", "language").evidence
+
+
+def test_another_space_of_a_family_is_told_from_the_measured_one():
+    assert "of mbconv, not of this space" in found("proxyless").evidence
+    assert found("mbconv").evidence.endswith("of 100 networks of this space)")
+    assert found("proxyless").objectives == found("mbconv").objectives
+
+
+def test_an_unmeasured_kind_of_input_has_the_defaults_of_before():
+    asked = SpaceKind("mine", "graph", "tokens", "classification")
+    assert default_choice(asked) is None
+    assert default_choice(replace(asked, kind="images")).family == ""
+
+
+@pytest.mark.parametrize(
+    ("space", "spec", "expected"),
+    [
+        ("mbconv", "ntk_cond", "contradict the direction of ntk_cond (Spearman -.47 on mbconv); max:ntk_cond has"),
+        ("mbconv", "max:ntk_cond", ""),
+        ("mbconv", "jacov", "jacov was not seen to order mobile networks (Spearman -.09 on mbconv)"),
+        ("mbconv", "macs", ""),
+        ("mbconv", "max:params", ""),
+        ("mbconv", "l2_norm", ""),
+        ("mbconv", "min:l2_norm", "contradict the direction of min:l2_norm (Spearman -.92 on mbconv); l2_norm has"),
+        ("vit", "jacov", ""),
+    ],
+)
+def test_what_measurements_hold_against_an_objective(space, spec, expected):
+    said = objective_doubts(space, registry.create("spaces", space), "", dict([make_objective(spec)]))
+    assert len(said) == bool(expected)
+    assert expected in "".join(said)
+
+
+def test_the_mean_is_over_results_and_then_over_spaces():
+    scenes = shipped().of("cell", "classification")
+    asked = SpaceKind("nb201", "cell", "images", "classification")
+    by_space = {}
+    for scene in scenes:
+        by_space.setdefault(scene.name, []).append(scene.metrics["naswot"].spearman)
+    means = [sum(values) / len(values) for values in by_space.values()]
+    figures = defaults.mean_figures(asked, ["naswot", "min:naswot", "head_confidence"])
+    assert figures == pytest.approx({"naswot": sum(means) / 3, "min:naswot": -sum(means) / 3})
