@@ -91,7 +91,18 @@ from nasctl.problem.searcher import (
     Searcher,
     Transform,
 )
-from nasctl.problem.space import Gene, Genome, HasLevels, Input, MixableSpace, Notation, SearchSpace, validate
+from nasctl.problem.space import (
+    Gene,
+    Genome,
+    HasDeclaredForm,
+    HasLevels,
+    Input,
+    MixableSpace,
+    Notation,
+    SearchSpace,
+    declared_network,
+    validate,
+)
 
 if not TYPE_CHECKING:  # type checkers refuse old names and unknown names
     from nasctl.registry.old_names import api_attribute as __getattr__

@@ -51,7 +51,7 @@ class Latency:
         if table.method == "modelled":
             return lines
         try:
-            modelled = sum(table.block(span.emission).origin == "modelled" for span in example.spans)
+            modelled = sum(figure.origin == "modelled" for figure in table.block_latencies(example))
         except MissingBlock:
             return lines
         if modelled:

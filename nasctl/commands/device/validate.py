@@ -159,29 +159,36 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
 
 
 def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> TableComparison:
-    """Return the comparison with the latencies in a file, for the networks that nasctl builds."""
+    """Return the comparison with the latencies in a file, for the networks as they are written there."""
     from nasctl import registry
     from nasctl.architectures import ids, known_values
     from nasctl.hardware import validation
 
     read = known_values.read(path, spec, column)
     space = registry.create("spaces", spec)
-    rows = ((ids.encode(spec, space.genes, g), space.network(space.canonical(g)), ms) for g, ms in read.values.items())
+    rows = (
+        (ids.encode(spec, space.genes, genome), validation.timed_form(table, space, genome), ms)
+        for genome, ms in read.values.items()
+    )
     return validation.compare(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
 
 
 def _print_comparison(table: LatencyTable, found: TableComparison) -> None:
     """Print the errors, the correlations, the verdict and the worst networks."""
+    from nasctl.hardware.fitting.operators import left_out_text
     from nasctl.system.terminal import definitions
     from nasctl.system.terminal import table as drawn
 
     figures = found.figures()
     rank, constraint = found.verdict()
+    what = found.held_out.removesuffix(f"; {left_out_text(found.left_out, found.unpriced)}")
+    left_out = {"left out": left_out_text(found.left_out, found.unpriced)} if found.left_out else {}
     definitions(
         {
             "device": f"{table.device}, {table.method}, batch {table.batch}",
             "space": found.space,
-            "networks": f"{figures['networks']}: {found.held_out}",
+            "networks": f"{figures['networks']}: {what}",
+            **left_out,
             "error": f"mean {figures['mape']:.2f}%, median {figures['median']:.2f}%, largest {figures['largest']:.2f}%",
             "bias": f"{figures['bias']:+.2f}%",
             "within 10%": f"{figures['near']:.0f}% of the networks",
