@@ -18,14 +18,16 @@ def live_spans(network: Network) -> tuple[Span, ...]:
     varies: list[bool] = []  # True for spans whose output depends on the network's input
     for k, span in enumerate(network.spans):
         owner |= dict.fromkeys(range(span.start, span.start + len(span.emission.nodes)), k)
-        varies.append(any(i < 0 or varies[owner[i]] for i in (span.inputs[j] for j in _read_inputs(span.emission))))
+        read = [span.inputs[j] for j in _read_inputs(span.emission)]
+        # A value without an owner is of an idle block that was left out before.
+        varies.append(any(i < 0 or (i in owner and varies[owner[i]]) for i in read))
     reached = [False] * len(varies)
-    if network.output >= 0:
+    if network.output in owner:
         reached[owner[network.output]] = True
     for k in reversed(range(len(varies))):
         if reached[k] and varies[k]:
             for j in _read_inputs(network.spans[k].emission):
-                if (i := network.spans[k].inputs[j]) >= 0:
+                if (i := network.spans[k].inputs[j]) in owner:
                     reached[owner[i]] = True
     return tuple(span for k, span in enumerate(network.spans) if varies[k] and reached[k])
 

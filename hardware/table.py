@@ -44,7 +44,7 @@ class LatencyTable:
     batch: int  # examples per batch; every latency is for one batch of this size
     blocks: Mapping[str, Row]  # by emission key
     places: Places = field(default_factory=dict)  # rows that hold at one place of a network only
-    idle: Idle = "count"  # pricing of blocks that do not influence the output; see `live_spans`
+    idle: Idle | None = None  # blocks without influence on the output; None if the fit saw none, or did not say
     method: Method = "measured"
     operators: Mapping[str, float] | None = None  # operator model: ms per unit of each of `operator_model.features`
     context: Mapping[str, float] = field(default_factory=dict)  # by `CONTEXT`; empty if rows hold inside networks
@@ -95,9 +95,9 @@ class LatencyTable:
         figures = {key: row.ms for key, row in self.blocks.items()}
         model = None if self.operators is None else [VERSION, self.operators]
         facts: list[object] = [self.batch, self.overhead, self.context, figures, model]
-        if self.places or self.idle != "count":  # so that tables without them keep the digest that runs have stored
+        if self.places or self.idle == "ignore":  # so that tables without them keep the digest that runs have stored
             at = {place: {key: row.ms for key, row in rows.items()} for place, rows in self.places.items()}
-            facts += [at, self.idle]
+            facts += [at, self.idle == "ignore"]
         content = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 

@@ -23,7 +23,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)  # kinds of devices; each may be given 
 Method = Literal["measured", "fitted", "modelled"]
 # What predictions were compared with: timed whole networks, sums of block times, or single timed blocks.
 Against = Literal["networks", "sums", "blocks"]
-# Pricing of blocks that do not influence the output of a network: "count" adds their latency, "ignore" adds nothing.
+# Blocks that do not influence the output, in the networks that a table was fitted to: "count" if their latency is part
+# of the figures, "ignore" if they cost nothing.
 Idle = Literal["count", "ignore"]
 # Terms of a block's latency inside a network: a factor on the latency of the block alone, and ms per weight, per
 # element that is read or written, and per operator.
@@ -41,7 +42,7 @@ Cost = Annotated[
 ]
 Count = Annotated[int, Meta(ge=1, description="a whole number above 0")]
 DeviceName = Annotated[str, Meta(pattern=rf"\A{NAME}\Z", description="a name of letters, digits, '.', '_' and '-'")]
-OPTIONAL = {"places": {}, "idle": "count"}  # fields of the file that are left out at these values
+OPTIONAL = {"places": {}, "idle": None}  # fields of the file that are left out at these values
 ROW = "[ms] or [ms, iqr, n]"  # a row in the file: of a fitted block, or of a measured one
 
 
@@ -89,7 +90,7 @@ class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocks: Mapping[str, Annotated[Row, Meta(description=ROW)]]
     # Optional, and left out at their defaults, so that tables without them are written as before there were any.
     places: Mapping[str, Mapping[str, Annotated[Row, Meta(description=ROW)]]] = {}
-    idle: Idle = "count"
+    idle: Idle | None = None
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from scipy.stats import spearmanr
 
 from nasctl.api import Genome, MissingBlock, NasctlError, Network, SearchSpace, declared_network, unseen
 from nasctl.hardware.fitting.operators import evaluate_predictions, left_out_text
+from nasctl.hardware.idle import live_spans
 from nasctl.hardware.profiling.profile import Host, profiled_genomes
 from nasctl.hardware.profiling.runtimes import Precision, Runtime
 from nasctl.hardware.table import LatencyTable
-from nasctl.hardware.tables_schema import Validation
+from nasctl.hardware.tables_schema import Idle, Validation
 
 MIN_NETWORKS = 2  # networks that a comparison needs
 NEAR = 10.0  # %; relative error up to which a prediction counts as near
@@ -153,8 +154,8 @@ def compare(
             unpriced |= dict.fromkeys(table.unpriced_keys(network))
     if len(rows) < MIN_NETWORKS and left_out:
         raise NasctlError(
-            f"Cannot compare {table.device!r} with the networks: {left_out_text(left_out, list(unpriced))}. "
-            "Add rows of these blocks, or fit a table to networks of this space."
+            f"Cannot compare {table.device!r} with these networks: {left_out_text(left_out, list(unpriced))}. "
+            "Measure the space with `nasctl device profile`, or choose another device."
         )
     if len(rows) < MIN_NETWORKS:
         raise NasctlError(f"{len(rows)} networks are too few to compare with; give {MIN_NETWORKS} or more")
@@ -163,13 +164,21 @@ def compare(
     return TableComparison(text, space, tuple(names), predicted, times, macs, left_out, tuple(unpriced))
 
 
-def timed_form(table: LatencyTable, space: SearchSpace, genome: Genome) -> Network:
-    """Return the network to compare a timing of a genome with.
+def timed_form(space: SearchSpace, genome: Genome, idle: Idle | None) -> Network:
+    """Return the network that stands for a timed genome.
 
-    It is the network as the genome is written, not the canonical one. With a table that counts idle blocks, it has all
-    operations that the benchmark's own code runs.
+    Args:
+        space: The search space.
+        genome: The genome, as a file has it.
+        idle: "count" for the network as it is written, with all operations that the benchmark's own code runs; "ignore"
+            for that network without idle blocks; None for the network that nasctl builds, of the canonical genome.
     """
-    return declared_network(space, genome) if table.idle == "count" else space.network(genome)
+    if idle is None:
+        return space.network(space.canonical(genome))
+    if idle == "count":
+        return declared_network(space, genome)
+    network = space.network(genome)
+    return replace(network, spans=live_spans(network))
 
 
 def unprofiled_genomes(space: SearchSpace, number: int, seed: int) -> list[Genome]:

@@ -31,15 +31,15 @@ from nasctl.store.store import Store
 # The first five are the metrics of `nasctl objective calibrate`. The last two are default metrics of token spaces.
 METRICS = ("synflow", "snip", "grad_norm", "jacov", "naswot", "hidden_covariance", "head_confidence")
 TOLERANCE = 0.1  # how much less of an order than another seed a level may keep
-SAMPLE, LARGE_SAMPLE = 24, 14  # networks of a space, and of a space of large networks
-LARGE = 20e9  # multiply-accumulates of a full batch above which a network is large
+# Networks to measure, by the mean multiply-accumulates of a full batch, up to which the number holds.
+SAMPLES = {24: 4e9, 12: 100e9, 8: float("inf")}
 
 
 def sample_size(space: SearchSpace) -> int:
     """Return the number of networks to measure, which depends on the cost of the full form."""
     full = levels(space)["full"]
-    costs = [space.reduced(full).network(genome).macs * full.batch for genome in sample(space, SAMPLE)]
-    return LARGE_SAMPLE if float(np.median(costs)) > LARGE else SAMPLE
+    costs = [space.reduced(full).network(genome).macs * full.batch for genome in sample(space, max(SAMPLES))]
+    return next(number for number, limit in SAMPLES.items() if np.mean(costs) <= limit)
 
 
 def calibrated(name: str, forms: Sequence[str], number: int | None, store: Store) -> tuple[int, list[FidelityResult]]:

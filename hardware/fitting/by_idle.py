@@ -81,7 +81,7 @@ class TimedNetworks:
 class FormFit:
     """A fit, and the form of the networks that it was fitted to."""
 
-    idle: Idle
+    idle: Idle | None  # None if no network has idle blocks
     fit: AdditiveFit
     idle_remark: str = ""  # the reason for the form, for users; "" if no network has idle blocks
 
@@ -89,6 +89,10 @@ class FormFit:
     def remarks(self) -> list[str]:
         """Return the reasons for the choices of the fit, for users."""
         return [one for one in (self.fit.remark, self.fit.place_remark, self.idle_remark) if one]
+
+    def form(self, timed: TimedNetworks) -> MeasuredNetworks:
+        """Return networks in the form of the fit."""
+        return timed.forms[self.idle or "count"]
 
     def fill(self, table: LatencyTable) -> LatencyTable:
         """Return the table with this fit."""
@@ -110,7 +114,7 @@ def fit_form(
         NasctlError: There are too few networks.
     """
     if not timed.with_idle:
-        return FormFit("count", fit_rows(timed.forms["count"], rows, operators_only))
+        return FormFit(None, fit_rows(timed.forms["count"], rows, operators_only))
     about = f"idle operations, in {timed.with_idle:,} networks, are"
     if idle != "auto":
         found = fit_rows(timed.forms[idle], rows, operators_only)

@@ -109,7 +109,7 @@ def left_out_text(number: int, unpriced: Sequence[str]) -> str:
         return ""
     more = f" and {len(unpriced) - NAMED} more" if len(unpriced) > NAMED else ""
     blocks = ", ".join(unpriced[:NAMED]) + more
-    return f"{number:,} networks left out, because the table has no price for {blocks}"
+    return f"{number:,} networks left out, because the table has no row for {blocks}, and no estimate"
 
 
 def _matrix(samples: Sequence[Amounts], names: Sequence[str]) -> np.ndarray:

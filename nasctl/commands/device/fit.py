@@ -115,11 +115,10 @@ def command(
         least, most = ms.min(), ms.max()
         raise NasctlError(f"latencies from {least:g} to {most:g} cannot be fitted; are all milliseconds?") from failure
     table = LatencyTable(name, kind, batch, {}, processor=processor, runtime=runtime, threads=threads, source=source)
-    inferred = (ATTRIBUTION, *([IDLE_PRICED[found.idle]] if timed.with_idle else []))
+    inferred = (ATTRIBUTION, *([IDLE_PRICED[found.idle]] if found.idle else []))
     table = found.fill(replace(table, precision=precision, inferred=inferred, date=date.today().isoformat()))
-    error = validate_fit(
-        table, inside.forms[found.idle], held.forms[found.idle], "whole networks", [registry.normal("spaces", space)]
-    )
+    spec = registry.normal("spaces", space)
+    error = validate_fit(table, found.form(inside), found.form(held), "whole networks", [spec])
     table = replace(table, command=_command_line(), validation=(error,))
     table.save(path)
     say(*found.remarks)
