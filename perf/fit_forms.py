@@ -1,17 +1,18 @@
-"""Table of docs/devices.md: what idle operations and rows per place do to the error of fitted tables.
+"""Tables of docs/fitted.md: what idle operations and rows per place do to the error of fitted tables.
 
-python -m perf.fit_forms [--device COLUMN ...] [--networks 600] [--markdown FILE] [--json FILE]
+python -m perf.fit_forms [--space nb201|fbnet|mbconv] [--device COLUMN ...] [--networks 600] [--markdown FILE]
 
 Tables are fitted to some hundred random networks of NAS-Bench-201 in the data of HELP, and predict other networks. No
-network of the test computes the same function as a network of the fit. The data is read from $NASCTL_DATA, or from
-../shared/data, as in the tests.
+network of the test computes the same function as a network of the fit. On the chains of blocks of the other spaces,
+which have no idle operations, only rows per place are compared, with 3,500 networks in each fit. The data is read from
+$NASCTL_DATA, or from ../shared/data, as in the tests.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,12 +21,13 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.api import Genome, SearchSpace
-from nasctl.hardware.fitting.additive import MeasuredNetworks, fit, split_groups
+from nasctl.hardware.fitting.additive import MeasuredNetworks, fit, split_groups, split_networks
 from nasctl.hardware.fitting.by_idle import TimedNetworks, fit_form
+from nasctl.hardware.fitting.by_place import Rows, fit_rows
 from nasctl.hardware.fitting.operators import evaluate_predictions
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Validation
-from perf.fit_tables import SHARE, SOURCES, nb201_genomes
+from perf.fit_tables import SHARE, SOURCES, Source, fbnet_networks, nb201_genomes, ofa_networks
 
 TEST = 3000  # networks of the test
 EMPTY = LatencyTable("fit", "gpu", 1, {})
@@ -83,6 +85,7 @@ class Split:
 
 def _merged(data: MeasuredNetworks, ms: np.ndarray) -> MeasuredNetworks:
     """Return one network of each group, with the mean of the latencies of the group, given in ms, (N,)."""
+    assert data.groups is not None
     _, first, group = np.unique(data.groups, return_index=True, return_inverse=True)
     return replace(data.part(first), ms=np.bincount(group, ms) / np.bincount(group))
 
@@ -93,31 +96,64 @@ def line(device: str, errors: dict[str, Validation]) -> str:
     return f"| {device} | {' | '.join(cells)} | {errors['chosen'].held_out} |"
 
 
-def main() -> None:
-    """Fit and compare the tables, print the errors and write them."""
-    (source,) = (one for one in SOURCES if one.file.startswith("nb201"))
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", nargs="+", default=sorted(source.columns()), metavar="COLUMN")
-    parser.add_argument("--networks", type=int, default=600, help="networks of the fit")
-    parser.add_argument("--markdown", type=Path, help="also write the table to this file")
-    parser.add_argument("--json", type=Path, help="also write the errors to this file")
-    given = parser.parse_args()
-    lines = [f"| device | {' | '.join(FORMS)} | choice |", "| --- " * (len(FORMS) + 2) + "|"]
-    print(*lines, sep="\n", flush=True)
-    split = Split.of(registry.create("spaces", "nb201"), nb201_genomes(), given.networks)
-    results = {}
-    for device in given.device:
-        errors = split.errors(source.ms(device))
-        lines.append(line(device, errors))
-        print(lines[-1], flush=True)
-        results[device] = {form: {"mape": one.mape, "spearman": one.spearman} for form, one in errors.items()}
+def chain_lines(source: Source, networks: MeasuredNetworks, devices: Sequence[str]) -> Iterator[str]:
+    """Yield lines of a Markdown table: rows per operation against the default, for chains without idle blocks."""
+    yield "| device | operation | chosen | rows per place |"
+    yield "| --- " * 4 + "|"
+    inside, held = split_networks(len(networks.ms), SHARE, seed=0)
+    for device in devices:
+        data = replace(networks, ms=source.ms(device))
+        cells = []
+        remark = ""
+        choices: tuple[Rows, ...] = ("operation", "auto")
+        for rows in choices:
+            found = fit_rows(data.part(inside), rows)
+            error = evaluate_predictions("", data.part(held).predicted(found.fill(EMPTY)), data.ms[held])
+            cells.append(f"{error.mape:.2f}%, {error.spearman or 0:.4f}")
+            remark = found.place_remark
+        yield f"| {device} | {' | '.join(cells)} | {remark} |"
+
+
+def cell_lines(source: Source, devices: Sequence[str], number: int, results: dict[str, object]) -> Iterator[str]:
+    """Yield lines of a Markdown table: the forms of cells of NAS-Bench-201; add the errors to `results`."""
+    yield f"| device | {' | '.join(FORMS)} | choice |"
+    yield "| --- " * (len(FORMS) + 2) + "|"
+    split = Split.of(registry.create("spaces", "nb201"), nb201_genomes(), number)
+    found = {}
+    for device in devices:
+        found[device] = split.errors(source.ms(device))
+        yield line(device, found[device])
+        results[device] = {form: {"mape": one.mape, "spearman": one.spearman} for form, one in found[device].items()}
     means = [
-        f"{np.mean([one[form]['mape'] for one in results.values()]):.1f}%, "
-        f"{np.mean([one[form]['spearman'] or 0 for one in results.values()]):.3f}"
+        f"{np.mean([one[form].mape for one in found.values()]):.1f}%, "
+        f"{np.mean([one[form].spearman or 0 for one in found.values()]):.3f}"
         for form in FORMS
     ]
-    lines.append(f"| mean | {' | '.join(means)} | |")
-    print(lines[-1])
+    yield f"| mean | {' | '.join(means)} | |"
+
+
+def main() -> None:
+    """Fit and compare the tables, print the errors and write them."""
+    sources = dict(zip(("mbconv", "nb201", "fbnet"), SOURCES, strict=True))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--space", choices=sources, default="nb201", help="networks of the data")
+    parser.add_argument("--device", nargs="+", metavar="COLUMN", help="columns of the data; all if left out")
+    parser.add_argument("--networks", type=int, default=600, help="networks of the fit, for nb201")
+    parser.add_argument("--markdown", type=Path, help="also write the table to this file")
+    parser.add_argument("--json", type=Path, help="also write the errors of nb201 to this file")
+    given = parser.parse_args()
+    source = sources[given.space]
+    devices = given.device or sorted(source.columns())
+    results: dict[str, object] = {}
+    if given.space == "nb201":
+        found = cell_lines(source, devices, given.networks, results)
+    else:
+        networks = ofa_networks(1.2, by_place=True) if given.space == "mbconv" else fbnet_networks(by_place=True)
+        found = chain_lines(source, networks, devices)
+    lines = []
+    for text in found:
+        print(text, flush=True)
+        lines.append(text)
     if given.markdown:
         given.markdown.write_text("\n".join(lines) + "\n")
     if given.json:

@@ -198,11 +198,11 @@ def _remarks(ms: np.ndarray, summed: bool) -> tuple[str, ...]:
 
 
 @cache
-def ofa_networks(width: float) -> MeasuredNetworks:
+def ofa_networks(width: float, by_place: bool = False) -> MeasuredNetworks:
     """Return the networks of the file, (N,), with placeholder times of 1 ms."""
     space: SearchSpace = registry.create("spaces", f"mbconv:width={width},resolutions={','.join(map(str, SIZES))}")
     genomes = [ofa_genome(row) for row in _rows(SOURCES[0].file)]
-    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)))
+    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)), by_place=by_place)
 
 
 def ofa_genome(row: Mapping[str, str]) -> Genome:
@@ -277,11 +277,11 @@ def _keys(network: Network) -> list[str]:
 
 
 @cache
-def fbnet_networks() -> MeasuredNetworks:
+def fbnet_networks(by_place: bool = False) -> MeasuredNetworks:
     """Return the networks of the file, (N,), with placeholder times of 1 ms."""
     space: SearchSpace = registry.create("spaces", FBNET)
     genomes = [tuple(int(row[f"layer{k}"]) for k in range(22)) for row in _rows(SOURCES[2].file)]
-    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)))
+    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)), by_place=by_place)
 
 
 @cache
