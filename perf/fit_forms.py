@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 from nasctl import registry
 from nasctl.api import Genome, SearchSpace
 from nasctl.hardware.fitting.additive import MeasuredNetworks, fit, split_groups, split_networks
-from nasctl.hardware.fitting.by_idle import TimedNetworks, fit_form
+from nasctl.hardware.fitting.by_idle import FormFit, TimedNetworks, fit_form
 from nasctl.hardware.fitting.by_place import Rows, fit_rows
 from nasctl.hardware.fitting.operators import evaluate_predictions
 from nasctl.hardware.table import LatencyTable
@@ -68,7 +68,7 @@ class Split:
             replace(one, forms={idle: replace(data, ms=times) for idle, data in one.forms.items()})
             for one, times in zip(self.written, (inside, held), strict=True)
         )
-        fits = {
+        fits: dict[str, Callable[[TimedNetworks], FormFit]] = {
             "ignored, operation": partial(fit_form, idle="ignore", rows="operation"),
             "ignored, place": partial(fit_form, idle="ignore", rows="place"),
             "counted, operation": partial(fit_form, idle="count", rows="operation"),

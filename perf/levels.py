@@ -2,9 +2,10 @@
 
 python perf/levels.py --store levels.db [--space NAME ...] [--form BOUNDS ...]
 
-For each space it measures what `nasctl objective calibrate` measures, with a sample that fits the cost of its networks.
+For each space the script measures what `nasctl objective calibrate` measures, with a sample that fits the cost of its networks.
 Values in the store are not computed again, so an interrupted run can be resumed, and a further fidelity costs only its
-own measurements.
+own measurements. "work" is the share of the full form's multiply-accumulates of one pass over all examples, which does
+not depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from nasctl.candidates.setting import make_setting
 from nasctl.evaluation.ranges import sample
 from nasctl.evaluation.task import Task
 from nasctl.problem.fidelity import Fidelity
-from nasctl.problem.space import SearchSpace, levels
+from nasctl.problem.space import Genome, SearchSpace, levels
 from nasctl.search import applicability
 from nasctl.store.store import Store
 
@@ -35,15 +36,26 @@ TOLERANCE = 0.1  # how much less of an order than another seed a level may keep
 SAMPLES = {24: 4e9, 8: float("inf")}
 
 
+def work(space: SearchSpace, fidelity: Fidelity, genomes: Sequence[Genome]) -> float:
+    """Return the mean multiply-accumulates of one pass over all examples of a fidelity."""
+    reduced = space.reduced(fidelity)
+    return float(np.mean([reduced.network(one).macs for one in genomes])) * fidelity.batch * fidelity.repeats
+
+
 def sample_size(space: SearchSpace) -> int:
     """Return the number of networks to measure, which depends on the cost of the full form."""
-    full = levels(space)["full"]
-    costs = [space.reduced(full).network(genome).macs * full.batch for genome in sample(space, max(SAMPLES))]
-    return next(number for number, limit in SAMPLES.items() if np.mean(costs) <= limit)
+    full = work(space, levels(space)["full"], sample(space, max(SAMPLES)))
+    return next(number for number, limit in SAMPLES.items() if full <= limit)
 
 
-def calibrated(name: str, forms: Sequence[str], number: int | None, store: Store) -> tuple[int, list[FidelityResult]]:
-    """Return the number of networks of a space that were compared, and the comparison of each of its levels."""
+def calibrated(
+    name: str, forms: Sequence[str], number: int | None, store: Store
+) -> tuple[list[float], int, list[FidelityResult]]:
+    """Compare the levels of a space with its full form.
+
+    Returns:
+        The work of each level as a share of the full form's, the number of networks, and the comparison of each level.
+    """
     space = registry.create("spaces", name)
     made = score.make_metrics(METRICS, name)
     inapplicable = applicability.inapplicable_reasons(space, made)
@@ -52,7 +64,9 @@ def calibrated(name: str, forms: Sequence[str], number: int | None, store: Store
     asked = named | {form: Fidelity.parse(form, named) for form in forms}
     genomes = sample(space, number or sample_size(space))
     task = Task(space, metrics, make_setting(space, "full", None, seed=0))
-    return len(genomes), list(compare_fidelities(task, name, asked, genomes, store))
+    found = list(compare_fidelities(task, name, asked, genomes, store))
+    costs = [work(space, row.fidelity, genomes) for row in found]
+    return [cost / costs[0] for cost in costs], len(genomes), found
 
 
 def kept(row: FidelityResult, other_seed: FidelityResult) -> tuple[int, int]:
@@ -63,19 +77,26 @@ def kept(row: FidelityResult, other_seed: FidelityResult) -> tuple[int, int]:
     return sum(compared), len(compared)
 
 
-def lines(name: str, number: int, rows: Sequence[FidelityResult]) -> list[str]:
+def lines(name: str, number: int, costs: Sequence[float], rows: Sequence[FidelityResult]) -> list[str]:
     """Format the comparison of a space as lines of a Markdown table."""
     found = []
-    full, other_seed = rows[0], rows[-1]
-    for row in rows[1:]:
+    other_seed = rows[-1]
+    for cost, row in zip(costs[1:], rows[1:], strict=True):
         texts = []
         for metric in METRICS:
             tau = row.tau.get(metric)
             failed = f" ({row.failed[metric]} failed)" if row.failed.get(metric) else ""
             texts.append("" if metric not in row.tau else ("-" if tau is None else f"{tau:.2f}") + failed)
-        share = f"{100 * row.seconds / full.seconds:.0f}%"
         score_of = "" if row is other_seed else "{} of {}".format(*kept(row, other_seed))
-        cells = [name, str(number), row.name.removeprefix("full, "), str(row.fidelity), share, *texts, score_of]
+        cells = [
+            name,
+            str(number),
+            row.name.removeprefix("full, "),
+            str(row.fidelity),
+            f"{100 * cost:.1f}%",
+            *texts,
+            score_of,
+        ]
         found.append(f"| {' | '.join(cells)} |")
         name = ""
     return found
@@ -91,16 +112,16 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="also write the table to this file")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     given = parser.parse_args()
-    heads = ["space", "networks", "level", "fidelity", "time", *METRICS, "kept"]
+    heads = ["space", "networks", "level", "fidelity", "work", *METRICS, "kept"]
     table = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     print(*table, sep="\n", flush=True)
     results = {}
     store = Store(given.store)
     for name in given.space:
-        number, rows = calibrated(name, given.form, given.sample, store)
-        table += lines(name, number, rows)
+        costs, number, rows = calibrated(name, given.form, given.sample, store)
+        table += lines(name, number, costs, rows)
         print(*table[-(len(rows) - 1) :], sep="\n", flush=True)
-        results[name] = {"networks": number, "levels": [asdict(row) for row in rows]}
+        results[name] = {"networks": number, "work": costs, "levels": [asdict(row) for row in rows]}
     if given.markdown:
         given.markdown.write_text("\n".join(table) + "\n")
     if given.json:
