@@ -42,7 +42,7 @@ Cost = Annotated[
 ]
 Count = Annotated[int, Meta(ge=1, description="a whole number above 0")]
 DeviceName = Annotated[str, Meta(pattern=rf"\A{NAME}\Z", description="a name of letters, digits, '.', '_' and '-'")]
-OPTIONAL = {"places": {}, "idle": None}  # fields of the file that are left out at these values
+OPTIONAL: Mapping[str, object] = {"places": {}, "idle": None}  # fields of the file that are left out at these values
 ROW = "[ms] or [ms, iqr, n]"  # a row in the file: of a fitted block, or of a measured one
 
 

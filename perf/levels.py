@@ -4,8 +4,8 @@ python perf/levels.py --store levels.db [--space NAME ...] [--form BOUNDS ...]
 
 For each space the script measures what `nasctl objective calibrate` measures, with a sample that fits the cost of its
 networks. Values in the store are not computed again, so an interrupted run can be resumed, and a further fidelity costs
-only its own measurements. "work" is the share of the full form's multiply-accumulates of one pass over all examples, which does
-not depend on what else the machine does.
+only its own measurements. "work" is the share of the full form's multiply-accumulates of one pass over all examples,
+which does not depend on what else the machine does.
 """
 
 from __future__ import annotations

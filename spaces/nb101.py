@@ -91,7 +91,7 @@ class NB101:
     )
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=64),
-        "balanced": Fidelity(size=16, cells=1, batch=32),
+        "balanced": Fidelity(size=16, batch=32),
         "fast": Fidelity(size=8, cells=1, batch=16),
     }
 

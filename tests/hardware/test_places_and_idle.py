@@ -379,6 +379,21 @@ def test_show_and_predict_know_places(file):
     assert found["latency"]["toy"] == pytest.approx(table().latency(SPACE.network((0, 0, 0, 2, 0, 0))))
 
 
+def test_predict_says_what_a_network_takes_with_idle_operations(file):
+    table(idle="count").save(file)
+    genome = (3, 0, 0, 2, 0, 0)
+    given = ("predict", "3,0,0,2,0,0", "--space", SPEC, "--device", file, "--store", "none.db")
+    (found,) = json.loads(run(*given, "--json").stdout)
+    built = SPACE.network(SPACE.canonical(genome))
+    assert found["latency"]["toy"] == pytest.approx(table().latency(built))
+    assert found["latency_with_idle"]["toy"] == pytest.approx(table().latency(SPACE.declared(genome)))
+    assert found["latency_with_idle"]["toy"] > found["latency"]["toy"]
+    assert "was fitted to networks with idle operations" in run(*given).stdout
+    table().save(file)
+    (plain,) = json.loads(run(*given, "--json").stdout)
+    assert plain["latency_with_idle"] == {}
+
+
 def test_the_objective_prices_places(file):
     _, latency = make_objective(f"latency:device={file}", SPEC)
     assert latency.table.latency(SPACE.network((0, 0, 0, 2, 0, 0))) > 16

@@ -26,6 +26,11 @@ IDLE_PRICED = {
     "part of the figures. A network without them may be faster than its figure.",
     "ignore": "Operations that do not influence the output are taken to cost nothing.",
 }
+HELD_OUT = {
+    None: "whole networks",
+    "count": "whole networks with idle operations",
+    "ignore": "whole networks",
+}
 OUTPUT_OPTIONS = ("out", "force", "as_json")  # options that do not change the table
 
 
@@ -118,7 +123,7 @@ def command(
     inferred = (ATTRIBUTION, *([IDLE_PRICED[found.idle]] if found.idle else []))
     table = found.fill(replace(table, precision=precision, inferred=inferred, date=date.today().isoformat()))
     spec = registry.normal("spaces", space)
-    error = validate_fit(table, found.form(inside), found.form(held), "whole networks", [spec])
+    error = validate_fit(table, found.form(inside), found.form(held), HELD_OUT[found.idle], [spec])
     table = replace(table, command=_command_line(), validation=(error,))
     table.save(path)
     say(*found.remarks)
