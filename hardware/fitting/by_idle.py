@@ -54,13 +54,14 @@ class TimedNetworks:
         merged: dict[Hashable, tuple[Genome, int, list[float]]] = {}
         with_idle = 0
         for genome, latency in zip(genomes, ms.tolist(), strict=True):
-            network = declared_network(space, genome)
-            wiring = tuple((span.name, span.emission.key, span.inputs) for span in network.spans), network.output
-            if wiring not in merged:
-                group = number.setdefault(space.canonical(genome), len(number))
-                merged[wiring] = genome, group, []
+            network, canonical = declared_network(space, genome), space.canonical(genome)
+            # The hash stands for the wiring, which would take hundreds of megabytes for 10,000 networks.
+            wiring = hash(tuple((span.name, span.emission.key, span.inputs) for span in network.spans))
+            same = (canonical, network.output, wiring)
+            if same not in merged:
+                merged[same] = genome, number.setdefault(canonical, len(number)), []
                 with_idle += len(live_spans(network)) < len(network.spans)
-            merged[wiring][2].append(latency)
+            merged[same][2].append(latency)
         chosen = [genome for genome, _, _ in merged.values()]
         groups = np.array([group for _, group, _ in merged.values()])
         means = np.array([sum(each) / len(each) for _, _, each in merged.values()])
