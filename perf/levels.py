@@ -92,7 +92,7 @@ def lines(name: str, number: int, costs: Sequence[float], rows: Sequence[Fidelit
             name,
             str(number),
             row.name.removeprefix("full, "),
-            str(row.fidelity),
+            str(row.fidelity).removesuffix(",repeats=1"),
             f"{100 * cost:.1f}%",
             *texts,
             score_of,
