@@ -52,7 +52,7 @@ def price(network: Network, table: LatencyTable) -> NetworkLatency:
     Raises:
         MissingBlock: The table cannot price a block.
     """
-    return NetworkLatency(table, table.latency(network), tuple(table.block(span.emission) for span in network.spans))
+    return NetworkLatency(table, table.latency(network), table.block_latencies(network))
 
 
 def held_out_error(table: LatencyTable, space: str | None) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from nasctl.api import Emission, MissingBlock, NasctlError, Network, UnknownName
+from nasctl.api import Emission, MissingBlock, NasctlError, Network, Span, UnknownName
+from nasctl.hardware.idle import live_spans
 from nasctl.hardware.in_network import latency_in_network
 from nasctl.hardware.operator_model import VERSION, features, predict_latency
-from nasctl.hardware.tables_schema import KINDS, Kind, Method, Row, Validation, parse, serialize
+from nasctl.hardware.places import Places, row_at
+from nasctl.hardware.tables_schema import KINDS, Idle, Kind, Method, Row, Validation, parse, serialize
 from nasctl.registry import device_file, names, normal
 from nasctl.registry.old_names import old_key
 from nasctl.system.files import read, write
@@ -25,21 +27,24 @@ class BlockLatency(NamedTuple):
     """The latency of one block, and where it comes from."""
 
     ms: float  # for one batch
-    origin: Literal["measured", "fitted", "modelled"]  # "modelled": no row exists, the operator model priced the block
+    # "modelled": no row exists, and the operator model priced the block; "idle": the table ignores idle blocks.
+    origin: Literal["measured", "fitted", "modelled", "idle"]
 
 
 @dataclass(frozen=True)
 class LatencyTable:
     """The latencies of blocks on one device, and their provenance.
 
-    The latency of a network is the sum over its blocks plus the overhead. A block without a row is priced by the
-    operator model, if the table has one that covers its operators.
+    The latency of a network is the sum over its blocks plus the overhead. A block is priced by the row of its place in
+    the network, else by the row of the block, else by the operator model if it covers the block's operators.
     """
 
     device: str  # name that users type
     kind: Kind
     batch: int  # examples per batch; every latency is for one batch of this size
     blocks: Mapping[str, Row]  # by emission key
+    places: Places = field(default_factory=dict)  # rows that hold at one place of a network only
+    idle: Idle | None = None  # blocks without influence on the output; None if the fit saw none, or did not say
     method: Method = "measured"
     operators: Mapping[str, float] | None = None  # operator model: ms per unit of each of `operator_model.features`
     context: Mapping[str, float] = field(default_factory=dict)  # by `CONTEXT`; empty if rows hold inside networks
@@ -89,7 +94,11 @@ class LatencyTable:
         """Return a short hash of everything that determines predicted latencies."""
         figures = {key: row.ms for key, row in self.blocks.items()}
         model = None if self.operators is None else [VERSION, self.operators]
-        content = json.dumps([self.batch, self.overhead, self.context, figures, model], sort_keys=True)
+        facts: list[object] = [self.batch, self.overhead, self.context, figures, model]
+        if self.places or self.idle == "ignore":  # so that tables without them keep the digest that runs have stored
+            at = {place: {key: row.ms for key, row in rows.items()} for place, rows in self.places.items()}
+            facts += [at, self.idle == "ignore"]
+        content = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     @property
@@ -129,31 +138,65 @@ class LatencyTable:
         Raises:
             MissingBlock: A block has no row, and no operator model covers it.
         """
+        if self.places or self.idle == "ignore":
+            return sum((self.block(span.emission, span.name).ms for span in self.priced_spans(network)), self.overhead)
         known, total = self._known, self.overhead
         for span in network.spans:
-            figure = known.get(span.emission.key)
+            figure = known.get((span.emission.key, ""))
             total += (self.block(span.emission) if figure is None else figure).ms
         return total
 
-    def block(self, emission: Emission) -> BlockLatency:
+    def priced_spans(self, network: Network) -> Sequence[Span]:
+        """Return the blocks of a network that add to its latency: all, or those that are not idle."""
+        return live_spans(network) if self.idle == "ignore" else network.spans
+
+    def block_latencies(self, network: Network) -> tuple[BlockLatency, ...]:
+        """Return the latency and origin of each block of a network, in the order of its spans.
+
+        Raises:
+            MissingBlock: A block has no row, and no operator model covers it.
+        """
+        priced = {span.name for span in self.priced_spans(network)}
+        return tuple(
+            self.block(span.emission, span.name) if span.name in priced else BlockLatency(0.0, "idle")
+            for span in network.spans
+        )
+
+    def unpriced_keys(self, network: Network) -> list[str]:
+        """Return the emission keys of the blocks that the table cannot price, each once, in the order of the spans."""
+        found: dict[str, None] = {}
+        for span in self.priced_spans(network):
+            try:
+                self.block(span.emission, span.name)
+            except MissingBlock:
+                found[span.emission.key] = None
+        return list(found)
+
+    def block(self, emission: Emission, name: str = "") -> BlockLatency:
         """Return the latency of one block in ms for one batch, and its origin.
+
+        Args:
+            emission: The block.
+            name: Name of the block in its network, which is its place; "" for the block at no certain place.
 
         Raises:
             MissingBlock: The block has no row, and no operator model covers it.
         """
-        if (known := self._known.get(emission.key)) is not None:
+        at = (emission.key, name if self.places else "")
+        if (known := self._known.get(at)) is not None:
             return known
-        row = self.blocks.get(emission.key) or self.blocks.get(old_key(emission.key))
+        row = row_at(self.places, name, emission.key) if self.places else None
+        row = row or self.blocks.get(emission.key) or self.blocks.get(old_key(emission.key))
         ms = predict_latency(self.operators or {}, features(emission)) if row is None else row.ms
         if ms is None:
             raise MissingBlock(self.device, emission.key)
         if self.context:
             ms = round(latency_in_network(self.context, ms, features(emission)), 6)
         figure = BlockLatency(ms, "modelled" if row is None else self.method)
-        self._known[emission.key] = figure
+        self._known[at] = figure
         return figure
 
     @cached_property
-    def _known(self) -> dict[str, BlockLatency]:
-        """Cache the latencies of blocks that were looked up, by emission key."""
+    def _known(self) -> dict[tuple[str, str], BlockLatency]:
+        """Cache the latencies of blocks that were looked up, by emission key and, if places matter, by name."""
         return {}

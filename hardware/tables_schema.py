@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
@@ -23,6 +23,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)  # kinds of devices; each may be given 
 Method = Literal["measured", "fitted", "modelled"]
 # What predictions were compared with: timed whole networks, sums of block times, or single timed blocks.
 Against = Literal["networks", "sums", "blocks"]
+# Blocks that do not influence the output, in the networks that a table was fitted to: "count" if their latency is part
+# of the figures, "ignore" if they cost nothing.
+Idle = Literal["count", "ignore"]
 # Terms of a block's latency inside a network: a factor on the latency of the block alone, and ms per weight, per
 # element that is read or written, and per operator.
 ContextTerm = Literal["alone", "weights", "moved", "count"]
@@ -39,6 +42,7 @@ Cost = Annotated[
 ]
 Count = Annotated[int, Meta(ge=1, description="a whole number above 0")]
 DeviceName = Annotated[str, Meta(pattern=rf"\A{NAME}\Z", description="a name of letters, digits, '.', '_' and '-'")]
+OPTIONAL: Mapping[str, object] = {"places": {}, "idle": None}  # fields of the file that are left out at these values
 ROW = "[ms] or [ms, iqr, n]"  # a row in the file: of a fitted block, or of a measured one
 
 
@@ -84,6 +88,9 @@ class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context: Mapping[ContextTerm, Cost]
     operators: Mapping[str, Cost] | None
     blocks: Mapping[str, Annotated[Row, Meta(description=ROW)]]
+    # Optional, and left out at their defaults, so that tables without them are written as before there were any.
+    places: Mapping[str, Mapping[str, Annotated[Row, Meta(description=ROW)]]] = {}
+    idle: Idle | None = None
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -101,11 +108,13 @@ def parse(text: str) -> dict[str, Any]:
     if (schema := content.pop("schema")) != SCHEMA:
         raise NasctlError(f"its schema is {json.dumps(schema)[:20]}, which is not {SCHEMA}, the one that nasctl reads")
     table = typed_json.convert(content, TableFile)
-    for key, row in content["blocks"].items():
-        if len(row) == 2:
-            raise typed_json.refusal(f"'blocks': {key!r}", row, ROW)
+    _check_rows("'blocks'", content["blocks"])
+    for place, rows in content.get("places", {}).items():
+        _check_rows(f"'places': {place!r}", rows)
     if table.method == "modelled" and (table.blocks or table.operators is None):
         raise NasctlError('its "method" is "modelled", so it has to have "operators" and no "blocks"')
+    if table.method == "modelled" and table.places:
+        raise NasctlError('its "method" is "modelled", so it has to have no "places"')
     fields = msgspec.structs.asdict(table)
     del fields["unit"]
     return fields
@@ -119,9 +128,27 @@ def serialize(values: Mapping[str, Any]) -> str:
     """
     content = {"schema": SCHEMA, "unit": "ms"}
     content |= {name: values[name] for name in TableFile.__struct_fields__ if name != "unit"}
-    content["blocks"] = {key: [row.ms, row.iqr, row.n][: 3 if row.n else 1] for key, row in values["blocks"].items()}
+    content["blocks"] = _row_lists(values["blocks"])
+    content["places"] = {place: _row_lists(rows) for place, rows in values["places"].items()}
+    content = {name: value for name, value in content.items() if name not in OPTIONAL or value != OPTIONAL[name]}
     content["validation"] = [msgspec.structs.asdict(one) for one in values["validation"]]
     return f"{{\n{_lines(f'{json.dumps(name)}: {_spread(value)}' for name, value in content.items())}\n}}\n"
+
+
+def _check_rows(where: str, rows: Mapping[str, Sequence[float]]) -> None:
+    """Refuse rows of two numbers, which the type of a row lets pass.
+
+    Raises:
+        NasctlError: A row has two numbers.
+    """
+    for key, row in rows.items():
+        if len(row) == 2:
+            raise typed_json.refusal(f"{where}: {key!r}", row, ROW)
+
+
+def _row_lists(rows: Mapping[str, Row]) -> dict[str, list[float]]:
+    """Return rows as the lists of the file: one number of a fitted block, three of a measured one."""
+    return {key: [row.ms, row.iqr, row.n][: 3 if row.n else 1] for key, row in rows.items()}
 
 
 def _spread(value: object) -> str:

@@ -10,12 +10,13 @@ from typing import Any, cast, get_args
 import numpy as np
 from scipy.stats import spearmanr
 
-from nasctl.api import Genome, NasctlError, Network, SearchSpace, unseen
-from nasctl.hardware.fitting.operators import evaluate_predictions
+from nasctl.api import Genome, MissingBlock, NasctlError, Network, SearchSpace, declared_network, unseen
+from nasctl.hardware.fitting.operators import evaluate_predictions, left_out_text
+from nasctl.hardware.idle import live_spans
 from nasctl.hardware.profiling.profile import Host, profiled_genomes
 from nasctl.hardware.profiling.runtimes import Precision, Runtime
 from nasctl.hardware.table import LatencyTable
-from nasctl.hardware.tables_schema import Validation
+from nasctl.hardware.tables_schema import Idle, Validation
 
 MIN_NETWORKS = 2  # networks that a comparison needs
 NEAR = 10.0  # %; relative error up to which a prediction counts as near
@@ -34,6 +35,8 @@ class TableComparison:
     predicted: np.ndarray  # latencies, (N,)
     measured: np.ndarray  # latencies above 0, (N,)
     macs: np.ndarray  # multiply-accumulates for one example, (N,)
+    left_out: int = 0  # further networks, with blocks that the table cannot price
+    unpriced: tuple[str, ...] = ()  # emission keys of these blocks
 
     @cached_property
     def errors(self) -> np.ndarray:
@@ -82,6 +85,8 @@ class TableComparison:
             "space": self.space,
             "held_out": self.held_out,
             "networks": one.number,
+            "left_out": self.left_out,
+            "unpriced": list(self.unpriced),
             "mape": one.mape,
             "median": round(float(np.median(sizes)), 3),
             "largest": round(float(sizes.max()), 3),
@@ -123,6 +128,8 @@ def compare(
 ) -> TableComparison:
     """Compare predictions of a table with measured networks, one network at a time.
 
+    Networks with blocks that the table cannot price are left out, counted, and named in the description of the others.
+
     Args:
         table: The table.
         space: Normal spec of the search space.
@@ -130,20 +137,48 @@ def compare(
         measured: Architecture id, network, and measured latency in ms for one batch.
 
     Raises:
-        MissingBlock: The table cannot price a network.
-        NasctlError: There are too few networks, or a latency is not above 0.
+        NasctlError: There are too few networks that the table can price, or a latency is not above 0.
     """
     names: list[str] = []
     rows: list[tuple[float, float, float]] = []
+    unpriced: dict[str, None] = {}
+    left_out = 0
     for name, network, ms in measured:
         if ms <= 0:
             raise NasctlError(f"the latency of {name} is {ms:g}, which is not above 0; is this the right column?")
-        names.append(name)
-        rows.append((table.latency(network), ms, float(network.macs)))
+        try:
+            rows.append((table.latency(network), ms, float(network.macs)))
+            names.append(name)
+        except MissingBlock:
+            left_out += 1
+            unpriced |= dict.fromkeys(table.unpriced_keys(network))
+    if len(rows) < MIN_NETWORKS and left_out:
+        raise NasctlError(
+            f"Cannot compare {table.device!r} with these networks: {left_out_text(left_out, list(unpriced))}. "
+            "Measure the space with `nasctl device profile`, or choose another device."
+        )
     if len(rows) < MIN_NETWORKS:
         raise NasctlError(f"{len(rows)} networks are too few to compare with; give {MIN_NETWORKS} or more")
     predicted, times, macs = np.array(rows).T
-    return TableComparison(held_out, space, tuple(names), predicted, times, macs)
+    text = f"{held_out}; {left_out_text(left_out, list(unpriced))}" if left_out else held_out
+    return TableComparison(text, space, tuple(names), predicted, times, macs, left_out, tuple(unpriced))
+
+
+def timed_form(space: SearchSpace, genome: Genome, idle: Idle | None) -> Network:
+    """Return the network that stands for a timed genome.
+
+    Args:
+        space: The search space.
+        genome: The genome, as a file has it.
+        idle: "count" for the network as it is written, with all operations that the benchmark's own code runs; "ignore"
+            for that network without idle blocks; None for the network that nasctl builds, of the canonical genome.
+    """
+    if idle is None:
+        return space.network(space.canonical(genome))
+    if idle == "count":
+        return declared_network(space, genome)
+    network = space.network(genome)
+    return replace(network, spans=live_spans(network))
 
 
 def unprofiled_genomes(space: SearchSpace, number: int, seed: int) -> list[Genome]:

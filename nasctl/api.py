@@ -121,7 +121,18 @@ from nasctl.problem.searcher import (
     Searcher,
     Transform,
 )
-from nasctl.problem.space import Gene, Genome, HasLevels, Input, MixableSpace, Notation, SearchSpace, validate
+from nasctl.problem.space import (
+    Gene,
+    Genome,
+    HasDeclaredForm,
+    HasLevels,
+    Input,
+    MixableSpace,
+    Notation,
+    SearchSpace,
+    declared_network,
+    validate,
+)
 from nasctl.system.files import parsed as parse_json
 
 if not TYPE_CHECKING:  # type checkers refuse old names and unknown names

@@ -41,6 +41,11 @@ class Latency:
         ]
         if table.validated(space) is None:
             lines.append(f"NOT VALIDATED for {space}: latencies are rough estimates")
+        if table.idle == "count":
+            lines.append(
+                "WITHOUT IDLE OPERATIONS: the table's networks were timed with operations that nasctl leaves out; "
+                "latencies are those of the networks that nasctl builds"
+            )
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):
@@ -51,7 +56,7 @@ class Latency:
         if table.method == "modelled":
             return lines
         try:
-            modelled = sum(table.block(span.emission).origin == "modelled" for span in example.spans)
+            modelled = sum(figure.origin == "modelled" for figure in table.block_latencies(example))
         except MissingBlock:
             return lines
         if modelled:

@@ -10,20 +10,18 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from msgspec import structs
 
 from nasctl import registry
-from nasctl.api import ActConvNorm, Add, AvgPool, Builder, ConvNormAct, Genome, Layer, Network, SearchSpace, Zero
+from nasctl.api import Genome, Network, SearchSpace, declared_network
 from nasctl.hardware.fitting.additive import MeasuredNetworks, fit, split_networks, validate_fit
 from nasctl.hardware.fitting.operators import evaluate_predictions
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Against, Kind, Validation
-from nasctl.spaces._cells import EDGES
-from nasctl.spaces.nb201 import OPERATIONS, Head, Reduction
 
 ROOT = Path(__file__).parents[1]
 KERNELS, EXPANSIONS, DEPTHS = (3, 5, 7), (3, 4, 6), (2, 3, 4)  # choices of the genes of mbconv
@@ -166,7 +164,8 @@ def _nb201(table: LatencyTable, source: Source, column: str) -> LatencyTable:
     # It is unknown what that runtime skipped in a cell with idle parts, so the fit uses only cells without idle parts.
     inside = inside[alike[inside]] if lean else inside
     built, timed = replace(built, ms=ms), replace(timed, ms=ms)
-    table = fit(timed.part(inside)).fill(table)
+    # Pricing does not depend on this; `nasctl device validate` compares networks as they are declared.
+    table = replace(fit(timed.part(inside)).fill(table), idle=None if lean else "count")
     checks = [("whole networks that nasctl builds as they were timed", timed, alike)]
     checks += [] if lean else [("all networks, as they were declared and timed", timed, np.ones(len(ms), dtype=bool))]
     checks += [("all with a path, the leaner networks of nasctl against what was timed", built, connected)]
@@ -175,7 +174,7 @@ def _nb201(table: LatencyTable, source: Source, column: str) -> LatencyTable:
     ]
     remarks = (LEAN if lean else DECLARED, *_remarks(ms, column in SUMMED))
     against: Against = "sums" if column in SUMMED else "networks"
-    validation = tuple(replace(one, against=against) for one in found)
+    validation = tuple(structs.replace(one, against=against) for one in found)
     return replace(table, inferred=(*remarks, *table.inferred), validation=validation)
 
 
@@ -189,7 +188,7 @@ def _fbnet(table: LatencyTable, source: Source, column: str) -> LatencyTable:
     return replace(
         table,
         inferred=(*_remarks(data.ms, summed), *table.inferred),
-        validation=(replace(found, against="sums" if summed else "networks"),),
+        validation=(structs.replace(found, against="sums" if summed else "networks"),),
     )
 
 
@@ -199,11 +198,11 @@ def _remarks(ms: np.ndarray, summed: bool) -> tuple[str, ...]:
 
 
 @cache
-def ofa_networks(width: float) -> MeasuredNetworks:
+def ofa_networks(width: float, by_place: bool = False) -> MeasuredNetworks:
     """Return the networks of the file, (N,), with placeholder times of 1 ms."""
     space: SearchSpace = registry.create("spaces", f"mbconv:width={width},resolutions={','.join(map(str, SIZES))}")
     genomes = [ofa_genome(row) for row in _rows(SOURCES[0].file)]
-    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)))
+    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)), by_place=by_place)
 
 
 def ofa_genome(row: Mapping[str, str]) -> Genome:
@@ -249,10 +248,9 @@ def nb201_networks(lean: bool) -> tuple[MeasuredNetworks, MeasuredNetworks, np.n
         are equal; and a mask of the cells with a path.
     """
     space: SearchSpace = registry.create("spaces", "nb201")
-    strings = {row["index"]: row["arch_str"] for row in _rows("nb201/nb201_table.csv.gz")}
-    genomes = [space.parse(strings[row["index"]]) for row in _rows(SOURCES[1].file)]  # type: ignore[attr-defined]
+    genomes = nb201_genomes()
     chosen = [space.canonical(genome) for genome in genomes]
-    as_timed = space.network if lean else declared
+    as_timed = space.network if lean else partial(declared_network, space)
     pairs = [
         (_keys(space.network(mine)), _keys(as_timed(genome))) for mine, genome in zip(chosen, genomes, strict=True)
     ]
@@ -265,41 +263,12 @@ def nb201_networks(lean: bool) -> tuple[MeasuredNetworks, MeasuredNetworks, np.n
     return built, timed, alike, connected
 
 
-def declared(genome: Genome) -> Network:
-    """Return a network of NAS-Bench-201 as its authors' code runs it.
-
-    Every edge is computed, `none` as zeros, and all edges of a node are added.
-    """
-    net = Builder((3, 32, 32))
-    x = net.add(ConvNormAct(16, 3, act=None), *net.inputs, name="stem")
-    for stage, channels in enumerate((16, 32, 64)):
-        x = net.add(Reduction(channels), x, name=f"reduction{stage}") if stage else x
-        for cell in range(5):
-            values: list[int] = [x]
-            for target in (1, 2, 3):
-                terms = [
-                    _edge(
-                        net, values[source], OPERATIONS[choice], channels, f"stage{stage}.{cell}.edge{source}{target}"
-                    )
-                    for choice, (source, end) in zip(genome, EDGES, strict=True)
-                    if end == target
-                ]
-                values.append(
-                    net.add(Add(), *terms, name=f"stage{stage}.{cell}.node{target}") if terms[1:] else terms[0]
-                )
-            x = values[3]
-    return net.build(net.add(Head(10), x, name="head"))
-
-
-def _edge(net: Builder, x: int, operation: str, channels: int, name: str) -> int:
-    """Add the operation of an edge to the network and return its output."""
-    made: Mapping[str, Layer | ActConvNorm] = {
-        "none": Zero(),
-        "avg_pool_3x3": AvgPool(3),
-        "nor_conv_1x1": ActConvNorm(channels),
-        "nor_conv_3x3": ActConvNorm(channels, 3),
-    }
-    return net.add(made[operation], x, name=name) if operation in made else x
+@cache
+def nb201_genomes() -> list[Genome]:
+    """Return the genomes of the file of NAS-Bench-201, (N,), as the benchmark's strings have them."""
+    space: SearchSpace = registry.create("spaces", "nb201")
+    strings = {row["index"]: row["arch_str"] for row in _rows("nb201/nb201_table.csv.gz")}
+    return [space.parse(strings[row["index"]]) for row in _rows(SOURCES[1].file)]  # type: ignore[attr-defined]
 
 
 def _keys(network: Network) -> list[str]:
@@ -308,11 +277,11 @@ def _keys(network: Network) -> list[str]:
 
 
 @cache
-def fbnet_networks() -> MeasuredNetworks:
+def fbnet_networks(by_place: bool = False) -> MeasuredNetworks:
     """Return the networks of the file, (N,), with placeholder times of 1 ms."""
     space: SearchSpace = registry.create("spaces", FBNET)
     genomes = [tuple(int(row[f"layer{k}"]) for k in range(22)) for row in _rows(SOURCES[2].file)]
-    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)))
+    return MeasuredNetworks.of(map(space.network, genomes), np.ones(len(genomes)), by_place=by_place)
 
 
 @cache

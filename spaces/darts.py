@@ -98,7 +98,7 @@ class DARTS:
     family = "cell"
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=64),
-        "balanced": Fidelity(size=16, cells=2, batch=32),
+        "balanced": Fidelity(size=16, batch=32),
         "fast": Fidelity(size=16, cells=1, batch=16),
     }
 

@@ -92,7 +92,7 @@ class NB101:
     family = "cell"
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=64),
-        "balanced": Fidelity(size=16, cells=1, batch=32),
+        "balanced": Fidelity(size=16, batch=32),
         "fast": Fidelity(size=8, cells=1, batch=16),
     }
 

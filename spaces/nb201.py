@@ -7,7 +7,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -120,13 +120,26 @@ class NB201:
         Args:
             allowed: Choices of each edge, (G,), each with one or more.
         """
+        return self._chain(lambda channels: [_edge_terms(channels, tuple(choices)) for choices in allowed])
+
+    def declared(self, genome: Genome) -> Network:
+        """Return the network as the benchmark's own code runs it.
+
+        Every operation is computed, idle or not, `none` as zeros, and all edges of a node are added.
+        """
+        return self._chain(
+            lambda channels: [[("", _operations(channels)[OPERATIONS[choice]] or Zero())] for choice in genome]
+        )
+
+    def _chain(self, edges_of: Callable[[int], Sequence[Sequence[EdgeTerm]]]) -> Network:
+        """Return the network whose cells have the edges of a function of their channels."""
         net = Builder(self.input.shape)
         x = net.add(ConvNormAct(self._channels, 3, act=None), *net.inputs, name="stem")
         for stage in range(3):
             channels = self._channels << stage
             if stage:
                 x = net.add(Reduction(channels), x, name=f"reduction{stage}")
-            edges = [_edge_terms(channels, tuple(choices)) for choices in allowed]
+            edges = edges_of(channels)
             for k in range(self._cells):
                 x = add_cell(net, x, edges, f"stage{stage + 1}.{k}", Zero())
         return net.build(net.add(Head(self._classes), x, name="head"))

@@ -88,7 +88,7 @@ class RNN:
 
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=20),
-        "balanced": Fidelity(size=16, batch=40),
+        "balanced": Fidelity(batch=8),  # shorter sequences change the order of gradients, which grow with the length
         "fast": Fidelity(size=10, cells=1, batch=40),
     }
 

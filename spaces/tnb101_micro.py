@@ -29,6 +29,7 @@ from nasctl.api import (
     Genome,
     Identity,
     Input,
+    Layer,
     Network,
     ReLU,
     Shift,
@@ -124,6 +125,17 @@ class TNB101Micro:
         return tuple(map(int, digits)) or None
 
     def network(self, genome: Genome) -> Network:
+        return self._chain(genome, zeros=False)
+
+    def declared(self, genome: Genome) -> Network:
+        """Return the network as the benchmark's own code runs it.
+
+        Every operation is computed, idle or not, `none` as zeros, and all edges of a node are added.
+        """
+        return self._chain(genome, zeros=True)
+
+    def _chain(self, genome: Genome, zeros: bool) -> Network:
+        """Return the network, with or without a layer of zeros for every open edge."""
         net = Builder(self.input.shape)
         x = net.add(ConvNormAct(self._channels // 2, 3, stride=2, act=None), *net.inputs, name="stem.0")
         x = net.add(ActConvNorm(self._channels, 3, stride=2), x, name="stem.1")
@@ -132,8 +144,9 @@ class TNB101Micro:
             downsamples = code == "4"
             channels *= 2 if downsamples else 1
             for k in range(self._cells):
-                edges = _edges(genome, channels, reduces=downsamples and k == 0)
-                x = add_cell(net, x, edges, f"module{module}.{k}", Blank() if downsamples and k == 0 else Zero())
+                reduces = downsamples and k == 0
+                edges = _edges(genome, channels, reduces, zeros)
+                x = add_cell(net, x, edges, f"module{module}.{k}", Blank() if reduces else Zero())
         return net.build(net.add(Classifier(self._classes), x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> TNB101Micro:
@@ -145,11 +158,21 @@ class TNB101Micro:
         return reduced
 
 
-def _edges(genome: Genome, channels: int, reduces: bool) -> Sequence[Sequence[EdgeTerm]]:
-    """Return the operation on each edge, (6,); only edges that leave node 0 can have stride 2."""
+def _edges(genome: Genome, channels: int, reduces: bool, zeros: bool) -> Sequence[Sequence[EdgeTerm]]:
+    """Return the operation on each edge, (6,); only edges that leave node 0 can have stride 2.
+
+    Args:
+        genome: The choice of each edge.
+        channels: Channels of the nodes.
+        reduces: Whether the cell halves the resolution.
+        zeros: Whether an open edge has a layer of zeros.
+    """
     edges = []
     for (source, _), choice in zip(EDGES, genome, strict=True):
-        operation = _operations(channels, reduces and source == 0)[choice]
+        halves = reduces and source == 0
+        operation: Block | Layer | None = _operations(channels, halves)[choice]
+        if operation is None and zeros:
+            operation = Blank() if halves else Zero()
         edges.append([("", operation)] if operation else [])
     return edges
 

@@ -16,6 +16,7 @@ from nasctl.hardware.tables_schema import Against, Validation
 OVERHEAD = "overhead"  # feature of which every whole network has one
 FOLDS = 8  # of cross-validation
 MIN_SAMPLES = 2  # blocks that a fit needs
+NAMED = 3  # blocks without a price that a message names
 
 Amounts = Mapping[str, float]  # features of a block or network, by name
 
@@ -95,6 +96,20 @@ def evaluate_predictions(
     kendall = round(float(kendalltau(predicted, measured).statistic), 4) if varied else None
     mape, bias = float(np.abs(errors).mean()), float(errors.mean())
     return Validation(held_out, tuple(spaces), against, len(errors), round(mape, 3), round(bias, 3), spearman, kendall)
+
+
+def left_out_text(number: int, unpriced: Sequence[str]) -> str:
+    """Return a clause about networks that took no part in a comparison, or "" if there are none.
+
+    Args:
+        number: Number of these networks.
+        unpriced: Emission keys of the blocks that the table cannot price.
+    """
+    if not number:
+        return ""
+    more = f" and {len(unpriced) - NAMED} more" if len(unpriced) > NAMED else ""
+    blocks = ", ".join(unpriced[:NAMED]) + more
+    return f"{number:,} networks left out, because the table has no row for {blocks}, and no estimate"
 
 
 def _matrix(samples: Sequence[Amounts], names: Sequence[str]) -> np.ndarray:

@@ -35,7 +35,8 @@ class Input:
 class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
-    A space may also implement `HasLevels`, `HasFamily`, `Notation`, `HasNASLibTuples` and `MixableSpace`.
+    A space may also implement `HasLevels`, `HasFamily`, `Notation`, `HasNASLibTuples`, `MixableSpace` and
+    `HasDeclaredForm`.
     """
 
     input: Input
@@ -89,6 +90,15 @@ class MixableSpace(Protocol):
 
 
 @runtime_checkable
+class HasDeclaredForm(Protocol):
+    """A space whose benchmark runs operations that `SearchSpace.network` leaves out, such as `none` as zeros."""
+
+    def declared(self, genome: Genome) -> Network:
+        """Return the network of a genome as the benchmark's own code runs it, with the same names of shared blocks."""
+        ...
+
+
+@runtime_checkable
 class Notation(Protocol):
     """A space whose benchmark writes architectures in a notation of its own."""
 
@@ -123,6 +133,11 @@ def default_fidelity(space: SearchSpace) -> Fidelity:
     """Return the default fidelity of metrics on a space."""
     named = levels(space)
     return named.get("balanced", named["full"])
+
+
+def declared_network(space: SearchSpace, genome: Genome) -> Network:
+    """Return the network of a genome with all operations that its benchmark's own code runs, or as it is written."""
+    return space.declared(genome) if isinstance(space, HasDeclaredForm) else space.network(genome)
 
 
 def validate(genes: Sequence[Gene], genome: Genome) -> None:

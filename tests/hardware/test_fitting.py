@@ -226,8 +226,8 @@ def test_fbnet_is_as_additive_as_its_data_says(data):
 def test_declared_cells_are_timed_with_all_that_they_declare():
     space = registry.create("spaces", "nb201:canonical=off")
     full, idle = (3, 2, 4, 1, 3, 2), (3, 0, 0, 2, 0, 0)  # the second has a convolution that nothing reads
-    assert fit_tables._keys(fit_tables.declared(full)) == fit_tables._keys(space.network(full))
-    keys = fit_tables._keys(fit_tables.declared(idle))
+    assert fit_tables._keys(space.declared(full)) == fit_tables._keys(space.network(full))
+    keys = fit_tables._keys(space.declared(idle))
     assert sum(key.startswith("Zero()") for key in keys) == 4 * 15
     assert sum("ActConvNorm" in key for key in keys) == 2 * 15
 
@@ -238,11 +238,11 @@ def test_a_linear_device_of_nb201_is_found_exactly(data):
     space = registry.create("spaces", "nb201")
     strings = {row["index"]: row["arch_str"] for row in fit_tables._rows("nb201/nb201_table.csv.gz")[:400]}
     genomes = [space.parse(strings[row["index"]]) for row in fit_tables._rows(source.file)[:400]]
-    measured = MeasuredNetworks.of(map(fit_tables.declared, genomes), source.ms("fpga")[:400])
+    measured = MeasuredNetworks.of(map(space.declared, genomes), source.ms("fpga")[:400])
     inside, held = split_networks(400, 0.3, seed=0)
     table = fit(measured.part(inside)).fill(EMPTY)
     assert validate_fit(table, measured.part(inside), measured.part(held), "", []).mape < 0.01
     # n3, n1 and np operations of a kind, in 15 cells, cost what the data's description says.
-    alone = table.latency(fit_tables.declared((1,) * 6))
+    alone = table.latency(space.declared((1,) * 6))
     for choice, cost in ((3, 1.25760), (2, 0.51520), (4, 0.40960)):
-        assert table.latency(fit_tables.declared((choice,) * 6)) - alone == pytest.approx(6 * cost, rel=1e-3)
+        assert table.latency(space.declared((choice,) * 6)) - alone == pytest.approx(6 * cost, rel=1e-3)

@@ -5,7 +5,8 @@ import shlex
 import pytest
 from click.testing import CliRunner
 
-from nasctl.candidates.setting import Setting
+from nasctl import registry
+from nasctl.candidates.setting import Setting, make_setting
 from nasctl.cli import cli
 from nasctl.data import source
 from nasctl.hardware.table import LatencyTable
@@ -49,6 +50,24 @@ def test_the_command_goes_on_with_the_run(tmp_path):
     assert done.exit_code == 0, done.stderr
     ((name, visited),) = [(one.name, one.visited) for one in Store(tmp_path / "store").runs()]
     assert (name, visited) == (run.name, 15)
+
+
+def test_a_run_goes_on_at_its_fidelity_after_a_level_has_changed(tmp_path, monkeypatch):
+    spec, store = "nb201:channels=4,cells=1", tmp_path / "store"
+    kind = type(registry.create("spaces", spec))
+    monkeypatch.setattr(kind, "levels", {"full": Fidelity(), "balanced": Fidelity(size=8, batch=4)})
+    run = Run(spec, ("snip", "macs"), "random:batch=4", 0, make_setting(registry.create("spaces", spec), "", None, 0))
+    list(run.search(Store(store), 4))
+    monkeypatch.setattr(kind, "levels", {"full": Fidelity(), "balanced": Fidelity(size=16, batch=8)})
+    assert make_setting(registry.create("spaces", spec), "balanced", None, 0) != run.setting
+    record = Store(store).run()[1]
+    line, _ = command_line(run.name, record, 6)
+    assert "--fidelity size=8,batch=4,repeats=1" in line
+    done = CliRunner().invoke(cli, [*shlex.split(line)[1:], "--store", str(store)])
+    assert done.exit_code == 0, done.stderr
+    ((name, visited),) = [(one.name, one.visited) for one in Store(store).runs()]
+    assert (name, visited) == (run.name, 6)
+    assert Store(store).run()[1].labels == record.labels
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -11,14 +11,26 @@ from nasctl.commands import json_option, space_option
 from nasctl.commands.device import table_file
 
 if TYPE_CHECKING:
-    from nasctl.hardware.fitting.additive import MeasuredNetworks
+    import numpy as np
+
+    from nasctl.hardware.fitting.by_idle import FormFit, IdleChoice, TimedNetworks
+    from nasctl.hardware.fitting.by_place import Rows
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.tables_schema import Kind
-    from nasctl.problem.space import Genome
 
 ATTRIBUTION = (
     "Only whole networks were timed: how a network's latency divides over its blocks is the fit's attribution."
 )
+IDLE_PRICED = {
+    "count": "Networks were timed as they are written: the latency of operations that do not influence the output is "
+    "part of the figures. A network without them may be faster than its figure.",
+    "ignore": "Operations that do not influence the output are taken to cost nothing.",
+}
+HELD_OUT = {
+    None: "whole networks",
+    "count": "whole networks with idle operations",
+    "ignore": "whole networks",
+}
 OUTPUT_OPTIONS = ("out", "force", "as_json")  # options that do not change the table
 
 
@@ -43,6 +55,20 @@ OUTPUT_OPTIONS = ("out", "force", "as_json")  # options that do not change the t
     help="Share of the networks that are kept from the fit, to measure its error.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the held-out choice.")
+@click.option(
+    "--rows",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "operation", "place"]),
+    help="Rows per operation, or per operation and place in the network; auto: by the error in cross-validation.",
+)
+@click.option(
+    "--idle",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "count", "ignore"]),
+    help="Latency of operations that do not influence the output; auto: by the error in cross-validation.",
+)
 @click.option("--operators-only", is_flag=True, help="Fit no rows; price every block by its operators.")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
@@ -60,6 +86,8 @@ def command(
     threads: int | None,
     held_out: float,
     seed: int,
+    rows: Rows,
+    idle: IdleChoice,
     operators_only: bool,
     out: Path | None,
     force: bool,
@@ -68,37 +96,43 @@ def command(
     """Make the table NAME from end-to-end latencies of whole networks of a space, and print its held-out error.
 
     An architecture is an id, a genome such as "0,3,1", or a string in the notation of the space's benchmark. A few
-    hundred random architectures are enough. A block gets a row if that predicts better than its operators do.
+    hundred random architectures are enough. A block gets a row if that predicts better than its operators do. Networks
+    are taken as they are written, with idle operations: those that do not reach the output or that read only zeros.
     """
     from dataclasses import replace
     from datetime import date
 
     from nasctl import registry
     from nasctl.errors import NasctlError
-    from nasctl.hardware.fitting.additive import fit, split_networks, validate_fit
+    from nasctl.hardware.fitting.additive import split_groups, validate_fit
+    from nasctl.hardware.fitting.by_idle import fit_form
     from nasctl.hardware.table import LatencyTable
     from nasctl.system.terminal import say
 
     path = table_file(name, out, fresh=not force)
-    data, source = _measured(space, csv, column)
-    inside, held = (data.part(part) for part in split_networks(len(data.ms), held_out, seed))
+    if operators_only and rows == "place":
+        raise NasctlError("--operators-only fits no rows, and --rows place asks for rows; give one of them")
+    timed, ms, source = _measured(space, csv, column)
+    inside, held = (timed.part(part) for part in split_groups(timed.groups, held_out, seed))
     try:
-        found = fit(inside, operators_only)
+        found = fit_form(inside, idle, rows, operators_only)
     except (ValueError, ArithmeticError) as failure:  # LinAlgError is a ValueError
-        least, most = data.ms.min(), data.ms.max()
+        least, most = ms.min(), ms.max()
         raise NasctlError(f"latencies from {least:g} to {most:g} cannot be fitted; are all milliseconds?") from failure
     table = LatencyTable(name, kind, batch, {}, processor=processor, runtime=runtime, threads=threads, source=source)
-    table = found.fill(replace(table, precision=precision, inferred=(ATTRIBUTION,), date=date.today().isoformat()))
-    error = validate_fit(table, inside, held, "whole networks", [registry.normal("spaces", space)])
+    inferred = (ATTRIBUTION, *([IDLE_PRICED[found.idle]] if found.idle else []))
+    table = found.fill(replace(table, precision=precision, inferred=inferred, date=date.today().isoformat()))
+    spec = registry.normal("spaces", space)
+    error = validate_fit(table, found.form(inside), found.form(held), HELD_OUT[found.idle], [spec])
     table = replace(table, command=_command_line(), validation=(error,))
     table.save(path)
-    say(found.remark)
-    _print_table(path, table, as_json)
+    say(*found.remarks)
+    _print_table(path, table, found, as_json)
     say(f"next: nasctl device show {path} --space {space}")
 
 
-def _measured(spec: str, path: Path, column: str | None) -> tuple[MeasuredNetworks, dict[str, str]]:
-    """Return the distinct networks of a file with their mean latencies, and the provenance of the file.
+def _measured(spec: str, path: Path, column: str | None) -> tuple[TimedNetworks, np.ndarray, dict[str, str]]:
+    """Return the networks of a file as they are written, their latencies in ms, (N,), and the provenance of the file.
 
     Raises:
         NasctlError: The file cannot be read, an architecture is not of the space, or a latency is not above 0.
@@ -110,25 +144,24 @@ def _measured(spec: str, path: Path, column: str | None) -> tuple[MeasuredNetwor
     from nasctl import registry
     from nasctl.architectures import known_values
     from nasctl.errors import NasctlError
-    from nasctl.hardware.fitting.additive import MeasuredNetworks
+    from nasctl.hardware.fitting.by_idle import TimedNetworks
     from nasctl.system.terminal import say
 
     given = known_values.read(path, spec, column)
     space = registry.create("spaces", spec)
-    times: dict[Genome, list[float]] = {}
     for genome, ms in given.values.items():
         if ms <= 0:
             text = ",".join(map(str, genome))
             raise NasctlError(f"column {given.column!r} of {path} has {ms:g} ms for {text}; a latency is above 0")
-        times.setdefault(space.canonical(genome), []).append(ms)
     if given.skipped:
         say(f"{given.skipped} of {given.rows} rows have no number and are left out")
+    times = np.array(list(given.values.values()))
+    timed, times = TimedNetworks.of(space, list(given.values), times)
     if repeated := given.rows - given.skipped - len(times):
         say(f"{repeated} rows are of networks that other rows have too: each network has their mean")
-    data = MeasuredNetworks.of(map(space.network, times), np.array([sum(each) / len(each) for each in times.values()]))
     file, _ = known_values.file_and_writer(path)
     source = {"data": f"column {given.column} of {file.name}", "sha256": sha256(file.read_bytes()).hexdigest()}
-    return data, source
+    return timed, times, source
 
 
 def _command_line() -> str:
@@ -148,7 +181,7 @@ def _command_line() -> str:
     return f"nasctl device fit {' '.join(flags)}"
 
 
-def _print_table(path: Path, table: LatencyTable, as_json: bool) -> None:
+def _print_table(path: Path, table: LatencyTable, found: FormFit, as_json: bool) -> None:
     """Print the path of the table, what it has, and its held-out error."""
     import json
 
@@ -158,11 +191,14 @@ def _print_table(path: Path, table: LatencyTable, as_json: bool) -> None:
     from nasctl.system.terminal import table as printed
 
     (error,) = table.validation
+    at_places = sum(map(len, table.places.values()))
     if as_json:
         facts = {"file": str(path), "method": table.method, "blocks": len(table.blocks), "overhead": table.overhead}
-        click.echo(json.dumps({**facts, "digest": table.digest, "validation": [asdict(error)]}))
+        choices = {"places": at_places, "idle": table.idle, "choices": found.remarks}
+        click.echo(json.dumps({**facts, **choices, "digest": table.digest, "validation": [asdict(error)]}))
         return
-    say(f"{path}: {table.method}, {len(table.blocks)} rows, an operator model for all other blocks")
+    rows = f"{len(table.blocks)} rows" + (f", {at_places} rows of places" if at_places else "")
+    say(f"{path}: {table.method}, {rows}, an operator model for all other blocks")
     figures = [error.number, error.mape, error.bias, error.spearman, error.kendall]
     printed(
         ["number", "MAPE %", "bias %", "Spearman", "Kendall", "held out"],

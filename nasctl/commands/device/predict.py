@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from nasctl.networks.graph import Network
     from nasctl.store.store import Store
 
+IDLE = (
+    "{device} was fitted to networks with idle operations; with them, as its benchmark's code runs it, the "
+    "architecture takes {ms} ms"
+)
 LIMIT = 1 << 26  # bytes of a file of architectures: 64 MiB
 
 
@@ -26,6 +30,7 @@ class Subject(NamedTuple):
     name: str  # id, or the file name of a free architecture
     space: str | None  # spec of the search space; None for a free architecture
     network: Network
+    declared: Network | None = None  # as its benchmark's code runs it, if that differs from the network
 
 
 class Prediction(NamedTuple):
@@ -34,6 +39,15 @@ class Prediction(NamedTuple):
     subject: Subject
     tables: Mapping[str, LatencyTable]  # tables of all requested devices
     latencies: Mapping[str, NetworkLatency]  # of the devices that can price its blocks
+
+    @property
+    def declared(self) -> dict[str, float]:
+        """Return the latency in ms with idle operations, by device, where a table was fitted to such networks."""
+        network = self.subject.declared
+        tables = {device: one.table for device, one in self.latencies.items() if one.table.idle == "count"}
+        if network is None:
+            return {}
+        return {device: table.latency(network) for device, table in tables.items() if not table.unpriced_keys(network)}
 
 
 @click.command()
@@ -119,12 +133,14 @@ def _parse(text: str, store: Store, space: str | None) -> Subject:
     """Return the architecture of an id or a genome."""
     from nasctl import registry
     from nasctl.architectures import ids
+    from nasctl.problem.space import declared_network
 
     spec, genome = ids.resolve(text, store, space)
     made = registry.create("spaces", spec)
-    return Subject(
-        ids.encode(spec, made.genes, genome), registry.normal("spaces", spec), made.network(made.canonical(genome))
-    )
+    network, declared = made.network(made.canonical(genome)), declared_network(made, genome)
+    differs = [span.emission for span in network.spans] != [span.emission for span in declared.spans]
+    name = ids.encode(spec, made.genes, genome)
+    return Subject(name, registry.normal("spaces", spec), network, declared if differs else None)
 
 
 def _from_json(path: Path, text: str, store: Store) -> Subject:
@@ -190,7 +206,8 @@ def _content(made: Prediction) -> dict[str, Any]:
         "macs": subject.network.macs,
     }
     tables = {device: one.table.device for device, one in made.latencies.items()}
-    return {**facts, "table": tables, **latency_facts(subject.network, made.latencies, subject.space)}
+    priced = latency_facts(subject.network, made.latencies, subject.space)
+    return {**facts, "table": tables, **priced, "latency_with_idle": made.declared}
 
 
 def _print_one(made: Prediction, blocks: bool) -> None:
@@ -209,6 +226,8 @@ def _print_one(made: Prediction, blocks: bool) -> None:
         for device, one in made.latencies.items()
     ]
     table(["device", "table", "ms", "batch", "blocks", "error, held out"], rows)
+    for device, ms in made.declared.items():
+        click.echo(IDLE.format(device=device, ms=f"{ms:.4g}"))
     if blocks and made.latencies:
         click.echo()
         print_blocks(subject.network, made.latencies)

@@ -10,7 +10,7 @@ from nasctl.commands import json_option
 
 if TYPE_CHECKING:
     from nasctl.hardware.table import LatencyTable
-    from nasctl.hardware.tables_schema import Validation
+    from nasctl.hardware.tables_schema import Row, Validation
 
 
 @click.command("show")
@@ -29,7 +29,8 @@ def command(name: str, space: str | None, as_json: bool) -> None:
 
     shown = load_table(name, space)
     blocks = _rows(shown) if space is None else _of_space(shown, space)
-    facts = {field.name: getattr(shown, field.name) for field in fields(shown) if field.name != "blocks"}
+    rows = ("blocks", "places")
+    facts = {field.name: getattr(shown, field.name) for field in fields(shown) if field.name not in rows}
     if as_json:
         covered = {} if space is None else {"covers": {space: shown.validated(space) is not None}}
         click.echo(json.dumps({**facts, "digest": shown.digest, **covered, "blocks": blocks}, default=asdict))
@@ -41,37 +42,46 @@ def command(name: str, space: str | None, as_json: bool) -> None:
         click.echo(f"inferred: {printable(sentence)}")
     table(["number", "MAPE %", "bias %", "Spearman", "Kendall", "held out"], map(_cells, shown.validation))
     unit = f"ms (batch {shown.batch})"
-    heads = ["block", unit, "origin", "IQR ms", "rounds"]
-    names = ("key", "ms", "origin", "iqr", "n")
-    table(heads, [["" if block[name] is None else block[name] for name in names] for block in blocks])
+    placed = {"place": "place"} if shown.places else {}
+    columns = {"block": "key", **placed, unit: "ms", "origin": "origin", "IQR ms": "iqr", "rounds": "n"}
+    table([*columns], [["" if block[name] is None else block[name] for name in columns.values()] for block in blocks])
     if space is not None and shown.validated(space) is None:
         say(f"{shown.device!r} was not validated for {space}: take its figures as rough")
 
 
 def _rows(table: LatencyTable) -> list[dict[str, object]]:
-    """Return the rows of the table as dictionaries."""
+    """Return the rows of the table as dictionaries, those of places last; their place is "" for rows of any place."""
     return [
-        {"key": key, "ms": row.ms, "origin": table.method, "iqr": row.iqr if row.n else None, "n": row.n or None}
-        for key, row in table.blocks.items()
+        {"key": key, "place": place, "ms": row.ms, "origin": table.method, **_spread(row)}
+        for place, rows in {"": table.blocks, **table.places}.items()
+        for key, row in rows.items()
     ]
 
 
 def _of_space(table: LatencyTable, spec: str) -> list[dict[str, object]]:
-    """Return the blocks of a space as dictionaries, with the origin "missing" if the table cannot price a block."""
+    """Return the blocks of a space as dictionaries, with the origin "missing" if the table cannot price a block.
+
+    A block is listed for any place, and for each place that has a row of its own.
+    """
     from nasctl import registry
     from nasctl.errors import MissingBlock
     from nasctl.hardware.distinct_blocks import distinct_blocks
 
     out: list[dict[str, object]] = []
     for key, span in distinct_blocks(registry.create("spaces", spec)).items():
-        row = table.blocks.get(key)
-        rest = {"iqr": row.iqr, "n": row.n} if row and row.n else {"iqr": None, "n": None}
-        try:
-            figure = table.block(span.emission)
-            out.append({"key": key, "ms": figure.ms, "origin": figure.origin, **rest})
-        except MissingBlock:
-            out.append({"key": key, "ms": None, "origin": "missing", **rest})
+        for place in ("", *(place for place, rows in table.places.items() if key in rows)):
+            facts = {"key": key, "place": place, **_spread((table.places[place] if place else table.blocks).get(key))}
+            try:
+                figure = table.block(span.emission, place)
+                out.append({**facts, "ms": figure.ms, "origin": figure.origin})
+            except MissingBlock:
+                out.append({**facts, "ms": None, "origin": "missing"})
     return out
+
+
+def _spread(row: Row | None) -> dict[str, object]:
+    """Return the spread of a row and its number of timings; None for a row that was not measured."""
+    return {"iqr": row.iqr, "n": row.n} if row and row.n else {"iqr": None, "n": None}
 
 
 def _cells(one: Validation) -> list[object]:

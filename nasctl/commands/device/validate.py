@@ -13,6 +13,7 @@ from nasctl.commands.device import with_progress
 if TYPE_CHECKING:
     from nasctl.hardware.profiling.profile import Host
     from nasctl.hardware.table import LatencyTable
+    from nasctl.hardware.tables_schema import Idle
     from nasctl.hardware.validation import TableComparison
 
 SEED = 2  # default seed of the random networks; differs from those of `nasctl device profile` (1) and kits (0)
@@ -25,6 +26,12 @@ SEED = 2  # default seed of the random networks; differs from those of `nasctl d
     "--csv", type=click.Path(path_type=Path), metavar="FILE", help="Architectures and ms: CSV, CSV.gz or JSON."
 )
 @click.option("--column", metavar="NAME", help="Column of ms for one batch.  [default: the only one of numbers]")
+@click.option(
+    "--idle",
+    type=click.Choice(["count", "ignore"]),
+    help="Form of the networks of --csv: as they are written, with or without operations that do not influence the "
+    "output.  [default: as the table was fitted; else the networks that nasctl builds]",
+)
 @click.option("--networks", default=20, show_default=True, type=click.IntRange(2), help="Networks to measure here.")
 @click.option("--seed", default=SEED, show_default=True, type=click.IntRange(0), help="Seed of these networks.")
 @click.option("--torch-device", metavar="DEVICE", help="Device of torch.  [default: cpu or cuda:0, by the kind]")
@@ -47,6 +54,7 @@ def command(
     space: str,
     csv: Path | None,
     column: str | None,
+    idle: Idle | None,
     networks: int,
     seed: int,
     torch_device: str | None,
@@ -82,7 +90,7 @@ def command(
         host = validation.matching_host(table, torch_device, seconds)
         found = _measured(table, spec, host, networks, seed, force)
     else:
-        found = _read(table, spec, csv, column)
+        found = _read(table, spec, csv, column, idle)
         if target is not None and sha256(csv.read_bytes()).hexdigest() in " ".join(table.source.values()):
             raise NasctlError(f"{name} was made of {csv} itself, which says nothing of other networks; give others")
     if plot is not None:
@@ -158,30 +166,37 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
     return validation.compare(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
 
 
-def _read(table: LatencyTable, spec: str, path: Path, column: str | None) -> TableComparison:
-    """Return the comparison with the latencies in a file, for the networks that nasctl builds."""
+def _read(table: LatencyTable, spec: str, path: Path, column: str | None, idle: Idle | None) -> TableComparison:
+    """Return the comparison with the latencies in a file."""
     from nasctl import registry
     from nasctl.architectures import ids, known_values
     from nasctl.hardware import validation
 
     read = known_values.read(path, spec, column)
     space = registry.create("spaces", spec)
-    rows = ((ids.encode(spec, space.genes, g), space.network(space.canonical(g)), ms) for g, ms in read.values.items())
+    rows = (
+        (ids.encode(spec, space.genes, genome), validation.timed_form(space, genome, idle or table.idle), ms)
+        for genome, ms in read.values.items()
+    )
     return validation.compare(table, spec, f"networks in {path.name}, column {read.column!r}", rows)
 
 
 def _print_comparison(table: LatencyTable, found: TableComparison) -> None:
     """Print the errors, the correlations, the verdict and the worst networks."""
+    from nasctl.hardware.fitting.operators import left_out_text
     from nasctl.system.terminal import definitions
     from nasctl.system.terminal import table as drawn
 
     figures = found.figures()
     rank, constraint = found.verdict()
+    what = found.held_out.removesuffix(f"; {left_out_text(found.left_out, found.unpriced)}")
+    left_out = {"left out": left_out_text(found.left_out, found.unpriced)} if found.left_out else {}
     definitions(
         {
             "device": f"{table.device}, {table.method}, batch {table.batch}",
             "space": found.space,
-            "networks": f"{figures['networks']}: {found.held_out}",
+            "networks": f"{figures['networks']}: {what}",
+            **left_out,
             "error": f"mean {figures['mape']:.2f}%, median {figures['median']:.2f}%, largest {figures['largest']:.2f}%",
             "bias": f"{figures['bias']:+.2f}%",
             "within 10%": f"{figures['near']:.0f}% of the networks",
