@@ -44,7 +44,7 @@ def write_json(model: Model, draft: Path) -> None:
             **_sharing(node),
         }
         for span in network.spans
-        for node in span.nodes()
+        for node in network.nodes_of(span)
     ]
     blocks = [{"name": span.name, "key": span.emission.key} for span in network.spans]
     parts = {"output": names[network.output], "blocks": blocks, "layers": layers}

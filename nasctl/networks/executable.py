@@ -58,6 +58,18 @@ NASCTL_MODULES: dict[str, type[nn.Module]] = {
 }
 
 
+class ModuleAgain(nn.Module):
+    """The module of an earlier node, for a node that runs it again; it has no parameters of its own."""
+
+    def __init__(self, owner: nn.Module) -> None:
+        super().__init__()
+        self._owner = (owner,)  # in a tuple, so that torch does not register it twice
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        found: Tensor = self._owner[0](*inputs)
+        return found
+
+
 class Executable(nn.Module):
     """A torch module that runs the nodes of a network.
 
@@ -78,7 +90,7 @@ class Executable(nn.Module):
         last = {source: k for k, node in enumerate(nodes) for source in node.inputs} | {output: len(nodes)}
         self._steps = [
             (
-                attribute_name(node.module_of or node.name),
+                attribute_name(node.name),
                 node.inputs,
                 tuple(i for i in set(node.inputs) if last[i] == k),
                 node.layer.rows,
@@ -88,8 +100,8 @@ class Executable(nn.Module):
         self._output = output
         parts = [construct(node.layer.module(*node.in_shapes)) for node in nodes] if parts is None else parts
         for node, part in zip(nodes, parts, strict=True):
-            if not node.module_of:
-                self.add_module(attribute_name(node.name), part)
+            owner = self._modules[attribute_name(node.module_of)] if node.module_of else None
+            self.add_module(attribute_name(node.name), part if owner is None else ModuleAgain(owner))
         for node in nodes:
             for own, layer, other, _ in node.shared:
                 modules = [self.get_submodule(attribute_name(name)) for name in (node.name, layer)]

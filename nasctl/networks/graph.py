@@ -54,27 +54,25 @@ class Span(NamedTuple):
     inputs: tuple[int, ...]
     start: int  # the span's nodes are Network.nodes[start : start + len(emission.nodes)]
     emission: Emission
-    module_of: str = ""  # name of the earlier span, of one layer, whose module computes this one too
-    shared: tuple[Sharing, ...] = ()  # parameters and buffers of earlier spans, of one layer each
-
-    @property
-    def params(self) -> int:
-        """Number of trainable parameters, without those of earlier spans."""
-        if self.module_of:
-            return 0
-        return self.emission.params - sum(one.number for one in self.shared)
 
     def nodes(self) -> Iterable[Node]:
         """Yield the nodes of the span, with their names and positions in the network."""
         for node in self.emission.nodes:
             inputs = tuple(self.start + i if i >= 0 else self.inputs[-1 - i] for i in node.inputs)
             name = f"{self.name}.{node.name}".rstrip(".")
-            yield replace(node, name=name, inputs=inputs, module_of=self.module_of, shared=self.shared)
+            yield replace(node, name=name, inputs=inputs)
 
     def alone(self) -> Network:
         """Return a network of this span alone, for measuring it."""
         inputs = tuple(-1 - k for k in range(len(self.inputs)))
         return Network(self.emission.in_shapes, (Span(self.name, inputs, 0, self.emission),), self.emission.output)
+
+
+class SharedLayer(NamedTuple):
+    """What a span of one layer shares with earlier spans of one layer."""
+
+    module_of: str  # name of the span whose module computes this one too; empty if none does
+    tensors: tuple[Sharing, ...]  # parameters and buffers of other spans
 
 
 @dataclass(frozen=True)
@@ -87,16 +85,33 @@ class Network:
     # Positions of the nodes whose outputs end the blocks that metrics compare; None derives blocks from names and
     # wiring.
     block_ends: tuple[int, ...] | None = None
+    shared: tuple[tuple[int, SharedLayer], ...] = ()  # by the place of a span in `spans`
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """All layers, in an order in which they can run."""
-        return tuple(node for span in self.spans for node in span.nodes())
+        shared = dict(self.shared)
+        found: list[Node] = []
+        for place, span in enumerate(self.spans):
+            given = shared.get(place)
+            if given is None:
+                found += span.nodes()
+            else:
+                found += [replace(node, module_of=given.module_of, shared=given.tensors) for node in span.nodes()]
+        return tuple(found)
+
+    def nodes_of(self, span: Span) -> tuple[Node, ...]:
+        """Return the layers of a span."""
+        return self.nodes[span.start : span.start + len(span.emission.nodes)]
 
     @cached_property
     def params(self) -> int:
         """Number of trainable parameters."""
-        return sum(span.params for span in self.spans)
+        every = sum(span.emission.params for span in self.spans)
+        return every - sum(
+            self.spans[place].emission.params if given.module_of else sum(one.number for one in given.tensors)
+            for place, given in self.shared
+        )
 
     @cached_property
     def macs(self) -> int:
@@ -167,22 +182,20 @@ class Builder:
         self._shapes = dict(zip(self.inputs, input_shapes, strict=True))
         self._spans: dict[str, Span] = {}  # by the attribute that its name becomes in the network's module
         self._size = 0
+        self._shared: list[tuple[int, SharedLayer]] = []
 
     def shape(self, at: int) -> Shape:
         """Return the shape of the value at a position that `add` returned."""
         return self._shapes[at]
 
-    def add(
-        self, part: Layer | Block, *inputs: int, name: str, module_of: str = "", shared: tuple[Sharing, ...] = ()
-    ) -> int:
+    def add(self, part: Layer | Block, *inputs: int, name: str, shared: SharedLayer | None = None) -> int:
         """Append a layer or a block and return the position of its output.
 
         Args:
             part: The layer or block.
             *inputs: Positions of its inputs.
             name: Its name.
-            module_of: Name of an earlier equal layer, whose module computes this layer too.
-            shared: Tensors of earlier layers that are tensors of this layer.
+            shared: What a layer shares with earlier layers.
 
         Raises:
             NasctlError: `name` is the name of an earlier layer or block, or differs from one only in "." and "_".
@@ -197,7 +210,9 @@ class Builder:
             attribute = attribute_name(name)
             if attribute in self._spans:
                 raise name_clash(self._spans[attribute].name, name, attribute)
-            self._spans[attribute] = Span(name, inputs, start, emission, module_of, shared)
+            self._spans[attribute] = Span(name, inputs, start, emission)
+            if shared is not None:
+                self._shared.append((len(self._spans) - 1, shared))
             self._size = start + len(emission.nodes)
         shapes[at] = emission.out_shape
         return at
@@ -214,8 +229,9 @@ class Builder:
         Names that clash across blocks, such as "b.c" in a block "a" and "c" in a block "a.b", are refused when the
         network's module is made: a check of every network here would slow down describing candidates by a tenth.
         """
+        shapes = tuple(self._shapes[i] for i in self.inputs)
         ends = None if block_ends is None else tuple(block_ends)
-        return Network(tuple(self._shapes[i] for i in self.inputs), tuple(self._spans.values()), output, ends)
+        return Network(shapes, tuple(self._spans.values()), output, ends, tuple(self._shared))
 
 
 def _network_of(steps: Iterable[TracedLayer], output: int, shape: Shape) -> Network:
@@ -223,7 +239,8 @@ def _network_of(steps: Iterable[TracedLayer], output: int, shape: Shape) -> Netw
     net, places = Builder(shape), list[int]()
     for step in steps:
         inputs = [places[i] if i >= 0 else i for i in step.inputs]
-        places.append(net.add(step.layer, *inputs, name=step.name, module_of=step.module_of, shared=step.shared))
+        shared = SharedLayer(step.module_of, step.shared) if step.module_of or step.shared else None
+        places.append(net.add(step.layer, *inputs, name=step.name, shared=shared))
     return net.build(places[output] if output >= 0 else output)
 
 

@@ -199,6 +199,10 @@ def copy_of(module: nn.Module, replaced: Callable[[str, Tensor], Tensor]) -> nn.
         Untraceable: The module cannot be copied.
     """
     memo: dict[int, Any] = {id(one): replaced(name, one) for name, one in named_tensors(module).items()}
+    kept = [value for part in module.modules() for value in part.__dict__.values()]
+    for value in kept:  # such as attention that an earlier forward pass kept, which deepcopy refuses to copy
+        if isinstance(value, Tensor) and value.grad_fn is not None:
+            memo[id(value)] = value.detach()
     try:
         return deepcopy(module, memo).eval()
     except Exception as error:  # modules may hold anything

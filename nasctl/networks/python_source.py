@@ -68,7 +68,7 @@ def _init(network: Network) -> Iterator[str]:
     for span in network.spans:
         if len(span.emission.nodes) > 1:
             yield _comment(span, span.emission.key.partition(" @ ")[0])
-        for node in span.nodes():
+        for node in network.nodes_of(span):
             call = node.layer.module(*node.in_shapes)
             if not _expression(call) and not node.module_of:
                 yield from _assignment(f"        self.{python_attribute(node)} = ", call)
@@ -136,7 +136,7 @@ def _forward(network: Network) -> Iterator[str]:
     for span in network.spans:
         if len(span.emission.nodes) > 1:
             yield _comment(span, " x ".join(map(_shape, span.emission.in_shapes)), _shape(span.emission.out_shape))
-        for node in span.nodes():
+        for node in network.nodes_of(span):
             value = _value(node, [names[source] for source in node.inputs])
             spent = [names.pop(source) for source in dict.fromkeys(node.inputs) if last[source] == position]
             if position not in last:  # a layer without a reader still runs, as in the module

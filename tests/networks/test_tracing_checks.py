@@ -182,6 +182,19 @@ def test_a_norm_without_statistics_that_fails_for_one_example():
     assert Network.from_module(module, (4,)).params == 28
 
 
+def test_a_module_that_keeps_a_value_of_its_last_run():
+    def keeps(self, x):
+        self.last = self.a(x)
+        return self.last * 2
+
+    module = made(keeps, a=nn.Linear(4, 4))
+    module(torch.randn(2, 4))
+    last = module.last
+    traced(module, (4,))
+    assert Network.from_module(module, (4,)).params == 20
+    assert last.grad_fn is not None
+
+
 def test_nan_is_equal_to_nan():
     traced(made(lambda self, x: torch.log(x) / 0.0), (4,))
 
