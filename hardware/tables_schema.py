@@ -124,8 +124,9 @@ def serialize(values: Mapping[str, Any]) -> str:
     """Return the text that `parse` reads, with one line per field, block, coefficient and validation.
 
     Args:
-        values: The fields of `TableFile`, without its unit, by name.
+        values: The fields of `TableFile`, without its unit, by name; fields with a default may be left out.
     """
+    values = {**OPTIONAL, **values}
     content = {"schema": SCHEMA, "unit": "ms"}
     content |= {name: values[name] for name in TableFile.__struct_fields__ if name != "unit"}
     content["blocks"] = _row_lists(values["blocks"])
