@@ -41,7 +41,7 @@ MODULES: Mapping[str, Sequence[str]] = {
     "nasctl.networks.module": ("nasctl.networks.torch_modules", "nasctl.networks.executable"),
     "nasctl.networks.source": ("nasctl.networks.python_source",),
     "nasctl.networks.traced": ("nasctl.networks.from_module",),
-    "nasctl.networks.tracing": ("nasctl.networks.fx_tracer",),
+    "nasctl.networks.tracing": ("nasctl.networks.module_trace", "nasctl.networks.recorder"),
     "nasctl.pick": ("nasctl.analysis.pick",),
     "nasctl.plot": ("nasctl.drawing.pareto", "nasctl.drawing.canvas"),
     "nasctl.plugins": ("nasctl.registry.plugins",),

@@ -16,6 +16,7 @@ from nasctl.search import loop
 from nasctl.search.failing_objectives import HOPELESS
 from nasctl.search.loop import PATIENCE, search
 from nasctl.search.retry import failed_candidates, retry_failed
+from nasctl.store.measurements import Measurement
 from nasctl.store.store import Store
 from nasctl.testing import Chain
 from nasctl.workers import WorkerOptions, open_executor
@@ -237,7 +238,7 @@ def test_a_stopped_search_goes_on_when_its_failures_were_measured_again(batch, s
     told = (HOPELESS - 1) // batch * batch  # visits that the searcher knew of when the search was stopped
     nan = [math.isnan(row) for row in losses]
     assert nan == [k < told or k == HOPELESS - 1 for k in range(len(losses))]
-    ledger.replace(genome(HOPELESS - 1), {record.labels["number"]: (5.0, None, 0.0)})
+    ledger.replace(genome(HOPELESS - 1), {record.labels["number"]: Measurement(5.0, None, 0.0)})
     second = Scripted(*batches)
     list(searched(second, 60))
     assert str(second.told) == str(first.told)  # the searcher has been told of that failure by now
