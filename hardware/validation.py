@@ -171,7 +171,8 @@ def timed_form(space: SearchSpace, genome: Genome, idle: Idle | None) -> Network
         space: The search space.
         genome: The genome, as a file has it.
         idle: "count" for the network as it is written, with all operations that the benchmark's own code runs; "ignore"
-            for that network without idle blocks; None for the network that nasctl builds, of the canonical genome.
+            for that network without idle blocks, which can be priced but not run, because inputs of its blocks may
+            be outputs that were left out; None for the network that nasctl builds, of the canonical genome.
     """
     if idle is None:
         return space.network(space.canonical(genome))
