@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from functools import partial
+from random import getstate
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +28,11 @@ def empty_like(name: str, tensor: Tensor) -> Tensor:
     """Return a tensor or parameter of the same shape on the meta device, which has no values."""
     empty = torch.empty_like(tensor, device="meta")
     return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
+
+
+def _generator_states() -> dict[str, object]:
+    """Return the states of the global generators that a forward pass may draw from without a call of torch."""
+    return {"random": getstate(), "numpy.random": str(np.random.get_state())}  # noqa: NPY002  # read, never drawn from
 
 
 class ModuleTrace:
@@ -66,18 +73,22 @@ class ModuleTrace:
         """Return the recorder of one forward pass on an example, and the result as records."""
         recorder = Recorder(self.names, self.tensors, self._empty)
         self._recorder = recorder
+        states = _generator_states()
         try:
             with torch.enable_grad() if self._empty else torch.no_grad(), self._patched(), recorder:
                 result = self.copy(recorder.start(example))
                 if isinstance(result, Tensor):
                     with recorder.paused():
-                        return recorder, recorder.record_of(result)
+                        result = recorder.record_of(result)
         except RuntimeError as error:  # TorchScript raises its own kind for any error
             if recorder.misses_calls:
                 raise Unrecordable(FOREIGN) from error
             raise
         finally:
             self._recorder = None
+            drawn = [one for one, before in states.items() if _generator_states()[one] != before]
+        if drawn:
+            raise Untraceable(f"it draws random numbers from {drawn[0]} in evaluation; draw them in training only")
         return recorder, result
 
     # Layers are recorded where their forward is called. It is replaced in each instance, so that hooks run as usual.

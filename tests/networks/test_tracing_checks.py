@@ -66,7 +66,11 @@ REFUSED = {
     "draws random numbers in evaluation, with rand": made(lambda self, x: x + torch.rand(4)),
     "draws random numbers in evaluation, with normal_": made(lambda self, x: x + torch.empty(4).normal_()),
     "applies dropout in evaluation": made(lambda self, x: F.dropout(x, 0.1)),
-    "for 2 examples and": made(lambda self, x: x * random.random()),
+    "draws random numbers from random in evaluation": made(lambda self, x: x * random.random()),
+    "draws random numbers from numpy.random in evaluation": made(
+        lambda self, x: x * float(np.random.choice([1] * 9 + [1.5]))  # noqa: NPY002
+    ),
+    "numbers from random in evaluation": made(lambda self, x: 2 * x if random.random() < 1e-9 else x),
     "gradients are not those": made(lambda self, x: Straight.apply(3 * x) * x),
     "gradients are not those of the functions": made(no_grad, a=nn.Linear(4, 4)),
     "fails when it runs on random inputs: index 9 is out of bounds": made(
