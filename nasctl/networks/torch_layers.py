@@ -61,7 +61,7 @@ class MetaDeviceLayer(Layer):
         return repr(self)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (type(self) is type(other) and self._text == other._text)  # type: ignore[attr-defined]
+        return self is other or (type(self) is type(other) and self._text == other._text)
 
     def __hash__(self) -> int:
         return hash(self._text)
