@@ -15,7 +15,7 @@ from nasctl.candidates.objective import (
     VersionedByNetwork,
 )
 from nasctl.candidates.setting import Setting
-from nasctl.candidates.versions import version_of_blocks, version_of_weights
+from nasctl.candidates.versions import version_of_blocks, version_of_layers, version_of_weights
 from nasctl.candidates.weights_source import DrawnWeights, WeightsSource
 from nasctl.data import (
     ClassCount,

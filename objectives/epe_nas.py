@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasctl.api import Candidate, Direction, Network, Transform, only_classes
+from nasctl.api import Candidate, Direction, Network, Transform, only_classes, version_of_layers
 
 __all__ = ["EPENAS"]
 
@@ -34,6 +34,7 @@ class EPENAS:
     transform: Transform = "identity"
     needs = frozenset({"input_gradients"})
     version = "1"
+    version_on = version_of_layers
     inapplicable_reason = staticmethod(only_classes)
 
     def remarks(self, space: str, example: Network) -> list[str]:

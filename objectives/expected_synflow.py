@@ -40,6 +40,7 @@ from nasctl.api import (
     Zero,
     layer_kind,
     only_maps,
+    version_of_layers,
 )
 
 __all__ = ["ExpectedSynFlow"]
@@ -95,6 +96,7 @@ class ExpectedSynFlow:
     transform: Transform = "identity"
     needs = frozenset({"scored"})
     version = "1"
+    version_on = version_of_layers
     inapplicable_reason = staticmethod(only_maps)
 
     def __init__(self, linear: bool = False) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nasctl.api import BadOption, Candidate, Direction, Input, Network, Transform, layer_kind
+from nasctl.api import BadOption, Candidate, Direction, Input, Network, Transform, layer_kind, version_of_layers
 
 __all__ = ["HiddenCovariance"]
 
@@ -42,6 +42,7 @@ class HiddenCovariance:
     transform: Transform = "-log10(-s)"
     needs = frozenset({"module"})
     version = "1"
+    version_on = version_of_layers
 
     def __init__(self, layer: int = 1, axis: str = "units") -> None:
         if layer < 1:

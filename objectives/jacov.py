@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasctl.api import Candidate, Direction, Network, Transform
+from nasctl.api import Candidate, Direction, Network, Transform, version_of_layers
 
 __all__ = ["Jacov"]
 
@@ -29,6 +29,7 @@ class Jacov:
     transform: Transform = "-log10(-s)"
     needs = frozenset({"input_gradients"})
     version = "1"
+    version_on = version_of_layers
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """Return a warning: this objective has the least stable ranking of all objectives here."""

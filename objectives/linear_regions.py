@@ -21,6 +21,7 @@ from nasctl.api import (
     node_modules,
     only_maps,
     only_rectified,
+    version_of_layers,
     with_one_channel,
 )
 
@@ -56,6 +57,7 @@ class LinearRegions:
     transform: Transform = "identity"
     needs = frozenset({"module"})
     version = "1"
+    version_on = version_of_layers
 
     def inapplicable_reason(self, given: Input, example: Network) -> str:
         """Return why the score does not apply to networks like the example; "" if it does."""

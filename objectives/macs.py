@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasctl.api import Candidate, Direction, Transform
+from nasctl.api import Candidate, Direction, Transform, version_of_layers
 
 __all__ = ["MACs"]
 
@@ -18,6 +18,7 @@ class MACs:
     transform: Transform = "identity"
     needs = frozenset({"network"})
     version = "1"
+    version_on = version_of_layers
     monotone = True  # enlarging a layer never lowers the value
 
     def __call__(self, candidate: Candidate) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasctl.api import Candidate, Direction, Transform, only_rectified
+from nasctl.api import Candidate, Direction, Transform, only_rectified, version_of_layers
 
 __all__ = ["NASWOT"]
 
@@ -26,6 +26,7 @@ class NASWOT:
     transform: Transform = "identity"
     needs = frozenset({"activations"})
     version = "1"
+    version_on = version_of_layers
     inapplicable_reason = staticmethod(only_rectified)
 
     def __call__(self, candidate: Candidate) -> float:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from nasctl.api import BadOption, Candidate, Direction, Transform, only_rectified
+from nasctl.api import BadOption, Candidate, Direction, Transform, only_rectified, version_of_layers
 
 __all__ = ["SWAP"]
 
@@ -41,6 +41,7 @@ class SWAP:
     transform: Transform = "identity"
     needs = frozenset({"activations", "network"})
     version = "1"
+    version_on = version_of_layers
     inapplicable_reason = staticmethod(only_rectified)
 
     def __init__(self, mu: float = 0.0, sigma: float = 0.0, samples: int = 16) -> None:

@@ -18,6 +18,7 @@ from nasctl.api import (
     Swish,
     Transform,
     only_maps,
+    version_of_layers,
 )
 
 __all__ = ["SynFlow"]
@@ -51,6 +52,7 @@ class SynFlow:
     transform: Transform = "identity"
     needs = frozenset({"module"})  # the shared pass has other weights, another input and another precision
     version = "1"
+    version_on = version_of_layers
     inapplicable_reason = staticmethod(only_maps)
 
     def remarks(self, space: str, example: Network) -> list[str]:

@@ -21,6 +21,7 @@ from nasctl.api import (
     layer_kind,
     node_modules,
     only_maps,
+    version_of_layers,
 )
 
 __all__ = ["Zen"]
@@ -52,6 +53,7 @@ class Zen:
     transform: Transform = "identity"
     needs = frozenset({"module"})
     version = "2"
+    version_on = version_of_layers
 
     def inapplicable_reason(self, given: Input, example: Network) -> str:
         """Return why the score does not apply to networks like the example; "" if it does."""

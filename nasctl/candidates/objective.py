@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from nasctl.candidates.candidate import Candidate
+from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.sampling import unseen
 from nasctl.problem.searcher import Direction, Transform
-from nasctl.problem.space import Input, SearchSpace
+from nasctl.problem.space import Genome, Input, SearchSpace
 
 ARITHMETIC = frozenset({"network", "scored"})  # needs for which no module is built
+EXAMPLES = 8  # networks of a space that decide on a version: a layer may be a choice of one gene
 
 
 def closed_form(objective: Objective) -> bool:
@@ -92,11 +95,33 @@ class VersionedByNetwork(Protocol):
 
 
 def version_on(objective: Objective, space: SearchSpace) -> str:
-    """Return the version of an objective's values on a space."""
+    """Return the version of an objective's values on a space: one that any of a few networks has beside `version`."""
     if not isinstance(objective, VersionedByNetwork):
         return objective.version
-    raw = unseen(space, np.random.default_rng(0), 1)
-    return objective.version_on(space.input, space.network(space.canonical(raw[0]))) if raw else objective.version
+    for place, raw in enumerate(unseen(space, np.random.default_rng(0), EXAMPLES)):
+        try:
+            example = _network(space, space.canonical(raw))
+        except NasctlError:  # such as a module that cannot be traced: the search reports these candidates
+            if place == 0:
+                raise
+            continue
+        if (found := objective.version_on(space.input, example)) != objective.version:
+            return found
+    return objective.version
+
+
+def _network(space: SearchSpace, genome: Genome) -> Network:
+    """Return a network of a space; the last ones are kept, as each of many objectives asks for the same few."""
+    try:
+        hash(space)
+    except TypeError:  # a plug-in's space that defines equality and no hash
+        return space.network(genome)
+    return _kept_network(space, genome)  # type: ignore[arg-type]  # it has a hash
+
+
+@lru_cache(maxsize=2 * EXAMPLES)
+def _kept_network(space: SearchSpace, genome: Genome) -> Network:
+    return space.network(genome)
 
 
 @runtime_checkable

@@ -138,7 +138,8 @@ def rectifier_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
         return None
     options = dict(zip(_OPTIONS.get(name, ()), args[1:], strict=False)) | dict(kwargs)
     if name in CLAMPS:
-        return RectifierCall(x, 0.0) if options.get("min") == 0 else None
+        low = options.get("min")  # a number, or a tensor of bounds, which is no rectifier
+        return RectifierCall(x, 0.0) if isinstance(low, int | float) and low == 0 else None
     if name not in RECTIFIERS:
         return None
     start = {"threshold": ("threshold", 0.0), "hardtanh": ("min_val", -1.0)}.get(name)

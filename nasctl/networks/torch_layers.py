@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -47,10 +47,24 @@ class LayerFacts(NamedTuple):
 
 
 class MetaDeviceLayer(Layer):
-    """A layer whose shapes and costs are found by running its module on torch's meta device, which holds no values."""
+    """A layer whose shapes and costs are found by running its module on torch's meta device, which holds no values.
+
+    Two such layers are equal if their texts are. Python's own equality holds 1, 1.0 and True for equal, and 0.0 and
+    -0.0, but functions of torch do not, and caches by layer would hand the facts about one layer to the other.
+    """
 
     __slots__ = ()
     dtypes: tuple[str, ...]  # of the inputs, such as "int64"; if empty, all inputs are float32
+
+    @cached_property
+    def _text(self) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(self) is type(other) and self._text == other._text)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
 
     @abstractmethod
     def module(self, *inputs: Shape) -> Call: ...
@@ -65,7 +79,7 @@ class MetaDeviceLayer(Layer):
         return run_on_meta(self, inputs).macs
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # equality is by text
 class Leaf(MetaDeviceLayer):
     """A layer of torch.nn, by its name and the arguments of its constructor."""
 
@@ -104,7 +118,7 @@ class Repeated(Layer):
         return self.layer.module(*(shape[1:] for shape in inputs))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # equality is by text
 class Function(MetaDeviceLayer):
     """A part of a forward method that is no layer: functions of torch, and parameters that belong to no layer."""
 

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from nasctl import registry
-from nasctl.api import Builder, Call, Conv, Fidelity, Flatten, GlobalAvgPool, Input, Layer, Linear, ReLU
+from nasctl.api import Builder, Call, Conv, Fidelity, Flatten, GlobalAvgPool, Input, Layer, Linear, Network, ReLU
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.candidates.shared_pass import shared_pass
 from nasctl.candidates.sign_codes import SignCodes
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
+from nasctl.networks.torch_functions import node_facts
 
 SETTING = Setting(fidelity=Fidelity(batch=8))
 
@@ -150,3 +151,24 @@ def test_a_network_without_weights_fails_by_name():
 
     for name in ("snip", "fisher", "grasp", "synflow"):
         assert values(Bare(), name)[name].error.startswith("ValueError: ")
+
+
+def test_a_clamp_at_a_tensor_spoils_no_other_need():
+    class Clamped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.low = nn.Linear(4, 4), nn.Parameter(torch.zeros(4))
+
+        def forward(self, x):
+            return self.a(x).clamp(min=self.low).clamp(min=0)
+
+    network = Network.from_module(Clamped(), (4,))
+    node = next(node for node in network.nodes if "low" in repr(node.layer))
+    assert node_facts(node).failure == ""
+    assert not node_facts(node).rectifies
+    assert any(node_facts(node).rectifies for node in network.nodes)
+    examples, labels = torch.randn(6, 4), torch.arange(6) % 4
+    alone = shared_pass(network.module(), examples, labels, frozenset({"gradients"}), network)
+    both = shared_pass(network.module(), examples, labels, frozenset({"gradients", "activations"}), network)
+    assert alone.gradients.keys() == both.gradients.keys()
+    assert len(both.activations) == 1

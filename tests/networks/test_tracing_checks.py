@@ -1,5 +1,6 @@
 """A network that would compute something else than its module is refused, and the module is left alone."""
 
+import pickle
 import random
 from copy import deepcopy
 
@@ -201,6 +202,23 @@ def test_a_module_that_keeps_a_value_of_its_last_run():
 
 def test_nan_is_equal_to_nan():
     traced(made(lambda self, x: torch.log(x) / 0.0), (4,))
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        (lambda x: torch.where(x > 0, 1, 0) * x.long(), lambda x: torch.where(x > 0, 1.0, 0.0) * x.long()),
+        (lambda x: torch.where(x > 0, True, False), lambda x: torch.where(x > 0, 1, 0)),
+        (lambda x: torch.copysign(x, 0.0), lambda x: torch.copysign(x, -0.0)),
+        (lambda x: x.round().long() * 2, lambda x: x.round().long() * 2.0),
+    ],
+)
+def test_constants_that_python_holds_for_equal_are_different_layers(functions):
+    networks = [traced(made(lambda self, x, call=call: call(self.a(x)).float(), a=nn.Linear(4, 4)), (4,))
+                for call in (*functions, functions[0])]  # fmt: skip
+    layers = [{node.layer for node in network.nodes} for network in networks]
+    assert layers[0] == layers[2] != layers[1]
+    assert layers[0] == {pickle.loads(pickle.dumps(layer)) for layer in layers[2]}
 
 
 def test_long_chains_take_linear_time(monkeypatch):

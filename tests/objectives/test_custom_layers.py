@@ -316,6 +316,54 @@ def test_versions_rise_only_where_values_changed(space, weights, blocks):
         assert version_on(create("objectives", "trainability"), made) == blocks
 
 
+CHANGED = [
+    "snip",
+    "l2_norm",
+    "grad_norm",
+    "fisher",
+    "grasp",
+    "zico",
+    "plain",
+    "gradsign",
+    "lga",
+    "ntk_cond",
+    "ntk_trace",
+    "epe_nas",
+    "jacov",
+    "linear_regions",
+    "naswot",
+    "swap",
+    "expected_synflow",
+    "hidden_covariance",
+    "synflow",
+    "macs",
+    "zen",
+    "expressivity",
+    "progressivity",
+    "trainability",
+]
+
+
+class Choice(Chain):
+    """A chain with one of two rectifiers; the first network drawn has that of nasctl."""
+
+    genes = (Gene("act", (0, 1)), Gene("other", tuple(range(8))))
+
+    def network(self, genome):
+        return Chain((Own(nn.LeakyReLU), ReLU())[genome[0]]).network(genome)
+
+
+@pytest.mark.parametrize("metric", CHANGED)
+def test_versions_rise_on_networks_with_layers_of_other_classes(metric):
+    objective = create("objectives", metric)
+    risen = str(int(objective.version) + 1)
+    assert version_on(objective, Chain(Own(nn.LeakyReLU))) == risen
+    assert version_on(objective, ModuleSpace(lambda: Tail(nn.GroupNorm(2, 6), 6))) == risen
+    assert version_on(objective, Choice()) == risen
+    if metric not in ("expressivity", "progressivity", "trainability"):  # the blocks of this network have changed
+        assert version_on(objective, Chain(ReLU())) == objective.version
+
+
 def test_every_metric_gives_a_number_or_one_sentence_on_every_layer():
     for build in (lambda: Tail(nn.ConvTranspose2d(6, 5, 2, 2), 5), lambda: Recurrent(nn.LSTM(6, 6, batch_first=True))):
         metrics = [name for name in names("objectives") if name not in ("latency", "lga")]
