@@ -157,6 +157,7 @@ class SearchRequest:
             constraints=self.constraints,
             called=self.name,
             options=options or {},
+            trained_for=self.task,
         )
 
 

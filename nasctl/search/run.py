@@ -49,6 +49,8 @@ class Run:
         constraints: Bounds such as "latency<=20"; see `nasctl.problem.constraints`.
         called: Name of the run; "" for the name that follows from the question.
         options: Options of the command line by name, which are stored with the run; see `config`.
+        trained_for: What the networks are to be trained for, one of `nasctl.defaults.TASKS`, which the score of the run
+            follows; "" for what is usual in the family of the space.
     """
 
     space: str
@@ -60,6 +62,7 @@ class Run:
     constraints: tuple[str, ...] = ()
     called: str = field(default="", compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    trained_for: str = field(default="", compare=False)
 
     @cached_property
     def asked(self) -> dict[str, Any]:
@@ -183,7 +186,8 @@ class Run:
         searcher = registry.create("searchers", self.searcher, SearchProblem(task), np.random.default_rng(self.seed))
         versions = {"nasctl": __version__, **{name: version(name) for name in LIBRARIES}}
         record = task.record(self.asked["space"], self.asked, versions, self.remarks)
-        record = replace(record, config=self.config if self.options else {}, machines=(machine_of(task),))
+        config = self.config if self.options else {}
+        record = replace(record, config=config, machines=(machine_of(task),), task=self.trained_for)
         yield from search(task, searcher, store.journal(self.name, record), budget, deadline, executor)
 
     @cached_property
