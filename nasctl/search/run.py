@@ -15,6 +15,7 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.candidates.objective import HasLabel, HasRemarks, Objective, closed_form
+from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError
 from nasctl.evaluation import ranges
@@ -192,8 +193,20 @@ class Run:
 
     @cached_property
     def _optimised(self) -> dict[str, Objective]:
-        """The objectives by name, made once: a latency table takes a while to read."""
-        return self._metrics(self.objectives)
+        """The objectives by name, made once: a latency table takes a while to read.
+
+        Raises:
+            NasctlError: A quantity is to be minimised and maximised at once.
+        """
+        made = self._metrics(self.objectives)
+        first: dict[str, str] = {}
+        for name in made:
+            if (other := first.setdefault(measured_name(name), name)) != name:
+                raise NasctlError(
+                    f"Cannot optimise {other!r} and {name!r}: they are one quantity in opposite directions, so no"
+                    " network would dominate one with another value. Leave one out."
+                )
+        return made
 
     @cached_property
     def _recorded(self) -> dict[str, Objective]:
