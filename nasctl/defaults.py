@@ -5,7 +5,8 @@
 TASKS = ("classification", "self-supervised", "reconstruction", "dense", "layout", "language")
 
 # Default objectives of nasctl before they followed measured correlations: the first DEFAULT_COUNT of these that apply
-# to the space. Runs that were made with them are still found, and spaces of unmeasured inputs still get them.
+# to the space. `SearchRequest.run` still finds runs that were made with them, also at earlier bounds of a level,
+# and spaces of unmeasured inputs still get them.
 DEFAULT_OBJECTIVES = ("synflow", "jacov", "snip", "hidden_covariance", "head_confidence")
 DEFAULT_COUNT = 3
 

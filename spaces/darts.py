@@ -101,6 +101,7 @@ class DARTS:
         "balanced": Fidelity(size=16, batch=32),
         "fast": Fidelity(size=16, cells=1, batch=16),
     }
+    past_levels: Mapping[str, Sequence[Fidelity]] = {"balanced": (Fidelity(size=16, cells=2, batch=32),)}
 
     def __init__(
         self,

@@ -95,6 +95,7 @@ class NB101:
         "balanced": Fidelity(size=16, batch=32),
         "fast": Fidelity(size=8, cells=1, batch=16),
     }
+    past_levels: Mapping[str, Sequence[Fidelity]] = {"balanced": (Fidelity(size=16, cells=1, batch=32),)}
 
     def __init__(self, channels: int = 128, cells: int = 3, classes: int = 10, resolution: int = 32) -> None:
         if channels < VERTICES - 2 or min(cells, classes) < 1:

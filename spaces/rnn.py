@@ -91,6 +91,7 @@ class RNN:
         "balanced": Fidelity(batch=8),  # shorter sequences change the order of gradients, which grow with the length
         "fast": Fidelity(size=10, cells=1, batch=40),
     }
+    past_levels: Mapping[str, Sequence[Fidelity]] = {"balanced": (Fidelity(size=16, batch=40),)}
 
     def __init__(
         self, vocabulary: int = 33_278, length: int = 70, layers: int = 3, width: int = 400, hidden: int = 600

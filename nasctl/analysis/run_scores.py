@@ -20,6 +20,7 @@ from nasctl.problem.searcher import Direction, Evaluation
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.search.default_objectives import space_kind
 from nasctl.search.metrics import make_objective
+from nasctl.search.recorded import recorded_task
 from nasctl.store.run_record import Column, RunRecord
 
 SIZES = ("params", "macs", "depth")  # a score may use them whether or not the run measured them
@@ -79,8 +80,7 @@ def chosen_score(record: RunRecord) -> ChosenScore | None:
         space: SearchSpace = registry.create("spaces", record.space)
     except UnknownName:  # the plug-in is not installed any more
         return ChosenScore(f"log_rank:{'+'.join(metrics)}", "") if metrics else None
-    task = str(record.config.get("task") or "")
-    asked = space_kind(record.space, space, task)
+    asked = space_kind(record.space, space, recorded_task(record))
     choice = default_choice(asked)
     favoured = {*choice.objectives, *choice.spare} if choice else set()
     if choice and set(metrics) <= favoured and set(metrics) & set(choice.objectives):

@@ -125,7 +125,7 @@ def command(
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     warnings = run.check(here=worker_options.in_process)  # before anything is written
     watch = Watch(run, budget, seconds, f" --store {shlex.quote(store)}" if given else "")
-    said = [*([] if as_json else request.remarks(run)), *(f"Warning: {sentence}" for sentence in warnings)]
+    said = [*([] if as_json else request.remarks(run, setting)), *(f"Warning: {sentence}" for sentence in warnings)]
     ctx.exit(_search(run, watch, said, worker_options, store, as_json))
 
 

@@ -35,8 +35,8 @@ class Input:
 class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
-    A space may also implement `HasLevels`, `HasFamily`, `Notation`, `HasNASLibTuples`, `MixableSpace` and
-    `HasDeclaredForm`.
+    A space may also implement `HasLevels`, `HasPastLevels`, `HasFamily`, `Notation`, `HasNASLibTuples`, `MixableSpace`
+    and `HasDeclaredForm`.
     """
 
     input: Input
@@ -68,6 +68,16 @@ class HasLevels(Protocol):
     """
 
     levels: Mapping[str, Fidelity]
+
+
+@runtime_checkable
+class HasPastLevels(Protocol):
+    """A space whose named fidelities had other bounds in earlier versions, newest first.
+
+    A search that names a level, or no fidelity, resumes a run that was started with earlier bounds of the level.
+    """
+
+    past_levels: Mapping[str, Sequence[Fidelity]]
 
 
 @runtime_checkable
@@ -131,8 +141,28 @@ def levels(space: SearchSpace) -> dict[str, Fidelity]:
 
 def default_fidelity(space: SearchSpace) -> Fidelity:
     """Return the default fidelity of metrics on a space."""
-    named = levels(space)
-    return named.get("balanced", named["full"])
+    return levels(space)[_default_level(space)]
+
+
+def past_fidelities(space: SearchSpace, text: str) -> list[Fidelity]:
+    """Return the fidelities that a text meant on a space in earlier versions, newest first.
+
+    Args:
+        space: The space.
+        text: A fidelity as `Fidelity.parse` reads it; "" for the default one.
+
+    Raises:
+        BadOption: The text is no fidelity.
+    """
+    if not isinstance(space, HasPastLevels):
+        return []
+    text = text or _default_level(space)
+    level, named = text.partition(",")[0], levels(space)
+    return [Fidelity.parse(text, named | {level: past}) for past in space.past_levels.get(level, ())]
+
+
+def _default_level(space: SearchSpace) -> str:
+    return "balanced" if "balanced" in levels(space) else "full"
 
 
 def declared_network(space: SearchSpace, genome: Genome) -> Network:

@@ -6,7 +6,7 @@ import shlex
 
 from nasctl import registry
 from nasctl.hardware.tables_schema import KINDS
-from nasctl.search.recorded import setting_parts
+from nasctl.search.recorded import recorded_task, setting_parts
 from nasctl.store.run_record import RunRecord
 
 
@@ -37,6 +37,7 @@ def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[s
     options = {
         "--space": [registry.normal("spaces", record.space)],
         "--objective": [with_table_file(spec) for spec in asked["objectives"]],
+        "--task": [task] if (task := recorded_task(record)) else [],
         "--record": [with_table_file(spec) for spec in asked["record"]],
         "--constraint": asked["constraints"],
         "--searcher": [registry.normal("searchers", asked["searcher"])],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nasctl.candidates.objective import version_on
 from nasctl.candidates.reversed_objective import measured_name
@@ -41,6 +41,11 @@ def recorded_setting(record: RunRecord) -> Setting:
     return Setting.parse(str(record.asked.get("setting", "")))
 
 
+def recorded_task(record: RunRecord) -> str:
+    """Return what the networks of a run are to be trained for; "" for what is usual in the family of its space."""
+    return record.task or str(record.config.get("task") or "")
+
+
 def filed_data(data: Data, space: SearchSpace) -> Data:
     """Return the data of a run, given the data that its record names.
 
@@ -58,6 +63,7 @@ def run_from_record(record: RunRecord) -> Run:
     asked, setting = record.asked, recorded_setting(record)
     objectives, metrics, constraints = (tuple(asked[key]) for key in ("objectives", "record", "constraints"))
     run = Run(record.space, objectives, asked["searcher"], asked["seed"], setting, metrics, constraints)
+    run = replace(run, trained_for=recorded_task(record))
     for name, metric in run.task.metrics.items():
         label = f"{measured_name(name)} v{version_on(metric, run.task.space)}"
         if record.labels[name].partition(" @ ")[0] != label:

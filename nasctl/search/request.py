@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import Any
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting, make_setting
 from nasctl.defaults import DEFAULT_SEARCHER
-from nasctl.problem.space import SearchSpace
+from nasctl.problem.space import SearchSpace, past_fidelities
 from nasctl.search.default_objectives import default_objectives, objective_doubts, past_defaults
 from nasctl.search.run import Run
 from nasctl.store.store import Store
@@ -43,6 +43,15 @@ class SettingOptions:
             NasctlError: The fidelity or the data does not exist, or does not fit the space.
         """
         return make_setting(space, self.fidelity, self.data, self.weights_seed, self.torch_device, self.threads)
+
+    def past_settings(self, space: SearchSpace) -> list[Setting]:
+        """Return the settings that the same words meant on a search space in earlier versions, newest first.
+
+        Raises:
+            NasctlError: The fidelity or the data does not exist, or does not fit the space.
+        """
+        today = self.setting(space)
+        return [replace(today, fidelity=past) for past in past_fidelities(space, self.fidelity)]
 
 
 @dataclass(frozen=True)
@@ -78,35 +87,47 @@ class SearchRequest:
         Args:
             setting: Conditions of measurements.
             options: Every option of the command line by its name, to be stored with the run.
-            store: Store in which a run may be found that was started with the default objectives of an earlier version.
-                Such a run is returned with its own objectives, so that the same words resume it.
+            store: Store in which a run may be found that was started with the default objectives, or the bounds of a
+                named fidelity, of an earlier version. Such a run is returned with its own objectives and fidelity, so
+                that the same words resume it.
 
         Raises:
             NasctlError: A spec names something that does not exist.
         """
         space = registry.create("spaces", self.space)
-        given = registry.split(self.objectives)
-        if given:
-            return self._run(space, given, setting, options)
-        with_device = bool(registry.listed(self.devices))
-        newest = default_objectives(self.space, space, self.task, with_device).objectives
-        run = self._run(space, newest, setting, options)
-        if store is None or self._started(store, run):
+        lists: list[Sequence[str]] = [registry.split(self.objectives)]
+        if not lists[0]:
+            with_device = bool(registry.listed(self.devices))
+            lists = [default_objectives(self.space, space, self.task, with_device).objectives]
+            lists += past_defaults(self.space, space, self.task, with_device) if store else []
+        settings = [setting.setting(space), *setting.past_settings(space)]
+        run = self._run(space, lists[0], settings[0], options)
+        if store is None or len(lists) * len(settings) == 1:
             return run
-        lists = past_defaults(self.space, space, self.task, with_device)
-        earlier = (self._run(space, past, setting, options) for past in lists)
-        return next((past for past in earlier if self._started(store, past)), run)
+        records = {one.name: one.record.asked for one in store.runs()}
+        meant = (self._run(space, objectives, one, options) for one in settings for objectives in lists)
+        return next((one for one in meant if _is_recorded(one, records.get(one.name, {}))), run)
 
-    def remarks(self, run: Run) -> list[str]:
-        """Return lines for people on what measured correlations say of the objectives of a run.
+    def remarks(self, run: Run, setting: SettingOptions | None = None) -> list[str]:
+        """Return lines for people on the objectives of a run, by measured correlations, and on an earlier fidelity.
 
         Args:
             run: The run, as `run` returned it.
+            setting: Conditions of measurements as `run` got them; None for no line on the fidelity.
 
         Raises:
             NasctlError: A spec names something that does not exist.
         """
         space = registry.create("spaces", self.space)
+        lines = self._objective_remarks(space, run)
+        own, today = run.setting.fidelity, setting.setting(space).fidelity if setting else run.setting.fidelity
+        if own == today:
+            return lines
+        sentence = f"goes on with the run's own fidelity, {own}; the same option now means {today}, another run"
+        return [*lines, *wrap(sentence, LINE, subsequent_indent="  ")]
+
+    def _objective_remarks(self, space: SearchSpace, run: Run) -> list[str]:
+        """Return the lines of `remarks` on objectives."""
         if registry.split(self.objectives):
             given = {name: one for name, one in run.task.metrics.items() if name not in run.task.recorded}
             return [f"Warning: {one}" for one in objective_doubts(self.space, space, self.task, given)]
@@ -119,7 +140,7 @@ class SearchRequest:
         return wrap(sentence, LINE, subsequent_indent="  ")
 
     def _run(
-        self, space: SearchSpace, objectives: Sequence[str], setting: SettingOptions, options: Mapping[str, Any] | None
+        self, space: SearchSpace, objectives: Sequence[str], setting: Setting, options: Mapping[str, Any] | None
     ) -> Run:
         """Return the run with these objectives and the latency on each device."""
         devices = registry.listed(self.devices)
@@ -131,16 +152,15 @@ class SearchRequest:
             objectives=tuple(dict.fromkeys(objectives)),
             searcher=self.searcher,
             seed=self.seed,
-            setting=setting.setting(space),
+            setting=setting,
             record=tuple(registry.split(self.record)),
             constraints=self.constraints,
             called=self.name,
             options=options or {},
+            trained_for=self.task,
         )
 
-    @staticmethod
-    def _started(store: Store, run: Run) -> bool:
-        """Return whether a store has a run, by its name and its objectives."""
-        found = {one.name: one.record for one in store.runs()}
-        record = found.get(run.name)
-        return record is not None and record.asked.get("objectives") == run.asked["objectives"]
+
+def _is_recorded(run: Run, asked: Mapping[str, Any]) -> bool:
+    """Return whether a recorded question has the objectives and the setting of a run of the same name."""
+    return all(asked.get(key) == run.asked[key] for key in ("objectives", "setting"))

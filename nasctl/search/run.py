@@ -15,6 +15,7 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.candidates.objective import HasLabel, HasRemarks, Objective, closed_form
+from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError
 from nasctl.evaluation import ranges
@@ -49,6 +50,8 @@ class Run:
         constraints: Bounds such as "latency<=20"; see `nasctl.problem.constraints`.
         called: Name of the run; "" for the name that follows from the question.
         options: Options of the command line by name, which are stored with the run; see `config`.
+        trained_for: What the networks are to be trained for, one of `nasctl.defaults.TASKS`, which the score of the run
+            follows; "" for what is usual in the family of the space.
     """
 
     space: str
@@ -60,6 +63,7 @@ class Run:
     constraints: tuple[str, ...] = ()
     called: str = field(default="", compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    trained_for: str = field(default="", compare=False)
 
     @cached_property
     def asked(self) -> dict[str, Any]:
@@ -183,13 +187,26 @@ class Run:
         searcher = registry.create("searchers", self.searcher, SearchProblem(task), np.random.default_rng(self.seed))
         versions = {"nasctl": __version__, **{name: version(name) for name in LIBRARIES}}
         record = task.record(self.asked["space"], self.asked, versions, self.remarks)
-        record = replace(record, config=self.config if self.options else {}, machines=(machine_of(task),))
+        config = self.config if self.options else {}
+        record = replace(record, config=config, machines=(machine_of(task),), task=self.trained_for)
         yield from search(task, searcher, store.journal(self.name, record), budget, deadline, executor)
 
     @cached_property
     def _optimised(self) -> dict[str, Objective]:
-        """The objectives by name, made once: a latency table takes a while to read."""
-        return self._metrics(self.objectives)
+        """The objectives by name, made once: a latency table takes a while to read.
+
+        Raises:
+            NasctlError: A quantity is to be minimised and maximised at once.
+        """
+        made = self._metrics(self.objectives)
+        first: dict[str, str] = {}
+        for name in made:
+            if (other := first.setdefault(measured_name(name), name)) != name:
+                raise NasctlError(
+                    f"Cannot optimise {other!r} and {name!r}: they are one quantity in opposite directions, so no"
+                    " network would dominate one with another value. Leave one out."
+                )
+        return made
 
     @cached_property
     def _recorded(self) -> dict[str, Objective]:

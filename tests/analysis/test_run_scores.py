@@ -1,6 +1,7 @@
 """Scores of runs by measured correlations, and statements about networks that failed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,15 @@ from scipy.stats import spearmanr
 from nasctl.analysis import correlate as correlation
 from nasctl.analysis.fidelities import FidelityResult
 from nasctl.analysis.rank_correlation import agreement
+from nasctl.analysis.run_scores import chosen_score
 from nasctl.cli import cli
 from nasctl.correlations.table import shipped
 from nasctl.problem.fidelity import Fidelity
+from nasctl.search.command_line import command_line
+from nasctl.search.from_python import search
+from nasctl.search.recorded import run_from_record
+from nasctl.search.request import SettingOptions
+from nasctl.store.store import Store
 
 SIZES = {"params", "macs", "depth"}
 
@@ -66,3 +73,24 @@ def test_a_run_with_the_defaults_of_its_space_has_the_score_that_measurements_fa
 def test_a_score_that_measurements_do_not_favour_is_said(nasctl):
     nasctl("search", "--space=nbmacro", "-oplain,macs", "--searcher=random", "--budget=4", "--fidelity=size=8,batch=4")
     assert "note: plain: none orders skeletons better than macs" in nasctl("pareto", "show")[1]
+
+
+def test_the_score_of_a_run_follows_its_task_from_python_and_from_the_command_line(nasctl, tmp_path):
+    space, fidelity = "tnb101_micro", "size=16,batch=2,repeats=1"
+    heads = {}
+    for task in ("", "dense"):
+        done = search(
+            space, task=task, searcher="random", budget=2, setting=SettingOptions(fidelity), store="python.db"
+        )
+        (heads[task],) = nasctl("runs", "show", done.name, "--store=python.db", "--json")["score"].keys() - {"best"}
+    assert heads[""] != heads["dense"]
+    nasctl("search", f"--space={space}", "--task=dense", "--searcher=random", "--budget=2", f"--fidelity={fidelity}")
+    (head,) = nasctl("runs", "show", "--json")["score"].keys() - {"best"}
+    assert head == heads["dense"]
+    (name, record), store = Store("python.db").run(), Store("nasctl.db")
+    assert (record.task, record.config, name) == ("dense", {}, store.run()[0])
+    assert " --task dense " in command_line(name, record, 2)[0]
+    # An older nasctl kept the task of the command line among its options alone.
+    older = replace(store.run()[1], task="")
+    assert chosen_score(older) == chosen_score(record)
+    assert run_from_record(older).trained_for == "dense"

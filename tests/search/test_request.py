@@ -155,3 +155,54 @@ def test_remarks_name_the_measurements_or_what_they_hold_against_an_objective():
 def test_an_unknown_task_is_refused():
     with pytest.raises(UnknownName, match="no task is called 'densee'; did you mean 'dense'"):
         SearchRequest("nbmacro", task="densee").run(DEFAULT)
+
+
+# Specs of small spaces whose `balanced` changed, its bounds before, and the names that runs had then: with the
+# objectives `params,macs`, and with the default objectives of then.
+PAST_LEVELS = [
+    ("darts:channels=4,cells=3", "size=16,cells=2,batch=32", "darts-3705e1b0", "darts-b4f67737"),
+    ("nb101:channels=8,cells=2", "size=16,cells=1,batch=32", "nb101-b4fe403d", "nb101-3956518e"),
+    ("rnn:vocabulary=50,length=9,width=4", "size=16,batch=40", "rnn-7b1b6123", "rnn-d253b17b"),
+]
+
+
+def recorded(store, run):
+    """Record a run that has visited nothing."""
+    list(run.search(store, 0))
+    return run.name
+
+
+@pytest.mark.parametrize(("space", "bounds", "with_costs", "with_defaults"), PAST_LEVELS)
+def test_the_same_words_resume_a_run_at_earlier_bounds_of_a_level(tmp_path, space, bounds, with_costs, with_defaults):
+    store, old = Store(tmp_path / "nasctl.db"), SettingOptions(bounds)
+    asked = SearchRequest(space, searcher="random")
+    costs = replace(asked, objectives=("params,macs",))
+    assert recorded(store, costs.run(old)) == with_costs
+    assert asked.run(DEFAULT, store=store).name != with_defaults  # not in the store yet
+    past = past_defaults(space, registry.create("spaces", space), "", with_device=False)[-1]
+    assert recorded(store, replace(asked, objectives=past).run(old)) == with_defaults
+    for level in ("", "balanced"):
+        options = SettingOptions(level)
+        assert costs.run(options, store=store).name == with_costs
+        found = asked.run(options, store=store)
+        assert found.name == with_defaults
+        assert f"the run's own fidelity, {Fidelity.parse(bounds, {'full': Fidelity()})}" in " ".join(
+            line.strip() for line in asked.remarks(found, options)
+        )
+    # Today's bounds as numbers, another seed and another level are other questions.
+    today = str(default_fidelity(registry.create("spaces", space)))
+    assert costs.run(SettingOptions(today), store=store).name not in (with_costs, with_defaults)
+    assert str(replace(costs, seed=1).run(DEFAULT, store=store).setting.fidelity) == today
+    assert costs.run(SettingOptions("fast"), store=store).name != with_costs
+    # A run at today's bounds comes before one at earlier bounds.
+    new = recorded(store, costs.run(DEFAULT))
+    assert costs.run(DEFAULT, store=store).name == new != with_costs
+    assert not any("own fidelity" in line for line in costs.remarks(costs.run(DEFAULT), DEFAULT))
+
+
+def test_a_named_run_is_resumed_at_the_bounds_that_it_was_started_with(tmp_path):
+    store, asked = Store(tmp_path / "nasctl.db"), SearchRequest("nb101", (), ("macs",), searcher="random", name="mine")
+    recorded(store, asked.run(SettingOptions("size=16,cells=1,batch=32,repeats=2")))
+    assert str(asked.run(DEFAULT, store=store).setting.fidelity) == "size=16,batch=32,repeats=1"
+    found = asked.run(SettingOptions("balanced,repeats=2"), store=store)
+    assert str(found.setting.fidelity) == "size=16,cells=1,batch=32,repeats=2"

@@ -226,3 +226,23 @@ def test_naming_a_run_makes_each_objective_once(monkeypatch, tmp_path):
     assert [spec.partition(":")[0] for spec in objectives] == ["latency", "params", "depth", "macs"]
     best = objectives[0].removeprefix("latency:device=").partition(",")[0]
     assert sorted(tables) == sorted([*registry.trusted("devices"), best])  # to choose one, which is then loaded
+
+
+@pytest.mark.parametrize(
+    ("objectives", "names"),
+    [
+        (("max:depth", "min:depth"), "'max:depth' and 'depth'"),
+        (("snip", "macs", "min:snip"), "'snip' and 'min:snip'"),
+        (
+            ("swap:mu=30,sigma=700", "min:swap:sigma=700,mu=30"),
+            "'swap:mu=30.0,sigma=.*' and 'min:swap:mu=30.0,sigma=.*'",
+        ),
+    ],
+)
+def test_one_quantity_in_opposite_directions_is_refused(objectives, names):
+    with pytest.raises(NasctlError, match=f"Cannot optimise {names}: they are one quantity in opposite directions"):
+        Run("nbmacro", objectives).name  # noqa: B018
+    # A quantity may be recorded or bounded besides, and another option makes it another quantity.
+    assert set(Run("nbmacro", ("min:snip",), record=("snip",)).task.metrics) == {"min:snip", "snip"}
+    assert set(Run("nbmacro", ("max:depth",), constraints=("depth<=9",)).task.metrics) == {"max:depth", "depth"}
+    assert len(Run("nbmacro", ("swap:mu=30,sigma=700", "min:swap")).task.objectives) == 2
