@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from evidence_choice import choices
 from evidence_spaces import IMAGES, SLOW, SPACES, KnownSpace, known_results
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 
 from nasctl import registry
 from nasctl.analysis import score
 from nasctl.analysis.choose_metrics import LabelledNetworks
 from nasctl.analysis.correlate import is_size, oriented_values
-from nasctl.analysis.rank_correlation import agreement
+from nasctl.analysis.rank_correlation import agreement, spearman
 from nasctl.bench.listed import shipped_scores
 from nasctl.candidates.objective import Objective
 from nasctl.candidates.setting import Setting
@@ -36,6 +36,7 @@ from nasctl.correlations.families import family_of
 from nasctl.correlations.table import (
     CorrelationsTable,
     DefaultChoice,
+    DirectedCorrelation,
     HeldOutResult,
     MeasuredCorrelation,
     MeasuredScene,
@@ -148,13 +149,23 @@ def _correlation(
 ) -> MeasuredCorrelation:
     """Return the correlation of one metric with true results."""
     found = agreement(scores, truth, resamples=0)
-    rho, tau = (None if one is None else round(one.value, DIGITS) for one in (found.spearman, found.kendall))
-    low, high = (None, None) if rho is None else interval(scores, truth)
+    tau = None if found.kendall is None else round(found.kendall.value, DIGITS)
+    one = directed(scores, truth)
+    opposite = directed(-scores, truth) if found.failed else None
     repeated = None if seeds is None or np.isnan(seeds) else round(seeds, DIGITS)
     direction: Direction = "max" if is_size(metric) else metric.direction
+    counted_seeds = 0 if repeated is None else seeds_n
     return MeasuredCorrelation(
-        direction, rho, low, high, tau, found.failed, repeated, 0 if repeated is None else seeds_n
+        direction, one.spearman, one.low, one.high, tau, found.failed, repeated, counted_seeds, opposite
     )
+
+
+def directed(scores: np.ndarray, truth: np.ndarray) -> DirectedCorrelation:
+    """Return the correlation of scores, (N,), higher is better, with true results; a failed network counts as worst."""
+    rho = float(spearman(scores, truth))
+    if np.isnan(rho):
+        return DirectedCorrelation(None, None, None)
+    return DirectedCorrelation(round(rho, DIGITS), *interval(scores, truth))
 
 
 def interval(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
@@ -163,12 +174,9 @@ def interval(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     `agreement` gives the same interval; this one leaves out Kendall's tau, which takes most of its time.
     """
     drawn_networks = np.random.default_rng(0).integers(len(truth), size=(RESAMPLES, len(truth)))
-    columns = np.where(np.isfinite(scores), scores, -np.inf), truth
-    places = [rankdata(column[drawn_networks], axis=1) - (len(truth) + 1) / 2 for column in columns]
-    norms = np.sqrt((places[0] ** 2).sum(axis=1) * (places[1] ** 2).sum(axis=1))
-    rhos = (places[0] * places[1]).sum(axis=1)[norms > 0] / norms[norms > 0]
-    value = float(spearmanr(*columns).statistic)  # among the samples, so that it lies within its interval
-    low, high = np.percentile([*rhos, value], [2.5, 97.5])
+    rhos = spearman(scores[drawn_networks], truth[drawn_networks])
+    value = float(spearman(scores, truth))  # among the samples, so that it lies within its interval
+    low, high = np.nanpercentile([*rhos, value], [2.5, 97.5])
     return round(min(low, value), DIGITS), round(max(high, value), DIGITS)
 
 
@@ -222,7 +230,10 @@ def earlier(chosen: Sequence[DefaultChoice]) -> list[DefaultChoice]:
 def written(table: CorrelationsTable) -> str:
     """Return the table as JSON with a line for each metric and each choice."""
 
-    def lines(items: Mapping[str, object]) -> str:
+    def lines(items: Mapping[str, dict[str, object]]) -> str:
+        for one in items.values():
+            if one["opposite"] is None:
+                del one["opposite"]  # of most metrics
         return ",\n".join(f"   {json.dumps(key)}: {json.dumps(value)}" for key, value in items.items())
 
     scenes = []

@@ -20,7 +20,8 @@ from evidence_choice import Labelled, choices, default_score_without
 from evidence_spaces import SPACES
 
 from nasctl.analysis.choose_metrics import LabelledNetworks
-from nasctl.analysis.few_labels import CERTAIN, pick_by_few_labels, score, spearman
+from nasctl.analysis.few_labels import CERTAIN, pick_by_few_labels, score
+from nasctl.analysis.rank_correlation import spearman
 from nasctl.correlations.table import MeasuredScene
 
 
@@ -34,6 +35,11 @@ class Draws:
     default: list[float]
     hindsight: list[float]
     certainty: list[float]
+
+
+def order(values: np.ndarray, truth: np.ndarray) -> float:
+    """Return Spearman's rho of values, (N,), with the truth; 0 where all are equal."""
+    return float(np.nan_to_num(spearman(values, truth)))
 
 
 def judged(networks: LabelledNetworks, default: tuple[str, ...], labels: int, draws: int) -> Draws:
@@ -51,11 +57,11 @@ def judged(networks: LabelledNetworks, default: tuple[str, ...], labels: int, dr
         order = np.random.default_rng(seed).permutation(len(networks.truth))
         few, rest = networks.part(order[:labels]), networks.part(order[labels:])
         pick = pick_by_few_labels(few, seed)
-        found.pick.append(spearman(score(rest, pick.signs), rest.truth) if pick.signs else 0.0)
+        found.pick.append(order(score(rest, pick.signs), rest.truth) if pick.signs else 0.0)
         for size in ("params", "macs"):
-            getattr(found, size).append(spearman(rest.values[size], rest.truth))
+            getattr(found, size).append(order(rest.values[size], rest.truth))
         found.default.append(float(rest.correlations([default])[0]))
-        found.hindsight.append(max(abs(spearman(rest.values[name], rest.truth)) for name in usable))
+        found.hindsight.append(max(order(sign * rest.values[name], rest.truth) for name in usable for sign in (1, -1)))
         found.certainty.append(pick.beats)
     return found
 

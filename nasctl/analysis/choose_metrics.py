@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import chain, combinations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from nasctl.analysis.aggregate import ranks
+from nasctl.analysis.rank_correlation import spearman
 
 MOST = 3  # metrics of a set
 GAIN = 0.01  # mean Spearman's rho that a larger set has to gain over a smaller one
@@ -43,19 +43,12 @@ class LabelledNetworks:
             Lee & Ham, "AZ-NAS", CVPR 2024, arXiv:2403.19232, for the log rank; see `nasctl.analysis.aggregate`.
         """
         scores = np.stack([np.sum([self._logarithms[name] for name in one], axis=0) for one in sets])
-        centred = [rows - rows.mean(axis=1, keepdims=True) for rows in map(_rows_of_ranks, (scores, self.truth[None]))]
-        products = (centred[0] * centred[1]).sum(axis=1)
-        norms = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum())
-        return np.asarray(np.divide(products, norms, out=np.full(len(sets), np.nan), where=norms > 0))
+        # Sums of logarithms in another order differ in the last digit, which must not break ties.
+        return spearman(np.round(scores, 9), np.round(self.truth, 9))
 
     def part(self, chosen: np.ndarray) -> LabelledNetworks:
         """Return the networks of an index array, (M,)."""
         return LabelledNetworks({name: values[chosen] for name, values in self.values.items()}, self.truth[chosen])
-
-
-def _rows_of_ranks(rows: np.ndarray) -> np.ndarray:
-    # Sums of logarithms in another order differ in the last digit, which must not break ties.
-    return np.asarray(rankdata(np.round(rows, 9), axis=1))
 
 
 def mean_over_spaces(spaces: Mapping[str, Sequence[LabelledNetworks]], sets: Sequence[MetricSet]) -> np.ndarray:

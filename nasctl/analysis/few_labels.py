@@ -1,9 +1,9 @@
 """Choice of metrics and their directions by the known results of a few networks, and its certainty.
 
-The rule: take the metric with the largest absolute Spearman's rho on the labels, in the direction of its sign, then up
-to two more that repeat none of the chosen (absolute rho below `REPEATED`) and reach `SHARE` of the first one's rho. The
-score is their log rank. Of the first one, two or three, those are picked that do best on labels left out. `perf/few.py`
-judges the rule on benchmarks.
+The rule: Spearman's rho of each metric on the labels is taken in both directions, with failed networks as worst in
+either, and the better direction counts. Take the metric with the largest rho, then up to two more that repeat none of
+the chosen (absolute rho below `REPEATED`) and reach `SHARE` of the first one's rho. The score is their log rank. Of the
+first one, two or three, those are picked that do best on labels left out. `perf/few.py` judges the rule on benchmarks.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from nasctl.analysis.aggregate import ranks
 from nasctl.analysis.choose_metrics import SIZES, LabelledNetworks
 from nasctl.analysis.correlate import KnownSample, oriented_columns
+from nasctl.analysis.rank_correlation import spearman
 from nasctl.analysis.score import Scored
 from nasctl.defaults import DEFAULT_COST
 from nasctl.evaluation.task import Task
@@ -24,7 +24,7 @@ from nasctl.problem.space import Genome
 
 MOST = 3  # metrics of a pick
 REPEATED = 0.9  # absolute rho between two metrics, from which one repeats the other
-SHARE = 0.8  # of the first metric's absolute rho, below which no further metric is taken
+SHARE = 0.8  # of the first metric's rho, below which no further metric is taken
 RESAMPLES = 200  # bootstrap samples of the labels
 CERTAIN = 0.8  # share of the samples in which the pick has to beat the sizes
 LEVEL = 0.95  # of the intervals
@@ -108,31 +108,29 @@ def pick_metrics(networks: LabelledNetworks) -> dict[str, int]:
     names = [name for name, values in networks.values.items() if np.isfinite(values).mean() > 0.5]
     if not names or np.ptp(networks.truth) == 0:
         return {}
-    columns = np.stack([*(networks.values[name] for name in names), networks.truth])
-    places = rankdata(np.where(np.isfinite(columns), columns, -np.inf), axis=1)
-    places -= places.mean(axis=1, keepdims=True)
-    norms = np.sqrt((places**2).sum(axis=1, keepdims=True))
-    units = np.divide(places, norms, out=np.zeros_like(places), where=norms > 0)
-    rho = units @ units.T  # (K + 1, K + 1), the truth last
+    oriented = [np.stack([sign * networks.values[name] for name in names]) for sign in (1, -1)]
+    both = np.stack([_order(columns, networks.truth) for columns in oriented])  # (2, K)
+    both[1, [name in SIZES for name in names]] = -1  # a score counts larger sizes as better
+    signs = np.where(both[0] >= both[1], 1, -1)
+    rho, columns = both.max(axis=0), np.where(signs[:, None] > 0, *oriented)
     picked: list[int] = []
-    for k in np.argsort(-np.abs(rho[-1, :-1]), kind="stable").tolist():
-        if names[k] in SIZES and rho[-1, k] < 0:
-            continue  # a score counts larger sizes as better
-        if not rho[-1, k] or len(picked) == MOST or (picked and abs(rho[-1, k]) < SHARE * abs(rho[-1, picked[0]])):
+    for k in np.argsort(-rho, kind="stable").tolist():
+        if rho[k] <= 0 or len(picked) == MOST or (picked and rho[k] < SHARE * rho[picked[0]]):
             break
-        if all(abs(rho[k, other]) < REPEATED for other in picked):
+        if all(abs(spearman(columns[k], columns[other])) < REPEATED for other in picked):
             picked.append(k)
-    return {names[k]: 1 if rho[-1, k] > 0 else -1 for k in picked}
+    return {names[k]: int(signs[k]) for k in picked}
 
 
 def score(networks: LabelledNetworks, signs: Signs) -> np.ndarray:
     """Return the log rank of metrics with their signs, (N,), higher is better."""
-    return np.asarray(sum(np.log(ranks(sign * networks.values[name])) for name, sign in signs.items()))
+    total = np.sum([np.log(ranks(sign * networks.values[name])) for name, sign in signs.items()], axis=0)
+    return np.asarray(np.round(total, 9))  # the last digit depends on the order of the sum and must not break ties
 
 
-def spearman(one: np.ndarray, other: np.ndarray) -> float:
-    """Return Spearman's rho of two arrays, (N,); NaN counts as worst, and rho is 0 where all are equal."""
-    return _cosine(*(_centred(np.where(np.isfinite(values), np.round(values, 9), -np.inf)) for values in (one, other)))
+def _order(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return Spearman's rho of values, (..., N), with the truth, (N,); 0 where all are equal."""
+    return np.asarray(np.nan_to_num(spearman(values, truth)))
 
 
 def pick_by_few_labels(networks: LabelledNetworks, seed: int = 0) -> FewLabelsPick:
@@ -170,7 +168,7 @@ def pick_by_few_labels(networks: LabelledNetworks, seed: int = 0) -> FewLabelsPi
     return FewLabelsPick(
         signs,
         count,
-        spearman(score(networks, signs), networks.truth) if signs else 0.0,
+        float(_order(score(networks, signs), networks.truth)) if signs else 0.0,
         _interval(unseen[:, taken]),
         {size: _interval(unseen[:, MOST + k]) for k, size in enumerate(("params", "macs"))},
         float(np.mean((corrected > 0) + 0.5 * (corrected == 0))),
@@ -181,12 +179,8 @@ def _correlations(networks: LabelledNetworks, picks: Sequence[Signs]) -> list[fl
     """Return Spearman's rho of the score of each pick, of params and of macs; 0 for an empty pick."""
     none = np.zeros(len(networks.truth))
     scores = [score(networks, signs) if signs else none for signs in picks]
-    columns = np.stack([*scores, networks.values["params"], networks.values["macs"], networks.truth])
-    places = rankdata(np.where(np.isfinite(columns), np.round(columns, 9), -np.inf), axis=1)
-    places -= places.mean(axis=1, keepdims=True)
-    norms = np.sqrt((places**2).sum(axis=1) * (places[-1] ** 2).sum())
-    found = np.divide(places @ places[-1], norms, out=np.zeros(len(places)), where=norms > 0)
-    return [float(rho) for rho in found[:-1]]
+    columns = np.stack([*scores, networks.values["params"], networks.values["macs"]])
+    return [float(rho) for rho in _order(columns, networks.truth)]
 
 
 def pick_for_columns(
@@ -210,13 +204,3 @@ def _interval(values: np.ndarray) -> tuple[float, float, float]:
     """Return the mean of values, (B,), and the bounds of their middle 95%."""
     low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return float(np.mean(values)), float(low), float(high)
-
-
-def _centred(values: np.ndarray) -> np.ndarray:
-    places = rankdata(values)
-    return np.asarray(places - places.mean())
-
-
-def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    norm = float(np.sqrt((one @ one) * (other @ other)))
-    return float(one @ other) / norm if norm else 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import DegenerateDataWarning, bootstrap, kendalltau
+from scipy.stats import DegenerateDataWarning, bootstrap, kendalltau, rankdata
 
 TOP = 0.1  # share of the candidates that count as the best
 LEVEL = 0.95  # confidence level of the intervals
@@ -45,6 +45,22 @@ class Agreement:
     without_failed: float | None = None
 
 
+def spearman(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return Spearman's rho along the last axis, NaN where all values of one or of the other are equal.
+
+    Values that are not finite count as worst and as equal to one another; ties share their average rank.
+
+    Args:
+        one: Values, (..., N), higher is better.
+        other: Values, (..., N), whose other axes broadcast with those of `one`.
+
+    Returns:
+        Rho, in the shape of the other axes.
+    """
+    filled = (np.where(np.isfinite(values), values, -np.inf) for values in (one, other))
+    return _cosine(*(rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2 for values in filled))
+
+
 def agreement(scores: np.ndarray, truth: np.ndarray, seed: int = 0, resamples: int = 1000) -> Agreement:
     """Compare the order of scores with the true order. Failed candidates count as worst and as equal to one another.
 
@@ -70,11 +86,10 @@ def agreement(scores: np.ndarray, truth: np.ndarray, seed: int = 0, resamples: i
     # Only the order counts, so dense ranks stand for the values: integers from 0, equal for equal values.
     x, y = (np.unique(v, return_inverse=True)[1] for v in (np.where(known, scores, -np.inf), truth))
     ordered = x.any() and y.any()
-    spearman, kendall, top = _estimates(x, y, seed, resamples) if ordered else (None, None, None)
-    scored = [np.unique(values[known], return_inverse=True)[1] for values in (scores, truth)]
-    rest = float(_spearman(*(places[None] for places in scored))[0]) if known.any() else np.nan
+    rho, tau, top = _estimates(x, y, seed, resamples) if ordered else (None, None, None)
+    rest = float(spearman(scores[known], truth[known])) if known.any() else np.nan
     failed = int((~known).sum())
-    return Agreement(spearman, kendall, top, len(truth), failed, None if np.isnan(rest) else rest)
+    return Agreement(rho, tau, top, len(truth), failed, None if np.isnan(rest) else rest)
 
 
 def _estimates(x: np.ndarray, y: np.ndarray, seed: int, resamples: int) -> Iterator[Estimate]:
@@ -104,14 +119,15 @@ def _estimates(x: np.ndarray, y: np.ndarray, seed: int, resamples: int) -> Itera
 def _statistics(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
     """Return the three statistics of B samples given by dense ranks, (B, N) and (B, N) -> (3, B)."""
     kendall = [float(kendalltau(one, other).statistic) for one, other in zip(x, y, strict=True)]
-    return np.stack([_spearman(x, y), np.array(kendall), (_in_top(x) * _in_top(y)).sum(axis=1) / _top_size(x)])
+    rho = _cosine(_centred_ranks(x), _centred_ranks(y))
+    return np.stack([rho, np.array(kendall), (_in_top(x) * _in_top(y)).sum(axis=1) / _top_size(x)])
 
 
-def _spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return Spearman's rho of samples, (B, N) -> (B,), NaN where all values are equal in x or in y."""
-    a, b = _centred_ranks(x), _centred_ranks(y)
-    norm = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    return np.asarray(np.divide((a * b).sum(axis=1), norm, out=np.full(len(x), np.nan), where=norm > 0))
+def _cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return Spearman's rho of centred ranks along the last axis, (..., N) -> (...), NaN where all of them are 0."""
+    products = (one * other).sum(axis=-1)
+    norm = np.sqrt((one**2).sum(axis=-1) * (other**2).sum(axis=-1))
+    return np.asarray(np.divide(products, norm, out=np.full(np.shape(products), np.nan), where=norm > 0))
 
 
 def _counts(places: np.ndarray) -> np.ndarray:

@@ -89,12 +89,20 @@ def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
     scenes = [scene for scene in shipped().of(asked.family, asked.task) if metric in scene.metrics]
     if not scenes or (closed_form(objective) and objective.direction == "min"):
         return ""  # a cost is minimised whatever it says of accuracy
-    rho = mean_correlation(scenes, f"{objective.direction}:{metric}")
-    if rho is None or rho > 0 or any(_supports(scene, metric, objective.direction) for scene in scenes):
+    if any(_supports(scene, metric, objective.direction) for scene in scenes):
         return ""
-    where = f"Spearman {_number(rho)} on {' and '.join(dict.fromkeys(scene.name for scene in scenes))}"
     opposite: Direction = "min" if objective.direction == "max" else "max"
     other = metric if isinstance(objective, ReversedObjective) else f"{opposite}:{metric}"
+    measured: Direction = objective.direction
+    if any(scene.metrics[metric].towards(measured) is None for scene in scenes):
+        measured = opposite  # networks failed, so the figure of one direction says nothing exact of the other
+    rho = mean_correlation(scenes, f"{measured}:{metric}")
+    if rho is None or (rho > 0) == (measured == objective.direction):
+        return ""
+    where = f"Spearman {_number(rho)} on {' and '.join(dict.fromkeys(scene.name for scene in scenes))}"
+    if measured == opposite:
+        ordered = any(_supports(scene, metric, opposite) for scene in scenes)
+        return f"{other} orders {asked.called} ({where}); {name} was not measured" if ordered else ""
     if not any(_supports(scene, metric, opposite) for scene in scenes):
         return f"{name} was not seen to order {asked.called} ({where})"
     return f"measurements on {asked.called} contradict the direction of {name} ({where}); {other} has the other"
@@ -102,10 +110,8 @@ def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
 
 def _supports(scene: MeasuredScene, metric: str, direction: Direction) -> bool:
     """Return whether the interval of a scene lies above 0 for a metric in a direction."""
-    found = scene.metrics[metric]
-    if found.low is None or found.high is None:
-        return False
-    return (found.low if direction == found.direction else -found.high) > 0
+    found = scene.metrics[metric].towards(direction)
+    return found is not None and found.low is not None and found.low > 0
 
 
 def _rho(choice: DefaultChoice, spec: str) -> float | None:

@@ -16,6 +16,21 @@ from nasctl.problem.searcher import Direction
 
 
 @dataclass(frozen=True)
+class DirectedCorrelation:
+    """The rank correlation of a metric in one direction. A failed network counts as worst in either.
+
+    Args:
+        spearman: Spearman's rho; None if the metric takes all networks for equal.
+        low: Lower end of the 95% bootstrap interval over networks.
+        high: Upper end of the interval.
+    """
+
+    spearman: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
 class MeasuredCorrelation:
     """The rank correlation of one metric with the true results of one scene.
 
@@ -29,6 +44,8 @@ class MeasuredCorrelation:
         failed: Number of networks without a value.
         seeds: Spearman's rho between two seeds of weights and examples; None where it was not measured.
         seeds_n: Number of networks behind `seeds`.
+        opposite: The correlation in the other direction where networks failed; None where none failed, because it is
+            then the negative, and in tables that did not measure it.
     """
 
     direction: Direction
@@ -39,6 +56,22 @@ class MeasuredCorrelation:
     failed: int
     seeds: float | None = None
     seeds_n: int = 0
+    opposite: DirectedCorrelation | None = None
+
+    def towards(self, direction: Direction | None) -> DirectedCorrelation | None:
+        """Return the correlation in a direction; None if it was not measured.
+
+        A failed network is worst in both directions, so the two are negatives of one another only without failures.
+
+        Args:
+            direction: The direction; None for that of the table.
+        """
+        if direction in (None, self.direction):
+            return DirectedCorrelation(self.spearman, self.low, self.high)
+        if self.failed:
+            return self.opposite
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return DirectedCorrelation(None if self.spearman is None else -self.spearman, low, high)
 
 
 @dataclass(frozen=True)
@@ -186,7 +219,10 @@ def shipped() -> CorrelationsTable:
 
 
 def mean_correlation(scenes: Sequence[MeasuredScene], spec: str) -> float | None:
-    """Return the mean rho of an objective: over the scenes of each space, then over spaces; None if no scene has it.
+    """Return the mean rho of an objective: over the scenes of each space, then over spaces.
+
+    None if no scene has it, or if a scene has it in the other direction alone: a mean over the others would not compare
+    with that of the other direction.
 
     Args:
         scenes: The scenes.
@@ -195,9 +231,12 @@ def mean_correlation(scenes: Sequence[MeasuredScene], spec: str) -> float | None
     direction, metric = parse_direction(spec)
     by_space: dict[str, list[float]] = {}
     for scene in scenes:
-        found = scene.metrics.get(metric)
-        if found is not None and found.spearman is not None:
-            sign = 1 if direction in (None, found.direction) else -1
-            by_space.setdefault(scene.name, []).append(sign * found.spearman)
+        if metric not in scene.metrics:
+            continue
+        found = scene.metrics[metric].towards(direction)
+        if found is None:
+            return None
+        if found.spearman is not None:
+            by_space.setdefault(scene.name, []).append(found.spearman)
     means = [sum(values) / len(values) for values in by_space.values()]
     return sum(means) / len(means) if means else None

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from nasctl import registry
 from nasctl.analysis.choose_metrics import LabelledNetworks, choose_set, ordering_metrics
-from nasctl.analysis.few_labels import pick_by_few_labels, pick_metrics, score, spearman
+from nasctl.analysis.few_labels import pick_by_few_labels, pick_metrics, score
+from nasctl.analysis.rank_correlation import spearman
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
@@ -44,6 +45,38 @@ def test_a_metric_that_repeats_another_one_is_not_picked():
     assert "again" not in pick_metrics(LabelledNetworks(values, TRUTH))
 
 
+ORDERS = {"best": TRUTH.argsort()[::-1], "worst": TRUTH.argsort(), "random": np.random.default_rng(1).permutation(32)}
+
+
+def failed_on(failing, values):
+    values = values.copy()
+    values[ORDERS[failing][:12]] = np.nan
+    return values
+
+
+def test_a_metric_that_fails_on_the_best_networks_is_not_picked_in_the_other_direction():
+    values = {"m": failed_on("best", -TRUTH), "o": VALUES["good"]}
+    assert pick_metrics(LabelledNetworks(values, TRUTH)) == {"o": 1}
+
+
+def test_a_reversed_metric_is_picked_where_the_worst_networks_fail():
+    values = {"m": failed_on("worst", -TRUTH), "weak": VALUES["weak"]}
+    networks = LabelledNetworks(values, TRUTH)
+    assert pick_metrics(networks) == {"m": -1}
+    assert spearman(score(networks, {"m": -1}), TRUTH) > 0.9
+
+
+@pytest.mark.parametrize("failing", ORDERS)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_first_metric_is_the_best_of_both_directions_whichever_networks_fail(failing, sign):
+    other = TRUTH + 0.7 * np.random.default_rng(2).normal(size=32)
+    values = {"m": failed_on(failing, sign * VALUES["good"]), "o": other, "params": VALUES["params"]}
+    networks = LabelledNetworks(values, TRUTH)
+    rhos = {(name, s): spearman(score(networks, {name: s}), TRUTH) for name in ("m", "o") for s in (1, -1)}
+    rhos["params", 1] = spearman(values["params"], TRUTH)
+    assert next(iter(pick_metrics(networks).items())) == max(rhos, key=lambda one: rhos[one])
+
+
 def test_a_size_of_which_less_is_better_is_not_picked():
     values = {"weak": VALUES["weak"], "params": -TRUTH, "macs": -TRUTH}
     assert set(pick_metrics(LabelledNetworks(values, TRUTH))) == {"weak"}
@@ -54,7 +87,7 @@ def test_a_score_is_the_log_rank_of_signed_metrics_and_a_failed_network_is_worst
     assert score(networks, {"a": 1}).argsort().tolist() == [2, 1, 3, 0]
     assert score(networks, {"a": -1}).argsort().tolist() == [2, 0, 3, 1]
     assert spearman(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 9.0])) == pytest.approx(1)
-    assert spearman(np.ones(3), np.arange(3.0)) == 0
+    assert np.isnan(spearman(np.ones(3), np.arange(3.0)))
 
 
 def test_the_certainty_is_high_where_a_metric_is_far_better_than_the_sizes():
