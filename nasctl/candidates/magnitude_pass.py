@@ -25,6 +25,7 @@ from nasctl.networks.layer_kinds import (
     softmaxes,
 )
 from nasctl.networks.layers import Multiply
+from nasctl.networks.product_watch import ProductWatch
 from nasctl.networks.torch_functions import (
     BIAS_FIRST,
     BIAS_THIRD,
@@ -152,9 +153,13 @@ class MagnitudeMode(TorchFunctionMode):
             return x
         if name == "glu":
             return x.chunk(2, args[1] if len(args) > 1 else kwargs.get("dim", -1))[0]
-        if name not in CONVOLUTIONS | MATRIX_PRODUCTS:
-            return func(*args, **kwargs)
-        args, kwargs = _without_bias(name, args, kwargs)
+        if name in CONVOLUTIONS | MATRIX_PRODUCTS:
+            args, kwargs = _without_bias(name, args, kwargs)
+        else:
+            with ProductWatch() as watch:
+                result = func(*args, **kwargs)
+            if not watch.found or not isinstance(result, Tensor):
+                return result
         result = func(*_magnitudes(args), **{key: _magnitudes(one) for key, one in kwargs.items()})
         given = [one for one in (*args, *kwargs.values()) for one in (one if isinstance(one, tuple | list) else [one])]
         active = [one.requires_grad for one in given if isinstance(one, Tensor)]

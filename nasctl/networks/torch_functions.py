@@ -20,6 +20,7 @@ from nasctl.networks.executable import construct, module_class
 from nasctl.networks.graph import Network
 from nasctl.networks.layer_kinds import is_custom, layer_title, weight_names
 from nasctl.networks.node import Layer, Node, Shape, attribute_name
+from nasctl.networks.product_watch import ProductWatch
 
 CONVOLUTIONS = frozenset(
     {f"conv{way}{size}d" for way in ("", "_transpose") for size in (1, 2, 3)} | {"convolution", "conv_tbc"}
@@ -29,6 +30,8 @@ MATRIX_PRODUCTS = frozenset(
         "linear",
         "matmul",
         "rmatmul",
+        "linalg_matmul",
+        "linalg_vecdot",
         "mm",
         "bmm",
         "mv",
@@ -111,7 +114,6 @@ SIGMOIDS = frozenset(
         "hardshrink",
     ]
 )
-SOFTMAXES = frozenset(["softmax", "log_softmax", "softmin", "gumbel_softmax"])
 CLAMPS = frozenset({"clamp", "clamp_min", "clip"})  # rectifiers if they end at 0
 ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
 LOOKUPS = frozenset({"embedding", "embedding_bag", "index_select", "gather", "take_along_dim", "index", "take"})
@@ -202,13 +204,15 @@ class _FactsMode(TorchFunctionMode):
         given = list(_tensors((args, kwargs)))
         active = any(id(one) in origins.inputs for one in given)
         learned = frozenset[str]().union(*(origins.parameters.get(id(one), ()) for one in given))
-        result = func(*args, **kwargs)
+        with ProductWatch() as watch:
+            result = func(*args, **kwargs)
         self.functions.add(name)
         self.rectifies |= active and rectifier_call(name, args, kwargs) is not None
         self.batch_statistics |= active and name in BATCH_NORMS and _uses_batch(args, kwargs)
-        if name in PRODUCTS and active:
+        if active and (watch.found or name in PRODUCTS):
             factors = {id(one) for one in _tensors(_factors(name, args, kwargs))}
-            self.weights |= frozenset[str]().union(*(origins.parameters.get(one, ()) for one in factors))
+            weights = frozenset[str]().union(*(origins.parameters.get(one, ()) for one in factors))
+            self.weights |= weights if weights or name in PRODUCTS else learned
         indexed = name == "getitem" and any(isinstance(one, Tensor) for one in _tensors(args[1:]))
         for one in _tensors(result):
             origins.kept.append(one)
@@ -228,8 +232,8 @@ def _factors(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> lis
         return [*args[1:], *named]
     if name == "bilinear":
         return [*args[:3], *named]
-    # The biases of fused products are vectors among matrices.
-    return [one for one in _tensors([*args, *named]) if name not in FUSED_PRODUCTS or one.ndim > 1]
+    # The biases of fused products, and of products without a known name, are vectors among matrices.
+    return [one for one in _tensors([*args, *named]) if name in MATRIX_PRODUCTS or one.ndim > 1]
 
 
 def _uses_batch(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
