@@ -33,8 +33,8 @@ from nasctl.networks.torch_functions import (
     MATRIX_PRODUCTS,
     NORMS,
     SIGMOIDS,
-    function_name,
     node_facts,
+    plain_name,
     rectifier_call,
 )
 from nasctl.networks.torch_modules import AttentionScores, Cosine, DynamicConv, Fourier, WeightedValues
@@ -147,7 +147,7 @@ class MagnitudeMode(TorchFunctionMode):
         self._weighted = weighted
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name, kwargs = function_name(func), dict(kwargs or {})
+        name, kwargs = plain_name(func), dict(kwargs or {})
         x = args[0] if args else kwargs.get("input")
         if isinstance(x, Tensor) and (name in NORMS or name in SIGMOIDS or rectifier_call(name, args, kwargs)):
             return x

@@ -1,7 +1,6 @@
 """Kinds of torch's functions, and the functions that a custom module calls in its forward method.
 
-The names are those of `nasctl.networks.layer_kinds` for functions: `F.relu`, `x.relu()` and `torch.ops.aten.relu` are
-one function, "relu".
+`plain_name` names them: `F.relu`, `x.relu()` and `torch.ops.aten.relu` are one function, "relu".
 """
 
 from __future__ import annotations
@@ -70,8 +69,8 @@ FUSED_PRODUCTS = frozenset(
 BIAS_THIRD = CONVOLUTIONS | {"linear"}  # products whose third argument is the bias
 BIAS_FIRST = frozenset({"addmm", "addmv", "baddbmm", "addbmm"})
 PRODUCTS = CONVOLUTIONS | MATRIX_PRODUCTS | FUSED_PRODUCTS
-BATCH_NORMS = frozenset({"batch_norm", "native_batch_norm", "cudnn_batch_norm", "sync_batch_norm"})
-NORMS = BATCH_NORMS | frozenset(
+BATCH_NORM_FUNCTIONS = frozenset({"batch_norm", "native_batch_norm", "cudnn_batch_norm", "sync_batch_norm"})
+NORMS = BATCH_NORM_FUNCTIONS | frozenset(
     [
         "layer_norm",
         "native_layer_norm",
@@ -128,7 +127,7 @@ class RectifierCall(NamedTuple):
     switch: float
 
 
-def function_name(function: Callable[..., Any]) -> str:
+def plain_name(function: Callable[..., Any]) -> str:
     """Return the name of a function of torch without underscores and overload: "matmul" for `Tensor.__matmul__`."""
     return getattr(function, "__name__", "").partition(".")[0].strip("_")
 
@@ -163,7 +162,7 @@ class RectifierWatch(TorchFunctionMode):
         self._note = note
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        call = rectifier_call(function_name(func), args, kwargs or {})
+        call = rectifier_call(plain_name(func), args, kwargs or {})
         if call is not None:
             self._note(call)
         return func(*args, **(kwargs or {}))
@@ -200,7 +199,7 @@ class _FactsMode(TorchFunctionMode):
         self.rectifies = self.batch_statistics = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs, name, origins = kwargs or {}, function_name(func), self._origins
+        kwargs, name, origins = kwargs or {}, plain_name(func), self._origins
         given = list(_tensors((args, kwargs)))
         active = any(id(one) in origins.inputs for one in given)
         learned = frozenset[str]().union(*(origins.parameters.get(id(one), ()) for one in given))
@@ -208,7 +207,7 @@ class _FactsMode(TorchFunctionMode):
             result = func(*args, **kwargs)
         self.functions.add(name)
         self.rectifies |= active and rectifier_call(name, args, kwargs) is not None
-        self.batch_statistics |= active and name in BATCH_NORMS and _uses_batch(args, kwargs)
+        self.batch_statistics |= active and name in BATCH_NORM_FUNCTIONS and _uses_batch(args, kwargs)
         if active and (watch.found or name in PRODUCTS):
             factors = {id(one) for one in _tensors(_factors(name, args, kwargs))}
             weights = frozenset[str]().union(*(origins.parameters.get(one, ()) for one in factors))
