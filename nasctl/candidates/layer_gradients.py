@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from nasctl.networks.layer_kinds import is_custom
 
 
-def weight_gradients(
+def example_gradients(
     part: nn.Module, names: Sequence[str], inputs: tuple[Tensor, ...], slopes: Tensor
 ) -> dict[str, Tensor]:
     """Return the gradients of some weights of a layer for each example, (B, P), by name.

@@ -25,6 +25,7 @@ from nasctl.networks.layer_kinds import (
     softmaxes,
 )
 from nasctl.networks.layers import Multiply
+from nasctl.networks.product_watch import ProductWatch
 from nasctl.networks.torch_functions import (
     BIAS_FIRST,
     BIAS_THIRD,
@@ -32,8 +33,8 @@ from nasctl.networks.torch_functions import (
     MATRIX_PRODUCTS,
     NORMS,
     SIGMOIDS,
-    function_name,
     node_facts,
+    plain_name,
     rectifier_call,
 )
 from nasctl.networks.torch_modules import AttentionScores, Cosine, DynamicConv, Fourier, WeightedValues
@@ -146,15 +147,19 @@ class MagnitudeMode(TorchFunctionMode):
         self._weighted = weighted
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name, kwargs = function_name(func), dict(kwargs or {})
+        name, kwargs = plain_name(func), dict(kwargs or {})
         x = args[0] if args else kwargs.get("input")
         if isinstance(x, Tensor) and (name in NORMS or name in SIGMOIDS or rectifier_call(name, args, kwargs)):
             return x
         if name == "glu":
             return x.chunk(2, args[1] if len(args) > 1 else kwargs.get("dim", -1))[0]
-        if name not in CONVOLUTIONS | MATRIX_PRODUCTS:
-            return func(*args, **kwargs)
-        args, kwargs = _without_bias(name, args, kwargs)
+        if name in CONVOLUTIONS | MATRIX_PRODUCTS:
+            args, kwargs = _without_bias(name, args, kwargs)
+        else:
+            with ProductWatch() as watch:
+                result = func(*args, **kwargs)
+            if not watch.found or not isinstance(result, Tensor):
+                return result
         result = func(*_magnitudes(args), **{key: _magnitudes(one) for key, one in kwargs.items()})
         given = [one for one in (*args, *kwargs.values()) for one in (one if isinstance(one, tuple | list) else [one])]
         active = [one.requires_grad for one in given if isinstance(one, Tensor)]

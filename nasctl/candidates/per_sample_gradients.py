@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nasctl.candidates.example_mixing import MixingCheck
-from nasctl.candidates.layer_gradients import weight_gradients
+from nasctl.candidates.layer_gradients import example_gradients
 from nasctl.networks.graph import Network
 from nasctl.networks.layer_kinds import attention_layers, batch_norms, is_custom, layer_title
 from nasctl.networks.torch_functions import custom_layers, weight_uses
@@ -216,7 +216,7 @@ def _call_gradients(call: LayerCall, slopes: Tensor) -> dict[str, Tensor]:
         slopes: The gradient of the output of the layer, (B, ...).
     """
     if call.weights:
-        return weight_gradients(call.part, [*call.weights], call.inputs, slopes)
+        return example_gradients(call.part, [*call.weights], call.inputs, slopes)
     assert isinstance(call.part, _BatchNorm)
     part, x = call.part, call.inputs[0]
     normal = F.batch_norm(x, part.running_mean, part.running_var, eps=part.eps)

@@ -25,7 +25,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "nn.functional.embedding": ("input", "weight", "padding_idx", "max_norm"),
 }  # fmt: skip
 TENSORS = ("weight", "bias", "running_mean", "running_var")
-BATCH_NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+BATCH_NORM_CLASSES = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 
 
 class FunctionalLayer(NamedTuple):
@@ -117,7 +117,7 @@ def _layer_norm(record: Record, values: Mapping[str, Tensor], more: Mapping[str,
 def _batch_norm(record: Record, values: Mapping[str, Tensor], more: Mapping[str, Any]) -> nn.Module | None:
     if more.get("training") or "running_mean" not in values or "running_var" not in values:
         return None
-    kind, size = BATCH_NORMS[len(record.shape or ())], values["running_mean"].shape[0]
+    kind, size = BATCH_NORM_CLASSES[len(record.shape or ())], values["running_mean"].shape[0]
     return kind(size, more.get("eps", 1e-5))
 
 

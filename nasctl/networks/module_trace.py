@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nasctl.networks.leaf_modules import CONTAINERS, Rebuilt, overrides, rebuilt, torch_class
 from nasctl.networks.node import Shape
 from nasctl.networks.recorder import Recorder
-from nasctl.networks.trace_records import FOREIGN, Record, Unrecordable, Untraceable
+from nasctl.networks.trace_records import FOREIGN, Unrecordable, Untraceable
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -226,8 +226,3 @@ def copy_of(module: nn.Module, replaced: Callable[[str, Tensor], Tensor]) -> nn.
 def example_input(shape: Shape, batch: int, dtype: torch.dtype) -> Tensor:
     """Return an empty input on the meta device, (batch, *shape)."""
     return torch.empty(batch, *shape, dtype=dtype, device="meta")
-
-
-def path_of(record: Record) -> str:
-    """Return the path of the module whose forward makes the call of a record."""
-    return record.name if record.kind == "module" else record.path

@@ -1,7 +1,6 @@
 """Kinds of torch's functions, and the functions that a custom module calls in its forward method.
 
-The names are those of `nasctl.networks.layer_kinds` for functions: `F.relu`, `x.relu()` and `torch.ops.aten.relu` are
-one function, "relu".
+`plain_name` names them: `F.relu`, `x.relu()` and `torch.ops.aten.relu` are one function, "relu".
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from nasctl.networks.executable import construct, module_class
 from nasctl.networks.graph import Network
 from nasctl.networks.layer_kinds import is_custom, layer_title, weight_names
 from nasctl.networks.node import Layer, Node, Shape, attribute_name
+from nasctl.networks.product_watch import ProductWatch
 
 CONVOLUTIONS = frozenset(
     {f"conv{way}{size}d" for way in ("", "_transpose") for size in (1, 2, 3)} | {"convolution", "conv_tbc"}
@@ -29,6 +29,8 @@ MATRIX_PRODUCTS = frozenset(
         "linear",
         "matmul",
         "rmatmul",
+        "linalg_matmul",
+        "linalg_vecdot",
         "mm",
         "bmm",
         "mv",
@@ -67,8 +69,8 @@ FUSED_PRODUCTS = frozenset(
 BIAS_THIRD = CONVOLUTIONS | {"linear"}  # products whose third argument is the bias
 BIAS_FIRST = frozenset({"addmm", "addmv", "baddbmm", "addbmm"})
 PRODUCTS = CONVOLUTIONS | MATRIX_PRODUCTS | FUSED_PRODUCTS
-BATCH_NORMS = frozenset({"batch_norm", "native_batch_norm", "cudnn_batch_norm", "sync_batch_norm"})
-NORMS = BATCH_NORMS | frozenset(
+BATCH_NORM_FUNCTIONS = frozenset({"batch_norm", "native_batch_norm", "cudnn_batch_norm", "sync_batch_norm"})
+NORMS = BATCH_NORM_FUNCTIONS | frozenset(
     [
         "layer_norm",
         "native_layer_norm",
@@ -111,7 +113,6 @@ SIGMOIDS = frozenset(
         "hardshrink",
     ]
 )
-SOFTMAXES = frozenset(["softmax", "log_softmax", "softmin", "gumbel_softmax"])
 CLAMPS = frozenset({"clamp", "clamp_min", "clip"})  # rectifiers if they end at 0
 ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
 LOOKUPS = frozenset({"embedding", "embedding_bag", "index_select", "gather", "take_along_dim", "index", "take"})
@@ -126,7 +127,7 @@ class RectifierCall(NamedTuple):
     switch: float
 
 
-def function_name(function: Callable[..., Any]) -> str:
+def plain_name(function: Callable[..., Any]) -> str:
     """Return the name of a function of torch without underscores and overload: "matmul" for `Tensor.__matmul__`."""
     return getattr(function, "__name__", "").partition(".")[0].strip("_")
 
@@ -161,7 +162,7 @@ class RectifierWatch(TorchFunctionMode):
         self._note = note
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        call = rectifier_call(function_name(func), args, kwargs or {})
+        call = rectifier_call(plain_name(func), args, kwargs or {})
         if call is not None:
             self._note(call)
         return func(*args, **(kwargs or {}))
@@ -198,17 +199,19 @@ class _FactsMode(TorchFunctionMode):
         self.rectifies = self.batch_statistics = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs, name, origins = kwargs or {}, function_name(func), self._origins
+        kwargs, name, origins = kwargs or {}, plain_name(func), self._origins
         given = list(_tensors((args, kwargs)))
         active = any(id(one) in origins.inputs for one in given)
         learned = frozenset[str]().union(*(origins.parameters.get(id(one), ()) for one in given))
-        result = func(*args, **kwargs)
+        with ProductWatch() as watch:
+            result = func(*args, **kwargs)
         self.functions.add(name)
         self.rectifies |= active and rectifier_call(name, args, kwargs) is not None
-        self.batch_statistics |= active and name in BATCH_NORMS and _uses_batch(args, kwargs)
-        if name in PRODUCTS and active:
+        self.batch_statistics |= active and name in BATCH_NORM_FUNCTIONS and _uses_batch(args, kwargs)
+        if active and (watch.found or name in PRODUCTS):
             factors = {id(one) for one in _tensors(_factors(name, args, kwargs))}
-            self.weights |= frozenset[str]().union(*(origins.parameters.get(one, ()) for one in factors))
+            weights = frozenset[str]().union(*(origins.parameters.get(one, ()) for one in factors))
+            self.weights |= weights if weights or name in PRODUCTS else learned
         indexed = name == "getitem" and any(isinstance(one, Tensor) for one in _tensors(args[1:]))
         for one in _tensors(result):
             origins.kept.append(one)
@@ -228,8 +231,8 @@ def _factors(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> lis
         return [*args[1:], *named]
     if name == "bilinear":
         return [*args[:3], *named]
-    # The biases of fused products are vectors among matrices.
-    return [one for one in _tensors([*args, *named]) if name not in FUSED_PRODUCTS or one.ndim > 1]
+    # The biases of fused products, and of products without a known name, are vectors among matrices.
+    return [one for one in _tensors([*args, *named]) if name in MATRIX_PRODUCTS or one.ndim > 1]
 
 
 def _uses_batch(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

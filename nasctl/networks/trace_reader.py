@@ -41,8 +41,8 @@ LAYER_FUNCTIONS: Mapping[str, type[nn.Module]] = {
     "nn.functional.adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
 }
 SUMS = ("add", ".add", ".__add__", ".__radd__")
-PRODUCTS = ("mul", ".mul", ".__mul__", ".__rmul__", "multiply", ".multiply")
-RESHAPES = ("reshape", ".reshape", ".view")
+MULTIPLICATIONS = ("mul", ".mul", ".__mul__", ".__rmul__", "multiply", ".multiply")
+RESHAPE_CALLS = ("reshape", ".reshape", ".view")
 CONCATENATIONS = ("cat", "concat", "concatenate")
 
 
@@ -187,13 +187,13 @@ class TraceReader:
             found = _as_layer(LAYER_FUNCTIONS[record.name], rest, options, shapes, out, dtypes)
         elif record.name in SUMS and len(inputs) == len(record.args) == 2 and shapes == (out, out) and not options:
             found = Add()
-        elif record.name in PRODUCTS and len(inputs) == len(record.args) == 2 and not options:
+        elif record.name in MULTIPLICATIONS and len(inputs) == len(record.args) == 2 and not options:
             if len(shapes[0]) == len(shapes[1]) and out in shapes:
                 found = Multiply()
                 inputs.sort(key=lambda one: self.plan.shape(one) != out)  # the gate is the second
         elif joined and (*rest, *options.values()) in ((1,), (-len(out),)) and not dtypes:
             found = Concat()
-        elif record.name in RESHAPES and out == (prod(shapes[0]),) and not dtypes:
+        elif record.name in RESHAPE_CALLS and out == (prod(shapes[0]),) and not dtypes:
             found = Flatten()
         if found is None:
             return None

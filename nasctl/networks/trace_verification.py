@@ -18,7 +18,7 @@ from nasctl.networks.trace_layouts import Plan
 from nasctl.networks.trace_reader import TracedLayer
 from nasctl.networks.trace_records import FOREIGN, Record, Unrecordable, Untraceable
 
-BATCHES = (1, 3, 4, 5)  # examples of the comparisons: the first two with which the module runs
+COMPARED_BATCHES = (1, 3, 4, 5)  # examples of the comparisons: the first two with which the module runs
 COMPARISONS = 2
 TOLERANCE = 1e-5  # difference allowed, relative to the largest value; orders of summation differ by less
 ACCUMULATED = 1e-3  # the same for the output if every layer alone is within `TOLERANCE`
@@ -68,7 +68,7 @@ def check_same(traced: TracedModule) -> None:
     original = ModuleTrace(traced.trace.module, _Comparable(generator, _trained(traced)).of, traced.trace)
     made = with_tensors(traced, named_tensors(original.copy))
     done, failure = 0, ""
-    for batch in BATCHES:
+    for batch in COMPARED_BATCHES:
         x, expected, failure = _run_original(original, traced, batch, generator)
         if x is None:
             continue

@@ -10,11 +10,40 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nasctl.api import Network
+from nasctl.networks.torch_functions import node_facts
 
 GRADIENTS = ("l2_norm", "snip", "grad_norm", "plain", "grasp", "zico")
 PER_SAMPLE = ("gradsign", "ntk_cond", "ntk_trace")
 HIDDEN_OUTPUTS = {"MultiheadAttention", "LSTM", "GRU", "RNN", "@", "einsum"}
 NOT_LINEAR = {"Bilinear", "MultiheadAttention", "LSTM", "GRU", "RNN"}
+
+
+SCHEMA = "(Tensor x, Tensor w) -> Tensor"
+FUNCTIONS = {
+    "matmul": torch.matmul,
+    "linalg.matmul": torch.linalg.matmul,
+    "linalg.vecdot": lambda x, w: torch.linalg.vecdot(x[:, :, None], w),
+    "multi_dot": lambda x, w: torch.linalg.multi_dot([x[:, 0], w, w.detach().T]),
+    "einsum": lambda x, w: torch.einsum("bti,io->bto", x, w),
+    "aten": lambda x, w: torch.ops.aten.matmul(x, w),
+    "_addmm_activation": lambda x, w: torch._addmm_activation(x.new_zeros(6), x[:, 0], w),
+    "cdist": torch.cdist,
+    "cdist of another norm": lambda x, w: torch.cdist(x, w, p=1.0),
+    "cosine_similarity": lambda x, w: torch.cosine_similarity(x[:, :, None], w, -1),
+    "mul": lambda x, w: x[..., None] * w,
+}
+NO_PRODUCT = ("cdist of another norm", "cosine_similarity", "mul")
+
+
+class Weighted(nn.Module):
+    """A function of the input and a parameter."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.w, self.function = nn.Parameter(torch.rand(6, 6)), function
+
+    def forward(self, x):
+        return self.function(x, self.w).flatten(1)
 
 
 def weights_of(module, kind):
@@ -298,3 +327,27 @@ def test_one_and_three_dimensions_score_like_two_with_a_size_of_one():
 def test_the_space_of_one_network_is_scored_by_the_setting():
     assert ModuleSpace(lambda: twin(1)).network((0,)).out_shape == (4,)
     assert SETTING.batch == 6
+
+
+def test_weights_of_functions_are_those_that_macs_count():
+    operator = torch.library.custom_op("nasctl_test::product", lambda x, w: x @ w, mutates_args=(), schema=SCHEMA)
+    operator.register_fake(lambda x, w: x.new_empty(*x.shape[:-1], w.shape[-1]))
+    torch.utils.flop_counter.register_flop_formula(torch.ops.nasctl_test.product)(
+        lambda x, w, out_shape=None, **options: 2 * math.prod(x) * w[-1]
+    )
+    for name, function in {**FUNCTIONS, "custom": lambda x, w: torch.ops.nasctl_test.product(x, w)}.items():
+        network = Network.from_module(Weighted(function), (4, 6))
+        last = [node for node in network.nodes if node.params == 36]
+        macs = sum(node.layer.macs(*node.in_shapes) for node in last)
+        weights = set().union(*(node_facts(node).weights for node in last))
+        assert (macs > 0, len(weights)) == (name not in NO_PRODUCT, int(name not in NO_PRODUCT)), name
+
+
+def test_synflow_counts_products_by_every_name():
+    same = ("matmul", "linalg.matmul", "einsum", "aten")
+    found = {
+        scores(ModuleSpace(lambda name=name: Weighted(FUNCTIONS[name]), (4, 6)), "synflow")["synflow"] for name in same
+    }
+    assert len(found) == 1
+    assert isinstance(*found, float)
+    assert "linear" in scores(ModuleSpace(lambda: Weighted(torch.cdist), (4, 6)), "synflow")["synflow"]
