@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from evidence_choice import choices
+from evidence_sets import RankedNetworks
 from evidence_spaces import IMAGES, SLOW, SPACES, KnownSpace, known_results
 from scipy.stats import spearmanr
 
 from nasctl import registry
 from nasctl.analysis import score
-from nasctl.analysis.choose_metrics import LabelledNetworks
 from nasctl.analysis.correlate import is_size, oriented_values
 from nasctl.analysis.rank_correlation import agreement, spearman
 from nasctl.bench.listed import shipped_scores
@@ -112,7 +112,7 @@ def _rho(one: np.ndarray, other: np.ndarray) -> float:
 
 def measure_space(
     known: KnownSpace, networks: int, seeds: int, store: str
-) -> tuple[list[MeasuredScene], list[LabelledNetworks]]:
+) -> tuple[list[MeasuredScene], list[RankedNetworks]]:
     """Return the scenes of a space, and the values and results behind each."""
     results = known_results(known)
     genomes = sorted(set.intersection(*(set(column) for column in results.values())))
@@ -140,7 +140,7 @@ def measure_space(
         scenes.append(
             MeasuredScene(*about, str(task.setting.data), str(task.setting.fidelity), len(chosen), correlations)
         )
-        labelled.append(LabelledNetworks(oriented, truth))
+        labelled.append(RankedNetworks(oriented, truth))
     return scenes, labelled
 
 
@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    scenes, labelled = [], dict[str, list[tuple[MeasuredScene, LabelledNetworks]]]()
+    scenes, labelled = [], dict[str, list[tuple[MeasuredScene, RankedNetworks]]]()
     left_out = set(filter(None, options.without.split(",")))
     for known in (one for one in SPACES if one.spec.partition(":")[0] not in left_out):
         found, behind = measure_space(known, options.networks, options.seeds, options.store)

@@ -20,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from evidence_sets import MetricSet, RankedNetworks, choose_set, ordering_metrics
 from scipy.stats import spearmanr
 
-from nasctl.analysis.choose_metrics import SIZES, LabelledNetworks, MetricSet, choose_set, ordering_metrics
+from nasctl.analysis.labelled_networks import SIZES
 from nasctl.correlations.table import DefaultChoice, HeldOutResult, MeasuredScene
 from nasctl.defaults import TASKS
 
@@ -34,8 +35,8 @@ HALVES = 5  # random halves of the networks of a space
 BEST = 10  # candidates that sets are made of
 COSTS = (*SIZES, "memory")  # no candidates of rule 1
 
-Labelled = Mapping[str, Sequence[tuple[MeasuredScene, LabelledNetworks]]]  # by name of the space
-Spaces = dict[str, list[LabelledNetworks]]
+Labelled = Mapping[str, Sequence[tuple[MeasuredScene, RankedNetworks]]]  # by name of the space
+Spaces = dict[str, list[RankedNetworks]]
 
 
 def choices(labelled: Labelled) -> list[DefaultChoice]:
@@ -109,7 +110,7 @@ def _between(spaces: Spaces, one: str, other: str) -> float:
     return float(np.mean(found))
 
 
-def _result(space: str, results: Sequence[LabelledNetworks], chosen: MetricSet, named: bool = True) -> HeldOutResult:
+def _result(space: str, results: Sequence[RankedNetworks], chosen: MetricSet, named: bool = True) -> HeldOutResult:
     """Return the mean rho of a set and of the sizes over the results of a space."""
     rhos = np.mean([one.correlations([chosen, ("params",), ("macs",)]) for one in results], axis=0)
     return HeldOutResult(space, *(round(float(rho), 3) for rho in rhos), chosen if named else ())

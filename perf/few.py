@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from evidence import measure_space
 from evidence_choice import Labelled, choices, default_score_without
+from evidence_sets import RankedNetworks
 from evidence_spaces import SPACES
 
-from nasctl.analysis.choose_metrics import LabelledNetworks
 from nasctl.analysis.few_labels import CERTAIN, pick_by_few_labels, score
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.correlations.table import MeasuredScene
@@ -42,7 +42,7 @@ def order(values: np.ndarray, truth: np.ndarray) -> float:
     return float(np.nan_to_num(spearman(values, truth)))
 
 
-def judged(networks: LabelledNetworks, default: tuple[str, ...], labels: int, draws: int) -> Draws:
+def judged(networks: RankedNetworks, default: tuple[str, ...], labels: int, draws: int) -> Draws:
     """Return the results of repeated draws of labels.
 
     Args:

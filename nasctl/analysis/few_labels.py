@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from nasctl.analysis.aggregate import ranks
-from nasctl.analysis.choose_metrics import SIZES, LabelledNetworks
 from nasctl.analysis.correlate import KnownSample, oriented_columns
+from nasctl.analysis.labelled_networks import SIZES, LabelledNetworks
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.analysis.score import Scored
 from nasctl.defaults import DEFAULT_COST

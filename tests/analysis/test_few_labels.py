@@ -8,14 +8,15 @@ import pytest
 from click.testing import CliRunner
 
 from nasctl import registry
-from nasctl.analysis.choose_metrics import LabelledNetworks, choose_set, ordering_metrics
 from nasctl.analysis.few_labels import pick_by_few_labels, pick_metrics, score
+from nasctl.analysis.labelled_networks import LabelledNetworks
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
 from nasctl.problem.fidelity import Fidelity
 from nasctl.testing import drawn
+from perf.evidence_sets import RankedNetworks, choose_set, ordering_metrics
 
 RNG = np.random.default_rng(3)
 TRUTH = RNG.normal(size=32)
@@ -122,7 +123,7 @@ def test_labels_that_are_equal_pick_nothing():
 
 def test_the_smallest_set_that_is_as_good_is_chosen():
     values = {"a": TRUTH, "b": VALUES["good"], "c": VALUES["reversed"]}
-    spaces = {"one": [LabelledNetworks(values, TRUTH)], "two": [LabelledNetworks(values, TRUTH)]}
+    spaces = {"one": [RankedNetworks(values, TRUTH)], "two": [RankedNetworks(values, TRUTH)]}
     assert choose_set(spaces, ["b", "a"]) == ("a",)
     assert ordering_metrics(spaces, ["b", "c", "a"]) == ["a", "b"]
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 setting_options = setting_group(sample_seed_option, fidelity_option, data_option, torch_device_option)
 
-SIZES = ("params", "macs", "depth")  # baselines that every metric has to beat
-
 
 @click.command("correlate", cls=GroupedCommand, groups=(setting_options,))
 @space_option
@@ -83,6 +81,7 @@ def command(
     import json
 
     from nasctl.analysis import correlate, few_labels, score
+    from nasctl.analysis.labelled_networks import SIZES
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, say, table
 

@@ -1,35 +1,25 @@
-"""Choice of the metrics whose log rank orders networks best, by networks with known results."""
+"""Choice of the set of metrics whose log rank orders networks with known results best, for perf/evidence_choice.py."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, combinations
 
 import numpy as np
 
 from nasctl.analysis.aggregate import ranks
+from nasctl.analysis.labelled_networks import LabelledNetworks
 from nasctl.analysis.rank_correlation import spearman
 
 MOST = 3  # metrics of a set
 GAIN = 0.01  # mean Spearman's rho that a larger set has to gain over a smaller one
-SIZES = ("params", "macs", "depth")  # baselines that every metric has to beat
 
 MetricSet = tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class LabelledNetworks:
-    """Values of metrics and true results of the same N networks.
-
-    Args:
-        values: Values by metric, (N,), higher is better and of a size larger; not finite where the metric failed.
-        truth: True results, (N,), higher is better.
-    """
-
-    values: Mapping[str, np.ndarray]
-    truth: np.ndarray
+class RankedNetworks(LabelledNetworks):
+    """Networks with known results, and the log ranks of their metrics."""
 
     @cached_property
     def _logarithms(self) -> dict[str, np.ndarray]:
@@ -46,12 +36,8 @@ class LabelledNetworks:
         # Sums of logarithms in another order differ in the last digit, which must not break ties.
         return spearman(np.round(scores, 9), np.round(self.truth, 9))
 
-    def part(self, chosen: np.ndarray) -> LabelledNetworks:
-        """Return the networks of an index array, (M,)."""
-        return LabelledNetworks({name: values[chosen] for name, values in self.values.items()}, self.truth[chosen])
 
-
-def mean_over_spaces(spaces: Mapping[str, Sequence[LabelledNetworks]], sets: Sequence[MetricSet]) -> np.ndarray:
+def mean_over_spaces(spaces: Mapping[str, Sequence[RankedNetworks]], sets: Sequence[MetricSet]) -> np.ndarray:
     """Return the mean rho of each set: over the results of a space, then over spaces, (S,).
 
     Args:
@@ -63,7 +49,7 @@ def mean_over_spaces(spaces: Mapping[str, Sequence[LabelledNetworks]], sets: Seq
 
 
 def rank_sets(
-    spaces: Mapping[str, Sequence[LabelledNetworks]], candidates: Sequence[str], most: int = MOST
+    spaces: Mapping[str, Sequence[RankedNetworks]], candidates: Sequence[str], most: int = MOST
 ) -> list[tuple[MetricSet, float]]:
     """Return every set of up to `most` metrics with its mean rho over spaces, the best first.
 
@@ -78,7 +64,7 @@ def rank_sets(
 
 
 def choose_set(
-    spaces: Mapping[str, Sequence[LabelledNetworks]], candidates: Sequence[str], most: int = MOST
+    spaces: Mapping[str, Sequence[RankedNetworks]], candidates: Sequence[str], most: int = MOST
 ) -> MetricSet:
     """Return the smallest set whose mean rho is within `GAIN` of the best one; of sets of one size, the best.
 
@@ -92,7 +78,7 @@ def choose_set(
     return min(near or [ranked[0][0]], key=len)
 
 
-def ordering_metrics(spaces: Mapping[str, Sequence[LabelledNetworks]], candidates: Sequence[str]) -> list[str]:
+def ordering_metrics(spaces: Mapping[str, Sequence[RankedNetworks]], candidates: Sequence[str]) -> list[str]:
     """Return the metrics that every space has and that order each of them in the right direction, the best first.
 
     A metric is left out if it failed for half of the networks of a space or more, or if its mean rho there is not
