@@ -13,6 +13,9 @@ DEFAULT_COUNT = 3
 # Default cost, where no device is given.
 DEFAULT_COST = "macs"
 
+# Sizes of networks that a score of a run may use, whether or not the run optimises or records them.
+SIZES = ("params", "macs", "depth")
+
 DEFAULT_SEARCHER = "guided"
 
 DEFAULT_BUDGET = 300  # distinct candidates

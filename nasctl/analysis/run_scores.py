@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from nasctl import registry
 from nasctl.analysis.aggregate import Score, orient
 from nasctl.candidates.setting import DEFAULT_SETTING
 from nasctl.correlations.defaults import default_choice, default_score, mean_figures
-from nasctl.defaults import DEFAULT_COST
+from nasctl.defaults import DEFAULT_COST, SIZES
 from nasctl.errors import UnknownName
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
@@ -22,8 +23,9 @@ from nasctl.search.default_objectives import space_kind
 from nasctl.search.metrics import make_objective
 from nasctl.search.recorded import recorded_task
 from nasctl.store.run_record import Column, RunRecord
+from nasctl.store.store import Store
 
-SIZES = ("params", "macs", "depth")  # a score may use them whether or not the run measured them
+Sizes = Mapping[str, Mapping[Genome, float]]  # sizes of candidates by name and genome
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class ChosenScore:
 
 
 def scores_of_run(
-    record: RunRecord, found: Sequence[Evaluation], text: str | None
+    record: RunRecord, found: Sequence[Evaluation], text: str | None, sizes: Sizes = MappingProxyType({})
 ) -> tuple[str, dict[Genome, float]] | None:
     """Return one score for each feasible candidate of a run, from the ranks among these candidates.
 
@@ -50,6 +52,8 @@ def scores_of_run(
         record: Record of the run.
         found: Candidates of the run.
         text: Score as `Score.parse` reads it. Default: `chosen_score`.
+        sizes: Known sizes, as `stored_sizes` returns them. Other sizes that the score uses are computed from the
+            networks, which takes milliseconds each.
 
     Returns:
         Name of the score, and its values by genome, higher is better; None if the run has no metrics to score by.
@@ -61,9 +65,28 @@ def scores_of_run(
     score = Score.parse(text, list(dict.fromkeys([*record.columns, *SIZES])))
     broken = violations(found, record.constraints)
     feasible = [one for one, row in zip(found, broken, strict=True) if not row.any()]
-    values = {name: _oriented(record, name, feasible) for name in score.metrics}
+    values = {name: _oriented(record, name, feasible, sizes.get(name, {})) for name in score.metrics}
     scores = score.of(values).tolist() if feasible else []
     return str(score), {one.genome: value for one, value in zip(feasible, scores, strict=True)}
+
+
+def stored_sizes(store: Store, run: str, record: RunRecord) -> dict[str, dict[Genome, float]]:
+    """Return the sizes of a run's candidates that the store holds, by size and genome.
+
+    A search files them with its metrics. Runs of an older nasctl have only those that some run measured.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        record: Record of the run.
+    """
+    try:
+        space: SearchSpace = registry.create("spaces", record.space)
+    except UnknownName:  # the plug-in is not installed any more
+        return {}
+    labels = Task(space, dict(map(make_objective, SIZES))).record(record.space).labels
+    found = store.filed(run, labels.values())
+    return {name: found[label] for name, label in labels.items()}
 
 
 def chosen_score(record: RunRecord) -> ChosenScore | None:
@@ -102,15 +125,21 @@ def _reason(metrics: Sequence[str]) -> str:
     return ""
 
 
-def _oriented(record: RunRecord, name: str, feasible: Sequence[Evaluation]) -> np.ndarray:
+def _oriented(
+    record: RunRecord, name: str, feasible: Sequence[Evaluation], known: Mapping[Genome, float]
+) -> np.ndarray:
     """Return the values of a column or a size for candidates, (N,), where higher is better."""
     if name in record.columns:
         values = [one.values.get(name, np.nan) for one in feasible]
         return orient(np.array(values), _better(name, record.columns[name]))
     space: SearchSpace = registry.create("spaces", record.space)
     task = Task(space, dict([make_objective(name)]), DEFAULT_SETTING)
-    found = [measure(task, one.genome, {name: name})[name].value for one in feasible]
-    return np.array([np.nan if value is None else value for value in found])
+
+    def size(genome: Genome) -> float:
+        value = measure(task, genome, {name: name})[name].value
+        return np.nan if value is None else value
+
+    return np.array([known[one.genome] if one.genome in known else size(one.genome) for one in feasible])
 
 
 def _better(name: str, column: Column) -> Direction:

@@ -26,6 +26,7 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     The page has the configuration, the front as a picture and a table, convergence, rank correlations, devices and
     their errors, failures, versions, and the command that repeats the run. It loads nothing from elsewhere.
     """
+    from nasctl.analysis.run_scores import stored_sizes
     from nasctl.errors import NasctlError
     from nasctl.report.html import page
     from nasctl.report.summary import ReportSummary
@@ -44,7 +45,8 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     visits = list(opened.visits(name))
     if not visits:
         raise NasctlError(f"run {name} has evaluated nothing yet, so there is nothing to report; start it again")
-    found = ReportSummary(summary, [one for one, _ in visits], sum(seconds for _, seconds in visits))
+    sizes = stored_sizes(opened, name, summary.record)
+    found = ReportSummary(summary, [one for one, _ in visits], sum(seconds for _, seconds in visits), sizes)
     write(path, page(found))
     say(f"the report of run {name} is in:")
     click.echo(path)

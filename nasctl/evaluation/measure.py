@@ -60,11 +60,11 @@ def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, 
     Raises:
         NasctlError: The user has to mend something, for example a table that lacks a block.
     """
-    needs = frozenset[str]().union(*(task.metrics[name].needs for name in labels))
+    needs = frozenset[str]().union(*(task.measurable[name].needs for name in labels))
     setting = task.setting
     if needs <= ARITHMETIC:  # importing torch takes seconds, and arithmetic does without
         candidate, here = Candidate(task.space, genome, setting, needs), arithmetic_machine()
-        return {label: score(task.metrics[name], candidate)._replace(machine=here) for name, label in labels.items()}
+        return {label: score(task.measurable[name], candidate)._replace(machine=here) for name, label in labels.items()}
     from nasctl.candidates.determinism import deterministic_torch, seeded_globals
 
     with deterministic_torch(setting.threads):
@@ -72,9 +72,9 @@ def measure(task: Task, genome: Genome, labels: Mapping[str, str]) -> dict[str, 
         for drawn in setting.draws():  # metric by metric within a draw, so that its memory is freed before the next
             candidate = Candidate(task.space, genome, drawn, needs)
             for name, label in labels.items():
-                if not found[label] or not closed_form(task.metrics[name]):
+                if not found[label] or not closed_form(task.measurable[name]):
                     with seeded_globals(drawn.seed):
-                        found[label].append(score(task.metrics[name], candidate))
+                        found[label].append(score(task.measurable[name], candidate))
     here = module_machine(setting.device, setting.threads)
     return {label: mean_of_draws(draws)._replace(machine=here) for label, draws in found.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,8 @@ class Task:
         setting: The setting that measured values depend on. Default data is replaced by data of the space's kind.
         recorded: Names of the metrics that are measured but not optimised.
         constraints: Constraints that a candidate on the front satisfies.
+        filed: Metrics without a module that the store gets for each candidate that is measured, by name. They are no
+            part of the run, so searchers and tables do not see them; scores of a finished run may read them.
     """
 
     space: SearchSpace
@@ -33,6 +35,7 @@ class Task:
     setting: Setting = DEFAULT_SETTING
     recorded: frozenset[str] = frozenset()
     constraints: tuple[Constraint, ...] = ()
+    filed: Mapping[str, Objective] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # The label of a value names the data that was used, so the default data is chosen here and nowhere later.
@@ -46,6 +49,16 @@ class Task:
             for name, metric in self.metrics.items()
             if name not in self.recorded
         )
+
+    @cached_property
+    def measurable(self) -> dict[str, Objective]:
+        """All metrics, those that are only filed included, by name."""
+        return {**self.filed, **self.metrics}
+
+    @cached_property
+    def filed_labels(self) -> dict[str, str]:
+        """The labels of the metrics that are only filed, by name."""
+        return {name: self._label(name) for name in self.filed}
 
     def record(
         self,
@@ -75,7 +88,7 @@ class Task:
 
         It holds all that the values depend on besides the space and the genome.
         """
-        objective = self.metrics[name]
+        objective = self.measurable[name]
         label = f"{measured_name(name)} v{version_on(objective, self.space)}"
         return label if objective.needs <= {"network"} else f"{label} @ {self.setting}"
 

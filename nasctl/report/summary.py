@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from itertools import combinations
 
 import numpy as np
 from scipy.stats import kendalltau
 
 from nasctl import registry
-from nasctl.analysis.run_scores import scores_of_run
+from nasctl.analysis.run_scores import Sizes, scores_of_run
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.pareto.archive import closest_to_ideal
@@ -55,11 +55,13 @@ class ReportSummary:
         run: Name, record and start of the run.
         visited: Candidates of the run, in order, (N,).
         seconds: Total time of all measurements.
+        sizes: Known sizes of candidates, as `stored_sizes` returns them; others are computed from the networks.
     """
 
     run: RunSummary
     visited: Sequence[Evaluation]
     seconds: float
+    sizes: Sizes = field(default_factory=dict)
 
     @property
     def record(self) -> RunRecord:
@@ -99,7 +101,7 @@ class ReportSummary:
     @cached_property
     def score(self) -> tuple[str, dict[int, float]]:
         """Return the name of the run's score and its values by row; the name is "" for a run without metrics."""
-        head, scores = scores_of_run(self.record, self.visited, None) or ("", {})
+        head, scores = scores_of_run(self.record, self.visited, None, self.sizes) or ("", {})
         return head, {k: scores[one.genome] for k, one in enumerate(self.visited) if one.genome in scores}
 
     @cached_property
@@ -116,11 +118,11 @@ class ReportSummary:
             for name, column in self.record.columns.items()
         ]
         space = registry.create("spaces", self.record.space)
-        networks = [space.network(one.genome) for one in self.visited]
-        sizes = [("params", "parameters", [network.params for network in networks])]
-        sizes.append(("macs", "MACs", [network.macs for network in networks]))
-        for name, unit, values in sizes:
+        network = cache(space.network)
+        for name, unit in (("params", "parameters"), ("macs", "MACs")):
             if name not in self.record.columns:
+                known, genomes = self.sizes.get(name, {}), [one.genome for one in self.visited]
+                values = [known[one] if one in known else getattr(network(one), name) for one in genomes]
                 found.append(Series(name, unit, np.array(values, dtype=float), "baseline"))
         return [*found, Series("order of evaluation", "", np.arange(1.0, len(self.visited) + 1), "order")]
 

@@ -177,9 +177,12 @@ def _prepare(task: Task, genome: Genome, journal: RunLog, position: int | None) 
 
     A genome that breaks a constraint on its costs cannot be on the front, so its module is not measured.
     """
-    record = journal.record
+    record, filed = journal.record, task.filed_labels
     known = journal.known(genome, record.labels.values(), position)
-    fresh = measure(task, genome, {name: label for name, label in record.cheap.items() if label not in known})
+    lacking = {name: label for name, label in record.cheap.items() if label not in known}
+    fresh = measure(task, genome, filed | lacking) if lacking else {}
     labels = counted_labels(record, genome, known | fresh)
     missing = {name: label for name, label in labels.items() if label not in known | fresh}
+    if missing and not lacking:  # a candidate that is stored in full is not measured again only to be filed
+        fresh = measure(task, genome, filed)
     return _Prepared(labels, known, fresh, missing)

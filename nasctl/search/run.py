@@ -17,6 +17,7 @@ from nasctl import registry
 from nasctl.candidates.objective import HasLabel, HasRemarks, Objective, closed_form
 from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
+from nasctl.defaults import SIZES
 from nasctl.errors import NasctlError
 from nasctl.evaluation import ranges
 from nasctl.evaluation.executor import Executor
@@ -127,7 +128,10 @@ class Run:
             constraints.parse(text, list(metrics), lambda name: self._maximum(space, name, metrics[name]))
             for text in texts
         )
-        return Task(space, metrics, self.setting, frozenset(others.keys() - objectives.keys()), parsed)
+        # Scores of a run are ranks of its metrics and sizes. A run of costs alone has no score.
+        scored = not all(map(closed_form, metrics.values()))
+        filed = dict(make_objective(name) for name in SIZES if name not in metrics) if scored else {}
+        return Task(space, metrics, self.setting, frozenset(others.keys() - objectives.keys()), parsed, filed)
 
     @cached_property
     def remarks(self) -> dict[str, list[str]]:

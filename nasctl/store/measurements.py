@@ -53,7 +53,10 @@ class Ledger:
         return {label: found[number] for label, number in self._labels.items() if label in labels and number in found}
 
     def file(self, genome: Genome, measured: Mapping[str, Measurement]) -> None:
-        """File new measurements of a genome by label; a measurement that the store has already stays."""
+        """File new measurements of a genome by label; a measurement that the store has already stays.
+
+        Labels that are not the ledger's are filed too. `known` does not return them.
+        """
         with self._database.writing():
             self._file(genome, measured)
 
@@ -74,7 +77,8 @@ class Ledger:
             database.execute("INSERT INTO genome (space, genes) VALUES (?, ?)", key)
             row = database.execute(find, key).fetchone()
         number = int(row[0])
-        rows = [(number, self._labels[label], *row) for label, row in self._rows(measured).items()]
+        numbers = {label: self._labels.get(label) or self._database.text(label) for label in measured}
+        rows = [(number, numbers[label], *row) for label, row in self._rows(measured).items()]
         if rows:
             query = "INSERT OR IGNORE INTO measurement (genome, label, value, error, seconds, machine)"
             database.executemany(f"{query} VALUES (?, ?, ?, ?, ?, ?)", rows)

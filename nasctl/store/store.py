@@ -170,6 +170,22 @@ class Store:
                 seconds = sum(found[label].seconds for label in labels.values() if label in found)
                 yield evaluation(genome, labels, found), seconds
 
+    def filed(self, run: str, labels: Collection[str]) -> dict[str, dict[Genome, float]]:
+        """Return stored values of a run's candidates under any labels, by label and genome.
+
+        The labels need not be a part of the run; candidates without a value are left out.
+        """
+        run, _ = self.run(run)
+        query = f"""SELECT label.value, genome.genes, m.value FROM run JOIN visit ON visit.run = run.id
+            JOIN genome ON genome.id = visit.genome JOIN measurement m ON m.genome = visit.genome
+            JOIN text label ON label.id = m.label
+            WHERE run.name = ? AND m.value IS NOT NULL AND label.value IN ({",".join("?" * len(labels))})"""
+        found: dict[str, dict[Genome, float]] = {label: {} for label in labels}
+        with self.database.reading() as database:
+            for label, genes, value in database.execute(query, (run, *labels)):
+                found[label][genome_of(genes)] = value
+        return found
+
     def machines(self, run: str) -> dict[str, int]:
         """Return how many values of a run's candidates were measured on each machine, the most frequent first.
 

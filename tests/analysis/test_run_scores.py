@@ -8,13 +8,16 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import spearmanr
 
+from nasctl import registry
 from nasctl.analysis import correlate as correlation
+from nasctl.analysis import run_scores
 from nasctl.analysis.fidelities import FidelityResult
 from nasctl.analysis.rank_correlation import agreement
-from nasctl.analysis.run_scores import chosen_score
+from nasctl.analysis.run_scores import chosen_score, scores_of_run, stored_sizes
 from nasctl.cli import cli
 from nasctl.correlations.table import shipped
 from nasctl.problem.fidelity import Fidelity
+from nasctl.report.summary import ReportSummary
 from nasctl.search.command_line import command_line
 from nasctl.search.from_python import search
 from nasctl.search.recorded import run_from_record
@@ -94,3 +97,53 @@ def test_the_score_of_a_run_follows_its_task_from_python_and_from_the_command_li
     older = replace(store.run()[1], task="")
     assert chosen_score(older) == chosen_score(record)
     assert run_from_record(older).trained_for == "dense"
+
+
+def test_scores_and_reports_read_sizes_that_the_search_has_filed(nasctl, monkeypatch):
+    space, fidelity = registry.create("spaces", "resnet"), "--fidelity=size=32,batch=2,repeats=1"
+    nasctl("search", "--space=resnet", "--searcher=random", "--budget=4", fidelity)
+    store = Store("nasctl.db")
+    name, record = store.run()
+    found, sizes = store.evaluations(name), stored_sizes(store, name, record)
+    head, scores = scores_of_run(record, found, "log_rank:params+depth")
+    assert scores_of_run(record, found, "log_rank:params+depth", sizes) == (head, scores)
+    for one in found:
+        network = space.network(one.genome)
+        assert (sizes["params"][one.genome], sizes["macs"][one.genome]) == (network.params, network.macs)
+        assert sizes["depth"][one.genome] > 0
+    # The sizes are no part of the run.
+    assert set(record.columns) == {*record.asked["objectives"]}
+    assert {size for one in found for size in one.values} == {*record.columns}
+    monkeypatch.setattr(run_scores, "measure", None)
+    assert scores_of_run(record, found, "log_rank:params+depth", sizes) == (head, scores)
+    shown = nasctl("pareto", "show", "--score=log_rank:params+depth", "--json")
+    assert {tuple(one["genome"]): one["score"][head] for one in shown}.items() <= scores.items()
+    summary = ReportSummary(store.runs()[0], found, 1.0, sizes)
+    monkeypatch.setattr(type(space), "network", lambda self, genome: pytest.fail("a network is built"))
+    (params,) = (one for one in summary.series if one.name == "params")
+    assert params.values.tolist() == [sizes["params"][one.genome] for one in found]
+
+
+def test_sizes_that_no_search_has_filed_are_computed(nasctl):
+    fidelity = "--fidelity=size=8,batch=4,repeats=1"
+    nasctl("search", "--space=nbmacro", "-oplain,macs", "--searcher=random", "--budget=4", fidelity)
+    store = Store("nasctl.db")
+    name, record = store.run()
+    found, sizes = store.evaluations(name), stored_sizes(store, name, record)
+    expected = scores_of_run(record, found, "vote:depth+plain", sizes)
+    with store.database.writing() as database:  # as an older nasctl left it
+        database.execute("DELETE FROM measurement WHERE label IN (SELECT id FROM text WHERE value LIKE 'depth %')")
+    sizes = stored_sizes(store, name, record)
+    assert sizes["depth"] == {}
+    assert scores_of_run(record, found, "vote:depth+plain", sizes) == expected
+    # A replay of a run that is stored in full measures nothing.
+    nasctl("search", "--space=nbmacro", "-oplain,macs", "--searcher=random", "--budget=4", fidelity)
+    assert stored_sizes(store, name, record)["depth"] == {}
+    nasctl("search", "--space=nbmacro", "-oplain,macs", "--searcher=random", "--budget=6", fidelity)
+    assert len(stored_sizes(store, name, record)["depth"]) == 2
+
+
+def test_a_run_of_costs_alone_files_no_sizes(nasctl):
+    nasctl("search", "--space=nbmacro", "-oparams,macs", "--searcher=random", "--budget=4")
+    store = Store("nasctl.db")
+    assert stored_sizes(store, *store.run())["depth"] == {}

@@ -23,7 +23,7 @@ def command(run: str | None, score: str | None, store: str, as_json: bool) -> No
     import json
 
     from nasctl import registry
-    from nasctl.analysis.run_scores import chosen_score, scores_of_run
+    from nasctl.analysis.run_scores import chosen_score, scores_of_run, stored_sizes
     from nasctl.architectures import ids
     from nasctl.pareto.losses import front
     from nasctl.store.store import Store
@@ -33,7 +33,10 @@ def command(run: str | None, score: str | None, store: str, as_json: bool) -> No
     name, record = opened.run(run)
     visited = opened.evaluations(name)
     best = front(visited, record.goals, record.constraints)
-    head, scores = scores_of_run(record, visited, score) or ("", {})
+    chosen = None if score else chosen_score(record)
+    text = chosen.text if chosen else score
+    sizes = stored_sizes(opened, name, record)
+    head, scores = (scores_of_run(record, visited, text, sizes) if text else None) or ("", {})
     genes = registry.create("spaces", record.space).genes
     found = [(ids.encode(record.space, genes, e.genome), e) for e in best]
     if as_json:
@@ -44,7 +47,7 @@ def command(run: str | None, score: str | None, store: str, as_json: bool) -> No
         click.echo(json.dumps(report))
         return
     say(f"front of run {name}: {len(found)} of {len(visited)} candidates")
-    if not score and (chosen := chosen_score(record)) and chosen.reason:
+    if chosen and chosen.reason:
         say(f"note: {chosen.reason}")
     heads = [f"{objective} ({column.unit})" for objective, column in record.columns.items()]
     rows = [[arch, *(e.values.get(objective, "failed") for objective in record.columns)] for arch, e in found]

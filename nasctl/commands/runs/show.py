@@ -10,6 +10,7 @@ import click
 from nasctl.commands import json_option, store_option
 
 if TYPE_CHECKING:
+    from nasctl.analysis.run_scores import Sizes
     from nasctl.problem.searcher import Evaluation
     from nasctl.store.run_record import RunRecord
     from nasctl.store.store import Store
@@ -26,6 +27,7 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
     """Show the question of the run NAME (or the newest run), its versions, and its results."""
     import json
 
+    from nasctl.analysis.run_scores import stored_sizes
     from nasctl.pareto.losses import front
     from nasctl.store.store import Store
     from nasctl.system.terminal import definitions, duration
@@ -48,7 +50,7 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
         "failed": sum(bool(evaluation.errors) for evaluation in found),
         "errors": errors,
         "front": len(front(found, record.goals, record.constraints)),
-        "score": _best(record, found),
+        "score": _best(record, found, stored_sizes(opened, name, record)),
         "seconds": round(sum(seconds for _, seconds in visits), 3),
     }
     if as_json:
@@ -80,13 +82,13 @@ def _config(store: Store, name: str, record: RunRecord, as_json: bool) -> str:
     return json.dumps(record.config) + "\n" if as_json else heading + to_toml(record.config)
 
 
-def _best(record: RunRecord, found: Sequence[Evaluation]) -> dict[str, object]:
+def _best(record: RunRecord, found: Sequence[Evaluation], sizes: Sizes) -> dict[str, object]:
     """Return the name of the run's score, its largest value, and the id of the network that has it."""
     from nasctl import registry
     from nasctl.analysis.run_scores import scores_of_run
     from nasctl.architectures import ids
 
-    head, scores = scores_of_run(record, found, None) or ("", {})
+    head, scores = scores_of_run(record, found, None, sizes) or ("", {})
     if not scores:
         return {}
     genome = max(scores, key=lambda one: scores[one])
