@@ -78,7 +78,7 @@ def evidence_line(asked: SpaceKind, choice: DefaultChoice, objectives: Sequence[
 
 
 def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
-    """Return what measurements on a family and a task hold against an objective; "" if nothing.
+    """Return what measurements on a space, or else on its family, hold against an objective; "" if nothing.
 
     Args:
         asked: The space and the task.
@@ -89,6 +89,33 @@ def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
     scenes = [scene for scene in shipped().of(asked.family, asked.task) if metric in scene.metrics]
     if not scenes or (closed_form(objective) and objective.direction == "min"):
         return ""  # a cost is minimised whatever it says of accuracy
+    judged, whose = _deciding(asked, metric)
+    said = _held_against(whose, judged, name, objective)
+    others = [scene for scene in scenes if scene not in judged]
+    if said or not others or any(_supports(scene, metric, objective.direction) for scene in judged):
+        return said
+    # The space decides nothing either way, so it cannot clear an objective that its family contradicts.
+    if not _held_against(asked.called, others, name, objective):
+        return ""
+    spec = f"{objective.direction}:{metric}"
+    return "" if mean_correlation(judged, spec) is None else _not_seen(whose, judged, name, spec)
+
+
+def _deciding(asked: SpaceKind, metric: str) -> tuple[list[MeasuredScene], str]:
+    """Return the scenes that judge a metric, and the words for them: those of the space itself, or else of its family.
+
+    Metrics order the spaces of a family differently, so a mean over the family may hide what one space shows.
+    """
+    scenes = [scene for scene in shipped().of(asked.family, asked.task) if metric in scene.metrics]
+    own = [scene for scene in scenes if scene.name == asked.name and scene.metrics[metric].spearman is not None]
+    if not own or len(own) == len(scenes):
+        return scenes, asked.called
+    return own, asked.name
+
+
+def _held_against(whose: str, scenes: Sequence[MeasuredScene], name: str, objective: Objective) -> str:
+    """Return what scenes hold against an objective that all of them have; "" if nothing."""
+    metric = measured_name(name)
     if any(_supports(scene, metric, objective.direction) for scene in scenes):
         return ""
     opposite: Direction = "min" if objective.direction == "max" else "max"
@@ -96,16 +123,28 @@ def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
     measured: Direction = objective.direction
     if any(scene.metrics[metric].towards(measured) is None for scene in scenes):
         measured = opposite  # networks failed, so the figure of one direction says nothing exact of the other
-    rho = mean_correlation(scenes, f"{measured}:{metric}")
+    spec = f"{measured}:{metric}"
+    rho = mean_correlation(scenes, spec)
     if rho is None or (rho > 0) == (measured == objective.direction):
         return ""
-    where = f"Spearman {_number(rho)} on {' and '.join(dict.fromkeys(scene.name for scene in scenes))}"
+    ordered = any(_supports(scene, metric, opposite) for scene in scenes)
     if measured == opposite:
-        ordered = any(_supports(scene, metric, opposite) for scene in scenes)
-        return f"{other} orders {asked.called} ({where}); {name} was not measured" if ordered else ""
-    if not any(_supports(scene, metric, opposite) for scene in scenes):
-        return f"{name} was not seen to order {asked.called} ({where})"
-    return f"measurements on {asked.called} contradict the direction of {name} ({where}); {other} has the other"
+        return f"{other} orders {whose} ({_figures(scenes, spec)}); {name} was not measured" if ordered else ""
+    if not ordered:
+        return _not_seen(whose, scenes, name, spec)
+    figures = _figures(scenes, spec)
+    return f"measurements on {whose} contradict the direction of {name} ({figures}); {other} has the other"
+
+
+def _not_seen(whose: str, scenes: Sequence[MeasuredScene], name: str, spec: str) -> str:
+    return f"{name} was not seen to order {whose} ({_figures(scenes, spec)})"
+
+
+def _figures(scenes: Sequence[MeasuredScene], spec: str) -> str:
+    """Return the figure of an objective on each space, such as "Spearman .65 on nb201, -.04 on darts"."""
+    names = dict.fromkeys(scene.name for scene in scenes)
+    means = {name: mean_correlation([scene for scene in scenes if scene.name == name], spec) for name in names}
+    return "Spearman " + ", ".join(f"{_number(rho)} on {name}" for name, rho in means.items() if rho is not None)
 
 
 def _supports(scene: MeasuredScene, metric: str, direction: Direction) -> bool:

@@ -58,6 +58,22 @@ def test_an_unmeasured_kind_of_input_has_the_defaults_of_before():
         ("mbconv", "l2_norm", ""),
         ("mbconv", "min:l2_norm", "contradict the direction of min:l2_norm (Spearman -.92 on mbconv); l2_norm has"),
         ("vit", "jacov", ""),
+        (
+            "darts",
+            "plain",
+            "on darts contradict the direction of plain (Spearman -.47 on darts); min:plain has",
+        ),
+        ("darts", "fisher", "on darts contradict the direction of fisher (Spearman -.45 on darts); min:fisher has"),
+        ("darts", "ntk_trace", "contradict the direction of ntk_trace (Spearman -.34 on darts)"),
+        ("tnb101_micro", "progressivity", "was not seen to order tnb101_micro (Spearman -.41 on tnb101_micro)"),
+        ("darts", "min:snip", "min:snip was not seen to order darts (Spearman .04 on darts)"),
+        ("darts", "snip", "snip was not seen to order darts (Spearman -.04 on darts)"),
+        ("darts", "min:plain", ""),
+        ("nb201", "fisher", ""),
+        ("nb101", "fisher", ""),
+        ("nb101", "min:snip", "snip orders cells (Spearman .64 on nb201, .67 on tnb101_micro, -.04 on darts)"),
+        # All networks failed there, so the rest of the family decides.
+        ("darts", "min:trainability", "trainability orders cells (Spearman .61 on nb201, .67 on tnb101_micro)"),
     ],
 )
 def test_what_measurements_hold_against_an_objective(space, spec, expected):
