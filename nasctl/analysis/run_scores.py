@@ -11,8 +11,8 @@ import numpy as np
 from nasctl import registry
 from nasctl.analysis.aggregate import Score, orient
 from nasctl.candidates.setting import DEFAULT_SETTING
-from nasctl.correlations.defaults import default_choice, default_score, mean_figures
-from nasctl.defaults import DEFAULT_COST, SIZES
+from nasctl.correlations.defaults import default_choice, default_score, score_doubt
+from nasctl.defaults import SIZES
 from nasctl.errors import UnknownName
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
@@ -112,11 +112,7 @@ def chosen_score(record: RunRecord) -> ChosenScore | None:
             return ChosenScore(f"log_rank:{'+'.join(best)}", _reason(best))
     if not metrics:
         return None
-    figures = mean_figures(asked, [*metrics, DEFAULT_COST])
-    cost = figures.get(DEFAULT_COST)
-    beaten = cost is not None and all(figures.get(name, 1.0) <= cost for name in metrics)
-    doubt = f"{', '.join(metrics)}: none orders {asked.called} better than {DEFAULT_COST}" if beaten else ""
-    return ChosenScore(f"log_rank:{'+'.join(metrics)}", doubt)
+    return ChosenScore(f"log_rank:{'+'.join(metrics)}", score_doubt(asked, metrics))
 
 
 def _reason(metrics: Sequence[str]) -> str:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nasctl.candidates.objective import Objective, closed_form
-from nasctl.candidates.reversed_objective import ReversedObjective, measured_name
+from nasctl.candidates.reversed_objective import ReversedObjective, measured_name, parse_direction
 from nasctl.correlations.families import FAMILIES, default_task
 from nasctl.correlations.table import DefaultChoice, MeasuredScene, mean_correlation, shipped
+from nasctl.defaults import DEFAULT_COST
 from nasctl.problem.searcher import Direction
+
+BASELINES = (DEFAULT_COST, "params")  # sizes that a score is to beat
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def evidence_line(asked: SpaceKind, choice: DefaultChoice, objectives: Sequence[
 
 
 def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
-    """Return what measurements on a family and a task hold against an objective; "" if nothing.
+    """Return what measurements on a space, or else on its family, hold against an objective; "" if nothing.
 
     Args:
         asked: The space and the task.
@@ -89,6 +92,33 @@ def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
     scenes = [scene for scene in shipped().of(asked.family, asked.task) if metric in scene.metrics]
     if not scenes or (closed_form(objective) and objective.direction == "min"):
         return ""  # a cost is minimised whatever it says of accuracy
+    judged, whose = _deciding(asked, metric)
+    said = _held_against(whose, judged, name, objective)
+    others = [scene for scene in scenes if scene not in judged]
+    if said or not others or any(_supports(scene, metric, objective.direction) for scene in judged):
+        return said
+    # The space decides nothing either way, so it cannot clear an objective that its family contradicts.
+    if not _held_against(asked.called, others, name, objective):
+        return ""
+    spec = f"{objective.direction}:{metric}"
+    return "" if mean_correlation(judged, spec) is None else _not_seen(whose, judged, name, spec)
+
+
+def _deciding(asked: SpaceKind, metric: str) -> tuple[list[MeasuredScene], str]:
+    """Return the scenes that judge a metric, and the words for them: those of the space itself, or else of its family.
+
+    Metrics order the spaces of a family differently, so a mean over the family may hide what one space shows.
+    """
+    scenes = [scene for scene in shipped().of(asked.family, asked.task) if metric in scene.metrics]
+    own = [scene for scene in scenes if scene.name == asked.name and scene.metrics[metric].spearman is not None]
+    if not own or len(own) == len(scenes):
+        return scenes, asked.called
+    return own, asked.name
+
+
+def _held_against(whose: str, scenes: Sequence[MeasuredScene], name: str, objective: Objective) -> str:
+    """Return what scenes hold against an objective that all of them have; "" if nothing."""
+    metric = measured_name(name)
     if any(_supports(scene, metric, objective.direction) for scene in scenes):
         return ""
     opposite: Direction = "min" if objective.direction == "max" else "max"
@@ -96,16 +126,28 @@ def doubts(asked: SpaceKind, name: str, objective: Objective) -> str:
     measured: Direction = objective.direction
     if any(scene.metrics[metric].towards(measured) is None for scene in scenes):
         measured = opposite  # networks failed, so the figure of one direction says nothing exact of the other
-    rho = mean_correlation(scenes, f"{measured}:{metric}")
+    spec = f"{measured}:{metric}"
+    rho = mean_correlation(scenes, spec)
     if rho is None or (rho > 0) == (measured == objective.direction):
         return ""
-    where = f"Spearman {_number(rho)} on {' and '.join(dict.fromkeys(scene.name for scene in scenes))}"
+    ordered = any(_supports(scene, metric, opposite) for scene in scenes)
     if measured == opposite:
-        ordered = any(_supports(scene, metric, opposite) for scene in scenes)
-        return f"{other} orders {asked.called} ({where}); {name} was not measured" if ordered else ""
-    if not any(_supports(scene, metric, opposite) for scene in scenes):
-        return f"{name} was not seen to order {asked.called} ({where})"
-    return f"measurements on {asked.called} contradict the direction of {name} ({where}); {other} has the other"
+        return f"{other} orders {whose} ({_figures(scenes, spec)}); {name} was not measured" if ordered else ""
+    if not ordered:
+        return _not_seen(whose, scenes, name, spec)
+    figures = _figures(scenes, spec)
+    return f"measurements on {whose} contradict the direction of {name} ({figures}); {other} has the other"
+
+
+def _not_seen(whose: str, scenes: Sequence[MeasuredScene], name: str, spec: str) -> str:
+    return f"{name} was not seen to order {whose} ({_figures(scenes, spec)})"
+
+
+def _figures(scenes: Sequence[MeasuredScene], spec: str) -> str:
+    """Return the figure of an objective on each space, such as "Spearman .65 on nb201, -.04 on darts"."""
+    names = dict.fromkeys(scene.name for scene in scenes)
+    means = {name: mean_correlation([scene for scene in scenes if scene.name == name], spec) for name in names}
+    return "Spearman " + ", ".join(f"{_number(rho)} on {name}" for name, rho in means.items() if rho is not None)
 
 
 def _supports(scene: MeasuredScene, metric: str, direction: Direction) -> bool:
@@ -128,11 +170,53 @@ def _number(rho: float | None) -> str:
     return "-" if rho is None else f"{rho:.2f}".replace("0.", ".", 1)
 
 
-def mean_figures(asked: SpaceKind, specs: Sequence[str]) -> dict[str, float]:
-    """Return the mean correlations of objectives on the measured spaces of a family and a task, by spec.
+def score_doubt(asked: SpaceKind, metrics: Sequence[str]) -> str:
+    """Return what measurements hold against the log rank of several metrics as a score; "" if nothing.
 
-    Objectives that were not measured there are left out. Of a size without a direction, larger counts as better.
+    A size among the metrics is no gain over the sizes. A metric that orders networks in the other direction, in which
+    alone it was measured, was not seen to order them in its own. Each metric is compared with parameters and MACs, in
+    their better direction, on the spaces that the metric was measured on.
+
+    Args:
+        asked: The space and the task.
+        metrics: Names of the metrics, such as "naswot", "max:params" or "min:snip".
     """
-    scenes = shipped().of(asked.family, asked.task)
-    found = {spec: mean_correlation(scenes, spec) for spec in specs}
-    return {spec: rho for spec, rho in found.items() if rho is not None}
+    if _is_validated(asked, metrics):
+        return ""
+    judged = {name: _deciding(asked, measured_name(name))[0] for name in metrics}
+    figures = {name: rho for name, scenes in judged.items() if (rho := _figure(scenes, name)) is not None}
+    scenes = [scene for scene in shipped().scenes if any(scene in judged[name] for name in figures)]
+    own = all(scene.name == asked.name for scene in scenes)
+    whose = _deciding(asked, BASELINES[0])[1] if own else asked.called
+    if len(figures) == len(metrics) and all(rho <= _best_size(judged[name])[0] for name, rho in figures.items()):
+        return f"{', '.join(metrics)}: none orders {whose} better than {_best_size(scenes)[1]}"
+    against = [name for name, rho in figures.items() if rho < 0]
+    if against:
+        return f"{', '.join(against)}: not seen to order {whose} in this direction, and may lower the score"
+    return ""
+
+
+def _is_validated(asked: SpaceKind, metrics: Sequence[str]) -> bool:
+    """Return whether metrics are the measured score of a space; it was judged on networks it was not chosen on."""
+    choice = default_choice(asked)
+    if choice is None or choice.task != asked.task or set(choice.score) <= set(BASELINES):
+        return False
+    named = {name.removeprefix("max:") if measured_name(name) in BASELINES else name for name in metrics}
+    return asked.name in choice.spaces and named == set(choice.score)
+
+
+def _figure(scenes: Sequence[MeasuredScene], spec: str) -> float | None:
+    """Return the mean correlation of an objective; below 0 if the other direction alone was measured and is right."""
+    rho = mean_correlation(scenes, spec)
+    if rho is not None:
+        return rho
+    direction, metric = parse_direction(spec)
+    opposite = mean_correlation(scenes, f"{'min' if direction == 'max' else 'max'}:{metric}") if direction else None
+    return -opposite if opposite is not None and opposite > 0 else None
+
+
+def _best_size(scenes: Sequence[MeasuredScene]) -> tuple[float, str]:
+    """Return the highest mean correlation of a size in either direction, and the size."""
+    specs = [spec for size in BASELINES for spec in (size, f"min:{size}")]
+    found = [(rho, spec) for spec in specs if (rho := mean_correlation(scenes, spec)) is not None]
+    return max(found, key=lambda one: one[0], default=(1.0, DEFAULT_COST))

@@ -76,6 +76,9 @@ def test_a_run_with_the_defaults_of_its_space_has_the_score_that_measurements_fa
 def test_a_score_that_measurements_do_not_favour_is_said(nasctl):
     nasctl("search", "--space=nbmacro", "-oplain,macs", "--searcher=random", "--budget=4", "--fidelity=size=8,batch=4")
     assert "note: plain: none orders skeletons better than macs" in nasctl("pareto", "show")[1]
+    nasctl("search", "--space=nbmacro", "-omax:params,min:snip", "--budget=4", "--fidelity=size=8,batch=4")
+    said = " ".join(nasctl("pareto", "show")[1].split())
+    assert "note: max:params, min:snip: none orders skeletons better than macs" in said
 
 
 def test_the_score_of_a_run_follows_its_task_from_python_and_from_the_command_line(nasctl, tmp_path):
