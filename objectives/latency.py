@@ -46,6 +46,11 @@ class Latency:
                 "WITHOUT IDLE OPERATIONS: the table's networks were timed with operations that nasctl leaves out; "
                 "latencies are those of the networks that nasctl builds"
             )
+        if table.idle == "ignore":
+            lines.append(
+                "IDLE OPERATIONS COST NOTHING: the table takes operations without influence on the output as left out; "
+                "a runtime that executes them takes longer"
+            )
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):

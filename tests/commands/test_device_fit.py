@@ -88,6 +88,17 @@ def test_the_objective_prices_places(file):
     assert latency.remarks(SPEC, SPACE.network((0, 0, 0, 2, 0, 0)))
 
 
+@pytest.mark.parametrize(
+    ("idle", "said"),
+    [("count", "WITHOUT IDLE OPERATIONS"), ("ignore", "IDLE OPERATIONS COST NOTHING"), (None, "")],
+)
+def test_a_search_hears_how_idle_operations_are_taken(file, idle, said):
+    table(idle=idle).save(file)
+    _, latency = make_objective(f"latency:device={file}", SPEC)
+    lines = [one for one in latency.remarks(SPEC, SPACE.network((0, 0, 0, 2, 0, 0))) if "IDLE" in one]
+    assert (len(lines), said in "".join(lines)) == (bool(said), True)
+
+
 def test_validate_leaves_out_what_cannot_be_priced(file):
     rows = {key: row for key, row in table().blocks.items() if "AvgPool(kernel=3) @ 4x8x8" not in key}
     table(blocks=rows, places={}, idle="count").save(file)

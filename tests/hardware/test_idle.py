@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from timed_cells import CONV, EMPTY, SPACE, counting, genomes, ignoring, names, table, timed
+from timed_cells import CONV, EMPTY, SPACE, cost, counting, genomes, ignoring, names, table, timed
 
 from nasctl import registry
 from nasctl.api import Add, Builder, Classifier, ConvNormAct, Zero, declared_network
@@ -29,9 +29,40 @@ def test_blocks_that_read_only_zeros_are_idle():
     assert "stage1.0.edge03" in live
 
 
-def test_all_is_idle_if_the_output_does_not_depend_on_the_input():
-    assert live_spans(SPACE.network((0,) * 6)) == ()
-    assert replace(EMPTY, overhead=0.25, idle="ignore").latency(SPACE.network((3, 3, 3, 0, 0, 0))) == 0.25
+PATHLESS = [(0,) * 6, (3, 3, 3, 0, 0, 0), (0, 0, 0, 0, 3, 0), (3, 0, 0, 0, 0, 0), (0, 2, 3, 0, 1, 0)]
+
+
+@pytest.mark.parametrize("genome", PATHLESS)
+@pytest.mark.parametrize("network", [SPACE.network, SPACE.declared])
+def test_what_every_network_runs_is_not_idle_in_a_network_without_a_path(genome, network):
+    assert names(live_spans(network(genome))) == ["stem", "reduction1", "reduction2", "head"]
+    priced = replace(table(idle="ignore"), overhead=0.25)
+    always = sum(cost(span) for span in SPACE.network(genome).spans if "." not in span.name)
+    assert priced.latency(network(genome)) == pytest.approx(0.25 + always)
+    assert sum(figure.ms for figure in priced.block_latencies(network(genome))) == pytest.approx(always)
+
+
+def test_a_network_without_a_path_has_blocks_to_pay_for_in_any_space():
+    space = registry.create("spaces", "tnb101_micro")
+    kept = names(live_spans(space.network((0,) * 6)))
+    assert kept
+    assert not [name for name in kept if "edge" in name or "zero" in name]
+    net = Builder((3, 8, 8))
+    x = net.add(ConvNormAct(4, 3), *net.inputs, name="stem")
+    parts = [net.add(Zero(), net.add(ConvNormAct(4, 3), x, name=f"branch{k}"), name=f"zero{k}") for k in (0, 1)]
+    y = net.add(Add(), *parts, name="sum")
+    network = net.build(net.add(Classifier(10), y, name="head"))
+    assert names(live_spans(network)) == ["stem", "sum", "head"]
+
+
+@pytest.mark.parametrize("rows", ["operation", "place"])
+def test_a_fit_that_ignores_idle_operations_prices_networks_without_a_path(rows):
+    chosen, data = timed(ignoring)
+    without = [genome for genome in chosen if not any(SPACE.canonical(genome))]
+    assert without
+    fitted = fit_form(data, "ignore", rows).fill(EMPTY)
+    for genome in without:
+        assert fitted.latency(SPACE.network(genome)) == pytest.approx(ignoring(genome), rel=0.05)
 
 
 def test_a_sum_with_zeros_is_not_idle():
