@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 
 from nasctl.api import Emission, Network, Span, Zero
@@ -14,9 +13,6 @@ def live_spans(network: Network) -> tuple[Span, ...]:
     A block is idle if its output does not reach the output of the network, or does not depend on the network's input
     because there are zeros between them. A runtime may execute idle blocks, or leave them out and compute constants
     once.
-
-    If the whole output does not depend on the input, the blocks on every path from the input to the output, such as the
-    stem, the reductions and the head, are not idle: no choice of operations leaves them out, and a network is not free.
     """
     owner: dict[int, int] = {}  # index of the span, by position of the node
     varies: list[bool] = []  # True for spans whose output depends on the network's input
@@ -25,12 +21,9 @@ def live_spans(network: Network) -> tuple[Span, ...]:
         read = [span.inputs[j] for j in _read_inputs(span.emission)]
         # A value without an owner is of an idle block that was left out before.
         varies.append(any(i < 0 or (i in owner and varies[owner[i]]) for i in read))
-    last = owner.get(network.output)
-    if last is not None and not varies[last]:
-        return _unavoidable_spans(network, owner, last)
     reached = [False] * len(varies)
-    if last is not None:
-        reached[last] = True
+    if network.output in owner:
+        reached[owner[network.output]] = True
     for k in reversed(range(len(varies))):
         if reached[k] and varies[k]:
             for j in _read_inputs(network.spans[k].emission):
@@ -39,25 +32,23 @@ def live_spans(network: Network) -> tuple[Span, ...]:
     return tuple(span for k, span in enumerate(network.spans) if varies[k] and reached[k])
 
 
-def _unavoidable_spans(network: Network, owner: Mapping[int, int], last: int) -> tuple[Span, ...]:
+def unavoidable_spans(network: Network) -> tuple[Span, ...]:
     """Return the blocks on every path from the input to the output, as if zeros passed it on, outside of zeros' cells.
 
-    A cell is what the names of its blocks begin with: "stage1.0" in "stage1.0.edge13". Operations beside zeros in
-    a cell are choices, and networks of one function may differ in them.
+    They are what every network of a space runs, such as the stem, the reductions and the head, whatever operations are
+    chosen in its cells. A cell is what the names of its blocks begin with: "stage1.0" in "stage1.0.edge13". Operations
+    beside zeros in a cell are choices, and networks of one function may differ in them.
 
     These are the dominators of the output (Lengauer & Tarjan, TOPLAS 1(1), 1979), found in the order of the blocks.
-
-    Args:
-        network: The network.
-        owner: Index of the span, by position of the node.
-        last: Index of the span that holds the output.
     """
+    owner = {i: k for k, span in enumerate(network.spans) for i in range(span.start, span.start + len(span.emission.nodes))}
     above: list[frozenset[int] | None] = []  # blocks on every path from the input to the block; None without a path
     for k, span in enumerate(network.spans):
         read = [frozenset[int]() if i < 0 else above[owner[i]] for i in span.inputs if i < 0 or i in owner]
         paths = [one for one in read if one is not None]
         above.append(frozenset.intersection(*paths) | {k} if paths else None)
-    kept = above[last] or {last}
+    last = owner.get(network.output)
+    kept = frozenset() if last is None else above[last] or frozenset({last})
     read_none = [span for span in network.spans if not _read_inputs(span.emission)]
     cells = {span.name.rpartition(".")[0] for span in read_none} - {""}
     spans = ((k, span) for k, span in enumerate(network.spans) if k in kept and span not in read_none)

@@ -53,7 +53,8 @@ class Latency:
         if table.idle == "ignore":
             lines.append(
                 "IDLE OPERATIONS COST NOTHING: the table takes operations without influence on the output as left out; "
-                "a runtime that executes them takes longer"
+                "a runtime that executes them takes longer; networks whose output does not depend on the input are priced "
+                "as what every network runs"
             )
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")

@@ -10,7 +10,7 @@ from nasctl import registry
 from nasctl.api import Add, Builder, Classifier, ConvNormAct, Zero, declared_network
 from nasctl.hardware.fitting.additive import FOLDS, fit, folds, split_groups, validate_fit
 from nasctl.hardware.fitting.by_idle import TimedNetworks, fit_form
-from nasctl.hardware.idle import live_spans
+from nasctl.hardware.idle import live_spans, unavoidable_spans
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row
 from nasctl.testing import drawn
@@ -35,7 +35,8 @@ PATHLESS = [(0,) * 6, (3, 3, 3, 0, 0, 0), (0, 0, 0, 0, 3, 0), (3, 0, 0, 0, 0, 0)
 @pytest.mark.parametrize("genome", PATHLESS)
 @pytest.mark.parametrize("network", [SPACE.network, SPACE.declared])
 def test_what_every_network_runs_is_not_idle_in_a_network_without_a_path(genome, network):
-    assert names(live_spans(network(genome))) == ["stem", "reduction1", "reduction2", "head"]
+    assert names(unavoidable_spans(network(genome))) == ["stem", "reduction1", "reduction2", "head"]
+    assert not live_spans(SPACE.network(genome))
     priced = replace(table(idle="ignore"), overhead=0.25)
     always = sum(cost(span) for span in SPACE.network(genome).spans if "." not in span.name)
     assert priced.latency(network(genome)) == pytest.approx(0.25 + always)
@@ -44,7 +45,7 @@ def test_what_every_network_runs_is_not_idle_in_a_network_without_a_path(genome,
 
 def test_a_network_without_a_path_has_blocks_to_pay_for_in_any_space():
     space = registry.create("spaces", "tnb101_micro")
-    kept = names(live_spans(space.network((0,) * 6)))
+    kept = names(unavoidable_spans(space.network((0,) * 6)))
     assert kept
     assert not [name for name in kept if "edge" in name or "zero" in name]
     net = Builder((3, 8, 8))
@@ -52,17 +53,17 @@ def test_a_network_without_a_path_has_blocks_to_pay_for_in_any_space():
     parts = [net.add(Zero(), net.add(ConvNormAct(4, 3), x, name=f"branch{k}"), name=f"zero{k}") for k in (0, 1)]
     y = net.add(Add(), *parts, name="sum")
     network = net.build(net.add(Classifier(10), y, name="head"))
-    assert names(live_spans(network)) == ["stem", "sum", "head"]
+    assert names(unavoidable_spans(network)) == ["stem", "sum", "head"]
 
 
 @pytest.mark.parametrize("rows", ["operation", "place"])
-def test_a_fit_that_ignores_idle_operations_prices_networks_without_a_path(rows):
-    chosen, data = timed(ignoring)
-    without = [genome for genome in chosen if not any(SPACE.canonical(genome))]
-    assert without
+def test_a_fit_to_networks_with_paths_prices_networks_without_one(rows):
+    chosen = [genome for genome in genomes(300) if any(SPACE.canonical(genome))]
+    data, _ = TimedNetworks.of(SPACE, chosen, np.array([ignoring(genome) for genome in chosen]))
     fitted = fit_form(data, "ignore", rows).fill(EMPTY)
-    for genome in without:
-        assert fitted.latency(SPACE.network(genome)) == pytest.approx(ignoring(genome), rel=0.05)
+    always = 1.0 + sum(cost(span) for span in SPACE.network((0,) * 6).spans if "." not in span.name)
+    for genome in PATHLESS:
+        assert fitted.latency(SPACE.network(genome)) == pytest.approx(always, rel=0.05)
 
 
 def test_a_sum_with_zeros_is_not_idle():
