@@ -13,7 +13,8 @@ DEFAULT_COUNT = 3
 # Default cost, where no device is given.
 DEFAULT_COST = "macs"
 
-# Sizes of networks that a score of a run may use, whether or not the run optimises or records them.
+# Sizes of networks, the baselines of every metric. A score of a run may use them, whether or not the run optimises or
+# records them.
 SIZES = ("params", "macs", "depth")
 
 DEFAULT_SEARCHER = "guided"

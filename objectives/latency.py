@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, MissingBlock, Network, Transform
 from nasctl.hardware.kinds import load_table
+from nasctl.hardware.skill import rank_weakness
 
 __all__ = ["Latency"]
 
@@ -39,12 +40,21 @@ class Latency:
             f"{table.device}: {table.processor}, {table.runtime or 'runtime not stated'}, batch {table.batch}, "
             f"{table.precision}, {table.method}; held-out error: {table.accuracy(space)}"
         ]
-        if table.validated(space) is None:
+        error = table.validated(space)
+        if error is None:
             lines.append(f"NOT VALIDATED for {space}: latencies are rough estimates")
+        elif weakness := rank_weakness(error):
+            lines.append(f"NOT BETTER THAN CHANCE: {weakness}")
         if table.idle == "count":
             lines.append(
                 "WITHOUT IDLE OPERATIONS: the table's networks were timed with operations that nasctl leaves out; "
                 "latencies are those of the networks that nasctl builds"
+            )
+        if table.idle == "ignore":
+            lines.append(
+                "IDLE OPERATIONS COST NOTHING: the table takes operations without influence on the output as left out; "
+                "a runtime that executes them takes longer; networks whose output does not depend on the input are priced "
+                "as what every network runs"
             )
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")

@@ -15,10 +15,10 @@ import numpy as np
 
 from nasctl.analysis.aggregate import ranks
 from nasctl.analysis.correlate import KnownSample, oriented_columns
-from nasctl.analysis.labelled_networks import SIZES, LabelledNetworks
+from nasctl.analysis.labelled_networks import LabelledNetworks
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.analysis.score import Scored
-from nasctl.defaults import DEFAULT_COST
+from nasctl.defaults import DEFAULT_COST, SIZES
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
 

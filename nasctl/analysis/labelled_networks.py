@@ -8,8 +8,6 @@ from typing import Self
 
 import numpy as np
 
-SIZES = ("params", "macs", "depth")  # baselines that every metric has to beat
-
 
 @dataclass(frozen=True)
 class LabelledNetworks:

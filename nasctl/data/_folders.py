@@ -53,6 +53,9 @@ class Listing:
     notes: tuple[str, ...] = ()
 
 
+Identity = tuple[int, int]  # of a folder, under whatever path: its device and its inode
+
+
 @dataclass
 class _Walk:
     """The state of a walk through a folder."""
@@ -67,7 +70,10 @@ class _Walk:
 
 
 def list_folder(folder: Path) -> Listing:
-    """List the files of a folder and its subfolders. Links to files and to folders are followed, but never in a circle.
+    """List the files of a folder and its subfolders.
+
+    Links to files and to folders are followed, except for a link to a folder that lies above the link or above the
+    listed folder: everything that such a link adds lies outside of the listed folder, or is listed already.
 
     Raises:
         OSError: The folder cannot be opened.
@@ -76,9 +82,8 @@ def list_folder(folder: Path) -> Listing:
     walk = _Walk(folder)
     with os.scandir(folder):  # an error in a subfolder is only noted
         pass
-    status = folder.stat()
-    pending: list[tuple[str, tuple[tuple[int, int], ...]]]
-    pending = [("", ((status.st_dev, status.st_ino),))]  # paths, each with the identities of the folders above it
+    # Paths, each with the folders that no link in it may lead to.
+    pending = [("", _above(folder.absolute()) | _above(folder.resolve()))]
     while pending:
         name, above = pending.pop()
         if len(walk.folders) > FOLDERS_LIMIT:
@@ -88,9 +93,20 @@ def list_folder(folder: Path) -> Listing:
     return Listing(sorted(walk.files, key=lambda file: file.name), frozenset(walk.folders), tuple(notes))
 
 
-def _scan(
-    walk: _Walk, name: str, above: tuple[tuple[int, int], ...]
-) -> Iterator[tuple[str, tuple[tuple[int, int], ...]]]:
+def _above(folder: Path) -> frozenset[Identity]:
+    """Return the identities of a folder and of all folders above it."""
+    found = set()
+    for path in (folder, *folder.parents):
+        with suppress(OSError):
+            found.add(_identity(path.stat()))
+    return frozenset(found)
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
+
+
+def _scan(walk: _Walk, name: str, above: frozenset[Identity]) -> Iterator[tuple[str, frozenset[Identity]]]:
     """Add the files of one folder to a walk, and yield its subfolders."""
     try:
         with os.scandir(walk.root / name) as entries:
@@ -104,13 +120,15 @@ def _scan(
             continue
         try:
             if entry.is_dir():
-                status = entry.stat()
-                identity = (status.st_dev, status.st_ino)
+                identity = _identity(entry.stat())
                 if identity in above:
-                    walk.leave_out("this link leads to a folder above itself", path)
+                    link = "this link leads to" if entry.is_symlink() else "this is also"  # such as a mounted folder
+                    walk.leave_out(f"{link} a folder above itself", path)
                     continue
                 walk.folders.append(path)
-                yield path, (*above, identity)
+                # The folders above the target of a link are not those above the link.
+                inside = _above(Path(entry.path).resolve()) if entry.is_symlink() else {identity}
+                yield path, above | inside
             elif entry.is_file():
                 walk.files.append(ListedFile(path, path, entry.stat().st_size))
             elif entry.is_symlink() and not os.path.exists(entry.path):

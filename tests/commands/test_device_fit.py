@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from timed_cells import CONV, SPACE, SPEC, cost_at_place, counting, genomes, table, timed, written
@@ -56,6 +57,27 @@ def test_fit_reads_ids_and_refuses_what_it_cannot_do(file):
         assert (refused.exit_code, len(refused.stderr.strip().splitlines())) == (2, 1), refused.output
 
 
+def test_fit_warns_of_a_table_that_predicts_nothing_and_so_does_a_search(file):
+    rng = np.random.default_rng(0)
+    written(file.parent / "noise.csv", lambda _: rng.uniform(1, 2), genomes(300))
+    done = run("fit", "--space", SPEC, "--csv", "noise.csv", "--name", "noise")
+    assert done.exit_code == 0, done.output
+    assert "Warning: The table does not predict which networks are faster: " in done.stderr
+    assert "which networks are faster" in run("show", "noise.json").stdout
+    _, latency = make_objective("latency:device=noise.json", SPEC)
+    assert "NOT BETTER THAN CHANCE: " in " ".join(latency.remarks(SPEC, SPACE.network((0, 0, 0, 2, 0, 0))))
+    written(file.parent / "real.csv", counting, genomes(300))
+    assert "Warning" not in run("fit", "--space", SPEC, "--csv", "real.csv", "--name", "real").stderr
+
+
+def test_fit_refuses_equal_latencies(file):
+    written(file.parent / "equal.csv", lambda _: 7.0, genomes(100))
+    refused = run("fit", "--space", SPEC, "--csv", "equal.csv", "--name", "equal")
+    assert (refused.exit_code, len(refused.stderr.strip().splitlines())) == (2, 1)
+    assert "latencies are 7 ms, so no block can be priced" in refused.stderr
+    assert not (file.parent / "equal.json").exists()
+
+
 def test_show_and_predict_know_places(file):
     shown = run("show", file)
     assert "stage1.*.edge03" in shown.stdout
@@ -86,6 +108,17 @@ def test_the_objective_prices_places(file):
     _, latency = make_objective(f"latency:device={file}", SPEC)
     assert latency.table.latency(SPACE.network((0, 0, 0, 2, 0, 0))) > 16
     assert latency.remarks(SPEC, SPACE.network((0, 0, 0, 2, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("idle", "said"),
+    [("count", "WITHOUT IDLE OPERATIONS"), ("ignore", "IDLE OPERATIONS COST NOTHING"), (None, "")],
+)
+def test_a_search_hears_how_idle_operations_are_taken(file, idle, said):
+    table(idle=idle).save(file)
+    _, latency = make_objective(f"latency:device={file}", SPEC)
+    lines = [one for one in latency.remarks(SPEC, SPACE.network((0, 0, 0, 2, 0, 0))) if "IDLE" in one]
+    assert (len(lines), said in "".join(lines)) == (bool(said), True)
 
 
 def test_validate_leaves_out_what_cannot_be_priced(file):

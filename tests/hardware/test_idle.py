@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from timed_cells import CONV, EMPTY, SPACE, counting, genomes, ignoring, names, table, timed
+from timed_cells import CONV, EMPTY, SPACE, cost, counting, genomes, ignoring, names, table, timed
 
 from nasctl import registry
 from nasctl.api import Add, Builder, Classifier, ConvNormAct, Zero, declared_network
 from nasctl.hardware.fitting.additive import FOLDS, fit, folds, split_groups, validate_fit
 from nasctl.hardware.fitting.by_idle import TimedNetworks, fit_form
-from nasctl.hardware.idle import live_spans
+from nasctl.hardware.idle import live_spans, unavoidable_spans
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row
 from nasctl.testing import drawn
@@ -29,9 +29,41 @@ def test_blocks_that_read_only_zeros_are_idle():
     assert "stage1.0.edge03" in live
 
 
-def test_all_is_idle_if_the_output_does_not_depend_on_the_input():
-    assert live_spans(SPACE.network((0,) * 6)) == ()
-    assert replace(EMPTY, overhead=0.25, idle="ignore").latency(SPACE.network((3, 3, 3, 0, 0, 0))) == 0.25
+PATHLESS = [(0,) * 6, (3, 3, 3, 0, 0, 0), (0, 0, 0, 0, 3, 0), (3, 0, 0, 0, 0, 0), (0, 2, 3, 0, 1, 0)]
+
+
+@pytest.mark.parametrize("genome", PATHLESS)
+@pytest.mark.parametrize("network", [SPACE.network, SPACE.declared])
+def test_what_every_network_runs_is_not_idle_in_a_network_without_a_path(genome, network):
+    assert names(unavoidable_spans(network(genome))) == ["stem", "reduction1", "reduction2", "head"]
+    assert not live_spans(SPACE.network(genome))
+    priced = replace(table(idle="ignore"), overhead=0.25)
+    always = sum(cost(span) for span in SPACE.network(genome).spans if "." not in span.name)
+    assert priced.latency(network(genome)) == pytest.approx(0.25 + always)
+    assert sum(figure.ms for figure in priced.block_latencies(network(genome))) == pytest.approx(always)
+
+
+def test_a_network_without_a_path_has_blocks_to_pay_for_in_any_space():
+    space = registry.create("spaces", "tnb101_micro")
+    kept = names(unavoidable_spans(space.network((0,) * 6)))
+    assert kept
+    assert not [name for name in kept if "edge" in name or "zero" in name]
+    net = Builder((3, 8, 8))
+    x = net.add(ConvNormAct(4, 3), *net.inputs, name="stem")
+    parts = [net.add(Zero(), net.add(ConvNormAct(4, 3), x, name=f"branch{k}"), name=f"zero{k}") for k in (0, 1)]
+    y = net.add(Add(), *parts, name="sum")
+    network = net.build(net.add(Classifier(10), y, name="head"))
+    assert names(unavoidable_spans(network)) == ["stem", "sum", "head"]
+
+
+@pytest.mark.parametrize("rows", ["operation", "place"])
+def test_a_fit_to_networks_with_paths_prices_networks_without_one(rows):
+    chosen = [genome for genome in genomes(300) if any(SPACE.canonical(genome))]
+    data, _ = TimedNetworks.of(SPACE, chosen, np.array([ignoring(genome) for genome in chosen]))
+    fitted = fit_form(data, "ignore", rows).fill(EMPTY)
+    always = 1.0 + sum(cost(span) for span in SPACE.network((0,) * 6).spans if "." not in span.name)
+    for genome in PATHLESS:
+        assert fitted.latency(SPACE.network(genome)) == pytest.approx(always, rel=0.05)
 
 
 def test_a_sum_with_zeros_is_not_idle():

@@ -31,6 +31,7 @@ HELD_OUT = {
     "count": "whole networks with idle operations",
     "ignore": "whole networks",
 }
+USELESS = "The table does not predict which networks are faster: {}"
 OUTPUT_OPTIONS = ("out", "force", "as_json")  # options that do not change the table
 
 
@@ -106,6 +107,7 @@ def command(
     from nasctl.errors import NasctlError
     from nasctl.hardware.fitting.additive import split_groups, validate_fit
     from nasctl.hardware.fitting.by_idle import fit_form
+    from nasctl.hardware.skill import fit_weakness
     from nasctl.hardware.table import LatencyTable
     from nasctl.system.terminal import say
 
@@ -124,10 +126,14 @@ def command(
     table = found.fill(replace(table, precision=precision, inferred=inferred, date=date.today().isoformat()))
     spec = registry.normal("spaces", space)
     error = validate_fit(table, found.form(inside), found.form(held), HELD_OUT[found.idle], [spec])
-    table = replace(table, command=_command_line(), validation=(error,))
+    weakness = fit_weakness(error, found.form(inside).ms, found.form(held).ms)
+    inferred = (*inferred, *([USELESS.format(weakness)] if weakness else []))
+    table = replace(table, command=_command_line(), inferred=inferred, validation=(error,))
     table.save(path)
     say(*found.remarks)
     _print_table(path, table, found, as_json)
+    if weakness:
+        say(f"Warning: {USELESS.format(weakness)}. Check the column of ms, or measure more networks.")
     say(f"next: nasctl device show {path} --space {space}")
 
 
@@ -156,6 +162,11 @@ def _measured(spec: str, path: Path, column: str | None) -> tuple[TimedNetworks,
     if given.skipped:
         say(f"{given.skipped} of {given.rows} rows have no number and are left out")
     times = np.array(list(given.values.values()))
+    if len(times) > 1 and np.ptp(times) == 0:
+        raise NasctlError(
+            f"Cannot fit to column {given.column!r} of {path}: all {len(times):,} latencies are {times[0]:g} ms, so no "
+            "block can be priced. Measure with a finer clock, or name another column with --column."
+        )
     timed, times = TimedNetworks.of(space, list(given.values), times)
     if repeated := given.rows - given.skipped - len(times):
         say(f"{repeated} rows are of networks that other rows have too: each network has their mean")

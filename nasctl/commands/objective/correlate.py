@@ -81,7 +81,7 @@ def command(
     import json
 
     from nasctl.analysis import correlate, few_labels, score
-    from nasctl.analysis.labelled_networks import SIZES
+    from nasctl.defaults import SIZES
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, say, table
 
