@@ -23,9 +23,8 @@ import numpy as np
 from evidence_sets import MetricSet, RankedNetworks, choose_set, ordering_metrics
 from scipy.stats import spearmanr
 
-from nasctl.analysis.labelled_networks import SIZES
 from nasctl.correlations.table import DefaultChoice, HeldOutResult, MeasuredScene
-from nasctl.defaults import TASKS
+from nasctl.defaults import SIZES, TASKS
 
 STABLE = 0.5  # rho between two seeds, below which a metric is no candidate
 REPEATED = 0.9  # rho between two metrics, from which one repeats the other
