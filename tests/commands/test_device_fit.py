@@ -89,6 +89,21 @@ def test_show_and_predict_know_places(file):
     assert found["latency"]["toy"] == pytest.approx(table().latency(SPACE.network((0, 0, 0, 2, 0, 0))))
 
 
+@pytest.mark.parametrize("more", [(), ("--space", SPEC)])
+def test_show_is_readable_on_a_terminal_of_80_columns(file, monkeypatch, capsys, more):
+    piped = next(line for line in run("show", file, *more).stdout.splitlines() if line.startswith("block\t"))
+    assert piped.split("\t") == ["block", "place", "ms (batch 1)", "origin", "IQR ms", "rounds"]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")  # no styles
+    cli(["device", "show", str(file), *more], standalone_mode=False)
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    drawn = lines[lines.index("blocks at any place") :]
+    assert max(map(len, drawn)) <= 80
+    assert any("stage1.*.edge03" in line and " 7 " in line and "fitted" in line for line in drawn)
+    assert any(CONV in line for line in drawn)
+
+
 def test_predict_says_what_a_network_takes_with_idle_operations(file):
     table(idle="count").save(file)
     genome = (3, 0, 0, 2, 0, 0)

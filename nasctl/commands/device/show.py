@@ -9,6 +9,8 @@ import click
 from nasctl.commands import json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.tables_schema import Row, Validation
 
@@ -41,12 +43,38 @@ def command(name: str, space: str | None, as_json: bool) -> None:
     for sentence in shown.inferred:
         click.echo(f"inferred: {printable(sentence)}")
     table(["number", "MAPE %", "bias %", "Spearman", "Kendall", "held out"], map(_cells, shown.validation))
-    unit = f"ms (batch {shown.batch})"
-    placed = {"place": "place"} if shown.places else {}
-    columns = {"block": "key", **placed, unit: "ms", "origin": "origin", "IQR ms": "iqr", "rounds": "n"}
-    table([*columns], [["" if block[name] is None else block[name] for name in columns.values()] for block in blocks])
+    _print_blocks(blocks, shown.batch)
     if space is not None and shown.validated(space) is None:
         say(f"{shown.device!r} was not validated for {space}: take its figures as rough")
+
+
+def _print_blocks(blocks: Sequence[Mapping[str, object]], batch: int) -> None:
+    """Print blocks: all columns in a pipe; on a terminal the columns that are not empty.
+
+    On a terminal the long keys come last, because the first column is never folded and would leave the others a letter
+    each, and rows that hold at one place are a table of their own.
+    """
+    import sys
+
+    from nasctl.system.terminal import table
+
+    placed = {"place": "place"} if any(block["place"] for block in blocks) else {}
+    numbers = {f"ms (batch {batch})": "ms", "origin": "origin", "IQR ms": "iqr", "rounds": "n"}
+    if not sys.stdout.isatty():
+        columns = {"block": "key", **placed, **numbers}
+        table(
+            [*columns], [["" if block[name] is None else block[name] for name in columns.values()] for block in blocks]
+        )
+        return
+    for title, at_place in (("blocks at any place", False), ("blocks at one place", True)):
+        part = [block for block in blocks if bool(block["place"]) == at_place]
+        if not part:
+            continue
+        columns = {**placed, **numbers}
+        present = {head: name for head, name in columns.items() if any(block[name] not in (None, "") for block in part)}
+        present["block"] = "key"
+        cells = [["" if block[name] is None else block[name] for name in present.values()] for block in part]
+        table([*present], cells, title if placed else "")
 
 
 def _rows(table: LatencyTable) -> list[dict[str, object]]:
