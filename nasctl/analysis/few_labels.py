@@ -28,6 +28,7 @@ SHARE = 0.8  # of the first metric's rho, below which no further metric is taken
 RESAMPLES = 200  # bootstrap samples of the labels
 CERTAIN = 0.8  # share of the samples in which the pick has to beat the sizes
 LEVEL = 0.95  # of the intervals
+BASELINES = ("params", "macs")  # sizes that a pick has to beat
 
 Signs = Mapping[str, int]  # by metric: 1 for its own direction (of a size: larger), -1 for the other
 
@@ -44,6 +45,7 @@ class FewLabelsPick:
             bounds of the middle 95% of the samples.
         sizes: The same for the sizes, by name.
         beats: Certainty that the score beats parameters and multiply-accumulates, 0 to 1: a share of bootstrap samples.
+        size_signs: 1 for each size if the labels favour more of it, -1 if less. Sizes are compared in this direction.
     """
 
     signs: Signs
@@ -52,11 +54,16 @@ class FewLabelsPick:
     unseen: tuple[float, float, float]
     sizes: Mapping[str, tuple[float, float, float]]
     beats: float
+    size_signs: Signs
 
     @property
     def verdict(self) -> str:
-        """What the labels say of the score against the sizes: "better", "worse" or "cannot tell"."""
-        if self.beats >= CERTAIN:
+        """What the labels say of the score against the sizes: "better", "worse" or "cannot tell".
+
+        A score is better only if the interval of its rho on left-out labels is above 0. Random labels favour some
+        metric by chance, and it beats sizes that order nothing either.
+        """
+        if self.beats >= CERTAIN and self.unseen[1] > 0:
             return "better"
         return "worse" if self.beats <= 1 - CERTAIN else "cannot tell"
 
@@ -76,7 +83,8 @@ class FewLabelsPick:
         names = [name if sign > 0 else f"{name} reversed" for name, sign in self.signs.items()]
         if not names:
             return ["no metric orders these networks at all; label other networks, which differ more"]
-        figures = [("the pick", self.unseen), *self.sizes.items()]
+        sizes = {name: name if self.size_signs[name] > 0 else f"{name} reversed" for name in self.sizes}
+        figures = [("the pick", self.unseen), *((sizes[name], rho) for name, rho in self.sizes.items())]
         lines = [
             f"pick: {', '.join(names)}; Spearman {self.seen:.2f} on the labels that it was picked by (too high)",
             "on labels left out: " + "; ".join(f"{n} {m:.2f} [{low:.2f}, {high:.2f}]" for n, (m, low, high) in figures),
@@ -84,7 +92,8 @@ class FewLabelsPick:
         share = f"it beats params and macs in {self.beats:.0%} of {RESAMPLES} bootstrap samples, optimism deducted"
         if self.verdict == "worse":
             best = max(self.sizes, key=lambda size: self.sizes[size][0])
-            return [*lines, f"{share}: {best} orders these networks better; rank by it: --score log_rank:{best}"]
+            rank = f"--score log_rank:{best}" if self.size_signs[best] > 0 else f"fewer {best} first"
+            return [*lines, f"{share}: {sizes[best]} orders these networks better; rank by it: {rank}"]
         specs = self.specs(task)
         if not specs:
             return [*lines, "no metric adds to the size; rank networks by it"]
@@ -138,7 +147,8 @@ def pick_by_few_labels(networks: LabelledNetworks, seed: int = 0) -> FewLabelsPi
 
     In each bootstrap sample of the labels, the rule picks anew, and its pick is judged on the sample and on the labels
     that the sample leaves out, about a third. The mean difference is the optimism of choosing among many metrics. The
-    certainty is the share of the samples in which the lead over the better size, less the optimism, is above 0.
+    certainty is the share of the samples in which the lead over the better size, less the optimism, is above 0. Picked
+    metrics may be reversed, so each size is compared in the direction that all labels favour.
 
     References:
         Efron & Tibshirani, "An introduction to the bootstrap", 1993, section 17.6 (estimates of prediction error by the
@@ -149,6 +159,7 @@ def pick_by_few_labels(networks: LabelledNetworks, seed: int = 0) -> FewLabelsPi
         seed: Seed of the samples.
     """
     rng, count = np.random.default_rng(seed), len(networks.truth)
+    size_signs = {name: 1 if _order(networks.values[name], networks.truth) >= 0 else -1 for name in BASELINES}
     inside, outside = [], []
     for _ in range(RESAMPLES):
         drawn = rng.integers(count, size=count)
@@ -158,8 +169,8 @@ def pick_by_few_labels(networks: LabelledNetworks, seed: int = 0) -> FewLabelsPi
         sample, rest = networks.part(drawn), networks.part(left)
         picked = list(pick_metrics(sample).items())
         firsts = [dict(picked[: k + 1]) for k in range(MOST)]
-        inside.append(_correlations(sample, firsts))
-        outside.append(_correlations(rest, firsts))
+        inside.append(_correlations(sample, firsts, size_signs))
+        outside.append(_correlations(rest, firsts, size_signs))
     seen, unseen = (np.array(rows or [[0.0] * (MOST + 2)]) for rows in (inside, outside))
     taken = int(unseen[:, :MOST].mean(axis=0).argmax())
     leads = [rows[:, taken] - rows[:, MOST:].max(axis=1) for rows in (seen, unseen)]
@@ -170,16 +181,17 @@ def pick_by_few_labels(networks: LabelledNetworks, seed: int = 0) -> FewLabelsPi
         count,
         float(_order(score(networks, signs), networks.truth)) if signs else 0.0,
         _interval(unseen[:, taken]),
-        {size: _interval(unseen[:, MOST + k]) for k, size in enumerate(("params", "macs"))},
+        {size: _interval(unseen[:, MOST + k]) for k, size in enumerate(BASELINES)},
         float(np.mean((corrected > 0) + 0.5 * (corrected == 0))),
+        size_signs,
     )
 
 
-def _correlations(networks: LabelledNetworks, picks: Sequence[Signs]) -> list[float]:
-    """Return Spearman's rho of the score of each pick, of params and of macs; 0 for an empty pick."""
+def _correlations(networks: LabelledNetworks, picks: Sequence[Signs], sizes: Signs) -> list[float]:
+    """Return Spearman's rho of the score of each pick and of each signed size; 0 for an empty pick."""
     none = np.zeros(len(networks.truth))
     scores = [score(networks, signs) if signs else none for signs in picks]
-    columns = np.stack([*scores, networks.values["params"], networks.values["macs"]])
+    columns = np.stack([*scores, *(sign * networks.values[name] for name, sign in sizes.items())])
     return [float(rho) for rho in _order(columns, networks.truth)]
 
 

@@ -2,18 +2,20 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from nasctl import registry
-from nasctl.analysis.few_labels import pick_by_few_labels, pick_metrics, score
+from nasctl.analysis.few_labels import CERTAIN, pick_by_few_labels, pick_metrics, score
 from nasctl.analysis.labelled_networks import LabelledNetworks
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
+from nasctl.evaluation.task import Task
 from nasctl.problem.fidelity import Fidelity
 from nasctl.testing import drawn
 from perf.evidence_sets import RankedNetworks, choose_set, ordering_metrics
@@ -114,6 +116,37 @@ def test_noise_is_no_evidence():
         values = {name: rng.normal(size=32) for name in ("a", "b", "c", "params", "macs")}
         said.append(pick_by_few_labels(LabelledNetworks(values, rng.normal(size=32)), seed).verdict)
     assert "better" not in said
+
+
+def random_networks(seed, metrics=6):
+    """Return 32 networks whose labels say nothing; metrics share a part with the sizes, as those of networks do."""
+    rng = np.random.default_rng(seed)
+    width = rng.normal(size=32)
+    sizes = {"params": width, "macs": width + 0.3 * rng.normal(size=32)}
+    values = {f"m{k}": k % 2 * width + rng.normal(size=32) for k in range(metrics)}
+    return LabelledNetworks(values | sizes, rng.normal(size=32))
+
+
+def test_on_random_labels_it_is_certain_no_more_often_than_it_says(monkeypatch):
+    monkeypatch.setattr("nasctl.analysis.few_labels.RESAMPLES", 60)
+    found = [pick_by_few_labels(random_networks(seed), seed) for seed in range(30)]
+    assert np.mean([one.verdict == "better" for one in found]) <= 1 - CERTAIN
+
+
+def test_sizes_are_compared_in_the_direction_that_the_labels_favour():
+    found = pick_by_few_labels(LabelledNetworks({"m": noisy(-1, 0.5), "params": -TRUTH, "macs": -TRUTH}, TRUTH))
+    assert dict(found.size_signs) == {"params": -1, "macs": -1}
+    assert found.sizes["params"][0] == pytest.approx(1)
+    assert (dict(found.signs), found.verdict) == ({"m": -1}, "worse")
+    said = found.sentences(Task(registry.create("spaces", SPACE), {}))
+    assert "params reversed 1.00" in said[1]
+    assert said[-1].endswith("params reversed orders these networks better; rank by it: fewer params first")
+
+
+def test_an_interval_that_holds_0_is_no_certainty():
+    found = pick_by_few_labels(LabelledNetworks(VALUES, TRUTH))
+    assert replace(found, unseen=(0.3, 0.01, 0.6), beats=0.9).verdict == "better"
+    assert replace(found, unseen=(0.3, -0.01, 0.6), beats=0.9).verdict == "cannot tell"
 
 
 def test_labels_that_are_equal_pick_nothing():
