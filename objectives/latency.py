@@ -37,7 +37,8 @@ class Latency:
         """Return the provenance and held-out error of the table, and warnings about its limits."""
         table = self.table
         lines = [
-            f"{table.device}: {table.processor}, {table.runtime or 'runtime not stated'}, batch {table.batch}, "
+            f"{table.device}: {table.processor.strip() or 'processor not stated'}, "
+            f"{table.runtime.strip() or 'runtime not stated'}, batch {table.batch}, "
             f"{table.precision}, {table.method}; held-out error: {table.accuracy(space)}"
         ]
         error = table.validated(space)
