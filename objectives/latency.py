@@ -37,7 +37,8 @@ class Latency:
         """Return the provenance and held-out error of the table, and warnings about its limits."""
         table = self.table
         lines = [
-            f"{table.device}: {table.processor}, {table.runtime or 'runtime not stated'}, batch {table.batch}, "
+            f"{table.device}: {table.processor.strip() or 'processor not stated'}, "
+            f"{table.runtime.strip() or 'runtime not stated'}, batch {table.batch}, "
             f"{table.precision}, {table.method}; held-out error: {table.accuracy(space)}"
         ]
         error = table.validated(space)
@@ -53,8 +54,8 @@ class Latency:
         if table.idle == "ignore":
             lines.append(
                 "IDLE OPERATIONS COST NOTHING: the table takes operations without influence on the output as left out; "
-                "a runtime that executes them takes longer; networks whose output does not depend on the input are priced "
-                "as what every network runs"
+                "a runtime that executes them takes longer; networks whose output does not depend on the input are "
+                "priced as what every network runs"
             )
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")

@@ -203,7 +203,7 @@ def fit(data: MeasuredNetworks, operators_only: bool = False) -> AdditiveFit:
     chosen, error = candidates[place], float(errors[place].mean())
     figures = f"MAPE in {FOLDS} folds {errors[0].mean():.2f}% by operators alone, {errors[best].mean():.2f}% at best"
     if chosen is None:
-        return replace(operators, error=error, remark=f"rows of their own would bring too little ({figures})")
+        return replace(operators, error=error, remark=f"rows per operation would bring too little ({figures})")
     (found,) = solutions(data, rows, [chosen])
     return replace(found, error=error, remark=f"{len(rows):,} rows, {chosen:g} towards the operator model ({figures})")
 

@@ -1,6 +1,7 @@
 """The commands that fit, show and compare tables with rows of places and idle operations."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -68,6 +69,27 @@ def test_fit_warns_of_a_table_that_predicts_nothing_and_so_does_a_search(file):
     assert "NOT BETTER THAN CHANCE: " in " ".join(latency.remarks(SPEC, SPACE.network((0, 0, 0, 2, 0, 0))))
     written(file.parent / "real.csv", counting, genomes(300))
     assert "Warning" not in run("fit", "--space", SPEC, "--csv", "real.csv", "--name", "real").stderr
+
+
+def test_fit_says_how_many_networks_it_needs(file):
+    chosen = list({SPACE.canonical(genome): genome for genome in genomes(200)}.values())
+    for number, done in ((42, False), (43, True)):
+        written(file.parent / "few.csv", counting, chosen[:number])
+        found = run("fit", "--space", SPEC, "--csv", "few.csv", "--name", "few", "--force")
+        assert (found.exit_code == 0) == done, found.output
+        if not done:
+            assert "with --held-out 0.3, 29 of 42 networks are left" in found.stderr
+            assert "Measure 43 networks or more" in found.stderr
+
+
+def test_messages_name_the_kinds_of_rows_and_what_is_not_stated(file):
+    written(file.parent / "in.csv", counting, genomes(450))
+    done = run("fit", "--space", SPEC, "--csv", "in.csv", "--name", "placed", "--rows", "place")
+    assert "rows of their own" not in done.stderr
+    assert re.search(r"\d+ rows of any place, \d+ rows of places", done.stderr), done.stderr
+    _, latency = make_objective("latency:device=placed.json", SPEC)
+    first = latency.remarks(SPEC, SPACE.network((0, 0, 0, 2, 0, 0)))[0]
+    assert first.startswith("placed: processor not stated, runtime not stated, batch 1, ")
 
 
 def test_fit_refuses_equal_latencies(file):

@@ -177,7 +177,7 @@ def test_bad_rows_are_one_sentence(tmp_path):
         ("", ("--column", "tine"), "did you mean 'time'"),
         ("", (), "several columns of numbers"),
         ("", ("--column", "time", "--name", "a b"), "is no name for a device"),
-        ("", ("--column", "time", "--held-out", "0.9"), "are too few to fit to"),
+        ("", ("--column", "time", "--held-out", "0.9"), "too few to fit to: 30 are the least. Measure 300 networks"),
     ):
         failed = run(written(tmp_path / "times.csv.gz", networks, ms, more), *flags)
         assert failed.exit_code == 2, failed.output

@@ -102,10 +102,11 @@ def command(
     """
     from dataclasses import replace
     from datetime import date
+    from math import ceil
 
     from nasctl import registry
     from nasctl.errors import NasctlError
-    from nasctl.hardware.fitting.additive import split_groups, validate_fit
+    from nasctl.hardware.fitting.additive import MIN_NETWORKS, split_groups, validate_fit
     from nasctl.hardware.fitting.by_idle import fit_form
     from nasctl.hardware.skill import fit_weakness
     from nasctl.hardware.table import LatencyTable
@@ -116,6 +117,12 @@ def command(
         raise NasctlError("--operators-only fits no rows, and --rows place asks for rows; give one of them")
     timed, ms, source = _measured(space, csv, column)
     inside, held = (timed.part(part) for part in split_groups(timed.groups, held_out, seed))
+    if len(inside.groups) < MIN_NETWORKS:
+        raise NasctlError(
+            f"Cannot fit to {csv}: with --held-out {held_out:g}, {len(inside.groups)} of {len(timed.groups)} networks "
+            f"are left, which are too few to fit to: {MIN_NETWORKS} are the least. Measure "
+            f"{ceil(round(MIN_NETWORKS / (1 - held_out), 6))} networks or more, or hold out fewer."
+        )
     try:
         found = fit_form(inside, idle, rows, operators_only)
     except (ValueError, ArithmeticError) as failure:  # LinAlgError is a ValueError
@@ -208,7 +215,8 @@ def _print_table(path: Path, table: LatencyTable, found: FormFit, as_json: bool)
         choices = {"places": at_places, "idle": table.idle, "choices": found.remarks}
         click.echo(json.dumps({**facts, **choices, "digest": table.digest, "validation": [asdict(error)]}))
         return
-    rows = f"{len(table.blocks)} rows" + (f", {at_places} rows of places" if at_places else "")
+    rows = f"{len(table.blocks)} rows of any place" if at_places else f"{len(table.blocks)} rows"
+    rows += f", {at_places} rows of places" if at_places else ""
     say(f"{path}: {table.method}, {rows}, an operator model for all other blocks")
     figures = [error.number, error.mape, error.bias, error.spearman, error.kendall]
     printed(
