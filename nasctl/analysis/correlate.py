@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,13 @@ from nasctl.candidates.objective import Objective, closed_form
 from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
+
+STRONG = 0.4  # absolute rho of a size, from which a column of the other direction is suspected
+BASELINES = ("params", "macs")  # sizes that order networks by their results on nearly every task
+REVERSED = (
+    "by {column} smaller networks are better, and most metrics say the opposite; check its direction: with"
+    " --lower-is-better lower values are better, without it higher ones"
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,10 @@ class CorrelationTable:
     def warnings(self) -> Iterator[str]:
         """Yield warnings for each column: metrics and scores that do not beat the best size, and failed networks."""
         for column, lines in self.columns.items():
+            rho = {line.name: line.agreement.spearman.value for line in lines if line.agreement.spearman}
+            sizes = {line.name for line in lines if line.size}
+            if looks_reversed(rho, sizes):
+                yield f"Warning: {REVERSED.format(column=column)}"
             for line in lines:
                 one = line.agreement
                 if one.failed and line.seconds is not None and one.spearman is not None:
@@ -167,6 +178,23 @@ def oriented_columns(task: Task, known: KnownSample, rows: Mapping[Genome, Score
 def oriented_values(metric: Objective, values: Sequence[float]) -> np.ndarray:
     """Return values of a metric, (N,), in which higher is better. Of a size, larger counts as better."""
     return orient(np.array(values, dtype=float), "max" if is_size(metric) else metric.direction)
+
+
+def looks_reversed(rho: Mapping[str, float], sizes: Container[str]) -> bool:
+    """Return whether known values seem to be taken in the wrong direction, such as losses as if they were accuracies.
+
+    Parameters and MACs are then strongly against the values, and most metrics are against them too. Where neither size
+    orders the networks, most metrics have to be strongly against them.
+
+    Args:
+        rho: Spearman's rho by metric with the known values, of a size in the direction of larger ones.
+        sizes: Names of all sizes.
+    """
+    baselines = [rho[name] for name in BASELINES if name in rho]
+    metrics = [one for name, one in rho.items() if name not in sizes]
+    bar = 0 if baselines else -STRONG
+    against = sum(one < bar for one in metrics) > len(metrics) / 2 or (not metrics and bool(baselines))
+    return against and all(one <= -STRONG for one in baselines)
 
 
 def is_size(metric: Objective) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from nasctl.analysis.aggregate import ranks
-from nasctl.analysis.correlate import KnownSample, oriented_columns
+from nasctl.analysis.correlate import BASELINES, REVERSED, KnownSample, looks_reversed, oriented_columns
 from nasctl.analysis.labelled_networks import LabelledNetworks
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.analysis.score import Scored
@@ -28,7 +28,6 @@ SHARE = 0.8  # of the first metric's rho, below which no further metric is taken
 RESAMPLES = 200  # bootstrap samples of the labels
 CERTAIN = 0.8  # share of the samples in which the pick has to beat the sizes
 LEVEL = 0.95  # of the intervals
-BASELINES = ("params", "macs")  # sizes that a pick has to beat
 
 Signs = Mapping[str, int]  # by metric: 1 for its own direction (of a size: larger), -1 for the other
 
@@ -46,6 +45,7 @@ class FewLabelsPick:
         sizes: The same for the sizes, by name.
         beats: Certainty that the score beats parameters and multiply-accumulates, 0 to 1: a share of bootstrap samples.
         size_signs: 1 for each size if the labels favour more of it, -1 if less. Sizes are compared in this direction.
+        looks_reversed: True if the labels seem to be taken in the wrong direction, as losses taken for accuracies.
     """
 
     signs: Signs
@@ -55,6 +55,7 @@ class FewLabelsPick:
     sizes: Mapping[str, tuple[float, float, float]]
     beats: float
     size_signs: Signs
+    looks_reversed: bool
 
     @property
     def verdict(self) -> str:
@@ -89,6 +90,8 @@ class FewLabelsPick:
             f"pick: {', '.join(names)}; Spearman {self.seen:.2f} on the labels that it was picked by (too high)",
             "on labels left out: " + "; ".join(f"{n} {m:.2f} [{low:.2f}, {high:.2f}]" for n, (m, low, high) in figures),
         ]
+        if self.looks_reversed:
+            lines.append(REVERSED.format(column="these labels"))
         share = f"it beats params and macs in {self.beats:.0%} of {RESAMPLES} bootstrap samples, optimism deducted"
         if self.verdict == "worse":
             best = max(self.sizes, key=lambda size: self.sizes[size][0])
@@ -101,7 +104,8 @@ class FewLabelsPick:
         option = f"use: -o {','.join([*specs, DEFAULT_COST])}"
         score_option = f"--score log_rank:{'+'.join(named.get(name, name) for name in self.signs)}"
         if self.verdict == "better":
-            return [*lines, f"{share}", f"{option}, and pareto show {score_option}"]
+            condition = "if the direction is right, " if self.looks_reversed else ""
+            return [*lines, f"{share}", f"{condition}{option}, and pareto show {score_option}"]
         return [*lines, f"{share}: cannot tell; label more networks, or keep the defaults of the space", option]
 
 
@@ -184,7 +188,14 @@ def pick_by_few_labels(networks: LabelledNetworks, seed: int = 0) -> FewLabelsPi
         {size: _interval(unseen[:, MOST + k]) for k, size in enumerate(BASELINES)},
         float(np.mean((corrected > 0) + 0.5 * (corrected == 0))),
         size_signs,
+        _looks_reversed(networks),
     )
+
+
+def _looks_reversed(networks: LabelledNetworks) -> bool:
+    """Return whether sizes and most metrics are against the labels."""
+    rho = {name: float(spearman(values, networks.truth)) for name, values in networks.values.items()}
+    return looks_reversed({name: one for name, one in rho.items() if np.isfinite(one)}, SIZES)
 
 
 def _correlations(networks: LabelledNetworks, picks: Sequence[Signs], sizes: Signs) -> list[float]:

@@ -9,14 +9,17 @@ import pytest
 from click.testing import CliRunner
 
 from nasctl import registry
+from nasctl.analysis.correlate import looks_reversed
 from nasctl.analysis.few_labels import CERTAIN, pick_by_few_labels, pick_metrics, score
 from nasctl.analysis.labelled_networks import LabelledNetworks
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
+from nasctl.commands.objective import objective_task
 from nasctl.evaluation.task import Task
 from nasctl.problem.fidelity import Fidelity
+from nasctl.search.request import SettingOptions
 from nasctl.testing import drawn
 from perf.evidence_sets import RankedNetworks, choose_set, ordering_metrics
 
@@ -141,6 +144,27 @@ def test_sizes_are_compared_in_the_direction_that_the_labels_favour():
     said = found.sentences(Task(registry.create("spaces", SPACE), {}))
     assert "params reversed 1.00" in said[1]
     assert said[-1].endswith("params reversed orders these networks better; rank by it: fewer params first")
+
+
+def test_a_column_of_losses_is_asked_about_and_its_options_are_conditional():
+    values = {"good": VALUES["good"], "fair": noisy(1, 0.8), "params": noisy(1, 0.8), "macs": noisy(1, 0.8)}
+    right, wrong = (pick_by_few_labels(LabelledNetworks(values, sign * TRUTH)) for sign in (1, -1))
+    assert (right.looks_reversed, wrong.looks_reversed) == (False, True)
+    task = objective_task("nb201", ("naswot",), SettingOptions())
+    named = [replace(one, signs={"naswot": s}, beats=0.9) for one, s in ((right, 1), (wrong, -1))]
+    said = ["\n".join(one.sentences(task)) for one in named]
+    assert "--lower-is-better" not in said[0]
+    assert "\nuse: -o naswot,macs" in said[0]
+    assert "most metrics say the opposite" in said[1]
+    assert "\nif the direction is right, use: -o min:naswot,macs" in said[1]
+
+
+def test_sizes_that_are_a_little_against_the_labels_are_no_reason_to_ask():
+    assert not looks_reversed({"a": -0.5, "params": -0.2, "macs": -0.3}, SIZES)
+    assert not looks_reversed({"a": 0.5, "b": 0.4, "c": -0.1, "params": -0.6, "macs": -0.6}, SIZES)
+    assert looks_reversed({"a": 0.5, "b": -0.4, "c": -0.1, "params": -0.6, "macs": -0.6, "depth": 0.1}, SIZES)
+    assert looks_reversed({"a": -0.5, "b": -0.6}, SIZES)
+    assert not looks_reversed({}, SIZES)
 
 
 def test_an_interval_that_holds_0_is_no_certainty():
