@@ -295,7 +295,7 @@ def _odd(program: Program) -> None:
         "{x} if isinstance({x}, torch.Tensor) else -{x}",
         "{x} * torch.rand(1)",
         "{x} if {x}.shape[0] < 4 else 2 * {x}",
-        "{x} * float({x}.max())",
+        "{x} * float({x}.detach().max())",
         "{x} if {x}.sum() > 0 else -{x}",
         "F.dropout({x}, 0.5)",
         "{x} + {x}[:1]",
