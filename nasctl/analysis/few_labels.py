@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from nasctl.analysis.correlate import BASELINES, REVERSED, KnownSample, looks_re
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.analysis.score import Scored
 from nasctl.defaults import DEFAULT_COST
+from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
 
@@ -28,6 +30,7 @@ SHARE = 0.8  # of the first metric's rho, below which no further metric is taken
 RESAMPLES = 200  # bootstrap samples of the labels
 CERTAIN = 0.8  # share of the samples in which the pick has to beat the sizes
 LEVEL = 0.95  # of the intervals
+LEAST = 8  # labelled networks, below which nothing can be picked
 
 Signs = Mapping[str, int]  # by metric: 1 for its own direction (of a size: larger), -1 for the other
 
@@ -204,6 +207,25 @@ def _correlations(networks: LabelledNetworks, picks: Sequence[Signs], sizes: Sig
     scores = [score(networks, signs) if signs else none for signs in picks]
     columns = np.stack([*scores, *(sign * networks.values[name] for name, sign in sizes.items())])
     return [float(rho) for rho in _order(columns, networks.truth)]
+
+
+def count_labels(asked: int, found: int, table: Path) -> list[str]:
+    """Return a note if a table has fewer labelled networks than were asked for.
+
+    Args:
+        asked: Number of networks that were asked for.
+        found: Number of different networks that were drawn from the table.
+        table: The table of known values.
+
+    Raises:
+        NasctlError: There are too few networks to pick by.
+    """
+    if found < LEAST:
+        raise NasctlError(
+            f"cannot pick metrics by {found} different networks of {table} with every value: --few needs {LEAST};"
+            " label more networks"
+        )
+    return [f"Warning: --few {asked} has {found} different networks of {table}"] if found < asked else []
 
 
 def pick_for_columns(

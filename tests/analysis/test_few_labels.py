@@ -212,7 +212,7 @@ def nasctl(*words):
 def test_the_command_says_what_to_use_and_with_what_certainty(truth):
     words = ["objective", "correlate", f"--space={SPACE}", f"--truth={truth}", SMALL, "--few=24", "-oexpected_synflow"]
     done = nasctl(*words, "--column=good", "--column=bad")
-    said = done.stderr
+    said = done.stdout  # an answer, unlike progress and warnings
     assert "good, by 24 labels:" in said
     assert "use: -o expected_synflow,macs, and pareto show --score log_rank:expected_synflow" in said
     assert "use: -o min:expected_synflow,macs, and pareto show --score log_rank:min:expected_synflow" in said
@@ -225,3 +225,33 @@ def test_the_command_says_what_to_use_and_with_what_certainty(truth):
     # What it says can be typed.
     nasctl("search", f"--space={SPACE}", "-omin:expected_synflow,macs", "--budget=8", "--searcher=random", SMALL)
     assert json.loads(nasctl("pareto", "show", "--score=log_rank:min:expected_synflow", "--json").stdout)
+
+
+def refused(*words):
+    done = CliRunner().invoke(cli, ["objective", "correlate", f"--space={SPACE}", SMALL, "-oexpected_synflow", *words])
+    assert done.exit_code == 2, done.stderr
+    return done.stderr
+
+
+def shortened(truth, rows):
+    with open(truth) as file:
+        lines = file.readlines()
+    with open("short.csv", "w") as file:
+        file.writelines(lines[: rows + 1])
+    return "--truth=short.csv"
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_a_table_shorter_than_the_minimum_is_refused(truth, rows):
+    said = refused(shortened(truth, rows), "--column=good", "--few=32")
+    assert f"cannot pick metrics by {rows} different networks of short.csv with every value: --few needs 8" in said
+
+
+def test_a_table_shorter_than_asked_is_used_and_said(truth):
+    words = ("objective", "correlate", f"--space={SPACE}", SMALL, "-oexpected_synflow", "--column=good", "--few=32")
+    assert "Warning: --few 32 has 9 different networks of short.csv" in nasctl(*words, shortened(truth, 9)).stderr
+
+
+def test_a_sample_beside_few_is_refused(truth):
+    said = refused(f"--truth={truth}", "--column=good", "--few=24", "--sample=20")
+    assert "--sample and --few both set the number of networks" in said

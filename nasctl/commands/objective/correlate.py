@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from nasctl.commands import json_option, space_option, store_option
 from nasctl.commands._groups import GroupedCommand
@@ -39,7 +40,11 @@ SIZES = ("params", "macs", "depth")  # baselines that every metric has to beat
 @click.option("--column", "columns", multiple=True, help="Column of the table, such as an accuracy; repeatable.")
 @click.option("--lower-is-better", is_flag=True, help="Lower known values are better.")
 @click.option(
-    "--sample", default=200, show_default=True, type=click.IntRange(10, 10**6), help="Number of architectures."
+    "--sample",
+    default=200,
+    show_default=True,
+    type=click.IntRange(10, 10**6),
+    help="Number of architectures; not beside --few.",
 )
 @click.option(
     "--few",
@@ -58,7 +63,9 @@ SIZES = ("params", "macs", "depth")  # baselines that every metric has to beat
 @setting_options
 @store_option
 @json_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     space: str,
     objectives: tuple[str, ...],
     truth: Path,
@@ -84,14 +91,17 @@ def command(
 
     from nasctl.analysis import correlate, few_labels, score
     from nasctl.store.store import Store
-    from nasctl.system.terminal import counted, say, table
+    from nasctl.system.terminal import counted, printable, say, table
 
+    if few and ctx.get_parameter_source("sample") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--sample and --few both set the number of networks; give one of them")
     more = untrained_metrics() if few and not objectives else []
     task = objective_task(space, objectives, setting, also=[*SIZES, *more])
     seed = setting.weights_seed
     scores = correlate.parse_scores(task, aggregations)
     known = correlate.sample_known_values(truth, space, columns, few or sample, seed)
     genomes = list(dict.fromkeys(map(task.space.canonical, known.genomes)))
+    say(*(few_labels.count_labels(few, len(genomes), truth) if few else ()))
     found = list(counted(score.score_genomes(task, space, genomes, Store(store)), len(genomes), "scored"))
     say(*score.failure_messages(found), *score.machine_messages(found))
     rows = {row.evaluation.genome: row for row in found}
@@ -110,4 +120,4 @@ def command(
         table(["metric", "Spearman", "Kendall", "top 10%", "failed", "s each"], lines)
     say(*results.warnings())
     for column, one in picks.items():
-        say("", f"{column}, by {one.labels} labels:", *one.sentences(task))
+        click.echo(printable("\n".join(["", f"{column}, by {one.labels} labels:", *one.sentences(task)]), "\n"))
