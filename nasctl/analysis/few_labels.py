@@ -74,9 +74,9 @@ class FewLabelsPick:
     def specs(self, task: Task) -> list[str]:
         """Return the picked metrics as objectives, without sizes, which are costs of a search."""
         opposite = {"max": "min", "min": "max"}
-        chosen = {name: sign for name, sign in self.signs.items() if name not in SIZES}
+        chosen = {name: sign for name, sign in self.signs.items() if _plain(name) not in SIZES}
         directions = {name: task.metrics[name].direction for name in chosen}
-        return [name if sign > 0 else f"{opposite[directions[name]]}:{name}" for name, sign in chosen.items()]
+        return [name if sign > 0 else f"{opposite[directions[name]]}:{_plain(name)}" for name, sign in chosen.items()]
 
     def report(self, task: Task) -> dict[str, object]:
         """Return the pick as JSON has it."""
@@ -101,15 +101,22 @@ class FewLabelsPick:
             rank = f"--score log_rank:{best}" if self.size_signs[best] > 0 else f"fewer {best} first"
             return [*lines, f"{share}: {sizes[best]} orders these networks better; rank by it: {rank}"]
         specs = self.specs(task)
-        if not specs:
+        if not specs and self.unseen[1] > 0:
             return [*lines, "no metric adds to the size; rank networks by it"]
-        named = dict(zip([name for name in self.signs if name not in SIZES], specs, strict=True))
+        named = dict(zip([name for name in self.signs if _plain(name) not in SIZES], specs, strict=True))
         option = f"use: -o {','.join([*specs, DEFAULT_COST])}"
-        score_option = f"--score log_rank:{'+'.join(named.get(name, name) for name in self.signs)}"
+        score_option = f"--score log_rank:{'+'.join(named.get(name, _plain(name)) for name in self.signs)}"
         if self.verdict == "better":
             condition = "if the direction is right, " if self.looks_reversed else ""
             return [*lines, f"{share}", f"{condition}{option}, and pareto show {score_option}"]
-        return [*lines, f"{share}: cannot tell; label more networks, or keep the defaults of the space", option]
+        if self.beats >= CERTAIN:
+            share += ", but its own interval holds 0"
+        return [*lines, f"{share}: cannot tell; label more networks, or keep the defaults of the space"]
+
+
+def _plain(name: str) -> str:
+    """Return the name of a metric without the direction of an objective such as "max:macs"."""
+    return name.removeprefix("max:").removeprefix("min:")
 
 
 def pick_metrics(networks: LabelledNetworks) -> dict[str, int]:
@@ -126,7 +133,7 @@ def pick_metrics(networks: LabelledNetworks) -> dict[str, int]:
         return {}
     oriented = [np.stack([sign * networks.values[name] for name in names]) for sign in (1, -1)]
     both = np.stack([_order(columns, networks.truth) for columns in oriented])  # (2, K)
-    both[1, [name in SIZES for name in names]] = -1  # a score counts larger sizes as better
+    both[1, [_plain(name) in SIZES for name in names]] = -1  # a score counts larger sizes as better
     signs = np.where(both[0] >= both[1], 1, -1)
     rho, columns = both.max(axis=0), np.where(signs[:, None] > 0, *oriented)
     picked: list[int] = []

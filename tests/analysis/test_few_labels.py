@@ -166,6 +166,20 @@ def test_sizes_that_are_a_little_against_the_labels_are_no_reason_to_ask():
     assert not looks_reversed({}, SIZES)
 
 
+def test_options_are_printed_only_where_the_pick_is_better():
+    task = objective_task("nb201", ("max:macs", "min:snip", "naswot"), SettingOptions())
+    found = replace(pick_by_few_labels(LabelledNetworks(VALUES, TRUTH)), beats=0.9, looks_reversed=False)
+    one = replace(found, signs={"naswot": 1, "min:snip": -1, "max:macs": 1})
+    assert one.sentences(task)[-1].startswith("use: -o naswot,max:snip,macs, and")
+    assert one.sentences(task)[-1].endswith("log_rank:naswot+max:snip+macs")
+    said = replace(one, beats=0.5).sentences(task)
+    assert said[-1].endswith("cannot tell; label more networks, or keep the defaults of the space")
+    assert "use:" not in "".join(said)
+    assert "but its own interval holds 0: cannot tell" in replace(one, unseen=(0.1, -0.4, 0.6)).sentences(task)[-1]
+    of_size = replace(found, signs={"max:macs": 1})
+    assert of_size.sentences(task)[-1] == "no metric adds to the size; rank networks by it"
+
+
 def test_an_interval_that_holds_0_is_no_certainty():
     found = pick_by_few_labels(LabelledNetworks(VALUES, TRUTH))
     assert replace(found, unseen=(0.3, 0.01, 0.6), beats=0.9).verdict == "better"
