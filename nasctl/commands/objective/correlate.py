@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from nasctl.commands._setting import (
 from nasctl.commands.objective import objective_option, objective_task, untrained_metrics
 
 if TYPE_CHECKING:
+    from nasctl.analysis.few_labels import FewLabelsPick
+    from nasctl.evaluation.task import Task
     from nasctl.search.request import SettingOptions
 
 setting_options = setting_group(sample_seed_option, fidelity_option, data_option, torch_device_option)
@@ -91,10 +94,9 @@ def command(
 
     from nasctl.analysis import correlate, few_labels, score
     from nasctl.store.store import Store
-    from nasctl.system.terminal import counted, printable, say, table
+    from nasctl.system.terminal import counted, say, table
 
-    if few and ctx.get_parameter_source("sample") is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--sample and --few both set the number of networks; give one of them")
+    _refuse_sample_beside_few(ctx)
     more = untrained_metrics() if few and not objectives else []
     task = objective_task(space, objectives, setting, also=[*SIZES, *more])
     seed = setting.weights_seed
@@ -109,15 +111,30 @@ def command(
     picks = few_labels.pick_for_columns(task, known, rows, lower_is_better, seed) if few else {}
     if as_json:
         report = results.report()
-        click.echo(
-            json.dumps(
-                {"columns": report, "picks": {c: one.report(task) for c, one in picks.items()}} if few else report
-            )
-        )
+        parts = {"columns": report, "picks": {c: one.report(task) for c, one in picks.items()}}
+        click.echo(json.dumps(parts if few else report))
         return
     for column, lines in results.tables():
         say(f"{column}, {len(known.genomes)} architectures of {space}; {task.setting}")
         table(["metric", "Spearman", "Kendall", "top 10%", "failed", "s each"], lines)
     say(*results.warnings())
+    _print_picks(picks, task)
+
+
+def _print_picks(picks: Mapping[str, FewLabelsPick], task: Task) -> None:
+    """Print the pick of each column on stdout, because it is an answer and not a remark."""
+    from nasctl.system.terminal import printable
+
     for column, one in picks.items():
         click.echo(printable("\n".join(["", f"{column}, by {one.labels} labels:", *one.sentences(task)]), "\n"))
+
+
+def _refuse_sample_beside_few(ctx: click.Context) -> None:
+    """Refuse two options that set the number of networks.
+
+    Raises:
+        click.UsageError: Both were given.
+    """
+    given = ctx.get_parameter_source("sample") is ParameterSource.COMMANDLINE
+    if given and ctx.params["few"]:
+        raise click.UsageError("--sample and --few both set the number of networks; give one of them")
