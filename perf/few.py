@@ -3,9 +3,9 @@
 From each set of known results 32 networks are drawn 20 times. The rule of `nasctl.analysis.few_labels` picks metrics by
 these labels, and its score is compared with the true results of all other networks, beside the sizes, the default score
 that `perf/evidence.py` chooses without the space, and the best single metric in hindsight. Values come from the store
-of `perf/evidence.py`. Each row has means of Spearman's rho over the draws, of each size in the direction that the labels
-favour. "beats" is the share of the draws in which the pick beats the better size. "said so" is the share of the draws in
-which the command was certain of it, and "right" the share of those in which the pick beats the better size.
+of `perf/evidence.py`. Each row has means of Spearman's rho over the draws, of each size in the direction that the
+labels favour. "beats" is the share of the draws in which the pick beats the better size. "said so" is the share of the
+draws in which the command was certain of it, and "right" the share of those in which the pick beats the better size.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from nasctl.commands._setting import (
 from nasctl.commands.objective import objective_option, objective_task, untrained_metrics
 
 if TYPE_CHECKING:
+    from nasctl.analysis.correlate import CorrelationTable
     from nasctl.analysis.few_labels import FewLabelsPick
     from nasctl.evaluation.task import Task
     from nasctl.search.request import SettingOptions
@@ -110,21 +111,20 @@ def command(
     results = correlate.correlate_metrics(task, scores, known, rows, lower_is_better, seed)
     picks = few_labels.pick_for_columns(task, known, rows, lower_is_better, seed) if few else {}
     if as_json:
-        report = results.report()
-        parts = {"columns": report, "picks": {c: one.report(task) for c, one in picks.items()}}
-        click.echo(json.dumps(parts if few else report))
+        parts = {"columns": results.report(), "picks": {c: one.report(task) for c, one in picks.items()}}
+        click.echo(json.dumps(parts if few else parts["columns"]))
         return
     for column, lines in results.tables():
         say(f"{column}, {len(known.genomes)} architectures of {space}; {task.setting}")
         table(["metric", "Spearman", "Kendall", "top 10%", "failed", "s each"], lines)
+    _print_verdicts(results, picks, task)
+
+
+def _print_verdicts(results: CorrelationTable, picks: Mapping[str, FewLabelsPick], task: Task) -> None:
+    """Print warnings on stderr, and on stdout the pick of each column, which is an answer and not a remark."""
+    from nasctl.system.terminal import printable, say
+
     say(*results.warnings())
-    _print_picks(picks, task)
-
-
-def _print_picks(picks: Mapping[str, FewLabelsPick], task: Task) -> None:
-    """Print the pick of each column on stdout, because it is an answer and not a remark."""
-    from nasctl.system.terminal import printable
-
     for column, one in picks.items():
         click.echo(printable("\n".join(["", f"{column}, by {one.labels} labels:", *one.sentences(task)]), "\n"))
 
