@@ -99,7 +99,8 @@ class FewLabelsPick:
         if self.verdict == "worse":
             best = max(self.sizes, key=lambda size: self.sizes[size][0])
             rank = f"--score log_rank:{best}" if self.size_signs[best] > 0 else f"fewer {best} first"
-            return [*lines, f"{share}: {sizes[best]} orders these networks better; rank by it: {rank}"]
+            advice = "" if self.looks_reversed else f"; rank by it: {rank}"
+            return [*lines, f"{share}: {sizes[best]} orders these networks better{advice}"]
         specs = self.specs(task)
         if not specs and self.unseen[1] > 0:
             return [*lines, "no metric adds to the size; rank networks by it"]

@@ -140,7 +140,9 @@ def test_sizes_are_compared_in_the_direction_that_the_labels_favour():
     assert dict(found.size_signs) == {"params": -1, "macs": -1}
     assert found.sizes["params"][0] == pytest.approx(1)
     assert (dict(found.signs), found.verdict) == ({"m": -1}, "worse")
-    said = found.sentences(Task(registry.create("spaces", SPACE), {}))
+    asked = replace(found, looks_reversed=True).sentences(Task(registry.create("spaces", SPACE), {}))
+    assert "rank by it" not in asked[-1]
+    said = replace(found, looks_reversed=False).sentences(Task(registry.create("spaces", SPACE), {}))
     assert "params reversed 1.00" in said[1]
     assert said[-1].endswith("params reversed orders these networks better; rank by it: fewer params first")
 
