@@ -3,9 +3,9 @@
 From each set of known results 32 networks are drawn 20 times. The rule of `nasctl.analysis.few_labels` picks metrics by
 these labels, and its score is compared with the true results of all other networks, beside the sizes, the default score
 that `perf/evidence.py` chooses without the space, and the best single metric in hindsight. Values come from the store
-of `perf/evidence.py`. Each row has means of Spearman's rho over the draws. "beats" is the share of the draws in which
-the pick beats the better size. "said so" is the share of the draws in which the certainty was .8 or more, and "right"
-the share of those in which the pick beats the better size.
+of `perf/evidence.py`. Each row has means of Spearman's rho over the draws, of each size in the direction that the
+labels favour. "beats" is the share of the draws in which the pick beats the better size. "said so" is the share of the
+draws in which the command was certain of it, and "right" the share of those in which the pick beats the better size.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from evidence_choice import Labelled, choices, default_score_without
 from evidence_sets import RankedNetworks
 from evidence_spaces import SPACES
 
-from nasctl.analysis.few_labels import CERTAIN, pick_by_few_labels, score
+from nasctl.analysis.few_labels import pick_by_few_labels, score
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.correlations.table import MeasuredScene
 
 
 @dataclass
 class Draws:
-    """Rho of each method in each draw, and the certainty of the pick."""
+    """Rho of each method in each draw, and whether the pick was certain."""
 
     pick: list[float]
     params: list[float]
     macs: list[float]
     default: list[float]
     hindsight: list[float]
-    certainty: list[float]
+    certain: list[bool]
 
 
 def order(values: np.ndarray, truth: np.ndarray) -> float:
@@ -54,22 +54,22 @@ def judged(networks: RankedNetworks, default: tuple[str, ...], labels: int, draw
     found = Draws([], [], [], [], [], [])
     usable = [name for name, values in networks.values.items() if np.isfinite(values).mean() > 0.5]
     for seed in range(draws):
-        order = np.random.default_rng(seed).permutation(len(networks.truth))
-        few, rest = networks.part(order[:labels]), networks.part(order[labels:])
+        shuffled = np.random.default_rng(seed).permutation(len(networks.truth))
+        few, rest = networks.part(shuffled[:labels]), networks.part(shuffled[labels:])
         pick = pick_by_few_labels(few, seed)
         found.pick.append(order(score(rest, pick.signs), rest.truth) if pick.signs else 0.0)
         for size in ("params", "macs"):
-            getattr(found, size).append(order(rest.values[size], rest.truth))
+            getattr(found, size).append(order(pick.size_signs[size] * rest.values[size], rest.truth))
         found.default.append(float(rest.correlations([default])[0]))
         found.hindsight.append(max(order(sign * rest.values[name], rest.truth) for name in usable for sign in (1, -1)))
-        found.certainty.append(pick.beats)
+        found.certain.append(pick.verdict == "better")
     return found
 
 
 def row(scene: MeasuredScene, found: Draws) -> str:
     """Return the Markdown row of a scene."""
     sizes = np.maximum(found.params, found.macs)
-    wins, certain = np.array(found.pick) > sizes, np.array(found.certainty) >= CERTAIN
+    wins, certain = np.array(found.pick) > sizes, np.array(found.certain)
     right = f"{wins[certain].mean():.2f}" if certain.any() else "-"
     means = [np.mean(getattr(found, name)) for name in ("pick", "params", "macs", "default", "hindsight")]
     cells = [f"{scene.name}: {scene.dataset}", *(f"{mean:.2f}" for mean in means)]

@@ -102,14 +102,7 @@ class CorrelationTable:
             sizes = {line.name for line in lines if line.size}
             if looks_reversed(rho, sizes):
                 yield f"Warning: {REVERSED.format(column=column)}"
-            for line in lines:
-                one = line.agreement
-                if one.failed and line.seconds is not None and one.spearman is not None:
-                    rest = "-" if one.without_failed is None else f"{one.without_failed:.3f}"
-                    yield (
-                        f"Warning: on {column} {line.name} failed on {one.failed} of {one.n} networks, which count as"
-                        f" worst: Spearman {one.spearman.value:.3f} with them, {rest} without"
-                    )
+            yield from _failure_warnings(column, lines)
             best = max((line for line in lines if line.size), key=_kendall, default=None)
             if best is None or best.agreement.kendall is None:
                 continue
@@ -200,6 +193,22 @@ def looks_reversed(rho: Mapping[str, float], sizes: Container[str]) -> bool:
 def is_size(metric: Objective) -> bool:
     """Return whether a metric is a cost that is arithmetic on the network, such as its parameters."""
     return closed_form(metric) and metric.direction == "min"
+
+
+def _failure_warnings(column: str, lines: Sequence[MetricResult]) -> Iterator[str]:
+    """Yield one warning for all metrics that failed on as many networks, since a network often fails many metrics."""
+    groups: dict[tuple[int, int], list[str]] = {}
+    for line in lines:
+        one = line.agreement
+        if one.failed and line.seconds is not None and one.spearman is not None:
+            rest = "-" if one.without_failed is None else f"{one.without_failed:.3f}"
+            said = f"{line.name} {one.spearman.value:.3f} with them, {rest} without"
+            groups.setdefault((one.failed, one.n), []).append(said)
+    for (failed, count), said_of in groups.items():
+        yield (
+            f"Warning: on {column} metrics failed on {failed} of {count} networks, which count as worst; Spearman of "
+            + "; ".join(said_of)
+        )
 
 
 def _kendall(line: MetricResult) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from nasctl.analysis.labelled_networks import LabelledNetworks
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.analysis.score import Scored
 from nasctl.defaults import DEFAULT_COST, SIZES
+from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
 
@@ -28,6 +30,7 @@ SHARE = 0.8  # of the first metric's rho, below which no further metric is taken
 RESAMPLES = 200  # bootstrap samples of the labels
 CERTAIN = 0.8  # share of the samples in which the pick has to beat the sizes
 LEVEL = 0.95  # of the intervals
+LEAST = 8  # labelled networks, below which nothing can be picked
 
 Signs = Mapping[str, int]  # by metric: 1 for its own direction (of a size: larger), -1 for the other
 
@@ -71,9 +74,9 @@ class FewLabelsPick:
     def specs(self, task: Task) -> list[str]:
         """Return the picked metrics as objectives, without sizes, which are costs of a search."""
         opposite = {"max": "min", "min": "max"}
-        chosen = {name: sign for name, sign in self.signs.items() if name not in SIZES}
+        chosen = {name: sign for name, sign in self.signs.items() if _plain(name) not in SIZES}
         directions = {name: task.metrics[name].direction for name in chosen}
-        return [name if sign > 0 else f"{opposite[directions[name]]}:{name}" for name, sign in chosen.items()]
+        return [name if sign > 0 else f"{opposite[directions[name]]}:{_plain(name)}" for name, sign in chosen.items()]
 
     def report(self, task: Task) -> dict[str, object]:
         """Return the pick as JSON has it."""
@@ -96,17 +99,25 @@ class FewLabelsPick:
         if self.verdict == "worse":
             best = max(self.sizes, key=lambda size: self.sizes[size][0])
             rank = f"--score log_rank:{best}" if self.size_signs[best] > 0 else f"fewer {best} first"
-            return [*lines, f"{share}: {sizes[best]} orders these networks better; rank by it: {rank}"]
+            advice = "" if self.looks_reversed else f"; rank by it: {rank}"
+            return [*lines, f"{share}: {sizes[best]} orders these networks better{advice}"]
         specs = self.specs(task)
-        if not specs:
+        if not specs and self.unseen[1] > 0:
             return [*lines, "no metric adds to the size; rank networks by it"]
-        named = dict(zip([name for name in self.signs if name not in SIZES], specs, strict=True))
+        named = dict(zip([name for name in self.signs if _plain(name) not in SIZES], specs, strict=True))
         option = f"use: -o {','.join([*specs, DEFAULT_COST])}"
-        score_option = f"--score log_rank:{'+'.join(named.get(name, name) for name in self.signs)}"
+        score_option = f"--score log_rank:{'+'.join(named.get(name, _plain(name)) for name in self.signs)}"
         if self.verdict == "better":
             condition = "if the direction is right, " if self.looks_reversed else ""
             return [*lines, f"{share}", f"{condition}{option}, and pareto show {score_option}"]
-        return [*lines, f"{share}: cannot tell; label more networks, or keep the defaults of the space", option]
+        if self.beats >= CERTAIN:
+            share += ", but its own interval holds 0"
+        return [*lines, f"{share}: cannot tell; label more networks, or keep the defaults of the space"]
+
+
+def _plain(name: str) -> str:
+    """Return the name of a metric without the direction of an objective such as "max:macs"."""
+    return name.removeprefix("max:").removeprefix("min:")
 
 
 def pick_metrics(networks: LabelledNetworks) -> dict[str, int]:
@@ -123,7 +134,7 @@ def pick_metrics(networks: LabelledNetworks) -> dict[str, int]:
         return {}
     oriented = [np.stack([sign * networks.values[name] for name in names]) for sign in (1, -1)]
     both = np.stack([_order(columns, networks.truth) for columns in oriented])  # (2, K)
-    both[1, [name in SIZES for name in names]] = -1  # a score counts larger sizes as better
+    both[1, [_plain(name) in SIZES for name in names]] = -1  # a score counts larger sizes as better
     signs = np.where(both[0] >= both[1], 1, -1)
     rho, columns = both.max(axis=0), np.where(signs[:, None] > 0, *oriented)
     picked: list[int] = []
@@ -204,6 +215,25 @@ def _correlations(networks: LabelledNetworks, picks: Sequence[Signs], sizes: Sig
     scores = [score(networks, signs) if signs else none for signs in picks]
     columns = np.stack([*scores, *(sign * networks.values[name] for name, sign in sizes.items())])
     return [float(rho) for rho in _order(columns, networks.truth)]
+
+
+def count_labels(asked: int, found: int, table: Path) -> list[str]:
+    """Return a note if a table has fewer labelled networks than were asked for.
+
+    Args:
+        asked: Number of networks that were asked for.
+        found: Number of different networks that were drawn from the table.
+        table: The table of known values.
+
+    Raises:
+        NasctlError: There are too few networks to pick by.
+    """
+    if found < LEAST:
+        raise NasctlError(
+            f"cannot pick metrics by {found} different networks of {table} with every value: --few needs {LEAST};"
+            " label more networks"
+        )
+    return [f"Warning: --few {asked} has {found} different networks of {table}"] if found < asked else []
 
 
 def pick_for_columns(

@@ -142,7 +142,9 @@ def test_sizes_are_compared_in_the_direction_that_the_labels_favour():
     assert dict(found.size_signs) == {"params": -1, "macs": -1}
     assert found.sizes["params"][0] == pytest.approx(1)
     assert (dict(found.signs), found.verdict) == ({"m": -1}, "worse")
-    said = found.sentences(Task(registry.create("spaces", SPACE), {}))
+    asked = replace(found, looks_reversed=True).sentences(Task(registry.create("spaces", SPACE), {}))
+    assert "rank by it" not in asked[-1]
+    said = replace(found, looks_reversed=False).sentences(Task(registry.create("spaces", SPACE), {}))
     assert "params reversed 1.00" in said[1]
     assert said[-1].endswith("params reversed orders these networks better; rank by it: fewer params first")
 
@@ -166,6 +168,20 @@ def test_sizes_that_are_a_little_against_the_labels_are_no_reason_to_ask():
     assert looks_reversed({"a": 0.5, "b": -0.4, "c": -0.1, "params": -0.6, "macs": -0.6, "depth": 0.1}, SIZES)
     assert looks_reversed({"a": -0.5, "b": -0.6}, SIZES)
     assert not looks_reversed({}, SIZES)
+
+
+def test_options_are_printed_only_where_the_pick_is_better():
+    task = objective_task("nb201", ("max:macs", "min:snip", "naswot"), SettingOptions())
+    found = replace(pick_by_few_labels(LabelledNetworks(VALUES, TRUTH)), beats=0.9, looks_reversed=False)
+    one = replace(found, signs={"naswot": 1, "min:snip": -1, "max:macs": 1})
+    assert one.sentences(task)[-1].startswith("use: -o naswot,max:snip,macs, and")
+    assert one.sentences(task)[-1].endswith("log_rank:naswot+max:snip+macs")
+    said = replace(one, beats=0.5).sentences(task)
+    assert said[-1].endswith("cannot tell; label more networks, or keep the defaults of the space")
+    assert "use:" not in "".join(said)
+    assert "but its own interval holds 0: cannot tell" in replace(one, unseen=(0.1, -0.4, 0.6)).sentences(task)[-1]
+    of_size = replace(found, signs={"max:macs": 1})
+    assert of_size.sentences(task)[-1] == "no metric adds to the size; rank networks by it"
 
 
 def test_an_interval_that_holds_0_is_no_certainty():
@@ -214,7 +230,7 @@ def nasctl(*words):
 def test_the_command_says_what_to_use_and_with_what_certainty(truth):
     words = ["objective", "correlate", f"--space={SPACE}", f"--truth={truth}", SMALL, "--few=24", "-oexpected_synflow"]
     done = nasctl(*words, "--column=good", "--column=bad")
-    said = done.stderr
+    said = done.stdout  # an answer, unlike progress and warnings
     assert "good, by 24 labels:" in said
     assert "use: -o expected_synflow,macs, and pareto show --score log_rank:expected_synflow" in said
     assert "use: -o min:expected_synflow,macs, and pareto show --score log_rank:min:expected_synflow" in said
@@ -227,3 +243,33 @@ def test_the_command_says_what_to_use_and_with_what_certainty(truth):
     # What it says can be typed.
     nasctl("search", f"--space={SPACE}", "-omin:expected_synflow,macs", "--budget=8", "--searcher=random", SMALL)
     assert json.loads(nasctl("pareto", "show", "--score=log_rank:min:expected_synflow", "--json").stdout)
+
+
+def refused(*words):
+    done = CliRunner().invoke(cli, ["objective", "correlate", f"--space={SPACE}", SMALL, "-oexpected_synflow", *words])
+    assert done.exit_code == 2, done.stderr
+    return done.stderr
+
+
+def shortened(truth, rows):
+    with open(truth) as file:
+        lines = file.readlines()
+    with open("short.csv", "w") as file:
+        file.writelines(lines[: rows + 1])
+    return "--truth=short.csv"
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_a_table_shorter_than_the_minimum_is_refused(truth, rows):
+    said = refused(shortened(truth, rows), "--column=good", "--few=32")
+    assert f"cannot pick metrics by {rows} different networks of short.csv with every value: --few needs 8" in said
+
+
+def test_a_table_shorter_than_asked_is_used_and_said(truth):
+    words = ("objective", "correlate", f"--space={SPACE}", SMALL, "-oexpected_synflow", "--column=good", "--few=32")
+    assert "Warning: --few 32 has 9 different networks of short.csv" in nasctl(*words, shortened(truth, 9)).stderr
+
+
+def test_a_sample_beside_few_is_refused(truth):
+    said = refused(f"--truth={truth}", "--column=good", "--few=24", "--sample=20")
+    assert "--sample and --few both set the number of networks" in said

@@ -49,7 +49,10 @@ def test_failed_networks_are_counted_and_correlated_without():
     assert agreement(np.array([np.nan, 1.0, np.nan]), truth[:3], resamples=0).without_failed is None
     line = correlation.MetricResult("snip", found, 0.1, False)
     (said,) = correlation.CorrelationTable({"accuracy": [line]}).warnings()
-    assert "on accuracy snip failed on 2 of 8 networks, which count as worst: Spearman 0.9" in said
+    assert "on accuracy metrics failed on 2 of 8 networks, which count as worst; Spearman of snip 0.9" in said
+    lines = [line, correlation.MetricResult("grasp", found, 0.1, False)]
+    (said,) = correlation.CorrelationTable({"accuracy": lines}).warnings()
+    assert " without; grasp 0.9" in said
 
 
 def test_a_fidelity_states_what_failed():

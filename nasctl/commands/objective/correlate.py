@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from nasctl.commands import json_option, space_option, store_option
 from nasctl.commands._groups import GroupedCommand
@@ -19,6 +21,9 @@ from nasctl.commands._setting import (
 from nasctl.commands.objective import objective_option, objective_task, untrained_metrics
 
 if TYPE_CHECKING:
+    from nasctl.analysis.correlate import CorrelationTable
+    from nasctl.analysis.few_labels import FewLabelsPick
+    from nasctl.evaluation.task import Task
     from nasctl.search.request import SettingOptions
 
 setting_options = setting_group(sample_seed_option, fidelity_option, data_option, torch_device_option)
@@ -37,7 +42,11 @@ setting_options = setting_group(sample_seed_option, fidelity_option, data_option
 @click.option("--column", "columns", multiple=True, help="Column of the table, such as an accuracy; repeatable.")
 @click.option("--lower-is-better", is_flag=True, help="Lower known values are better.")
 @click.option(
-    "--sample", default=200, show_default=True, type=click.IntRange(10, 10**6), help="Number of architectures."
+    "--sample",
+    default=200,
+    show_default=True,
+    type=click.IntRange(10, 10**6),
+    help="Number of architectures; not beside --few.",
 )
 @click.option(
     "--few",
@@ -56,7 +65,9 @@ setting_options = setting_group(sample_seed_option, fidelity_option, data_option
 @setting_options
 @store_option
 @json_option
+@click.pass_context
 def command(
+    ctx: click.Context,
     space: str,
     objectives: tuple[str, ...],
     truth: Path,
@@ -85,28 +96,44 @@ def command(
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, say, table
 
+    _refuse_sample_beside_few(ctx)
     more = untrained_metrics() if few and not objectives else []
     task = objective_task(space, objectives, setting, also=[*SIZES, *more])
     seed = setting.weights_seed
     scores = correlate.parse_scores(task, aggregations)
     known = correlate.sample_known_values(truth, space, columns, few or sample, seed)
     genomes = list(dict.fromkeys(map(task.space.canonical, known.genomes)))
+    say(*(few_labels.count_labels(few, len(genomes), truth) if few else ()))
     found = list(counted(score.score_genomes(task, space, genomes, Store(store)), len(genomes), "scored"))
     say(*score.failure_messages(found), *score.machine_messages(found))
     rows = {row.evaluation.genome: row for row in found}
     results = correlate.correlate_metrics(task, scores, known, rows, lower_is_better, seed)
     picks = few_labels.pick_for_columns(task, known, rows, lower_is_better, seed) if few else {}
     if as_json:
-        report = results.report()
-        click.echo(
-            json.dumps(
-                {"columns": report, "picks": {c: one.report(task) for c, one in picks.items()}} if few else report
-            )
-        )
+        parts = {"columns": results.report(), "picks": {c: one.report(task) for c, one in picks.items()}}
+        click.echo(json.dumps(parts if few else parts["columns"]))
         return
     for column, lines in results.tables():
         say(f"{column}, {len(known.genomes)} architectures of {space}; {task.setting}")
         table(["metric", "Spearman", "Kendall", "top 10%", "failed", "s each"], lines)
+    _print_verdicts(results, picks, task)
+
+
+def _print_verdicts(results: CorrelationTable, picks: Mapping[str, FewLabelsPick], task: Task) -> None:
+    """Print warnings on stderr, and on stdout the pick of each column, which is an answer and not a remark."""
+    from nasctl.system.terminal import printable, say
+
     say(*results.warnings())
     for column, one in picks.items():
-        say("", f"{column}, by {one.labels} labels:", *one.sentences(task))
+        click.echo(printable("\n".join(["", f"{column}, by {one.labels} labels:", *one.sentences(task)]), "\n"))
+
+
+def _refuse_sample_beside_few(ctx: click.Context) -> None:
+    """Refuse two options that set the number of networks.
+
+    Raises:
+        click.UsageError: Both were given.
+    """
+    given = ctx.get_parameter_source("sample") is ParameterSource.COMMANDLINE
+    if given and ctx.params["few"]:
+        raise click.UsageError("--sample and --few both set the number of networks; give one of them")
