@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from networks.product_modules import ATEN, MODULES, OPERATORS, Calls, P, rnn
 from torch import nn
+from torch.library import Library
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from nasctl.api import Builder, NasctlError, Network
@@ -116,7 +117,7 @@ def test_unknown_products_are_refused(message):
 
 @pytest.fixture
 def custom_operator():
-    library = torch.library.Library("nasctl_test", "DEF")
+    library = Library("nasctl_test", "DEF")
     library.define("twice(Tensor x, Tensor w) -> Tensor")
     library.impl("twice", lambda x, w: x.new_empty(x.shape[0], w.shape[1]), "Meta")
     library.define("thrice(Tensor x, Tensor w) -> Tensor")
