@@ -299,10 +299,11 @@ def test_names_that_python_cannot_have_are_refused():
             source(net.build(net.add(Conv(2), *net.inputs, name=name)))
 
 
+@pytest.mark.parametrize("number", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spec", registry.names("spaces"))
-def test_fvcore_counts_the_same_convolutions_and_products(spec):
+def test_fvcore_counts_the_same_convolutions_and_products(spec, number):
     space = registry.create("spaces", spec)
-    for genome in drawn(space, 3):
+    for genome in drawn(space, number):
         network, live = space.network(genome), space.network(space.canonical(genome))
         network = network if network.macs == live.macs else live  # fvcore does not see a dead layer
         count = flop_count.count_flops(network.module().eval(), counted_example(space, network))
