@@ -1,0 +1,1 @@
+"""The command `nasctl train` and its subcommands, one module each, imported when called."""
