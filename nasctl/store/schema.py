@@ -11,7 +11,12 @@ from pathlib import Path
 from nasctl.system.files import replacement
 
 APPLICATION_ID = 0x4E415343  # "NASC", by which the header of a SQLite file says that the file is a store
-VERSION = 3  # version of the schema
+VERSION = 4  # version of the schema
+# `spec` and `result` are JSON, see `nasctl.store.training_table`.
+TRAINING = """CREATE TABLE training (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, genome INTEGER NOT NULL REFERENCES genome,
+    spec TEXT NOT NULL, state TEXT NOT NULL, result TEXT NOT NULL, seconds REAL, started REAL, folder TEXT
+)"""
 TABLES = (
     # Specs of spaces, labels of measurements and names of machines, which are long and few.
     "CREATE TABLE text (id INTEGER PRIMARY KEY, value TEXT NOT NULL UNIQUE)",
@@ -31,6 +36,7 @@ TABLES = (
         run INTEGER REFERENCES run, position INTEGER, genome INTEGER NOT NULL REFERENCES genome, failed TEXT,
         PRIMARY KEY (run, position)
     ) WITHOUT ROWID""",
+    TRAINING,
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {VERSION}",
 )
@@ -46,6 +52,7 @@ UPGRADES = {  # statements that turn the tables of a version into those of the n
     ),
     # The machine of a value that is there already stays unknown.
     2: ("ALTER TABLE measurement ADD COLUMN machine INTEGER REFERENCES text",),
+    3: (TRAINING,),
 }
 
 

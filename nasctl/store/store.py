@@ -17,6 +17,7 @@ from nasctl.store.connection import Connection
 from nasctl.store.measurements import Ledger, Measurement, evaluation, genome_of
 from nasctl.store.run_log import RunLog, counted_labels
 from nasctl.store.run_record import RunRecord
+from nasctl.store.training_table import TrainingRecord, TrainingTable
 
 VISITED = """
 SELECT visit.position, genome.genes, m.label, m.value, m.error, m.seconds, m.machine FROM visit
@@ -63,6 +64,7 @@ class Store:
 
     def _open(self, database: Connection) -> None:
         self.database, self.path = database, database.path
+        self._trainings = TrainingTable(database)
 
     def journal(self, run: str, record: RunRecord) -> RunLog:
         """Start a run, or resume it from its first visit, and return its log.
@@ -204,14 +206,44 @@ class Store:
         with self.database.reading() as database:
             return dict(database.execute(query, (run, *sorted(labels))).fetchall())
 
+    def file_training(self, record: TrainingRecord) -> None:
+        """Add a training, or replace the state, result and seconds of a training with the same spec.
+
+        Raises:
+            NasctlError: The store has a training of that name of another network or with another spec.
+        """
+        self._trainings.file(record)
+
+    def trainings(self, space: str | None = None, genome: Genome | None = None) -> list[TrainingRecord]:
+        """Return the trainings, the one started last first.
+
+        Args:
+            space: Spec of a search space with every option, to return its trainings only.
+            genome: Genome, to return its trainings only.
+        """
+        return self._trainings.all(space, genome)
+
+    def training(self, name: str) -> TrainingRecord:
+        """Return a training by its name, or by a beginning of the name that no other training has.
+
+        Raises:
+            UnknownName: The store has no such training.
+            NasctlError: The store has no training at all, or several that begin so.
+        """
+        return self._trainings.find(name)
+
+    def delete_training(self, name: str) -> None:
+        """Delete the row of a training; its folder stays."""
+        self._trainings.delete(name)
+
     def spaces(self) -> list[str]:
-        """Return the specs of all spaces that have a measured genome."""
+        """Return the specs of all spaces that have a measured or trained genome."""
         with self.database.reading() as database:
             query = "SELECT DISTINCT text.value FROM genome JOIN text ON text.id = genome.space"
             return [space for (space,) in database.execute(query)]
 
     def genomes(self, space: str) -> list[Genome]:
-        """Return all measured genomes of a space, given its spec."""
+        """Return all measured or trained genomes of a space, given its spec."""
         query = "SELECT genes FROM genome JOIN text ON text.id = genome.space WHERE text.value = ?"
         with self.database.reading() as database:
             return [genome_of(genes) for (genes,) in database.execute(query, (space,))]

@@ -48,7 +48,7 @@ def test_a_new_store_has_all_tables_and_nothing_is_said(opened, tmp_path, capsys
     connection = opened("store")
     schema.upgrade(connection, tmp_path / "store")
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-    assert {name for (name,) in tables} == {"text", "genome", "measurement", "run", "visit"}
+    assert {name for (name,) in tables} == {"text", "genome", "measurement", "run", "visit", "training"}
     assert schema.version(connection) == schema.VERSION
     assert connection.execute("PRAGMA application_id").fetchone() == (1312904003,)
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
@@ -80,6 +80,40 @@ def test_the_tables_of_version_2_are_upgraded_and_old_values_have_no_machine(ope
     found = connection.execute("SELECT genome, value, machine FROM measurement").fetchall()
     assert found == [(7, 1.0, None), (7, None, None), (8, 2.0, None)]
     assert f"as it was it stays in {tmp_path / 'store.v2.bak'}" in capsys.readouterr().err
+
+
+def test_the_tables_of_version_3_are_upgraded_and_hold_no_training(opened, tmp_path, capsys):
+    connection = opened("store")
+    for statement in schema.TABLES:
+        connection.execute(statement)
+    connection.execute("DROP TABLE training")  # the only change since version 3
+    connection.execute("INSERT INTO run VALUES (1, 'kept', '{}', 1.0, 1)")
+    connection.execute("PRAGMA user_version = 3")
+    connection.commit()
+    schema.upgrade(connection, tmp_path / "store")
+    assert schema.version(connection) == schema.VERSION == 4
+    assert connection.execute("SELECT count(*) FROM training").fetchone() == (0,)
+    assert connection.execute("SELECT name FROM run").fetchone() == ("kept",)
+    assert f"as it was it stays in {tmp_path / 'store.v3.bak'}" in capsys.readouterr().err
+
+
+def test_an_upgraded_store_has_the_tables_of_a_new_one(opened, tmp_path):
+    def columns(connection):
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} for name in names}
+
+    store = Store(tmp_path / "new")
+    new = columns(store.database.connection)
+    for version in range(1, schema.VERSION):
+        connection = opened(f"store{version}", VERSION_1)
+        for step in range(1, version):
+            for statement in schema.UPGRADES[step]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.commit()
+        schema.upgrade(connection, None)
+        assert columns(connection).items() <= new.items()
+        assert "training" in columns(connection)
 
 
 def test_copies_are_numbered(opened, tmp_path):
