@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
-from nasctl.errors import NasctlError
+from nasctl.system.file_lock import locked
 
 
 @contextmanager
@@ -24,7 +23,7 @@ def exclusive_machine() -> Iterator[None]:
     Raises:
         NasctlError: One of them is running, or the system has no such locks.
     """
-    with _locked("LOCK_EX", "another `nasctl device profile`, or a search, is running on this machine"):
+    with _locked("another `nasctl device profile`, or a search, is running on this machine", shared=False):
         yield
 
 
@@ -35,35 +34,18 @@ def shared_machine() -> Iterator[None]:
     Raises:
         NasctlError: A measurement is running, or the system has no such locks.
     """
-    with _locked("LOCK_SH", "a `nasctl device profile` is measuring on this machine"):
+    with _locked("a `nasctl device profile` is measuring on this machine", shared=True):
         yield
 
 
 @contextmanager
-def _locked(kind: Literal["LOCK_EX", "LOCK_SH"], conflict: str) -> Iterator[None]:
-    """Hold a lock of a kind inside the block.
+def _locked(conflict: str, shared: bool) -> Iterator[None]:
+    """Hold the lock inside the block.
 
     Args:
-        kind: The operation of `flock`.
         conflict: What holds the lock if this process cannot have it.
+        shared: Admit other processes that ask for a shared lock.
     """
-    try:
-        import fcntl  # POSIX alone has it
-    except ImportError:
-        raise NasctlError(
-            "what runs or times networks needs the file locks of Linux or macOS, which this system lacks; run it there,"
-            " or on Windows in WSL"
-        ) from None
     path = Path(tempfile.gettempdir()) / "nasctl-device-profile.lock"
-    try:
-        with suppress(PermissionError):  # another user's file can be locked, but not touched
-            path.touch()
-        file = path.open()
-    except OSError as error:
-        raise NasctlError(f"{path} cannot be opened ({error.strerror}); remove it, or set TMPDIR") from None
-    with file:
-        try:
-            fcntl.flock(file, getattr(fcntl, kind) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NasctlError(f"{conflict}; type the same command when it is done") from None
+    with locked(path, f"{conflict}; type the same command when it is done", "remove it, or set TMPDIR", shared):
         yield
