@@ -1,1 +1,264 @@
-"""The command `nasctl train` and its subcommands, one module each, imported when called."""
+"""`nasctl train`: the training itself, and commands about trainings, a module for each."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from nasctl.commands import Commands, json_option, store_option
+from nasctl.commands._groups import GroupedCommand, OptionGroup
+from nasctl.commands._setting import SEED_RANGE
+from nasctl.errors import NasctlError
+
+if TYPE_CHECKING:
+    from nasctl.training.report import Reporting
+    from nasctl.training.request import RecipeOptions, TrainRequest
+
+
+class _Train(Commands, GroupedCommand):
+    """A group of commands that is a command itself, with headings for its options."""
+
+
+def _build_request(**values: Any) -> dict[str, Any]:
+    return values
+
+
+def _build_recipe(**values: Any) -> RecipeOptions:
+    from nasctl.training.request import RecipeOptions
+
+    return RecipeOptions(**values)
+
+
+def _build_reporting(**values: Any) -> Reporting:
+    from nasctl.training.report import Reporting
+
+    return Reporting(**values)
+
+
+request_group = OptionGroup(
+    "request",
+    "Network and data",
+    _build_request,
+    (
+        click.option(
+            "--arch",
+            "archs",
+            multiple=True,
+            metavar="ID|FILE",
+            help="An id, its unique beginning, or a genome such as 0,3,1; or a file: of nasctl export --format json, or"
+            " with an id or genome per line. Repeatable.",
+        ),
+        click.option(
+            "--space", metavar="SPEC", help="Search space of a genome, or of an id that the store cannot resolve."
+        ),
+        click.option(
+            "--data",
+            metavar="SOURCE",
+            help="Labelled data: digits, a folder or zip of images by class, a CIFAR archive, or .npz; for language"
+            " models a .txt or .txt.gz.",
+        ),
+        click.option(
+            "--split",
+            default="0.8,0.1,0.1",
+            show_default=True,
+            metavar="SHARES",
+            help="Shares of training, validation and test examples, where the data does not split itself.",
+        ),
+        click.option("--split-seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of the split."),
+        click.option(
+            "--from",
+            "start",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Begin with the weights of a state dict, .pt or .safetensors.  [default: drawn from the seed]",
+        ),
+        click.option("--name", default="", metavar="NAME", help="Name for the training.  [default: a digest]"),
+    ),
+)
+recipe_group = OptionGroup(
+    "recipe",
+    "Recipe",
+    _build_recipe,
+    (
+        click.option(
+            "--recipe",
+            "file",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="TOML file with fields of the recipe.  [default: the usual recipe of the task]",
+        ),
+        click.option("--epochs", type=click.IntRange(1, 1_000_000), help="Passes over the training examples."),
+        click.option(
+            "--set",
+            "fields",
+            multiple=True,
+            metavar="FIELD=VALUE",
+            help="Replace one field of the recipe, such as rate=0.05. Repeatable.",
+        ),
+    ),
+)
+machine_group = OptionGroup(
+    "machine",
+    "Machine",
+    _build_request,
+    (
+        click.option(
+            "--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of weights, order and augmentation."
+        ),
+        click.option("--torch-device", default="cpu", show_default=True, help="Device to train on: cpu or cuda:0."),
+        click.option(
+            "--threads",
+            default=1,
+            show_default=True,
+            type=click.IntRange(1, 1024),
+            help="Threads of torch; the last digits of weights depend on it.",
+        ),
+    ),
+)
+reporting_group = OptionGroup(
+    "reporting",
+    "Work and reports",
+    _build_reporting,
+    (
+        click.option(
+            "--data-workers",
+            "workers",
+            type=click.IntRange(0, 256),
+            help="Processes that read and decode images; results do not depend on it.  [default: a core each, up to 4;"
+            " none for data in memory]",
+        ),
+        click.option(
+            "--log",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Write the JSON lines of the log here too.  [default: log.jsonl in the training's folder]",
+        ),
+        click.option(
+            "--tensorboard", is_flag=True, help="Write event files for TensorBoard into the training's folder."
+        ),
+    ),
+)
+
+
+@click.group(
+    cls=_Train,
+    package=__name__,
+    groups=(request_group, recipe_group, machine_group, reporting_group),
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND ...]",
+)
+@request_group
+@recipe_group
+@machine_group
+@reporting_group
+@click.option("--print-recipe", is_flag=True, help="Print the recipe as TOML with every field, and train nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
+@store_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    request: dict[str, Any],
+    recipe: RecipeOptions,
+    machine: dict[str, Any],
+    reporting: Reporting,
+    print_recipe: bool,
+    dry_run: bool,
+    store: str,
+    as_json: bool,
+) -> None:
+    """Train networks on labelled data, or list, show, plot and delete trainings.
+
+    `nasctl train --arch ID --data photos` trains a network. The same command resumes a training that was stopped, in
+    the same bits. Checkpoints, log and weights are in a folder beside the store.
+    """
+    if ctx.invoked_subcommand is not None:
+        _refuse_options(ctx)
+        return
+    if print_recipe:
+        click.echo(_recipe_text(request, recipe, store), nl=False)
+        return
+    ctx.exit(_train(ctx, _request(request, recipe, machine), reporting, dry_run, store, as_json))
+
+
+def _refuse_options(ctx: click.Context) -> None:
+    """Refuse options of a training in front of another command, which would have no effect.
+
+    Raises:
+        NasctlError: There is one.
+    """
+    typed = [
+        one for one in ctx.command.params if ctx.get_parameter_source(str(one.name)) is ParameterSource.COMMANDLINE
+    ]
+    if typed:
+        option, word = max(typed[0].opts, key=len), ctx.invoked_subcommand
+        raise NasctlError(f"{option} before {word!r} belongs to a training; write options after nasctl train {word}")
+
+
+def _request(request: dict[str, Any], recipe: RecipeOptions, machine: dict[str, Any]) -> TrainRequest:
+    """Return the request of the options.
+
+    Raises:
+        NasctlError: An architecture or the data is missing.
+    """
+    from nasctl.training.request import TrainRequest
+
+    if not request["archs"]:
+        raise NasctlError("say what to train: --arch ID, such as one of nasctl pareto show, and --data SOURCE")
+    if request["data"] is None:
+        raise NasctlError("say what to train on: --data digits, or a folder of images by class")
+    return TrainRequest(**request, **machine, recipe=recipe)
+
+
+def _recipe_text(request: dict[str, Any], recipe: RecipeOptions, store: str) -> str:
+    """Return the recipe as TOML: that of the space's task, or of classes where no space is given."""
+    from nasctl.store.store import Store
+    from nasctl.training.request import task_asked
+
+    return recipe.recipe(task_asked(request["archs"], Store.reading(store), request["space"])).toml()
+
+
+def _train(
+    ctx: click.Context, request: TrainRequest, reporting: Reporting, dry_run: bool, store: str, as_json: bool
+) -> int:
+    """Train each network of the request, and return the exit code."""
+    import json
+
+    from nasctl.store.store import Store
+    from nasctl.system.signals import exit_code
+    from nasctl.system.terminal import say
+    from nasctl.training.report import Report
+    from nasctl.training.training import run_training
+
+    given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
+    options = f" --store {shlex.quote(store)}" if given else ""
+    asked = request.trainings(Store.reading(store))
+    reporting.check()
+    rows, failures = [], []
+    for number, (training, data) in enumerate(asked):
+        report = Report(training, data, reporting, options)
+        say(*report.opening(first=number == 0))
+        if dry_run:
+            continue
+        try:
+            with report:
+                trained = run_training(training, data, Store(store), report.work(request.start), report.follow)
+        except KeyboardInterrupt as stop:
+            say(*report.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
+            return exit_code(stop)
+        except TrainingDiverged as failure:
+            failures.append(str(failure))
+            say(str(failure))
+            continue
+        say(*report.closing(trained))
+        rows.append(trained.row())
+    if as_json:
+        click.echo(json.dumps(rows))
+    if failures:
+        raise NasctlError(f"{len(failures)} of {len(asked)} trainings diverged")
+    return 0

@@ -1,0 +1,133 @@
+"""The messages of a training: what is trained on what, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from nasctl.architectures.architecture import architecture
+from nasctl.errors import NasctlError
+from nasctl.system.terminal import duration, quantity
+from nasctl.training.batches import steps_per_epoch
+from nasctl.training.display import Display
+from nasctl.training.labelled import TrainingData
+from nasctl.training.loop import Diverged, Evaluated, Event, StepDone
+from nasctl.training.rows import accuracy_text
+from nasctl.training.training import Begun, Trained, Training, Work
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """How a training works and what it writes besides its result, as a user asks for it; no field changes a result.
+
+    Args:
+        workers: Processes that decode images; None for the usual number.
+        log: A further file for the log; None for none.
+        tensorboard: Whether event files are written.
+    """
+
+    workers: int | None = None
+    log: Path | None = None
+    tensorboard: bool = False
+
+    def check(self) -> None:
+        """Raise a `NasctlError` if TensorBoard is asked for and not installed."""
+        if self.tensorboard and find_spec("tensorboard") is None:
+            raise NasctlError(
+                "--tensorboard needs TensorBoard, which is not installed: pip install 'nasctl[tensorboard]'"
+            )
+
+    def work(self, start: Path | None) -> Work:
+        """Return these options, with the file of the weights that the training begins with."""
+        return Work(self.workers, start, self.log, self.tensorboard)
+
+
+class Report:
+    """Follows one training and reports it to the user.
+
+    Args:
+        training: The training.
+        data: Its data.
+        options: Options that commands on the same store need, such as " --store FILE".
+    """
+
+    def __init__(self, training: Training, data: TrainingData, options: str = "") -> None:
+        self._training, self._data, self._options = training, data, options
+        self._architecture = architecture(training.space, training.genome)
+        self._display: Display | None = None
+        self._step = 0
+
+    @property
+    def _unit(self) -> str:
+        return "images" if self._training.task == "classes" else "rows"
+
+    @property
+    def _epoch_steps(self) -> int:
+        return steps_per_epoch(self._data, self._training.recipe.batch)
+
+    def opening(self, with_data: bool = True) -> list[str]:
+        """Return the lines that say what is about to be trained.
+
+        Args:
+            with_data: Whether the data is described too, as for the first of several trainings.
+        """
+        training, recipe, network = self._training, self._training.recipe, self._architecture.network
+        lines = [f"data {self._data}", *self._data.notes] if with_data else []
+        costs = f"{quantity(network.params, 'parameters')} parameters, {quantity(network.macs, 'MACs')} MACs"
+        rate = f"rate {recipe.rate:g}, {recipe.schedule}"
+        return [
+            *lines,
+            f"training {training.name}: {self._architecture.id}, {costs}",
+            f"recipe: {recipe.epochs} epochs of {self._epoch_steps:,} steps of {recipe.batch} {self._unit},"
+            f" {recipe.optimiser}, {rate}; --print-recipe shows all of it",
+        ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._display is not None:
+            self._display.__exit__(kind, error, trace)
+
+    def follow(self, event: Event | Begun) -> None:
+        """Show an event."""
+        if isinstance(event, Begun):
+            steps, epochs = self._training.recipe.epochs * self._epoch_steps, self._training.recipe.epochs
+            self._display = Display(self._training.name, self._unit, event.step, steps, epochs).__enter__()
+            self._step = event.step
+            for sentence in event.notes:
+                self._display.note(sentence)
+        assert self._display is not None
+        if isinstance(event, StepDone):
+            self._step = event.step
+            self._display.step(event.step, event.loss, event.accuracy, event.examples_per_second)
+        elif isinstance(event, Evaluated) and event.part == "validation":
+            self._display.evaluated(event.result, self._step / self._epoch_steps)
+        elif isinstance(event, Diverged):
+            self._display.note(event.sentence, event.back_to)
+
+    def interrupted(self, command: str) -> list[str]:
+        """Return the lines for a training that was stopped; the same command resumes it."""
+        return ["", f"stopped after step {self._step:,}; this goes on:", f"  {command}"]
+
+    def closing(self, trained: Trained) -> list[str]:
+        """Return the lines that say how the training ended, with the next command to type."""
+        name, arch = self._training.name, self._architecture
+        lines = []
+        for part, result in trained.results.items():
+            word = "accuracy " if result.accuracy is not None else ""
+            text = accuracy_text(trained.row()["results"][part])
+            lines.append(f"{part} {word}{text} on {result.examples:,} {part} {self._unit}")
+        done = "was finished before" if trained.resumed == trained.steps else f"took {duration(trained.seconds)}"
+        export = f"nasctl export --arch {arch.id} --weights {name} --format python,onnx{self._options}"
+        return [
+            f"training {name} {done}; its weights are in {trained.folder.weights}",
+            *lines,
+            f"next: {export}",
+            f"      nasctl train plot {name}{self._options}",
+        ]

@@ -1,0 +1,180 @@
+"""Trainings as a user asks for them: the options of `nasctl train`, from which trainings and their data follow."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nasctl import registry
+from nasctl.architectures.listed import resolve_all
+from nasctl.errors import NasctlError
+from nasctl.networks.graph import Network
+from nasctl.problem.space import Genome, Input, SearchSpace
+from nasctl.store.store import Store
+from nasctl.training.labelled import TrainingData, training_data
+from nasctl.training.recipe import Recipe, TrainingTask, usual
+from nasctl.training.starting_weights import weights_digest
+from nasctl.training.training import Training
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """A recipe as a user asks for it.
+
+    Args:
+        file: TOML file with fields of the recipe; None for the defaults of the task.
+        epochs: Passes over the training part; None for those of the recipe.
+        fields: Further fields, written "field=value".
+    """
+
+    file: Path | None = None
+    epochs: int | None = None
+    fields: tuple[str, ...] = ()
+
+    def recipe(self, task: TrainingTask) -> Recipe:
+        """Return the recipe for a task.
+
+        Raises:
+            NasctlError: The file cannot be read, or a field does not exist or has a bad value.
+        """
+        start = usual(task)
+        values = dict(_field(text) for text in self.fields)
+        if self.epochs is not None:
+            values["epochs"] = self.epochs
+        if "epochs" in values and "warmup" not in values and self.file is None and isinstance(values["epochs"], int):
+            values["warmup"] = min(start.warmup, values["epochs"])  # one epoch has no room for a whole epoch of warm-up
+        return (start if self.file is None else Recipe.read(self.file, start)).changed(values, "--set")
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Options of `nasctl train` that determine what is trained.
+
+    Args:
+        archs: Architectures as `resolve_all` takes them.
+        data: The name or path of labelled data.
+        space: Spec of the search space; None if each architecture names its space.
+        split: Shares of the parts, such as "0.8,0.1,0.1".
+        split_seed: Seed of the split.
+        recipe: The recipe.
+        start: File of a state dict to begin with; None for drawn weights.
+        seed: Seed of weights, order and augmentation.
+        threads: Threads of torch.
+        torch_device: The torch device, such as "cpu" or "cuda:0".
+        name: A name for the training, in place of the default one.
+    """
+
+    archs: tuple[str, ...]
+    data: str
+    space: str | None = None
+    split: str = "0.8,0.1,0.1"
+    split_seed: int = 0
+    recipe: RecipeOptions = field(default_factory=RecipeOptions)
+    start: Path | None = None
+    seed: int = 0
+    threads: int = 1
+    torch_device: str = "cpu"
+    name: str = ""
+
+    def trainings(self, store: Store) -> list[tuple[Training, TrainingData]]:
+        """Return the trainings with their data.
+
+        Args:
+            store: The store that knows the options of ids.
+
+        Raises:
+            NasctlError: An option names something that does not exist, or does not fit the network.
+        """
+        chosen = resolve_all(self.archs, store, self.space)
+        if self.name and len(chosen) > 1:
+            raise NasctlError(f"--name {self.name} is for one training, and here are {len(chosen)}; leave it out")
+        known: dict[tuple[Input, TrainingTask], TrainingData] = {}
+        return [self._training(spec, genome, known) for spec, genome in chosen]
+
+    def _training(self, spec: str, genome: Genome, known: dict[tuple[Input, TrainingTask], TrainingData]) -> tuple[Training, TrainingData]:
+        """Return one training with its data.
+
+        Args:
+            spec: Spec of the search space.
+            genome: The genome.
+            known: Data by the input and the task of the networks that it was read for.
+        """
+        space: SearchSpace = registry.create("spaces", spec)
+        network = space.network(genome)
+        (shape,) = network.input_shapes
+        wanted = replace(space.input, shape=shape)
+        task = task_of(network, wanted)
+        if (wanted, task) not in known:
+            known[wanted, task] = training_data(self.data, wanted, None, self.split, self.split_seed, task)
+        data = known[wanted, task]
+        classes = None if data.class_names is None else len(data.class_names)
+        training = Training(
+            space=registry.spelled_out("spaces", spec),
+            genome=genome,
+            trained_space=trained_space(spec, classes if data.task == "classes" else None),
+            task=data.task,
+            data=str(data),
+            recipe=self.recipe.recipe(data.task),
+            seed=self.seed,
+            threads=self.threads,
+            torch_device=self.torch_device,
+            start="" if self.start is None else weights_digest(self.start),
+            called=self.name,
+        )
+        return training, data
+
+
+def task_of(network: Network, wanted: Input) -> TrainingTask:
+    """Return the task that a network is trained for, by its input and its output."""
+    if wanted.kind == "images":
+        return "classes"
+    return "next words" if network.out_shape == (*wanted.shape, wanted.vocabulary) else "masked words"
+
+
+def task_asked(archs: Sequence[str], store: Store, spec: str | None) -> TrainingTask:
+    """Return the task of the first architecture, or of a space; "classes" where neither is given.
+
+    Args:
+        archs: Architectures as `resolve_all` takes them.
+        store: The store that knows the options of ids.
+        spec: Spec of the space.
+    """
+    if not archs and spec is None:
+        return "classes"
+    if archs:
+        spec, genome = resolve_all(archs[:1], store, spec)[0]
+        space: SearchSpace = registry.create("spaces", spec)
+    else:
+        space = registry.create("spaces", str(spec))
+        genome = space.canonical((0,) * len(space.genes))
+    return task_of(space.network(genome), space.input)
+
+
+def trained_space(spec: str, classes: int | None) -> str:
+    """Return the spec of the space that is trained, with every option: `classes=K` where the space has that option.
+
+    Args:
+        spec: Spec of the space as asked for.
+        classes: Number of classes of the data; None if the data has no classes.
+    """
+    whole = registry.spelled_out("spaces", spec)  # options are sorted, and each is there
+    return whole if classes is None else re.sub(r"(?<=[:,])classes=\d+", f"classes={classes}", whole)
+
+
+def _field(text: str) -> tuple[str, Any]:
+    """Return name and value of "field=value", where the value is written as in TOML or is a bare word.
+
+    Raises:
+        NasctlError: The text has no "=".
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise NasctlError(f"--set takes FIELD=VALUE, such as rate=0.05, and not {text!r}")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value.strip()
