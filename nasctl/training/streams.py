@@ -42,7 +42,8 @@ def generator(seed: int, stream: Stream, step: int = 0, part: int = 0) -> np.ran
         part: Number that tells apart several draws of one step, such as a rank or the digest of a row.
     """
     # A Philox counter is advanced by its first word, so step and part are the last two: no two steps share a number.
-    return np.random.Generator(np.random.Philox(key=(seed, STREAMS[stream]), counter=(0, 0, part, step)))
+    key, counter = np.array([seed, STREAMS[stream]], np.uint64), np.array([0, 0, part, step], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def torch_seed(seed: int, stream: Stream, step: int = 0, part: int = 0) -> int:
