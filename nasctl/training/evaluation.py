@@ -73,7 +73,9 @@ def _sums(losses: Tensor, outputs: Tensor, targets: Tensor, rows: Tensor | None,
     """Return examples, places, correct answers or squared row means, summed losses, and summed row means, (SUMS,)."""
     if rows is None:
         correct = (outputs.argmax(1) == targets).sum().double()
-        return torch.stack([losses.new_tensor(examples), losses.new_tensor(len(losses)), correct, losses.sum(), correct])
+        return torch.stack(
+            [losses.new_tensor(examples), losses.new_tensor(len(losses)), correct, losses.sum(), correct]
+        )
     totals = losses.new_zeros(examples).index_add_(0, rows, losses)
     counts = losses.new_zeros(examples).index_add_(0, rows, torch.ones_like(losses))
     means = (totals / counts.clamp(min=1))[counts > 0]

@@ -65,19 +65,30 @@ class Recipe:
     warmup: float = _option(1.0, "epochs in which the rate rises linearly from almost 0", 0.0, 1e6)
     schedule: Schedule = _option("cosine", "rate after the warm-up: cosine (to 0), onecycle or constant")
     smoothing: float = _option(0.1, "label smoothing", 0.0, 0.999)
-    class_weights: ClassWeights = _option("none", "weights of classes in the loss: none, or balanced (rare classes more)")
-    crop: float = _option(0.125, "padding of a random crop, as a share of the image's side (4 of 32 pixels); 0: none", 0, 1)
+    class_weights: ClassWeights = _option(
+        "none", "weights of classes in the loss: none, or balanced (rare classes more)"
+    )
+    crop: float = _option(
+        0.125, "padding of a random crop, as a share of the image's side (4 of 32 pixels); 0: none", 0, 1
+    )
     flip: bool = _option(True, "random horizontal flips")
     cutout: float = _option(
-        0.25, "side of a square that is erased at random, as a share of the image's side (8 of 32 pixels); 0: none", 0, 0.9
+        0.25,
+        "side of a square that is erased at random, as a share of the image's side (8 of 32 pixels); 0: none",
+        0,
+        0.9,
     )
     mixup: float = _option(0.0, "alpha of the Beta distribution of mixup; 0: no mixup", 0.0, 100.0)
     masked: float = _option(0.15, "share of the words that are masked, where masked words are learnt", 0.01, 0.9)
-    ema: float = _option(0.0, "decay of an exponential moving average of the weights, such as 0.999; 0: none", 0.0, 0.999999)
+    ema: float = _option(
+        0.0, "decay of an exponential moving average of the weights, such as 0.999; 0: none", 0.0, 0.999999
+    )
     clip: float = _option(5.0, "largest norm of the gradient of all weights together; 0: no limit", 0.0, 1e9)
     amp: bool = _option(False, "automatic mixed precision: bfloat16, or float16 with loss scaling on older GPUs")
     recovery: int = _option(500, "steps between the points that a diverged training goes back to", 1, 1_000_000_000)
-    evaluate: int = _option(1, "epochs between evaluations on the validation part; 0: only at the end", 0, 1_000_000, False)
+    evaluate: int = _option(
+        1, "epochs between evaluations on the validation part; 0: only at the end", 0, 1_000_000, False
+    )
     checkpoint: float = _option(5.0, "minutes between checkpoints", 0.0, 1e6, False)
 
     def __post_init__(self) -> None:
@@ -184,7 +195,9 @@ def _checked(name: str, value: Any, limits: Mapping[str, Any]) -> Any:
     if get_origin(wanted) is Literal:
         choices = get_args(wanted)
         if value not in choices:
-            raise BadOption(f"Cannot use {name} = {value!r} in a recipe: it is none of {', '.join(choices)}. Choose one.")
+            raise BadOption(
+                f"Cannot use {name} = {value!r} in a recipe: it is none of {', '.join(choices)}. Choose one."
+            )
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is float and number:
