@@ -5,9 +5,10 @@ nor torch.
 """
 
 from nasctl.data._batches import batch, sentences
-from nasctl.data._protocols import Data, DataFormat, DataPlugin, ImageData, Kind, TokenData
+from nasctl.data._content_images import ImageContent, LabelledImages, fitted
+from nasctl.data._protocols import Data, DataFormat, DataPlugin, ImageData, Kind, LabelledWords, Part, TokenData
 from nasctl.data._sources import check, default_source, source
-from nasctl.data._stored_images import ImageContent, StoredImages
+from nasctl.data._stored_images import StoredImages
 from nasctl.data._summary import ClassCount, DataSummary, ImageSizes, Summarized
 
 __all__ = [
@@ -20,12 +21,16 @@ __all__ = [
     "ImageData",
     "ImageSizes",
     "Kind",
+    "LabelledImages",
+    "LabelledWords",
+    "Part",
     "StoredImages",
     "Summarized",
     "TokenData",
     "batch",
     "check",
     "default_source",
+    "fitted",
     "sentences",
     "source",
 ]

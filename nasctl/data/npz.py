@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
 from nasctl.data._array_labels import class_of_each
-from nasctl.data._image_arrays import ImageArrays
+from nasctl.data._content_images import ImageContent
+from nasctl.data._image_arrays import ImageArrays, aligned
+from nasctl.data._protocols import Part
 from nasctl.data._stored_images import StoredImages, digest_of, revised
 from nasctl.errors import NasctlError
 
@@ -16,6 +19,17 @@ from nasctl.errors import NasctlError
 IMAGES = ("images", "x_train", "x", "data", "train_images", "train_x", "x_tr", "inputs", "imgs", "image", "arr_0")
 
 LABELS = ("labels", "y_train", "y", "train_labels", "train_y", "y_tr", "targets", "target", "label", "arr_1")
+
+# Names of arrays of images and of labels that are set apart, by part.
+HELD_OUT: Mapping[Part, Sequence[str]] = {
+    "validation": ("x_val", "x_valid", "x_validation", "val_images", "valid_images", "validation_images", "val_x"),
+    "test": ("x_test", "test_images", "test_x", "x_te"),
+}
+
+HELD_OUT_LABELS: Mapping[Part, Sequence[str]] = {
+    "validation": ("y_val", "y_valid", "y_validation", "val_labels", "valid_labels", "validation_labels", "val_y"),
+    "test": ("y_test", "test_labels", "test_y", "y_te"),
+}
 
 READING = "2"  # changes whenever images or labels are read otherwise than before
 
@@ -44,6 +58,12 @@ class NpzImages(StoredImages):
     def read(cls, path: Path) -> ImageArrays:
         return read(path)
 
+    @classmethod
+    def read_held_out(cls, path: Path, train: ImageContent) -> Mapping[Part, ImageArrays]:
+        assert isinstance(train, ImageArrays)
+        found = {part: read_held_out(path, part, train) for part in HELD_OUT}
+        return {part: images for part, images in found.items() if images is not None}
+
 
 def _names(path: Path) -> dict[str, str]:
     """Return the names of the arrays of an .npz by their lower-case form; none if the file is broken."""
@@ -63,27 +83,72 @@ def read(path: Path) -> ImageArrays:
     Raises:
         NasctlError: The file is not an .npz, or the arrays have other shapes or types.
     """
-    names: dict[str, str] = {}  # by the lower-case names
+    images, labels, used, unused = _arrays(path, IMAGES, LABELS)
+    if images is None:
+        raise NasctlError(f"{path} has no array called {', '.join(IMAGES[:-1])} or {IMAGES[-1]}")
+    return _labelled(path, images, labels, used, [f"Arrays that are not used: {', '.join(unused)}."] if unused else [])
+
+
+def read_held_out(path: Path, part: Part, train: ImageArrays) -> ImageArrays | None:
+    """Return the images that an .npz sets apart for validation or test; None if there are none with labels.
+
+    Args:
+        path: The .npz.
+        part: "validation" or "test".
+        train: The other images.
+
+    Raises:
+        NasctlError: As for `read`, or a class has no training images.
+    """
+    images, labels, used, _ = _arrays(path, HELD_OUT[part], HELD_OUT_LABELS[part])
+    if images is None or labels is None:
+        return None
+    return aligned(_labelled(path, images, labels, used, []), train, part)
+
+
+def _arrays(
+    path: Path, image_names: Sequence[str], label_names: Sequence[str]
+) -> tuple[np.ndarray | None, np.ndarray | None, str, list[str]]:
+    """Return arrays of an .npz by their names, in lower case, the first that exists.
+
+    Returns:
+        The images and the labels, None if no array has such a name; the name of the labels; the names of the others.
+
+    Raises:
+        NasctlError: The file is not an .npz.
+    """
     try:
         # NumPy would leave a broken file open that it opened itself.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             if sum(entry.file_size for entry in file.zip.infolist()) > LIMIT:
                 raise ValueError(f"it unpacks to over {LIMIT >> 30} GiB, too large")
             names = {name.lower(): name for name in reversed(file.files)}
-            used = [next((names[one] for one in known if one in names), None) for known in (IMAGES, LABELS)]
+            used = [next((names[one] for one in known if one in names), None) for known in (image_names, label_names)]
             images, labels = (None if name is None else file[name] for name in used)
             if not all(isinstance(found, np.ndarray | None) for found in (images, labels)):
                 raise TypeError("a file in it is no array")  # for such a file NumPy returns bytes
-            unused = [name for name in file.files if name not in used]
+            return images, labels, used[1] or "", [name for name in file.files if name not in used]
     except Exception as error:  # NumPy, zipfile and four decoders raise many types
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         if "allow_pickle" in reason:  # NumPy's advice, which is not followed here
             reason = "an array is of Python objects; save labels as integers or strings, images as numbers"
         raise NasctlError(f"{path} cannot be read as an .npz of numbers ({reason})") from None
-    if images is None:
-        raise NasctlError(f"{path} has no array called {', '.join(IMAGES[:-1])} or {IMAGES[-1]}")
+
+
+def _labelled(path: Path, images: np.ndarray, labels: np.ndarray | None, name: str, notes: list[str]) -> ImageArrays:
+    """Return images with their labels.
+
+    Args:
+        path: The .npz.
+        images: The array of images.
+        labels: The array of labels; None without labels.
+        name: The name of the array of labels.
+        notes: Sentences about the file.
+
+    Raises:
+        NasctlError: The arrays have other shapes or types.
+    """
     images = _channels_first(path, _numbers(path, images))
-    notes = [f"Arrays that are not used: {', '.join(unused)}."] if unused else []
     if labels is None:
         reason = "no array has a name such as labels or y"
         return ImageArrays(images, None, path.name, None, reason, tuple(notes))
@@ -94,8 +159,8 @@ def read(path: Path) -> ImageArrays:
     notes.extend(remarks)
     if len(known) < 2:
         reason = f"all images have the label {''.join(known)}" if len(images) else "there are no images"
-        return ImageArrays(images, None, path.name, None, reason, tuple(notes))
-    return ImageArrays(images, classes, path.name, known, f"array {used[1]}", tuple(notes))
+        return ImageArrays(images, None, path.name, known, reason, tuple(notes))
+    return ImageArrays(images, classes, path.name, known, f"array {name}", tuple(notes))
 
 
 def _numbers(path: Path, images: np.ndarray) -> np.ndarray:
