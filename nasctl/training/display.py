@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from nasctl.system.terminal import duration, say
 from nasctl.training.evaluation import Result
@@ -51,7 +51,7 @@ class Standing:
     @property
     def epoch(self) -> int:
         """The epoch in progress, counted from 1."""
-        return min(self.epochs, 1 + self.step * self.epochs // max(1, self.steps))
+        return max(1, math.ceil(self.step * self.epochs / max(1, self.steps)))
 
 
 class Display:
@@ -59,20 +59,17 @@ class Display:
 
     Args:
         name: Name of the training.
-        unit: What examples are called: "images" or "rows".
-        step: Steps done before.
+        unit: Name of the examples: "images" or "rows".
         steps: Steps of the whole training.
         epochs: Epochs of the whole training.
     """
 
-    def __init__(self, name: str, unit: str, step: int, steps: int, epochs: int) -> None:
+    def __init__(self, name: str, unit: str, steps: int, epochs: int) -> None:
         self._name, self._unit = name, unit
-        self.state = Standing(step, steps, epochs)
-        self._begun, self._first = time.monotonic(), step
+        self.state = Standing(0, steps, epochs)
+        self._begun, self._first = time.monotonic(), 0
         self._said = self._begun
         self._live: Any = None
-
-    def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live
@@ -81,9 +78,9 @@ class Display:
             console = Console(stderr=True)
             self._live = Live(console=console, get_renderable=self._drawn, refresh_per_second=REFRESH)
             self._live.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+    def close(self) -> None:
+        """End the display; what it shows stays on the screen."""
         if self._live is not None:
             self._live.stop()
 
@@ -110,17 +107,16 @@ class Display:
         if self._live is None:
             self._say(f"{progress_line(self.state, self._unit)}; validation {result_text(result)}")
 
-    def note(self, sentence: str, back_to: int | None = None) -> None:
-        """Show a sentence on an event, such as a divergence.
+    def go_on(self, step: int, sentence: str) -> None:
+        """Show that the training goes on from another step, such as that of a checkpoint.
 
         Args:
-            sentence: The sentence.
-            back_to: Step that the training goes back to, if it does.
+            step: Steps done.
+            sentence: The reason, which stays on the screen.
         """
         self.state.note = sentence
-        if back_to is not None:
-            self.state.step, self.state.loss, self.state.accuracy = back_to, None, None
-            self._begun, self._first = time.monotonic(), back_to
+        self.state.step, self.state.loss, self.state.accuracy, self.state.left = step, None, None, None
+        self._begun, self._first = time.monotonic(), step
         if self._live is None:
             self._say(sentence)
 

@@ -30,6 +30,7 @@ from nasctl.training.events import (
     Ranks,
     Resumed,
     StepDone,
+    TrainingDiverged,
 )
 from nasctl.training.learner import Learner
 from nasctl.training.optimiser import rates
@@ -237,10 +238,10 @@ class Trainer:
             checkpoints.delete_after(self._folder, target)
         self._save()
 
-    def _failure(self, reason: str) -> NasctlError:
+    def _failure(self, reason: str) -> TrainingDiverged:
         recipe = self._problem.recipe
         clip = "" if recipe.clip and recipe.clip <= 1 else ", or clip to 1"
-        return NasctlError(
+        return TrainingDiverged(
             f"Cannot train this network further: {reason}. Lower rate in the recipe (it is {recipe.rate:g}){clip}."
         )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +15,11 @@ from nasctl.errors import NasctlError
 from nasctl.system.terminal import duration, quantity
 from nasctl.training.batches import steps_per_epoch
 from nasctl.training.display import Display
+from nasctl.training.events import Diverged, Evaluated, Event, Resumed, StepDone
 from nasctl.training.labelled import TrainingData
-from nasctl.training.loop import Diverged, Evaluated, Event, StepDone
 from nasctl.training.rows import accuracy_text
-from nasctl.training.training import Begun, Trained, Training, Work
+from nasctl.training.training import Trained, Training, Work
+from nasctl.version import __version__
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,6 @@ class Report:
     def __init__(self, training: Training, data: TrainingData, options: str = "") -> None:
         self._training, self._data, self._options = training, data, options
         self._architecture = architecture(training.space, training.genome)
-        self._display: Display | None = None
         self._step = 0
 
     @property
@@ -86,30 +88,28 @@ class Report:
         ]
 
     def __enter__(self) -> Self:
+        epochs = self._training.recipe.epochs
+        self._display = Display(self._training.name, self._unit, epochs * self._epoch_steps, epochs)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._display is not None:
-            self._display.__exit__(kind, error, trace)
+        self._display.close()
 
-    def follow(self, event: Event | Begun) -> None:
+    def follow(self, event: Event) -> None:
         """Show an event."""
-        if isinstance(event, Begun):
-            steps, epochs = self._training.recipe.epochs * self._epoch_steps, self._training.recipe.epochs
-            self._display = Display(self._training.name, self._unit, event.step, steps, epochs).__enter__()
+        if isinstance(event, Resumed):
             self._step = event.step
-            for sentence in event.notes:
-                self._display.note(sentence)
-        assert self._display is not None
-        if isinstance(event, StepDone):
+            self._display.go_on(event.step, f"goes on after step {event.step:,}{_other_versions(event.versions)}")
+        elif isinstance(event, StepDone):
             self._step = event.step
             self._display.step(event.step, event.loss, event.accuracy, event.examples_per_second)
         elif isinstance(event, Evaluated) and event.part == "validation":
-            self._display.evaluated(event.result, self._step / self._epoch_steps)
+            self._display.evaluated(event.result, event.epoch)
         elif isinstance(event, Diverged):
-            self._display.note(event.sentence, event.back_to)
+            sentence = f"diverged at step {event.step:,} (loss {event.loss:.3g}): goes back to step {event.back_to:,}"
+            self._display.go_on(event.back_to, f"{sentence} with {event.rate_factor:g} times the rate")
 
     def interrupted(self, command: str) -> list[str]:
         """Return the lines for a training that was stopped; the same command resumes it."""
@@ -121,9 +121,10 @@ class Report:
         lines = []
         for part, result in trained.results.items():
             word = "accuracy " if result.accuracy is not None else ""
-            text = accuracy_text(trained.row()["results"][part])
+            text = accuracy_text(trained.record.result[part])
             lines.append(f"{part} {word}{text} on {result.examples:,} {part} {self._unit}")
-        done = "was finished before" if trained.resumed == trained.steps else f"took {duration(trained.seconds)}"
+        took = f"took {duration(trained.record.seconds)}"
+        done = took if trained.session_steps else f"was finished before ({took})"
         export = f"nasctl export --arch {arch.id} --weights {name} --format python,onnx{self._options}"
         return [
             f"training {name} {done}; its weights are in {trained.folder.weights}",
@@ -131,3 +132,10 @@ class Report:
             f"next: {export}",
             f"      nasctl train plot {name}{self._options}",
         ]
+
+
+def _other_versions(versions: Mapping[str, str]) -> str:
+    """Return a clause if other versions of nasctl or torch wrote a checkpoint, whose last bits may differ."""
+    today = {"nasctl": __version__, "torch": version("torch")}
+    other = [f"{name} {version}" for name, version in versions.items() if today.get(name) not in (None, version)]
+    return f"; it was begun with {' and '.join(other)}, so the last bits may differ" if other else ""

@@ -95,7 +95,9 @@ class TrainRequest:
         known: dict[tuple[Input, TrainingTask], TrainingData] = {}
         return [self._training(spec, genome, known) for spec, genome in chosen]
 
-    def _training(self, spec: str, genome: Genome, known: dict[tuple[Input, TrainingTask], TrainingData]) -> tuple[Training, TrainingData]:
+    def _training(
+        self, spec: str, genome: Genome, known: dict[tuple[Input, TrainingTask], TrainingData]
+    ) -> tuple[Training, TrainingData]:
         """Return one training with its data.
 
         Args:

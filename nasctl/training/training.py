@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from nasctl import registry
+from nasctl.errors import NasctlError
+from nasctl.problem.space import SearchSpace
 from nasctl.store.store import Store
-from nasctl.store.training_table import TrainingRecord, TrainingState
+from nasctl.store.training_table import TrainingRecord
+from nasctl.training import trained_weights
+from nasctl.training.batches import steps_per_epoch
 from nasctl.training.evaluation import Result
+from nasctl.training.events import Event, LearningProblem, Outcome, Ranks, TrainingDiverged
 from nasctl.training.folder import TrainingFolder, check_name, trainings_folder
 from nasctl.training.labelled import TrainingData
-from nasctl.training.loop import Checkpointed, Diverged, Evaluated, Event, StepDone
+from nasctl.training.loop import train
 from nasctl.training.recipe import Recipe, TrainingTask
+from nasctl.training.recording import Recording
 from nasctl.training.rows import training_row
-from nasctl.training.training_log import TrainingLog
+from nasctl.training.starting_weights import load_start
+from nasctl.version import __version__
 
 
 @dataclass(frozen=True)
@@ -80,13 +90,17 @@ class Training:
         }
 
     @property
+    def identity(self) -> str:
+        """The digest of the question, under which checkpoints are filed."""
+        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
+
+    @property
     def name(self) -> str:
         """The name of the training, such as "nbmacro-1c9f2a07".
 
         It ends in a digest of the question, so the same question resumes the training.
         """
-        digest = hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
-        return self.called or f"{self.space.partition(':')[0]}-{digest[:8]}"
+        return self.called or f"{self.space.partition(':')[0]}-{self.identity[:8]}"
 
 
 @dataclass(frozen=True)
@@ -107,37 +121,23 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Begun:
-    """The event that a training begins or goes on.
-
-    Attributes:
-        step: Steps done before.
-        steps: Steps of the whole training.
-        notes: Sentences for a user.
-    """
-
-    step: int
-    steps: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Trained:
-    """A finished training.
+    """A training that is finished, or has done the steps that were asked for.
 
     Attributes:
         record: Its row in the store.
         store: Path of the store.
-        results: Results by part, "validation" and "test".
-        seconds: Time of all sessions together.
-        sessions_steps: Steps of this session; 0 if the training had been finished before.
+        session_steps: Steps of this session; 0 if the training had been finished before.
     """
 
     record: TrainingRecord
     store: str
-    results: Mapping[str, Result]
-    seconds: float
     session_steps: int
+
+    @property
+    def results(self) -> dict[str, Result]:
+        """Results by part: "validation" and "test", or "validation" alone before the last step."""
+        return {part: Result(**values) for part, values in self.record.result.items()}
 
     @property
     def folder(self) -> TrainingFolder:
@@ -147,3 +147,136 @@ class Trained:
     def row(self) -> dict[str, Any]:
         """Return the training as JSON, as `training_row` does."""
         return training_row(self.record, self.store)
+
+
+def run_training(
+    training: Training,
+    data: TrainingData,
+    store: Store,
+    work: Work | None = None,
+    follow: Callable[[Event], object] = lambda event: None,
+    *,
+    ranks: Ranks | None = None,
+    until: int | None = None,
+) -> Trained:
+    """Carry out a training from its newest checkpoint, and file its result; a finished training is only read.
+
+    The training has a folder beside the store, with checkpoints, log and, after the last step, the weights. Of several
+    ranks, the first one writes the folder and the store.
+
+    Args:
+        training: The training.
+        data: Its data.
+        store: The store.
+        work: How it is carried out.
+        follow: Called with each event.
+        ranks: The place of this process among those that train together.
+        until: Number of steps after which the training pauses, with an evaluation and a checkpoint; None for the end.
+
+    Raises:
+        NasctlError: Another process has the training, its name or folder belongs to another question, the network
+            cannot be trained on the data, or a file cannot be written.
+        TrainingDiverged: The training has diverged for the second time.
+        KeyboardInterrupt: A signal asked to stop; a checkpoint is written before.
+    """
+    work, place = work or Work(), ranks or Ranks()
+    assert (training.data, training.world) == (str(data), place.world)
+    folder = TrainingFolder(trainings_folder(store.path) / training.name)
+    problem = _problem(training, data, work)
+    if place.rank:
+        outcome = train(problem, folder.path, follow, ranks=place, until=until)
+        return Trained(_record(training, store), store.path, outcome.step)
+    with folder.held(training.spec):
+        record = _record(training, store)
+        if record.state == "finished" and folder.weights.exists():
+            return Trained(record, store.path, 0)
+        store.file_training(record)
+        with _recording(training, data, store, record, folder, work, follow) as recording:
+            try:
+                outcome = train(problem, folder.path, recording.event, ranks=place, until=until)
+            except TrainingDiverged:
+                recording.file("diverged")
+                raise
+            if outcome.finished:
+                trained_weights.write(folder.weights, outcome.state, _facts(training, data, outcome))
+            return Trained(recording.finish(outcome), store.path, recording.session_steps)
+
+
+def _record(training: Training, store: Store) -> TrainingRecord:
+    """Return the row of a training in the store, or a new one.
+
+    Raises:
+        NasctlError: The name is that of another training.
+    """
+    path = Path(store.path)
+    folder = os.path.relpath(trainings_folder(path) / training.name, path.parent)
+    new = TrainingRecord(
+        training.name, training.space, training.genome, training.spec, started=time.time(), folder=folder
+    )
+    before = next((one for one in store.trainings() if one.name == training.name), new)
+    keys = sorted(key for key in {*before.spec, *new.spec} if before.spec.get(key) != new.spec.get(key))
+    if keys:
+        raise NasctlError(
+            f"training {training.name!r} of the store is of another {' and '.join(keys)}; give this one another name"
+            " with --name"
+        )
+    return replace(before, folder=folder)
+
+
+def _problem(training: Training, data: TrainingData, work: Work) -> LearningProblem:
+    """Return the problem that the training loop solves."""
+    space: SearchSpace = registry.create("spaces", training.trained_space)
+    network = space.network(training.genome)
+    (shape,) = network.input_shapes
+    start, path = None, work.start
+    if training.start:
+        assert path is not None
+
+        def start(module: nn.Module) -> object:
+            return load_start(module, path, training.start)
+
+    return LearningProblem(
+        network,
+        replace(space.input, shape=shape),
+        data,
+        training.recipe,
+        training.seed,
+        training.identity,
+        training.torch_device,
+        training.threads,
+        work.workers,
+        start,
+    )
+
+
+def _recording(
+    training: Training,
+    data: TrainingData,
+    store: Store,
+    record: TrainingRecord,
+    folder: TrainingFolder,
+    work: Work,
+    follow: Callable[[Event], object],
+) -> Recording:
+    """Return the records that the training writes."""
+    logs = {folder.log: ""} | ({} if work.log is None else {work.log: training.name})
+    epoch = steps_per_epoch(data, training.recipe.batch)
+    steps = training.recipe.epochs * epoch
+    return Recording(record, store, logs, folder.tensorboard if work.tensorboard else None, steps, epoch, follow)
+
+
+def _facts(training: Training, data: TrainingData, outcome: Outcome) -> trained_weights.Facts:
+    """Return the facts that are stored with the weights."""
+    return trained_weights.Facts(
+        space=training.trained_space,
+        genome=training.genome,
+        training=training.name,
+        task=training.task,
+        class_names=data.class_names,
+        mean=data.mean,
+        deviation=data.deviation,
+        data=training.data,
+        recipe=training.recipe.asdict(),
+        result={part: asdict(result) for part, result in outcome.results.items()},
+        nasctl=__version__,
+    )

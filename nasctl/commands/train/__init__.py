@@ -232,6 +232,7 @@ def _train(
     from nasctl.store.store import Store
     from nasctl.system.signals import exit_code
     from nasctl.system.terminal import say
+    from nasctl.training.events import TrainingDiverged
     from nasctl.training.report import Report
     from nasctl.training.training import run_training
 
@@ -241,13 +242,13 @@ def _train(
     reporting.check()
     rows, failures = [], []
     for number, (training, data) in enumerate(asked):
-        report = Report(training, data, reporting, options)
-        say(*report.opening(first=number == 0))
+        report = Report(training, data, options)
+        say(*report.opening(with_data=number == 0))
         if dry_run:
             continue
         try:
             with report:
-                trained = run_training(training, data, Store(store), report.work(request.start), report.follow)
+                trained = run_training(training, data, Store(store), reporting.work(request.start), report.follow)
         except KeyboardInterrupt as stop:
             say(*report.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)
