@@ -51,7 +51,7 @@ store_option = click.option(
     show_default=True,
     show_envvar=True,
     type=click.Path(dir_okay=True),  # the store itself refuses a folder, with a better message than click's
-    help="SQLite file that holds measurements and runs.",
+    help="SQLite file that holds measurements, runs and trainings.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SMOOTHING = 0.95  # weight of earlier steps in the displayed loss and accuracy
 QUIET = 60.0  # seconds after which a line is printed though no evaluation came, where stderr is no terminal
 HINT = "Ctrl-C stops; the same command resumes"
+WIDTH = 60  # columns of the live display
 REFRESH = 4  # drawings of the live display per second
 
 
@@ -127,13 +128,15 @@ class Display:
     def _drawn(self) -> Group:
         """Return the live display: a bar, the numbers, the last validation and the hint, each at most 60 columns."""
         from rich.console import Group
+        from rich.padding import Padding
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
         state = self.state
         lines: list[Any] = [
             Text(self._name, no_wrap=True, overflow="ellipsis"),
-            ProgressBar(total=max(1, state.steps), completed=state.step, width=60),
+            # The padding ends the line, which a bar by itself does not.
+            Padding(ProgressBar(total=max(1, state.steps), completed=state.step, width=WIDTH), 0),
             *(Text(", ".join(parts)) for parts in (_results(state), _speed(state, self._unit)) if parts),
         ]
         if state.validation is not None:

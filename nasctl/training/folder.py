@@ -86,6 +86,11 @@ class TrainingFolder:
             self._check(question)
             yield
 
+    def clear(self) -> None:
+        """Remove the folder if it holds nothing but its question; call it inside `held`."""
+        if {path.name for path in self.path.iterdir()} <= {"lock", "training.json"}:
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def delete(self) -> None:
         """Delete the folder with everything in it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -57,6 +57,11 @@ class Recording:
         self._opened.close()
 
     @property
+    def opened(self) -> bool:
+        """True after the first event."""
+        return bool(self._files)
+
+    @property
     def seconds(self) -> float:
         """Seconds of all sessions of the training."""
         return self._record.seconds + time.monotonic() - self._begun
@@ -82,7 +87,9 @@ class Recording:
 
     def file(self, state: TrainingState, outcome: Outcome | None = None) -> TrainingRecord:
         """File the row of the training, and return it."""
-        results = self._record.result if outcome is None else {k: asdict(v) for k, v in outcome.results.items()}
+        results: Mapping[str, Any] = self._record.result
+        if outcome is not None:
+            results = {part: asdict(result) for part, result in outcome.results.items()}
         found = replace(self._record, state=state, result=results, seconds=round(self.seconds, 3))
         self._store.file_training(found)
         return found
@@ -95,7 +102,8 @@ class Recording:
         return self.file(state, outcome)
 
     def _open(self, step: int) -> None:
-        """Open the logs after a step, and note the beginning of the session."""
+        """File the row, open the logs after a step, and note the beginning of the session."""
+        self.file("unfinished")
         for path, name in self._logs.items():
             log = TrainingLog(path, step, name)
             self._opened.callback(log.close)
@@ -103,7 +111,7 @@ class Recording:
         if self._event_files is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self._event_files), purge_step=step + 1)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(self._event_files), purge_step=step + 1)
             self._opened.callback(self._writer.close)
         word = "resumed" if step else "begun"
         self._write(word, step=step, steps=self._steps, name=self._record.name, nasctl=__version__, time=time.time())

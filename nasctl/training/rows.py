@@ -11,6 +11,7 @@ from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.store.training_table import TrainingRecord
 from nasctl.training.folder import TrainingFolder, trainings_folder
+from nasctl.training.recipe import usual
 
 
 def training_row(record: TrainingRecord, store: Path | str) -> dict[str, Any]:
@@ -39,7 +40,9 @@ def training_row(record: TrainingRecord, store: Path | str) -> dict[str, Any]:
 def facts(row: Mapping[str, Any]) -> dict[str, object]:
     """Return the facts of a row of `training_row` for people, by name."""
     spec, results = row["spec"], row["results"]
-    recipe = ", ".join(f"{key}={value}" for key, value in spec["recipe"].items())
+    usually = usual(spec["task"]).asdict()
+    changed = [f"{key}={value}" for key, value in spec["recipe"].items() if value != usually.get(key)]
+    recipe = f"usual for {spec['task']}{' but ' if changed else ''}{', '.join(changed)}"
     shown = {"training": row["training"], "network": row["id"], "space": spec["trained_space"], "state": row["state"]}
     for part, found in results.items():
         shown[part] = f"{accuracy_text(found)} on {found['examples']:,} examples, loss {found['loss']:.4g}"
@@ -47,6 +50,11 @@ def facts(row: Mapping[str, Any]) -> dict[str, object]:
     start = {"begins with": f"weights {spec['start']}"} if spec.get("start") else {}
     files = {"folder": row["folder"], "weights": row["weights"] or "none yet"}
     return {**shown, **asked, **start, "recipe": recipe, **files}
+
+
+def data_name(identity: str) -> str:
+    """Return the name of data without its digest and its split: "photos" of "photos#b5330deb split=0.8-0.2 seed=0"."""
+    return identity.partition(" split=")[0].partition("#")[0]
 
 
 def accuracy_text(result: Mapping[str, Any] | None) -> str:

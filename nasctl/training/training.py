@@ -190,12 +190,15 @@ def run_training(
         record = _record(training, store)
         if record.state == "finished" and folder.weights.exists():
             return Trained(record, store.path, 0)
-        store.file_training(record)
         with _recording(training, data, store, record, folder, work, follow) as recording:
             try:
                 outcome = train(problem, folder.path, recording.event, ranks=place, until=until)
             except TrainingDiverged:
                 recording.file("diverged")
+                raise
+            except NasctlError:
+                if not recording.opened:
+                    folder.clear()  # the network cannot be trained, so there is nothing to resume
                 raise
             if outcome.finished:
                 trained_weights.write(folder.weights, outcome.state, _facts(training, data, outcome))

@@ -17,7 +17,7 @@ def command(store: str, as_json: bool) -> None:
 
     from nasctl.store.store import Store
     from nasctl.system.terminal import duration, table
-    from nasctl.training.rows import accuracy_text, training_row
+    from nasctl.training.rows import accuracy_text, data_name, training_row
 
     found = Store.reading(store).trainings()
     if as_json:
@@ -29,6 +29,6 @@ def command(store: str, as_json: bool) -> None:
         row = training_row(one, store)
         when = datetime.fromtimestamp(one.started).isoformat(" ", "minutes")
         parts = [accuracy_text(one.result.get(part)) for part in ("validation", "test")]
-        data, epochs = str(one.spec["data"]).partition("#")[0], one.spec["recipe"]["epochs"]
+        data, epochs = data_name(one.spec["data"]), one.spec["recipe"]["epochs"]
         lines.append([one.name, row["id"], data, epochs, one.state, *parts, duration(one.seconds), when])
     table(heads, lines)
