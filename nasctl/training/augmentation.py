@@ -1,4 +1,4 @@
-"""Normalisation and random augmentation of batches of images, by kornia with parameters of the counter-based streams."""
+"""Normalisation and random augmentation of batches of images, by kornia with counter-based random streams."""
 
 from __future__ import annotations
 

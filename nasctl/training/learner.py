@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -50,7 +50,7 @@ class Learner:
         self.optimiser = optimiser(self.module, recipe)
         self._problem, self._ranks = problem, ranks
         self._parameters = [one for one in self.module.parameters() if one.requires_grad]
-        self._names = {parameter: name for name, parameter in self.module.named_parameters()}
+        self._names: dict[Tensor, str] = {parameter: name for name, parameter in self.module.named_parameters()}
         self._nominal = float(min(recipe.batch, data.size("train")))
         self._type = self._mixed_type()
         self._scaler = torch.amp.GradScaler(self.device.type) if self._type is torch.float16 else None
@@ -111,7 +111,7 @@ class Learner:
             self._scaler.load_state_dict(dict(checkpoint.scaler))
 
     def evaluated(self) -> Callable[..., Tensor]:
-        """Return the function of the weights that an evaluation is of: the averaged ones if the recipe has an average."""
+        """Return the module as a function; with its averaged weights if the recipe has an average."""
         if not self._ema:
             return self.module
         return lambda *inputs: functional_call(self.module, self._ema, inputs)
@@ -165,7 +165,7 @@ class Learner:
         if self._ema:
             decay = min(recipe.ema, (1 + number) / (EMA_START + number))
             current = self._averaged()
-            get_ema_multi_avg_fn(decay)(
+            get_ema_multi_avg_fn(decay)(  # type: ignore[no-untyped-call]
                 tuple(self._ema.values()), tuple(current[name].detach() for name in self._ema), number
             )
 
