@@ -5,7 +5,7 @@ nor torch.
 """
 
 from nasctl.data._batches import batch, sentences
-from nasctl.data._content_images import ImageContent, LabelledImages, fitted
+from nasctl.data._content_images import HasSpan, ImageContent, LabelledImages, fitted, pixel_range
 from nasctl.data._protocols import Data, DataFormat, DataPlugin, ImageData, Kind, LabelledWords, Part, TokenData
 from nasctl.data._sources import check, default_source, source
 from nasctl.data._stored_images import StoredImages
@@ -17,6 +17,7 @@ __all__ = [
     "DataFormat",
     "DataPlugin",
     "DataSummary",
+    "HasSpan",
     "ImageContent",
     "ImageData",
     "ImageSizes",
@@ -31,6 +32,7 @@ __all__ = [
     "check",
     "default_source",
     "fitted",
+    "pixel_range",
     "sentences",
     "source",
 ]

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from nasctl.data._decoding import ValueScale
 from nasctl.data._protocols import Kind, Part
 from nasctl.data._summary import DataSummary, Summarized, class_counts
 from nasctl.errors import NasctlError
@@ -33,7 +34,10 @@ class ImageContent(Protocol):
     def __len__(self) -> int: ...
 
     def pictures(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
-        """Yield images, each (C, H, W) uint8 or float32, of its own size and with 1 or 3 channels."""
+        """Yield images, each (C, H, W) uint8 or float32, of its own size and with 1 or 3 channels.
+
+        Values are from 0 to 255, unless the content has a `span` (`HasSpan`).
+        """
         ...
 
 
@@ -51,6 +55,16 @@ class LabelledImages(Protocol):
         Raises:
             NasctlError: A part cannot be read, or has a class without training images.
         """
+        ...
+
+
+@runtime_checkable
+class HasSpan(Protocol):
+    """Content whose values may have another range than 0 to 255."""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The lowest and the highest value of all images."""
         ...
 
 
@@ -168,18 +182,32 @@ def _statistics(data: ContentImages, place: Path | None, channels: int) -> tuple
     return mean.astype(np.float32)[:, None, None], deviation.astype(np.float32)[:, None, None]
 
 
-def fitted(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def pixel_range(content: ImageContent) -> tuple[float, float]:
+    """Return the values of content that stand for black and white.
+
+    They are 0 and 1, 255, or 65535 if the values lie in one of these usual ranges, else the range of the values.
+    """
+    if not isinstance(content, HasSpan):
+        return 0.0, 255.0
+    scale = ValueScale.of_range("F", *content.span)
+    return scale.low, scale.high
+
+
+def fitted(picture: np.ndarray, shape: tuple[int, ...], span: tuple[float, float] = (0, 255)) -> np.ndarray:
     """Return an image fitted to a network as `ContentImages` does, in 8 bits, (C, H, W) uint8.
 
     Values are rounded, and clipped to 0 to 255.
 
     Args:
-        picture: Values from 0 to 255, (1 or 3, any height, any width) uint8 or float32.
+        picture: The image, (1 or 3, any height, any width) uint8 or float32.
         shape: (C, H, W).
+        span: The values that become 0 and 255. Those of uint8 stay as they are.
 
     Raises:
         NasctlError: The network takes neither one channel nor the channels of the image.
     """
+    if picture.dtype != np.uint8 and tuple(span) != (0, 255):
+        picture = ((picture - span[0]) * (255 / ((span[1] - span[0]) or 1.0))).astype(np.float32)
     picture = _recoloured(picture, shape[0])
     if picture.shape[1:] != tuple(shape[1:]):
         picture = _resized(picture, *shape[1:])
@@ -212,4 +240,4 @@ def _resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack([np.asarray(plane, np.float32) for plane in planes])
 
 
-__all__ = ["ContentImages", "ImageContent", "LabelledImages", "fitted"]
+__all__ = ["ContentImages", "ImageContent", "LabelledImages", "fitted", "pixel_range"]

@@ -1,4 +1,4 @@
-"""Images of one size in memory."""
+"""Images of one size, in memory or in one array on disk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nasctl.data._array_file import ArrayFile
 from nasctl.data._folders import quoted
 from nasctl.data._protocols import Part
 from nasctl.data._summary import DataSummary, ImageSizes, class_counts
@@ -17,10 +18,10 @@ CHANNELS = {1: "grey", 3: "RGB"}
 
 @dataclass(frozen=True)
 class ImageArrays:
-    """Images of one size in memory, with labels if there are any.
+    """Images of one size, with labels if there are any.
 
     Attributes:
-        images: (K, C, H, W) uint8 or float32.
+        images: (K, C, H, W) uint8 or float32, in memory or on disk.
         labels: Labels from 0, (K,) int64; None without labels, or if all images are of one class.
         name: Name of the file or folder, for the summary.
         class_names: Names of the classes in the order of their labels; the name of the class if there is one alone.
@@ -28,7 +29,7 @@ class ImageArrays:
         notes: Sentences about arrays and labels that are not used.
     """
 
-    images: np.ndarray
+    images: np.ndarray | ArrayFile
     labels: np.ndarray | None
     name: str = ""
     class_names: tuple[str, ...] | None = None
@@ -47,9 +48,21 @@ class ImageArrays:
         counts = class_counts(self.class_names, self.labels)
         return DataSummary(self.name, len(self), counts, self.labels_from, sizes, modes, self.notes)
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """The lowest and the highest value, or 0 and 255 for uint8."""
+        return value_range(self.images)
+
     def pictures(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
         """Return the images, (C, H, W) each."""
         return (self.images[k] for k in indices)
+
+
+def value_range(images: np.ndarray | ArrayFile) -> tuple[float, float]:
+    """Return the lowest and the highest value, not finite if one is not; 0 and 255 for uint8."""
+    if images.dtype == np.uint8 or 0 in images.shape:
+        return 0.0, 255.0
+    return images.range() if isinstance(images, ArrayFile) else (float(images.min()), float(images.max()))
 
 
 def numbered(labels: Iterable[object]) -> np.ndarray | None:

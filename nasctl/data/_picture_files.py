@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -118,14 +120,14 @@ class PictureFiles:
 
     def _contents(self, indices: Iterable[int]) -> Iterator[tuple[int, bytes | Exception]]:
         """Yield indices of files with their content, or with the error of reading it."""
-        with nullcontext(self.path) if self.path.is_dir() else ZipFile(self.path) as root:
-            for k in indices:
-                content: bytes | Exception
-                try:
-                    content = _bytes(root, self.files[k].key)
-                except Exception as error:  # zipfile and its four decoders raise many types
-                    content = error
-                yield k, content
+        root = self.path if self.path.is_dir() else _archive(self.path)
+        for k in indices:
+            content: bytes | Exception
+            try:
+                content = _bytes(root, self.files[k].key)
+            except Exception as error:  # zipfile and its four decoders raise many types
+                content = error
+            yield k, content
 
 
 def image_files(listing: Listing) -> list[ListedFile]:
@@ -142,6 +144,18 @@ def listing_of(path: Path) -> Listing:
         NasctlError: The file is no zip archive, or is protected by a password.
     """
     return list_folder(path) if path.is_dir() else list_zip(path)
+
+
+def _archive(path: Path) -> ZipFile:
+    """Return an open archive. It stays open, because its directory is long to read; another file is opened anew."""
+    status = path.stat()
+    # Forked processes would share one position in the file.
+    return _opened(path, status.st_mtime_ns, status.st_size, status.st_ino, os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, *identity: int) -> ZipFile:
+    return ZipFile(path)
 
 
 def _bytes(root: Path | ZipFile, key: str) -> bytes:

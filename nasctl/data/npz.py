@@ -8,9 +8,10 @@ from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
+from nasctl.data._array_file import NEW_AXIS, ArrayFile
 from nasctl.data._array_labels import class_of_each
 from nasctl.data._content_images import ImageContent
-from nasctl.data._image_arrays import ImageArrays, aligned
+from nasctl.data._image_arrays import ImageArrays, aligned, value_range
 from nasctl.data._protocols import Part
 from nasctl.data._stored_images import StoredImages, digest_of, revised
 from nasctl.errors import NasctlError
@@ -35,7 +36,11 @@ READING = "2"  # changes whenever images or labels are read otherwise than befor
 
 FIRST_LABELS = ("labels", "y_train", "y")  # names of arrays of labels that the first version read
 
-LIMIT = 1 << 33  # bytes of all arrays, unpacked
+LIMIT = 1 << 33  # bytes of arrays that are loaded, unpacked
+
+IN_MEMORY = 256 * 2**20  # bytes of images up to which they are loaded even if they can be read from disk
+
+UNCOMPRESSED = "save the images with numpy.savez, which does not compress, and they are read from disk"
 
 
 class NpzImages(StoredImages):
@@ -108,7 +113,7 @@ def read_held_out(path: Path, part: Part, train: ImageArrays) -> ImageArrays | N
 
 def _arrays(
     path: Path, image_names: Sequence[str], label_names: Sequence[str]
-) -> tuple[np.ndarray | None, np.ndarray | None, str, list[str]]:
+) -> tuple[np.ndarray | ArrayFile | None, np.ndarray | None, str, list[str]]:
     """Return arrays of an .npz by their names, in lower case, the first that exists.
 
     Returns:
@@ -120,14 +125,24 @@ def _arrays(
     try:
         # NumPy would leave a broken file open that it opened itself.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            if sum(entry.file_size for entry in file.zip.infolist()) > LIMIT:
-                raise ValueError(f"it unpacks to over {LIMIT >> 30} GiB, too large")
+            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in file.zip.infolist()}
             names = {name.lower(): name for name in reversed(file.files)}
             used = [next((names[one] for one in known if one in names), None) for known in (image_names, label_names)]
-            images, labels = (None if name is None else file[name] for name in used)
-            if not all(isinstance(found, np.ndarray | None) for found in (images, labels)):
+            images: np.ndarray | ArrayFile | None = None
+            if used[0] is not None and sizes.get(used[0], 0) > IN_MEMORY:
+                images = ArrayFile.find(path, used[0])
+            loaded = [name for name in (used[0] if images is None else None, used[1]) if name is not None]
+            if sum(sizes.get(name, 0) for name in loaded) > LIMIT:
+                raise ValueError(f"it unpacks to over {LIMIT >> 30} GiB, too large; {UNCOMPRESSED}")
+            read = {name: file[name] for name in loaded}
+            if not all(isinstance(found, np.ndarray) for found in read.values()):
                 raise TypeError("a file in it is no array")  # for such a file NumPy returns bytes
+            if images is None and used[0] is not None:
+                images = read[used[0]]
+            labels = None if used[1] is None else read[used[1]]
             return images, labels, used[1] or "", [name for name in file.files if name not in used]
+    except MemoryError:
+        raise NasctlError(f"Cannot read {path}: it does not fit into memory; {UNCOMPRESSED}.") from None
     except Exception as error:  # NumPy, zipfile and four decoders raise many types
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         if "allow_pickle" in reason:  # NumPy's advice, which is not followed here
@@ -135,7 +150,9 @@ def _arrays(
         raise NasctlError(f"{path} cannot be read as an .npz of numbers ({reason})") from None
 
 
-def _labelled(path: Path, images: np.ndarray, labels: np.ndarray | None, name: str, notes: list[str]) -> ImageArrays:
+def _labelled(
+    path: Path, images: np.ndarray | ArrayFile, labels: np.ndarray | None, name: str, notes: list[str]
+) -> ImageArrays:
     """Return images with their labels.
 
     Args:
@@ -163,7 +180,7 @@ def _labelled(path: Path, images: np.ndarray, labels: np.ndarray | None, name: s
     return ImageArrays(images, classes, path.name, known, f"array {name}", tuple(notes))
 
 
-def _numbers(path: Path, images: np.ndarray) -> np.ndarray:
+def _numbers(path: Path, images: np.ndarray | ArrayFile) -> np.ndarray | ArrayFile:
     """Return the images as uint8 or float32.
 
     Raises:
@@ -173,28 +190,37 @@ def _numbers(path: Path, images: np.ndarray) -> np.ndarray:
         raise NasctlError(f"{path} has images of type {images.dtype}; give uint8 or float32")
     if images.dtype == np.uint8:
         return images
-    with np.errstate(over="ignore"):  # an overflow of float64 becomes infinite, and is refused
-        images = images.astype(np.float32)
-    if not np.isfinite(images).all():
+    if isinstance(images, np.ndarray):
+        with np.errstate(over="ignore"):  # an overflow of float64 becomes infinite, and is refused
+            images = images.astype(np.float32)
+    if not np.isfinite(value_range(images)).all():
         raise NasctlError(f"{path} has values that are not finite")
     return images
 
 
-def _channels_first(path: Path, images: np.ndarray) -> np.ndarray:
+def _channels_first(path: Path, images: np.ndarray | ArrayFile) -> np.ndarray | ArrayFile:
     """Return the images as (K, C, H, W).
 
     Raises:
         NasctlError: The images have another shape.
     """
-    if images.ndim == 3:
-        return images[:, None]
-    if images.ndim == 4 and images.shape[3] in (1, 3):
-        return images.transpose(0, 3, 1, 2)
-    if images.ndim == 4 and images.shape[1] in (1, 3):
-        return images
+    axes: Sequence[int] = ()  # of an item
+    if len(images.shape) == 3:
+        axes = (NEW_AXIS, 0, 1)
+    elif len(images.shape) == 4 and images.shape[3] in (1, 3):
+        axes = (2, 0, 1)
+    elif len(images.shape) == 4 and images.shape[1] in (1, 3):
+        axes = (0, 1, 2)
+    if axes:
+        return images.with_axes(*axes) if isinstance(images, ArrayFile) else _with_axes(images, axes)
     raise NasctlError(
         f"{path} has images of shape {images.shape}; give (K, H, W), (K, H, W, C) or (K, C, H, W) with 1 or 3 channels"
     )
+
+
+def _with_axes(images: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """Return images with the axes of an item in another order, among them a new one."""
+    return images[:, None] if NEW_AXIS in axes else images.transpose(0, *(axis + 1 for axis in axes))
 
 
 __all__ = ["NpzImages"]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
 
-from nasctl.data import ImageContent, LabelledImages, Part, Summarized, fitted
+from nasctl.data import ImageContent, LabelledImages, Part, Summarized, fitted, pixel_range
 from nasctl.errors import NasctlError
 from nasctl.training.image_notes import image_notes
 from nasctl.training.image_statistics import statistics
 from nasctl.training.split import PARTS, Split
+
+KEPT_BYTES = 256 * 2**20  # bytes of all images in 8 bits up to which they are kept in memory once they are decoded
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ class ImageTrainingData:
     mean: tuple[float, ...] = field(compare=False)
     deviation: tuple[float, ...] = field(compare=False)
     notes: tuple[str, ...] = field(compare=False)
+    _span: tuple[float, float] = field(compare=False, repr=False)  # the values that become 0 and 255
     _parts: Mapping[Part, LabelledPart] = field(compare=False, repr=False)
+    _kept: dict[Part, tuple[np.ndarray, np.ndarray]] | None = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, data: LabelledImages, shape: tuple[int, ...], split: Split, seed: int) -> ImageTrainingData:
@@ -72,19 +77,28 @@ class ImageTrainingData:
         given = data.image_parts()
         names = _class_names(data, given["train"])
         parts = _split(data, given, split, seed, len(names))
-        found = statistics(parts["train"].content, parts["train"].indices, shape)
+        span = pixel_range(given["train"])
+        found = statistics(parts["train"].content, parts["train"].indices, shape, span)
         found.check(data, shape)
-        notes = image_notes(names, {part: one.labels for part, one in parts.items()}, given, found, shape)
+        notes = image_notes(names, {part: one.labels for part, one in parts.items()}, given, found, shape, span)
         identity = f"{data} split={split} seed={seed}"
-        return cls(identity, tuple(shape), names, found.mean, found.deviation, notes, parts)
+        return cls(identity, tuple(shape), names, found.mean, found.deviation, notes, span, parts)
 
     def __str__(self) -> str:
         return self.identity
 
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_kept": None}  # a worker decodes what it is asked for, and keeps nothing
+
     @property
     def in_memory(self) -> bool:
-        """True if the images are arrays of the size of the network's input."""
-        return all(_ready(one.content, self.shape) for one in self._parts.values())
+        """True if the images are arrays in memory, or are kept there in 8 bits once they are decoded."""
+        return self._fits or all(_ready(one.content, self.shape) for one in self._parts.values())
+
+    @property
+    def _fits(self) -> bool:
+        """True if all images take at most `KEPT_BYTES` in 8 bits."""
+        return sum(map(self.size, PARTS)) * math.prod(self.shape) <= KEPT_BYTES
 
     def size(self, part: Part) -> int:
         """Return the number of images of a part."""
@@ -97,10 +111,25 @@ class ImageTrainingData:
     def examples(self, part: Part, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return images, (N, C, H, W) uint8, and their classes, (N,) int64; see `TrainingData`."""
         found = self._parts[part]
+        if self._kept is None or not self._fits or _ready(found.content, self.shape):
+            return self._decoded(part, indices), found.labels[indices]
+        if part not in self._kept:
+            images = np.empty((self.size(part), *self.shape), np.uint8)
+            self._kept[part] = images, np.zeros(self.size(part), bool)
+        images, known = self._kept[part]
+        missing = np.unique(indices[~known[indices]])
+        if len(missing):
+            images[missing] = self._decoded(part, missing)
+            known[missing] = True
+        return images[indices], found.labels[indices]
+
+    def _decoded(self, part: Part, indices: np.ndarray) -> np.ndarray:
+        """Return images that are decoded now, (N, C, H, W) uint8."""
+        found = self._parts[part]
         images = np.empty((len(indices), *self.shape), np.uint8)
         for place, picture in zip(images, found.content.pictures(found.indices[indices].tolist()), strict=True):
-            place[:] = fitted(picture, self.shape)
-        return images, found.labels[indices]
+            place[:] = fitted(picture, self.shape, self._span)
+        return images
 
 
 def _ready(content: ImageContent, shape: tuple[int, ...]) -> bool:

@@ -21,6 +21,7 @@ def image_notes(
     contents: Mapping[Part, ImageContent],
     statistics: ImageStatistics,
     shape: tuple[int, ...],
+    span: tuple[float, float],
 ) -> tuple[str, ...]:
     """Return sentences about images: first the counts of classes, then everything that is skipped or changed.
 
@@ -30,8 +31,11 @@ def image_notes(
         contents: The images as they are stored, by part.
         statistics: The statistics of the training images.
         shape: The input of the network, (C, H, W).
+        span: The values that become 0 and 255.
     """
     notes = [*_counts(names, labels), *_enlarged(statistics, shape)]
+    if span != (0, 255):
+        notes.append(f"Values from {span[0]:g} to {span[1]:g} become pixels from 0 to 255.")
     for part, content in contents.items():
         if isinstance(content, Summarized):
             notes += [note if part == "train" else f"{part.capitalize()}: {note}" for note in content.summary.notes]

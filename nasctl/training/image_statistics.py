@@ -47,16 +47,19 @@ class ImageStatistics:
             )
 
 
-def statistics(content: ImageContent, indices: np.ndarray, shape: tuple[int, ...]) -> ImageStatistics:
+def statistics(
+    content: ImageContent, indices: np.ndarray, shape: tuple[int, ...], span: tuple[float, float]
+) -> ImageStatistics:
     """Return the statistics of up to 1,024 training images, as they are fitted to the input of a network.
 
     Args:
         content: The images of a file or folder.
         indices: Indices of the training images, (N,) int64.
         shape: The input of the network, (C, H, W).
+        span: The values that become 0 and 255.
 
     Raises:
-        NasctlError: An image cannot be decoded.
+        NasctlError: An image cannot be decoded, or its values are far from the span.
     """
     sample = np.sort(np.random.default_rng(0).permutation(len(indices))[:SAMPLE])
     # Sums of whole numbers are exact, whatever their order.
@@ -64,7 +67,8 @@ def statistics(content: ImageContent, indices: np.ndarray, shape: tuple[int, ...
     factors = []
     for picture in content.pictures(indices[sample].tolist()):
         factors.append(max(shape[1] / picture.shape[1], shape[2] / picture.shape[2]))
-        pixels = fitted(picture, shape).reshape(shape[0], -1).astype(np.int64)
+        _check_values(picture, span)
+        pixels = fitted(picture, shape, span).reshape(shape[0], -1).astype(np.int64)
         sums += pixels.sum(axis=1)
         squares += (pixels**2).sum(axis=1)
     number = len(sample) * shape[1] * shape[2]
@@ -78,6 +82,19 @@ def statistics(content: ImageContent, indices: np.ndarray, shape: tuple[int, ...
         sum(factor > 1 for factor in factors),
         float(np.median(factors)),
     )
+
+
+def _check_values(picture: np.ndarray, span: tuple[float, float]) -> None:
+    """Check that values are not clipped.
+
+    Raises:
+        NasctlError: Values lie outside of the span.
+    """
+    if picture.dtype != np.uint8 and (picture.min() < span[0] - 1 or picture.max() > span[1] + 1):
+        raise NasctlError(
+            f"Cannot train on images with values from {picture.min():g} to {picture.max():g}: the data plug-in states"
+            f" {span[0]:g} to {span[1]:g}. State the range of all values in its `span`."
+        )
 
 
 __all__ = ["ImageStatistics", "statistics"]
