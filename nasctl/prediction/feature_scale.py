@@ -48,9 +48,15 @@ class FeatureScale:
                 found.append(np.column_stack(columns))
         return found
 
-    def filled(self, features: np.ndarray) -> np.ndarray:
-        """Return the features as they are, with a value below all others where a metric failed, (N, F) -> (N, K)."""
-        places = [place for group in self._places.values() for place in group]
+    def filled(self, features: np.ndarray, groups: Sequence[str] = GROUPS) -> np.ndarray:
+        """Return features as they are, with a value below all others where a metric failed, (N, F) -> (N, K).
+
+        Args:
+            features: Features, (N, F); not finite where a metric failed.
+            groups: Groups to return; all, if no feature of these varies.
+        """
+        places = [place for group in groups for place in self._places[group]]
+        places = places or [place for group in self._places.values() for place in group]
         return np.where(np.isfinite(features), features, self._lowest)[:, places]
 
 

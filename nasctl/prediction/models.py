@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nasctl.prediction.feature_scale import FeatureScale
+from nasctl.prediction.feature_scale import GROUPS, METRICS, FeatureScale
 from nasctl.prediction.gaussian_process import GroupedGaussianProcess
 from nasctl.prediction.label_scale import LabelScale
 
+CLIP = 3.0  # robust deviations from the median, at which labels are cut off
+PERCENTILES = (16, 50, 84)  # of labels: one robust deviation below the median, the median, and one above
 TREES = 300  # trees of the forest
 SHARE = 0.5  # share of the features that a split of a tree is chosen from
 ROUNDS = 150  # rounds of gradient boosting
@@ -75,14 +77,26 @@ class ModelKind(Protocol):
 
 
 class GaussianProcessModel:
-    """A Gaussian process on metrics, structure and genes; see `GroupedGaussianProcess`."""
+    """The mean of two Gaussian processes, of normal scores and of labels; see `GroupedGaussianProcess`.
+
+    Labels tell the size of a gap, which normal scores do not. Labels beyond three deviations count as that far.
+    """
 
     def __init__(self, given: LabelledFeatures) -> None:
-        self._scale = given.scale
-        self._process = GroupedGaussianProcess.fit(given.scale.scaled(given.features), given.scores, given.noise)
+        self._given = given
+        low, self._center, high = np.percentile(given.labels, PERCENTILES)
+        self._unit = (high - low) / 2 or float(given.labels.std())
+        clipped = np.clip((given.labels - self._center) / self._unit, -CLIP, CLIP)
+        groups = given.scale.scaled(given.features)
+        self._by_score, self._by_label = (
+            GroupedGaussianProcess.fit(groups, target, given.noise) for target in (given.scores, clipped)
+        )
 
     def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._process.predict(self._scale.scaled(features))
+        groups = self._given.scale.scaled(features)
+        mean, deviation = self._by_score.predict(groups)
+        labels = self._by_label.predict(groups)[0] * self._unit + self._center
+        return (mean + self._given.label_scale.to_scores(labels)) / 2, deviation
 
 
 class RidgeModel:
@@ -123,11 +137,13 @@ class TreesModel:
         Geurts, Ernst & Wehenkel, "Extremely randomized trees", Machine Learning 63 (2006) 3-42.
     """
 
+    groups: Sequence[str] = GROUPS  # groups of features that the trees see
+
     def __init__(self, given: LabelledFeatures) -> None:
         from sklearn.ensemble import ExtraTreesRegressor  # type: ignore[import-untyped]
 
         self._given = given
-        points = given.scale.filled(given.features)
+        points = given.scale.filled(given.features, self.groups)
         self._forests = [
             ExtraTreesRegressor(TREES // 2, max_features=SHARE, random_state=given.seed + k).fit(
                 points, target, sample_weight=given.weights
@@ -136,11 +152,19 @@ class TreesModel:
         ]
 
     def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points = np.asarray(self._given.scale.filled(features), dtype=np.float32)
-        by_score, by_label = (np.array([tree.predict(points) for tree in one.estimators_]) for one in self._forests)
+        points = np.asarray(self._given.scale.filled(features, self.groups), dtype=np.float32)
+        by_score, by_label = (
+            np.array([tree.predict(points, check_input=False) for tree in one.estimators_]) for one in self._forests
+        )
         to_scores = self._given.label_scale.to_scores
         mean = (by_score.mean(axis=0) + to_scores(by_label.mean(axis=0))) / 2
         return mean, by_score.std(axis=0) + 1e-3
+
+
+class MetricTreesModel(TreesModel):
+    """Extremely randomised trees on the metrics alone; few labels may favour a gene by chance."""
+
+    groups = (METRICS,)
 
 
 class BoostingModel:
@@ -175,6 +199,7 @@ class BoostingModel:
 KINDS: dict[str, type[Any]] = {
     "gaussian_process": GaussianProcessModel,
     "extra_trees": TreesModel,
+    "metric_trees": MetricTreesModel,
     "ridge": RidgeModel,
     "boosting": BoostingModel,
 }

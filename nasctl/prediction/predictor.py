@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from nasctl.errors import BadOption, NasctlError
 from nasctl.prediction.feature_scale import STRUCTURE, FeatureScale
@@ -16,16 +15,21 @@ from nasctl.prediction.models import KINDS, FittedModel, LabelledFeatures, Weigh
 LEAST = 8  # labels, below which no predictor is fitted
 FOLDS = 5  # folds of the cross-validation by which a model is chosen
 CHOOSE = "choose"  # the model that stands for the choice by cross-validation
-# Models and means of models to choose from. Of equal ones the first is taken.
+# Models and means of models to choose from. The first one is the default; another one has to be better beyond chance.
 CHOICES: tuple[tuple[str, ...], ...] = (
-    ("gaussian_process", "extra_trees"),
+    ("gaussian_process", "ridge", "extra_trees", "metric_trees"),
+    ("gaussian_process", "extra_trees", "metric_trees"),
     ("gaussian_process",),
     ("gaussian_process", "ridge"),
+    ("gaussian_process", "extra_trees"),
+    ("gaussian_process", "metric_trees"),
     ("gaussian_process", "extra_trees", "boosting"),
     ("extra_trees",),
+    ("metric_trees",),
     ("ridge",),
     ("boosting",),
 )
+CERTAIN = 1.0  # standard errors by which a choice has to beat the default
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,15 @@ class AccuracyPredictor:
                 mean, deviation = KINDS[kind](part).predict(given.features[out])
                 found[:, out] = given.label_scale.to_scores(part.label_scale.to_labels(mean)), deviation
         means = {choice: np.mean([left_out[kind][0] for kind in choice], axis=0) for choice in CHOICES}
-        compared = {choice: _kendall(mean, labels) for choice, mean in means.items()}
+        agreeing = {choice: _concordance(mean, given.labels) for choice, mean in means.items()}
+        compared = {choice: float(shares.mean()) for choice, shares in agreeing.items()}
         chosen = max(CHOICES, key=lambda choice: compared[choice])
+        lead = agreeing[chosen] - agreeing[CHOICES[0]]
+        if lead.mean() <= CERTAIN * 2 * lead.std() / np.sqrt(len(lead)):  # the error of a mean over pairs
+            chosen = CHOICES[0]
         variance = np.mean([left_out[kind][1] ** 2 for kind in chosen], axis=0)
-        widening = float(np.sqrt(np.mean((means[chosen] - given.scores) ** 2 / np.maximum(variance, 1e-6))))
+        squares = (means[chosen] - given.scores) ** 2
+        widening = float(np.sqrt(squares.sum() / variance.sum()))
         return _fitted(given, chosen, {"+".join(choice): tau for choice, tau in compared.items()}, widening)
 
     def _given(self, features: np.ndarray, labels: np.ndarray, errors: np.ndarray | None) -> LabelledFeatures:
@@ -175,6 +184,7 @@ def _fitted(
     return FittedPredictor(kinds, compared, given.label_scale, mean, widening)
 
 
-def _kendall(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """Return Kendall's tau, or 0 where all predictions are equal."""
-    return float(np.nan_to_num(kendalltau(predicted, labels).statistic))
+def _concordance(predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the share of concordant less discordant pairs of each network, (N,). The mean is Kendall's tau a."""
+    signs = np.sign(predicted[:, None] - predicted) * np.sign(labels[:, None] - labels)
+    return np.asarray(signs.sum(axis=1) / max(1, len(labels) - 1))

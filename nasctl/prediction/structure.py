@@ -17,6 +17,7 @@ import numpy as np
 from nasctl.networks.graph import Network
 from nasctl.networks.node import Node
 
+VERSION = "1"  # raised whenever the features of a network change, because fitted predictors depend on them
 MERGES = ("Add", "Concat", "Multiply", "ConcatFeatures")  # layers that join several paths
 
 
