@@ -144,7 +144,7 @@ def test_data_that_cannot_be_trained_on_is_one_sentence(nasctl):
     assert "split" in refused(nasctl, *NETWORK, *PHOTOS, "--split=0.99,0.005,0.005")
     assert "split" in refused(nasctl, *NETWORK, *PHOTOS, "--split=0.8,0,0.2")
     large = ("--arch=0,0,0,0,0,0,0,0", "--space=nbmacro:resolution=224")
-    assert "8x8" in refused(nasctl, *large, *PHOTOS)
+    assert "28 times smaller" in refused(nasctl, *large, *PHOTOS)
 
 
 @pytest.mark.parametrize(
