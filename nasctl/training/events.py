@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Input
 from nasctl.training.evaluation import Result
@@ -16,6 +17,10 @@ from nasctl.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from nasctl.training.labelled import Part, TrainingData
+
+
+class TrainingDiverged(NasctlError):
+    """A training that has diverged for the second time, or whose trained network has no finite loss."""
 
 
 @dataclass(frozen=True)
@@ -138,4 +143,5 @@ __all__ = [
     "Ranks",
     "Resumed",
     "StepDone",
+    "TrainingDiverged",
 ]

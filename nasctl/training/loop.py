@@ -30,6 +30,7 @@ from nasctl.training.events import (
     Ranks,
     Resumed,
     StepDone,
+    TrainingDiverged,
 )
 from nasctl.training.learner import Learner
 from nasctl.training.optimiser import rates
@@ -63,8 +64,9 @@ def train(
         until: Number of steps after which the training pauses with a checkpoint; the last one if None.
 
     Raises:
-        NasctlError: The network cannot be trained, the training diverges twice, the folder has a checkpoint of another
-            training, or a checkpoint cannot be written.
+        NasctlError: The network cannot be trained, the folder has a checkpoint of another training, or a checkpoint
+            cannot be written.
+        TrainingDiverged: The training has diverged for the second time.
         KeyboardInterrupt: A signal asked to stop; a checkpoint is written before.
     """
     usable_device(problem.device)
@@ -226,7 +228,7 @@ class Trainer:
         """Continue from the last recovery point at half the rate, or stop if the training has done so before.
 
         Raises:
-            NasctlError: The training has diverged before.
+            TrainingDiverged: The training has diverged before.
         """
         if self.halvings >= HALVINGS:
             raise self._failure(f"it has diverged at step {step + 1} (loss {loss:.3g}) for the second time")
@@ -247,10 +249,10 @@ class Trainer:
             checkpoints.delete_after(self._folder, target)
         self._save()
 
-    def _failure(self, reason: str) -> NasctlError:
+    def _failure(self, reason: str) -> TrainingDiverged:
         recipe = self._problem.recipe
         clip = "" if recipe.clip and recipe.clip <= 1 else ", or clip to 1"
-        return NasctlError(
+        return TrainingDiverged(
             f"Cannot train this network further: {reason}. Lower rate in the recipe (it is {recipe.rate:g}){clip}."
         )
 
