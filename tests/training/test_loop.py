@@ -135,6 +135,24 @@ def test_a_training_that_is_resumed_at_every_step_ends_in_the_same_bits(tmp_path
     assert outcome.results == straight.results
 
 
+def test_averaged_weights_follow_the_weights_with_a_decay(tmp_path):
+    """Statistics of norms are averaged as the weights are; the decay is lower at first."""
+    data = images(number=48)
+    colour = replace(data, inputs=data.inputs.repeat(3, 1), mean=(128.0,) * 3, deviation=(64.0,) * 3)
+    asked = space_problem("nb201:resolution=8,cells=1,classes=3", colour, QUICK)
+    expected = initialised(asked.network, 0).state_dict()
+    for step in range(4):
+        current = run(asked, tmp_path / "plain", until=step + 1)[0].state
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = {name: decay * expected[name] + (1 - decay) * value for name, value in current.items()}
+    averaged = replace(asked, recipe=replace(QUICK, ema=0.5))
+    found = run(averaged, tmp_path / "averaged", until=4)[0].state
+    floats = [name for name, value in found.items() if value.is_floating_point()]
+    assert any("running_var" in name for name in floats)
+    for name in floats:
+        assert torch.allclose(found[name], expected[name], atol=1e-6), name
+
+
 def test_global_generators_are_left_alone(tmp_path):
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
     run(problem(replace(QUICK, epochs=1)), tmp_path)
