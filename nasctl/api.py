@@ -8,6 +8,7 @@ from nasctl.candidates.layer_sum import total
 from nasctl.candidates.objective import (
     ChecksApplicability,
     ChecksSpace,
+    FilesTrainings,
     HasLabel,
     HasRemarks,
     HasSubstitutes,
@@ -140,6 +141,7 @@ from nasctl.problem.space import (
     validate,
 )
 from nasctl.system.files import parsed as parse_json
+from nasctl.training.candidate_training import CandidateTraining
 
 if not TYPE_CHECKING:  # type checkers refuse old names and unknown names
     from nasctl.registry.old_names import api_attribute as __getattr__

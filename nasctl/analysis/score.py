@@ -47,14 +47,19 @@ class Scored(NamedTuple):
 
 
 def expand_specs(specs: Iterable[str]) -> list[str]:
-    """Return specs of objectives in which "all" is replaced by every objective that needs no option."""
+    """Return specs of objectives in which "all" is replaced by all objectives without required options or trainings."""
     found: dict[str, None] = {}
     for spec in registry.split(specs):
         names = [spec]
         if spec == "all":
-            names = [name for name in registry.trusted("objectives") if registry.optional("objectives", name)]
+            names = [name for name in registry.trusted("objectives") if _is_among_all(name)]
         found |= dict.fromkeys(names)
     return list(found)
+
+
+def _is_among_all(name: str) -> bool:
+    """Return whether an objective is one of "all"."""
+    return registry.optional("objectives", name) and "training" not in registry.load("objectives", name).needs
 
 
 def make_metrics(specs: Iterable[str], space: str) -> dict[str, Objective]:

@@ -28,14 +28,14 @@ class Objective(Protocol):
     """One number about a candidate, in its natural unit and direction.
 
     An objective may also implement `HasLabel`, `HasRemarks`, `ChecksApplicability`, `ChecksSpace`, `HasSubstitutes`,
-    `VersionedByNetwork` and `MaybeMonotone`.
+    `FilesTrainings`, `VersionedByNetwork` and `MaybeMonotone`.
     """
 
     unit: str  # printed behind the number: "ms", "MACs", "log10"
     direction: Direction
     # The properties of a candidate that the objective reads: "network", "scored", "module", "activations", "gradients",
     # "input_gradients", "second_gradients", "curvature", "saliences", "samples", "features", "attention",
-    # "attention_gradients".
+    # "attention_gradients"; or "training" if it trains the candidate.
     needs: frozenset[str]
     version: str  # part of the label of stored values: change it whenever values change
     transform: Transform  # applied to the value before a searcher sees it
@@ -86,6 +86,20 @@ class ChecksSpace(Protocol):
 
     def wrong_space(self, space: SearchSpace) -> str:
         """Return why the objective says nothing of a space; "" if it was fitted on the space."""
+        ...
+
+
+@runtime_checkable
+class FilesTrainings(Protocol):
+    """An objective that trains candidates, and files the trainings in the store of the search."""
+
+    def file_under(self, space: str, store: str) -> None:
+        """Set where trainings are filed. A search calls this method before its first candidate.
+
+        Args:
+            space: Spec of the space, with every default written out.
+            store: Path of the store.
+        """
         ...
 
 

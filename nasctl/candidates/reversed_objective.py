@@ -7,6 +7,7 @@ from typing import get_args
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.objective import (
     ChecksApplicability,
+    FilesTrainings,
     HasRemarks,
     HasSubstitutes,
     MaybeMonotone,
@@ -52,6 +53,10 @@ class ReversedObjective:
 
     def remarks(self, space: str, example: Network) -> list[str]:
         return self.original.remarks(space, example) if isinstance(self.original, HasRemarks) else []
+
+    def file_under(self, space: str, store: str) -> None:
+        if isinstance(self.original, FilesTrainings):
+            self.original.file_under(space, store)
 
     def __call__(self, candidate: Candidate) -> float:
         return self.original(candidate)

@@ -136,6 +136,7 @@ def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, sto
     from nasctl.system.terminal import say
     from nasctl.workers import open_executor
 
+    run.file_under(store)
     with open_executor(workers, run.task) as executor:
         opened = Store(store)
         say(*watch.opening(), *said)

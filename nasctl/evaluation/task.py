@@ -94,5 +94,7 @@ class Task:
 
 
 def _cost(metric: Objective) -> Cost:
-    """Return the cost of a metric: arithmetic on the network, or passes over a module."""
+    """Return the cost of a metric: arithmetic on the network, passes over a module, or a training."""
+    if "training" in metric.needs:
+        return "training"
     return "network" if closed_form(metric) else "module"

@@ -17,7 +17,7 @@ Direction = Literal["min", "max"]
 # The function of a value s that searchers see, up to its sign.
 Transform = Literal["identity", "log10", "-log10(-s)"]
 
-Cost = Literal["network", "module"]  # arithmetic on the network, or passes over a module
+Cost = Literal["network", "module", "training"]  # arithmetic on the network, passes over a module, or a training
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nasctl import registry
-from nasctl.candidates.objective import HasLabel, HasRemarks, Objective, closed_form
+from nasctl.candidates.objective import FilesTrainings, HasLabel, HasRemarks, Objective, closed_form
 from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.defaults import SIZES
@@ -26,7 +27,7 @@ from nasctl.evaluation.measure import measure
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.problem import constraints
-from nasctl.problem.searcher import HasNeeds
+from nasctl.problem.searcher import HasNeeds, Searcher
 from nasctl.problem.space import SearchSpace
 from nasctl.search import applicability
 from nasctl.search.loop import Visit, search
@@ -187,13 +188,29 @@ class Run:
         Raises:
             NasctlError: A spec names something that does not exist, or the user has to mend something else.
         """
-        task = self.task
-        searcher = registry.create("searchers", self.searcher, SearchProblem(task), np.random.default_rng(self.seed))
+        self.file_under(store.path)
+        task, searcher = self.task, self._make_searcher(store)
         versions = {"nasctl": __version__, **{name: version(name) for name in LIBRARIES}}
         record = task.record(self.asked["space"], self.asked, versions, self.remarks)
         config = self.config if self.options else {}
         record = replace(record, config=config, machines=(machine_of(task),), task=self.trained_for)
         yield from search(task, searcher, store.journal(self.name, record), budget, deadline, executor)
+
+    def file_under(self, store: Path | str) -> None:
+        """Tell objectives that train candidates the store of the search. Workers get copies, so call this before.
+
+        Args:
+            store: Path of the store.
+        """
+        for metric in self.task.measurable.values():
+            if isinstance(metric, FilesTrainings):
+                metric.file_under(self.asked["space"], str(store))
+
+    def _make_searcher(self, store: Store) -> Searcher:
+        """Return a fresh searcher for the run."""
+        problem, rng = SearchProblem(self.task), np.random.default_rng(self.seed)
+        made: Searcher = registry.create("searchers", self.searcher, problem, rng)
+        return made
 
     @cached_property
     def _optimised(self) -> dict[str, Objective]:

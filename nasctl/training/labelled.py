@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from nasctl.data import LabelledImages, LabelledWords, Part, check, source
+from nasctl.data import Data, LabelledImages, LabelledWords, Part, check, source
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Input
 from nasctl.training.image_data import ImageTrainingData
@@ -102,8 +102,14 @@ def training_data(
         NasctlError: There is no such data, it has no labels or one class, a part is empty, the images are far smaller
             than the input, or the network has fewer outputs than the data has classes.
     """
+    return training_data_of(source(name), input, classes, split, seed, task)
+
+
+def training_data_of(
+    data: Data, input: Input, classes: int | None, split: str, seed: int, task: Task | None = None
+) -> TrainingData:
+    """Return data that was opened already, for the training of a network; see `training_data`."""
     shares = Split.parse(split)
-    data = source(name)
     check(data, input.kind)
     if input.kind == "tokens":
         words = task or ("next words" if classes is None else "masked words")
@@ -126,4 +132,4 @@ def training_data(
     return found
 
 
-__all__ = ["Part", "Task", "TrainingData", "training_data"]
+__all__ = ["Part", "Task", "TrainingData", "training_data", "training_data_of"]

@@ -1,0 +1,140 @@
+"""The training of a candidate of a search, as an objective asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nasctl.candidates.setting import RecordedData
+from nasctl.errors import NasctlError
+from nasctl.problem.space import Input
+
+if TYPE_CHECKING:
+    from nasctl.candidates.candidate import Candidate
+    from nasctl.candidates.setting import Setting
+    from nasctl.networks.graph import Network
+    from nasctl.problem.space import Genome, SearchSpace
+    from nasctl.training.labelled import TrainingData
+    from nasctl.training.recipe import Recipe, TrainingTask
+    from nasctl.training.training import Trained, Training
+
+
+@dataclass(frozen=True)
+class CandidateTraining:
+    """How a search trains its candidates.
+
+    Args:
+        recipe: Path of a TOML file with fields of the recipe; "" for the usual recipe of the task.
+        epochs: Passes over the training part; 0 for those of the recipe.
+        split: Shares of the parts of the data, "0.8-0.1-0.1".
+        split_seed: Seed of the split.
+    """
+
+    recipe: str = ""
+    epochs: int = 0
+    split: str = "0.8-0.1-0.1"
+    split_seed: int = 0
+
+    def recipe_for(self, task: TrainingTask) -> Recipe:
+        """Return the recipe for a task.
+
+        Raises:
+            NasctlError: The recipe's file cannot be read.
+        """
+        from nasctl.training.request import RecipeOptions  # it imports torch
+
+        file = Path(self.recipe) if self.recipe else None
+        return RecipeOptions(file, self.epochs or None).recipe(task)
+
+    def version(self, given: Input, example: Network) -> str:
+        """Return a text that differs wherever the trained weights of a network may differ.
+
+        Args:
+            given: The input of the network.
+            example: A network of the space.
+        """
+        from nasctl.training.request import task_of
+
+        return f"{self.recipe_for(task_of(example, given)).digest}-{self.split}-{self.split_seed}"
+
+    def data(self, setting: Setting, network: Network, given: Input) -> TrainingData:
+        """Return the labelled data of a setting, with its parts.
+
+        Args:
+            setting: The setting of the search.
+            network: A network of the space.
+            given: The input of the space.
+
+        Raises:
+            NasctlError: The data has no labels, or is not at hand.
+        """
+        from nasctl.training.labelled import training_data_of
+        from nasctl.training.request import task_of
+
+        if isinstance(setting.data, RecordedData):
+            raise NasctlError(f"Cannot train on {setting.data}: a record holds only the name. Give it with --data.")
+        (shape,) = network.input_shapes
+        wanted = replace(given, shape=shape)
+        split = self.split.replace("-", ",")
+        return training_data_of(setting.data, wanted, None, split, self.split_seed, task_of(network, wanted))
+
+    def training(self, space: str, genome: Genome, data: TrainingData, setting: Setting) -> Training:
+        """Return the training of a candidate.
+
+        Args:
+            space: Spec of the space, with every default written out.
+            genome: The genome.
+            data: The data.
+            setting: The setting of the search.
+        """
+        from nasctl.training.request import trained_space
+        from nasctl.training.training import Training
+
+        classes = None if data.class_names is None else len(data.class_names)
+        return Training(
+            space=space,
+            genome=genome,
+            trained_space=trained_space(space, classes if data.task == "classes" else None),
+            task=data.task,
+            data=str(data),
+            recipe=self.recipe_for(data.task),
+            seed=setting.seed,
+            threads=setting.threads,
+            torch_device=setting.device,
+        )
+
+    def train(self, candidate: Candidate, space: str, store: str) -> Trained:
+        """Train a candidate from its newest checkpoint, and file the training; a finished training is only read.
+
+        Args:
+            candidate: The candidate.
+            space: Spec of its space, with every default written out.
+            store: Path of the store.
+
+        Raises:
+            NasctlError: The data cannot be used, or a file cannot be written.
+            ArithmeticError: The training diverges.
+        """
+        from nasctl.store.store import Store
+        from nasctl.training.events import TrainingDiverged
+        from nasctl.training.training import Work, run_training
+
+        setting = candidate.setting
+        data = self.data(setting, candidate.network, candidate.space.input)
+        training = self.training(space, candidate.genome, data, setting)
+        try:
+            return run_training(training, data, Store(store), Work(workers=0))
+        except TrainingDiverged as failure:  # this candidate has failed; the search goes on
+            raise ArithmeticError(str(failure)) from None
+
+
+def labelled_classes(space: SearchSpace, setting: Setting) -> int | None:
+    """Return the number of classes of a setting's data; None for words.
+
+    Raises:
+        NasctlError: The data has no labels.
+    """
+    network = space.network(space.canonical((0,) * len(space.genes)))
+    names = CandidateTraining().data(setting, network, space.input).class_names
+    return None if names is None else len(names)
