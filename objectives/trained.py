@@ -37,7 +37,9 @@ class Trained:
         if measure not in ("accuracy", "loss"):
             raise BadOption(f"Cannot measure {measure!r} of a trained network. Give measure=accuracy or measure=loss.")
         if epochs < 0 or split_seed < 0:
-            raise BadOption("Cannot train for a negative number of epochs, or split by a negative seed. Give 0 or more.")
+            raise BadOption(
+                "Cannot train for a negative number of epochs, or split by a negative seed. Give 0 or more."
+            )
         self._training = CandidateTraining(recipe, epochs, split, split_seed)
         self._measure = measure
         self.direction: Direction = "max" if measure == "accuracy" else "min"

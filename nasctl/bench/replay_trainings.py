@@ -124,9 +124,7 @@ class TrainingReplayer:
         """Train what `TrainingChoice` chooses."""
         plan = TrainingPlan(self._trainings, self._measurements, self._rule, seed=seed)
         cost, rows = table.test.cost, self._problem.rows
-        choice = TrainingChoice(
-            self._benchmark.space, self._groups, lambda genomes: cost[rows(genomes)][:, None], plan
-        )
+        choice = TrainingChoice(self._benchmark.space, self._groups, lambda genomes: cost[rows(genomes)][:, None], plan)
         places = self._searched(seed, max(1, round(SEARCH_SHARE * self._measurements)))
         choice.add(self._genomes(places), self._features[places], self._score(places))
         trained: list[int] = []

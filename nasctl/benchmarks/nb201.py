@@ -111,7 +111,9 @@ class NB201Benchmark(Listed):
             " scaled by epochs, images and pixels; judged by the mean test accuracy"
         )
         return {
-            name: TrainingTable(self.of(self._published(f"val_acc_200_{name}")), seconds * EPOCH_WORK[name], scene, about)
+            name: TrainingTable(
+                self.of(self._published(f"val_acc_200_{name}")), seconds * EPOCH_WORK[name], scene, about
+            )
             for name, scene in self.scenes.items()
         }
 

@@ -21,6 +21,7 @@ from nasctl.commands._setting import (
     torch_device_option,
     weights_seed_option,
 )
+from nasctl.commands._trainings import TrainingOptions, train_chosen, trained_run, trainings_group
 from nasctl.commands._workers import WorkerChoice, duration, worker_group
 from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_SEARCHER, TASKS
 
@@ -79,7 +80,7 @@ request_group = OptionGroup(
 setting_options = setting_group(weights_seed_option, fidelity_option, data_option, torch_device_option, threads_option)
 
 
-@click.command(cls=Configured, groups=(request_group, setting_options, worker_group))
+@click.command(cls=Configured, groups=(request_group, trainings_group, setting_options, worker_group))
 @request_group
 @click.option(
     "--budget",
@@ -91,6 +92,7 @@ setting_options = setting_group(weights_seed_option, fidelity_option, data_optio
     help="Distinct candidates to evaluate.",
 )
 @click.option("--time", "limit", metavar="TIME", help="Time after which to stop: 90 (seconds), 5m or 2h.")
+@trainings_group
 @setting_options
 @worker_group
 @store_option
@@ -103,6 +105,7 @@ def command(
     request: SearchRequest,
     budget: int,
     limit: str | None,
+    trainings: TrainingOptions,
     setting: SettingOptions,
     workers: WorkerChoice,
     store: str,
@@ -110,8 +113,10 @@ def command(
 ) -> None:
     """Search SPACE for networks that trade training-free metrics against cost on a device.
 
-    The same command resumes a search that was stopped, and continues one that is given a larger budget.
+    The same command resumes a search that was stopped, and continues one that is given a larger budget. With
+    --trainings, the search ends in trained networks.
     """
+    import time
     from dataclasses import replace
 
     from nasctl.search.watch import Watch
@@ -119,14 +124,25 @@ def command(
 
     worker_options = workers.options(setting.threads)
     setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))
+    request = trainings.request(request, setting)
     run = request.run(setting, option_values(ctx), Store.reading(store))
     say_data(run.task.setting.data)
     seconds = None if limit is None else duration(limit)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     warnings = run.check(here=worker_options.in_process)  # before anything is written
-    watch = Watch(run, budget, seconds, f" --store {shlex.quote(store)}" if given else "")
+    also = f" --store {shlex.quote(store)}" if given else ""
+    begun, first = time.monotonic(), trainings.budget(request, budget)
+    watch = Watch(run, first, seconds, also)
+    then = None
+    if trainings.trainings is not None and not trainings.are_candidates(request):
+        then = trained_run(run, trainings, budget)
+        assert then.task.objectives  # a recipe that cannot be read is found before the work
     said = [*([] if as_json else request.remarks(run, setting)), *(f"Warning: {sentence}" for sentence in warnings)]
-    ctx.exit(_search(run, watch, said, worker_options, store, as_json))
+    code = _search(run, watch, said, worker_options, store, as_json and then is None)
+    if code or then is None:
+        ctx.exit(code)
+    left = None if seconds is None else max(0.0, seconds - (time.monotonic() - begun))
+    ctx.exit(train_chosen(then, worker_options, store, left, also, as_json))
 
 
 def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, store: str, as_json: bool) -> int:

@@ -195,9 +195,7 @@ class TrainingChoice:
         if self._fitted is None or self._fitted[0] != state:
             rows = np.array(self._trained)[known]
             errors = self._errors[known]
-            process = fit_trend_process(
-                self._features[rows], self._labels[known], self._groups, self._features, errors
-            )
+            process = fit_trend_process(self._features[rows], self._labels[known], self._groups, self._features, errors)
             self._fitted = state, process
         return self._fitted[1]
 

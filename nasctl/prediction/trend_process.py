@@ -30,7 +30,9 @@ class KernelSettings(NamedTuple):
 
 
 # Settings from which the largest marginal likelihood chooses.
-GRID = [KernelSettings(*one) for one in product((0.0, 0.3, 1.0), (0.3, 0.6, 1.2, 2.4), (0.5, 1.0, 2.0), (0.01, 0.05, 0.2))]
+GRID = [
+    KernelSettings(*one) for one in product((0.0, 0.3, 1.0), (0.3, 0.6, 1.2, 2.4), (0.5, 1.0, 2.0), (0.01, 0.05, 0.2))
+]
 
 
 class FeaturePoints:

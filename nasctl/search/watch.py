@@ -167,8 +167,12 @@ class Watch:
 
     def json(self) -> str:
         """Return the result as JSON, for programs."""
+        return json.dumps(self.json_values())
+
+    def json_values(self) -> dict[str, Any]:
+        """Return the result as JSON has it."""
         task = self._task
-        result: dict[str, Any] = {
+        return {
             "run": self._run.name,
             "evaluations": self._proposed,
             "distinct": len(self._found),
@@ -176,7 +180,6 @@ class Watch:
             "front": [self._id(found.genome) for found in front(self._found, task.objectives, task.constraints)],
             "seconds": round(time.monotonic() - self._start, 3),
         }
-        return json.dumps(result)
 
     def _id(self, genome: Genome) -> str:
         """Return the id of a candidate."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,17 @@ class CandidateTraining:
     epochs: int = 0
     split: str = "0.8-0.1-0.1"
     split_seed: int = 0
+
+    def objective(self, measure: str = "accuracy") -> str:
+        """Return the spec of the objective that trains so, without options that have their defaults.
+
+        Args:
+            measure: "accuracy" or "loss".
+        """
+        given = {**asdict(self), "measure": measure}
+        usual = {**asdict(CandidateTraining()), "measure": "accuracy"}
+        options = ",".join(f"{name}={value}" for name, value in given.items() if value != usual[name])
+        return f"trained:{options}" if options else "trained"
 
     def recipe_for(self, task: TrainingTask) -> Recipe:
         """Return the recipe for a task.

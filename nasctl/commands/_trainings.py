@@ -1,0 +1,170 @@
+"""Options of `nasctl search` that make it end in trained networks, and the part of the search that trains."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.commands._groups import OptionGroup
+from nasctl.errors import NasctlError
+
+if TYPE_CHECKING:
+    from nasctl.search.request import SearchRequest, SettingOptions
+    from nasctl.search.run import Run
+    from nasctl.trained_search.trained_run import TrainedRun
+    from nasctl.training.candidate_training import CandidateTraining
+    from nasctl.workers import WorkerOptions
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Trainings of a search as a user asks for them.
+
+    Args:
+        trainings: Number of networks to train; None for a search without trainings.
+        recipe: Path of a recipe; "" for the usual recipe of the task.
+        epochs: Passes over the training part; 0 for those of the recipe.
+        split: Shares of the parts of the data.
+        split_seed: Seed of the split.
+    """
+
+    trainings: int | None = None
+    recipe: str = ""
+    epochs: int = 0
+    split: str = "0.8,0.1,0.1"
+    split_seed: int = 0
+
+    @property
+    def how(self) -> CandidateTraining:
+        """How networks are trained."""
+        from nasctl.training.candidate_training import CandidateTraining
+
+        return CandidateTraining(self.recipe, self.epochs, self.split.replace(",", "-"), self.split_seed)
+
+    def budget(self, request: SearchRequest, budget: int) -> int:
+        """Return the number of candidates of the search itself.
+
+        Args:
+            request: The search.
+            budget: Number of networks whose metrics may be measured.
+        """
+        from nasctl.trained_search.trained_run import SEARCH_SHARE
+
+        if self.trainings is None:
+            return budget
+        return self.trainings if self.are_candidates(request) else max(1, round(SEARCH_SHARE * budget))
+
+    def are_candidates(self, request: SearchRequest) -> bool:
+        """Return whether an objective of the search itself trains, so that each candidate is a training."""
+        from nasctl import registry
+
+        return any(spec.partition(":")[0] == "trained" for spec in registry.split(request.objectives))
+
+    def request(self, request: SearchRequest, setting: SettingOptions) -> SearchRequest:
+        """Return the search whose networks have the outputs that the data needs, and metrics for a predictor.
+
+        Raises:
+            NasctlError: Trainings are asked for without data, or the data has no labels.
+        """
+        if self.trainings is None:
+            if self != TrainingOptions():
+                raise NasctlError("--recipe, --epochs and --split are about trainings; give --trainings N as well")
+            return request
+        if setting.data is None:
+            raise NasctlError("say what to train on: --data digits, or a folder of images by class")
+        from nasctl import registry
+        from nasctl.search.default_objectives import default_objectives
+        from nasctl.trained_search.feature_metrics import with_feature_metrics
+        from nasctl.training.candidate_training import labelled_classes
+        from nasctl.training.request import trained_space
+
+        space = registry.create("spaces", request.space)
+        classes = labelled_classes(space, setting.setting(space))
+        request = replace(request, space=trained_space(request.space, classes))
+        if self.are_candidates(request):
+            return request
+        space, with_device = registry.create("spaces", request.space), bool(registry.listed(request.devices))
+        objectives = registry.split(request.objectives) or list(
+            default_objectives(request.space, space, request.task, with_device).objectives
+        )
+        record = with_feature_metrics(request.space, space, objectives, registry.split(request.record))
+        return replace(request, record=tuple(record))
+
+
+trainings_group = OptionGroup(
+    "trainings",
+    "Trainings",
+    TrainingOptions,
+    (
+        click.option(
+            "--trainings",
+            type=click.IntRange(1, 100_000),
+            metavar="N",
+            help="Train N networks on the labelled data of --data: a shortlist of the search, then what a predictor of"
+            " their accuracies prefers. --budget counts the networks whose metrics are measured.",
+        ),
+        click.option("--recipe", default="", metavar="FILE", help="Recipe of the trainings; see nasctl train."),
+        click.option("--epochs", default=0, type=click.IntRange(0, 1_000_000), help="Epochs of a training."),
+        click.option(
+            "--split", default="0.8,0.1,0.1", show_default=True, help="Shares of training, validation and test data."
+        ),
+        click.option("--split-seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the split."),
+    ),
+)
+
+
+def train_chosen(
+    run: TrainedRun, workers: WorkerOptions, store: str, limit: float | None, options: str, as_json: bool
+) -> int:
+    """Train the networks of a run, show the progress and the trained front, and return the exit code.
+
+    Args:
+        run: The run.
+        workers: Workers, each of which trains one network at a time.
+        store: Path of the store.
+        limit: Time limit in seconds; None for no limit.
+        options: Options that commands on the same store need.
+        as_json: Whether the result is printed as JSON.
+    """
+    from nasctl.store.store import Store
+    from nasctl.system.signals import exit_code
+    from nasctl.system.terminal import say, table
+    from nasctl.trained_search.trained_watch import TrainedWatch
+    from nasctl.workers import open_executor
+
+    without_limits = replace(workers, seconds=None, memory=None)  # the limits are about metrics
+    run = replace(run, open_metrics=lambda task: open_executor(workers, task))
+    run.file_under(store)
+    watch = TrainedWatch(run, store, limit, options)
+    say("", *watch.opening())
+    with open_executor(without_limits, run.task) as executor:
+        opened = Store(store)
+        try:
+            watch.follow(opened, executor)
+        except KeyboardInterrupt as stop:
+            say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
+            return exit_code(stop)
+    if not as_json:
+        table(*watch.table(), title="front of trained networks")
+    else:
+        click.echo(watch.json())
+    say(*watch.closing(opened.machines(run.name)))
+    return 0
+
+
+def trained_run(first: Run, options: TrainingOptions, budget: int) -> TrainedRun:
+    """Return the run that trains networks after a search.
+
+    Args:
+        first: The search.
+        options: The trainings.
+        budget: Number of networks whose metrics may be measured.
+    """
+    from nasctl.trained_search.trained_run import TrainedRun
+
+    assert options.trainings is not None
+    return TrainedRun.after(first, options.how, options.trainings, budget)

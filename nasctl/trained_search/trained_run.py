@@ -1,0 +1,173 @@
+"""The run that trains networks, after a training-free run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nasctl.analysis.run_scores import scores_of_run, stored_sizes
+from nasctl.analysis.score import score_genomes
+from nasctl.errors import NasctlError
+from nasctl.evaluation.executor import Executor
+from nasctl.evaluation.measure import LocalExecutor
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
+from nasctl.prediction.features import FeatureBuilder
+from nasctl.prediction.training_choice import TrainingChoice, TrainingPlan
+from nasctl.problem.searcher import Searcher
+from nasctl.problem.space import Genome
+from nasctl.search.run import Run
+from nasctl.store.store import Store
+from nasctl.store.training_table import TrainingRecord
+from nasctl.trained_search.training_searcher import TrainingSearcher
+from nasctl.training.candidate_training import CandidateTraining
+from nasctl.training.labelled import TrainingData
+
+SEARCHER = "trainings"  # the searcher's name in the record of a run
+
+SEARCH_SHARE = 0.5  # share of the measured candidates that the training-free search finds, before the first training
+
+
+@dataclass(frozen=True)
+class TrainedRun(Run):
+    """A run that trains the networks that a predictor of the labels so far prefers.
+
+    Its first objective is `trained`; the others are the costs of the training-free run.
+
+    Args:
+        first: The training-free run, which is finished.
+        how: How networks are trained.
+        trainings: Number of networks to train.
+        measurements: Number of networks whose metrics may be measured, those of the training-free run included.
+        open_metrics: Opens the executor that measures the metrics of proposed networks; this process by default.
+    """
+
+    first: Run = field(default_factory=lambda: Run("", ()))
+    how: CandidateTraining = field(default_factory=CandidateTraining)
+    trainings: int = 1
+    measurements: int = 1
+    open_metrics: Callable[[Task], AbstractContextManager[Executor]] = field(
+        default=lambda task: nullcontext(LocalExecutor(task)), compare=False
+    )
+
+    @classmethod
+    def after(cls, first: Run, how: CandidateTraining, trainings: int, measurements: int) -> TrainedRun:
+        """Return the run that trains networks after a training-free run.
+
+        Args:
+            first: The training-free run.
+            how: How networks are trained.
+            trainings: Number of networks to train.
+            measurements: Number of networks whose metrics may be measured, those of the training-free run included.
+
+        Raises:
+            NasctlError: The first run minimises no cost.
+        """
+        costs = [goal.name for goal in first.task.objectives if goal.cost == "network"]
+        if not costs:
+            raise NasctlError("Cannot choose what to train without a cost. Give one, such as --objective macs.")
+        costs = [text for name in costs for text in first.objectives if _is_named(text, name, first.space)]
+        called = f"{first.called}-trained" if first.called else ""
+        return cls(
+            **{
+                name: getattr(first, name)
+                for name in ("space", "searcher", "seed", "setting", "constraints", "options", "trained_for")
+            },
+            objectives=(how.objective("loss" if first.task.space.input.kind == "tokens" else "accuracy"), *costs),
+            called=called,
+            first=first,
+            how=how,
+            trainings=trainings,
+            measurements=measurements,
+        )
+
+    @cached_property
+    def asked(self) -> dict[str, Any]:
+        """The question of the run as JSON has it, with that of the training-free run."""
+        own: dict[str, Any] = Run.asked.func(self)  # type: ignore[attr-defined]
+        first = {key: self.first.asked[key] for key in ("objectives", "record", "searcher")}
+        return {
+            **own,
+            "searcher": SEARCHER,
+            "trainings": self.trainings,
+            "measurements": self.measurements,
+            "first": first,
+        }
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """The budget of the choice of trainings."""
+        return TrainingPlan(self.trainings, self.measurements, seed=self.seed)
+
+    def _make_searcher(self, store: Store) -> Searcher:
+        name, record = store.run(self.first.name)
+        visited = store.evaluations(name)
+        features = _Features(self, store, [one.genome for one in visited])
+        problem = SearchProblem(self.first.task)
+        cheap = [goal.cost == "network" for goal in problem.objectives]
+        choice = TrainingChoice(
+            self.task.space,
+            features.builder.groups,
+            lambda genomes: problem.cheap_losses(genomes)[:, cheap],
+            self.plan,
+            problem.violation,
+        )
+        _, scores = scores_of_run(record, visited, None, stored_sizes(store, name, record)) or ("", {})
+        genomes = [one.genome for one in visited]
+        choice.add(genomes, features(genomes), np.array([scores.get(genome, np.nan) for genome in genomes]))
+        return TrainingSearcher(
+            choice,
+            lambda fresh: (features(fresh), np.full(len(fresh), np.nan)),
+            lambda trained: self.label_errors(store, trained),
+        )
+
+    def label_errors(self, store: Store, genomes: Sequence[Genome]) -> np.ndarray:
+        """Return the standard errors of the labels of trained networks, (N,), in the labels' unit; NaN where unknown."""
+        scale = 100 if self.task.objectives[0].direction == "max" else 1  # accuracies are in per cent
+        known = self.records(store, genomes)
+        found = [known[genome].result["validation"]["error"] if genome in known else np.nan for genome in genomes]
+        return scale * np.array(found)
+
+    def records(self, store: Store, genomes: Sequence[Genome]) -> dict[Genome, TrainingRecord]:
+        """Return the finished trainings of networks by genome, for those that have one."""
+        names = {self.training_name(genome): genome for genome in genomes}
+        rows = store.trainings(self.asked["space"])
+        return {names[row.name]: row for row in rows if row.name in names and row.state == "finished"}
+
+    def training_name(self, genome: Genome) -> str:
+        """Return the name of the training of a network."""
+        return self.how.training(self.asked["space"], genome, self._data, self.task.setting).name
+
+    @cached_property
+    def _data(self) -> TrainingData:
+        space = self.task.space
+        network = space.network(space.canonical((0,) * len(space.genes)))
+        return self.how.data(self.task.setting, network, space.input)
+
+
+class _Features:
+    """Measures the features of networks: the metrics of the training-free run, sizes, structure and genes."""
+
+    def __init__(self, run: TrainedRun, store: Store, genomes: Sequence[Genome]) -> None:
+        task = run.first.task
+        self._run, self._store = run, store
+        self._task = Task(task.space, {**task.filed, **task.metrics}, task.setting)
+        self.builder = FeatureBuilder.of(task.space, tuple(self._task.metrics), genomes)
+
+    def __call__(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """Return features, (N, F). Only what the store does not know is measured."""
+        with self._run.open_metrics(self._task) as executor:
+            rows = list(score_genomes(self._task, self._run.space, genomes, self._store, executor))
+        return self.builder.features(genomes, [row.evaluation.values for row in rows])
+
+
+def _is_named(text: str, name: str, space: str) -> bool:
+    """Return whether a spec of an objective has a name on a space."""
+    from nasctl.search.metrics import make_objective
+
+    return make_objective(text, space)[0] == name

@@ -1,0 +1,80 @@
+"""The messages of the part of a search that trains networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from nasctl.architectures import ids
+from nasctl.pareto.archive import closest_to_ideal
+from nasctl.pareto.losses import front, losses
+from nasctl.problem.searcher import Evaluation
+from nasctl.search.watch import Watch
+from nasctl.store.store import Store
+from nasctl.store.training_table import TrainingRecord
+from nasctl.trained_search.trained_run import TrainedRun
+from nasctl.training.rows import accuracy_text
+
+
+class TrainedWatch(Watch):
+    """Follows the trainings of a search and reports them to the user.
+
+    Args:
+        run: The run that trains.
+        store: The store, from which results of trainings are read.
+        limit: Time limit in seconds; None for no limit.
+        options: Options that commands on the same store need, such as " --store FILE".
+    """
+
+    def __init__(self, run: TrainedRun, store: str, limit: float | None, options: str = "") -> None:
+        super().__init__(run, run.trainings, limit, options)
+        self._trained_run, self._store = run, store
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        """Return the heads and the rows of a table of the trained networks on the front, the best label first."""
+        found, records = self._front()
+        goals = self._task.objectives
+        heads = ["id", "training", "validation", "test", *(goal.name for goal in goals[1:])]
+        rows = []
+        for one in found:
+            record = records.get(one.genome)
+            result: Mapping[str, Any] = record.result if record else {}
+            parts = [accuracy_text(result.get(part)) for part in ("validation", "test")]
+            name = record.name if record else "-"
+            rows.append([self._id(one.genome), name, *parts, *(one.values.get(goal.name) for goal in goals[1:])])
+        return heads, rows
+
+    def closing(self, machines: Mapping[str, int] = MappingProxyType({})) -> list[str]:
+        """Return the lines that say how the trainings ended, with the next two commands to type.
+
+        Args:
+            machines: Values of the run by machine, as `Store.machines` returns them.
+        """
+        lines = super().closing(machines)
+        found, records = self._front()
+        if not found:
+            return lines
+        best = found[closest_to_ideal(losses(found, self._task.objectives))]
+        if best.genome not in records:
+            return lines
+        arch = ids.encode(self._run.space, self._task.space.genes, best.genome)
+        weights = f" --weights {records[best.genome].name}"
+        return [*lines[:-1], f"      nasctl export --arch {arch}{weights} --format python,onnx{self._options}"]
+
+    def json_values(self) -> dict[str, Any]:
+        """Return the result as JSON has it, with the results of the trainings."""
+        found, records = self._front()
+        trainings = {
+            self._id(one.genome): {"training": records[one.genome].name, "results": dict(records[one.genome].result)}
+            for one in found
+            if one.genome in records
+        }
+        return {**super().json_values(), "trained": trainings}
+
+    def _front(self) -> tuple[list[Evaluation], dict[Any, TrainingRecord]]:
+        """Return the trained networks on the front, the best label first, and their trainings by genome."""
+        goals = self._task.objectives
+        found = front(self._found, goals, self._task.constraints)
+        records = self._trained_run.records(Store.reading(self._store), [one.genome for one in found])
+        return sorted(found, key=lambda one: float(losses([one], goals)[0, 0])), records
