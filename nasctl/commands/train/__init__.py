@@ -250,7 +250,8 @@ def _train(
             continue
         try:
             with report:
-                trained = run_training(training, data, Store(store), reporting.work(request.start, report.note), report.follow)
+                work = reporting.work(request.start, report.note)
+                trained = run_training(training, data, Store(store), work, report.follow)
         except KeyboardInterrupt as stop:
             say(*report.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)
