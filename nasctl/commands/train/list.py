@@ -25,7 +25,8 @@ def command(store: str, as_json: bool) -> None:
         return
     lines = []
     for one, row in ((one, training_row(one, store)) for one in found):
-        accuracy = accuracy_text(one.result.get("test") or one.result.get("validation"))
+        validation = f"{accuracy_text(one.result.get('validation'))} (validation)"
+        accuracy = accuracy_text(one.result.get("test")) or validation  # the split may have no test part
         result = accuracy if one.state == "finished" else one.state
         when = datetime.fromtimestamp(one.started).date().isoformat()
         lines.append([one.name, row["id"], data_name(one.spec["data"]), result, when])
