@@ -66,8 +66,9 @@ class TrainingChoice:
     First round: a shortlist of the measured candidates, the best by a training-free score at each level of cost.
 
     Later rounds: a predictor is fitted to the labels so far. Candidates that it ranks best, and trained networks, are
-    parents of new networks. Trees that imitate the predictor on genes and costs alone select the children that are worth
-    measuring. The next trainings then maximise the expected improvement over all measured candidates; see `choose_batch`.
+    parents of new networks. Trees that imitate the predictor on genes and costs alone select the children that are
+    worth measuring. The next trainings then maximise the expected improvement over all measured candidates; see
+    `choose_batch`.
 
     The caller measures and trains::
 
@@ -119,8 +120,8 @@ class TrainingChoice:
         Args:
             genomes: Canonical genomes, none of them added before, N of them.
             features: Features, (N, F); not finite where a metric failed.
-            score: Training-free score, (N,), higher is better; NaN if unknown. Only the first round, and rounds in which
-                nothing can be fitted, read it.
+            score: Training-free score, (N,), higher is better; NaN if unknown. Only the first round, and rounds in
+                which nothing can be fitted, read it.
         """
         if not genomes:
             return
@@ -195,9 +196,7 @@ class TrainingChoice:
         if self._fitted is None or self._fitted[0] != state:
             rows = np.array(self._trained)[known]
             errors = self._errors[known]
-            process = fit_trend_process(
-                self._features[rows], self._labels[known], self._groups, self._features, errors
-            )
+            process = fit_trend_process(self._features[rows], self._labels[known], self._groups, self._features, errors)
             self._fitted = state, process
         return self._fitted[1]
 

@@ -30,7 +30,9 @@ class KernelSettings(NamedTuple):
 
 
 # Settings from which the largest marginal likelihood chooses.
-GRID = [KernelSettings(*one) for one in product((0.0, 0.3, 1.0), (0.3, 0.6, 1.2, 2.4), (0.5, 1.0, 2.0), (0.01, 0.05, 0.2))]
+GRID = [
+    KernelSettings(*one) for one in product((0.0, 0.3, 1.0), (0.3, 0.6, 1.2, 2.4), (0.5, 1.0, 2.0), (0.01, 0.05, 0.2))
+]
 
 
 class FeaturePoints:
@@ -44,7 +46,7 @@ class FeaturePoints:
     def __init__(self, groups: Sequence[str], sample: np.ndarray) -> None:
         genes = np.array([group == GENES for group in groups], dtype=bool)
         self._columns = [np.flatnonzero(~genes), np.flatnonzero(genes)]
-        self._scales = [FeatureScale([groups[k] for k in one], sample[:, one]) for one in self._columns]
+        self._scales = [FeatureScale([groups[k] for k in one.tolist()], sample[:, one]) for one in self._columns]
         self._units = [1.0, 1.0]
         self._units = [float(np.sqrt(one.var(axis=0).sum())) or 1.0 for one in self.points(sample)]
 
