@@ -1,7 +1,7 @@
 """Policies that choose networks to train: python perf/trainings.py [--seeds 10] [--trainings 16 32 64] [--rules].
 
-Every policy trains the same number of networks, which are looked up in a table. Only the trained networks are judged, by
-their test results. Each cell has the mean and the standard deviation over the seeds. A policy is marked with * where
+Every policy trains the same number of networks, which are looked up in a table. Only the trained networks are judged,
+by their test results. Each cell has the mean and the standard deviation over the seeds. A policy is marked with * where
 `fitted` differs from it beyond noise (two-sided rank-sum test over the seeds, Holm's method over all pairs, p <= .05).
 
 --rules compares the rules by which `fitted` chooses, by the validation accuracy of the trained networks on the data set

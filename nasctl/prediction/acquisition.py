@@ -10,11 +10,13 @@ import numpy as np
 from scipy.special import ndtri
 
 from nasctl.errors import UnknownName
-from nasctl.pareto.hypervolume import REFERENCE
 
 Rule = Literal["ehvi", "mean", "ucb", "thompson"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
+# Reference point of the hypervolume in each objective, in ranges; that of `nasctl.pareto.hypervolume`, which is above
+# this package.
+REFERENCE = 1.05
 QUANTILES = 32  # quantiles of a prediction that an expectation averages over
 CONFIDENCE = 1.0  # standard deviations above the mean, of the rule "ucb"
 CELLS = 1 << 20  # cells of the space of costs times candidates at once; bounds memory

@@ -8,8 +8,10 @@ from scipy.special import ndtri
 from scipy.stats import norm
 
 from nasctl.errors import UnknownName
+from nasctl.pareto import REFERENCE as REFERENCE_OF_ARCHIVES
 from nasctl.pareto.hypervolume import hypervolume
 from nasctl.prediction.acquisition import (
+    REFERENCE,
     RULES,
     Candidates,
     Labelled,
@@ -55,6 +57,10 @@ def test_the_expected_improvement_of_a_normal_prediction_has_its_closed_form():
         quantiles[:, None], np.array([[0.2]]), np.array([[0.5, 0.5]]), np.array([1.05, 1.05])
     )
     assert found == pytest.approx(0.55 * expected(0.5) + 0.3 * expected(1.05), rel=1e-3)
+
+
+def test_the_reference_point_is_that_of_archives():
+    assert REFERENCE == REFERENCE_OF_ARCHIVES
 
 
 def candidates(mean, deviation, costs):
