@@ -14,7 +14,7 @@ from nasctl.prediction.label_scale import LabelScale
 
 CLIP = 3.0  # robust deviations from the median, at which labels are cut off
 PERCENTILES = (16, 50, 84)  # of labels: one robust deviation below the median, the median, and one above
-TREES = 300  # trees of the forest
+TREES = 200  # trees of a model, half of them for each of its two targets
 SHARE = 0.5  # share of the features that a split of a tree is chosen from
 ROUNDS = 150  # rounds of gradient boosting
 RATE = 0.06  # learning rate of gradient boosting

@@ -160,7 +160,7 @@ def command(
     if as_json:
         click.echo(json.dumps(_report(result, path)))
         return
-    _print_result(result, space, path)
+    _print_result(result, space, path, setting)
 
 
 def _output(output: Path | None, space: str, force: bool) -> Path:
@@ -264,7 +264,7 @@ def _report(result: FitResult, path: Path) -> dict[str, object]:
     }
 
 
-def _print_result(result: FitResult, space: str, path: Path) -> None:
+def _print_result(result: FitResult, space: str, path: Path, setting: SettingOptions) -> None:
     """Print the figures on labels left out, the choice of the model, and the next command."""
     from nasctl.defaults import DEFAULT_COST
     from nasctl.system.terminal import say, table
@@ -284,4 +284,11 @@ def _print_result(result: FitResult, space: str, path: Path) -> None:
         say(f"model: {file.model}; Kendall in the cross-validation that chose it: {others}")
     if weakness := result.predictor.weakness:
         say(f"Warning: {weakness}")
-    click.echo(f"wrote {path}; next: nasctl search --space {space} -o accuracy@{path},{DEFAULT_COST}")
+    options = "".join(f" {option}" for option in _setting_options(setting))
+    click.echo(f"wrote {path}; next: nasctl search --space {space} -o accuracy@{path},{DEFAULT_COST}{options}")
+
+
+def _setting_options(setting: SettingOptions) -> list[str]:
+    """Return the options that a search on the predictor needs, because its metrics were measured with them."""
+    given = {"--fidelity": setting.fidelity, "--data": setting.data, "--weights-seed": setting.weights_seed}
+    return [f"{option} {value}" for option, value in given.items() if value]
