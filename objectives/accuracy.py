@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nasctl.api import (
-    Candidate,
-    Direction,
-    NasctlError,
-    Network,
-    SearchSpace,
-    SpacePredictor,
-    Transform,
-    metric_values,
-    predictor_metrics,
-)
+from nasctl.api import Candidate, Direction, NasctlError, Network, SearchSpace, Transform
+from nasctl.prediction.candidate_metrics import metric_values, predictor_metrics
+from nasctl.prediction.space_predictor import SpacePredictor
 
 __all__ = ["Accuracy"]
 

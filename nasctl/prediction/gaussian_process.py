@@ -17,7 +17,7 @@ NOISE_PRIOR = (-2.0, 1.5)  # of the variance of the noise
 BOUNDS = {"variance": (-6.0, 3.0), "length": (-2.5, 3.0), "noise": (-6.0, 1.0)}  # of the logarithms
 JITTER = 1e-6  # added to the noise, so that the Cholesky decomposition exists
 ITERATIONS = 60  # of the optimiser of the hyperparameters
-DECIDING = 400  # labels that the hyperparameters are fitted to; more take minutes
+DECIDING = 256  # labels that the hyperparameters are fitted to; more take minutes
 ROWS = 2000  # networks predicted at once; bounds memory
 
 

@@ -6,12 +6,14 @@ from nasctl import registry
 from nasctl.analysis.accuracy_fit import FitRequest, fit_accuracy
 from nasctl.analysis.accuracy_labels import LabelledGenomes
 from nasctl.analysis.score import score_genomes
-from nasctl.candidates.setting import DEFAULT_SETTING
+from nasctl.candidates.setting import Setting
 from nasctl.evaluation.task import Task
+from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.sampling import unseen
 from nasctl.store.store import Store
 
 SMALL = "nb201:channels=4,cells=1"
+LOW = Setting(fidelity=Fidelity(size=8, batch=4))  # a setting in which metrics take milliseconds
 
 
 def known_result(network):
@@ -24,8 +26,8 @@ def small_predictor(
     spec=SMALL,
     metrics=("params", "macs"),
     number=16,
-    setting=DEFAULT_SETTING,
-    model="gaussian_process+extra_trees",
+    setting=LOW,
+    model="gaussian_process+ridge",
 ):
     """The result of a fit to random networks of a space."""
     space = registry.create("spaces", spec)

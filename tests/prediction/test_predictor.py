@@ -19,7 +19,7 @@ def networks(number, seed=0):
 
 @pytest.fixture(scope="module")
 def fitted():
-    features, results = networks(64)
+    features, results = networks(40)
     return AccuracyPredictor(GROUPS).fit(features, results)
 
 
@@ -45,12 +45,6 @@ def test_every_model_orders_by_a_known_function_and_repeats_itself(model):
     # Trees on the metrics alone see one of three parts of the result.
     assert kendalltau(first[0], truth).statistic > (0.4 if model == "metric_trees" else 0.6)
     assert (first[1] > 0).all()
-
-
-def test_a_choice_repeats_itself():
-    features, results = networks(12)
-    first, again = (AccuracyPredictor(GROUPS, seed=1).fit(features, results).predict(features) for _ in range(2))
-    assert np.array_equal(first, again)
 
 
 def test_failed_metrics_are_features():

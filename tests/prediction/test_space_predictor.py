@@ -12,7 +12,7 @@ from nasctl.prediction.space_predictor import SpacePredictor
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit")
-    found = small_predictor(folder)
+    found = small_predictor(folder, model="gaussian_process+extra_trees")
     found.predictor.save(folder / "small.json")
     return found, folder / "small.json"
 

@@ -199,7 +199,7 @@ def _labelled(
 
     from nasctl.analysis.accuracy_labels import labels_of_table
     from nasctl.errors import NasctlError
-    from nasctl.prediction.predictor import LEAST
+    from nasctl.prediction.predictor import LEAST, check_labels
 
     notes: list[str] = []
     if asked.truth is None:
@@ -213,8 +213,9 @@ def _labelled(
         raise NasctlError(
             f"Cannot fit a predictor to {count} labelled networks{beside}: it needs {LEAST}. Label more networks."
         )
-    kept = np.arange(asked.held_out, min(count, asked.held_out + asked.labels))
-    return known.part(kept), known.part(np.arange(asked.held_out)), notes
+    kept = known.part(np.arange(asked.held_out, min(count, asked.held_out + asked.labels)))
+    check_labels(kept.labels)
+    return kept, known.part(np.arange(asked.held_out)), notes
 
 
 def _trained(
@@ -232,7 +233,7 @@ def _trained(
 
     if asked.column or asked.error_column or asked.lower_is_better:
         raise NasctlError("Cannot read a column without a table: give --truth FILE, or leave out the column's options.")
-    opened: object = Store(store)
+    opened: object = Store.reading(store)
     rows = opened.trainings(registry.spelled_out("spaces", spec)) if isinstance(opened, KeepsTrainings) else []
     return labels_of_trainings(rows, space, asked.part, seed)
 
