@@ -108,8 +108,6 @@ from nasctl.networks.token_mixing import (
     TokenType,
 )
 from nasctl.pareto.archive import Archive
-from nasctl.prediction.candidate_metrics import metric_values, predictor_metrics
-from nasctl.prediction.space_predictor import SpacePredictor
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.ids import decode
 from nasctl.problem.sampling import promising, unseen

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nasctl.api import (
-    Candidate,
-    NasctlError,
-    Network,
-    SearchSpace,
-    SpacePredictor,
-    Transform,
-    metric_values,
-    predictor_metrics,
-)
+from nasctl.api import Candidate, Direction, NasctlError, Network, SearchSpace, Transform
+from nasctl.prediction.candidate_metrics import metric_values, predictor_metrics
+from nasctl.prediction.space_predictor import SpacePredictor
 
 __all__ = ["Accuracy"]
 
@@ -32,7 +25,10 @@ class Accuracy:
         file: Path of the predictor, a JSON file.
     """
 
+    unit = "label"
+    direction: Direction = "max"
     transform: Transform = "identity"
+    needs = frozenset({"network"})  # and the needs of the predictor's metrics
 
     def __init__(self, file: str) -> None:
         self.predictor = SpacePredictor.load(file)
@@ -41,7 +37,7 @@ class Accuracy:
         self.unit = f"predicted {self.predictor.file.column}"
         self.direction = self.predictor.file.direction
         self.version = self.predictor.digest  # stored values are not reused after the predictor changes
-        self.needs = frozenset({"network"}).union(*(metric.needs for metric in self._metrics.values()))
+        self.needs = self.needs.union(*(metric.needs for metric in self._metrics.values()))
 
     def wrong_space(self, space: SearchSpace) -> str:
         """Return why the predictor says nothing of a space; "" if it was fitted on the space."""
@@ -50,9 +46,9 @@ class Accuracy:
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """Return the held-out figures of the predictor, and warnings about its limits."""
-        file, label = self.predictor.file, self.label
+        file = self.predictor.file
         lines = [
-            f"{label}: {file.model} fitted to {len(file.labelled)} labels ({file.column} of {file.source});"
+            f"{file.model} fitted to {len(file.labelled)} labels ({file.column} of {file.source});"
             f" {self.predictor.reliability}"
         ]
         return [*lines, weakness] if (weakness := self.predictor.weakness) else lines

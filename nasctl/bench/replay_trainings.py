@@ -21,7 +21,7 @@ from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome
 
 SEARCHER = "guided"  # searcher of the training-free search
-SEARCH_SHARE = 0.5  # share of the measurements that the training-free search makes before the first training
+SEARCH_SHARE = 0.7  # share of the measurements that the training-free search makes before the first training
 FITTED, TRAINING_FREE = "fitted", "training-free"  # policies beside the searchers
 BASELINE = "random"  # searcher that is in every comparison
 
@@ -96,6 +96,7 @@ class TrainingReplayer:
         self._benchmark, self._trainings, self._measurements, self._rule = benchmark, trainings, measurements, rule
         self._objectives = tuple(objectives)
         self._problem = BenchmarkProblem(benchmark, objectives)
+        self._searches: dict[tuple[int, int], np.ndarray] = {}
 
     def run(self, policy: str, table: TrainingTable, seed: int) -> TrainingReplay:
         """Replay one run.
@@ -138,11 +139,13 @@ class TrainingReplayer:
 
     def _searched(self, seed: int, number: int) -> np.ndarray:
         """Return the rows that a training-free search measures, distinct."""
-        found = replay(self._problem, SEARCHER, seed, number)
-        return np.array(list(dict.fromkeys(found.places.tolist())))
+        if (seed, number) not in self._searches:  # the search is the same for every data set or task
+            found = replay(self._problem, SEARCHER, seed, number)
+            self._searches[seed, number] = np.array(list(dict.fromkeys(found.places.tolist())))
+        return self._searches[seed, number]
 
     def _score(self, places: np.ndarray) -> np.ndarray:
-        """Return the training-free score of architectures, (P,): the sum of log ranks of the objectives with a module."""
+        """Return the training-free score, (P,): the sum of log ranks of the objectives that need a module."""
         measured = [goal.cost == "module" for goal in self._problem.objectives]
         columns = self._problem.losses[places][:, measured if any(measured) else slice(None)]
         ranked = rankdata(-np.where(np.isfinite(columns), columns, np.inf), axis=0) / len(places)
@@ -160,7 +163,7 @@ class TrainingReplayer:
 
     @cached_property
     def _columns(self) -> list[str]:
-        """Names of the columns that are features: objectives of nasctl, and no trainings or latencies of other sources."""
+        """Names of the columns that are features: objectives of nasctl, without trainings and latencies."""
         known = {*registry.trusted("objectives"), *self._objectives}
         return [name for name in self._benchmark.names if name in known]
 

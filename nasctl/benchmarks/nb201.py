@@ -104,7 +104,7 @@ class NB201Benchmark(Listed):
 
     @cached_property
     def trainings(self) -> dict[str, TrainingTable]:
-        """Return the trainings by data set: one validation accuracy after 200 epochs, judged by mean test accuracies."""
+        """Return the trainings by data set: one validation accuracy each, judged by mean test accuracies."""
         seconds = self.of(self._published("train_cost_12_cifar10_s")) * EPOCHS
         about = (
             "labels: validation accuracy of one training of 200 epochs; seconds: the published 12 epochs on CIFAR-10"

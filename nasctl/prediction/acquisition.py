@@ -10,11 +10,13 @@ import numpy as np
 from scipy.special import ndtri
 
 from nasctl.errors import UnknownName
-from nasctl.pareto.hypervolume import REFERENCE
 
 Rule = Literal["ehvi", "mean", "ucb", "thompson"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
+# Reference point of the hypervolume in each objective, in ranges; that of `nasctl.pareto.hypervolume`, which is above
+# this package.
+REFERENCE = 1.05
 QUANTILES = 32  # quantiles of a prediction that an expectation averages over
 CONFIDENCE = 1.0  # standard deviations above the mean, of the rule "ucb"
 CELLS = 1 << 20  # cells of the space of costs times candidates at once; bounds memory
@@ -81,10 +83,10 @@ def choose_batch(
 ) -> list[int]:
     """Choose the next trainings one by one.
 
-    Each training is for the hypervolume of labels and costs, or for the best label alone. The chosen candidate maximises
-    the expected improvement under the rule. It then counts as trained, with its predicted mean as its label (the
-    "kriging believer"), so that a batch spreads. If no candidate is expected to improve anything, the highest predicted
-    mean is chosen.
+    Each training is for the hypervolume of labels and costs, or for the best label alone. The chosen candidate
+    maximises the expected improvement under the rule. It then counts as trained, with its predicted mean as its label
+    (the "kriging believer"), so that a batch spreads. If no candidate is expected to improve anything, the highest
+    predicted mean is chosen.
 
     The hypervolume is nasctl's own: costs are scaled by `cost_range` and labels by the range of the labels so far, and
     the reference point is `REFERENCE` in each.
@@ -100,8 +102,8 @@ def choose_batch(
         labelled: The trained networks, at least one.
         cost_range: Costs that count as 0 and as 1, (D,) each.
         for_accuracy: For each training to choose, whether it is for the best label alone, (B,).
-        rule: Scores over which an improvement is averaged: "ehvi", quantiles of the prediction; "mean", the mean; "ucb",
-            the mean and `CONFIDENCE` deviations; "thompson", one draw for each candidate and training.
+        rule: Scores over which an improvement is averaged: "ehvi", quantiles of the prediction; "mean", the mean;
+            "ucb", the mean and `CONFIDENCE` deviations; "thompson", one draw for each candidate and training.
         rng: Source of the draws of "thompson".
 
     Returns:
@@ -158,8 +160,8 @@ def expected_hypervolume_improvement(
     """Return the expected growth of a hypervolume by each of several candidates with exact costs.
 
     The region that a candidate adds to lies above its costs. The costs of the front cut that region into cells. In each
-    cell the front has one lowest error, and the candidate adds the volume of the cell times the expected amount by which
-    its error is lower.
+    cell the front has one lowest error, and the candidate adds the volume of the cell times the expected amount by
+    which its error is lower.
 
     Args:
         errors: Equally likely errors of each candidate, (Q, N), such as quantiles of its prediction.
@@ -197,8 +199,8 @@ def expected_hypervolume_improvement(
 def shortlist(score: np.ndarray, costs: np.ndarray, number: int) -> np.ndarray:
     """Choose candidates for a first round of trainings, by a training-free score, spread over cost.
 
-    Candidates are sorted by cost and divided into as many groups of equal size as are to be chosen. Each group gives its
-    candidate with the highest score.
+    Candidates are sorted by cost and divided into as many groups of equal size as are to be chosen. Each group gives
+    its candidate with the highest score.
 
     Args:
         score: Training-free score, (N,), higher is better; a candidate with NaN is chosen last.

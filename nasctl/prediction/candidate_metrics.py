@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from nasctl import registry
 from nasctl.candidates.candidate import Candidate
-from nasctl.candidates.objective import ARITHMETIC, Objective, version_on
+from nasctl.candidates.objective import Objective, version_on
 from nasctl.candidates.setting import Setting, parts
 from nasctl.errors import NasctlError
 from nasctl.prediction.space_predictor import SpacePredictor
 
-DECISIVE = ("data", "fidelity", "weights seed", "weights")  # parts of a setting that change values beyond rounding
+# Parts of a setting that change values beyond rounding, and the options that set them.
+DECISIVE = {"data": "--data", "fidelity": "--fidelity", "weights seed": "--weights-seed", "weights": "weights"}
 
 
 def predictor_metrics(predictor: SpacePredictor) -> dict[str, Objective]:
@@ -49,10 +50,7 @@ def metric_values(
         NasctlError: The candidate is measured in another setting than the metrics of the labelled networks.
     """
     if predictor.file.setting is not None and (reason := _other_setting(predictor.file.setting, candidate.setting)):
-        raise NasctlError(
-            f"Cannot predict here: the predictor was fitted to metrics with {reason}. Give the same setting, or fit a"
-            " predictor to this one."
-        )
+        raise NasctlError(f"Cannot predict here: the predictor was fitted to metrics with {reason}, or fit another.")
     found = {}
     for name, metric in metrics.items():
         try:
@@ -66,21 +64,12 @@ def metric_values(
     return found
 
 
-def needs_setting(metrics: Mapping[str, Objective]) -> bool:
-    """Return whether values of some metric depend on the setting."""
-    return any(not metric.needs <= {"network"} for metric in metrics.values())
-
-
-def module_free(metrics: Mapping[str, Objective]) -> bool:
-    """Return whether no metric needs a module."""
-    return all(metric.needs <= ARITHMETIC for metric in metrics.values())
-
-
 def _other_setting(recorded: str, setting: Setting) -> str:
-    """Return how a setting differs from the recorded one, such as "seed=0, and here it is 1"; "" if it does not."""
+    """Return how a setting differs from the recorded one, and which option to give; "" if it does not."""
     drawn = replace(setting, seed=setting.seed // setting.fidelity.repeats)  # the setting of the draw's run
     one, other = parts(recorded), parts(str(drawn))
-    for name in DECISIVE:
-        if one.get(name) != other.get(name):
-            return f"{name} {one.get(name, 'drawn')}, and here it is {other.get(name, 'drawn')}"
+    for name, option in DECISIVE.items():
+        given, here = one.get(name, "drawn"), other.get(name, "drawn")
+        if given != here:
+            return f"the {name} {given}, and here it is {here}. Give {option} of the fit"
     return ""

@@ -18,8 +18,8 @@ class FeatureScale:
 
     Metrics become the normal scores of their ranks in the sample, since their magnitudes mean little. Networks without
     labels count too, so this step is semi-supervised. Features of the structure get mean 0 and deviation 1. Genes are
-    zeros and ones and stay as they are. A metric that failed is below every value, and a further column of zeros and
-    ones says that it failed. Features that are constant in the sample are left out.
+    zeros and ones and stay as they are. A metric that failed is below every value, and a further column says that it
+    failed. Features that are constant in the sample are left out.
 
     Args:
         groups: Group of each feature, (F,).
@@ -30,7 +30,8 @@ class FeatureScale:
         self._scales = [_scale(group, column) for group, column in zip(groups, sample.T, strict=True)]
         kept = [(place, group) for place, group in enumerate(groups) if self._scales[place] is not None]
         self._places = {one: [place for place, group in kept if group == one] for one in GROUPS}
-        self._failing = [place for place, _ in kept if not np.isfinite(sample[:, place]).all()]
+        failed = {place: (~np.isfinite(sample[:, place])).astype(float) for place, _ in kept}
+        self._failing = {place: _Standardised(column) for place, column in failed.items() if column.any()}
         known = np.where(np.isfinite(sample), sample, np.inf).min(axis=0, initial=np.inf)
         self._lowest = np.where(np.isfinite(known), known - 1 - np.abs(known), 0.0)
 
@@ -43,7 +44,9 @@ class FeatureScale:
         found = []
         for places in self._places.values():
             columns = [self._scales[place](features[:, place]) for place in places]  # type: ignore[misc]  # kept
-            columns += [(~np.isfinite(features[:, place])).astype(float) for place in self._failing if place in places]
+            for place in places:
+                if place in self._failing:
+                    columns.append(self._failing[place](~np.isfinite(features[:, place])))
             if columns:
                 found.append(np.column_stack(columns))
         return found

@@ -17,6 +17,7 @@ NOISE_PRIOR = (-2.0, 1.5)  # of the variance of the noise
 BOUNDS = {"variance": (-6.0, 3.0), "length": (-2.5, 3.0), "noise": (-6.0, 1.0)}  # of the logarithms
 JITTER = 1e-6  # added to the noise, so that the Cholesky decomposition exists
 ITERATIONS = 60  # of the optimiser of the hyperparameters
+DECIDING = 256  # labels that the hyperparameters are fitted to; more take minutes
 ROWS = 2000  # networks predicted at once; bounds memory
 
 
@@ -62,12 +63,14 @@ class GroupedGaussianProcess:
         distances = [cdist(one, one) for one in points]
         mean = float(values.mean())
         count = len(groups)
+        some = np.random.default_rng(0).permutation(len(values))[:DECIDING]
+        part = [one[np.ix_(some, some)] for one in distances]
         start = np.array([VARIANCE_PRIOR[0], LENGTH_PRIOR[0]] * count + [NOISE_PRIOR[0]])
         bounds = [BOUNDS["variance"], BOUNDS["length"]] * count + [BOUNDS["noise"]]
         found = minimize(
             _loss_and_gradient,
             start,
-            args=(distances, values - mean, noise),
+            args=(part, (values - mean)[some], noise[some]),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,10 +14,12 @@ from nasctl.prediction.label_scale import LabelScale
 
 CLIP = 3.0  # robust deviations from the median, at which labels are cut off
 PERCENTILES = (16, 50, 84)  # of labels: one robust deviation below the median, the median, and one above
-TREES = 300  # trees of the forest
+TREES = 200  # trees of a model, half of them for each of its two targets
 SHARE = 0.5  # share of the features that a split of a tree is chosen from
-ROUNDS = 150  # rounds of gradient boosting
-RATE = 0.06  # learning rate of gradient boosting
+DRAFT_TREES = 80  # trees of a model whose only purpose is the comparison of models
+ROUNDS = 80  # rounds of gradient boosting
+RATE = 0.1  # learning rate of gradient boosting
+LEAVES = 8  # leaves of a tree of gradient boosting
 PENALTIES = tuple(10.0**power for power in np.arange(-2, 4.5, 0.5))  # strengths of ridge regression to choose from
 WEIGHT_NOISE = 0.1  # variance of the scores' own noise, against which the variance of a label's error is weighed
 
@@ -33,6 +35,7 @@ class LabelledFeatures:
         label_scale: Scale between labels and normal scores.
         noise: Variance of each score's known error, (N,), 0 where none is known.
         seed: Seed of all randomness.
+        trees: Trees of a forest model.
     """
 
     scale: FeatureScale
@@ -41,6 +44,7 @@ class LabelledFeatures:
     label_scale: LabelScale
     noise: np.ndarray
     seed: int = 0
+    trees: int = TREES
 
     @property
     def scores(self) -> np.ndarray:
@@ -53,10 +57,14 @@ class LabelledFeatures:
         return WEIGHT_NOISE / (WEIGHT_NOISE + self.noise)
 
     def part(self, chosen: np.ndarray) -> LabelledFeatures:
-        """Return the networks of an index array, (M,), with a label scale of their own."""
-        scale = LabelScale.of(self.labels[chosen])
-        return LabelledFeatures(
-            self.scale, self.features[chosen], self.labels[chosen], scale, self.noise[chosen], self.seed
+        """Return the networks of an index array, (M,), with a label scale of their own, for drafts of models."""
+        return replace(
+            self,
+            features=self.features[chosen],
+            labels=self.labels[chosen],
+            label_scale=LabelScale.of(self.labels[chosen]),
+            noise=self.noise[chosen],
+            trees=DRAFT_TREES,
         )
 
 
@@ -145,7 +153,7 @@ class TreesModel:
         self._given = given
         points = given.scale.filled(given.features, self.groups)
         self._forests = [
-            ExtraTreesRegressor(TREES // 2, max_features=SHARE, random_state=given.seed + k).fit(
+            ExtraTreesRegressor(given.trees // 2, max_features=SHARE, random_state=given.seed + k).fit(
                 points, target, sample_weight=given.weights
             )
             for k, target in enumerate((given.scores, given.labels))
@@ -182,6 +190,7 @@ class BoostingModel:
         self._model = HistGradientBoostingRegressor(
             max_iter=ROUNDS,
             learning_rate=RATE,
+            max_leaf_nodes=LEAVES,
             min_samples_leaf=leaf,
             max_features=SHARE,
             early_stopping=False,

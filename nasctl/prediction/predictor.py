@@ -142,15 +142,7 @@ class AccuracyPredictor:
         features, labels = np.asarray(features, dtype=float), np.asarray(labels, dtype=float)
         if features.ndim != 2 or labels.shape != features.shape[:1] or not np.isfinite(labels).all():
             raise ValueError("features must be (N, F) and labels (N,), and every label finite")
-        if len(labels) < LEAST:
-            raise NasctlError(
-                f"Cannot fit a predictor to {len(labels)} labelled networks: it needs {LEAST}. Label more networks."
-            )
-        if np.ptp(labels) == 0:
-            raise NasctlError(
-                f"Cannot fit a predictor to {len(labels)} equal labels: there is nothing to order. Label networks that"
-                " differ more."
-            )
+        check_labels(labels)
         groups = tuple(self.groups) or (STRUCTURE,) * features.shape[1]
         sample = features if self.sample is None else np.concatenate([features, self.sample])
         scale = FeatureScale(groups, sample)
@@ -160,6 +152,23 @@ class AccuracyPredictor:
         known = np.zeros(len(labels)) if errors is None else np.nan_to_num(np.asarray(errors, dtype=float))
         noise = (known / label_scale.slopes(labels)) ** 2
         return LabelledFeatures(scale, features, labels, label_scale, noise, self.seed)
+
+
+def check_labels(labels: np.ndarray) -> None:
+    """Check that a predictor can be fitted to labels, (N,).
+
+    Raises:
+        NasctlError: There are fewer than 8, or all are equal.
+    """
+    if len(labels) < LEAST:
+        raise NasctlError(
+            f"Cannot fit a predictor to {len(labels)} labelled networks: it needs {LEAST}. Label more networks."
+        )
+    if np.ptp(labels) == 0:
+        raise NasctlError(
+            f"Cannot fit a predictor to {len(labels)} equal labels: there is nothing to order. Label networks that"
+            " differ more."
+        )
 
 
 def folds(number: int, seed: int, count: int = FOLDS) -> Iterator[tuple[np.ndarray, np.ndarray]]:

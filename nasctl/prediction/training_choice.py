@@ -66,8 +66,9 @@ class TrainingChoice:
     First round: a shortlist of the measured candidates, the best by a training-free score at each level of cost.
 
     Later rounds: a predictor is fitted to the labels so far. Candidates that it ranks best, and trained networks, are
-    parents of new networks. Trees that imitate the predictor on genes and costs alone select the children that are worth
-    measuring. The next trainings then maximise the expected improvement over all measured candidates; see `choose_batch`.
+    parents of new networks. Trees that imitate the predictor on genes and costs alone select the children that are
+    worth measuring. The next trainings then maximise the expected improvement over all measured candidates; see
+    `choose_batch`.
 
     The caller measures and trains::
 
@@ -118,9 +119,9 @@ class TrainingChoice:
 
         Args:
             genomes: Canonical genomes, none of them added before, N of them.
-            features: Features, (N, F); not finite where a metric failed.
-            score: Training-free score, (N,), higher is better; NaN if unknown. Only the first round, and rounds in which
-                nothing can be fitted, read it.
+            features: Features, (N, F), metrics as losses; not finite where a metric failed.
+            score: Training-free score, (N,), higher is better; NaN if unknown. Only the first round, and rounds in
+                which nothing can be fitted, read it.
         """
         if not genomes:
             return

@@ -160,7 +160,7 @@ def command(
     if as_json:
         click.echo(json.dumps(_report(result, path)))
         return
-    _print_result(result, space, path)
+    _print_result(result, space, path, setting)
 
 
 def _output(output: Path | None, space: str, force: bool) -> Path:
@@ -199,7 +199,7 @@ def _labelled(
 
     from nasctl.analysis.accuracy_labels import labels_of_table
     from nasctl.errors import NasctlError
-    from nasctl.prediction.predictor import LEAST
+    from nasctl.prediction.predictor import LEAST, check_labels
 
     notes: list[str] = []
     if asked.truth is None:
@@ -213,8 +213,9 @@ def _labelled(
         raise NasctlError(
             f"Cannot fit a predictor to {count} labelled networks{beside}: it needs {LEAST}. Label more networks."
         )
-    kept = np.arange(asked.held_out, min(count, asked.held_out + asked.labels))
-    return known.part(kept), known.part(np.arange(asked.held_out)), notes
+    kept = known.part(np.arange(asked.held_out, min(count, asked.held_out + asked.labels)))
+    check_labels(kept.labels)
+    return kept, known.part(np.arange(asked.held_out)), notes
 
 
 def _trained(
@@ -232,7 +233,7 @@ def _trained(
 
     if asked.column or asked.error_column or asked.lower_is_better:
         raise NasctlError("Cannot read a column without a table: give --truth FILE, or leave out the column's options.")
-    opened: object = Store(store)
+    opened: object = Store.reading(store)
     rows = opened.trainings(registry.spelled_out("spaces", spec)) if isinstance(opened, KeepsTrainings) else []
     return labels_of_trainings(rows, space, asked.part, seed)
 
@@ -264,7 +265,7 @@ def _report(result: FitResult, path: Path) -> dict[str, object]:
     }
 
 
-def _print_result(result: FitResult, space: str, path: Path) -> None:
+def _print_result(result: FitResult, space: str, path: Path, setting: SettingOptions) -> None:
     """Print the figures on labels left out, the choice of the model, and the next command."""
     from nasctl.defaults import DEFAULT_COST
     from nasctl.system.terminal import say, table
@@ -284,4 +285,11 @@ def _print_result(result: FitResult, space: str, path: Path) -> None:
         say(f"model: {file.model}; Kendall in the cross-validation that chose it: {others}")
     if weakness := result.predictor.weakness:
         say(f"Warning: {weakness}")
-    click.echo(f"wrote {path}; next: nasctl search --space {space} -o accuracy@{path},{DEFAULT_COST}")
+    options = "".join(f" {option}" for option in _setting_options(setting))
+    click.echo(f"wrote {path}; next: nasctl search --space {space} -o accuracy@{path},{DEFAULT_COST}{options}")
+
+
+def _setting_options(setting: SettingOptions) -> list[str]:
+    """Return the options that a search on the predictor needs, because its metrics were measured with them."""
+    given = {"--fidelity": setting.fidelity, "--data": setting.data, "--weights-seed": setting.weights_seed}
+    return [f"{option} {value}" for option, value in given.items() if value]
