@@ -1,0 +1,97 @@
+"""Evaluation of a module on a part of the data: loss, accuracy or perplexity, and standard errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from nasctl.training.losses import Learning
+
+SUMS = 5  # numbers that an evaluation adds up over batches and ranks
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of an evaluation."""
+
+    loss: float  # mean cross-entropy of an example, or of a word
+    accuracy: float | None  # share of examples whose class has the largest logit; None for words
+    perplexity: float | None  # exp of the loss, for words; None for classes
+    examples: int  # images, or rows of words
+    error: float  # standard error of the accuracy; for words, of the mean loss
+
+    def asdict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return dict(vars(self))
+
+
+def evaluate(
+    run: Callable[..., Tensor],
+    learning: Learning,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device | str = "cpu",
+    precision: Callable[[], AbstractContextManager[Any]] | None = None,
+    reduce: Callable[[Tensor], None] | None = None,
+) -> Result:
+    """Return the result of a module in evaluation mode.
+
+    The loss is the plain cross-entropy, without label smoothing, class weights and mixup, so that recipes compare. The
+    standard error of an accuracy p of n examples is sqrt(p (1 - p) / n). The standard error of a mean loss is that of
+    the mean over the rows, because words of one row are not independent.
+
+    Args:
+        run: The module.
+        learning: The task.
+        batches: Examples and labels of the part, or of a rank's share of it.
+        device: The device of the module.
+        precision: Makes the context of mixed precision.
+        reduce: Adds a tensor up over all ranks, in place.
+    """
+    sums = torch.zeros(SUMS, dtype=torch.float64, device=device)
+    words = False
+    with torch.no_grad():
+        for given, labels in batches:
+            prepared = learning.evaluation(given.to(device), labels.to(device))
+            with precision() if precision else torch.enable_grad(False):
+                outputs = run(*prepared.inputs).flatten(0, -2)
+            losses = cross_entropy(outputs.float(), prepared.targets, reduction="none").double()
+            words = prepared.rows is not None
+            sums += _sums(losses, outputs, prepared.targets, prepared.rows, len(given))
+    if reduce:
+        reduce(sums)
+    return _result(sums.tolist(), words)
+
+
+def _sums(losses: Tensor, outputs: Tensor, targets: Tensor, rows: Tensor | None, examples: int) -> Tensor:
+    """Return examples, places, correct answers or squared row means, summed losses, and summed row means, (SUMS,)."""
+    if rows is None:
+        correct = (outputs.argmax(1) == targets).sum().double()
+        return torch.stack([losses.new_tensor(examples), losses.new_tensor(len(losses)), correct, losses.sum(), correct])
+    totals = losses.new_zeros(examples).index_add_(0, rows, losses)
+    counts = losses.new_zeros(examples).index_add_(0, rows, torch.ones_like(losses))
+    means = (totals / counts.clamp(min=1))[counts > 0]
+    return torch.stack(
+        [losses.new_tensor(len(means)), losses.new_tensor(len(losses)), means.square().sum(), losses.sum(), means.sum()]
+    )
+
+
+def _result(sums: list[float], words: bool) -> Result:
+    examples, places, third, total, fifth = sums
+    loss = total / places if places else math.nan
+    if not words:
+        accuracy = third / examples if examples else math.nan
+        return Result(loss, accuracy, None, int(examples), math.sqrt(accuracy * (1 - accuracy) / max(1.0, examples)))
+    mean = fifth / max(1.0, examples)
+    variance = max(0.0, third / max(1.0, examples) - mean**2) * examples / max(1.0, examples - 1)
+    perplexity = math.exp(loss) if loss < 700 else math.inf
+    return Result(loss, None, perplexity, int(examples), math.sqrt(variance / max(1.0, examples)))
+
+
+__all__ = ["Result", "evaluate"]

@@ -1,0 +1,212 @@
+"""The recipe of a training: every choice but the network, the data and the seed, as one frozen value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from nasctl.errors import BadOption, NasctlError, UnknownName
+from nasctl.system import files
+
+TrainingTask = Literal["classes", "next words", "masked words"]
+Optimiser = Literal["sgd", "adamw"]
+Schedule = Literal["cosine", "onecycle", "constant"]
+ClassWeights = Literal["none", "balanced"]
+
+RATE_BATCH = 256  # examples of the batch that the rate of SGD is given for
+
+LIMIT = 1 << 20  # bytes of the largest recipe file that is read
+
+
+def _option(default: Any, help: str, low: float = -math.inf, high: float = math.inf, bits: bool = True) -> Any:
+    """Return a field with its explanation and its closed range.
+
+    Args:
+        default: Default value.
+        help: Comment of the field in a TOML file.
+        low: Smallest value.
+        high: Largest value.
+        bits: Whether the field changes the trained weights.
+    """
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "bits": bits})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The defaults are for small images such as CIFAR-10; see `usual` for words.
+
+    Raises:
+        BadOption: A value has the wrong type or is out of its range.
+
+    References:
+        Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677: the rate in proportion to the batch, warm-up.
+        Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019, arXiv:1711.05101: AdamW.
+        Smith & Topin, "Super-convergence", arXiv:1708.07120: the one-cycle schedule.
+        Szegedy et al., CVPR 2016, arXiv:1512.00567: label smoothing.
+        DeVries & Taylor, arXiv:1708.04552: cutout. Zhang et al., ICLR 2018, arXiv:1710.09412: mixup.
+    """
+
+    epochs: int = _option(30, "passes over the training part", 1, 1_000_000)
+    batch: int = _option(64, "examples of a step, on all devices together", 1, 1_000_000)
+    optimiser: Optimiser = _option("sgd", "sgd (with Nesterov momentum) or adamw")
+    rate: float = _option(
+        0.1, "peak learning rate; of sgd for a batch of 256, and in proportion for another batch", 0.0, 1e3
+    )
+    momentum: float = _option(0.9, "momentum of sgd, and the first beta of adamw", 0.0, 0.9999)
+    beta2: float = _option(0.999, "second beta of adamw", 0.0, 0.999999)
+    weight_decay: float = _option(5e-4, "weight decay; never of biases, norms and other vectors", 0.0, 10.0)
+    warmup: float = _option(1.0, "epochs in which the rate rises linearly from almost 0", 0.0, 1e6)
+    schedule: Schedule = _option("cosine", "rate after the warm-up: cosine (to 0), onecycle or constant")
+    smoothing: float = _option(0.1, "label smoothing", 0.0, 0.999)
+    class_weights: ClassWeights = _option("none", "weights of classes in the loss: none, or balanced (rare classes more)")
+    crop: float = _option(0.125, "padding of a random crop, as a share of the image's side (4 of 32 pixels); 0: none", 0, 1)
+    flip: bool = _option(True, "random horizontal flips")
+    cutout: float = _option(
+        0.25, "side of a square that is erased at random, as a share of the image's side (8 of 32 pixels); 0: none", 0, 0.9
+    )
+    mixup: float = _option(0.0, "alpha of the Beta distribution of mixup; 0: no mixup", 0.0, 100.0)
+    masked: float = _option(0.15, "share of the words that are masked, where masked words are learnt", 0.01, 0.9)
+    ema: float = _option(0.0, "decay of an exponential moving average of the weights, such as 0.999; 0: none", 0.0, 0.999999)
+    clip: float = _option(5.0, "largest norm of the gradient of all weights together; 0: no limit", 0.0, 1e9)
+    amp: bool = _option(False, "automatic mixed precision: bfloat16, or float16 with loss scaling on older GPUs")
+    recovery: int = _option(500, "steps between the points that a diverged training goes back to", 1, 1_000_000_000)
+    evaluate: int = _option(1, "epochs between evaluations on the validation part; 0: only at the end", 0, 1_000_000, False)
+    checkpoint: float = _option(5.0, "minutes between checkpoints", 0.0, 1e6, False)
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            object.__setattr__(self, one.name, _checked(one.name, getattr(self, one.name), one.metadata))
+        if self.warmup > self.epochs:
+            raise BadOption(
+                f"Cannot warm up for {self.warmup:g} of {self.epochs} epochs: a recipe's warmup is at most its epochs."
+                f" Set warmup to {min(1, self.epochs)}."
+            )
+
+    @property
+    def digest(self) -> str:
+        """The first eight hexadecimal digits of the digest of all fields that change the trained weights."""
+        content = {one.name: getattr(self, one.name) for one in fields(self) if one.metadata["bits"]}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def peak_rate(self) -> float:
+        """The largest learning rate that the optimiser gets."""
+        return self.rate * self.batch / RATE_BATCH if self.optimiser == "sgd" else self.rate
+
+    def toml(self) -> str:
+        """Return the recipe as TOML: every field with its value, its explanation and, if it differs, its default."""
+        lines = []
+        for one in fields(self):
+            value = _literal(getattr(self, one.name))
+            note = "" if getattr(self, one.name) == one.default else f" (default: {_literal(one.default)})"
+            lines.append(f"{f'{one.name} = {value}':28}# {one.metadata['help']}{note}")
+        return "\n".join([*lines, ""])
+
+    def changed(self, values: Mapping[str, Any], where: str = "recipe") -> Recipe:
+        """Return the recipe with some fields changed.
+
+        Args:
+            values: New values by name of the field.
+            where: Where the values come from, for the message.
+
+        Raises:
+            UnknownName: A field does not exist; the message offers the nearest name.
+            BadOption: A value has the wrong type or is out of its range.
+        """
+        known = [one.name for one in fields(self)]
+        for name in values:
+            if name not in known:
+                raise UnknownName(f"field of a recipe ({where})", name, known)
+        return replace(self, **values)
+
+    @classmethod
+    def read(cls, path: Path | str, start: Recipe | None = None) -> Recipe:
+        """Return the recipe of a TOML file.
+
+        Args:
+            path: The file. A field that it lacks keeps its value in `start`.
+            start: The recipe that the file changes; the defaults if None.
+
+        Raises:
+            NasctlError: The file cannot be read, is no TOML, or has an unknown field or a bad value.
+        """
+        try:
+            content = tomllib.loads(files.read(path, LIMIT).decode())
+        except OSError as error:
+            raise NasctlError(
+                f"Cannot read the recipe {path}: {error.strerror}. Give a TOML file; `nasctl train --print-recipe`"
+                " prints one with every field."
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise NasctlError(f"Cannot read the recipe {path}: it is not TOML ({error}). Mend the line.") from None
+        return (start or cls()).changed(content, str(path))
+
+    def asdict(self) -> dict[str, Any]:
+        """Return all fields by name."""
+        return asdict(self)
+
+
+def usual(task: TrainingTask) -> Recipe:
+    """Return the default recipe of a task.
+
+    References:
+        Devlin et al., NAACL 2019, arXiv:1810.04805, appendix A.2: AdamW, weight decay 0.01, beta2 0.999, 15% masked.
+        Clark et al., ICLR 2020, arXiv:2003.10555, table 6: rate 5e-4 of the small model.
+        Merity et al., ICLR 2018, arXiv:1708.02182: clip 0.25 of recurrent language models.
+    """
+    if task == "classes":
+        return Recipe()
+    words = Recipe(optimiser="adamw", rate=5e-4, weight_decay=0.01, smoothing=0.0, crop=0, flip=False, cutout=0)
+    if task == "next words":
+        return replace(words, rate=1e-3, clip=0.25, epochs=20, batch=20)
+    return replace(words, clip=1.0)
+
+
+@cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(Recipe)
+
+
+def _checked(name: str, value: Any, limits: Mapping[str, Any]) -> Any:
+    """Return a value in the type of its field.
+
+    Raises:
+        BadOption: The value has the wrong type or is out of its range.
+    """
+    wanted = _types()[name]
+    if get_origin(wanted) is Literal:
+        choices = get_args(wanted)
+        if value not in choices:
+            raise BadOption(f"Cannot use {name} = {value!r} in a recipe: it is none of {', '.join(choices)}. Choose one.")
+        return value
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted is float and number:
+        value = float(value)
+    elif wanted is int and number and float(value).is_integer():
+        value = int(value)
+    if type(value) is not wanted:
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}[wanted]
+        raise BadOption(f"Cannot use {name} = {value!r} in a recipe: it is not {kind}. Give {kind}.")
+    if wanted is not bool and not limits["low"] <= value <= limits["high"]:
+        raise BadOption(
+            f"Cannot use {name} = {value:g} in a recipe: it is not within {limits['low']:g} and {limits['high']:g}."
+            " Choose a value in this range."
+        )
+    return value
+
+
+def _literal(value: object) -> str:
+    """Return a value as TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value)
+
+
+__all__ = ["RATE_BATCH", "Recipe", "TrainingTask", "usual"]
