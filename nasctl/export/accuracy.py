@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BATCH = 64  # examples that are run at once
 
-IDENTITY = re.compile(r"(?P<name>.*) split=(?P<split>[^ ]+) seed=(?P<seed>\d+)")  # identity of a training's data
+IDENTITY = re.compile(r"(?P<name>.*) split=(?P<split>[^ ]+)(?: seed=(?P<seed>\d+))?")  # identity of a training's data
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def labelled_data(model: Model, name: str) -> TrainingData:
         raise NasctlError(
             f"Cannot read the split of the training {facts.training!r} from {facts.data!r}. Leave --data out."
         )
-    classes = len(model.classes) or None
-    data = training_data(name, model.architecture.input, classes, found["split"], int(found["seed"]), facts.task)
+    classes, split = len(model.classes) or None, found["split"].replace("-", ",")
+    data = training_data(name, model.architecture.input, classes, split, int(found["seed"] or 0), facts.task)
     if str(data) != facts.data:
         raise NasctlError(
             f"Cannot compare on {name}: it is {data}, and {facts.training!r} was trained on {facts.data}. Give that "

@@ -103,6 +103,7 @@ def quantise(model: Model, data: TrainingData, source: Path, target: Path) -> Qu
     References:
         Jacob et al., "Quantization and training of neural networks", CVPR 2018, arXiv:1712.05877.
     """
+    import onnx
     from onnxruntime.quantization import (  # type: ignore[import-untyped]
         QuantFormat,
         QuantType,
@@ -125,6 +126,10 @@ def quantise(model: Model, data: TrainingData, source: Path, target: Path) -> Qu
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
         )
+        quantised = onnx.load(target)
+        quantised.metadata_props.clear()  # the quantiser keeps notes for itself in them
+        quantised.metadata_props.extend(onnx.load(source).metadata_props)
+        target.write_bytes(quantised.SerializeToString())
     float32, int8, lost, gained = _compared(model, data, source, target)
     ms = _latencies(source, target, images[0][:1])
     sizes = (source.stat().st_size, target.stat().st_size)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nasctl.architectures.architecture import Architecture
 from nasctl.export.header import header
+from nasctl.networks.onnx import silenced_exporter
 from nasctl.networks.python_source import source
 from nasctl.training.trained_weights import Facts
 
@@ -80,6 +81,19 @@ class Model:
         with torch.no_grad():
             found: Tensor = self.deployed(self.examples)
         return found
+
+    @cached_property
+    def program(self) -> torch.export.ExportedProgram:
+        """The trace of `deployed` by torch.export for any batch size, which pt2 and ONNX files are written from.
+
+        The trace uses two examples, because torch.export treats a dimension of size 1 as constant.
+        """
+        batch = torch.export.Dim("batch")
+        with silenced_exporter():
+            program = torch.export.export(self.deployed, (self.examples[:2],), dynamic_shapes=(({0: batch},),))
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # these hold paths of this machine
+        return program
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -10,18 +10,17 @@ import torch
 from torch import Tensor
 
 from nasctl.export.model import Model, Runner
-from nasctl.export.pt2 import export_program
-from nasctl.networks.onnx import silenced_exporter, to_onnx
+from nasctl.networks.onnx import to_onnx
 from nasctl.version import __version__
 
 
 def write_onnx(model: Model, draft: Path) -> None:
     """Write the model as an ONNX file whose metadata properties are the facts of the model."""
     facts = {key: json.dumps(value, default=str) for key, value in model.facts().items()}
-    with silenced_exporter():
-        program = export_program(model)
     producer = ("nasctl", __version__)
-    content = to_onnx(program, input_names=["input"], output_names=["output"], producer=producer, properties=facts)
+    content = to_onnx(
+        model.program, input_names=["input"], output_names=["output"], producer=producer, properties=facts
+    )
     draft.write_bytes(content)
 
 

@@ -78,7 +78,8 @@ def channels(image: Image.Image) -> list[Image.Image]:
         values = upright.convert("I")
         if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(262) == 0:  # in these images 0 is white
             values = values.point(lambda value: value * -1 + 65535)
-        return [eight_bits(values)] * len(MEAN)
+        grey = eight_bits(values)
+        return [grey] * 3 if len(MEAN) == 3 else [grey.convert("F")]
     # Pillow makes colours of these modes only by way of the modes without "premultiplied" values.
     premultiplied = {"La": "LA", "RGBa": "RGBA"}.get(upright.mode)
     colours = (upright.convert(premultiplied) if premultiplied else upright).convert("RGB")

@@ -12,23 +12,11 @@ from nasctl.export.model import Model, Runner
 from nasctl.networks.onnx import silenced_exporter
 
 
-def export_program(model: Model) -> torch.export.ExportedProgram:
-    """Trace `model.deployed` with torch.export for any batch size.
-
-    The trace uses two examples, because torch.export treats a dimension of size 1 as constant.
-    """
-    batch = torch.export.Dim("batch")
-    program = torch.export.export(model.deployed, (model.examples[:2],), dynamic_shapes=(({0: batch},),))
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # these hold paths of this machine
-    return program
-
-
 def write_pt2(model: Model, draft: Path) -> None:
     """Write the model as a `torch.export` program, with the facts of the model as an extra file."""
     with silenced_exporter():
         facts = json.dumps(model.facts(), default=str)
-        torch.export.save(export_program(model), draft, extra_files={"architecture.json": facts})
+        torch.export.save(model.program, draft, extra_files={"architecture.json": facts})
 
 
 def load_pt2(model: Model, path: Path) -> Runner:
