@@ -34,8 +34,8 @@ fidelity_option = click.option(
 data_option = click.option(
     "--data",
     metavar="SOURCE",
-    help="Examples for metrics: dead-leaves, noise, a folder or zip of images by class, a CIFAR-10 archive, or .npz;"
-    " for spaces of text tokens, or a .txt or .txt.gz.  [default: dead-leaves, or tokens]",
+    help="Examples for metrics: dead-leaves, digits, noise, a folder or zip of images by class, a CIFAR-10 archive,"
+    " or .npz; for spaces of text tokens, or a .txt or .txt.gz.  [default: dead-leaves, or tokens]",
 )
 
 torch_device_option = click.option(

@@ -5,9 +5,10 @@ nor torch.
 """
 
 from nasctl.data._batches import batch, sentences
-from nasctl.data._protocols import Data, DataFormat, DataPlugin, ImageData, Kind, TokenData
+from nasctl.data._content_images import HasSpan, ImageContent, LabelledImages, fitted, pixel_range
+from nasctl.data._protocols import Data, DataFormat, DataPlugin, ImageData, Kind, LabelledWords, Part, TokenData
 from nasctl.data._sources import check, default_source, source
-from nasctl.data._stored_images import ImageContent, StoredImages
+from nasctl.data._stored_images import StoredImages
 from nasctl.data._summary import ClassCount, DataSummary, ImageSizes, Summarized
 
 __all__ = [
@@ -16,16 +17,22 @@ __all__ = [
     "DataFormat",
     "DataPlugin",
     "DataSummary",
+    "HasSpan",
     "ImageContent",
     "ImageData",
     "ImageSizes",
     "Kind",
+    "LabelledImages",
+    "LabelledWords",
+    "Part",
     "StoredImages",
     "Summarized",
     "TokenData",
     "batch",
     "check",
     "default_source",
+    "fitted",
+    "pixel_range",
     "sentences",
     "source",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -54,8 +56,7 @@ class PictureFiles:
             survey: The outcome of the check of the files. Broken files do not count.
         """
         broken = {name for name, _ in survey.broken}
-        kinds = suffixes()
-        images = [file for file in listing.files if _suffix(file.name) in kinds]
+        images = image_files(listing)
         whole = [file for file in images if file.name not in broken]
         found = ClassFolders.of([file.name for file in whole])
         files = [whole[k] for k in found.places]
@@ -63,9 +64,10 @@ class PictureFiles:
         labels_from, classes, where = "folders", found.classes, ""
         if len(set(classes)) == 1:
             where = f"all images are of one class, {classes[0]}" if classes[0] else "no folders name their classes"
-            tables = [file for file in listing.files if file.name.endswith(ANNOTATIONS)]
-            labels_from, classes = _annotated(path, tables, files, notes) or (where, classes)
-        others = [file.name for file in listing.files if _suffix(file.name) not in kinds and file.name != labels_from]
+            labels_from, classes = annotated(path, listing.files, files, notes) or (where, classes)
+        others = [
+            file.name for file in listing.files if _suffix(file.name) not in suffixes() and file.name != labels_from
+        ]
         if counted := counted_suffixes(others):
             notes.append(f"Skipped files that are no images: {counted}.")
         if labels_from in ("folders", where):
@@ -118,14 +120,20 @@ class PictureFiles:
 
     def _contents(self, indices: Iterable[int]) -> Iterator[tuple[int, bytes | Exception]]:
         """Yield indices of files with their content, or with the error of reading it."""
-        with nullcontext(self.path) if self.path.is_dir() else ZipFile(self.path) as root:
-            for k in indices:
-                content: bytes | Exception
-                try:
-                    content = _bytes(root, self.files[k].key)
-                except Exception as error:  # zipfile and its four decoders raise many types
-                    content = error
-                yield k, content
+        root = self.path if self.path.is_dir() else _archive(self.path)
+        for k in indices:
+            content: bytes | Exception
+            try:
+                content = _bytes(root, self.files[k].key)
+            except Exception as error:  # zipfile and its four decoders raise many types
+                content = error
+            yield k, content
+
+
+def image_files(listing: Listing) -> list[ListedFile]:
+    """Return the files of a listing that are images by their suffix."""
+    kinds = suffixes()
+    return [file for file in listing.files if _suffix(file.name) in kinds]
 
 
 def listing_of(path: Path) -> Listing:
@@ -136,6 +144,18 @@ def listing_of(path: Path) -> Listing:
         NasctlError: The file is no zip archive, or is protected by a password.
     """
     return list_folder(path) if path.is_dir() else list_zip(path)
+
+
+def _archive(path: Path) -> ZipFile:
+    """Return an open archive. It stays open, because its directory is long to read; another file is opened anew."""
+    status = path.stat()
+    # Forked processes would share one position in the file.
+    return _opened(path, status.st_mtime_ns, status.st_size, status.st_ino, os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, *identity: int) -> ZipFile:
+    return ZipFile(path)
 
 
 def _bytes(root: Path | ZipFile, key: str) -> bytes:
@@ -184,14 +204,22 @@ def _class_notes(
         yield f"Classes are numbered in the order of their names as text: {quoted(names)}."
 
 
-def _annotated(
-    path: Path, tables: Sequence[ListedFile], files: Sequence[ListedFile], notes: list[str]
+def annotated(
+    path: Path, listed: Sequence[ListedFile], files: Sequence[ListedFile], notes: list[str]
 ) -> tuple[str, list[str]] | None:
     """Return the name of a table of labels and the class of each image; None if no table has all images.
 
     A line of a table holds the name of an image, a tab, and its class, as in Tiny ImageNet's val_annotations.txt.
+
+    Args:
+        path: The folder or zip.
+        listed: Files of it, tables among them.
+        files: The images.
+        notes: Sentences about tables that are not used are added here.
     """
-    for table in tables:
+    for table in listed:
+        if not table.name.endswith(ANNOTATIONS):
+            continue
         try:
             with nullcontext(path) if path.is_dir() else ZipFile(path) as root:
                 lines = _bytes(root, table.key).decode("utf-8-sig").splitlines()
@@ -208,4 +236,4 @@ def _annotated(
     return None
 
 
-__all__ = ["PictureFiles", "listing_of"]
+__all__ = ["PictureFiles", "annotated", "image_files", "listing_of"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 Kind = Literal["images", "tokens"]  # what the examples are
+
+Part = Literal["train", "validation", "test"]  # a part of a data set that a network is trained or tested on
 
 
 class Data(Protocol):
@@ -58,6 +61,23 @@ class TokenData(Data, Protocol):
             number: N.
             seed: The seed of the choice or the drawing of rows, not negative.
             place: The number of the batch for that seed.
+        """
+        ...
+
+
+@runtime_checkable
+class LabelledWords(Protocol):
+    """Data of words that a network can be trained on."""
+
+    def word_parts(self) -> Mapping[Part, np.ndarray]:
+        """Return the words by part, in the order of the text, as numbers.
+
+        Returns:
+            "train": all words that the data does not set apart, (K,) int64; "validation" and "test": those that it sets
+            apart, if there are any. Numbers from 0 stand for the same words in all parts.
+
+        Raises:
+            NasctlError: A part cannot be read.
         """
         ...
 

@@ -1,57 +1,25 @@
-"""Images in a file or folder: how they make a batch, and how they are fitted and standardised."""
+"""Images in a file or folder, known by a digest."""
 
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
-import numpy as np
-
+from nasctl.data._content_images import ContentImages, ImageContent
 from nasctl.data._folders import ListedFile, list_folder
-from nasctl.data._protocols import Kind
-from nasctl.data._summary import DataSummary, Summarized, class_counts
+from nasctl.data._protocols import Part
 from nasctl.errors import NasctlError
-
-STATISTICS_SAMPLE = 512  # the most images that mean and standard deviation are computed from
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # weights of red, green and blue, as in JPEG (ITU-R BT.601)
-
-
-class ImageContent(Protocol):
-    """The images of a file or folder, before they are fitted to a network.
-
-    Content that also has a `summary` (`Summarized`) says more than the numbers of images and labels.
-    """
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """One label from 0 for each image, (K,) int64; None if all images have one label."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def pictures(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
-        """Yield images, each (C, H, W) uint8 or float32, of its own size and with 1 or 3 channels."""
-        ...
 
 
 @dataclass(frozen=True)
-class StoredImages(ABC):
-    """Images in a file or folder. A plug-in is a subclass with `accepted`, `claims` and `read`.
+class StoredImages(ContentImages):
+    """Images in a file or folder. A plug-in is a subclass with `accepted`, `claims` and `read`; see `ContentImages`."""
 
-    A batch is a piece of a random order of all images, and another order begins when too few images are left. An image
-    is cropped in its middle to the requested proportions and resized, bicubically and without aliasing. Mean and
-    standard deviation of a channel are computed from up to 512 images at their own size, every image with the same
-    weight, and are the same for every batch. Grey images are repeated in every channel. Coloured images turn grey for
-    one channel.
-    """
-
-    kind: ClassVar[Kind] = "images"
     generic: ClassVar[bool] = False
     accepted: ClassVar[str]
 
@@ -72,6 +40,19 @@ class StoredImages(ABC):
         Raises:
             NasctlError: The path cannot be read.
         """
+
+    @classmethod
+    def read_held_out(cls, path: Path, train: ImageContent) -> Mapping[Part, ImageContent]:
+        """Return the images that the files at a path set apart for validation or test, by part.
+
+        Args:
+            path: The file or folder.
+            train: The other images. Labels have the same numbering.
+
+        Raises:
+            NasctlError: The path cannot be read, or a class has no training images.
+        """
+        return {}
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -102,64 +83,12 @@ class StoredImages(ABC):
         return _content(type(self), self.path, self.digest)
 
     @property
-    def classes(self) -> int | None:
-        """The number of classes that the labels tell apart; None without labels."""
-        labels = self._content.labels
-        return None if labels is None else int(labels.max()) + 1
+    def _place(self) -> Path:
+        return self.path
 
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """The names of the classes in the order of their labels; None without labels."""
-        return tuple(one.name for one in self.summary.classes) or None
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """One label from 0 for each image, (K,) int64; None without labels."""
-        return self._content.labels
-
-    @property
-    def summary(self) -> DataSummary:
-        """The images, classes and sizes that were found, and everything that is not used."""
-        content = self._content
-        if isinstance(content, Summarized):
-            return content.summary
-        return DataSummary(self.name, len(content), class_counts(None, content.labels), "the data")
-
-    def images(
-        self, shape: tuple[int, ...], number: int, seed: int, place: int = 0
-    ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return images, (N, C, H, W) float32, and their labels, (N,) int64, if there are any.
-
-        Raises:
-            NasctlError: There are fewer images than that, an image cannot be decoded, the channels do not fit, or the
-                network takes no images.
-        """
-        if len(shape) != 3:
-            raise NasctlError(
-                f"{self} is data of images, and the network takes {'x'.join(map(str, shape))} numbers; give noise"
-            )
-        content = self._content
-        if number > len(content):
-            raise NasctlError(
-                f"{self} has {len(content)} images, too few for a batch of {number}; give a smaller batch"
-            )
-        return self.examples(shape, _batch_indices(len(content), number, seed, place))
-
-    def examples(self, shape: tuple[int, ...], indices: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return chosen images, (N, C, H, W) float32, standardised, and their labels, (N,) int64, if there are any.
-
-        Args:
-            shape: (C, H, W).
-            indices: Indices of the images in the order of `labels`, (N,) integers.
-
-        Raises:
-            NasctlError: An image cannot be decoded, or the channels do not fit.
-        """
-        content = self._content
-        mean, deviation = _statistics(self, self.path, shape[0])
-        pictures = content.pictures(indices)
-        images = np.stack([_resized(_recoloured(picture, shape[0]), *shape[1:]) for picture in pictures])
-        return (images - mean) / deviation, None if content.labels is None else content.labels[indices]
+    def image_parts(self) -> Mapping[Part, ImageContent]:
+        """Return the images by part, as in `LabelledImages`."""
+        return {"train": self._content, **self.read_held_out(self.path, self._content)}
 
 
 def digest_of(path: Path, files: Sequence[ListedFile] | None = None) -> str:
@@ -191,51 +120,3 @@ def revised(digest: str, reading: str) -> str:
 @lru_cache(maxsize=2)
 def _content(plugin: type[StoredImages], path: Path, digest: str) -> ImageContent:
     return plugin.read(path)
-
-
-def _batch_indices(length: int, number: int, seed: int, place: int) -> np.ndarray:
-    """Return the indices of a batch, (N,), without repetition."""
-    order, piece = divmod(place, length // number)
-    shuffled = np.random.default_rng([seed, order]).permutation(length)
-    return shuffled[piece * number : (piece + 1) * number]
-
-
-@lru_cache(maxsize=4)
-def _statistics(data: StoredImages, path: Path, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of every channel, (C, 1, 1) float32 each.
-
-    The path is an argument because data at two paths may be equal, and one of the two may be gone.
-    """
-    content = data._content
-    sample = np.random.default_rng(0).permutation(len(content))[:STATISTICS_SAMPLE]
-    moments = []
-    for picture in content.pictures(sample):
-        values = _recoloured(picture, channels).astype(np.float64)
-        moments.append([values.mean(axis=(1, 2)), (values**2).mean(axis=(1, 2))])
-    mean, square = np.mean(moments, axis=0)
-    deviation = np.sqrt(np.maximum(square - mean**2, 0))
-    deviation[deviation == 0] = 1  # a constant channel stays at 0
-    return mean.astype(np.float32)[:, None, None], deviation.astype(np.float32)[:, None, None]
-
-
-def _recoloured(picture: np.ndarray, channels: int) -> np.ndarray:
-    """Return an image with the given number of channels, (C, H, W).
-
-    Raises:
-        NasctlError: The network takes neither one channel nor the channels of the image.
-    """
-    if len(picture) == channels:
-        return picture
-    if len(picture) == 1:
-        return picture.repeat(channels, axis=0)
-    if channels == 1:
-        return np.tensordot(LUMA, picture, 1)[None]
-    raise NasctlError(f"the images have {len(picture)} channels and the network takes {channels}; give other data")
-
-
-def _resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return an image cropped and resized to the given size, (C, H, W) float32."""
-    from PIL import Image, ImageOps
-
-    planes = (ImageOps.fit(Image.fromarray(plane), (width, height), Image.Resampling.BICUBIC) for plane in picture)
-    return np.stack([np.asarray(plane, np.float32) for plane in planes])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pickletools
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
-from nasctl.data._image_arrays import ImageArrays, numbered
+from nasctl.data._content_images import ImageContent
+from nasctl.data._image_arrays import ImageArrays, aligned, numbered
+from nasctl.data._protocols import Part
 from nasctl.data._stored_images import StoredImages
 from nasctl.errors import NasctlError
 from nasctl.system import files
@@ -21,6 +23,8 @@ SHAPE = (3, 32, 32)  # channels, rows and columns of an image
 IMAGE_BYTES = 3 * 32 * 32
 
 TRAINING = re.compile(r"(data_batch_\d+|train)(\.bin)?")  # the names of files with training images
+
+TEST = re.compile(r"(test_batch|test)(\.bin)?")  # the names of files with test images
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 
@@ -41,12 +45,18 @@ class Cifar(StoredImages):
     @classmethod
     def claims(cls, path: Path) -> bool:
         if path.is_dir():
-            return bool(_training_files(path))
+            return bool(_files(path, TRAINING))
         return path.is_file() and path.name.endswith(ARCHIVES)
 
     @classmethod
     def read(cls, path: Path) -> ImageArrays:
         return read(path)
+
+    @classmethod
+    def read_held_out(cls, path: Path, train: ImageContent) -> Mapping[Part, ImageArrays]:
+        assert isinstance(train, ImageArrays)
+        found = read_files(path, TEST)
+        return {} if found is None else {"test": aligned(found, train, "test")}
 
 
 def read(path: Path) -> ImageArrays:
@@ -55,17 +65,29 @@ def read(path: Path) -> ImageArrays:
     Raises:
         NasctlError: The path is no archive or folder with CIFAR's files, or a file is broken.
     """
+    found = read_files(path, TRAINING)
+    if found is None:
+        raise NasctlError(
+            f"{path} holds no training images of CIFAR-10 or CIFAR-100 (data_batch_1, train.bin, ...);"
+            " unpack an archive of other images, and give the folder"
+        )
+    return found
+
+
+def read_files(path: Path, pattern: re.Pattern[str]) -> ImageArrays | None:
+    """Return the images of the files of some names with their labels; None if there are no such files.
+
+    Raises:
+        NasctlError: The path is no archive or folder with CIFAR's files, or a file is broken.
+    """
     try:
-        found = dict(_archived(path) if path.is_file() else _unpacked(path))
+        found = dict(_archived(path, pattern) if path.is_file() else _unpacked(path, pattern))
     except OSError as error:
         raise NasctlError(f"{path} cannot be read ({error.strerror or error})") from None
     except (tarfile.TarError, ValueError):  # ValueError comes from headers whose numbers are not numbers
         raise NasctlError(f"{path} is no tar archive, or a broken one") from None
     if not found:
-        raise NasctlError(
-            f"{path} holds no training images of CIFAR-10 or CIFAR-100 (data_batch_1, train.bin, ...);"
-            " unpack an archive of other images, and give the folder"
-        )
+        return None
     images, labels = [], []
     for name, content in sorted(found.items()):
         try:
@@ -81,18 +103,18 @@ def read(path: Path) -> ImageArrays:
     return ImageArrays(pixels, numbered(known), path.name, names, origin)
 
 
-def _training_files(folder: Path) -> list[Path]:
-    """Return the files with training images in a folder."""
-    return [path for path in folder.iterdir() if TRAINING.fullmatch(path.name) and path.is_file()]
+def _files(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """Return the files in a folder whose names match a pattern."""
+    return [path for path in folder.iterdir() if pattern.fullmatch(path.name) and path.is_file()]
 
 
-def _unpacked(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of each file with training images in a folder."""
-    return ((path.name, files.read(path, LIMIT)) for path in _training_files(folder))
+def _unpacked(folder: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each file in a folder whose name matches a pattern."""
+    return ((path.name, files.read(path, LIMIT)) for path in _files(folder, pattern))
 
 
-def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the content of each file with training images in an archive.
+def _archived(path: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each file in an archive whose name matches a pattern.
 
     Nothing is unpacked onto the disk. The unpacked size of the archive is bounded. So is the sum of the sizes that its
     headers state, because holes in a file take no space in the archive.
@@ -103,7 +125,7 @@ def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(fileobj=BytesIO(content), mode="r:") as archive:
         for member in archive:
             name = member.name.rpartition("/")[2]
-            stream = archive.extractfile(member) if TRAINING.fullmatch(name) and member.isfile() else None
+            stream = archive.extractfile(member) if pattern.fullmatch(name) and member.isfile() else None
             if stream is not None:
                 if not 0 <= member.size <= left:
                     raise tarfile.ReadError
@@ -117,7 +139,7 @@ def _binary(name: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: The file does not consist of whole records.
     """
-    labels = 2 if name == "train.bin" else 1  # CIFAR-100 has a coarse label before the fine label
+    labels = 2 if name in ("train.bin", "test.bin") else 1  # CIFAR-100 has a coarse label before the fine label
     if not content or len(content) % (labels + IMAGE_BYTES):
         raise ValueError(f"{len(content)} bytes are no records of {labels + IMAGE_BYTES}")
     records = np.frombuffer(content, np.uint8).reshape(-1, labels + IMAGE_BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -9,8 +10,10 @@ from typing import Self
 import numpy as np
 
 from nasctl.data._folders import Listing, counted_suffixes
+from nasctl.data._held_out import held_out_files, training_listing
 from nasctl.data._image_arrays import numbered
 from nasctl.data._picture_files import PictureFiles, listing_of
+from nasctl.data._protocols import Part
 from nasctl.data._stored_images import StoredImages, digest_of, revised
 from nasctl.data._survey import UNCHECKED, Survey
 from nasctl.errors import NasctlError
@@ -76,6 +79,12 @@ class Pictures(StoredImages):
     def _content(self) -> PictureFiles:
         key = (self.path, self.digest, self.survey)
         return _kept.get(key) or _keep(key, read(self.path, self.survey))
+
+    def image_parts(self) -> Mapping[Part, PictureFiles]:
+        """Return the image files by part, as in `LabelledImages`."""
+        listing = listing_of(self.path)
+        train = PictureFiles.of(self.path, training_listing(listing), self.survey)
+        return {"train": train, **held_out_files(self.path, listing, train)}
 
 
 def read(path: Path, survey: Survey = UNCHECKED) -> PictureFiles:

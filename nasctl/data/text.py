@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nasctl.data._protocols import Kind
+from nasctl.data._protocols import Kind, Part
 from nasctl.errors import NasctlError
 from nasctl.system import files
 
@@ -72,6 +73,10 @@ class TextFile:
         starts = np.random.default_rng([seed, place]).integers(len(words) - length + 1, size=number)
         found: np.ndarray = np.minimum(words[starts[:, None] + np.arange(length)], vocabulary - 1)
         return found
+
+    def word_parts(self) -> Mapping[Part, np.ndarray]:
+        """Return the words, (K,) int64; none are set apart."""
+        return {"train": _words(self.path, self.digest)}
 
 
 def _content(path: Path) -> bytes:

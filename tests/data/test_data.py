@@ -270,7 +270,7 @@ def test_bad_input_is_one_sentence(animals, tmp_path):
             source(str(tmp_path / name))
         assert name in str(error.value)
         assert "\n" not in str(error.value)
-    with pytest.raises(NasctlError, match="no data is called 'dead'; give dead-leaves, noise, or the path of a folder"):
+    with pytest.raises(NasctlError, match="no data is called 'dead'; give dead-leaves, digits, noise, or the path of"):
         source("dead")
 
 

@@ -16,7 +16,7 @@ from nasctl.errors import BadOption, NasctlError
 from nasctl.registry import plugins
 from nasctl.testing import DataContract
 
-PLUGINS = ["cifar", "dead_leaves", "noise", "npz", "pictures", "text", "tokens"]
+PLUGINS = ["cifar", "dead_leaves", "digits", "noise", "npz", "pictures", "text", "tokens"]
 
 STRIPES = '''
 """Stripes."""
@@ -105,7 +105,7 @@ def test_the_sources_are_plugins(files):
     assert registry.names("data") == PLUGINS
     for name, path in files.items():
         assert type(source(str(path))) is registry.load("data", name)
-    for name in ("dead_leaves", "noise", "tokens"):
+    for name in ("dead_leaves", "digits", "noise", "tokens"):
         assert source(name) == registry.create("data", name)
 
 
@@ -128,7 +128,7 @@ def test_a_file_adds_data_by_name(own):
     assert str(source("stripes")) == "stripes:width=1"
     assert source(str(data)) == data
     np.testing.assert_array_equal(data.images((1, 1, 6), 1, 0)[0][0, 0, 0], [-1, -1, 1, 1, -1, -1])
-    with pytest.raises(NasctlError, match=r"give dead-leaves, noise, stripes, or the path of a folder or \.zip"):
+    with pytest.raises(NasctlError, match=r"give dead-leaves, digits, noise, stripes, or the path of a folder"):
         source("stripe")
     with pytest.raises(BadOption, match="whole number"):
         source("stripes:width=wide")

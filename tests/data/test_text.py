@@ -168,7 +168,7 @@ def test_a_candidate_of_tokens_takes_no_images(name):
             "dead_leaves is data of images, and this space takes tokens; give tokens, or the path of",
         ),
         (SMALL, "pictures.npz", "is data of images, and this space takes tokens"),
-        ("nb201", "tokens", "tokens is data of words, and this space takes images; give dead-leaves, noise, or"),
+        ("nb201", "tokens", "tokens is data of words, and this space takes images; give dead-leaves, digits, noise"),
         ("nb201", "a.txt", "is data of words, and this space takes images"),
         (SMALL, "empty.txt", "has 1 words, too few for a row of"),
     ],

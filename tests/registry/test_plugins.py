@@ -284,7 +284,7 @@ def test_data_of_strangers_runs_only_where_it_is_named(odd):
 def test_trusted_data_claims_paths(odd, monkeypatch):
     monkeypatch.setenv(plugins.TRUST, "odd-things")
     assert str(source("a.odd")).startswith("a.odd#")
-    with pytest.raises(NasctlError, match=r"give dead-leaves, noise, odd, or the path of .*, or an \.odd file"):
+    with pytest.raises(NasctlError, match=r"give dead-leaves, digits, noise, odd, or the path of .*, or an \.odd file"):
         source("odds")
 
 
