@@ -1,4 +1,4 @@
-"""Normalisation and random augmentation of batches of images, by kornia with parameters of the counter-based streams."""
+"""Normalisation and random augmentation of batches of images, by kornia with counter-based random streams."""
 
 from __future__ import annotations
 
@@ -47,24 +47,23 @@ class Augmentation:
         """Return normalised images, (B, C, H, W) float32, of pixels from 0 to 255."""
         return (images.float() - self._mean) / self._deviation
 
-    def augmented(self, images: Tensor, seed: int, step: int, rank: int = 0, world: int = 1) -> Tensor:
+    def augmented(self, images: Tensor, seed: int, step: int, first: int = 0, whole: int | None = None) -> Tensor:
         """Return images, normalised and augmented, (B, C, H, W) float32.
 
         Args:
             images: Pixels of the rank's share of a batch, (B, C, H, W) uint8.
             seed: Seed of the training.
             step: Number of the step.
-            rank: Number of the rank, which has rows rank * B to (rank + 1) * B of the whole batch.
-            world: Number of ranks.
+            first: Row of the first image in the batch of all ranks.
+            whole: Images of the batch of all ranks; B if None.
         """
         found = self.plain(images)
         if not self._transforms:
             return found
-        own = len(images)
+        rows = slice(first, first + len(images))
         seed_torch(seed, "augmentation", step)
         for transform in self._transforms:
-            drawn = transform.forward_parameters(torch.Size((own * world, *found.shape[1:])))
-            rows = slice(rank * own, (rank + 1) * own)
+            drawn = transform.forward_parameters(torch.Size((whole or len(images), *found.shape[1:])))
             found = transform(found, params={k: v if k in UNSLICED else v[rows] for k, v in drawn.items()})
         return found
 

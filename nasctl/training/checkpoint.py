@@ -167,7 +167,7 @@ def _crc(tensors: Mapping[str, Tensor]) -> int:
     for key in sorted(tensors):
         value = tensors[key]
         found = zlib.crc32(f"{key} {value.dtype} {tuple(value.shape)}".encode(), found)
-        found = zlib.crc32(value.reshape(-1).view(torch.uint8).numpy(), found)
+        found = zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, found)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ def evaluate(
     with torch.no_grad():
         for given, labels in batches:
             prepared = learning.evaluation(given.to(device), labels.to(device))
-            with precision() if precision else torch.enable_grad(False):
+            with precision() if precision else nullcontext():
                 outputs = run(*prepared.inputs).flatten(0, -2)
             losses = cross_entropy(outputs.float(), prepared.targets, reduction="none").double()
             words = prepared.rows is not None
@@ -71,15 +71,14 @@ def evaluate(
 
 def _sums(losses: Tensor, outputs: Tensor, targets: Tensor, rows: Tensor | None, examples: int) -> Tensor:
     """Return examples, places, correct answers or squared row means, summed losses, and summed row means, (SUMS,)."""
+    number = losses.new_tensor(len(losses))
     if rows is None:
         correct = (outputs.argmax(1) == targets).sum().double()
-        return torch.stack([losses.new_tensor(examples), losses.new_tensor(len(losses)), correct, losses.sum(), correct])
+        return torch.stack([number, number, correct, losses.sum(), correct])
     totals = losses.new_zeros(examples).index_add_(0, rows, losses)
     counts = losses.new_zeros(examples).index_add_(0, rows, torch.ones_like(losses))
     means = (totals / counts.clamp(min=1))[counts > 0]
-    return torch.stack(
-        [losses.new_tensor(len(means)), losses.new_tensor(len(losses)), means.square().sum(), losses.sum(), means.sum()]
-    )
+    return torch.stack([losses.new_tensor(len(means)), number, means.square().sum(), losses.sum(), means.sum()])
 
 
 def _result(sums: list[float], words: bool) -> Result:

@@ -59,6 +59,7 @@ class ClassLearning:
         classes: Number of classes.
         counts: Examples of each class in the training part, (classes,); needed by balanced class weights.
         seed: Seed of the training.
+        whole: Images of a batch of all ranks.
         rank: Number of the rank.
         world: Number of ranks.
         device: The device of the batches.
@@ -70,13 +71,18 @@ class ClassLearning:
         augmentation: Augmentation,
         classes: int,
         counts: np.ndarray | None = None,
+        *,
         seed: int = 0,
+        whole: int | None = None,
         rank: int = 0,
         world: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
         self._recipe, self._augmentation = recipe, augmentation
-        self._place = seed, rank, world
+        self._seed, self._whole, self._rank = seed, whole, rank
+        # A rank's share begins after the shares of lower ranks, of which the first ones have the remainder.
+        share, rest = divmod(whole or 0, world)
+        self._first = rank * share + min(rank, rest)
         self.chance = log(max(2, classes))
         self._weights: Tensor | None = None
         if recipe.class_weights == "balanced" and counts is not None:
@@ -86,10 +92,9 @@ class ClassLearning:
             self._weights = torch.tensor(weights, dtype=torch.float32, device=device)
 
     def training(self, given: Tensor, labels: Tensor, step: int) -> Prepared:
-        seed, rank, world = self._place
-        images = self._augmentation.augmented(given, seed, step, rank, world)
+        images = self._augmentation.augmented(given, self._seed, step, self._first, self._whole)
         if self._recipe.mixup:
-            images, labels = self._augmentation.mixed(images, labels, seed, step, rank)
+            images, labels = self._augmentation.mixed(images, labels, self._seed, step, self._rank)
         return Prepared((images,), labels)
 
     def evaluation(self, given: Tensor, labels: Tensor) -> Prepared:

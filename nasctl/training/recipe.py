@@ -7,10 +7,10 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from nasctl.errors import BadOption, NasctlError, UnknownName
 from nasctl.system import files
@@ -25,22 +25,46 @@ RATE_BATCH = 256  # examples of the batch that the rate of SGD is given for
 LIMIT = 1 << 20  # bytes of the largest recipe file that is read
 
 
-def _option(default: Any, help: str, low: float = -math.inf, high: float = math.inf, bits: bool = True) -> Any:
-    """Return a field with its explanation and its closed range.
+class About(NamedTuple):
+    """The explanation and the closed range of a field."""
 
-    Args:
-        default: Default value.
-        help: Comment of the field in a TOML file.
-        low: Smallest value.
-        high: Largest value.
-        bits: Whether the field changes the trained weights.
-    """
-    return field(default=default, metadata={"help": help, "low": low, "high": high, "bits": bits})
+    help: str  # its comment in a TOML file
+    low: float = -math.inf
+    high: float = math.inf
+    bits: bool = True  # whether the field changes the trained weights
+
+
+ABOUT: Mapping[str, About] = {
+    "epochs": About("passes over the training part", 1, 1_000_000),
+    "batch": About("examples of a step, on all devices together", 1, 1_000_000),
+    "optimiser": About("sgd (with Nesterov momentum) or adamw"),
+    "rate": About("peak learning rate; of sgd at a batch of 256, in proportion at others", 0.0, 1e3),
+    "momentum": About("momentum of sgd, and the first beta of adamw", 0.0, 0.9999),
+    "beta2": About("second beta of adamw", 0.0, 0.999999),
+    "weight_decay": About("weight decay; never of biases, norms and other vectors", 0.0, 10.0),
+    "warmup": About("epochs in which the rate rises linearly from almost 0", 0.0, 1e6),
+    "schedule": About("rate after the warm-up: cosine (to 0), onecycle or constant"),
+    "smoothing": About("label smoothing", 0.0, 0.999),
+    "class_weights": About("weights of classes in the loss: none or balanced (rare classes count more)"),
+    "crop": About("padding of a random crop, as a share of the image's side; 0: none", 0, 1),
+    "flip": About("random horizontal flips"),
+    "cutout": About("side of a square erased at random, as a share of the image's side; 0: none", 0, 0.9),
+    "mixup": About("alpha of the Beta distribution of mixup; 0: no mixup", 0.0, 100.0),
+    "masked": About("share of the words that are masked, where masked words are learnt", 0.01, 0.9),
+    "ema": About("decay of a moving average of the weights, such as 0.999; 0: none", 0.0, 0.999999),
+    "clip": About("largest norm of the gradient of all weights together; 0: no limit", 0.0, 1e9),
+    "amp": About("automatic mixed precision: bfloat16, or float16 with loss scaling on older GPUs"),
+    "recovery": About("steps between the points that a diverged training goes back to", 1, 1_000_000_000),
+    "evaluate": About("epochs between evaluations on validation data; 0: only at the end", 0, 1_000_000, bits=False),
+    "checkpoint": About("minutes between checkpoints; 0: only at every recovery point", 0.0, 1e6, bits=False),
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. The defaults are for small images such as CIFAR-10; see `usual` for words.
+    """The choices of a training; `ABOUT` explains each field.
+
+    The defaults are for small images such as CIFAR-10; `usual` has those of each task.
 
     Raises:
         BadOption: A value has the wrong type or is out of its range.
@@ -53,36 +77,32 @@ class Recipe:
         DeVries & Taylor, arXiv:1708.04552: cutout. Zhang et al., ICLR 2018, arXiv:1710.09412: mixup.
     """
 
-    epochs: int = _option(30, "passes over the training part", 1, 1_000_000)
-    batch: int = _option(64, "examples of a step, on all devices together", 1, 1_000_000)
-    optimiser: Optimiser = _option("sgd", "sgd (with Nesterov momentum) or adamw")
-    rate: float = _option(
-        0.1, "peak learning rate; of sgd for a batch of 256, and in proportion for another batch", 0.0, 1e3
-    )
-    momentum: float = _option(0.9, "momentum of sgd, and the first beta of adamw", 0.0, 0.9999)
-    beta2: float = _option(0.999, "second beta of adamw", 0.0, 0.999999)
-    weight_decay: float = _option(5e-4, "weight decay; never of biases, norms and other vectors", 0.0, 10.0)
-    warmup: float = _option(1.0, "epochs in which the rate rises linearly from almost 0", 0.0, 1e6)
-    schedule: Schedule = _option("cosine", "rate after the warm-up: cosine (to 0), onecycle or constant")
-    smoothing: float = _option(0.1, "label smoothing", 0.0, 0.999)
-    class_weights: ClassWeights = _option("none", "weights of classes in the loss: none, or balanced (rare classes more)")
-    crop: float = _option(0.125, "padding of a random crop, as a share of the image's side (4 of 32 pixels); 0: none", 0, 1)
-    flip: bool = _option(True, "random horizontal flips")
-    cutout: float = _option(
-        0.25, "side of a square that is erased at random, as a share of the image's side (8 of 32 pixels); 0: none", 0, 0.9
-    )
-    mixup: float = _option(0.0, "alpha of the Beta distribution of mixup; 0: no mixup", 0.0, 100.0)
-    masked: float = _option(0.15, "share of the words that are masked, where masked words are learnt", 0.01, 0.9)
-    ema: float = _option(0.0, "decay of an exponential moving average of the weights, such as 0.999; 0: none", 0.0, 0.999999)
-    clip: float = _option(5.0, "largest norm of the gradient of all weights together; 0: no limit", 0.0, 1e9)
-    amp: bool = _option(False, "automatic mixed precision: bfloat16, or float16 with loss scaling on older GPUs")
-    recovery: int = _option(500, "steps between the points that a diverged training goes back to", 1, 1_000_000_000)
-    evaluate: int = _option(1, "epochs between evaluations on the validation part; 0: only at the end", 0, 1_000_000, False)
-    checkpoint: float = _option(5.0, "minutes between checkpoints", 0.0, 1e6, False)
+    epochs: int = 30
+    batch: int = 64
+    optimiser: Optimiser = "sgd"
+    rate: float = 0.1
+    momentum: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 5e-4
+    warmup: float = 1.0
+    schedule: Schedule = "cosine"
+    smoothing: float = 0.1
+    class_weights: ClassWeights = "none"
+    crop: float = 0.125
+    flip: bool = True
+    cutout: float = 0.25
+    mixup: float = 0.0
+    masked: float = 0.15
+    ema: float = 0.0
+    clip: float = 5.0
+    amp: bool = False
+    recovery: int = 500
+    evaluate: int = 1
+    checkpoint: float = 5.0
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            object.__setattr__(self, one.name, _checked(one.name, getattr(self, one.name), one.metadata))
+            object.__setattr__(self, one.name, _checked(one.name, getattr(self, one.name)))
         if self.warmup > self.epochs:
             raise BadOption(
                 f"Cannot warm up for {self.warmup:g} of {self.epochs} epochs: a recipe's warmup is at most its epochs."
@@ -92,7 +112,7 @@ class Recipe:
     @property
     def digest(self) -> str:
         """The first eight hexadecimal digits of the digest of all fields that change the trained weights."""
-        content = {one.name: getattr(self, one.name) for one in fields(self) if one.metadata["bits"]}
+        content = {one.name: getattr(self, one.name) for one in fields(self) if ABOUT[one.name].bits}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
@@ -106,7 +126,7 @@ class Recipe:
         for one in fields(self):
             value = _literal(getattr(self, one.name))
             note = "" if getattr(self, one.name) == one.default else f" (default: {_literal(one.default)})"
-            lines.append(f"{f'{one.name} = {value}':28}# {one.metadata['help']}{note}")
+            lines.append(f"{f'{one.name} = {value}':28}# {ABOUT[one.name].help}{note}")
         return "\n".join([*lines, ""])
 
     def changed(self, values: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -174,7 +194,7 @@ def _types() -> dict[str, Any]:
     return get_type_hints(Recipe)
 
 
-def _checked(name: str, value: Any, limits: Mapping[str, Any]) -> Any:
+def _checked(name: str, value: Any) -> Any:
     """Return a value in the type of its field.
 
     Raises:
@@ -184,7 +204,9 @@ def _checked(name: str, value: Any, limits: Mapping[str, Any]) -> Any:
     if get_origin(wanted) is Literal:
         choices = get_args(wanted)
         if value not in choices:
-            raise BadOption(f"Cannot use {name} = {value!r} in a recipe: it is none of {', '.join(choices)}. Choose one.")
+            raise BadOption(
+                f"Cannot use {name} = {value!r} in a recipe: it is none of {', '.join(choices)}. Choose one."
+            )
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted is float and number:
@@ -194,9 +216,10 @@ def _checked(name: str, value: Any, limits: Mapping[str, Any]) -> Any:
     if type(value) is not wanted:
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[wanted]
         raise BadOption(f"Cannot use {name} = {value!r} in a recipe: it is not {kind}. Give {kind}.")
-    if wanted is not bool and not limits["low"] <= value <= limits["high"]:
+    about = ABOUT[name]
+    if wanted is not bool and not about.low <= value <= about.high:
         raise BadOption(
-            f"Cannot use {name} = {value:g} in a recipe: it is not within {limits['low']:g} and {limits['high']:g}."
+            f"Cannot use {name} = {value:g} in a recipe: it is not within {about.low:g} and {about.high:g}."
             " Choose a value in this range."
         )
     return value

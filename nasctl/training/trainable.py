@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ class MaskedWordModel(nn.Module):
 
     Places are true where a token is masked. The head reads the features of these M tokens: a linear layer to the width
     of the token embedding, GELU, a layer norm, and the product with the embedding matrix, plus a bias for each word.
+    The product is divided by the square root of that width, because nasctl draws embeddings from N(0, 1), not from
+    N(0, 0.02) as BERT does.
     The encoder's own classifier keeps its initial weights: a task with labels trains it later.
 
     Args:
@@ -52,7 +54,8 @@ class MaskedWordModel(nn.Module):
     def forward(self, tokens: Tensor, chosen: Tensor) -> Tensor:
         features: Tensor = self.body(tokens)
         # The head runs at the masked places alone: logits of all places would take the most memory of the training.
-        return nn.functional.linear(self.head(features[chosen]), self.words, self.bias)
+        found = self.head(features[chosen]) / sqrt(self.words.shape[1])
+        return nn.functional.linear(found, self.words, self.bias)
 
 
 def trainable(network: Network, wanted: Input, task: TrainingTask, classes: int | None, seed: int) -> nn.Module:
@@ -102,8 +105,8 @@ def check_task(network: Network, wanted: Input, task: TrainingTask, classes: int
     if task == "classes":
         if len(out) != 1:
             raise NasctlError(
-                f"Cannot train this space on classes: its networks put out {_shape(out)} numbers for an example, not one"
-                " for each class. Choose a space of classifiers."
+                f"Cannot train this space on classes: its networks put out {_shape(out)} numbers for an example, not"
+                " one for each class. Choose a space of classifiers."
             )
         if classes is not None and out[0] != classes:
             raise NasctlError(

@@ -1,0 +1,141 @@
+"""Events of a training, for displays and logs, and what a training is asked for and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from nasctl.networks.graph import Network
+from nasctl.problem.space import Input
+from nasctl.training.evaluation import Result
+from nasctl.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from nasctl.training.labelled import Part, TrainingData
+
+
+@dataclass(frozen=True)
+class LearningProblem:
+    """A network and everything that its trained weights depend on."""
+
+    network: Network
+    input: Input  # of its space
+    data: TrainingData
+    recipe: Recipe
+    seed: int = 0
+    identity: str = ""  # digest that checkpoints are filed under; a checkpoint of another one is refused
+    device: str = "cpu"
+    threads: int = 1  # of torch
+    workers: int | None = 0  # processes that decode examples; None for as many as are of use; changes no weight
+    start: Callable[[nn.Module], object] | None = None  # replaces the drawn weights of the module, for fine-tuning
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The place of this process among those that train together.
+
+    Args:
+        rank: Number of the process.
+        world: Number of processes.
+        reduce: Adds a flat tensor up over all processes, in place. It is called once a step.
+    """
+
+    rank: int = 0
+    world: int = 1
+    reduce: Callable[[Tensor], None] = lambda flat: None
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The training continues from a checkpoint."""
+
+    step: int
+    path: Path
+    versions: Mapping[str, str]  # of nasctl and torch that wrote it; with other versions, the last bits may differ
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """A step is done."""
+
+    step: int  # steps done, from 1
+    steps: int  # of the whole training
+    epoch: int  # in progress, from 1
+    loss: float  # of the batch, over all ranks
+    accuracy: float | None  # of the batch; None for words, and where labels are mixed
+    examples_per_second: float
+    rate: float  # learning rate
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A part is evaluated."""
+
+    part: Part
+    result: Result
+    step: int  # steps done
+    epoch: float  # epochs done
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """A checkpoint is written."""
+
+    path: Path
+    step: int
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The training has diverged, and goes back to an earlier step at half the rate."""
+
+    step: int  # the step that diverged, from 1
+    loss: float
+    back_to: int  # steps done at the point that it goes back to
+    rate_factor: float  # of the rates from here on
+
+
+Event = Resumed | StepDone | Evaluated | Checkpointed | Diverged
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of a training, or of its first steps.
+
+    Attributes:
+        results: Results by part: of validation and test, or of validation alone before the last step.
+        state: State dict of the network's module on the CPU; with an average of weights, the averaged ones.
+        step: Steps done.
+        steps: Steps of the whole training.
+        halvings: Times that a divergence has halved the rate.
+        seconds: Wall time of this call, without earlier ones that it continues.
+    """
+
+    results: Mapping[Part, Result]
+    state: Mapping[str, Tensor] = field(repr=False)
+    step: int
+    steps: int
+    halvings: int
+    seconds: float
+
+    @property
+    def finished(self) -> bool:
+        """True after the last step."""
+        return self.step == self.steps
+
+
+__all__ = [
+    "Checkpointed",
+    "Diverged",
+    "Evaluated",
+    "Event",
+    "LearningProblem",
+    "Outcome",
+    "Ranks",
+    "Resumed",
+    "StepDone",
+]

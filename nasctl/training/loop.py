@@ -1,0 +1,284 @@
+"""The training loop: steps, evaluations, checkpoints, divergence and stop requests."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nasctl.candidates.determinism import deterministic_torch, seeded_globals, usable_device
+from nasctl.errors import NasctlError
+from nasctl.system.signals import uninterrupted
+from nasctl.training import checkpoint as checkpoints
+from nasctl.training.batches import part_batches, steps_per_epoch, train_batches
+from nasctl.training.checkpoint import Checkpoint
+from nasctl.training.divergence import DivergenceRule
+from nasctl.training.evaluation import Result, evaluate
+from nasctl.training.events import (
+    Checkpointed,
+    Diverged,
+    Evaluated,
+    Event,
+    LearningProblem,
+    Outcome,
+    Ranks,
+    Resumed,
+    StepDone,
+)
+from nasctl.training.learner import Learner
+from nasctl.training.optimiser import rates
+
+if TYPE_CHECKING:
+    from nasctl.training.labelled import Part
+
+LAG = 10  # steps between two readings of losses from a GPU, which wait for it
+
+HALVINGS = 1  # times that a diverged training goes back
+
+
+def train(
+    problem: LearningProblem,
+    folder: Path,
+    on_event: Callable[[Event], object] = lambda event: None,
+    *,
+    ranks: Ranks | None = None,
+    until: int | None = None,
+) -> Outcome:
+    """Train a network to the end, or continue a training that a kill or a stop request has ended.
+
+    The same problem ends in the same bits, however often it was ended, on the same kind of device with the same number
+    of threads.
+
+    Args:
+        problem: The network, the data and the recipe.
+        folder: Folder of the checkpoints; it is created.
+        on_event: Called with each event, in the training thread.
+        ranks: The place of this process among those that train together.
+        until: Number of steps after which the training pauses with a checkpoint; the last one if None.
+
+    Raises:
+        NasctlError: The network cannot be trained, the training diverges twice, the folder has a checkpoint of another
+            training, or a checkpoint cannot be written.
+        KeyboardInterrupt: A signal asked to stop; a checkpoint is written before.
+    """
+    usable_device(problem.device)
+    with _reproducible(problem):
+        return Trainer(problem, folder, on_event, ranks or Ranks()).run(until)
+
+
+class Trainer:
+    """A training in progress; see `train`.
+
+    Args:
+        problem: The network, the data and the recipe.
+        folder: Folder of the checkpoints.
+        on_event: Called with each event.
+        ranks: The place of this process among those that train together.
+    """
+
+    def __init__(
+        self, problem: LearningProblem, folder: Path, on_event: Callable[[Event], object], ranks: Ranks
+    ) -> None:
+        self._problem, self._folder, self._on_event, self._ranks = problem, folder, on_event, ranks
+        self._epoch = steps_per_epoch(problem.data, problem.recipe.batch)  # steps
+        self.steps = problem.recipe.epochs * self._epoch
+        self._rates = rates(problem.recipe, self.steps, self._epoch)
+        self.step, self.halvings = 0, 0
+        self._consistent = True  # False while a step changes the state
+        self._saved_at = time.monotonic()
+        self._read_at = time.perf_counter()
+        self._evaluated = -1  # the step of the last evaluation
+        self._begin()
+        self._lag = 1 if self.learner.device.type == "cpu" else LAG
+
+    def run(self, until: int | None = None) -> Outcome:
+        """Train, and return the outcome; see `train`."""
+        started, end = time.monotonic(), self.steps if until is None else min(until, self.steps)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if found := checkpoints.newest(self._folder, self._problem.identity):
+            self._restore(found)
+            self._on_event(Resumed(found.step, checkpoints.path_of(self._folder, found.step), found.versions))
+        try:
+            while self.step < end:
+                self._train_to(end)
+            if self.step not in checkpoints.steps(self._folder):
+                self._save()
+            parts: tuple[Part, ...] = ("validation", "test") if self.step == self.steps else ("validation",)
+            results = {part: self._evaluate(part) for part in parts if self._problem.data.size(part)}
+        except KeyboardInterrupt:
+            if self._consistent and not self._read_losses():
+                with uninterrupted():
+                    self._save()
+            raise
+        if any(not result.loss < float("inf") for result in results.values()):
+            raise self._failure("the loss of the trained network is not finite")
+        seconds = time.monotonic() - started
+        return Outcome(results, self.learner.state(), self.step, self.steps, self.halvings, seconds)
+
+    def _begin(self) -> None:
+        """Make the module with its initial weights."""
+        recipe = self._problem.recipe
+        self.learner = Learner(self._problem, self._ranks)
+        self._rule = DivergenceRule(self.learner.learning.chance, round(recipe.warmup * self._epoch))
+        self._pending: list[tuple[Tensor, Tensor | None]] = []  # losses of steps that are done and not read
+        self.step = 0
+
+    def _train_to(self, end: int) -> None:
+        """Train up to a step, or until the training has gone back."""
+        problem, rank, world = self._problem, self._ranks.rank, self._ranks.world
+        recipe = problem.recipe
+        batches = train_batches(problem.data, recipe.batch, problem.seed, self.step, problem.workers, rank, world)
+        self._read_at = time.perf_counter()
+        while self.step < end:
+            if self._evaluate_epoch():
+                return
+            try:
+                given, labels = next(batches)
+            except NasctlError:  # such as a vanished file
+                if not self._read_losses():
+                    self._save()
+                raise
+            with uninterrupted():
+                self._consistent = False
+                rate = float(self._rates[self.step]) * 0.5**self.halvings
+                self._pending.append(self.learner.step(given, labels, self.step, rate))
+                self.step += 1
+                self._consistent = True
+            due = self.step % recipe.recovery == 0 or self.step == end
+            late = time.monotonic() - self._saved_at >= 60 * recipe.checkpoint if recipe.checkpoint else False
+            if (len(self._pending) >= self._lag or due or late) and self._read_losses():
+                return
+            if due or late:
+                self._save()
+
+    def _evaluate_epoch(self) -> bool:
+        """Evaluate the validation part at the end of an epoch, and return True if the training had to go back before.
+
+        The recipe says after how many epochs.
+        """
+        every = self._problem.recipe.evaluate
+        if not every or not self.step or self.step % (every * self._epoch) or self.step == self._evaluated:
+            return False
+        if self._read_losses():
+            return True
+        if self._problem.data.size("validation"):
+            self._evaluate("validation")
+            self._read_at = time.perf_counter()
+        return False
+
+    def _evaluate(self, part: Part) -> Result:
+        """Evaluate a part, over all ranks."""
+        problem, ranks = self._problem, self._ranks
+        given = part_batches(problem.data, part, problem.recipe.batch, problem.workers, ranks.rank, ranks.world)
+        learner = self.learner
+        learner.module.eval()
+        try:
+            result = evaluate(
+                learner.evaluated(),
+                learner.learning,
+                given,
+                learner.device,
+                learner.precision,
+                ranks.reduce if ranks.world > 1 else None,
+            )
+        finally:
+            learner.module.train()
+        self._evaluated = self.step
+        self._on_event(Evaluated(part, result, self.step, self.step / self._epoch))
+        return result
+
+    def _read_losses(self) -> bool:
+        """Read the losses of the last steps, report them, and return True if the training had to go back."""
+        if not self._pending:
+            return False
+        losses = torch.stack([loss for loss, _ in self._pending]).tolist()
+        answers = [correct for _, correct in self._pending]
+        correct = [None if one is None else float(one) for one in answers]
+        now, done, first = time.perf_counter(), len(losses), self.step - len(losses)
+        batch = min(self._problem.recipe.batch, self._problem.data.size("train"))
+        speed = batch * done / max(1e-9, now - self._read_at)
+        self._read_at = now
+        self._pending.clear()
+        for k, (loss, right) in enumerate(zip(losses, correct, strict=True)):
+            if self._rule.diverged(first + k, loss):
+                self._go_back(first + k, loss)
+                return True
+            epoch, rate = (first + k) // self._epoch + 1, float(self._rates[first + k]) * 0.5**self.halvings
+            accuracy = None if right is None else right / batch
+            self._on_event(StepDone(first + k + 1, self.steps, epoch, loss, accuracy, speed, rate))
+        return False
+
+    def _go_back(self, step: int, loss: float) -> None:
+        """Continue from the last recovery point at half the rate, or stop if the training has done so before.
+
+        Raises:
+            NasctlError: The training has diverged before.
+        """
+        if self.halvings >= HALVINGS:
+            raise self._failure(f"it has diverged at step {step + 1} (loss {loss:.3g}) for the second time")
+        recovery = self._problem.recipe.recovery
+        target = step // recovery * recovery  # a function of the losses alone, so that a resumed training does the same
+        found = checkpoints.at(self._folder, target, self._problem.identity) if target else None
+        if found is not None:
+            self._restore(found)
+        else:
+            target = 0
+            self._begin()
+        self.halvings += 1
+        self._evaluated = -1
+        self._on_event(Diverged(step + 1, loss, target, 0.5**self.halvings))
+        if self._ranks.rank == 0:
+            checkpoints.delete_after(self._folder, target)
+        self._save()
+
+    def _failure(self, reason: str) -> NasctlError:
+        recipe = self._problem.recipe
+        clip = "" if recipe.clip and recipe.clip <= 1 else ", or clip to 1"
+        return NasctlError(
+            f"Cannot train this network further: {reason}. Lower rate in the recipe (it is {recipe.rate:g}){clip}."
+        )
+
+    def _restore(self, found: Checkpoint) -> None:
+        """Set the state of a checkpoint."""
+        self.learner.load(found)
+        self._rule.restore(found.tensors["losses/recent"].tolist())
+        self._pending.clear()
+        self.step, self.halvings = found.step, found.halvings
+
+    def _save(self) -> None:
+        """Write a checkpoint; the first rank does it for all."""
+        self._saved_at = time.monotonic()
+        if self._ranks.rank:
+            return
+        tensors = {**self.learner.tensors(), "losses/recent": torch.from_numpy(self._rule.recent)}
+        state = Checkpoint(self._problem.identity, self.step, self.halvings, tensors, self.learner.scaler_state())
+        with uninterrupted():
+            path = checkpoints.write(self._folder, state)
+            checkpoints.tidy(self._folder, self._problem.recipe.recovery)
+        self._on_event(Checkpointed(path, self.step))
+
+
+@contextmanager
+def _reproducible(problem: LearningProblem) -> Iterator[None]:
+    """Run the block with deterministic arithmetic, and leave the global generators as they were."""
+    if torch.device(problem.device).type == "cpu":
+        with deterministic_torch(problem.threads), seeded_globals(0):
+            yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with this workspace alone
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with deterministic_torch(problem.threads), seeded_globals(0):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+__all__ = ["Trainer", "train"]
