@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,10 +14,9 @@ from torch import Tensor
 from nasctl.errors import NasctlError
 from nasctl.export.difference import Difference, difference
 from nasctl.export.model import Model, Runner
+from nasctl.training.batches import part_batches
+from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.trained_weights import Facts
-
-if TYPE_CHECKING:
-    from nasctl.training.labelled import TrainingData
 
 BATCH = 64  # examples that are run at once
 
@@ -62,8 +60,6 @@ def labelled_data(model: Model, name: str) -> TrainingData:
     Raises:
         NasctlError: The data cannot be read, or is not the data of the training.
     """
-    from nasctl.training.labelled import training_data
-
     facts = _facts(model)
     found = IDENTITY.fullmatch(facts.data)
     if found is None:
@@ -82,8 +78,6 @@ def labelled_data(model: Model, name: str) -> TrainingData:
 
 def validation_batches(data: TrainingData) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the validation examples, pixels (B, C, H, W) float32 or words (B, T), and their labels, (B,) or (B, T)."""
-    from nasctl.training.batches import part_batches
-
     for examples, labels in part_batches(data, "validation", BATCH, None):
         yield as_input(examples), labels
 

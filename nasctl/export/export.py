@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +22,7 @@ from nasctl.export.int8 import INT8, INT8_SUFFIX, QuantisedFile, quantise
 from nasctl.export.model import Model
 from nasctl.problem.space import Genome, Input
 from nasctl.system.files import replacement
-
-if TYPE_CHECKING:
-    from nasctl.training.labelled import TrainingData
+from nasctl.training.labelled import TrainingData
 
 CALIBRATION = 32  # examples of the batch from which batch norms take their statistics
 COMPARED = 3  # examples on which the module and a file are compared

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,9 +19,7 @@ from nasctl.export.accuracy import BATCH, ExportedAccuracy, as_input, validation
 from nasctl.export.model import Model
 from nasctl.export.onnx_file import load_onnx, onnx_session
 from nasctl.hardware.profiling.timing import time_in_turn
-
-if TYPE_CHECKING:
-    from nasctl.training.labelled import TrainingData
+from nasctl.training.labelled import TrainingData
 
 INT8 = "int8"  # name of the int8 file among the formats
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nasctl import registry
 from nasctl.architectures import ids
@@ -16,9 +15,7 @@ from nasctl.export.model import Model
 from nasctl.export.trained import trained_model, weights_file
 from nasctl.problem.space import Genome
 from nasctl.store.store import Store
-
-if TYPE_CHECKING:
-    from nasctl.training.labelled import TrainingData
+from nasctl.training.labelled import TrainingData
 
 
 @dataclass(frozen=True)
