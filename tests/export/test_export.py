@@ -44,13 +44,13 @@ import torch
 torch.set_num_threads(1)
 """
 LOADED = """
-script, weights, program, examples, found = sys.argv[1:]
-x = torch.load(examples)
-net = runpy.run_path(script)["Net"]()
-net.load_state_dict(torch.load(weights, weights_only=True))
-with torch.no_grad():
-    torch.save([net.eval()(x), torch.export.load(program).module()(x)], found)
-runpy.run_path(script, run_name="__main__")
+for folder in sys.argv[1:]:
+    x = torch.load(f"{folder}/x")
+    net = runpy.run_path(f"{folder}/net.py")["Net"]()
+    net.load_state_dict(torch.load(f"{folder}/net.pt", weights_only=True))
+    with torch.no_grad():
+        torch.save([net.eval()(x), torch.export.load(f"{folder}/net.pt2").module()(x)], f"{folder}/found")
+    runpy.run_path(f"{folder}/net.py", run_name="__main__")
 assert not [name for name in sys.modules if name.startswith("nasctl")]
 """
 
@@ -76,13 +76,30 @@ def flops(network):
     return counter.get_total_flops()
 
 
-@pytest.fixture(scope="module", params=[SMALL, MACRO, OFA], ids=["nb201", "nbmacro", "mbconv"])
-def files(request, tmp_path_factory):
-    """Spec and genome, the folder of the files of all formats, and what the command printed."""
-    folder, (spec, genome) = tmp_path_factory.mktemp("files"), request.param
-    done = exported(spec, genome, "--format", "python,torch", "--format", "pt2,json,onnx", "-o", folder / "net.py")
-    assert done.exit_code == 0, done.stderr
-    return spec, genome, folder, done
+NETWORKS = {"nb201": SMALL, "nbmacro": MACRO, "mbconv": OFA}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The folder of each network's files in all formats."""
+    found = {}
+    for name, (spec, genome) in NETWORKS.items():
+        folder = found[name] = tmp_path_factory.mktemp(name)
+        done = exported(spec, genome, "--format", "python,torch", "--format", "pt2,json,onnx", "-o", folder / "net.py")
+        assert done.exit_code == 0, done.stderr
+        paths = [folder / f"net{suffix}" for suffix in (".py", ".pt", ".pt2", ".json", ".onnx")]
+        assert done.stdout.splitlines() == list(map(str, paths))
+        assert sorted(folder.iterdir()) == sorted(paths)
+    return found
+
+
+@pytest.fixture(scope="module")
+def ran(folders):
+    """The line that each Python file printed in one process without nasctl, which also ran the files on examples."""
+    for name, (spec, genome) in NETWORKS.items():
+        (shape,) = registry.create("spaces", spec).network(genome).input_shapes
+        torch.save(torch.randn(5, *shape, generator=torch.Generator().manual_seed(7)), folders[name] / "x")
+    return dict(zip(folders, alone(LOADED, *folders.values()).splitlines(), strict=True))
 
 
 def loaded(spec, genome, folder):
@@ -92,35 +109,30 @@ def loaded(spec, genome, folder):
     return module
 
 
-def test_files_run_without_nasctl_and_compute_what_the_module_does(files, tmp_path):
-    spec, genome, folder, done = files
-    paths = [folder / f"net{suffix}" for suffix in (".py", ".pt", ".pt2", ".json", ".onnx")]
-    assert done.stdout.splitlines() == list(map(str, paths))
-    assert sorted(folder.iterdir()) == sorted(paths)
-
+@pytest.mark.parametrize("name", NETWORKS)
+def test_files_run_without_nasctl_and_compute_what_the_module_does(name, folders, ran):
+    (spec, genome), folder = NETWORKS[name], folders[name]
     network, module = registry.create("spaces", spec).network(genome), loaded(spec, genome, folder)
-    x = torch.randn(5, *network.input_shapes[0], generator=torch.Generator().manual_seed(7))
-    torch.save(x, tmp_path / "x")
-    printed = alone(LOADED, *paths[:3], tmp_path / "x", tmp_path / "found")
     with torch.no_grad():
-        expected = module(x)
+        expected = module(torch.load(folder / "x"))
     assert (expected - expected[0]).abs().max() > 0.01 * expected.abs().max(), "all examples look the same to it"
-    for found in torch.load(tmp_path / "found"):
+    for found in torch.load(folder / "found"):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
-    content = json.loads(paths[3].read_text())
+    content = json.loads((folder / "net.json").read_text())
     params = sum(parameter.numel() for parameter in module.parameters())
     assert params == content["params"] == sum(layer["params"] for layer in content["layers"])
     assert flops(network) == 2 * content["macs"] == 2 * sum(layer["macs"] for layer in content["layers"])
     assert registry.create("spaces", content["space"]).network(tuple(content["genome"])) == network
-    assert f"{tuple(expected[:1].shape)}, {params:,} parameters" in printed
+    assert f"{tuple(expected[:1].shape)}, {params:,} parameters" == ran[name]
 
 
-def test_onnx_is_one_file_for_any_batch(files):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_onnx_is_one_file_for_any_batch(name, folders):
     import onnx
     import onnxruntime
 
-    spec, genome, folder, _ = files
+    (spec, genome), folder = NETWORKS[name], folders[name]
     network, path = onnx.load(folder / "net.onnx"), folder / "net.onnx"
     onnx.checker.check_model(network, full_check=True)
     told = {one.key: json.loads(one.value) for one in network.metadata_props}
