@@ -85,8 +85,9 @@ class QuantisedFile:
 def quantise(model: Model, data: TrainingData, source: Path, target: Path) -> QuantisedFile:
     """Quantise an ONNX file to int8, and compare the two files.
 
-    Weights have a scale for each output channel, and activations one for each tensor, from the least and greatest
-    values on images of the train part. Quantised layers are surrounded by QuantizeLinear and DequantizeLinear (QDQ).
+    Weights are signed, with a scale for each output channel. Activations are unsigned, with a scale and a zero point
+    for each tensor, from the least and greatest values on images of the train part. Quantised layers are surrounded
+    by QuantizeLinear and DequantizeLinear (QDQ).
 
     Args:
         model: The model, which classifies images.
@@ -120,7 +121,7 @@ def quantise(model: Model, data: TrainingData, source: Path, target: Path) -> Qu
             _CalibrationImages(images),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            activation_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,  # x86 runs signed activations up to 20 times as slowly
             weight_type=QuantType.QInt8,
         )
         quantised = onnx.load(target)

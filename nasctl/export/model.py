@@ -112,7 +112,9 @@ class Model:
         """The content of the stand-alone Python file."""
         from nasctl.export.application import application  # it imports Pillow
 
-        made = None if self.trained is None else application(self)
+        made, shape = None, self.architecture.input.shape
+        if self.trained is not None:
+            made = application(self.trained, self.classes, self.predicts, shape, self.weights_name)
         text = header(self.architecture, self.trained, self.predicts, self.weights_name)
         return source(self.architecture.network, header=text, vocabulary=self._vocabulary, application=made)
 
