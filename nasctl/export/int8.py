@@ -85,7 +85,8 @@ class QuantisedFile:
 def quantise(model: Model, data: TrainingData, source: Path, target: Path) -> QuantisedFile:
     """Quantise an ONNX file to int8, and compare the two files.
 
-    Weights are signed, with a scale for each output channel. Activations are unsigned, with a scale and a zero point
+    Weights are signed, with a scale for each output channel, or for each tensor in networks with matrix products, where
+    ONNX Runtime's kernel takes no other. Activations are unsigned, with a scale and a zero point
     for each tensor, from the least and greatest values on images of the train part. Quantised layers are surrounded
     by QuantizeLinear and DequantizeLinear (QDQ).
 
@@ -120,7 +121,7 @@ def quantise(model: Model, data: TrainingData, source: Path, target: Path) -> Qu
             target,
             _CalibrationImages(images),
             quant_format=QuantFormat.QDQ,
-            per_channel=True,
+            per_channel=not any(node.op_type == "MatMul" for node in onnx.load(prepared).graph.node),
             activation_type=QuantType.QUInt8,  # x86 runs signed activations up to 20 times as slowly
             weight_type=QuantType.QInt8,
         )

@@ -82,7 +82,10 @@ def trained_model(path: Path, asked: tuple[str, Genome] | None = None, weights_n
         shape = (COMPARED, *described.input.shape)
         examples = torch.randint(described.input.vocabulary, shape, generator=generator)
     else:
-        examples = torch.randint(256, (COMPARED, *described.input.shape), generator=generator).float()
+        # Far from the pixels of training, rounding errors of deep networks grow.
+        drawn = torch.randn((COMPARED, *described.input.shape), generator=generator)
+        mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in (facts.mean, facts.deviation))
+        examples = (drawn * deviation + mean).round().clamp(0, 255)
     return Model(described, module.eval(), examples, facts, weights_name)
 
 
