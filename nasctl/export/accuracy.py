@@ -66,8 +66,8 @@ def labelled_data(model: Model, name: str) -> TrainingData:
         raise NasctlError(
             f"Cannot read the split of the training {facts.training!r} from {facts.data!r}. Leave --data out."
         )
-    classes, split = len(model.classes) or None, found["split"].replace("-", ",")
-    data = training_data(name, model.architecture.input, classes, split, int(found["seed"] or 0), facts.task)
+    split = found["split"].replace("-", ",")
+    data = training_data(name, model.architecture.input, None, split, int(found["seed"] or 0), facts.task)
     if _content(str(data)) != _content(facts.data):
         raise NasctlError(
             f"Cannot compare on {name}: it is {data}, and {facts.training!r} was trained on {facts.data}. Give that "

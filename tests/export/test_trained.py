@@ -18,9 +18,11 @@ from nasctl import registry
 from nasctl.api import NasctlError
 from nasctl.cli import cli
 from nasctl.export import int8
+from nasctl.export.accuracy import labelled_data
 from nasctl.export.formats import FORMATS
 from nasctl.export.trained import trained_model, weights_file
 from nasctl.training import trained_weights
+from nasctl.training.labelled import training_data
 
 
 @pytest.fixture(scope="module")
@@ -232,3 +234,20 @@ def test_a_network_of_words_is_exported_with_its_weights(tmp_path, capsys):
     assert "(1, 8, 50), " in capsys.readouterr().out
     with pytest.raises(NasctlError, match="it learned next words, and --int8 is for networks that classify images"):
         nasctl.export(weights=tmp_path / "w", output=tmp_path / "words.onnx", int8=True)
+
+
+def test_renamed_data_is_known_by_its_digest(tmp_path):
+    rng = np.random.default_rng(0)
+    for k in range(30):
+        (tmp_path / "new name" / f"class{k % 2}").mkdir(parents=True, exist_ok=True)
+        picture = rng.integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(picture).save(tmp_path / "new name" / f"class{k % 2}" / f"{k}.png")
+    space = registry.create("spaces", f"{SPEC},classes=2")
+    data = training_data(str(tmp_path / "new name"), space.input, 2, "0.8,0.1,0.1", 0)
+    old = str(data).replace("new name", "old name")
+    told = facts(space=f"{SPEC},classes=2", data=old, mean=data.mean, deviation=data.deviation, class_names=("a", "b"))
+    trained_weights.write(tmp_path / "w", space.network(GENOME).module().state_dict(), told)
+    found = labelled_data(trained_model(tmp_path / "w"), str(tmp_path / "new name"))
+    assert str(found) == str(data)
+    with pytest.raises(NasctlError, match="was trained on old name"):
+        labelled_data(trained_model(tmp_path / "w"), "digits")
