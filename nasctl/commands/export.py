@@ -2,77 +2,123 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nasctl.commands import json_option, store_option
 
+if TYPE_CHECKING:
+    from nasctl.export.export import Exported, ExportedFile
+    from nasctl.export.model import Model
+
 
 @click.command()
-@click.option("--arch", required=True, metavar="ID", help="An id, its unique beginning, or a genome such as 0,3,1.")
+@click.option(
+    "--arch", metavar="ID", help="An id, its unique beginning, or a genome such as 0,3,1; --weights may name it too."
+)
+@click.option(
+    "--weights",
+    metavar="TRAINING",
+    help="Name of a training of the store, its unique beginning, or a file of trained weights.",
+)
 @click.option(
     "--format",
     "formats",
     multiple=True,
     metavar="FORMAT",
-    help="python: source that needs torch alone; torch: state dict; pt2: torch.export; onnx; json: a description. "
-    "May be repeated or separated by commas.  [default: the format of the suffix of -o, else python]",
+    help="python: source that needs torch (and Pillow, if trained); torch: state dict; pt2: torch.export; onnx; json: "
+    "a description. May be repeated or separated by commas.  [default: the format of the suffix of -o, else python]",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="File to write, or a folder; with several formats its suffix is replaced.  [default: the id]",
+    help="File to write, or a folder; with several formats its suffix is replaced.  [default: the id or the training]",
 )
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Data of the training, on whose validation images files are compared.  [default: looked for by its name]",
+)
+@click.option("--int8", is_flag=True, help="Also write an int8 ONNX file, and compare it with the float32 one.")
 @click.option("--space", metavar="SPEC", help="Search space of a genome, or of an id that the store cannot resolve.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the initial weights.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of initial weights.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @store_option
 @json_option
-def command(
-    arch: str,
-    formats: tuple[str, ...],
-    output: Path | None,
-    space: str | None,
-    seed: int,
-    force: bool,
-    store: str,
-    as_json: bool,
-) -> None:
+def command(as_json: bool, formats: tuple[str, ...], **options: Any) -> None:
     """Export an architecture as files that run without nasctl.
 
-    The network is untrained. Each file is run and compared with nasctl's module before it is kept. The paths of the
-    files go to stdout, the comparison to stderr.
+    The network is untrained, unless --weights gives it the weights of a training. Each file is run and compared with
+    nasctl's module before it is kept. The paths of the files go to stdout, the comparison to stderr.
+
+    A trained network of images takes pixels from 0 to 255: ONNX and pt2 files normalise them inside, float32
+    (N, C, H, W). Their metadata hold the names of the classes and the size of the images. `python net.py photo.jpg`
+    prints the classes of a photo, with the weights in net.pt.
     """
     import json
-    from dataclasses import asdict
 
-    from nasctl import registry
-    from nasctl.architectures import ids
-    from nasctl.export import export
+    from nasctl.export.request import ExportRequest
     from nasctl.networks import flop_count
-    from nasctl.store.store import Store
+    from nasctl.system.terminal import say
 
-    spec, genome = ids.resolve(arch, Store.reading(store), space)
-    whole = ids.encode(spec, registry.create("spaces", spec).genes, genome)
-    paths = export.destinations(whole, registry.split(formats), output, force)
-    model = export.model(spec, genome, seed)
-    differences = export.export(model, paths, force)
-    for name, found in differences.items():
-        compared = (
-            f"largest difference from the module {found.absolute:.2g}, {found.relative:.2g} of the largest output"
-        )
-        click.echo(f"{name}: {compared}", err=True)
+    model, exported = ExportRequest(formats=formats, **options).run(say)
+    for sentence in _sentences(model, exported):
+        click.echo(sentence, err=True)
     macs = model.architecture.network.macs
     counted = flop_count.compare_counts(model.module, model.examples[:1], macs)
     click.echo(counted.sentence(), err=True)
     if as_json:
-        shown = {name: {"path": str(path), **asdict(differences[name])} for name, path in paths.items()}
         operators = None if counted.fvcore is None else counted.fvcore.operators
         counts = {"macs": macs, "fvcore": operators, "torch": counted.torch}
-        click.echo(json.dumps({"id": whole, "space": model.architecture.space, "files": shown, **counts}))
+        click.echo(json.dumps({**_facts(model, exported), **counts}))
         return
-    for path in paths.values():
+    for path in exported.paths.values():
         click.echo(path)
+
+
+def _sentences(model: Model, exported: Exported) -> Iterator[str]:
+    """Yield the weights' origin and the comparison of each file."""
+    from nasctl.export.header import result_sentences
+
+    if model.trained is not None:
+        result = "; ".join(result_sentences(model.trained.result)) or "without a result"
+        yield f"weights of {model.trained.training}, trained on {model.trained.data}: {result}"
+    for name, file in exported.files.items():
+        found = file.difference
+        compared = (
+            f"largest difference from the module {found.absolute:.2g}, {found.relative:.2g} of the largest output"
+        )
+        yield f"{name}: {compared}" + (f"; {_accuracy(model, file)}" if file.accuracy else "")
+    if exported.int8 is not None:
+        yield from exported.int8.sentences()
+
+
+def _accuracy(model: Model, file: ExportedFile) -> str:
+    """Return the accuracy of a file on the validation part beside that of the module."""
+    found = file.accuracy
+    assert found is not None
+    what = "images" if model.architecture.input.kind == "images" else "words"
+    share = f"{found.right:,} of {found.total:,} validation {what} right ({found.accuracy:.4f} ± {found.error:.4f})"
+    if not found.changed:
+        return f"{share}, as the module"
+    return f"{share}, the module {found.expected:,}; {found.changed} answers differ, ties within rounding errors"
+
+
+def _facts(model: Model, exported: Exported) -> dict[str, Any]:
+    """Return what --json prints, but for the counts of MACs."""
+    from dataclasses import asdict
+
+    files: dict[str, Any] = {name: {"path": str(path)} for name, path in exported.paths.items()}
+    for name, file in exported.files.items():
+        files[name] |= asdict(file.difference)
+        if file.accuracy is not None:
+            files[name] |= {"accuracy": asdict(file.accuracy)}
+    if exported.int8 is not None:
+        files["int8"] |= asdict(exported.int8)
+    training = {} if model.trained is None else {"training": model.trained.training, "result": model.trained.result}
+    return {"id": model.architecture.id, "space": model.architecture.space, "files": files, **training}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,22 +15,45 @@ from nasctl.architectures.architecture import architecture
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.errors import NasctlError, UnknownName
+from nasctl.export.accuracy import ExportedAccuracy, compare_on_labels
+from nasctl.export.difference import Difference, check_difference, difference
 from nasctl.export.formats import FORMATS
+from nasctl.export.int8 import INT8, INT8_SUFFIX, QuantisedFile, quantise
 from nasctl.export.model import Model
 from nasctl.problem.space import Genome, Input
 from nasctl.system.files import replacement
+from nasctl.training.labelled import TrainingData
 
 CALIBRATION = 32  # examples of the batch from which batch norms take their statistics
 COMPARED = 3  # examples on which the module and a file are compared
-TOLERANCE = 1e-4  # relative difference allowed; other orders of summation in float32 stay below 1e-6
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Difference between the outputs of an exported file and of the module."""
+class ExportedFile:
+    """The outputs of an exported file beside the module's.
 
-    absolute: float  # largest absolute difference
-    relative: float  # the same, relative to the largest absolute output
+    Attributes:
+        difference: Largest difference on random examples, and on the validation examples where there are any.
+        accuracy: Right answers on the validation examples; None if they were not at hand.
+    """
+
+    difference: Difference
+    accuracy: ExportedAccuracy | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files of an export.
+
+    Attributes:
+        paths: Path of each file by format, with that of the int8 file under "int8".
+        files: Comparison of each file with the module, by format.
+        int8: Comparison of the int8 file with the float32 file, if there is one.
+    """
+
+    paths: dict[str, Path]
+    files: Mapping[str, ExportedFile]
+    int8: QuantisedFile | None = None
 
 
 def model(spec: str, genome: Genome, seed: int = 0) -> Model:
@@ -53,14 +76,23 @@ def model(spec: str, genome: Genome, seed: int = 0) -> Model:
     return Model(described, made.eval(), examples[:COMPARED])
 
 
-def destinations(arch: str, formats: Sequence[str], output: Path | None = None, force: bool = False) -> dict[str, Path]:
+def destinations(
+    arch: str,
+    formats: Sequence[str],
+    output: Path | None = None,
+    force: bool = False,
+    trained: bool = False,
+    int8: bool = False,
+) -> dict[str, Path]:
     """Return the path of each format's file, checked before any work is done.
 
     Args:
-        arch: The id, which names the files if `output` does not.
+        arch: The id or the name of the training, which names the files if `output` does not.
         formats: Names of formats; if empty, the format with the suffix of `output`, else python.
         output: A folder, or a file, whose suffix is replaced if there are several formats.
         force: Whether existing files may be overwritten.
+        trained: Whether the network is trained. A Python file then needs the weights of the torch format beside it.
+        int8: Whether an int8 ONNX file is written, beside the float32 one that it is compared with.
 
     Raises:
         UnknownName: A format does not exist.
@@ -74,73 +106,84 @@ def destinations(arch: str, formats: Sequence[str], output: Path | None = None, 
     if not formats and output is not None and not folder and output.suffix not in ("", *by_suffix):
         raise NasctlError(f"{str(output)!r} has the suffix of no format; add --format {'|'.join(FORMATS)}")
     suffix = "" if output is None or folder else output.suffix
-    chosen = dict.fromkeys(formats or [by_suffix.get(suffix, "python")])
+    chosen = dict.fromkeys(formats or (["onnx"] if int8 and suffix == "" else [by_suffix.get(suffix, "python")]))
+    if trained and "python" in chosen:
+        chosen |= {"torch": None}
+    if int8:
+        chosen |= {"onnx": None, INT8: None}
     paths = {}
     for name in chosen:
         if output is None or folder:
             # A Python file gets a name that can be imported.
             stem = arch.replace("-", "_").replace(".", "_") if name == "python" else arch
-            paths[name] = (output or Path()) / f"{stem}{FORMATS[name].suffix}"
+            paths[name] = (output or Path()) / f"{stem}{_suffix(name)}"
         elif len(chosen) == 1:
             paths[name] = output
         else:
             stem = output.stem if output.suffix in by_suffix else output.name
-            paths[name] = output.with_name(f"{stem}{FORMATS[name].suffix}")
+            paths[name] = output.with_name(f"{stem}{_suffix(name)}")
         _check_free(paths[name], force)
     return paths
 
 
-def export(exported: Model, paths: Mapping[str, Path], force: bool = False) -> dict[str, Difference]:
+def export(
+    exported: Model, paths: Mapping[str, Path], force: bool = False, data: TrainingData | None = None
+) -> Exported:
     """Write each format, run it and compare it with the module; all files appear together, or none appears.
 
     Args:
         exported: The architecture with its weights.
-        paths: The path of each format's file.
+        paths: The path of each format's file; that of `INT8` needs "onnx" too.
         force: Whether existing files may be overwritten.
+        data: Labelled data, on whose validation part trained networks are compared; it is needed for `INT8`.
 
     Raises:
         NasctlError: A file cannot be written or run, or its output differs from the module's.
     """
-    differences = {}
+    int8 = None
     with ExitStack() as stack:
         # Drafts are created first, so that a folder without permission to write is found before the work. A draft has
         # the suffix of its format, because formats are run from their drafts.
         drafts = {
-            name: stack.enter_context(replacement(path, "give another file with -o", FORMATS[name].suffix))
+            name: stack.enter_context(replacement(path, "give another file with -o", _suffix(name)))
             for name, path in paths.items()
         }
+        runners, found = {}, {}
         for name, draft in drafts.items():
-            try:
+            if name == INT8:
+                continue
+            with _explained(exported, name):
                 FORMATS[name].write(exported, draft)
-                found = FORMATS[name].run(exported, draft)
-            except NasctlError:
-                raise
-            except Exception as error:  # torch, onnx and modules of plug-ins may raise anything
-                reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-                whose = exported.architecture.id
-                raise NasctlError(f"{whose} cannot be exported as {name} ({reason}); try another --format") from error
-            differences[name] = _check_difference(name, difference(exported.outputs, found))
+                runners[name] = FORMATS[name].load(exported, draft)
+                computed = difference(exported.outputs, runners[name](exported.examples))
+            found[name] = ExportedFile(check_difference(name, computed))
+        if data is not None:
+            for name, (largest, accuracy) in compare_on_labels(exported, data, runners).items():
+                largest = max(found[name].difference, check_difference(name, largest), key=lambda one: one.relative)
+                found[name] = ExportedFile(largest, accuracy)
+        if INT8 in drafts and data is not None:
+            with _explained(exported, INT8):
+                int8 = quantise(exported, data, drafts["onnx"], drafts[INT8])
         for path in paths.values():
             _check_free(path, force)  # another process may have written it meanwhile
-    return differences
+    return Exported(dict(paths), found, int8)
 
 
-def difference(expected: Tensor, found: Tensor) -> Difference:
-    """Return the difference between two outputs; infinite if their shapes differ."""
-    if expected.shape != found.shape:
-        return Difference(float("inf"), float("inf"))
-    largest = float((expected - found).abs().max())
-    return Difference(largest, largest / max(float(expected.abs().max()), torch.finfo(torch.float32).tiny))
+@contextmanager
+def _explained(exported: Model, name: str) -> Iterator[None]:
+    """Turn every error of a library into one sentence: torch, onnx and modules of plug-ins may raise anything."""
+    try:
+        yield
+    except NasctlError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        whose = exported.architecture.id
+        raise NasctlError(f"{whose} cannot be exported as {name} ({reason}); try another --format") from error
 
 
-def _check_difference(name: str, found: Difference) -> Difference:
-    """Return the difference if it is small enough."""
-    if not found.relative <= TOLERANCE:  # True for NaN too
-        raise NasctlError(
-            f"cannot export as {name}: the file's output differs from the module's by {found.relative:.2g} of the "
-            f"largest output, and {TOLERANCE:g} is allowed; nothing was written; try another --format"
-        )
-    return found
+def _suffix(name: str) -> str:
+    return INT8_SUFFIX if name == INT8 else FORMATS[name].suffix
 
 
 def _check_free(path: Path, force: bool) -> None:

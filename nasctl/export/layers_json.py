@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasctl.export.model import Model
+from nasctl.export.model import Model, Runner
 from nasctl.networks.executable import NASCTL_MODULES, module_class, share_tensor
 from nasctl.networks.node import Node, attribute_name
 from nasctl.networks.python_source import call_source, python_attribute
@@ -48,7 +48,7 @@ def write_json(model: Model, draft: Path) -> None:
     ]
     blocks = [{"name": span.name, "key": span.emission.key} for span in network.spans]
     parts = {"output": names[network.output], "blocks": blocks, "layers": layers}
-    whole = {"about": ABOUT, "nasctl": __version__, **model.architecture.facts(), **parts}
+    whole = {"about": ABOUT, "nasctl": __version__, **model.facts(), **parts}
     draft.write_text(_formatted(whole), encoding="utf-8")
 
 
@@ -76,26 +76,36 @@ def _formatted(content: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def run_json(model: Model, path: Path) -> Tensor:
-    """Construct the layers that the file lists, run them with the module's weights, and return the output, (B, ...)."""
+def load_json(model: Model, path: Path) -> Runner:
+    """Construct the layers that the file lists, with the module's weights."""
     content = json.loads(path.read_text(encoding="utf-8"))
     calls = [node.layer.module(*node.in_shapes) for node in model.architecture.network.nodes]
     known = NASCTL_MODULES | {call_source(call).partition("(")[0]: module_class(call) for call in calls}
-    values = {"input": model.examples}
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        own = [layer for layer in content["layers"] if "module_of" not in layer]
+    own = [layer for layer in content["layers"] if "module_of" not in layer]
+    with torch.random.fork_rng(devices=[]):
         net = nn.ModuleDict({layer["name"]: _construct(layer["operation"], known) for layer in own}).eval()
-        for layer in own:
-            for name, (source, other) in layer.get("shared", {}).items():
-                share_tensor(net[layer["name"]], name, net[source], other)
-        net.load_state_dict(model.module.state_dict())
-        for layer in content["layers"]:
-            part, given = net[layer.get("module_of", layer["name"])], [values[name] for name in layer["inputs"]]
-            if "rows" in layer:
-                value = part(*[one.flatten(0, 1) for one in given]).unflatten(0, (-1, layer["rows"]))
-            else:
-                value = part(*given)
-            values[layer["name"]] = value
+    for layer in own:
+        for name, (source, other) in layer.get("shared", {}).items():
+            share_tensor(net[layer["name"]], name, net[source], other)
+    net.load_state_dict(model.module.state_dict())
+
+    def run(examples: Tensor) -> Tensor:
+        with torch.no_grad():
+            return _run_layers(net, content, model.normalised(examples))
+
+    return run
+
+
+def _run_layers(net: nn.ModuleDict, content: Mapping[str, Any], examples: Tensor) -> Tensor:
+    """Run the layers of the file in their order, and return the output, (B, ...)."""
+    values = {"input": examples}
+    for layer in content["layers"]:
+        part, given = net[layer.get("module_of", layer["name"])], [values[name] for name in layer["inputs"]]
+        if "rows" in layer:
+            value = part(*[one.flatten(0, 1) for one in given]).unflatten(0, (-1, layer["rows"]))
+        else:
+            value = part(*given)
+        values[layer["name"]] = value
     return values[content["output"]]
 
 

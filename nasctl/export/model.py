@@ -1,44 +1,139 @@
-"""A model to export, and the form of an export format: one function that writes a file and one that runs it."""
+"""A model to export, and the form of an export format: a function that writes a file and one that loads it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nasctl.architectures.architecture import Architecture
+from nasctl.export.header import header
+from nasctl.networks.onnx import silenced_exporter
 from nasctl.networks.python_source import source
-from nasctl.version import __version__
+from nasctl.training.trained_weights import Facts
+
+Runner = Callable[[Tensor], Tensor]  # takes a batch of examples, (B, ...), and returns the outputs, (B, ...)
+
+
+class NormalisedPixels(nn.Module):
+    """A network that takes pixels from 0 to 255: it normalises them as its training did.
+
+    Args:
+        network: The network, which takes normalised images.
+        mean: Mean of each channel, in pixels from 0 to 255, (C,).
+        deviation: Standard deviation of each channel, in pixels from 0 to 255, (C,).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, network: nn.Module, mean: tuple[float, ...], deviation: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, *inputs: Tensor) -> Tensor:  # the signature of `Executable`, which torch.export is told of
+        """Return the network's outputs, (B, ...), for pixels from 0 to 255, (B, C, H, W) float32."""
+        (pixels,) = inputs
+        found: Tensor = self.network((pixels - self.mean) / self.deviation)
+        return found
 
 
 @dataclass(frozen=True)
 class Model:
-    """An architecture with weights, in evaluation mode, and examples to compare exports on."""
+    """An architecture with weights, in evaluation mode, and examples to compare exports on.
+
+    Attributes:
+        architecture: The architecture.
+        module: The network with its weights; it takes normalised images, or tokens.
+        examples: Inputs of `deployed` to compare exports on, (B, ...) with B > 2.
+        trained: Facts of the training that the weights come from; None if the network is untrained.
+        weights_name: Name of the file from which an exported Python file loads the weights.
+    """
 
     architecture: Architecture
     module: nn.Module
-    examples: Tensor  # inputs to compare on, (B, ...) with B > 2
+    examples: Tensor
+    trained: Facts | None = None
+    weights_name: str = ""
+
+    @cached_property
+    def deployed(self) -> nn.Module:
+        """The module that ONNX and pt2 files hold: a trained network of images takes pixels from 0 to 255."""
+        if self.trained is None or not self.trained.mean:
+            return self.module
+        return NormalisedPixels(self.module, self.trained.mean, self.trained.deviation).eval()
+
+    def normalised(self, examples: Tensor) -> Tensor:
+        """Return inputs of `deployed` as inputs of `module`."""
+        deployed = self.deployed
+        return (examples - deployed.mean) / deployed.deviation if isinstance(deployed, NormalisedPixels) else examples
 
     @cached_property
     def outputs(self) -> Tensor:
-        """The module's outputs for the examples, (B, ...)."""
+        """The outputs of `deployed` for the examples, (B, ...)."""
         with torch.no_grad():
-            found: Tensor = self.module(self.examples)
+            found: Tensor = self.deployed(self.examples)
         return found
+
+    @cached_property
+    def program(self) -> torch.export.ExportedProgram:
+        """The trace of `deployed` by torch.export for any batch size, which pt2 and ONNX files are written from.
+
+        The trace uses two examples, because torch.export treats a dimension of size 1 as constant.
+        """
+        batch = torch.export.Dim("batch")
+        with silenced_exporter():
+            program = torch.export.export(self.deployed, (self.examples[:2],), dynamic_shapes=(({0: batch},),))
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # these hold paths of this machine
+        return program
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that a trained classifier of images tells apart; empty for all other models."""
+        if self.trained is None or self.trained.task != "classes" or not self.trained.mean:
+            return ()
+        return self.trained.class_names or tuple(map(str, range(self.architecture.network.out_shape[-1])))
+
+    @property
+    def predicts(self) -> bool:
+        """Return whether the Python file can classify image files, which have one channel or three."""
+        return bool(self.classes) and self.architecture.input.shape[0] in (1, 3)
 
     @cached_property
     def source(self) -> str:
         """The content of the stand-alone Python file."""
-        return source(self.architecture.network, header=_header(self.architecture), vocabulary=self._vocabulary)
+        from nasctl.export.application import application  # it imports Pillow
+
+        made, shape = None, self.architecture.input.shape
+        if self.trained is not None:
+            made = application(self.trained, self.classes, self.predicts, shape, self.weights_name)
+        text = header(self.architecture, self.trained, self.predicts, self.weights_name)
+        return source(self.architecture.network, header=text, vocabulary=self._vocabulary, application=made)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts that every file holds: those of the architecture, and of the training if there is one."""
+        facts = self.architecture.facts()
+        if self.trained is None:
+            return facts
+        shape = list(self.architecture.input.shape)
+        image = {"image_size": shape[1:], "pixels": PIXELS} if self.trained.mean else {}
+        training = {key: value for key, value in asdict(self.trained).items() if key not in ("space", "genome")}
+        return {**facts, **training, **image, **({"class_names": list(self.classes)} if self.classes else {})}
 
     @property
     def _vocabulary(self) -> int:
         return self.architecture.input.vocabulary if self.architecture.input.kind == "tokens" else 0
+
+
+PIXELS = "float32 from 0 to 255, (N, C, H, W), channels red, green, blue; ONNX and pt2 files normalise them inside"
 
 
 @dataclass(frozen=True)
@@ -47,30 +142,8 @@ class Format:
 
     suffix: str
     write: Callable[[Model, Path], None]
-    run: Callable[[Model, Path], Tensor]  # runs the file on the model's examples and returns its outputs, (B, ...)
+    load: Callable[[Model, Path], Runner]  # loads the file as a function of inputs of `Model.deployed`
 
-
-def _header(architecture: Architecture) -> str:
-    """Return the docstring of the Python file."""
-    facts = architecture.facts()
-    shape = "x".join(map(str, facts["input"]))
-    lines = [
-        f"Network {architecture.id}, written by nasctl {__version__}; it needs torch and nothing else.",
-        "",
-        f"Space       {architecture.space}",
-        f"Genome      {','.join(map(str, architecture.genome))}",
-        *([f"Native      {architecture.native}"] if architecture.native else []),
-        f"Input       {shape} ({architecture.input.kind})",
-        f"Parameters  {facts['params']:,}",
-        f"MACs        {facts['macs']:,} for one example: multiply-accumulates of convolutions and matrix products",
-        "",
-        "`Net()` has weights as torch draws them. Load the weights of `nasctl export --format torch` with",
-        "",
-        "    net = Net()",
-        f"    net.load_state_dict(torch.load({json.dumps(architecture.id + '.pt')}, weights_only=True))",
-        "",
-        "Those are untrained too: nasctl's initial weights of a seed, with the batch-norm statistics of one batch of",
-        "noise in place of torch's 0 and 1, so that every layer changes the output. Training overwrites both.",
-        "",
-    ]
-    return "\n".join(lines)
+    def run(self, model: Model, path: Path) -> Tensor:
+        """Run a file on the model's examples and return its outputs, (B, ...)."""
+        return self.load(model, path)(model.examples)

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from nasctl.export.model import Model
-from nasctl.export.python import run_source
+from nasctl.export.model import Model, Runner
+from nasctl.export.python import load_source
 
 
 def write_torch(model: Model, draft: Path) -> None:
-    """Write the state dict, with the facts of the architecture in `_metadata[""]["nasctl"]`, which loading ignores."""
+    """Write the state dict, with the facts of the model in `_metadata[""]["nasctl"]`, which loading ignores."""
     weights: Any = model.module.state_dict()
-    weights._metadata[""]["nasctl"] = json.dumps(model.architecture.facts(), default=str)
+    weights._metadata[""]["nasctl"] = json.dumps(model.facts(), default=str)
     torch.save(weights, draft)
 
 
-def run_torch(model: Model, path: Path) -> Tensor:
-    """Return what the stand-alone source computes of the model's examples with the weights of the file, (B, ...)."""
-    return run_source(model, torch.load(path, weights_only=True))
+def load_torch(model: Model, path: Path) -> Runner:
+    """Load the stand-alone source with the weights of the file."""
+    return load_source(model, torch.load(path, weights_only=True))

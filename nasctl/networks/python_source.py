@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from inspect import getsource
 from itertools import count
 from keyword import iskeyword
@@ -34,7 +35,30 @@ def call_source(call: Call) -> str:
     return f"{_class_name(call)}({', '.join(_arguments(call))})"
 
 
-def source(network: Network, name: str = "Net", header: str = HEADER, vocabulary: int = 0) -> str:
+@dataclass(frozen=True)
+class Application:
+    """Source that goes into the file of a network beside its class.
+
+    Attributes:
+        imports: The import statements, in place of those that the class alone needs.
+        constants: Assignments of constants, which stand before all classes.
+        functions: Functions, which stand after the class.
+        main: Body of the main program; if empty, the class is run on an example.
+    """
+
+    imports: str
+    constants: str
+    functions: Sequence[str]
+    main: str = ""
+
+
+def source(
+    network: Network,
+    name: str = "Net",
+    header: str = HEADER,
+    vocabulary: int = 0,
+    application: Application | None = None,
+) -> str:
     """Return the Python source of a module class that needs torch and nothing else.
 
     The state dict of the class has the keys of `network.module()`, so weights can be loaded from one into the other.
@@ -44,6 +68,7 @@ def source(network: Network, name: str = "Net", header: str = HEADER, vocabulary
         name: Name of the class.
         header: Text of the module's docstring.
         vocabulary: Number of tokens from which the file's example input is drawn; 0 for images.
+        application: What the file holds beside the class; nothing if None.
 
     Raises:
         NasctlError: The name of a layer, or the module class of a plug-in, cannot be written as Python.
@@ -52,11 +77,16 @@ def source(network: Network, name: str = "Net", header: str = HEADER, vocabulary
     classes = _own_classes(call for call in calls.values() if not _expression(call))
     body = [*_init(network), "", *_forward(network)]
     shapes = f"{', '.join(map(_shape, network.input_shapes))} -> {_shape(_out_shape(network))}"
+    imports = "import torch\nfrom torch import Tensor, nn\n" if application is None else application.imports
+    constants = f"\n{application.constants}" if application else ""
     parts = [
-        f'"""{_escaped(header)}"""\n\nimport torch\nfrom torch import Tensor, nn\n',
+        f'"""{_escaped(header)}"""\n\n{imports}{constants}',
         *classes,
         "\n".join([f"class {name}(nn.Module):", f'    """{shapes}; B is the batch."""', "", *body, ""]),
-        _main(network, name, vocabulary),
+        *(application.functions if application else []),
+        _main(network, f"{name}().eval()" if application is None else "load()", vocabulary)
+        if application is None or not application.main
+        else f'if __name__ == "__main__":\n{application.main}\n',
     ]
     return "\n\n".join(parts)
 
@@ -97,7 +127,7 @@ def _bracketed(values: Sequence[object], texts: Sequence[str], indent: str) -> I
         value = values[place] if place < len(values) else None
         if len(f"{indent}{text},") > WIDTH and isinstance(value, tuple):
             yield f"{indent}("
-            yield from _bracketed(value, [_literal(one) for one in value], indent + "    ")
+            yield from _bracketed(value, [literal(one) for one in value], indent + "    ")
             yield f"{indent}),"
         else:
             yield f"{indent}{text},"
@@ -109,13 +139,13 @@ def _class_name(call: Call) -> str:
 
 
 def _arguments(call: Call) -> list[str]:
-    return [*map(_literal, call.args), *(f"{key}={_literal(value)}" for key, value in call.options.items())]
+    return [*map(literal, call.args), *(f"{key}={literal(value)}" for key, value in call.options.items())]
 
 
-def _literal(value: object) -> str:
+def literal(value: object) -> str:
     """Return a value as Python source, with double quotes around plain strings."""
     if isinstance(value, tuple):
-        return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
     if isinstance(value, float) and isinf(value):
         return "1e999" if value > 0 else "-1e999"  # a literal, which can be read without running it
     plain = isinstance(value, str) and value.isprintable() and not set(value) & {'"', "\\"}
@@ -153,14 +183,14 @@ def _forward(network: Network) -> Iterator[str]:
     yield f"        return {names[network.output]}"
 
 
-def _main(network: Network, name: str, vocabulary: int) -> str:
-    """Return the code that runs the class on an example when the file is run."""
+def _main(network: Network, made: str, vocabulary: int) -> str:
+    """Return the code that runs the network, which an expression makes, on an example when the file is run."""
     sizes = [f"({', '.join(map(str, (1, *shape)))})" for shape in network.input_shapes]
     drawn = [f"torch.randint({vocabulary}, {size})" if vocabulary else f"torch.randn{size}" for size in sizes]
     return "\n".join(
         [
             'if __name__ == "__main__":',
-            f"    net = {name}().eval()",
+            f"    net = {made}",
             "    with torch.no_grad():",
             f"        out = net({', '.join(drawn)})",
             '    print(f"{tuple(out.shape)}, {sum(p.numel() for p in net.parameters()):,} parameters")',
@@ -200,8 +230,8 @@ def _member(attribute: str, path: str) -> str:
     *words, last = path.split(".")
     text = f"self.{attribute}"
     for word in words:
-        text = f"{text}.{word}" if word.isidentifier() else f"{text}._modules[{_literal(word)}]"
-    return f"{text}.{last}" if last.isidentifier() else f"{text}.__dict__[{_literal(last)}]"
+        text = f"{text}.{word}" if word.isidentifier() else f"{text}._modules[{literal(word)}]"
+    return f"{text}.{last}" if last.isidentifier() else f"{text}.__dict__[{literal(last)}]"
 
 
 def _expression(call: Call) -> Callable[[Sequence[str]], str] | None:

@@ -19,6 +19,7 @@ from nasctl import registry
 from nasctl.api import Builder, Conv, Layer, NasctlError
 from nasctl.cli import cli
 from nasctl.export import export
+from nasctl.export.difference import TOLERANCE, Difference, difference
 from nasctl.export.formats import FORMATS
 from nasctl.networks import flop_count
 from nasctl.networks.node import Call
@@ -43,12 +44,13 @@ import torch
 torch.set_num_threads(1)
 """
 LOADED = """
-script, weights, program, examples, found = sys.argv[1:]
-x = torch.load(examples)
-net = runpy.run_path(script)["Net"]()
-net.load_state_dict(torch.load(weights, weights_only=True))
-with torch.no_grad():
-    torch.save([net.eval()(x), torch.export.load(program).module()(x)], found)
+for folder in sys.argv[1:]:
+    x = torch.load(f"{folder}/x")
+    net = runpy.run_path(f"{folder}/net.py")["Net"]()
+    net.load_state_dict(torch.load(f"{folder}/net.pt", weights_only=True))
+    with torch.no_grad():
+        torch.save([net.eval()(x), torch.export.load(f"{folder}/net.pt2").module()(x)], f"{folder}/found")
+    runpy.run_path(f"{folder}/net.py", run_name="__main__")
 assert not [name for name in sys.modules if name.startswith("nasctl")]
 """
 
@@ -74,59 +76,83 @@ def flops(network):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize(("spec", "genome"), [SMALL, MACRO, OFA], ids=["nb201", "nbmacro", "mbconv"])
-def test_files_run_without_nasctl_and_compute_what_the_module_does(spec, genome, tmp_path):
-    done = exported(spec, genome, "--format", "python,torch", "--format", "pt2,json", "-o", tmp_path / "net.py")
-    assert done.exit_code == 0, done.stderr
-    paths = [tmp_path / f"net{suffix}" for suffix in (".py", ".pt", ".pt2", ".json")]
-    assert done.stdout.splitlines() == list(map(str, paths))
-    assert sorted(tmp_path.iterdir()) == sorted(paths)
+NETWORKS = {"nb201": SMALL, "nbmacro": MACRO, "mbconv": OFA}
 
-    network = registry.create("spaces", spec).network(genome)
-    module = network.module().eval()
-    module.load_state_dict(torch.load(paths[1], weights_only=True))
-    x = torch.randn(5, *network.input_shapes[0], generator=torch.Generator().manual_seed(7))
-    torch.save(x, tmp_path / "x")
-    alone(LOADED, *paths[:3], tmp_path / "x", tmp_path / "found")
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The folder of each network's files in all formats."""
+    found = {}
+    for name, (spec, genome) in NETWORKS.items():
+        folder = found[name] = tmp_path_factory.mktemp(name)
+        done = exported(spec, genome, "--format", "python,torch", "--format", "pt2,json,onnx", "-o", folder / "net.py")
+        assert done.exit_code == 0, done.stderr
+        paths = [folder / f"net{suffix}" for suffix in (".py", ".pt", ".pt2", ".json", ".onnx")]
+        assert done.stdout.splitlines() == list(map(str, paths))
+        assert sorted(folder.iterdir()) == sorted(paths)
+    return found
+
+
+@pytest.fixture(scope="module")
+def ran(folders):
+    """The line that each Python file printed in one process without nasctl, which also ran the files on examples."""
+    for name, (spec, genome) in NETWORKS.items():
+        (shape,) = registry.create("spaces", spec).network(genome).input_shapes
+        torch.save(torch.randn(5, *shape, generator=torch.Generator().manual_seed(7)), folders[name] / "x")
+    return dict(zip(folders, alone(LOADED, *folders.values()).splitlines(), strict=True))
+
+
+def loaded(spec, genome, folder):
+    """The module of a network with the exported weights."""
+    module = registry.create("spaces", spec).network(genome).module().eval()
+    module.load_state_dict(torch.load(folder / "net.pt", weights_only=True))
+    return module
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_files_run_without_nasctl_and_compute_what_the_module_does(name, folders, ran):
+    (spec, genome), folder = NETWORKS[name], folders[name]
+    network, module = registry.create("spaces", spec).network(genome), loaded(spec, genome, folder)
     with torch.no_grad():
-        expected = module(x)
+        expected = module(torch.load(folder / "x"))
     assert (expected - expected[0]).abs().max() > 0.01 * expected.abs().max(), "all examples look the same to it"
-    for found in torch.load(tmp_path / "found"):
+    for found in torch.load(folder / "found"):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
-    content = json.loads(paths[3].read_text())
+    content = json.loads((folder / "net.json").read_text())
     params = sum(parameter.numel() for parameter in module.parameters())
     assert params == content["params"] == sum(layer["params"] for layer in content["layers"])
     assert flops(network) == 2 * content["macs"] == 2 * sum(layer["macs"] for layer in content["layers"])
     assert registry.create("spaces", content["space"]).network(tuple(content["genome"])) == network
-    assert f"{tuple(expected[:1].shape)}, {params:,} parameters" in alone(
-        'runpy.run_path(sys.argv[1], run_name="__main__")', paths[0]
-    )
+    assert f"{tuple(expected[:1].shape)}, {params:,} parameters" == ran[name]
 
 
-@pytest.mark.parametrize(("spec", "genome"), [SMALL, OFA], ids=["nb201", "mbconv"])
-def test_onnx_is_one_file_for_any_batch(spec, genome, tmp_path):
+@pytest.mark.parametrize("name", NETWORKS)
+def test_onnx_is_one_file_for_any_batch(name, folders):
     import onnx
     import onnxruntime
 
-    done = exported(spec, genome, "--format", "onnx,torch", "-o", tmp_path / "net", "--seed", 3, "--json")
-    assert done.exit_code == 0, done.stderr
-    content = json.loads(done.stdout)
-    assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "net.pt"}
-    loaded = onnx.load(tmp_path / "net.onnx")
-    onnx.checker.check_model(loaded, full_check=True)
-    assert {one.key: json.loads(one.value) for one in loaded.metadata_props}["space"] == content["space"]
-    assert str(Path(torch.__file__).parent).encode() not in (tmp_path / "net.onnx").read_bytes()
+    (spec, genome), folder = NETWORKS[name], folders[name]
+    network, path = onnx.load(folder / "net.onnx"), folder / "net.onnx"
+    onnx.checker.check_model(network, full_check=True)
+    told = {one.key: json.loads(one.value) for one in network.metadata_props}
+    assert told["space"] == json.loads((folder / "net.json").read_text())["space"]
+    assert str(Path(torch.__file__).parent).encode() not in path.read_bytes()
 
-    network = registry.create("spaces", spec).network(genome)
-    module = network.module().eval()
-    module.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
-    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    module, session = loaded(spec, genome, folder), onnxruntime.InferenceSession(path)
     for batch in (1, 4):
-        x = torch.randn(batch, *network.input_shapes[0], generator=torch.Generator().manual_seed(batch))
+        x = torch.randn(batch, *told["input"], generator=torch.Generator().manual_seed(batch))
         (found,) = session.run(None, {"input": x.numpy()})
         expected = module(x).detach().numpy()
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * abs(expected).max())
+
+
+def test_json_says_where_the_files_are(tmp_path):
+    done = exported(*SMALL, "--format", "torch,json", "-o", tmp_path / "net", "--seed", 3, "--json")
+    assert done.exit_code == 0, done.stderr
+    content = json.loads(done.stdout)
+    assert {Path(one["path"]) for one in content["files"].values()} == set(tmp_path.iterdir())
+    assert registry.create("spaces", content["space"]).network(SMALL[1]) is not None
 
 
 def test_weights_follow_from_the_seed_alone(tmp_path):
@@ -145,10 +171,10 @@ def test_one_early_weight_shows_in_the_comparison(spec, genome, tmp_path):
     before = model.outputs
     with torch.no_grad():
         first.view(-1)[first.abs().argmax()] *= 1.01
-        found = export.difference(before, model.module(model.examples))
-    assert found.relative > export.TOLERANCE
-    assert export.difference(before, before) == export.Difference(0, 0)
-    assert math.isinf(export.difference(before, before[:1]).relative)
+        found = difference(before, model.module(model.examples))
+    assert found.relative > TOLERANCE
+    assert difference(before, before) == Difference(0, 0)
+    assert math.isinf(difference(before, before[:1]).relative)
 
 
 def test_without_calibration_the_comparison_is_blind(monkeypatch):
@@ -158,7 +184,7 @@ def test_without_calibration_the_comparison_is_blind(monkeypatch):
     before = model.outputs
     with torch.no_grad():
         next(model.module.parameters()).mul_(1.5)
-        assert export.difference(before, model.module(model.examples)).relative < export.TOLERANCE
+        assert difference(before, model.module(model.examples)).relative < TOLERANCE
 
 
 def test_a_file_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):

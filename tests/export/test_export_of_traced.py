@@ -66,11 +66,11 @@ def model(request):
 
 def test_python_weights_and_json(model, tmp_path):
     paths = {name: tmp_path / f"mine.{name}" for name in ("python", "torch", "json")}
-    assert all(difference.absolute < 1e-6 for difference in export(model, paths).values())
+    assert all(file.difference.absolute < 1e-6 for file in export(model, paths).files.values())
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The tensor attributes self.lstm:UserWarning")
 @pytest.mark.parametrize("name", ["pt2", "onnx"])
 def test_programs(model, tmp_path, name):
-    assert export(model, {name: tmp_path / f"mine.{name}"})[name].relative < 1e-4
+    assert export(model, {name: tmp_path / f"mine.{name}"}).files[name].difference.relative < 1e-4

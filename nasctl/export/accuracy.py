@@ -1,0 +1,127 @@
+"""The labelled examples of a training, and the accuracy of exported files on them beside that of the module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasctl.errors import NasctlError
+from nasctl.export.difference import Difference, difference
+from nasctl.export.model import Model, Runner
+from nasctl.training.batches import part_batches
+from nasctl.training.labelled import TrainingData, training_data
+from nasctl.training.trained_weights import Facts
+
+BATCH = 64  # examples that are run at once
+
+IDENTITY = re.compile(r"(?P<name>.*) split=(?P<split>[^ ]+)(?: seed=(?P<seed>\d+))?")  # identity of a training's data
+
+
+@dataclass(frozen=True)
+class ExportedAccuracy:
+    """Right answers of an exported file on labelled examples, beside those of the module.
+
+    Attributes:
+        right: Right answers of the file.
+        expected: Right answers of the module.
+        changed: Answers of the file that are not the module's: ties within rounding errors.
+        total: Number of answers: one for each image, or for each word.
+    """
+
+    right: int
+    expected: int
+    changed: int
+    total: int
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of right answers of the file."""
+        return self.right / self.total
+
+    @property
+    def error(self) -> float:
+        """Standard error of `accuracy`, binomial."""
+        return sqrt(self.accuracy * (1 - self.accuracy) / self.total)
+
+
+def labelled_data(model: Model, name: str) -> TrainingData:
+    """Return the data of a model's training, split as it was split there.
+
+    Args:
+        model: A model with trained weights.
+        name: Path or name of the data.
+
+    Raises:
+        NasctlError: The data cannot be read, or is not the data of the training.
+    """
+    facts = _facts(model)
+    found = IDENTITY.fullmatch(facts.data)
+    if found is None:
+        raise NasctlError(
+            f"Cannot read the split of the training {facts.training!r} from {facts.data!r}. Leave --data out."
+        )
+    split = found["split"].replace("-", ",")
+    data = training_data(name, model.architecture.input, None, split, int(found["seed"] or 0), facts.task)
+    if _content(str(data)) != _content(facts.data):
+        raise NasctlError(
+            f"Cannot compare on {name}: it is {data}, and {facts.training!r} was trained on {facts.data}. Give that "
+            "data, or leave --data out to compare on random examples."
+        )
+    return data
+
+
+def validation_batches(data: TrainingData) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the validation examples, pixels (B, C, H, W) float32 or words (B, T), and their labels, (B,) or (B, T)."""
+    for examples, labels in part_batches(data, "validation", BATCH, None):
+        yield as_input(examples), labels
+
+
+def as_input(examples: Tensor) -> Tensor:
+    """Return examples of a training as inputs of `Model.deployed`: pixels become float32."""
+    return examples.float() if examples.dtype == torch.uint8 else examples
+
+
+def compare_on_labels(
+    model: Model, data: TrainingData, runners: Mapping[str, Runner]
+) -> dict[str, tuple[Difference, ExportedAccuracy]]:
+    """Run files and the module on the validation part, and return the largest difference and the accuracy of each file.
+
+    Args:
+        model: The model.
+        data: The data of its training.
+        runners: The loaded files by format.
+    """
+    largest = dict.fromkeys(runners, Difference(0.0, 0.0))
+    counts = {name: np.zeros(3, np.int64) for name in runners}
+    total = 0
+    with torch.no_grad():
+        for examples, labels in validation_batches(data):
+            outputs: Tensor = model.deployed(examples)
+            answers = outputs.argmax(-1)
+            expected, total = int((answers == labels).sum()), total + labels.numel()
+            for name, run in runners.items():
+                found = run(examples)
+                largest[name] = max(largest[name], difference(outputs, found), key=lambda one: one.relative)
+                given = found.argmax(-1) if found.shape == outputs.shape else torch.full_like(answers, -1)
+                counts[name] += [int((given == labels).sum()), expected, int((given != answers).sum())]
+    accuracies = {}
+    for name in runners:
+        right, expected, changed = counts[name].tolist()
+        accuracies[name] = (largest[name], ExportedAccuracy(right, expected, changed, total))
+    return accuracies
+
+
+def _content(identity: str) -> str:
+    """Return the part of an identity that stays when a file or folder is renamed: its digest, split and seed."""
+    return identity.partition("#")[2] or identity
+
+
+def _facts(model: Model) -> Facts:
+    assert model.trained is not None
+    return model.trained

@@ -1,0 +1,43 @@
+"""The difference between the outputs of an exported file and those of the module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, isfinite
+
+import torch
+from torch import Tensor
+
+from nasctl.errors import NasctlError
+
+TOLERANCE = 1e-4  # relative difference allowed; other orders of summation in float32 stay below 1e-6
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Difference between the outputs of an exported file and of the module."""
+
+    absolute: float  # largest absolute difference
+    relative: float  # the same, relative to the largest absolute output
+
+
+def difference(expected: Tensor, found: Tensor) -> Difference:
+    """Return the difference between two outputs; infinite if their shapes differ or a value is not finite."""
+    largest = float((expected - found).abs().max()) if expected.shape == found.shape else inf
+    if not isfinite(largest):
+        return Difference(inf, inf)
+    return Difference(largest, largest / max(float(expected.abs().max()), torch.finfo(torch.float32).tiny))
+
+
+def check_difference(name: str, found: Difference) -> Difference:
+    """Return the difference if it is small enough.
+
+    Raises:
+        NasctlError: The difference is larger than `TOLERANCE`.
+    """
+    if found.relative > TOLERANCE:
+        raise NasctlError(
+            f"cannot export as {name}: the file's output differs from the module's by {found.relative:.2g} of the "
+            f"largest output, and {TOLERANCE:g} is allowed; nothing was written; try another --format"
+        )
+    return found

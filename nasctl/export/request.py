@@ -1,0 +1,117 @@
+"""An export as a user asks for it: the options of `nasctl export`, from which the model and its files follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nasctl import registry
+from nasctl.architectures import ids
+from nasctl.errors import NasctlError
+from nasctl.export.accuracy import IDENTITY, labelled_data
+from nasctl.export.export import Exported, destinations, export, model
+from nasctl.export.model import Model
+from nasctl.export.trained import trained_model, weights_file
+from nasctl.problem.space import Genome
+from nasctl.store.store import Store
+from nasctl.training.labelled import TrainingData
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """Options of `nasctl export`.
+
+    Attributes:
+        arch: An id, the beginning of one in the store, or a genome; None if `weights` names the network.
+        formats: Names of formats.
+        output: A file or folder; None for a file that is named after the id or the training.
+        space: Spec of the space of a genome, or of an id that the store cannot resolve.
+        store: Path of the store.
+        seed: Seed of initial weights.
+        force: Whether existing files may be overwritten.
+        weights: A training of the store, or the path of trained weights; None for an untrained network.
+        data: Path or name of the training's data; None to look for it.
+        int8: Whether an int8 ONNX file is written too.
+    """
+
+    arch: str | None = None
+    formats: tuple[str, ...] = ()
+    output: Path | None = None
+    space: str | None = None
+    store: str | Path = ""
+    seed: int = 0
+    force: bool = False
+    weights: str | None = None
+    data: str | None = None
+    int8: bool = False
+
+    def run(self, say: Callable[[str], None]) -> tuple[Model, Exported]:
+        """Write the files, and return the model with their comparison.
+
+        Args:
+            say: Takes sentences about what the files are compared on.
+
+        Raises:
+            NasctlError: An option names nothing that exists, options contradict each other, or a file cannot be written
+                or does not compute what the module computes.
+        """
+        if self.weights is None:
+            exported, paths = self._untrained()
+            return exported, export(exported, paths, self.force)
+        path = weights_file(self.weights, self.store)
+        asked = None if self.arch is None else self._resolve(self.arch)
+        exported = trained_model(path, asked)
+        assert exported.trained is not None
+        paths = self._destinations(exported.trained.training)
+        exported = replace(exported, weights_name=paths["torch"].name if "torch" in paths else "")
+        data = self._data(exported, say)
+        return exported, export(exported, paths, self.force, data)
+
+    def _untrained(self) -> tuple[Model, dict[str, Path]]:
+        """Return the model with initial weights, and the paths of its files."""
+        if self.arch is None:
+            raise NasctlError("Cannot export: no network is named. Give --arch ID, or --weights TRAINING.")
+        for option, given in (("--int8", self.int8), ("--data", self.data is not None)):
+            if given:
+                raise NasctlError(f"Cannot use {option}: the network is untrained. Give --weights TRAINING.")
+        spec, genome = self._resolve(self.arch)
+        paths = self._destinations(ids.encode(spec, registry.create("spaces", spec).genes, genome))
+        return model(spec, genome, self.seed), paths
+
+    def _resolve(self, arch: str) -> tuple[str, Genome]:
+        return ids.resolve(arch, Store.reading(self.store), self.space)
+
+    def _destinations(self, stem: str) -> dict[str, Path]:
+        formats = registry.split(self.formats)
+        return destinations(stem, formats, self.output, self.force, self.weights is not None, self.int8)
+
+    def _data(self, exported: Model, say: Callable[[str], None]) -> TrainingData | None:
+        """Return the data of the training, if it is at hand and the files can be compared on it."""
+        facts = exported.trained
+        assert facts is not None
+        if self.int8 and not exported.classes:
+            raise NasctlError(
+                f"Cannot quantise {facts.training}: it learned {facts.task}, and --int8 is for networks that classify "
+                "images. Leave --int8 out."
+            )
+        if facts.task == "masked words":
+            say("compared on random words: the head that guesses masked words is no part of the exported network")
+            return None
+        if self.data is not None:
+            return labelled_data(exported, self.data)
+        found = IDENTITY.fullmatch(facts.data)
+        name = found["name"].partition("#")[0] if found else ""
+        try:
+            return labelled_data(exported, name)
+        except NasctlError as error:
+            if self.int8:
+                raise NasctlError(
+                    f"Cannot quantise {facts.training}: its data, {facts.data}, is not at hand ({error}). Give its "
+                    "path with --data."
+                ) from None
+        say(
+            f"compared on random examples: the data of the training, {facts.data}, is not at hand; give its path with"
+            " --data"
+        )
+        return None
