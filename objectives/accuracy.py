@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nasctl.api import Candidate, Direction, NasctlError, Network, SearchSpace, Transform
 from nasctl.prediction.candidate_metrics import metric_values, predictor_metrics
-from nasctl.prediction.space_predictor import SpacePredictor
+from nasctl.prediction.space_predictor import SpacePredictor, check_name
 
 __all__ = ["Accuracy"]
 
@@ -31,6 +31,7 @@ class Accuracy:
     needs = frozenset({"network"})  # and the needs of the predictor's metrics
 
     def __init__(self, file: str) -> None:
+        check_name(Path(file))
         self.predictor = SpacePredictor.load(file)
         self._metrics = predictor_metrics(self.predictor)
         self.label = f"accuracy@{Path(file).stem}"  # shown instead of the objective's spec

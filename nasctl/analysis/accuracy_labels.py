@@ -18,7 +18,9 @@ from nasctl.problem.space import Genome, SearchSpace
 
 Part = Literal["validation", "test"]  # part of the data that a trained network is judged on
 EVERY = 10**9  # more networks than a table has
-OWN = ("name", "seed", "space", "genome")  # parts of a training's spec, by which comparable trainings may differ
+# Parts of a training's spec, by which comparable trainings may differ.
+OWN = frozenset({"name", "space", "genome", "seed", "threads", "device", "world"})
+START = "start"  # part of a spec: the weights that a training starts from, which are of one network
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def labels_of_table(
     rows: dict[Genome, list[int]] = defaultdict(list)
     for place, genome in enumerate(known.genomes):
         rows[space.canonical(genome)].append(place)
-    genomes = [list(rows)[k] for k in np.random.default_rng(seed).permutation(len(rows))]
+    distinct = list(rows)
+    genomes = [distinct[k] for k in np.random.default_rng(seed).permutation(len(distinct))]
     merged = [_merged(values[rows[genome]], errors[rows[genome]]) for genome in genomes]
     labels, spreads = (np.array(one) for one in zip(*merged, strict=True))
     return LabelledGenomes(tuple(genomes), labels, spreads, column or names[0], path.name, direction)
@@ -127,8 +130,9 @@ def labels_of_trainings(
 ) -> tuple[LabelledGenomes, list[str]]:
     """Return the labels of finished trainings, in random order, and notes on trainings that are left out.
 
-    Only trainings of one recipe and one data set can be compared: those of the largest group count. Accuracies are
-    percentages. Networks that predict words have the logarithm of their perplexity, of which lower is better.
+    Trainings can be compared if recipe and data are the same, and if all start from drawn weights or all from given
+    ones. Those of the largest group count. Accuracies are percentages. Networks that predict words have the logarithm
+    of their perplexity, of which lower is better.
 
     Args:
         rows: Trainings of the space.
@@ -147,7 +151,8 @@ def labels_of_trainings(
         )
     groups: dict[str, list[TrainedRow]] = defaultdict(list)
     for row in finished:
-        groups[json.dumps({key: one for key, one in row.spec.items() if key not in OWN}, sort_keys=True)].append(row)
+        shared = {key: bool(one) if key == START else one for key, one in row.spec.items() if key not in OWN}
+        groups[json.dumps(shared, sort_keys=True)].append(row)
     largest = max(groups.values(), key=len)
     notes = []
     if left := len(finished) - len(largest):
@@ -156,7 +161,8 @@ def labels_of_trainings(
     for row in largest:
         by_genome[space.canonical(row.genome)].append(_figure(row.result[part]))
     words = largest[0].result[part].get("accuracy") is None
-    genomes = [sorted(by_genome)[k] for k in np.random.default_rng(seed).permutation(len(by_genome))]
+    distinct = sorted(by_genome)
+    genomes = [distinct[k] for k in np.random.default_rng(seed).permutation(len(distinct))]
     merged = [_merged(*map(np.array, zip(*by_genome[genome], strict=True))) for genome in genomes]
     labels, errors = (np.array(one) for one in zip(*merged, strict=True))
     column = f"{part} log perplexity" if words else f"{part} accuracy, %"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -23,11 +23,13 @@ class FeatureBuilder:
         space: The space.
         metrics: Names of the metrics.
         structure: Names of the features of the structure, as `structure_features` names them.
+        known: Features of the structure of some genomes, which are not computed again.
     """
 
     space: SearchSpace
     metrics: tuple[str, ...]
     structure: tuple[str, ...]
+    known: Mapping[Genome, Mapping[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, space: SearchSpace, metrics: Sequence[str], genomes: Sequence[Genome]) -> FeatureBuilder:
@@ -38,8 +40,9 @@ class FeatureBuilder:
             metrics: Names of the metrics; without any, features need no measurement.
             genomes: Canonical genomes of some networks of the space, labelled or not.
         """
-        names = sorted(set[str]().union(*(structure_features(space.network(genome)) for genome in genomes)))
-        return cls(space, tuple(metrics), tuple(names))
+        known = {genome: structure_features(space.network(genome)) for genome in genomes}
+        names = sorted(set[str]().union(*known.values()))
+        return cls(space, tuple(metrics), tuple(names), known)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +64,7 @@ class FeatureBuilder:
         """
         rows = []
         for genome, found in zip(genomes, values or [{}] * len(genomes), strict=True):
-            structure = structure_features(self.space.network(genome))
+            structure = self.known.get(genome) or structure_features(self.space.network(genome))
             metrics = [found.get(name, np.nan) for name in self.metrics]
             genes = [one for gene, choice in zip(self.space.genes, genome, strict=True) for one in _coded(gene, choice)]
             rows.append([*metrics, *(structure.get(name, 0.0) for name in self.structure), *genes])

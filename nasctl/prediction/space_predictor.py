@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -23,7 +24,21 @@ from nasctl.system import files
 if TYPE_CHECKING:
     from nasctl.prediction.predictor import FittedPredictor
 
+NAME = r"[\w.-]+"  # regular expression of the stem of a file's name, which is part of objective labels
 COMPARED_NETWORKS = 3  # labelled networks by which two spaces are told apart
+
+
+def check_name(path: Path) -> None:
+    """Check that the path of a predictor can be part of specs and labels.
+
+    Raises:
+        NasctlError: It cannot.
+    """
+    if path.suffix != ".json" or not re.fullmatch(NAME, path.stem) or any(one in str(path) for one in ",=:"):
+        raise NasctlError(
+            f"Cannot use {str(path)!r} as the file of a predictor: its path is part of specs. End it in .json, name it"
+            " with letters, digits, '.', '_' and '-', and leave ',', '=' and ':' out of its folders."
+        )
 
 
 class SpacePredictor:

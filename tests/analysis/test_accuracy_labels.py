@@ -49,10 +49,10 @@ def test_errors_of_a_column_are_read_and_checked(tmp_path):
 
 
 def test_trainings_of_one_recipe_are_compared():
-    one, other = {"recipe": "a", "seed": 0}, {"recipe": "b", "seed": 0}
+    one, other = {"recipe": "a", "seed": 0, "world": 1}, {"recipe": "a", "seed": 0, "start": "weights"}
     rows = [
         Row(EMPTY, result(0.5), one),
-        Row(EMPTY, result(0.7), {"recipe": "a", "seed": 1}),
+        Row(EMPTY, result(0.7), {"recipe": "a", "seed": 1, "world": 2}),
         Row((3, 3, 3, 3, 3, 3), result(0.9, 0.02), one),
         Row((2, 2, 2, 2, 2, 2), result(0.8), other),
         Row((2, 2, 2, 2, 2, 2), result(0.8), one, "unfinished"),

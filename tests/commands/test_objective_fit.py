@@ -77,7 +77,8 @@ def test_lower_labels_may_be_better(truth):
     [
         (("--held-out", 36), "Cannot fit a predictor to 40 labelled networks beside --held-out 36: it needs 8"),
         (("--model", "forest"), "Cannot fit the model 'forest'"),
-        (("--output", "fit.txt"), "its name must end in .json"),
+        (("--output", "fit.txt"), "End it in .json"),
+        (("--output", "a+b.json"), "name it with letters"),
         (("--output", "none/fit.json"), "there is no folder none"),
         (("--error-column", "errors"), "errors"),
         (("--column", "accuracy"), "accuracy"),

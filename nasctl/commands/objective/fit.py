@@ -167,15 +167,13 @@ def _output(output: Path | None, space: str, force: bool) -> Path:
     """Return the path of the predictor's file.
 
     Raises:
-        NasctlError: The name does not end in .json, or the file exists already.
+        NasctlError: The path cannot be part of specs, the file exists already, or there is no such folder.
     """
     from nasctl.errors import NasctlError
+    from nasctl.prediction.space_predictor import check_name
 
     path = output or Path(f"{space.partition(':')[0]}-fit.json")
-    if path.suffix != ".json":
-        raise NasctlError(f"Cannot write a predictor to {path}: its name must end in .json. Give --output NAME.json.")
-    if any(character in str(path) for character in ",=:"):
-        raise NasctlError(f"Cannot write a predictor to {path}: its path is part of specs. Leave out ',', '=' and ':'.")
+    check_name(path)
     if path.exists() and not force:
         raise NasctlError(
             f"Cannot write {path}: it exists already. Give --force to write over it, or another --output."
