@@ -139,7 +139,6 @@ from nasctl.problem.space import (
     validate,
 )
 from nasctl.system.files import parsed as parse_json
-from nasctl.training.candidate_training import CandidateTraining
 
 if not TYPE_CHECKING:  # type checkers refuse old names and unknown names
     from nasctl.registry.old_names import api_attribute as __getattr__

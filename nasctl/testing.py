@@ -25,6 +25,7 @@ from torch import nn
 from nasctl import registry
 from nasctl.api import Builder, InvalidGenome, Linear, Network, Shape
 from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.objective import FilesTrainings
 from nasctl.data import Data, TokenData
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
@@ -135,8 +136,10 @@ class SpaceContract:
 class ObjectiveContract:
     """The contract of objectives. A subclass has the fixture `run`, with the objective and no other."""
 
-    def test_leaves_everything_as_it_was(self, run: Run) -> None:
+    def test_leaves_everything_as_it_was(self, run: Run, tmp_path: Path) -> None:
         space, objective = registry.create("spaces", run.space), registry.create("objectives", *run.objectives)
+        if isinstance(objective, FilesTrainings):
+            objective.file_under(registry.spelled_out("spaces", run.space), str(tmp_path / "store"))
         candidate = Candidate(space, space.canonical(drawn(space, 1)[0]), run.task.setting, objective.needs)
         before = _surroundings(candidate)
         again = Candidate(space, candidate.genome, run.task.setting, objective.needs)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from nasctl.api import BadOption, Candidate, CandidateTraining, Direction, Input, Network, Transform
+from nasctl.api import BadOption, Candidate, Direction, Input, Network, Transform
+from nasctl.training.candidate_training import CandidateTraining
 
-__all__ = ["Trained"]
+__all__ = ["TrainedQuality"]
 
 
-class Trained:
+class TrainedQuality:
     """Validation accuracy of the candidate after a training on the data of the search.
 
     Every candidate costs a whole training. The training is filed in the store as those of `nasctl train` are, with its

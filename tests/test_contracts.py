@@ -5,7 +5,7 @@ from prediction.small_predictors import small_predictor
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting
-from nasctl.data import default_source
+from nasctl.data import default_source, source
 from nasctl.problem.fidelity import Fidelity
 from nasctl.search.run import Run
 from nasctl.testing import ObjectiveContract, SearcherContract, SpaceContract
@@ -20,6 +20,7 @@ TRANSFORMERS = (
     "head_importance",
 )
 OPTIONS = {  # objectives that cannot do without
+    "trained": ("nbmacro:resolution=8,classes=10", "trained:epochs=1,split=0.05-0.05"),
     "latency": ("nbmacro", "latency:device=titan-xp-b64"),
     "hidden_covariance": ("rnn:vocabulary=50,length=8,layers=2,width=8,hidden=9", "hidden_covariance"),
     **{name: ("flexibert:hidden=8,16,length=8,units=16,vocabulary=50", name) for name in TRANSFORMERS},
@@ -40,7 +41,11 @@ class TestObjectives(ObjectiveContract):
             path = tmp_path_factory.mktemp("fit") / "small.json"
             small_predictor(path.parent, metrics=("params", "snip"), setting=Setting(seed=0)).predictor.save(path)
             objective = f"accuracy:file={path}"
-        data = default_source(registry.create("spaces", space).input.kind)
+        data = (
+            source("digits")
+            if request.param == "trained"
+            else default_source(registry.create("spaces", space).input.kind)
+        )
         return Run(space, (objective,), "random:batch=2", seed=1, setting=Setting(data=data))
 
     @pytest.mark.slow  # seconds for each of many

@@ -17,6 +17,8 @@ import nasctl
 FOLDERS = ("spaces", "objectives", "hardware")
 FILES = [path for folder in ("nasctl", *FOLDERS, "tests", "perf") for path in (ROOT / folder).rglob("*.py")]
 SOURCES = [path for path in FILES if path.relative_to(ROOT).parts[0] not in ("tests", "perf")]
+# What an objective may stand on: tables of latency, predictors of accuracy, and trainings.
+OBJECTIVE_ROOMS = ("nasctl.hardware", "nasctl.prediction", "nasctl.training")
 PLUGIN_FOLDERS = ("spaces", "objectives", "nasctl/searchers")
 PLUGINS = [path for path in FILES if str(path.parent.relative_to(ROOT)) in PLUGIN_FOLDERS]
 
@@ -66,9 +68,7 @@ def _graph():
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_plugins_import_nothing_of_the_engine_but_its_api(path):
-    more = {"objectives": ("nasctl.hardware", "nasctl.prediction"), "searchers": ("pymoo", "moocore", "sklearn")}.get(
-        path.parent.name, ()
-    )
+    more = {"objectives": OBJECTIVE_ROOMS, "searchers": ("pymoo", "moocore", "sklearn")}.get(path.parent.name, ())
     allowed = {*sys.stdlib_module_names, "numpy", "torch", "nasctl.api", *more}
     found = {name for name in imported(path) if not any(f"{name}.".startswith(f"{one}.") for one in allowed)}
     private = f"nasctl.{path.parent.name}._"  # what several plug-ins of a kind share

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class SearchTrainings:
     """Trainings of a search as a user asks for them.
 
     Args:
@@ -71,7 +71,7 @@ class TrainingOptions:
             NasctlError: Trainings are asked for without data, or the data has no labels.
         """
         if self.trainings is None:
-            if self != TrainingOptions():
+            if self != SearchTrainings():
                 raise NasctlError("--recipe, --epochs and --split are about trainings; give --trainings N as well")
             return request
         if setting.data is None:
@@ -98,7 +98,7 @@ class TrainingOptions:
 trainings_group = OptionGroup(
     "trainings",
     "Trainings",
-    TrainingOptions,
+    SearchTrainings,
     (
         click.option(
             "--trainings",
@@ -156,7 +156,7 @@ def train_chosen(
     return 0
 
 
-def trained_run(first: Run, options: TrainingOptions, budget: int) -> TrainedRun:
+def trained_run(first: Run, options: SearchTrainings, budget: int) -> TrainedRun:
     """Return the run that trains networks after a search.
 
     Args:

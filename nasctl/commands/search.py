@@ -21,7 +21,7 @@ from nasctl.commands._setting import (
     torch_device_option,
     weights_seed_option,
 )
-from nasctl.commands._trainings import TrainingOptions, train_chosen, trained_run, trainings_group
+from nasctl.commands._trainings import SearchTrainings, train_chosen, trained_run, trainings_group
 from nasctl.commands._workers import WorkerChoice, duration, worker_group
 from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_SEARCHER, TASKS
 
@@ -105,7 +105,7 @@ def command(
     request: SearchRequest,
     budget: int,
     limit: str | None,
-    trainings: TrainingOptions,
+    trainings: SearchTrainings,
     setting: SettingOptions,
     workers: WorkerChoice,
     store: str,

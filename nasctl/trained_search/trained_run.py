@@ -127,7 +127,7 @@ class TrainedRun(Run):
         )
 
     def label_errors(self, store: Store, genomes: Sequence[Genome]) -> np.ndarray:
-        """Return the standard errors of the labels of trained networks, (N,), in the labels' unit; NaN where unknown."""
+        """Return standard errors of the labels of trained networks, (N,), in the labels' unit; NaN where unknown."""
         scale = 100 if self.task.objectives[0].direction == "max" else 1  # accuracies are in per cent
         known = self.records(store, genomes)
         found = [known[genome].result["validation"]["error"] if genome in known else np.nan for genome in genomes]

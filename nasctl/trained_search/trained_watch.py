@@ -31,6 +31,16 @@ class TrainedWatch(Watch):
         super().__init__(run, run.trainings, limit, options)
         self._trained_run, self._store = run, store
 
+    def opening(self) -> list[str]:
+        """Return the lines that say what is about to be trained. Remarks on costs were made by the search before."""
+        run, arrows = self._trained_run, {"min": "down", "max": "up"}
+        objectives = ", ".join(f"{goal.name} ({arrows[goal.direction]})" for goal in self._task.objectives)
+        return [
+            f"run {run.name}: {run.trainings} trainings, chosen among up to {run.measurements} networks of"
+            f" {run.first.name} and of searches on a predictor",
+            f"objectives: {objectives}",
+        ]
+
     def table(self) -> tuple[list[str], list[list[Any]]]:
         """Return the heads and the rows of a table of the trained networks on the front, the best label first."""
         found, records = self._front()

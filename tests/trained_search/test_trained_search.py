@@ -1,0 +1,131 @@
+"""The search that ends in trained networks."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nasctl.candidates.setting import Setting
+from nasctl.data import source
+from nasctl.errors import NasctlError
+from nasctl.problem.fidelity import Fidelity
+from nasctl.search.run import Run
+from nasctl.store.store import Store
+from nasctl.trained_search.feature_metrics import feature_metrics
+from nasctl.trained_search.trained_run import TrainedRun
+from nasctl.training.candidate_training import CandidateTraining, labelled_classes
+
+SPACE = "nbmacro:resolution=8,classes=10"
+HOW = CandidateTraining(epochs=1, split="0.1-0.1-0.1")
+
+
+@pytest.fixture
+def first():
+    setting = Setting(data=source("digits"), fidelity=Fidelity(size=8, batch=16))
+    return Run(SPACE, ("naswot", "macs"), "random", setting=setting, record=("snip",))
+
+
+def trained(run, store, trainings=4):
+    """Search and train in a store, and return the visits of the second run."""
+    list(run.search(store, 6))
+    second = TrainedRun.after(run, HOW, trainings, 12)
+    return second, list(second.search(store, trainings))
+
+
+def test_trains_a_shortlist_and_then_what_a_predictor_prefers(first, tmp_path):
+    store = Store(tmp_path / "s.db")
+    run, visits = trained(first, store)
+    assert len(visits) == 4
+    assert [one.evaluation.values.keys() for one in visits] == 4 * [{"trained:epochs=1,split=0.1-0.1-0.1", "macs"}]
+    assert all(one.state == "finished" for one in store.trainings())
+    assert len(store.trainings()) == 4
+    best = max(visits, key=lambda one: next(iter(one.evaluation.values.values()))).evaluation.genome
+    (row,) = run.records(store, [best]).values()
+    accuracy, images = row.result["validation"]["accuracy"], row.result["validation"]["examples"]
+    assert run.label_errors(store, [best])[0] == pytest.approx(100 * math.sqrt(accuracy * (1 - accuracy) / images))
+
+
+def test_a_replay_trains_nothing_again_and_takes_the_same_path(first, tmp_path, monkeypatch):
+    store = Store(tmp_path / "s.db")
+    _, visits = trained(first, store)
+    monkeypatch.setattr("nasctl.training.loop.train", None)
+    _, again = trained(first, store)
+    assert [one.evaluation for one in again] == [one.evaluation for one in visits]
+    assert not any(one.fresh for one in again)
+
+
+def test_another_store_takes_the_same_path(first, tmp_path):
+    paths = [[one.evaluation for one in trained(first, Store(tmp_path / name))[1]] for name in ("a.db", "b.db")]
+    assert paths[0] == paths[1]
+
+
+def test_failed_metrics_and_unknown_errors_are_no_obstacle(first, tmp_path):
+    store = Store(tmp_path / "s.db")
+    list(first.search(store, 6))
+    run = TrainedRun.after(first, HOW, 2, 6)
+    assert np.isnan(run.label_errors(store, [(0,) * 8])).all()
+
+
+def test_a_run_without_costs_is_refused(first):
+    with pytest.raises(NasctlError, match="without a cost. Give one"):
+        TrainedRun.after(replace(first, objectives=("naswot",)), HOW, 2, 6)
+
+
+def test_options_of_trainings_are_part_of_the_objective():
+    assert CandidateTraining().objective() == "trained"
+    assert CandidateTraining(epochs=3).objective("loss") == "trained:epochs=3,measure=loss"
+
+
+def test_metrics_of_a_predictor_apply_to_the_space(first):
+    space = first.task.space
+    assert "naswot" not in feature_metrics(SPACE, space, ["naswot"])
+    assert {"l2_norm", "snip", "params"} <= set(feature_metrics(SPACE, space, []))
+    assert labelled_classes(space, first.setting) == 10
+
+
+def nasctl(folder, *words):
+    command = [sys.executable, "-m", "nasctl", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_command_ends_in_a_front_of_trained_networks_and_the_next_command(tmp_path):
+    words = ["search", "--space", "nbmacro:resolution=8", "-o", "swap,macs", "--data", "digits", "--budget", "8"]
+    words += ["--trainings", "3", "--epochs", "1", "--split", "0.1,0.1,0.1", "--json"]
+    done = nasctl(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["front"] and found["trained"].keys() == set(found["front"])
+    arch, training = found["front"][0], found["trained"][found["front"][0]]["training"]
+    assert f"--weights {training}" in done.stderr or len(found["front"]) > 1
+    assert arch.startswith("nbmacro.")
+    assert "classes=10" in done.stderr  # the data decides the outputs
+
+
+def test_each_candidate_may_be_a_training(tmp_path):
+    words = ["search", "--space", "nbmacro:resolution=8,classes=10", "-o", "trained:epochs=1,split=0.1-0.1,macs"]
+    done = nasctl(tmp_path, *words, "--data", "digits", "--trainings", "2", "--searcher", "random")
+    assert done.returncode == 0, done.stderr
+    assert "2/2 candidates" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--trainings", "3"], "say what to train on"),
+        (["--trainings", "3", "--data", "noise"], "noise: its images have no labels"),
+        (["--epochs", "3"], "give --trainings N"),
+        (["--trainings", "3", "--data", "digits", "--recipe", "none.toml"], "none.toml"),
+        (["--trainings", "3", "--data", "digits", "-o", "naswot"], "without a cost"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_the_work(tmp_path, words, said):
+    done = nasctl(tmp_path, "search", "--space", "nbmacro:resolution=8", "--budget", "4", *words)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert len(done.stderr.strip().splitlines()) < 4
+    assert not list(tmp_path.iterdir())
