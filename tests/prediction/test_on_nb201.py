@@ -26,4 +26,4 @@ def test_128_labels_order_cells_that_gave_none():
     features = builder.features(known.genomes, [{k: v[one] for k, v in columns.items()} for one in known.genomes])
     fitted = AccuracyPredictor(builder.groups).fit(features[:LABELS], known.labels[:LABELS], known.errors[:LABELS])
     predicted = fitted.predict(features[LABELS:])[0]
-    assert kendalltau(predicted, known.labels[LABELS:]).statistic > 0.78
+    assert kendalltau(predicted, known.labels[LABELS:]).statistic > 0.8
