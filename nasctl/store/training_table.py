@@ -32,8 +32,8 @@ class TrainingRecord:
         space: Spec of the search space as it was asked for, with every option.
         genome: Genome of the trained network in that space.
         spec: What was trained, as JSON: the space as trained, the recipe, the data, the seed and the like.
-        state: "unfinished" until the last step and the evaluations are done, then "finished"; "diverged"; or "stopped at
-            rung 1", where successive halving did not let it go on.
+        state: "unfinished" until the last step and the evaluations are done, then "finished"; "diverged"; or "stopped
+            at rung 1", where successive halving did not let it go on.
         result: By part ("validation", "test"): loss, accuracy, examples, standard error, perplexity, as JSON; and by
             "rungs" the same of the validation part after the steps at which the training has paused.
         seconds: Time spent in all sessions of the training.

@@ -82,8 +82,8 @@ def rungs(number: int, steps: int, epoch: int, eta: int | None, wanted: int | No
     asked = max(1, halvings) + 1 if wanted is None else wanted
     if longest < (1 if wanted is None else wanted - 1):
         raise NasctlError(
-            f"Cannot halve by {eta} over {asked} rungs: the first rung would be shorter than an epoch of"
-            f" {steps // epoch}. Give more --epochs, fewer --rungs or a smaller --halving."
+            f"Cannot halve by {eta} over {asked} rungs: the first rung would have less than one of the"
+            f" {steps // epoch} epochs. Give more --epochs, fewer --rungs or a smaller --halving."
         )
     count = min(asked, longest + 1)
     return tuple(Rung(k, count, math.ceil(steps / eta ** (count - k)), steps) for k in range(1, count + 1))

@@ -177,8 +177,9 @@ def command(
 ) -> None:
     """Train networks on labelled data, or list, show, plot and delete trainings.
 
-    `nasctl train --arch ID --data photos` trains a network; --run NAME trains the best candidates of a run. The same command resumes a training that was stopped, in
-    the same bits. Checkpoints, log and weights are in a folder beside the store.
+    `nasctl train --arch ID --data photos` trains a network, and --run NAME the best candidates of a run. The same
+    command resumes a training that was stopped, in the same bits. Checkpoints, log and weights are in a folder beside
+    the store.
     """
     if ctx.invoked_subcommand is not None:
         _refuse_options(ctx)

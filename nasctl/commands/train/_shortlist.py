@@ -16,14 +16,10 @@ from nasctl.commands._groups import OptionGroup
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
-    from nasctl.analysis.shortlist import Shortlist
-    from nasctl.store.run_record import RunRecord
     from nasctl.store.training_table import TrainingRecord
     from nasctl.training.halving import Rung, RungResult
-    from nasctl.training.labelled import TrainingData
     from nasctl.training.report import Reporting
     from nasctl.training.request import TrainRequest
-    from nasctl.training.training import Training
 
 DEFAULT_TOP = 16  # candidates that are trained without --top
 
@@ -134,6 +130,7 @@ def train_shortlist(
     work = ShortlistTraining(options, request, reporting, store, with_store)
     say(*work.opening())
     if dry_run:
+        say(*work.listed())
         return 0
     try:
         finished = work.train()
@@ -206,6 +203,11 @@ class ShortlistTraining:
             if len(self._ladder) > 1:
                 yield f"rung {rung.number} of {rung.of}: {left} networks for {rung.step:,} of {rung.steps:,} steps"
             left = -(-left // eta)
+
+    def listed(self) -> Iterator[str]:
+        """Yield a line for each candidate."""
+        for arch, (training, _) in zip(self._ids, self.trainings, strict=True):
+            yield f"  {arch}  training {training.name}"
 
     def train(self) -> tuple[int, ...]:
         """Train the candidates, and return the places of those that are finished."""
