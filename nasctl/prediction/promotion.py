@@ -9,9 +9,9 @@ def promote(losses: np.ndarray, keep: int) -> np.ndarray:
     """Return the candidates that a rung of synchronous successive halving promotes.
 
     Whole non-dominated fronts are promoted while there is room. Members of the first front without room for all are
-    promoted one by one: first the best in each objective that is not promoted yet, then the member that is farthest from
-    all promoted candidates. Distances are Euclidean, with each objective scaled to its range over the candidates that did
-    not fail. Of equal candidates, the first one counts. The order of rows therefore matters only where losses are equal.
+    promoted one by one: first the best in each objective, then the member that is farthest from all promoted
+    candidates. Distances are Euclidean, with each objective scaled to its range over the candidates that did not fail.
+    Of equal candidates, the first one counts. The order of rows therefore matters only where losses are equal.
 
     References:
         Jamieson & Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016,
