@@ -25,6 +25,7 @@ from nasctl.hardware import tables_schema
 from nasctl.hardware.importers import dialect, merge, read_source, recognise_dialect
 from nasctl.hardware.profiling import kit
 from nasctl.hardware.table import LatencyTable
+from nasctl.prediction.space_predictor import SpacePredictor
 from nasctl.problem import constraints
 from nasctl.problem.fidelity import Fidelity
 from nasctl.searchers import _pool
@@ -251,6 +252,30 @@ FREE = _json(
         ],
     }
 )
+PREDICTOR = {
+    "schema": 1,
+    "nasctl": "0.1.0",
+    "command": "",
+    "space": "nb201:channels=4,cells=1",
+    "column": "accuracy",
+    "source": "",
+    "direction": "max",
+    "setting": None,
+    "metrics": {"params": {"version": "1"}},
+    "structure": ["log params"],
+    "structure_version": "1",
+    "model": "ridge",
+    "seed": 0,
+    "widening": 1.0,
+    "compared": {"ridge": 0.5},
+    "held_out": {
+        "networks": 1,
+        "how": "left out",
+        "figures": {"predictor": {"kendall": [0.5, 0.25, 0.75], "spearman": None, "top": None}},
+    },
+    "labelled": [{"genome": [0, 1, 2, 3, 4, 0], "label": 93.5, "error": None, "metrics": [1e5]}],
+    "unlabelled": [{"genome": [0, 1, 2, 3, 4, 1], "metrics": [None]}],
+}
 NB201 = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
 
 
@@ -335,6 +360,7 @@ PARSERS = {
         "",
         (b"size=64,cells=1,batch=32,repeats=3", b"fast,batch=8"),
     ),
+    "predictor": Parser(SpacePredictor.load, ".json", (_json(PREDICTOR),)),
     "score": Parser(_text(lambda text: Score.parse(text, ["synflow", "jacov"])), "", (b"log_rank:synflow+jacov",)),
 }
 

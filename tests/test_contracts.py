@@ -1,6 +1,7 @@
 """What every plug-in promises, asked of every plug-in there is: a new file in its folder needs no change here."""
 
 import pytest
+from prediction.small_predictors import small_predictor
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting
@@ -33,8 +34,12 @@ class TestSpaces(SpaceContract):
 
 class TestObjectives(ObjectiveContract):
     @pytest.fixture(params=registry.trusted("objectives"))
-    def run(self, request):
+    def run(self, request, tmp_path_factory):
         space, objective = OPTIONS.get(request.param, (SMALL, request.param))
+        if objective == "accuracy":  # its option is a file that is fitted first
+            path = tmp_path_factory.mktemp("fit") / "small.json"
+            small_predictor(path.parent, metrics=("params", "snip"), setting=Setting(seed=0)).predictor.save(path)
+            objective = f"accuracy:file={path}"
         data = default_source(registry.create("spaces", space).input.kind)
         return Run(space, (objective,), "random:batch=2", seed=1, setting=Setting(data=data))
 

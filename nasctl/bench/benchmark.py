@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -71,6 +71,24 @@ class Scene:
         return hypervolume(self.front)
 
 
+@dataclass(frozen=True)
+class TrainingTable:
+    """Results of training every architecture of a benchmark on one data set or task.
+
+    Args:
+        labels: Validation result of a training, (N,), higher is better. A search may see the label of an architecture
+            that it trains.
+        seconds: Seconds of a training, (N,), or one number for all architectures; NaN where the source has none.
+        test: Test results, by which the trained architectures are judged. No search sees its errors and accuracies.
+        about: Sentence about the origin of labels, seconds and test results, for people.
+    """
+
+    labels: np.ndarray
+    seconds: np.ndarray | float
+    test: Scene
+    about: str
+
+
 class Benchmark(Protocol):
     """A table of trained architectures on which searches are replayed.
 
@@ -95,6 +113,16 @@ class Benchmark(Protocol):
         Raises:
             UnknownName: There is no column of that name.
         """
+        ...
+
+
+@runtime_checkable
+class HasTrainings(Protocol):
+    """A benchmark whose table has a validation result of every architecture, so that trainings can be replayed."""
+
+    @property
+    def trainings(self) -> Mapping[str, TrainingTable]:
+        """The trainings by the name of the data set or task."""
         ...
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nasctl.bench.benchmark import Benchmark
+from nasctl.bench.benchmark import Benchmark, TabulatedObjective
 from nasctl.problem.space import Genome
 from nasctl.registry.old_names import OldProblemNames
 
@@ -16,11 +16,11 @@ class BenchmarkProblem(OldProblemNames):
 
     Args:
         benchmark: Table to search.
-        names: Names of the columns that are objectives, (M,).
+        names: Names of the columns that are objectives, or columns that the benchmark does not list, (M,).
     """
 
-    def __init__(self, benchmark: Benchmark, names: Sequence[str]) -> None:
-        columns = [benchmark.column(name) for name in names]
+    def __init__(self, benchmark: Benchmark, names: Sequence[str | TabulatedObjective]) -> None:
+        columns = [benchmark.column(name) if isinstance(name, str) else name for name in names]
         self.objectives = tuple(column.goal for column in columns)
         self.space = benchmark.space
         self.losses = np.column_stack([column.losses for column in columns])  # (N, M)

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from nasctl import registry
-from nasctl.bench.benchmark import Scene, TabulatedObjective
+from nasctl.bench.benchmark import Scene, TabulatedObjective, TrainingTable
 from nasctl.bench.listed import Listed
 from nasctl.bench.published import published, rows
 from nasctl.errors import UnknownName
@@ -32,6 +32,9 @@ FLOPS = {
     "ImageNet16-120": (1.95340, 0.98304, 8.84736),
 }
 PARAMS = (73_306, 28_000, 243_040)  # parameters on CIFAR-10 in the same form
+EPOCHS = 200 / 12  # trainings of the final schedule per training of the schedule of 12 epochs, which was timed
+# Work of an epoch in epochs of the timed training, which has 25,000 images of 32 x 32 pixels: images and pixels.
+EPOCH_WORK = {"cifar10": 1.0, "cifar100": 50_000 / 25_000, "ImageNet16-120": 151_700 / 25_000 / 4}
 ACCURACY = "val_acc_12"  # column of the validation accuracy on CIFAR-10 after the schedule of 12 epochs
 LATENCY = "latency@"  # prefix of the columns of latencies, before the device
 # Sources of the tables, for the messages that ask for them.
@@ -98,6 +101,21 @@ class NB201Benchmark(Listed):
             own = self.of(accuracy)
             found[name] = Scene(1 - own / 100, self.of(costs), own, points)
         return found
+
+    @cached_property
+    def trainings(self) -> dict[str, TrainingTable]:
+        """Return the trainings by data set: one validation accuracy each, judged by mean test accuracies."""
+        seconds = self.of(self._published("train_cost_12_cifar10_s")) * EPOCHS
+        about = (
+            "labels: validation accuracy of one training of 200 epochs; seconds: the published 12 epochs on CIFAR-10"
+            " scaled by epochs, images and pixels; judged by the mean test accuracy"
+        )
+        return {
+            name: TrainingTable(
+                self.of(self._published(f"val_acc_200_{name}")), seconds * EPOCH_WORK[name], scene, about
+            )
+            for name, scene in self.scenes.items()
+        }
 
     def _published(self, column: str) -> dict[Genome, float]:
         """Return a column of the published table by cell as it is written."""

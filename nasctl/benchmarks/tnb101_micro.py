@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from nasctl.bench.benchmark import Scene
+from nasctl.bench.benchmark import Scene, TrainingTable
 from nasctl.bench.listed import Listed
 from nasctl.bench.published import published, rows
 from nasctl.pareto.hypervolume import scaled
@@ -55,3 +55,12 @@ class TNB101MicroBenchmark(Listed):
             accuracy = self.of(dict(zip(cells, quality, strict=True)))
             found[task] = Scene(own, cost, accuracy, np.column_stack([error, macs]))
         return found
+
+    @cached_property
+    def trainings(self) -> dict[str, TrainingTable]:
+        """Return the trainings by task. The published table has one result, which is the label and judges it."""
+        about = (
+            "labels: validation result of the final epoch, which also judges, because the table has no other; the table"
+            " has no seconds"
+        )
+        return {task: TrainingTable(scene.accuracy, np.nan, scene, about) for task, scene in self.scenes.items()}

@@ -27,7 +27,7 @@ def closed_form(objective: Objective) -> bool:
 class Objective(Protocol):
     """One number about a candidate, in its natural unit and direction.
 
-    An objective may also implement `HasLabel`, `HasRemarks`, `ChecksApplicability`, `HasSubstitutes`,
+    An objective may also implement `HasLabel`, `HasRemarks`, `ChecksApplicability`, `ChecksSpace`, `HasSubstitutes`,
     `VersionedByNetwork` and `MaybeMonotone`.
     """
 
@@ -77,6 +77,15 @@ class ChecksApplicability(Protocol):
             given: The input of the networks.
             example: A network of the space.
         """
+        ...
+
+
+@runtime_checkable
+class ChecksSpace(Protocol):
+    """An objective that was fitted on one search space and says nothing of others."""
+
+    def wrong_space(self, space: SearchSpace) -> str:
+        """Return why the objective says nothing of a space; "" if it was fitted on the space."""
         ...
 
 

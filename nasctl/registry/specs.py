@@ -103,6 +103,13 @@ def optional(kind: str, name: str) -> bool:
     return all(one.default is not one.empty for one in inspect.signature(load(kind, name)).parameters.values())
 
 
+def required_option(kind: str, name: str) -> str:
+    """Return the first option of a plug-in that has no default; "" if every option has one."""
+    parameters = inspect.signature(load(kind, name)).parameters
+    takes = [key for key in parameters if key not in INJECTED.get(kind, ())]
+    return next((key for key in takes if parameters[key].default is inspect.Parameter.empty), "")
+
+
 def normal(kind: str, spec: str) -> str:
     """Return a spec with its options sorted and without options at their default: one text for all spellings.
 

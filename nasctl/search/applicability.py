@@ -9,7 +9,7 @@ from itertools import islice
 
 from nasctl import registry
 from nasctl.candidates.candidate import Candidate
-from nasctl.candidates.objective import ChecksApplicability, HasSubstitutes, Objective, closed_form
+from nasctl.candidates.objective import ChecksApplicability, ChecksSpace, HasSubstitutes, Objective, closed_form
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.evaluation import ranges
@@ -38,13 +38,15 @@ def refuse_inapplicable(space: SearchSpace, objectives: Mapping[str, Objective])
 
 def inapplicable_reasons(space: SearchSpace, objectives: Mapping[str, Objective]) -> dict[str, str]:
     """Return the reasons why objectives do not apply to a space, by name. Objectives that apply are left out."""
-    checks = {name: check for name, one in objectives.items() if (check := _check(one))}
+    wrong = {name: one.wrong_space(space) for name, one in objectives.items() if isinstance(one, ChecksSpace)}
+    wrong = {name: reason for name, reason in wrong.items() if reason}
+    checks = {name: check for name, one in objectives.items() if name not in wrong and (check := _check(one))}
     gradient_based = [name for name, one in objectives.items() if "input_gradients" in one.needs]
     partial = {name: one for name, one in objectives.items() if isinstance(one, HasSubstitutes) and closed_form(one)}
     if not checks and not gradient_based and not partial:
-        return {}
+        return wrong
     sample = ranges.sample(space, SAMPLE)
-    found = {name: why for name, one in partial.items() if (why := _failures(space, one, sample))}
+    found = wrong | {name: why for name, one in partial.items() if (why := _failures(space, one, sample))}
     found |= {name: why for name, check in checks.items() if (why := _obstacle(space, check, sample))}
     if space.input.kind != "images":
         found |= dict.fromkeys(gradient_based, "it needs gradients of the input, and tokens have none")

@@ -17,8 +17,9 @@ def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]
     """Make an objective from its spec.
 
     Args:
-        spec: Spec of the objective; "latency@gpu" is short for "latency:device=gpu". A direction may stand before it:
-            "max:params" maximises the parameters, and "max:snip" is "snip", which is maximised anyhow.
+        spec: Spec of the objective; "latency@gpu" is short for "latency:device=gpu", and "accuracy@a.json" for
+            "accuracy:file=a.json". A direction may stand before it: "max:params" maximises the parameters, and
+            "max:snip" is "snip", which is maximised anyhow.
         space: Spec of the search space, which decides the table that a kind of device such as "gpu" stands for.
 
     Returns:
@@ -26,7 +27,7 @@ def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]
         spec otherwise.
 
     Raises:
-        NasctlError: No objective has this spec, or a latency is to be maximised.
+        NasctlError: No objective has this spec, or an objective with a label is to be optimised against its direction.
     """
     direction, spec = parse_direction(spec)
     name, objective = _natural_objective(spec, space)
@@ -34,16 +35,17 @@ def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]
         return name, objective
     if isinstance(objective, HasLabel):
         raise BadOption(
-            f"Cannot optimise {direction}:{name}: it is a cost of a device. Give {name} without {direction}:."
+            f"Cannot optimise {direction}:{name}: its direction is {objective.direction}. Give {name} without"
+            f" {direction}:."
         )
     return f"{direction}:{name}", ReversedObjective(objective)
 
 
 def _natural_objective(spec: str, space: str | None) -> tuple[str, Objective]:
     """Return the name and the objective of a spec without a direction; see `make_objective`."""
-    base, at, device = spec.partition("@")
+    base, at, value = spec.partition("@")
     if at and ":" not in base:
-        spec = f"{base}:device={device}"
+        spec = f"{base}:{registry.required_option('objectives', base) or 'device'}={value}"
     if (kind := re.search(rf"\bdevice=({'|'.join(KINDS)})(?=,|$)", spec)) and space is not None:
         table = load_table(kind[1], space)
         spec = spec.replace(kind[0], f"device={table.device},called={kind[1]}")

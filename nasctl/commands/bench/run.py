@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import json_option
+from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
     from nasctl.bench.compare import PairTest, SearcherComparison
@@ -24,7 +25,8 @@ SEARCHERS = ("mtf_pdns", "nsga2")  # compared by default
     "searchers",
     multiple=True,
     metavar="SPEC",
-    help="Searcher to compare; repeatable.  [default: mtf_pdns, nsga2]",
+    help="Searcher to compare; repeatable.  [default: mtf_pdns, nsga2; with --trainings"
+    " regularized_evolution, predictor]",
 )
 @click.option(
     "-o",
@@ -48,6 +50,12 @@ SEARCHERS = ("mtf_pdns", "nsga2")  # compared by default
     show_envvar=True,
     help="Evaluations of a run, counting repeated architectures too.  [default: 1000, or fewer on a small benchmark]",
 )
+@click.option(
+    "--trainings",
+    type=click.IntRange(2, 10_000),
+    metavar="N",
+    help="Compare policies that choose N networks to train, in place of searchers of the objectives.",
+)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the convergence to write.")
 @json_option
 def command(
@@ -56,6 +64,7 @@ def command(
     objectives: tuple[str, ...],
     seeds: int,
     evaluations: int | None,
+    trainings: int | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -66,21 +75,31 @@ def command(
 
     Each pair of searchers is compared by Cohen's d and by the two-sided rank-sum test over the seeds, with Holm's
     method over all pairs. Runs of equal seed are not paired, because two searchers share no random numbers.
+
+    With --trainings, every run trains N networks, and only these are judged, by their test results. The policy "fitted"
+    trains what a predictor of the labels so far prefers, and "training-free" a shortlist of a search without labels.
+    Both may measure the metrics of --evaluations networks. Searchers train all that they propose, by label and cost.
     """
     import json
 
     from nasctl import registry
     from nasctl.bench.benchmark import default_objectives
     from nasctl.bench.compare import BASELINE, compare_searchers, replay_searchers
+    from nasctl.commands.bench import _trainings
     from nasctl.system.terminal import counted, say
 
     if plot is not None:
         from nasctl.drawing.canvas import check_free
 
+        if trainings:
+            raise NasctlError("Cannot draw a convergence of trainings: --plot is for searches. Leave it out.")
         check_free(plot)
     benchmark = registry.create("benchmarks", name)
     wanted = registry.split(objectives) or default_objectives(type(benchmark))
     evaluations = evaluations or benchmark.evaluations
+    if trainings:
+        _trainings.compare(name, benchmark, wanted, searchers, seeds, trainings, evaluations, as_json)
+        return
     asked = [registry.normal("searchers", one) for one in registry.split(searchers) or SEARCHERS]
     asked = list(dict.fromkeys([*asked, BASELINE]))
     found = list(

@@ -1,0 +1,150 @@
+"""The part of `nasctl bench run` that compares policies of training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from nasctl.errors import NasctlError
+
+if TYPE_CHECKING:
+    from nasctl.bench.benchmark import Benchmark
+    from nasctl.bench.compare import PairTest
+    from nasctl.bench.compare_trainings import TrainingComparison
+
+TRAINED_SEARCHERS = ("regularized_evolution", "predictor")  # searchers compared by default
+
+
+def compare(
+    name: str,
+    benchmark: Benchmark,
+    objectives: Sequence[str],
+    searchers: Sequence[str],
+    seeds: int,
+    trainings: int,
+    measurements: int,
+    as_json: bool,
+) -> None:
+    """Replay trainings on a benchmark and print the comparison.
+
+    Raises:
+        NasctlError: The benchmark has no trainings, or fewer architectures than trainings.
+    """
+    from nasctl import registry
+    from nasctl.bench.benchmark import HasTrainings
+    from nasctl.bench.compare_trainings import compare_trainings, replay_trainings
+    from nasctl.bench.replay_trainings import BASELINE, FITTED, TRAINING_FREE, TrainingReplayer
+    from nasctl.system.terminal import counted, say
+
+    if not isinstance(benchmark, HasTrainings):
+        raise NasctlError(
+            f"Cannot replay trainings on {name}: its table has no result of a training of every architecture."
+            " Use nb201, nbmacro or tnb101_micro."
+        )
+    if max(trainings, 2) > (most := min(measurements, len(benchmark.genomes))):
+        raise NasctlError(
+            f"Cannot choose {trainings} trainings from {most} measured architectures: --evaluations is the number of"
+            " architectures whose metrics are measured. Give more evaluations, or fewer trainings."
+        )
+    asked = [registry.normal("searchers", one) for one in registry.split(searchers) or TRAINED_SEARCHERS]
+    policies = list(dict.fromkeys([FITTED, TRAINING_FREE, *asked, BASELINE]))
+    tables = benchmark.trainings
+    replayer = TrainingReplayer(benchmark, objectives, trainings, measurements)
+    runs = counted(
+        replay_trainings(replayer, tables, policies, seeds), len(tables) * len(policies) * seeds, "runs of trainings"
+    )
+    comparison = compare_trainings(tables, list(runs))
+    if as_json:
+        about = {"benchmark": name, "objectives": list(objectives), "seeds": seeds}
+        about |= {"trainings": trainings, "evaluations": measurements}
+        click.echo(json.dumps({**about, **comparison.figures()}))
+        return
+    say(
+        f"{name}: {seeds} seeds of {trainings} trainings; metrics of at most {measurements} architectures;"
+        f" training-free search of {', '.join(objectives)}"
+    )
+    for sentence in dict.fromkeys(table.about for table in tables.values()):
+        say(sentence)
+    _print(comparison)
+
+
+def _print(comparison: TrainingComparison) -> None:
+    """Print a table of indicators for each data set or task, and the tests of `fitted` against the others."""
+    from nasctl.bench.compare_trainings import TRAINED_INDICATORS
+    from nasctl.system.terminal import table
+
+    heads = ["policy", "trainings", "measured", "metrics took", "trainings took"]
+    for scene, by_policy in comparison.final.items():
+        rows = [
+            [
+                policy,
+                *_costs(comparison, scene, policy),
+                *(
+                    _mean([getattr(one, indicator) for one in judged], 4 if indicator == "hv" else 2)
+                    for indicator in TRAINED_INDICATORS
+                ),
+            ]
+            for policy, judged in by_policy.items()
+        ]
+        table([*heads, "best test", "test of the chosen", "hypervolume"], rows, title=scene)
+        click.echo()
+    tests = comparison.tests()
+    pairs = dict.fromkeys((one.scene, one.first, one.second) for one in tests)
+    rows = [
+        [scene, f"{first} : {second}", *(_cell(tests, scene, first, second, one) for one in TRAINED_INDICATORS)]
+        for scene, first, second in pairs
+    ]
+    table(
+        ["scene", "pair", *(f"{one}: better, p, d" for one in TRAINED_INDICATORS)],
+        rows,
+        title="rank-sum tests, Cohen's d",
+    )
+    _judge(tests)
+
+
+def _costs(comparison: TrainingComparison, scene: str, policy: str) -> list[str]:
+    """Return means over seeds: trainings, measured architectures, seconds of metrics and of trainings."""
+    from statistics import fmean
+
+    import numpy as np
+
+    from nasctl.system.terminal import duration
+
+    runs = comparison.runs[scene][policy]
+    trainings, measured = (fmean(values) for values in ([len(r.places) for r in runs], [r.measured for r in runs]))
+    metrics, seconds = fmean(r.metric_seconds for r in runs), fmean(r.training_seconds for r in runs)
+    took = duration(seconds) if np.isfinite(seconds) else ""
+    return [f"{trainings:.0f}", f"{measured:.0f}", duration(metrics) if metrics else "", took]
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    """Return the mean and the standard deviation over seeds."""
+    import numpy as np
+
+    if len(values) < 2:
+        return "".join(f"{value:.{digits}f}" for value in values)
+    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def _cell(tests: Sequence[PairTest], scene: str, first: str, second: str, indicator: str) -> str:
+    """Return the better policy, the p value and Cohen's d of one test."""
+    (one,) = (t for t in tests if (t.scene, t.first, t.second, t.indicator) == (scene, first, second, indicator))
+    return f"{one.better or 'neither'}, {one.p:.2g}, {one.d:+.2f}"
+
+
+def _judge(tests: Sequence[PairTest]) -> None:
+    """Report the policies that `fitted` does not beat beyond noise."""
+    from nasctl.bench.replay_trainings import FITTED
+    from nasctl.system.terminal import say
+
+    for scene, other in dict.fromkeys((one.scene, one.second) for one in tests if one.first == FITTED):
+        missed = [
+            one.indicator
+            for one in tests
+            if (one.scene, one.first, one.second) == (scene, FITTED, other) and one.better != FITTED
+        ]
+        if missed:
+            say(f"{FITTED} does not beat {other} beyond noise on {scene} in {', '.join(missed)}")
