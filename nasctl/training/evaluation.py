@@ -55,18 +55,16 @@ def evaluate(
         reduce: Adds a tensor up over all ranks, in place.
     """
     sums = torch.zeros(SUMS, dtype=torch.float64, device=device)
-    words = False
     with torch.no_grad():
         for given, labels in batches:
             prepared = learning.evaluation(given.to(device), labels.to(device))
             with precision() if precision else nullcontext():
                 outputs = run(*prepared.inputs).flatten(0, -2)
             losses = cross_entropy(outputs.float(), prepared.targets, reduction="none").double()
-            words = prepared.rows is not None
             sums += _sums(losses, outputs, prepared.targets, prepared.rows, len(given))
     if reduce:
         reduce(sums)
-    return _result(sums.tolist(), words)
+    return _result(sums.tolist(), learning.words)
 
 
 def _sums(losses: Tensor, outputs: Tensor, targets: Tensor, rows: Tensor | None, examples: int) -> Tensor:

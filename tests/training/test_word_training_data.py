@@ -53,8 +53,8 @@ def test_words_are_numbered_by_the_training_part(text):
     assert set(np.concatenate([rows, labels], axis=None).tolist()) <= {0, 999}
     assert data.notes == (
         "Words: 20 train, 10 validation, 10 test.",
-        "3 words have a number of their own, of 3 that the training part repeats; one number stands for all others (0.0%"
-        " of train, 100.0% of validation, 90.0% of test).",
+        "3 words have a number of their own, of 3 that the training part repeats; one number stands for all others"
+        " (0.0% of train, 100.0% of validation, 90.0% of test).",
     )
     small = opened(text, vocabulary=2)
     assert every(small, "train")[0].tolist() == [[0, 1, 0, 1]] * 4

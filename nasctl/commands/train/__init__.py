@@ -74,9 +74,10 @@ request_group = OptionGroup(
         click.option(
             "--from",
             "start",
-            metavar="FILE",
+            metavar="FILE|NAME",
             type=click.Path(path_type=Path),
-            help="Begin with the weights of a state dict, .pt or .safetensors.  [default: drawn from the seed]",
+            help="Begin with the weights of a state dict, .pt or .safetensors, or of a training.  [default: drawn from"
+            " the seed]",
         ),
         click.option("--name", default="", metavar="NAME", help="Name for the training.  [default: a digest]"),
     ),
@@ -254,6 +255,7 @@ def _train(
 
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
+    request = request.located(Store.reading(store))
     asked = request.trainings(Store.reading(store))
     reporting.check()
     rows, failures = [], []
@@ -264,7 +266,8 @@ def _train(
             continue
         try:
             with report:
-                trained = run_training(training, data, Store(store), reporting.work(request.start), report.follow)
+                work = reporting.work(request.start, report.note)
+                trained = run_training(training, data, Store(store), work, report.follow)
         except KeyboardInterrupt as stop:
             say(*report.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)
