@@ -220,11 +220,13 @@ def _repeat(found: ReportSummary) -> Iterator[str]:
 
 
 def _drawn(found: ReportSummary) -> list[int]:
-    """The rows of what is drawn, the closest to the best of all last, so that nothing lies on it."""
-    best = set(found.front)
+    """Return the rows that are drawn, the closest to the ideal point last, so that nothing lies on it."""
+    best, done = set(found.front), found.trained.finished if found.trained else {}
     others = [k for k in range(len(found.visited)) if k not in best]
     if len(others) > MAX_DOTS:
-        others = [others[k] for k in np.linspace(0, len(others) - 1, MAX_DOTS).astype(int)]
+        kept = set(np.linspace(0, len(others) - 1, MAX_DOTS).astype(int).tolist())
+        others = [one for k, one in enumerate(others) if k in kept or found.visited[one].genome in done]
+    others.sort(key=lambda k: found.visited[k].genome in done)
     return [*others, *sorted(found.front, key=lambda k: k == found.closest)]
 
 

@@ -133,7 +133,7 @@ class TrainedNetworks:
         partly = len(visited & self.records.keys()) - done
         more = f", and {partly} more that did not end" if partly else ""
         others = f"; {self.others} other trainings are in nasctl train list" if self.others else ""
-        return f"{self.name} is of {done} trained networks ({self.setting}){more}{others}"
+        return f"{self.name} is of {done} trained network{'s' * (done != 1)} ({self.setting}){more}{others}"
 
 
 def trained_networks(store: Store, space: str, genomes: Iterable[Genome] | None = None) -> TrainedNetworks | None:

@@ -174,6 +174,7 @@ class ShortlistTraining:
 
         reporting.check()
         opened = Store.reading(store)
+        request = request.located(opened)
         self._run, self._record = opened.run(options.run)
         visited = opened.evaluations(self._run)
         sizes = stored_sizes(opened, self._run, self._record)
@@ -292,7 +293,8 @@ class ShortlistTraining:
         say(f"network {place + 1} of {len(self.trainings)}: {self._ids[place]}, training {training.name}")
         try:
             with report:
-                run_training(training, data, self._store, self._reporting.work(self._start), report.follow, until=until)
+                work = self._reporting.work(self._start, report.note)
+                run_training(training, data, self._store, work, report.follow, until=until)
         except TrainingDiverged as failure:
             say(str(failure))
 
