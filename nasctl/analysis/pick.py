@@ -178,7 +178,7 @@ def _constraint(text: str, record: RunRecord) -> Constraint:
 def _goal(name: str, record: RunRecord) -> Goal:
     """Return the objective of a run that has a name; "latency" means "latency@DEVICE" if the run has one device."""
     name = name.strip()
-    full = [one for one in record.columns if name.replace("-", "_") in (one.replace("-", "_"), one.partition("@")[0])]
+    full = columns_called(name, record)
     if not full:
         raise UnknownName("objective of this run", name, list(record.columns))
     if len(full) > 1:
@@ -188,6 +188,11 @@ def _goal(name: str, record: RunRecord) -> Goal:
         return column.goal
     metric = make_objective(full[0], record.space)[1]  # the run only records it, and does not know its direction
     return Goal(full[0], metric.direction, metric.transform, column.cost)
+
+
+def columns_called(name: str, record: RunRecord) -> list[str]:
+    """Return the columns of a run that a name may mean."""
+    return [one for one in record.columns if name.replace("-", "_") in (one.replace("-", "_"), one.partition("@")[0])]
 
 
 def _column(found: Sequence[Evaluation], goal: Goal) -> np.ndarray:
@@ -212,6 +217,6 @@ def _empty(record: RunRecord, visited: Sequence[Evaluation], further: Sequence[C
         if values and all(constraint.violation({constraint.name: value}) for value in values):
             nearest = min(values) if constraint.upper else max(values)
             word = "least" if constraint.upper else "most"
-            unit = record.columns[constraint.name].unit
-            return f"no candidate holds {constraint}: the {word} of the run is {nearest:.6g} {unit}; relax --under"
+            amount = f"{nearest:.6g} {record.columns[constraint.name].unit}".strip()
+            return f"no candidate holds {constraint}: the {word} of the run is {amount}; relax --under"
     return f"no candidate holds {' and '.join(map(str, further))} at once; relax --under, or search with them"

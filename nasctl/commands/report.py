@@ -23,8 +23,9 @@ from nasctl.commands import run_option, store_option
 def command(run: str | None, output: Path | None, force: bool, store: str) -> None:
     """Write a run as one self-contained HTML page.
 
-    The page has the configuration, the front as a picture and a table, convergence, rank correlations, devices and
-    their errors, failures, versions, and the command that repeats the run. It loads nothing from elsewhere.
+    The page has the configuration, the front as a picture and a table, trained candidates, convergence, rank
+    correlations, devices and their errors, failures, versions, and the command that repeats the run. It loads nothing
+    from elsewhere.
     """
     from nasctl.analysis.run_scores import stored_sizes
     from nasctl.errors import NasctlError
@@ -33,6 +34,7 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     from nasctl.store.store import Store
     from nasctl.system.files import write
     from nasctl.system.terminal import say
+    from nasctl.training.accuracies import trained_networks
 
     opened = Store.reading(store)
     name, _ = opened.run(run)
@@ -46,7 +48,9 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     if not visits:
         raise NasctlError(f"run {name} has evaluated nothing yet, so there is nothing to report; start it again")
     sizes = stored_sizes(opened, name, summary.record)
-    found = ReportSummary(summary, [one for one, _ in visits], sum(seconds for _, seconds in visits), sizes)
+    visited = [one for one, _ in visits]
+    trained = trained_networks(opened, summary.record.space, (one.genome for one in visited))
+    found = ReportSummary(summary, visited, sum(seconds for _, seconds in visits), sizes, trained)
     write(path, page(found))
     say(f"the report of run {name} is in:")
     click.echo(path)

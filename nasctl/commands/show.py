@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nasctl.hardware.table import BlockLatency
     from nasctl.networks.graph import Network, Span
     from nasctl.networks.node import Shape
+    from nasctl.store.training_table import TrainingRecord
 
 
 MODELLED = "~ modelled: the device's table has no such block, so its model of single operators predicts the time"
@@ -47,16 +48,20 @@ def command(
     from nasctl.architectures import ids
     from nasctl.architectures.architecture import architecture
     from nasctl.store.store import Store
+    from nasctl.training.rows import training_row
 
-    spec, genome = ids.resolve(arch, Store.reading(store), space)
+    spec, genome = ids.resolve(arch, opened := Store.reading(store), space)
     shown = architecture(spec, genome)
+    trainings = opened.trainings(registry.spelled_out("spaces", spec), shown.genome)
     if plot:
         picture(plot, shown, force)
     found = latencies(shown.network, registry.listed(devices), spec)
     if as_json:
-        click.echo(json.dumps({**shown.facts(), **latency_facts(shown.network, found, spec)}, default=str))
+        rows = [training_row(one, store) for one in trainings]
+        facts = {**shown.facts(), **({"trainings": rows} if rows else {})}
+        click.echo(json.dumps({**facts, **latency_facts(shown.network, found, spec)}, default=str))
     else:
-        _print(shown, found, spec)
+        _print(shown, found, spec, trainings)
 
 
 def picture(path: Path, shown: Architecture, force: bool) -> None:
@@ -106,8 +111,10 @@ def latencies(network: Network, devices: Sequence[str], space: str) -> dict[str,
     return found
 
 
-def _print(shown: Architecture, price: Mapping[str, NetworkLatency], spec: str) -> None:
-    """Print the facts of an architecture and its blocks."""
+def _print(
+    shown: Architecture, price: Mapping[str, NetworkLatency], spec: str, trainings: Sequence[TrainingRecord]
+) -> None:
+    """Print the facts of an architecture, its trainings and its blocks."""
     from nasctl.system.terminal import definitions, quantity
 
     network = shown.network
@@ -128,6 +135,7 @@ def _print(shown: Architecture, price: Mapping[str, NetworkLatency], spec: str) 
             "MACs": f"{quantity(network.macs, 'MACs')} for one example",
             "memory": f"{quantity(network.memory, 'bytes')}, peak of activations for one example in float32",
             **{f"latency@{device}": _latency(one, spec) for device, one in price.items()},
+            **{f"trained{f' ({k})' if k > 1 else ''}": _trained(one) for k, one in enumerate(trainings, 1)},
         }
     )
     click.echo()
@@ -154,6 +162,16 @@ def _choices(genes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         groups.setdefault(group, {}).setdefault(place, []).append(f"{rest} {choice}")
     for group, places in groups.items():
         yield group or "genes", "; ".join(f"{place} {', '.join(leaves)}".strip() for place, leaves in places.items())
+
+
+def _trained(record: TrainingRecord) -> str:
+    """Return the results of a training by part with their standard errors, its name and its setting."""
+    from nasctl.training.rows import accuracy_text, data_name
+
+    parts = [f"{accuracy_text(result)} on {part}" for part, result in sorted(record.parts.items())]
+    state = [] if record.state == "finished" else [record.state]
+    setting = f"{data_name(record.spec['data'])}, {record.spec['recipe']['epochs']} epochs, seed {record.spec['seed']}"
+    return f"{', '.join([*state, *parts])}; training {record.name} on {setting}"
 
 
 def _latency(one: NetworkLatency, space: str) -> str:

@@ -21,13 +21,14 @@ from nasctl.drawing.canvas import (
     save,
     scale,
 )
-from nasctl.drawing.palette import BLUE, EVALUATED, LEADER, ORANGE, SUBTITLE
+from nasctl.drawing.palette import BLUE, EVALUATED, LEADER, ORANGE, SUBTITLE, VERMILLION
 from nasctl.drawing.pareto_layout import (
     NUMBER,
     ORDER,
     Axis,
     Panel,
     Picture,
+    TrainedPoints,
     key_table,
     label_offsets,
     lay_out_run,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 MONO = 6.0  # points: font size of the key
 LETTER = 0.602 * MONO / 72  # inches: width of a character of the key in DejaVu Sans Mono
 LEADING = 1.35 * MONO / 72  # inches: height of a line of the key
+LEGEND_COLUMNS = 4
+CAP = 1.5  # points: half the width of the ends of an error bar
 GAP = 4  # characters between columns of the key
 
 
@@ -57,6 +60,7 @@ def draw(
     others: Sequence[str] = (),
     feasible: np.ndarray | None = None,
     overwrite: bool = False,
+    trained: TrainedPoints | None = None,
 ) -> None:
     """Draw a run with a panel for each cost and each metric; equal arguments make equal files.
 
@@ -71,6 +75,7 @@ def draw(
         others: More ids, such as those of other runs. The prefix of an id in the key is unique among these too.
         feasible: Whether a candidate satisfies all constraints, (N,); all do if None.
         overwrite: Whether an existing file may be replaced.
+        trained: Results of trained candidates, which are ringed and have panels of their own.
 
     Raises:
         NasctlError: The suffix is no format, no candidate can be drawn, or the file cannot be written.
@@ -85,7 +90,8 @@ def draw(
     import matplotlib
 
     names = shortest_prefixes(ids, others)
-    shown = lay_out_run(axes, np.asarray(points, dtype=float), np.asarray(front, dtype=bool), satisfied, names)
+    values, best = np.asarray(points, dtype=float), np.asarray(front, dtype=bool)
+    shown = lay_out_run(axes, values, best, satisfied, names, trained)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # settings of the user's matplotlibrc do not apply
         matplotlib.rcParams.update(STYLE)
@@ -107,7 +113,8 @@ def _figure(shown: Picture, title: str, subtitle: str) -> Figure:
     notes = _notes(shown, subtitle)
     titles = textwrap.wrap(title, 90)
     over, below = TITLE * len(titles), NOTE * len(notes)
-    head, foot = over + below + LEGEND, 0 if beside else (rows + 2.5) * LEADING
+    legend = LEGEND * -(-_legend_entries(shown) // LEGEND_COLUMNS)
+    head, foot = over + below + legend, 0 if beside else (rows + 2.5) * LEADING
     width, height = WIDTH - beside * column, head + HEIGHTS[across] * down + foot
 
     figure = Figure((WIDTH, height))
@@ -119,7 +126,7 @@ def _figure(shown: Picture, title: str, subtitle: str) -> Figure:
     areas = [figure.add_subplot(down, across, place) for place in range(1, len(shown.panels) + 1)]
     for area, panel in zip(areas, shown.panels, strict=True):
         _draw_panel(area, panel, shown)
-    _legend(figure, 1 - (head - LEGEND) / height)
+    _legend(figure, 1 - (head - legend) / height)
     if beside:
         _write_key(figure, table, rows, width + GAP * LETTER, column, height - head)
     else:
@@ -134,7 +141,13 @@ def _figure(shown: Picture, title: str, subtitle: str) -> Figure:
 def _legend(figure: Figure, top: float) -> None:
     entries = figure.axes[0].get_legend_handles_labels()
     spaces: Any = {"borderpad": 0.2, "borderaxespad": 0, "handlelength": 1.4, "handletextpad": 0.5}
-    figure.legend(*entries, loc="upper left", bbox_to_anchor=(0, top), ncols=4, frameon=False, **spaces)
+    figure.legend(*entries, loc="upper left", bbox_to_anchor=(0, top), ncols=LEGEND_COLUMNS, frameon=False, **spaces)
+
+
+def _legend_entries(shown: Picture) -> int:
+    """Return the number of entries of the legend: kinds of points, and the front of a panel."""
+    kinds = [shown.feasible.any(), not shown.feasible.all(), shown.objectives > 2, shown.trained is not None]
+    return 1 + sum(map(bool, kinds))
 
 
 def _write_key(figure: Figure, table: Sequence[str], rows: int, left: float, column: float, top: float) -> None:
@@ -156,7 +169,10 @@ def _notes(shown: Picture, subtitle: str) -> list[str]:
 
 def _draw_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> None:
     """Draw all points in grey, the front in all objectives in blue, and the front in the panel's two as a staircase."""
-    x, y, count = shown.points[:, panel.x], shown.points[:, panel.y], len(shown.axes)
+    if panel.y == shown.objectives:
+        _draw_trained_panel(area, panel, shown)
+        return
+    x, y, count = shown.points[:, panel.x], shown.points[:, panel.y], shown.objectives
     many = len(x) > 5000  # so many points as vectors make files that viewers open slowly
     for style, width, kept, called in (
         ("o", 0, shown.feasible, "evaluated"),
@@ -172,8 +188,31 @@ def _draw_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> Non
         own = "non-dominated in the two objectives of the panel"
         called = f"non-dominated in all {count} objectives ({shown.front.sum()})"
         area.plot(x[shown.front], y[shown.front], "o", ms=2.6, mew=0, color=BLUE, label=called)
+    if shown.trained is not None:
+        rows = np.isfinite(shown.trained.values)
+        ring: Any = {"ms": 6.0, "mew": 0.8, "mfc": "none", "mec": VERMILLION}
+        area.plot(x[rows], y[rows], "o", **ring, label=f"trained ({rows.sum()})")
     scale(area, shown.axes[panel.x], x, "x")
     scale(area, shown.axes[panel.y], y, "y")
+    _draw_stairs(area, panel, shown, own)
+
+
+def _draw_trained_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> None:
+    """Draw the results of trained candidates with their standard errors, and the front among them as a staircase."""
+    assert shown.trained is not None
+    rows = np.isfinite(shown.trained.values) & np.isfinite(shown.points[:, panel.x])
+    x, y = shown.points[rows, panel.x], shown.trained.values[rows]
+    bars: Any = {"fmt": "none", "ecolor": VERMILLION, "elinewidth": 0.7, "capsize": CAP, "capthick": 0.7}
+    area.errorbar(x, y, np.nan_to_num(shown.trained.errors[rows]), **bars)
+    area.plot(x, y, "o", ms=3.2, mew=0, color=VERMILLION)
+    scale(area, shown.axes[panel.x], x, "x")
+    scale(area, shown.axes[panel.y], y, "y")
+    _draw_stairs(area, panel, shown, "")
+
+
+def _draw_stairs(area: matplotlib.axes.Axes, panel: Panel, shown: Picture, called: str) -> None:
+    """Draw the front of a panel as a staircase around the dominated area, under a name of the legend."""
+    x, y = shown.points[:, panel.x], shown.points[:, panel.y]
     area.margins(0.07)
     # The ends of the staircase continue to the worse sides of the panel, around the dominated area.
     (left, right), (bottom, top) = area.get_xlim(), area.get_ylim()
@@ -185,7 +224,8 @@ def _draw_panel(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> Non
     marker: Any = {"marker": "D", "ms": 3.2, "mew": 0.5, "mec": "black", "mfc": ORANGE}
     area.plot(*steps, **line, drawstyle="steps-post")
     area.plot(x[panel.front], y[panel.front], ls="none", **marker)
-    area.plot([], [], **line, **marker, label=own)
+    if called:
+        area.plot([], [], **line, **marker, label=called)
 
 
 def _number(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> None:
@@ -200,7 +240,12 @@ def _number(area: matplotlib.axes.Axes, panel: Panel, shown: Picture) -> None:
     texts = {row: numbers[k] for row in ranked if (k := int(panel.front[row])) in numbers}
     towards = [-1 if shown.axes[k].direction == "min" else 1 for k in (panel.x, panel.y)]
     size = (area.bbox.width / point, area.bbox.height / point)
-    for row, offset in label_offsets(places, texts, towards, size).items():
+    bars = None
+    if shown.trained is not None and panel.y == shown.objectives:
+        x, y, error = shown.points[:, panel.x], shown.trained.values, np.nan_to_num(shown.trained.errors)
+        ends = [area.transData.transform(np.column_stack([x, y + sign * error])[np.isfinite(y)]) for sign in (-1, 1)]
+        bars = (np.hstack(ends) - np.tile(area.bbox.p0, 2)) / point + [-CAP, 0, CAP, 0]
+    for row, offset in label_offsets(places, texts, towards, size, bars).items():
         area.annotate(
             texts[row],
             (front[row, 0], front[row, 1]),

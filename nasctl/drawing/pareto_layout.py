@@ -12,7 +12,8 @@ import numpy as np
 
 from nasctl.problem.searcher import Direction, Transform
 
-PANELS = 6  # most panels in a picture; more are hard to read
+PANELS = 6  # most panels of objectives in a picture; more are hard to read
+TRAINED_PANELS = 3  # most panels of results of trained candidates beside these
 LABELS = {1: 10, 2: 8, 3: 8}  # most labelled points in a panel, by the number of panels
 FEWER_LABELS = 6  # most labelled points in a panel if there are more panels
 DIGITS = 4  # least characters shown of the last part of an id
@@ -47,6 +48,21 @@ ORDER = Axis("order of evaluation", "", "min", cost=True)  # the x axis of a sin
 
 
 @dataclass(frozen=True, slots=True)
+class TrainedPoints:
+    """Results of the trained candidates of a run, which panels of their own show against the costs.
+
+    Args:
+        axis: The result, such as test accuracy in per cent.
+        values: The result of each candidate, NaN if it is not trained, (N,).
+        errors: Its standard error, NaN if it is unknown, (N,).
+    """
+
+    axis: Axis
+    values: np.ndarray
+    errors: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
     """A pair of objectives with its Pareto front."""
 
@@ -58,7 +74,10 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The content of a picture; `points`, `losses`, `front`, `feasible` and `names` have a row for each candidate."""
+    """The content of a picture; `points`, `losses`, `front`, `feasible` and `names` have a row for each candidate.
+
+    With results of trained candidates, these are the last axis and the last column.
+    """
 
     axes: Sequence[Axis]  # (M,)
     points: np.ndarray  # (N, M), in natural units
@@ -68,6 +87,12 @@ class Picture:
     names: Sequence[str]  # (N,)
     panels: Sequence[Panel]
     omitted: Sequence[tuple[int, int]]  # pairs of objectives without a panel
+    trained: TrainedPoints | None = None
+
+    @property
+    def objectives(self) -> int:
+        """Number of axes that the run optimises."""
+        return len(self.axes) - (self.trained is not None)
 
     @property
     def labelled(self) -> list[int]:
@@ -77,7 +102,12 @@ class Picture:
 
 
 def lay_out_run(
-    axes: Sequence[Axis], points: np.ndarray, front: np.ndarray, feasible: np.ndarray, names: Sequence[str]
+    axes: Sequence[Axis],
+    points: np.ndarray,
+    front: np.ndarray,
+    feasible: np.ndarray,
+    names: Sequence[str],
+    trained: TrainedPoints | None = None,
 ) -> Picture:
     """Lay out the picture of a run; a single objective is drawn against the order of evaluation.
 
@@ -87,19 +117,24 @@ def lay_out_run(
         front: Whether a candidate is not dominated in all objectives, (N,).
         feasible: Whether a candidate satisfies all constraints, (N,).
         names: Names of the candidates, (N,).
+        trained: Results of trained candidates.
     """
     if len(axes) == 1:
         axes = (ORDER, replace(axes[0], cost=False))
         points = np.hstack([np.arange(1, len(points) + 1)[:, None], points])
-    losses = points * [1 if axis.direction == "min" else -1 for axis in axes]
     shown, omitted = pairs(axes)[:PANELS], pairs(axes)[PANELS:]
+    if trained is not None:
+        shown += [(x, len(axes)) for x in sorted({x for x, _ in shown})][:TRAINED_PANELS]
+        axes, points = (*axes, trained.axis), np.column_stack([points, trained.values])
+    losses = points * [1 if axis.direction == "min" else -1 for axis in axes]
     panels = []
     for x, y in shown:
         both = losses[:, [x, y]]
-        own = np.flatnonzero(feasible)[non_dominated(both[feasible])]
+        rows = np.flatnonzero(feasible & np.isfinite(both).all(axis=1))
+        own = rows[non_dominated(both[rows])]
         labelled = choose_labelled(both[own], LABELS.get(len(shown), FEWER_LABELS))
         panels.append(Panel(x, y, own, tuple(int(own[k]) for k in labelled)))
-    return Picture(axes, points, losses, front, feasible, names, panels, omitted)
+    return Picture(axes, points, losses, front, feasible, names, panels, omitted, trained)
 
 
 def pairs(axes: Sequence[Axis]) -> list[tuple[int, int]]:
@@ -143,7 +178,7 @@ def shortest_prefixes(ids: Sequence[str], others: Sequence[str] = ()) -> list[st
 
 def number_format(column: np.ndarray, style: str) -> Callable[[float], str]:
     """Return a function that writes the values of a column, (N,), in a format; large values as "389.5 M"."""
-    large = bool(np.abs(column).max() >= 1e4)
+    large = bool(np.nanmax(np.abs(column)) >= 1e4)
 
     def written(value: float) -> str:
         for power, prefix in ((12, " T"), (9, " G"), (6, " M"), (3, " k")):
@@ -158,11 +193,21 @@ def key_table(shown: Picture) -> list[str]:
     """Return the lines of a table of the labelled points by number, with a heading; all lines have one length."""
     labelled = shown.labelled
     columns = [["", *(str(k) for k in range(1, len(labelled) + 1))], ["id", *(shown.names[k] for k in labelled)]]
-    for axis, column in zip(shown.axes, shown.points.T, strict=True):
+    for axis, column in zip(shown.axes[: shown.objectives], shown.points.T[: shown.objectives], strict=True):
         columns.append([axis.name, *map(number_format(column, _style(column)), column[labelled])])
+    if shown.trained is not None:
+        columns.append([shown.trained.axis.name, *(_result(shown.trained, k) for k in labelled)])
     padded = [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
     padded[1] = [cell.ljust(max(map(len, columns[1]))) for cell in columns[1]]
     return ["  ".join(line) for line in zip(*padded, strict=True)]
+
+
+def _result(trained: TrainedPoints, row: int) -> str:
+    """Return the result of a candidate with its standard error, or "-"."""
+    value, error = trained.values[row], trained.errors[row]
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:.4g}" if not np.isfinite(error) else f"{value:.1f} \N{PLUS-MINUS SIGN} {error:.1f}"
 
 
 def _style(column: np.ndarray) -> str:
@@ -174,7 +219,11 @@ def _style(column: np.ndarray) -> str:
 
 
 def label_offsets(
-    places: np.ndarray, texts: Mapping[int, str], towards: Sequence[int], size: Sequence[float]
+    places: np.ndarray,
+    texts: Mapping[int, str],
+    towards: Sequence[int],
+    size: Sequence[float],
+    obstacles: np.ndarray | None = None,
 ) -> dict[int, tuple[float, float]]:
     """Place numbers beside the markers of a front without overlaps.
 
@@ -183,12 +232,14 @@ def label_offsets(
         texts: Numbers by the row of the marker.
         towards: Signs of the better side in x and y. That side is tried first, because it has no points.
         size: Width and height of the panel in points.
+        obstacles: Further boxes to keep free, such as error bars: left, bottom, right, top, (B, 4).
 
     Returns:
         The offset of each number's center from the center of its marker, in points, by the row of the marker. Numbers
         without a free place are left out.
     """
     taken = np.vstack([np.hstack([places - MARKER, places + MARKER]), _stairs(places, towards, size)])  # (T, 4)
+    taken = taken if obstacles is None else np.vstack([taken, obstacles])
     middle, found = np.arctan2(towards[1], towards[0]), {}
     for row, text in texts.items():
         half = np.array([WIDE * len(text), HIGH]) * NUMBER / 2

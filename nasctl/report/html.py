@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from html import escape
@@ -16,11 +16,13 @@ from nasctl import registry
 from nasctl.drawing.palette import css_variables
 from nasctl.drawing.pareto_layout import Axis, pairs
 from nasctl.pareto.hypervolume import REFERENCE
+from nasctl.report.elements import definition_list, number_cell, tabulated
 from nasctl.report.summary import ReportSummary, Series
 from nasctl.report.svg import AxisPositions, Dot, axis_positions, line, scatter
+from nasctl.report.trained import trained_cell, trained_section
 from nasctl.search.command_line import command_line
 from nasctl.search.recorded import setting_parts
-from nasctl.system.terminal import UNITS, duration, quantity
+from nasctl.system.terminal import duration, quantity
 
 MAX_DOTS = 5000  # candidates off the front that are drawn; browsers are slow with more
 MAX_SHADE = 0.65  # share of the colour behind a correlation of 1, which keeps its number readable
@@ -37,7 +39,7 @@ def page(found: ReportSummary) -> str:
     allowed = b64encode(sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
     title = escape(f"{registry.normal('spaces', found.record.space)}: run {found.run.name}")
-    sections = (_setting, _front, _convergence, _correlations, _devices, _failures, _repeat)
+    sections = (_setting, _front, trained_section, _convergence, _correlations, _devices, _failures, _repeat)
     body = "\n".join(part for section in sections for part in section(found))
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -70,7 +72,7 @@ def _setting(found: ReportSummary) -> Iterator[str]:
     counts = [f"{len(found.visited)} evaluated", f"{len(found.front)} on the front", f"{failed} failed"]
     counts += [f"{found.broken.sum()} violate a constraint"] if record.constraints else []
     yield f"<p>{escape(question)}</p>"
-    yield _definitions(
+    yield definition_list(
         {
             "candidates": ", ".join(counts),
             "space": record.space,
@@ -96,10 +98,13 @@ def _front(found: ReportSummary) -> Iterator[str]:
     series = found.series
     laid = [axis_positions(one.values[rows], one.transform) for one in series]
     x, y = _first(found)
-    dots = [Dot(kinds[k], found.ids[k], _said(found, k)) for k in rows]
+    done = found.trained.finished if found.trained else {}
+    ringed = [" trained" if one.genome in done else "" for one in found.visited]
+    dots = [Dot(kinds[k] + ringed[k], found.ids[k], _said(found, k)) for k in rows]
     titles = _title(series[x]), _title(series[y])
     said = f"{series[y].name} against {series[x].name}: {len(rows)} candidates, {len(found.front)} on the front"
     key = {"front": "non-dominated in all objectives", "closest": "closest to the ideal point", "other": "evaluated"}
+    key |= {"other trained": "trained"} if done else {}
     yield "<p>" + _key(key | ({"broken": "violates a constraint"} if found.record.constraints else {}))
     yield '<span class="soft">Point at a candidate to read its values.</span></p>'
     labels = " ".join(f'<label>{name} <select id="{name}"></select></label>' for name in ("across", "up"))
@@ -116,16 +121,23 @@ def _front(found: ReportSummary) -> Iterator[str]:
 def _table(found: ReportSummary) -> Iterator[str]:
     """Yield the front as a table, one row per candidate."""
     head, scores = found.score
-    shown = [one for one in found.series if one.role != "order"]
-    heads = ["id", *(f"{one.name}\n{one.unit}" for one in shown), *([head.replace("(", "\n(", 1)] if head else [])]
+    shown = [one for one in found.series if one.role not in ("order", "trained")]
+    trained = found.trained
+    heads = [
+        "id",
+        *([trained.head.replace(" (", "\n(")] if trained else []),
+        *(f"{one.name}\n{one.unit}" for one in shown),
+        *([head.replace("(", "\n(", 1)] if head else []),
+    ]
     rows = []
     for k in found.front:
         cells = [f'<td class="id">{escape(found.ids[k])}</td>']
-        cells += [_number(one.values[k], one.unit) for one in shown]
-        cells += [_number(scores.get(k, np.nan), "")] if head else []
+        cells += [trained_cell(trained, found.visited[k].genome)] if trained else []
+        cells += [number_cell(one.values[k], one.unit) for one in shown]
+        cells += [number_cell(scores.get(k, np.nan), "")] if head else []
         closest = ' class="closest"' if k == found.closest else ""
         rows.append(f'<tr data-id="{escape(found.ids[k])}"{closest}>{"".join(cells)}</tr>')
-    yield _tabulated(heads, rows, "sortable")
+    yield tabulated(heads, rows, "sortable")
     export = f"nasctl export --arch {found.ids[found.front[0] if found.closest is None else found.closest]}"
     yield f'<p class="soft">To export a network: <code>{escape(export)}</code></p>'
 
@@ -168,7 +180,7 @@ def _correlations(found: ReportSummary) -> Iterator[str]:
             )
             cells.append(_tau(tau, number))
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    yield _tabulated(["", *(one.name for one in shown)], rows)
+    yield tabulated(["", *(one.name for one in shown)], rows)
 
 
 def _devices(found: ReportSummary) -> Iterator[str]:
@@ -176,7 +188,7 @@ def _devices(found: ReportSummary) -> Iterator[str]:
     said = {name: column.remarks for name, column in found.record.columns.items() if column.remarks}
     if said:
         yield "<h2>Devices and metrics</h2>"
-        yield _definitions({name: "; ".join(remarks) for name, remarks in said.items()})
+        yield definition_list({name: "; ".join(remarks) for name, remarks in said.items()})
 
 
 def _failures(found: ReportSummary) -> Iterator[str]:
@@ -195,7 +207,7 @@ def _failures(found: ReportSummary) -> Iterator[str]:
         words = (objective, str(len(names)), error, ", ".join(names[:MAX_IDS]) + more)
         cells = (f'<td class="words">{escape(word)}</td>' for word in words)
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    yield _tabulated(["objective", "candidates", "reason", "ids"], rows)
+    yield tabulated(["objective", "candidates", "reason", "ids"], rows)
 
 
 def _repeat(found: ReportSummary) -> Iterator[str]:
@@ -208,11 +220,13 @@ def _repeat(found: ReportSummary) -> Iterator[str]:
 
 
 def _drawn(found: ReportSummary) -> list[int]:
-    """The rows of what is drawn, the closest to the best of all last, so that nothing lies on it."""
-    best = set(found.front)
+    """Return the rows that are drawn, the closest to the ideal point last, so that nothing lies on it."""
+    best, done = set(found.front), found.trained.finished if found.trained else {}
     others = [k for k in range(len(found.visited)) if k not in best]
     if len(others) > MAX_DOTS:
-        others = [others[k] for k in np.linspace(0, len(others) - 1, MAX_DOTS).astype(int)]
+        kept = set(np.linspace(0, len(others) - 1, MAX_DOTS).astype(int).tolist())
+        others = [one for k, one in enumerate(others) if k in kept or found.visited[one].genome in done]
+    others.sort(key=lambda k: found.visited[k].genome in done)
     return [*others, *sorted(found.front, key=lambda k: k == found.closest)]
 
 
@@ -242,7 +256,13 @@ def _title(one: Series) -> str:
 def _said(found: ReportSummary, row: int) -> str:
     """Return the text that is shown when a candidate is pointed at."""
     known = [one for one in found.series if one.role != "order" and np.isfinite(one.values[row])]
-    lines = [f"{one.name}  {quantity(float(one.values[row]), one.unit)}" for one in known]
+    genome = found.visited[row].genome
+    lines = [
+        f"{one.name}  {quantity(float(one.values[row]), one.unit)}"
+        if one.role != "trained" or found.trained is None
+        else f"{one.name}  {found.trained.text(genome)}"
+        for one in known
+    ]
     return "\n".join([found.ids[row], *lines, f"candidate {row + 1}"])
 
 
@@ -258,27 +278,6 @@ def _json(series: Sequence[Series], laid: Sequence[AxisPositions], x: int, y: in
         for one, axis in zip(series, laid, strict=True)
     ]
     return json.dumps({"series": columns, "x": x, "y": y}, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _definitions(pairs: Mapping[str, object]) -> str:
-    """Return a definition list."""
-    rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs.items())
-    return f"<dl>\n{rows}\n</dl>"
-
-
-def _tabulated(heads: Iterable[str], rows: Iterable[str], kind: str = "") -> str:
-    """Return a table with the given headings and finished rows."""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    lines = ["<thead>", f"<tr>{head}</tr>", "</thead>", "<tbody>", *rows, "</tbody>"]
-    return "\n".join([f'<div class="scroll"><table class="{kind}">', *lines, "</table></div>"])
-
-
-def _number(value: float, unit: str) -> str:
-    """Return a table cell with a number, and with all of its digits for sorting."""
-    if not np.isfinite(value):
-        return '<td data-value="">-</td>'
-    text = quantity(value, unit) if unit in UNITS else f"{value:.6g}"
-    return f'<td data-value="{float(value)!r}">{escape(text)}</td>'
 
 
 def _tau(tau: float, number: int) -> str:

@@ -22,6 +22,7 @@ from nasctl.problem.searcher import Direction, Evaluation, Transform
 from nasctl.search.recorded_hypervolume import hypervolume_scale
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import RunSummary
+from nasctl.training.accuracies import TrainedNetworks
 
 STEPS = 100  # points of the convergence curve
 
@@ -34,7 +35,8 @@ class Series:
         name: Name, such as "latency@gpu".
         unit: Unit, such as "ms, batch 64".
         values: Values in natural units, (N,), NaN where there is none.
-        role: "optimised", "recorded", "baseline" for sizes of the network, or "order" for the order of evaluation.
+        role: "optimised", "recorded", "baseline" for sizes of the network, "trained" for results of trainings, or
+            "order" for the order of evaluation.
         direction: Direction of better values, if the quantity was optimised.
         transform: Transform of the values that searchers see.
     """
@@ -56,12 +58,14 @@ class ReportSummary:
         visited: Candidates of the run, in order, (N,).
         seconds: Total time of all measurements.
         sizes: Known sizes of candidates, as `stored_sizes` returns them; others are computed from the networks.
+        trained: Trainings of candidates that compare with each other; None if there are none.
     """
 
     run: RunSummary
     visited: Sequence[Evaluation]
     seconds: float
     sizes: Sizes = field(default_factory=dict)
+    trained: TrainedNetworks | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -106,7 +110,7 @@ class ReportSummary:
 
     @cached_property
     def series(self) -> list[Series]:
-        """Return everything that was measured, parameters and MACs as baselines, and the order of evaluation."""
+        """Return everything measured, sizes as baselines, results of trainings, and the order of evaluation."""
         found = [
             Series(
                 name,
@@ -124,6 +128,8 @@ class ReportSummary:
                 known, genomes = self.sizes.get(name, {}), [one.genome for one in self.visited]
                 values = [known[one] if one in known else getattr(network(one), name) for one in genomes]
                 found.append(Series(name, unit, np.array(values, dtype=float), "baseline"))
+        if self.trained and self.trained.finished:
+            found.append(_trained_series(self.trained, self.visited))
         return [*found, Series("order of evaluation", "", np.arange(1.0, len(self.visited) + 1), "order")]
 
     @cached_property
@@ -152,3 +158,11 @@ class ReportSummary:
             return []
         counts = checkpoints(len(self.visited), STEPS)
         return list(zip(counts, self.measured_on[0].curve(self.points, counts), strict=True))
+
+
+def _trained_series(trained: TrainedNetworks, visited: Sequence[Evaluation]) -> Series:
+    """Return the results of trained candidates, accuracies in per cent."""
+    share = trained.measure == "accuracy"
+    values = np.array([trained.value(one.genome) for one in visited], dtype=float)  # None becomes NaN
+    direction: Direction = "max" if share else "min"
+    return Series(trained.name, "%" if share else "", values * (100 if share else 1), "trained", direction)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.problem.space import Genome
 from nasctl.store.connection import Connection
 from nasctl.store.measurements import genome_of, genome_text
 
-TrainingState = Literal["unfinished", "finished", "diverged"]
+STATE = re.compile(r"unfinished|finished|diverged|stopped at rung \d+")  # states of a training
+
+PARTS = ("validation", "test")  # parts that a training is evaluated on
 
 LISTED = """
 SELECT t.name, text.value, genome.genes, t.spec, t.state, t.result, t.seconds, t.started, t.folder FROM training t
@@ -29,8 +32,10 @@ class TrainingRecord:
         space: Spec of the search space as it was asked for, with every option.
         genome: Genome of the trained network in that space.
         spec: What was trained, as JSON: the space as trained, the recipe, the data, the seed and the like.
-        state: "unfinished" until the last step and the evaluations are done.
-        result: By part ("validation", "test"): loss, accuracy, examples, standard error, perplexity, as JSON.
+        state: "unfinished" until the last step and the evaluations are done, then "finished"; "diverged"; or "stopped
+            at rung 1", where successive halving did not let it go on.
+        result: By part ("validation", "test"): loss, accuracy, examples, standard error, perplexity, as JSON; and by
+            "rungs" the same of the validation part after the steps at which the training has paused.
         seconds: Time spent in all sessions of the training.
         started: First start, in seconds since the epoch.
         folder: Folder of the training, relative to the folder of the store.
@@ -40,11 +45,22 @@ class TrainingRecord:
     space: str
     genome: Genome
     spec: Mapping[str, Any]
-    state: TrainingState = "unfinished"
+    state: str = "unfinished"
     result: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     started: float = 0.0
     folder: str = ""
+
+    @property
+    def parts(self) -> dict[str, Mapping[str, Any]]:
+        """The newest result of each part."""
+        return {part: self.result[part] for part in PARTS if part in self.result}
+
+    @property
+    def rungs(self) -> Mapping[str, Mapping[str, Any]]:
+        """The result on the validation part at each pause, by the number of steps as text."""
+        found: Mapping[str, Mapping[str, Any]] = self.result.get("rungs", {})
+        return found
 
 
 class TrainingTable:
@@ -63,7 +79,7 @@ class TrainingTable:
         Raises:
             NasctlError: The store has a training of that name of another network or with another spec.
         """
-        assert record.state in get_args(TrainingState)
+        assert STATE.fullmatch(record.state)
         spec = json.dumps(record.spec, sort_keys=True)
         with self._database.writing() as database:
             space, genes = self._database.text(record.space), genome_text(record.genome)

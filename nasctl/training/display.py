@@ -63,10 +63,11 @@ class Display:
         unit: Name of the examples: "images" or "rows".
         steps: Steps of the whole training.
         epochs: Epochs of the whole training.
+        until: Step that the displayed time is left to; None for the last one.
     """
 
-    def __init__(self, name: str, unit: str, steps: int, epochs: int) -> None:
-        self._name, self._unit = name, unit
+    def __init__(self, name: str, unit: str, steps: int, epochs: int, until: int | None = None) -> None:
+        self._name, self._unit, self._end = name, unit, until or steps
         self.state = Standing(0, steps, epochs)
         self._begun, self._first = time.monotonic(), 0
         self._said = self._begun
@@ -98,7 +99,7 @@ class Display:
         state.step, state.rate = step, rate
         state.loss, state.accuracy = _mean(state.loss, loss), _mean(state.accuracy, accuracy)
         if step > self._first:
-            state.left = (now - self._begun) / (step - self._first) * (state.steps - step)
+            state.left = (now - self._begun) / (step - self._first) * (self._end - step)
         if self._live is None and now - self._said > QUIET:
             self._say(progress_line(state, self._unit))
 

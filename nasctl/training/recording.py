@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from nasctl.store.store import Store
-from nasctl.store.training_table import TrainingRecord, TrainingState
+from nasctl.store.training_table import TrainingRecord
 from nasctl.training.events import Checkpointed, Diverged, Evaluated, Event, Outcome, Resumed, StepDone
 from nasctl.training.training_log import TrainingLog
 from nasctl.version import __version__
@@ -85,18 +85,22 @@ class Recording:
             self.file("unfinished")
         self._follow(event)
 
-    def file(self, state: TrainingState, outcome: Outcome | None = None) -> TrainingRecord:
+    def file(self, state: str, outcome: Outcome | None = None) -> TrainingRecord:
         """File the row of the training, and return it."""
         results: Mapping[str, Any] = self._record.result
         if outcome is not None:
-            results = {part: asdict(result) for part, result in outcome.results.items()}
+            rungs = dict(self._record.rungs)
+            if not outcome.finished and (validation := outcome.results.get("validation")):
+                rungs[str(outcome.step)] = asdict(validation)
+            kept = {"rungs": rungs} if rungs else {}
+            results = {part: asdict(result) for part, result in outcome.results.items()} | kept
         found = replace(self._record, state=state, result=results, seconds=round(self.seconds, 3))
         self._store.file_training(found)
         return found
 
     def finish(self, outcome: Outcome) -> TrainingRecord:
         """Record the end of the training, or of its first steps, and return its row."""
-        state: TrainingState = "finished" if outcome.finished else "unfinished"
+        state = "finished" if outcome.finished else "unfinished"
         if self._files:
             self._write(state, step=outcome.step, seconds=round(self.seconds, 3))
         return self.file(state, outcome)

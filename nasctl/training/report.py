@@ -55,10 +55,11 @@ class Report:
         training: The training.
         data: Its data.
         options: Options that commands on the same store need, such as " --store FILE".
+        until: Number of steps after which the training pauses; None for the end.
     """
 
-    def __init__(self, training: Training, data: TrainingData, options: str = "") -> None:
-        self._training, self._data, self._options = training, data, options
+    def __init__(self, training: Training, data: TrainingData, options: str = "", until: int | None = None) -> None:
+        self._training, self._data, self._options, self._until = training, data, options, until
         self._architecture = architecture(training.space, training.genome)
         self._step = 0
 
@@ -90,7 +91,7 @@ class Report:
 
     def __enter__(self) -> Self:
         epochs = self._training.recipe.epochs
-        self._display = Display(self._training.name, self._unit, epochs * self._epoch_steps, epochs)
+        self._display = Display(self._training.name, self._unit, epochs * self._epoch_steps, epochs, self._until)
         return self
 
     def __exit__(

@@ -108,8 +108,18 @@ class TrainRequest:
         Raises:
             NasctlError: An option names something that does not exist, or does not fit the network.
         """
+        return self.trainings_of(resolve_all(self.archs, store, self.space))
+
+    def trainings_of(self, chosen: Sequence[tuple[str, Genome]]) -> list[tuple[Training, TrainingData]]:
+        """Return the trainings of networks with their data.
+
+        Args:
+            chosen: Spec of the search space and genome of each network.
+
+        Raises:
+            NasctlError: An option names something that does not exist, or does not fit a network.
+        """
         usable_device(self.torch_device)
-        chosen = resolve_all(self.archs, store, self.space)
         if self.name and len(chosen) > 1:
             raise NasctlError(f"--name {self.name} is for one training, and here are {len(chosen)}; leave it out")
         known: dict[tuple[Input, TrainingTask], TrainingData] = {}

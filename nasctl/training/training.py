@@ -29,6 +29,7 @@ from nasctl.training.recipe import ABOUT, Recipe, TrainingTask
 from nasctl.training.recording import Recording
 from nasctl.training.rows import training_row
 from nasctl.training.starting_weights import load_start
+from nasctl.training.trainable import check_task
 from nasctl.version import __version__
 
 
@@ -139,7 +140,7 @@ class Trained:
     @property
     def results(self) -> dict[str, Result]:
         """Results by part: "validation" and "test", or "validation" alone before the last step."""
-        return {part: Result(**values) for part, values in self.record.result.items()}
+        return {part: Result(**values) for part, values in self.record.parts.items()}
 
     @property
     def folder(self) -> TrainingFolder:
@@ -206,6 +207,17 @@ def run_training(
             if outcome.finished:
                 trained_weights.write(folder.weights, outcome.state, _facts(training, data, outcome))
             return Trained(recording.finish(outcome), store.path, recording.session_steps)
+
+
+def check_trainable(training: Training, data: TrainingData) -> None:
+    """Check that the network of a training can be trained on its data, before anything is written.
+
+    Raises:
+        NasctlError: The network cannot be trained on the data.
+    """
+    problem = _problem(training, data, Work(start=Path()))
+    classes = None if data.class_names is None else len(data.class_names)
+    check_task(problem.network, problem.input, training.task, classes)
 
 
 def _record(training: Training, store: Store) -> TrainingRecord:

@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     help='Only networks within a bound, such as "latency@gpu<=30". Of these the best in the first objective without a'
     " bound, unless another rule is given too; repeatable.",
 )
-@click.option("--best", metavar="NAME", help="The best network in one objective.")
+@click.option(
+    "--best",
+    metavar="NAME",
+    help="The best network in one objective. In this and the other rules, trained (or accuracy) means the validation"
+    " accuracy of the trained candidates.",
+)
 @click.option(
     "--near",
     multiple=True,
@@ -75,28 +80,42 @@ def command(
 
     from nasctl import registry
     from nasctl.analysis.pick import pick as picked
+    from nasctl.analysis.pick_trained import asked_word, with_accuracy
     from nasctl.architectures import ids
     from nasctl.store.store import Store
     from nasctl.system.terminal import definitions, quantity, say
+    from nasctl.training.accuracies import trained_networks
 
     rule = _rule(closest, knee, under, best, near, order, tolerance)
     name, record = (opened := Store.reading(store)).run(run)
-    found = picked(record, opened.evaluations(name), rule, under)
+    visited = opened.evaluations(name)
+    trained = trained_networks(opened, record.space, (one.genome for one in visited))
+    word = asked_word([*under, *near, *order, best or ""], record)
+    if word is None:
+        found = picked(record, visited, rule, under)
+    else:
+        found = picked(*with_accuracy(record, visited, trained, word), rule, under)
     chosen = found.chosen
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
-    export = f"nasctl export --arch {arch}" + (f" --store {shlex.quote(store)}" if given else "")
+    there = trained.finished.get(chosen.genome) if trained else None
+    weights = f" --weights {there.name}" if there else ""
+    export = f"nasctl export --arch {arch}{weights}" + (f" --store {shlex.quote(store)}" if given else "")
     if knee:
         say("note: --knee picks the knee of the front; the network nearest to the best of all is --closest now")
     if as_json:
         result = {"run": name, "id": arch, "genome": chosen.genome, "values": chosen.values, "front": found.front}
-        click.echo(json.dumps({**result, "why": found.why, "export": export}))
+        more = {"trained": trained.facts(chosen.genome)} if trained else {}
+        click.echo(json.dumps({**result, "why": found.why, "export": export, **more}))
         return
     values = {
         key: quantity(chosen.values[key], column.unit) if key in chosen.values else f"failed: {chosen.errors.get(key)}"
         for key, column in record.columns.items()
     }
-    why = f"{found.why}; of {found.front} on the front of run {name}"
+    if trained and there:
+        values["trained"] = f"{trained.sentence(chosen.genome)}; training {there.name} on {trained.setting}"
+    among = f"{found.front} on the front" if word is None else f"{found.front} trained and non-dominated candidates"
+    why = f"{found.why}; of {among} of run {name}"
     definitions({"id": arch, **values, "why": why, "export": export})
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nasctl.problem.searcher import Evaluation
     from nasctl.store.run_record import RunRecord
     from nasctl.store.store import Store
+    from nasctl.training.accuracies import TrainedNetworks
 
 
 @click.command()
@@ -31,6 +32,7 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
     from nasctl.pareto.losses import front
     from nasctl.store.store import Store
     from nasctl.system.terminal import definitions, duration
+    from nasctl.training.accuracies import trained_networks
 
     opened = Store.reading(store)
     name, record = opened.run(name)
@@ -53,11 +55,16 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
         "score": _best(record, found, stored_sizes(opened, name, record)),
         "seconds": round(sum(seconds for _, seconds in visits), 3),
     }
+    trained = trained_networks(opened, record.space, (evaluation.genome for evaluation in found))
+    if trained:
+        result["trained"] = _trained(trained, record)
     if as_json:
         click.echo(json.dumps(result))
         return
     result["seconds"] = duration(float(str(result["seconds"])))
     listed = {key: _listed(value) for key, value in result.items()}
+    if trained:
+        listed["trained"] = _trained_text(trained, _trained(trained, record))
     definitions({key: "-" if value == "" else value for key, value in listed.items()})
 
 
@@ -94,6 +101,26 @@ def _best(record: RunRecord, found: Sequence[Evaluation], sizes: Sizes) -> dict[
     genome = max(scores, key=lambda one: scores[one])
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, genome)
     return {head: round(scores[genome], 6), "best": arch}
+
+
+def _trained(trained: TrainedNetworks, record: RunRecord) -> dict[str, object]:
+    """Return the number of trained candidates, their setting, and the one with the best result, as JSON."""
+    from nasctl import registry
+    from nasctl.architectures import ids
+
+    found: dict[str, object] = {"networks": len(trained.finished), "setting": trained.setting}
+    found["unfinished"] = len(trained.records) - len(trained.finished)
+    if best := trained.best:
+        arch = ids.encode(record.space, registry.create("spaces", record.space).genes, best)
+        found |= {"best": arch, **(trained.facts(best) or {})}
+    return found
+
+
+def _trained_text(trained: TrainedNetworks, facts: Mapping[str, object]) -> str:
+    """Return the facts of `_trained` as one line."""
+    best = f"; best {facts['best']}, {trained.sentence(trained.best)}" if trained.best else ""
+    more = f", and {facts['unfinished']} not to the end" if facts["unfinished"] else ""
+    return f"{facts['networks']} candidates{more} ({facts['setting']}){best}"
 
 
 def _listed(value: object) -> object:

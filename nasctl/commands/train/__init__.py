@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from nasctl.commands import Commands, json_option, store_option
 from nasctl.commands._groups import GroupedCommand, OptionGroup
 from nasctl.commands._setting import SEED_RANGE
+from nasctl.commands.train._shortlist import ShortlistOptions, shortlist_group, train_shortlist
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
@@ -149,11 +150,12 @@ reporting_group = OptionGroup(
 @click.group(
     cls=_Train,
     package=__name__,
-    groups=(request_group, recipe_group, machine_group, reporting_group),
+    groups=(request_group, shortlist_group, recipe_group, machine_group, reporting_group),
     invoke_without_command=True,
     subcommand_metavar="[COMMAND ...]",
 )
 @request_group
+@shortlist_group
 @recipe_group
 @machine_group
 @reporting_group
@@ -165,6 +167,7 @@ reporting_group = OptionGroup(
 def command(
     ctx: click.Context,
     request: dict[str, Any],
+    shortlist: ShortlistOptions,
     recipe: RecipeOptions,
     machine: dict[str, Any],
     reporting: Reporting,
@@ -175,16 +178,23 @@ def command(
 ) -> None:
     """Train networks on labelled data, or list, show, plot and delete trainings.
 
-    `nasctl train --arch ID --data photos` trains a network. The same command resumes a training that was stopped, in
-    the same bits. Checkpoints, log and weights are in a folder beside the store.
+    `nasctl train --arch ID --data photos` trains a network, and --run NAME the best candidates of a run. The same
+    command resumes a training that was stopped, in the same bits. Checkpoints, log and weights are in a folder beside
+    the store.
     """
     if ctx.invoked_subcommand is not None:
         _refuse_options(ctx)
         return
+    shortlist.check(request)
     if print_recipe:
-        click.echo(_recipe_text(request, recipe, store), nl=False)
+        click.echo(_recipe_text(request, shortlist, recipe, store), nl=False)
         return
-    ctx.exit(_train(ctx, _request(request, recipe, machine), reporting, dry_run, store, as_json))
+    asked = _request(request, shortlist, recipe, machine)
+    if shortlist.run is not None:
+        given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
+        options = f" --store {shlex.quote(store)}" if given else ""
+        ctx.exit(train_shortlist(shortlist, asked, reporting, dry_run, store, options, as_json))
+    ctx.exit(_train(ctx, asked, reporting, dry_run, store, as_json))
 
 
 def _refuse_options(ctx: click.Context) -> None:
@@ -201,7 +211,9 @@ def _refuse_options(ctx: click.Context) -> None:
         raise NasctlError(f"{option} before {word!r} belongs to a training; write options after nasctl train {word}")
 
 
-def _request(request: dict[str, Any], recipe: RecipeOptions, machine: dict[str, Any]) -> TrainRequest:
+def _request(
+    request: dict[str, Any], shortlist: ShortlistOptions, recipe: RecipeOptions, machine: dict[str, Any]
+) -> TrainRequest:
     """Return the request of the options.
 
     Raises:
@@ -209,19 +221,23 @@ def _request(request: dict[str, Any], recipe: RecipeOptions, machine: dict[str, 
     """
     from nasctl.training.request import TrainRequest
 
-    if not request["archs"]:
-        raise NasctlError("say what to train: --arch ID, such as one of nasctl pareto show, and --data SOURCE")
+    if not request["archs"] and shortlist.run is None:
+        raise NasctlError(
+            "say what to train: --arch ID, such as one of nasctl pareto show, or --run NAME, and --data SOURCE"
+        )
     if request["data"] is None:
         raise NasctlError("say what to train on: --data digits, or a folder of images by class")
     return TrainRequest(**request, **machine, recipe=recipe)
 
 
-def _recipe_text(request: dict[str, Any], recipe: RecipeOptions, store: str) -> str:
+def _recipe_text(request: dict[str, Any], shortlist: ShortlistOptions, recipe: RecipeOptions, store: str) -> str:
     """Return the recipe as TOML: that of the space's task, or of classes where no space is given."""
     from nasctl.store.store import Store
     from nasctl.training.request import task_asked
 
-    return recipe.recipe(task_asked(request["archs"], Store.reading(store), request["space"])).toml()
+    opened = Store.reading(store)
+    space = request["space"] if shortlist.run is None else opened.run(shortlist.run)[1].space
+    return recipe.recipe(task_asked(request["archs"], opened, space)).toml()
 
 
 def _train(

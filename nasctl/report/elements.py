@@ -1,0 +1,31 @@
+"""HTML elements of the report: definition lists, tables and cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+
+import numpy as np
+
+from nasctl.system.terminal import UNITS, quantity
+
+
+def definition_list(pairs: Mapping[str, object]) -> str:
+    """Return a definition list."""
+    rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs.items())
+    return f"<dl>\n{rows}\n</dl>"
+
+
+def tabulated(heads: Iterable[str], rows: Iterable[str], kind: str = "") -> str:
+    """Return a table with the given headings and finished rows."""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    lines = ["<thead>", f"<tr>{head}</tr>", "</thead>", "<tbody>", *rows, "</tbody>"]
+    return "\n".join([f'<div class="scroll"><table class="{kind}">', *lines, "</table></div>"])
+
+
+def number_cell(value: float, unit: str) -> str:
+    """Return a table cell with a number, and with all of its digits for sorting."""
+    if not np.isfinite(value):
+        return '<td data-value="">-</td>'
+    text = quantity(value, unit) if unit in UNITS else f"{value:.6g}"
+    return f'<td data-value="{float(value)!r}">{escape(text)}</td>'
