@@ -136,7 +136,7 @@ def command(
     then = None
     if trainings.trainings is not None and not trainings.are_candidates(request):
         then = trained_run(run, trainings, budget)
-        assert then.task.objectives  # a recipe that cannot be read is found before the work
+        then.check()  # before the work
     said = [*([] if as_json else request.remarks(run, setting)), *(f"Warning: {sentence}" for sentence in warnings)]
     code = _search(run, watch, said, worker_options, store, as_json and then is None)
     if code or then is None:

@@ -17,7 +17,7 @@ from nasctl.store.connection import Connection
 from nasctl.store.measurements import Ledger, Measurement, evaluation, genome_of
 from nasctl.store.run_log import RunLog, counted_labels
 from nasctl.store.run_record import RunRecord
-from nasctl.store.training_table import TrainingRecord, TrainingTable
+from nasctl.store.training_table import StoredTrainings, TrainingRecord
 
 VISITED = """
 SELECT visit.position, genome.genes, m.label, m.value, m.error, m.seconds, m.machine FROM visit
@@ -64,7 +64,7 @@ class Store:
 
     def _open(self, database: Connection) -> None:
         self.database, self.path = database, database.path
-        self._trainings = TrainingTable(database)
+        self._trainings = StoredTrainings(database)
 
     def journal(self, run: str, record: RunRecord) -> RunLog:
         """Start a run, or resume it from its first visit, and return its log.

@@ -63,7 +63,7 @@ class TrainingRecord:
         return found
 
 
-class TrainingTable:
+class StoredTrainings:
     """The trainings of a store.
 
     Args:

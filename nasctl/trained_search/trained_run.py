@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from nasctl.evaluation.executor import Executor
 from nasctl.evaluation.measure import LocalExecutor
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
+from nasctl.pareto.losses import TRANSFORMS
 from nasctl.prediction.features import FeatureBuilder
 from nasctl.prediction.training_choice import TrainingChoice, TrainingPlan
 from nasctl.problem.searcher import Searcher
@@ -99,6 +100,22 @@ class TrainedRun(Run):
             "first": first,
         }
 
+    def check(self, here: bool = True) -> list[str]:
+        """Check that trainings can work, before anything is written.
+
+        Args:
+            here: Whether this process trains, so that the torch device is checked.
+
+        Returns:
+            No warnings: those about constraints are of the training-free run.
+
+        Raises:
+            NasctlError: The recipe cannot be read, the data has no labels, or a part of it is empty.
+        """
+        self.how.recipe_for(self._data.task)
+        assert self.task.objectives
+        return []
+
     @property
     def plan(self) -> TrainingPlan:
         """The budget of the choice of trainings."""
@@ -163,7 +180,14 @@ class _Features:
         """Return features, (N, F). Only what the store does not know is measured."""
         with self._run.open_metrics(self._task) as executor:
             rows = list(score_genomes(self._task, self._run.space, genomes, self._store, executor))
-        return self.builder.features(genomes, [row.evaluation.values for row in rows])
+        return self.builder.features(genomes, [self._losses(row.evaluation.values) for row in rows])
+
+    def _losses(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return values as losses: a failed metric then counts as worst."""
+        metrics = self._task.metrics
+        with np.errstate(divide="ignore", invalid="ignore"):
+            seen = {name: float(TRANSFORMS[metrics[name].transform](np.array(value))) for name, value in values.items()}
+        return {name: one if metrics[name].direction == "min" else -one for name, one in seen.items()}
 
 
 def _is_named(text: str, name: str, space: str) -> bool:

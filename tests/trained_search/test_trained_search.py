@@ -73,7 +73,7 @@ def test_failed_metrics_and_unknown_errors_are_no_obstacle(first, tmp_path):
 
 
 def test_a_run_without_costs_is_refused(first):
-    with pytest.raises(NasctlError, match="without a cost. Give one"):
+    with pytest.raises(NasctlError, match=r"without a cost\. Give one"):
         TrainedRun.after(replace(first, objectives=("naswot",)), HOW, 2, 6)
 
 
@@ -100,7 +100,8 @@ def test_the_command_ends_in_a_front_of_trained_networks_and_the_next_command(tm
     done = nasctl(tmp_path, *words)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["front"] and found["trained"].keys() == set(found["front"])
+    assert found["front"]
+    assert found["trained"].keys() == set(found["front"])
     arch, training = found["front"][0], found["trained"][found["front"][0]]["training"]
     assert f"--weights {training}" in done.stderr or len(found["front"]) > 1
     assert arch.startswith("nbmacro.")
@@ -128,4 +129,4 @@ def test_what_cannot_be_trained_is_refused_before_the_work(tmp_path, words, said
     done = nasctl(tmp_path, "search", "--space", "nbmacro:resolution=8", "--budget", "4", *words)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert len(done.stderr.strip().splitlines()) < 4
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())  # neither a store nor a folder
