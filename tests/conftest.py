@@ -3,6 +3,11 @@ import tempfile
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line has it; numpy reads it when it is imported
 
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Every test process has a temporary folder of its own, with its own lock against measurements of this machine.
+    os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=f"nasctl-{worker}-")
+    tempfile.tempdir = None
+
 import pytest
 import torch
 from paths import DATA
