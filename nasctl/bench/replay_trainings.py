@@ -16,12 +16,11 @@ from nasctl.bench.replay import replay
 from nasctl.pareto.hypervolume import hypervolume, pareto
 from nasctl.prediction.acquisition import Rule, shortlist
 from nasctl.prediction.feature_scale import GENES, METRICS
-from nasctl.prediction.training_choice import TrainingChoice, TrainingPlan
+from nasctl.prediction.training_choice import SEARCH_SHARE, TrainingChoice, TrainingPlan
 from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome
 
 SEARCHER = "guided"  # searcher of the training-free search
-SEARCH_SHARE = 0.7  # share of the measurements that the training-free search makes before the first training
 FITTED, TRAINING_FREE = "fitted", "training-free"  # policies beside the searchers
 BASELINE = "random"  # searcher that is in every comparison
 

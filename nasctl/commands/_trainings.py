@@ -52,7 +52,7 @@ class SearchTrainings:
             request: The search.
             budget: Number of networks whose metrics may be measured.
         """
-        from nasctl.trained_search.trained_run import SEARCH_SHARE
+        from nasctl.prediction.training_choice import SEARCH_SHARE
 
         if self.trainings is None:
             return budget

@@ -31,8 +31,6 @@ from nasctl.training.labelled import TrainingData
 
 SEARCHER = "trainings"  # the searcher's name in the record of a run
 
-SEARCH_SHARE = 0.5  # share of the measured candidates that the training-free search finds, before the first training
-
 
 @dataclass(frozen=True)
 class TrainedRun(Run):
