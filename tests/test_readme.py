@@ -49,6 +49,17 @@ def test_the_tour(tmp_path):
     assert {path.suffix for path in tmp_path.glob(f"*{arch.partition('-')[2]}*")} == {".py", ".pt", ".onnx"}
 
 
+@pytest.mark.slow
+def test_the_second_example_ends_in_a_trained_onnx_file(tmp_path):
+    (line,) = re.findall(r"^nasctl search .* --data digits .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    done = run(line, tmp_path)
+    assert done.returncode == 0, done.stderr
+    (export,) = re.findall(r"^ *(nasctl export .*--weights .*)$", done.stderr, re.MULTILINE)
+    exported = run(export, tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    assert {path.suffix for path in tmp_path.iterdir()} >= {".py", ".onnx"}
+
+
 def test_the_readme_says_what_the_project_is_asked_for():
     text = (ROOT / "README.md").read_text()
     assert "pip install -c constraints.txt -e . && nasctl search --space mbconv --device gpu" in text
