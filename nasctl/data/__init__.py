@@ -5,8 +5,18 @@ nor torch.
 """
 
 from nasctl.data._batches import batch, sentences
-from nasctl.data._content_images import HasSpan, ImageContent, LabelledImages, fitted, pixel_range
-from nasctl.data._protocols import Data, DataFormat, DataPlugin, ImageData, Kind, LabelledWords, Part, TokenData
+from nasctl.data._content_images import HasBytes, HasSpan, ImageContent, LabelledImages, fitted, pixel_range
+from nasctl.data._protocols import (
+    Data,
+    DataFormat,
+    DataPlugin,
+    HasNotes,
+    ImageData,
+    Kind,
+    LabelledWords,
+    Part,
+    TokenData,
+)
 from nasctl.data._sources import check, default_source, source
 from nasctl.data._stored_images import StoredImages
 from nasctl.data._summary import ClassCount, DataSummary, ImageSizes, Summarized
@@ -17,6 +27,8 @@ __all__ = [
     "DataFormat",
     "DataPlugin",
     "DataSummary",
+    "HasBytes",
+    "HasNotes",
     "HasSpan",
     "ImageContent",
     "ImageData",

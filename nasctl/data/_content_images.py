@@ -68,6 +68,23 @@ class HasSpan(Protocol):
         ...
 
 
+@runtime_checkable
+class HasBytes(Protocol):
+    """Content whose images can be compared without being decoded."""
+
+    def byte_sizes(self, indices: np.ndarray) -> np.ndarray:
+        """Return the number of bytes of each image, (N,) int64. Equal images have equal numbers."""
+        ...
+
+    def contents(self, indices: np.ndarray) -> Iterator[bytes]:
+        """Yield the bytes of each image."""
+        ...
+
+    def name_of(self, index: int) -> str:
+        """Return a name of an image for a message."""
+        ...
+
+
 class ContentImages(ABC):
     """Images with labels, wherever they are kept.
 

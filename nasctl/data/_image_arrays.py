@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -52,6 +53,18 @@ class ImageArrays:
     def span(self) -> tuple[float, float]:
         """The lowest and the highest value, or 0 and 255 for uint8."""
         return value_range(self.images)
+
+    def byte_sizes(self, indices: np.ndarray) -> np.ndarray:
+        """Return the number of bytes of each image, (N,) int64."""
+        return np.full(len(indices), math.prod(self.images.shape[1:]) * self.images.dtype.itemsize)
+
+    def contents(self, indices: np.ndarray) -> Iterator[bytes]:
+        """Yield the values of each image as bytes."""
+        return (self.images[k].tobytes() for k in indices.tolist())
+
+    def name_of(self, index: int) -> str:
+        """Return the number of an image as its name."""
+        return f"image {index}"
 
     def pictures(self, indices: Iterable[int]) -> Iterator[np.ndarray]:
         """Return the images, (C, H, W) each."""

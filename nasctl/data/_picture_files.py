@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -111,8 +111,37 @@ class PictureFiles:
                     pixels = image.pixels(scales)
             except Exception as error:  # decoders raise many types
                 name = self.files[k].name
-                raise NasctlError(f"{name} in {self.path} cannot be decoded ({reason_of(error)}); remove it") from None
+                if isinstance(error, OSError) and error.errno:  # the file system's error, not a decoder's
+                    reason = f"{name} in {self.path} cannot be read ({error.strerror}); put it back"
+                else:
+                    reason = f"{name} in {self.path} cannot be decoded ({reason_of(error)}); replace or remove it"
+                raise NasctlError(reason) from None
             yield pixels
+
+    def _root(self) -> Path | ZipFile:
+        """Return the folder or the open zip.
+
+        Raises:
+            NasctlError: It has vanished, or is no zip any more.
+        """
+        try:
+            return self.path if self.path.is_dir() else _archive(self.path)
+        except (OSError, BadZipFile) as error:
+            reason = getattr(error, "strerror", None) or reason_of(error)
+            raise NasctlError(f"Cannot read {self.path}: {reason}. Put it back and repeat the command.") from None
+
+    def byte_sizes(self, indices: np.ndarray) -> np.ndarray:
+        """Return the size of each file, (N,) int64."""
+        return np.array([self.files[k].size for k in indices.tolist()], np.int64)
+
+    def contents(self, indices: np.ndarray) -> Iterator[bytes]:
+        """Yield the content of each file; its name in place of a content that cannot be read."""
+        for k, content in self._contents(indices.tolist()):
+            yield self.files[k].name.encode(errors="replace") if isinstance(content, Exception) else content
+
+    def name_of(self, index: int) -> str:
+        """Return the path of a file."""
+        return self.files[index].name
 
     def checked(self) -> Survey:
         """Decode the files, up to the limits of a survey, and return the outcome."""
@@ -120,7 +149,7 @@ class PictureFiles:
 
     def _contents(self, indices: Iterable[int]) -> Iterator[tuple[int, bytes | Exception]]:
         """Yield indices of files with their content, or with the error of reading it."""
-        root = self.path if self.path.is_dir() else _archive(self.path)
+        root = self._root()
         for k in indices:
             content: bytes | Exception
             try:

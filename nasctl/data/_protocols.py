@@ -82,6 +82,16 @@ class LabelledWords(Protocol):
         ...
 
 
+@runtime_checkable
+class HasNotes(Protocol):
+    """Data with sentences for a user, such as about files that are not used."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for a user."""
+        ...
+
+
 class DataPlugin(Protocol):
     """A data plug-in: a class, called with options alone to make data, unless it is a `DataFormat`."""
 

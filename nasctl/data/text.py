@@ -13,14 +13,9 @@ from typing import ClassVar
 import numpy as np
 
 from nasctl.data._protocols import Kind, Part
-from nasctl.errors import NasctlError
-from nasctl.system import files
+from nasctl.data._words import add_words, content_of, drawn_rows, ranks, text_of
 
 SUFFIXES = (".txt", ".txt.gz")
-
-LIMIT = 64 * 2**20  # bytes of a text, unpacked
-
-END = "\n"  # the word that ends every line; no other word contains it
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class TextFile:
             NasctlError: The text cannot be read, is too large, or is not UTF-8.
         """
         path = path.resolve()
-        content = _content(path)
+        content = content_of(path)
         found = cls(path.name, hashlib.sha256(content).hexdigest()[:8], path)
         _words(path, found.digest)
         return found
@@ -67,28 +62,11 @@ class TextFile:
         Raises:
             NasctlError: The text has fewer words than a row.
         """
-        words = _words(self.path, self.digest)
-        if len(words) < length:
-            raise NasctlError(f"{self} has {len(words)} words, too few for a row of {length}; give a longer text")
-        starts = np.random.default_rng([seed, place]).integers(len(words) - length + 1, size=number)
-        found: np.ndarray = np.minimum(words[starts[:, None] + np.arange(length)], vocabulary - 1)
-        return found
+        return drawn_rows(str(self), _words(self.path, self.digest), vocabulary, length, number, seed, place)
 
     def word_parts(self) -> Mapping[Part, np.ndarray]:
         """Return the words, (K,) int64; none are set apart."""
         return {"train": _words(self.path, self.digest)}
-
-
-def _content(path: Path) -> bytes:
-    """Return the bytes of a file, packed or not.
-
-    Raises:
-        NasctlError: The file cannot be read, or is too large.
-    """
-    try:
-        return files.read(path, LIMIT)
-    except OSError as error:
-        raise NasctlError(f"{path} cannot be read ({error.strerror}); give a text of up to {LIMIT >> 20} MiB") from None
 
 
 # The words are kept outside the data, so that copies of the data for workers stay small.
@@ -99,20 +77,11 @@ def _words(path: Path, digest: str) -> np.ndarray:
     Raises:
         NasctlError: The text cannot be read or unpacked, is too large, or is not UTF-8.
     """
-    content = _content(path)
-    try:
-        text = (files.unpacked(content, LIMIT) if content.startswith(files.GZIP) else content).decode("utf-8-sig")
-    except OSError as error:
-        raise NasctlError(f"{path} cannot be unpacked ({error.strerror}); pack it anew with gzip") from None
-    except UnicodeDecodeError as error:
-        raise NasctlError(f"{path} is no text in UTF-8 (byte {error.start}); save it as UTF-8") from None
-    numbers: dict[str, int] = {}  # of each word, in the order of the first places
+    numbers: dict[str, int] = {}
     found = array("q")
-    for line in text.removesuffix("\n").split("\n"):
-        found.extend(numbers.setdefault(word, len(numbers)) for word in (*line.split(), END))
+    add_words(text_of(path), numbers, found)
     words = np.frombuffer(found, np.int64)
-    order = np.argsort(-np.bincount(words), kind="stable")
-    return np.argsort(order)[words]
+    return ranks(words, len(numbers))[words]
 
 
 __all__ = ["TextFile"]

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import current_process, get_context
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ START = "forkserver" if sys.platform != "win32" else "spawn"  # a forked process
 
 def usual_workers(data: TrainingData) -> int:
     """Return the default number of worker processes: none for data in memory, else one for each core, at most four."""
-    if data.in_memory:
+    if data.in_memory or current_process().daemon:  # a daemon, such as a worker of a search, may start no process
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, MOST_WORKERS)

@@ -11,6 +11,7 @@ import numpy as np
 
 from nasctl.data import ImageContent, LabelledImages, Part, Summarized, fitted, pixel_range
 from nasctl.errors import NasctlError
+from nasctl.training.duplicates import duplicate_notes
 from nasctl.training.image_notes import image_notes
 from nasctl.training.image_statistics import statistics
 from nasctl.training.split import PARTS, Split
@@ -81,6 +82,13 @@ class ImageTrainingData:
         found = statistics(parts["train"].content, parts["train"].indices, shape, span)
         found.check(data, shape)
         notes = image_notes(names, {part: one.labels for part, one in parts.items()}, given, found, shape, span)
+        notes += tuple(
+            duplicate_notes(
+                {part: one.content for part, one in parts.items()},
+                {part: one.indices for part, one in parts.items()},
+                {part: one.labels for part, one in parts.items()},
+            )
+        )
         identity = f"{data} split={split} seed={seed}"
         return cls(identity, tuple(shape), names, found.mean, found.deviation, notes, span, parts)
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from nasctl.data import LabelledWords, Part
+from nasctl.data import HasNotes, LabelledWords, Part
 from nasctl.errors import NasctlError
 from nasctl.training.split import PARTS, Split
 
@@ -18,9 +18,11 @@ class WordTrainingData:
     """Rows of consecutive words. Rows of a part do not overlap, and follow each other in the order of the text.
 
     A text is cut into one piece for each part: first training, then validation, then test. Words are numbered by their
-    frequency in the training part, the most frequent first, and words of equal frequency by their first place in it. If
-    the vocabulary is too small for all words, its last number stands for the others, as it does for words that only
-    other parts have. For masked words the last number is the mask, and the last but one stands for the others.
+    frequency in the training part, the most frequent first, and words of equal frequency by their first place. The last
+    number of the vocabulary stands for words that the vocabulary has no room for, that the training part lacks, or
+    that it has only once. So a network learns to expect unknown words: the share of words that occur once estimates the
+    share of unseen ones (Good, "The population frequencies of species and the estimation of population parameters",
+    Biometrika 40, 1953). For masked words the last number is the mask, and the last but one stands for the others.
 
     Attributes:
         identity: The text of the data.
@@ -76,8 +78,9 @@ class WordTrainingData:
                 )
         numbers, distinct = _numbering(parts)
         shown = {part: numbers[words] for part, words in parts.items()}
-        clipped = {part: np.minimum(words, known - 1).astype(np.int32) for part, words in shown.items()}
-        notes = tuple(_notes(shown, distinct, known))
+        others = {part: words >= min(known - 1, distinct) for part, words in shown.items()}
+        clipped = {part: np.where(others[part], known - 1, words).astype(np.int32) for part, words in shown.items()}
+        notes = (*_notes(others, distinct, known), *(data.notes if isinstance(data, HasNotes) else ()))
         return cls(f"{data} split={split}", task, length, vocabulary, notes, clipped)
 
     def __str__(self) -> str:
@@ -111,33 +114,32 @@ def _pieces(given: Mapping[Part, np.ndarray], split: Split) -> dict[Part, np.nda
 
 
 def _numbering(parts: Mapping[Part, np.ndarray]) -> tuple[np.ndarray, int]:
-    """Return the number of each word by its frequency in the training part, and the number of words in this part.
+    """Return the number of each word by its frequency in the training part, and the number of words that it repeats.
 
-    Words that the training part lacks have the same number, that of its words.
+    The words that it does not repeat all have the number after the last of those.
     """
-    train = parts["train"]
-    words, first, counts = np.unique(train, return_index=True, return_counts=True)
+    words, first, counts = np.unique(parts["train"], return_index=True, return_counts=True)
+    words, first, counts = (some[counts > 1] for some in (words, first, counts))
     numbers = np.full(1 + max(int(some.max(initial=0)) for some in parts.values()), len(words), np.int64)
     numbers[words[np.lexsort((first, -counts))]] = np.arange(len(words))
     return numbers, len(words)
 
 
-def _notes(words: Mapping[Part, np.ndarray], distinct: int, known: int) -> Iterator[str]:
+def _notes(others: Mapping[Part, np.ndarray], distinct: int, known: int) -> Iterator[str]:
     """Yield sentences about the words.
 
     Args:
-        words: Words by part, numbered from 0 to `distinct`, which stands for those that the training part lacks.
-        distinct: Number of words of the training part.
+        others: True for each word of a part that has no number of its own.
+        distinct: Number of words that the training part repeats.
         known: Number of words that the network tells apart, the word for all others included.
     """
-    sizes = ", ".join(f"{len(words[part]):,} {part}" for part in PARTS if len(words[part]))
-    yield f"Words: {sizes}; {distinct:,} distinct ones in the training part."
-    last = min(known - 1, distinct)
-    shares = [f"{(words[part] >= last).mean():.1%} of {part}" for part in PARTS if len(words[part])]
-    if distinct > known:
-        yield f"The vocabulary has {known - 1:,} words; one number stands for all others ({', '.join(shares)})."
-    elif any((some >= distinct).any() for some in words.values()):
-        yield f"One number stands for words that the training part lacks ({', '.join(shares[1:])})."
+    parts = [part for part in PARTS if len(others[part])]
+    yield f"Words: {', '.join(f'{len(others[part]):,} {part}' for part in parts)}."
+    shares = ", ".join(f"{others[part].mean():.1%} of {part}" for part in parts)
+    yield (
+        f"{min(distinct, known - 1):,} words have a number of their own, of {distinct:,} that the training part"
+        f" repeats; one number stands for all others ({shares})."
+    )
 
 
 __all__ = ["WordTrainingData"]

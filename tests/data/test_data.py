@@ -294,7 +294,7 @@ def test_a_broken_image_is_skipped_and_named(animals, tmp_path, monkeypatch):
 def test_an_image_that_breaks_after_the_check_is_named(animals, tmp_path):
     data = source(str(unpacked(tmp_path / "a", animals)))
     (tmp_path / "a" / "cat" / "0.png").write_bytes(animals["cat/0.png"][:80])
-    with pytest.raises(NasctlError, match=r"cat/0\.png in .* cannot be decoded \(.*\); remove it"):
+    with pytest.raises(NasctlError, match=r"cat/0\.png in .* cannot be decoded \(.*\); replace or remove it"):
         data.images(SHAPE, 12, 0)
 
 

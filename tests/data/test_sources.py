@@ -16,7 +16,7 @@ from nasctl.errors import BadOption, NasctlError
 from nasctl.registry import plugins
 from nasctl.testing import DataContract
 
-PLUGINS = ["cifar", "dead_leaves", "digits", "noise", "npz", "pictures", "text", "tokens"]
+PLUGINS = ["cifar", "dead_leaves", "digits", "noise", "npz", "pictures", "text", "text_folder", "tokens"]
 
 STRIPES = '''
 """Stripes."""
@@ -91,7 +91,9 @@ def files(tmp_path):
     (tmp_path / "batches").mkdir()
     (tmp_path / "batches" / "data_batch_1.bin").write_bytes(rng.bytes(5 * 3073))
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"a b c d\n" * 9))
-    paths = {"pictures": "folder", "npz": "a.npz", "cifar": "batches", "text": "a.txt.gz"}
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "b.txt").write_bytes(b"a b c d\n" * 9)
+    paths = {"text_folder": "texts", "pictures": "folder", "npz": "a.npz", "cifar": "batches", "text": "a.txt.gz"}
     return {name: tmp_path / path for name, path in paths.items()}
 
 

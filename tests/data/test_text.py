@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from nasctl import registry
 from nasctl.api import Candidate, Fidelity, NasctlError, Setting
 from nasctl.cli import cli
-from nasctl.data import sentences, source, text
+from nasctl.data import _words, sentences, source
 
 SMALL = "rnn:vocabulary=50,length=9,layers=2,width=4,hidden=5"
 LINES = "a b a\n c\n\nb a zebra\n"  # with ends of lines: a b a . c . . b a zebra .
@@ -119,7 +119,7 @@ def test_texts_have_the_published_numbers_of_words(data):
     ],
 )
 def test_a_bad_text_is_one_sentence(written, monkeypatch, content, name, reason):
-    monkeypatch.setattr(text, "LIMIT", 100)
+    monkeypatch.setattr(_words, "LIMIT", 100)
     with pytest.raises(NasctlError, match=reason) as error:
         written(content, name)
     assert name in str(error.value)
