@@ -167,7 +167,8 @@ def _crc(tensors: Mapping[str, Tensor]) -> int:
     for key in sorted(tensors):
         value = tensors[key]
         found = zlib.crc32(f"{key} {value.dtype} {tuple(value.shape)}".encode(), found)
-        found = zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, found)
+        if value.numel():  # an empty tensor, such as the losses before the first step, has no bytes to view
+            found = zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, found)
     return found
 
 

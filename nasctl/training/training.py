@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from nasctl.training.events import Event, LearningProblem, Outcome, Ranks, Train
 from nasctl.training.folder import TrainingFolder, check_name, trainings_folder
 from nasctl.training.labelled import TrainingData
 from nasctl.training.loop import train
-from nasctl.training.recipe import Recipe, TrainingTask
+from nasctl.training.recipe import ABOUT, Recipe, TrainingTask
 from nasctl.training.recording import Recording
 from nasctl.training.rows import training_row
 from nasctl.training.starting_weights import load_start
@@ -74,7 +74,7 @@ class Training:
     @property
     def spec(self) -> dict[str, Any]:
         """The question as JSON. Fields of the recipe that change no weights are not part of it."""
-        recipe = {one.name: getattr(self.recipe, one.name) for one in fields(self.recipe) if one.metadata["bits"]}
+        recipe = {name: value for name, value in self.recipe.asdict().items() if ABOUT[name].bits}
         return {
             "space": self.space,
             "genome": list(self.genome),
@@ -183,6 +183,7 @@ def run_training(
     assert (training.data, training.world) == (str(data), place.world)
     folder = TrainingFolder(trainings_folder(store.path) / training.name)
     problem = _problem(training, data, work)
+    _record(training, store)  # refuses the name of another training before anything is written
     if place.rank:
         outcome = train(problem, folder.path, follow, ranks=place, until=until)
         return Trained(_record(training, store), store.path, outcome.step)
