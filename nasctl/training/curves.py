@@ -82,7 +82,8 @@ def draw_curves(path: Path, curves: Sequence[Curve]) -> None:
         left, right = figure.subplots(1, 2)
         for one, colour in zip(curves, (SERIES * len(curves))[: len(curves)], strict=True):
             _draw_one(left, right, one, colour)
-        left.set_ylabel("loss: line training, dots validation")
+        left.set_ylabel("loss")
+        left.set_title("line: training, with augmentation and smoothing; dots: validation", fontsize=6, loc="right")
         left.set_ylim(bottom=0)
         right.set_ylabel("validation accuracy (%)" if accuracy else "validation perplexity")
         if not accuracy:

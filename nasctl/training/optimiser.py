@@ -64,8 +64,9 @@ def _scheduler(dummy: Optimizer, recipe: Recipe, steps: int, warmup: int) -> LRS
     """Return torch's scheduler of a recipe, given the number of steps of its warm-up."""
     warmup = min(warmup, steps - 1)
     if recipe.schedule == "onecycle":
-        share = warmup / steps if warmup else PEAK_SHARE
-        return OneCycleLR(dummy, recipe.peak_rate, total_steps=max(2, steps), pct_start=share, cycle_momentum=False)
+        total = max(4, steps)  # torch divides by 0 if a phase has no step
+        share = max(2 / total, warmup / total if warmup else PEAK_SHARE)
+        return OneCycleLR(dummy, recipe.peak_rate, total_steps=total, pct_start=share, cycle_momentum=False)
     after: LRScheduler = (
         CosineAnnealingLR(dummy, T_max=max(1, steps - warmup))
         if recipe.schedule == "cosine"

@@ -8,6 +8,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -204,8 +205,9 @@ def _checked(name: str, value: Any) -> Any:
     if get_origin(wanted) is Literal:
         choices = get_args(wanted)
         if value not in choices:
+            (near, *_) = (*get_close_matches(str(value), choices, 1), choices[0])
             raise BadOption(
-                f"Cannot use {name} = {value!r} in a recipe: it is none of {', '.join(choices)}. Choose one."
+                f"Cannot use {name} = {value!r} in a recipe: it is not {' or '.join(choices)}. Give {near!r}."
             )
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)

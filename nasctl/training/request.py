@@ -11,6 +11,7 @@ from typing import Any
 
 from nasctl import registry
 from nasctl.architectures.listed import resolve_all
+from nasctl.candidates.determinism import usable_device
 from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, Input, SearchSpace
@@ -89,6 +90,7 @@ class TrainRequest:
         Raises:
             NasctlError: An option names something that does not exist, or does not fit the network.
         """
+        usable_device(self.torch_device)
         chosen = resolve_all(self.archs, store, self.space)
         if self.name and len(chosen) > 1:
             raise NasctlError(f"--name {self.name} is for one training, and here are {len(chosen)}; leave it out")

@@ -1,0 +1,99 @@
+"""Recipes: TOML, validation, digests and learning rates."""
+
+import math
+import tomllib
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nasctl.errors import BadOption, NasctlError, UnknownName
+from nasctl.training.optimiser import optimiser, rates
+from nasctl.training.recipe import ABOUT, Recipe, usual
+
+
+def test_every_field_is_explained_and_written():
+    assert list(ABOUT) == [one.name for one in fields(Recipe)]
+    for line, name in zip(Recipe().toml().splitlines(), ABOUT, strict=True):
+        assert line.startswith(f"{name} = ")
+        assert line.endswith(f"# {ABOUT[name].help}")
+
+
+@pytest.mark.parametrize("task", ["classes", "next words", "masked words"])
+def test_a_recipe_is_read_as_it_was_written(tmp_path, task):
+    recipe = replace(usual(task), ema=0.999, rate=0.3)
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe.toml())
+    assert tomllib.loads(recipe.toml())["rate"] == 0.3
+    assert "(default: 0.1)" in recipe.toml()
+    assert Recipe.read(path) == recipe
+
+
+def test_a_file_changes_the_recipe_that_it_starts_from(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("epochs = 3\nrate = 1  # a whole number where a fraction is meant\n")
+    assert Recipe.read(path, usual("next words")) == replace(usual("next words"), epochs=3, rate=1.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "message"),
+    [
+        ("epoch = 3", UnknownName, "did you mean 'epochs'"),
+        ("epochs = 0", BadOption, "epochs = 0 in a recipe: it is not within 1 and 1e"),
+        ("epochs = 1.5", BadOption, "epochs = 1.5 in a recipe: it is not a whole number"),
+        ("flip = 1", BadOption, "flip = 1 in a recipe: it is not true or false"),
+        ("rate = nan", BadOption, "rate = nan in a recipe: it is not within"),
+        ("rate = '0.1'", BadOption, "rate = '0.1' in a recipe: it is not a number"),
+        ("optimiser = 'adam'", BadOption, "optimiser = 'adam' in a recipe: it is not sgd or adamw"),
+        ("warmup = 50", BadOption, "warm up for 50 of 30 epochs"),
+        ("epochs", NasctlError, "it is not TOML"),
+    ],
+)
+def test_bad_recipes_are_refused_in_a_sentence(tmp_path, line, error, message):
+    path = tmp_path / "recipe.toml"
+    path.write_text(line)
+    with pytest.raises(error, match=message):
+        Recipe.read(path)
+
+
+def test_a_recipe_file_that_is_missing(tmp_path):
+    with pytest.raises(NasctlError, match=r"Cannot read the recipe .*none\.toml"):
+        Recipe.read(tmp_path / "none.toml")
+
+
+def test_the_digest_follows_from_the_fields_that_change_the_weights():
+    assert Recipe().digest == replace(Recipe(), evaluate=5, checkpoint=1.0).digest
+    assert len({replace(Recipe(), **{name: value}).digest for name, value in [("rate", 0.2), ("ema", 0.9)]}) == 2
+    assert len(Recipe().digest) == 8
+
+
+def test_rates_rise_linearly_and_fall_as_a_cosine():
+    recipe = Recipe(epochs=10, warmup=2.0, batch=64)
+    found = rates(recipe, 100, 10)
+    assert found[:20] == pytest.approx(0.025 * (0.01 + 0.99 * np.arange(20) / 20))
+    expected = 0.025 * (1 + np.cos(math.pi * np.arange(80) / 80)) / 2
+    assert found[20:] == pytest.approx(expected)
+    assert rates(replace(recipe, schedule="constant"), 100, 10)[20:] == pytest.approx(0.025)
+    cycle = rates(replace(recipe, schedule="onecycle"), 100, 10)
+    assert cycle.argmax() in (19, 20)
+    assert cycle.max() == pytest.approx(0.025, rel=0.01)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle", "constant"])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_the_shortest_trainings_have_rates(schedule, steps):
+    found = rates(Recipe(epochs=1, schedule=schedule), steps, steps)
+    assert found.shape == (steps,)
+    assert np.isfinite(found).all()
+
+
+def test_weight_decay_spares_norms_and_biases():
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2), nn.LayerNorm((2, 1)))
+    for name in ("sgd", "adamw"):
+        made = optimiser(module, Recipe(optimiser=name))
+        decayed = {id(one) for group in made.param_groups if group["weight_decay"] for one in group["params"]}
+        assert decayed == {id(module[0].weight), id(module[3].weight)}
+        assert sum(len(group["params"]) for group in made.param_groups) == len(list(module.parameters()))
+    assert isinstance(made, torch.optim.AdamW)
