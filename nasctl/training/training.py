@@ -183,13 +183,17 @@ def run_training(
     assert (training.data, training.world) == (str(data), place.world)
     folder = TrainingFolder(trainings_folder(store.path) / training.name)
     problem = _problem(training, data, work)
+    if place.rank:  # perhaps on another machine, without the folder and the store
+        record = TrainingRecord(training.name, training.space, training.genome, training.spec)
+        if place.shared(b""):
+            return Trained(record, store.path, 0)
+        return Trained(record, store.path, train(problem, folder.path, follow, ranks=place, until=until).step)
     _record(training, store)  # refuses the name of another training before anything is written
-    if place.rank:
-        outcome = train(problem, folder.path, follow, ranks=place, until=until)
-        return Trained(_record(training, store), store.path, outcome.step)
     with folder.held(training.spec):
         record = _record(training, store)
-        if record.state == "finished" and folder.weights.exists():
+        finished = record.state == "finished" and folder.weights.exists()
+        place.shared(b"finished" if finished else b"")
+        if finished:
             return Trained(record, store.path, 0)
         with _recording(training, data, store, record, folder, work, follow) as recording:
             try:
