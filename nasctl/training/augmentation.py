@@ -15,6 +15,10 @@ from nasctl.training.streams import generator, seed_torch
 if TYPE_CHECKING:
     from kornia.augmentation import RandomMixUpV2
 
+UNSLICED = ("forward_input_shape",)  # parameters that kornia keeps for the batch, not for each image
+
+FLOAT32 = 2  # the number of float32 among kornia's types
+
 
 class Augmentation:
     """The changes that a recipe makes to the images of a batch: crop, flip, cutout and mixup.
@@ -75,7 +79,7 @@ class Augmentation:
             "mixup_lambdas": torch.from_numpy(draw.beta(self._recipe.mixup, self._recipe.mixup, len(images))).float(),
             "batch_prob": torch.ones(len(images)),
             "forward_input_shape": torch.tensor(images.shape),
-            "dtype": torch.tensor(0),
+            "dtype": torch.tensor(FLOAT32),
         }
         found, mixed = self._mixup(images, labels, params=drawn)
         return found, mixed
@@ -105,8 +109,5 @@ class Augmentation:
             found.append(transforms.RandomErasing(scale=(area, area), ratio=(1.0, 1.0), p=1.0))
         return found
 
-
-# Parameters that kornia keeps for the batch, not for each image.
-UNSLICED = ("forward_input_shape",)
 
 __all__ = ["Augmentation"]

@@ -60,7 +60,7 @@ def evaluate(
         KeyboardInterrupt: A rank was asked to stop; it is raised on all ranks.
     """
     sums = torch.zeros(SUMS, dtype=torch.float64, device=device)
-    words = stopped = False
+    stopped = False
     with torch.no_grad():
         for given, labels in batches:
             if stopped := stop():
@@ -69,15 +69,14 @@ def evaluate(
             with precision() if precision else nullcontext():
                 outputs = run(*prepared.inputs).flatten(0, -2)
             losses = cross_entropy(outputs.float(), prepared.targets, reduction="none").double()
-            words = prepared.rows is not None
             sums += _sums(losses, outputs, prepared.targets, prepared.rows, len(given))
     if reduce:
-        flat = torch.cat([sums, sums.new_tensor([stopped, words])])  # a rank without examples does not see words
+        flat = torch.cat([sums, sums.new_tensor([stopped])])
         reduce(flat)
-        sums, stopped, words = flat[:SUMS], bool(flat[SUMS]), bool(flat[SUMS + 1])
+        sums, stopped = flat[:SUMS], bool(flat[SUMS])
     if stopped:
         raise KeyboardInterrupt
-    return _result(sums.tolist(), words)
+    return _result(sums.tolist(), learning.words)
 
 
 def _sums(losses: Tensor, outputs: Tensor, targets: Tensor, rows: Tensor | None, examples: int) -> Tensor:

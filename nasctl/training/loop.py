@@ -65,8 +65,9 @@ def train(
         until: Number of steps after which the training pauses with a checkpoint; the last one if None.
 
     Raises:
-        NasctlError: The network cannot be trained, the training diverges twice, the folder has a checkpoint of another
-            training, or a checkpoint cannot be written.
+        NasctlError: The network cannot be trained, the folder has a checkpoint of another training, or a checkpoint
+            cannot be written.
+        TrainingDiverged: The training has diverged for the second time.
         RanksLost: Another process of the training has ended; a checkpoint is written before, if this is the first one.
         KeyboardInterrupt: A signal asked to stop; a checkpoint is written before.
     """
@@ -90,6 +91,7 @@ class Trainer:
     ) -> None:
         self._problem, self._folder, self._on_event, self._ranks = problem, folder, on_event, ranks
         self._epoch = steps_per_epoch(problem.data, problem.recipe.batch)  # steps
+        self._whole = min(problem.recipe.batch, problem.data.size("train"))  # examples of a step, over all ranks
         self.steps = problem.recipe.epochs * self._epoch
         self._rates = rates(problem.recipe, self.steps, self._epoch)
         self.step, self.halvings = 0, 0
@@ -146,14 +148,14 @@ class Trainer:
             except NasctlError:  # such as a vanished file
                 self._save_at_end()
                 raise
-            with uninterrupted():
+            with uninterrupted(), _explained(recipe.batch):
                 self._step(given, labels)
             if self._after_step(self.step % recipe.recovery == 0 or self.step == end):
                 return
 
     def _step(self, given: Tensor, labels: Tensor) -> None:
         """Train on a batch."""
-        ranks, rate = self._ranks, float(self._rates[self.step]) * 0.5**self.halvings
+        ranks, rate = self._ranks, self._rate(self.step)
         # Only the first rank's clock counts. A wish takes effect where all ranks read the sums.
         wishes = (0.0, 0.0) if ranks.world == 1 else (float(ranks.stop()), float(not ranks.rank and self._late()))
         self._consistent = False
@@ -252,28 +254,36 @@ class Trainer:
         """Read the losses of the last steps, report them, and return True if the training had to go back."""
         if not self._pending:
             return False
-        losses = torch.stack([loss for loss, _ in self._pending]).tolist()
-        answers = [correct for _, correct in self._pending]
-        correct = [None if one is None else float(one) for one in answers]
-        now, done, first = time.perf_counter(), len(losses), self.step - len(losses)
-        batch = min(self._problem.recipe.batch, self._problem.data.size("train"))
-        speed = batch * done / max(1e-9, now - self._read_at)
-        self._read_at = now
-        self._pending.clear()
-        for k, (loss, right) in enumerate(zip(losses, correct, strict=True)):
-            if self._rule.diverged(first + k, loss):
-                self._go_back(first + k, loss)
-                return True
-            epoch, rate = (first + k) // self._epoch + 1, float(self._rates[first + k]) * 0.5**self.halvings
-            accuracy = None if right is None else right / batch
-            self._on_event(StepDone(first + k + 1, self.steps, epoch, loss, accuracy, speed, rate))
-        return False
+        with uninterrupted():  # a step whose loss the rule has not seen would be missing after a resumption
+            losses = torch.stack([loss for loss, _ in self._pending]).tolist()
+            correct = [None if one is None else float(one) for _, one in self._pending]
+            self._pending.clear()
+            now, first = time.perf_counter(), self.step - len(losses)
+            speed = self._whole * len(losses) / max(1e-9, now - self._read_at)
+            self._read_at = now
+            done, bad = [], None
+            for step, loss, right in zip(range(first, self.step), losses, correct, strict=True):
+                if self._rule.diverged(step, loss):
+                    bad = step, loss
+                    break
+                accuracy = None if right is None else right / self._whole
+                epoch = step // self._epoch + 1
+                done.append(StepDone(step + 1, self.steps, epoch, loss, accuracy, speed, self._rate(step)))
+            for event in done:
+                self._on_event(event)
+            if bad:
+                self._go_back(*bad)
+        return bad is not None
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate of a step, halved after a divergence."""
+        return float(self._rates[step]) * 0.5**self.halvings
 
     def _go_back(self, step: int, loss: float) -> None:
         """Continue from the last recovery point at half the rate, or stop if the training has done so before.
 
         Raises:
-            NasctlError: The training has diverged before.
+            TrainingDiverged: The training has diverged before.
         """
         if self.halvings >= HALVINGS:
             raise self._failure(f"it has diverged at step {step + 1} (loss {loss:.3g}) for the second time")
@@ -288,7 +298,8 @@ class Trainer:
             target = 0
             self._begin()
         self.halvings += 1
-        self._evaluated, self._consistent = -1, True
+        self._evaluated = -1
+        self._consistent = True
         self._on_event(Diverged(step + 1, loss, target, 0.5**self.halvings))
         if self._ranks.rank == 0:
             checkpoints.delete_after(self._folder, target)
@@ -319,6 +330,24 @@ class Trainer:
             path = checkpoints.write(self._folder, state)
             checkpoints.tidy(self._folder, self._problem.recipe.recovery)
         self._on_event(Checkpointed(path, self.step))
+
+
+@contextmanager
+def _explained(batch: int) -> Iterator[None]:
+    """Turn errors of torch that a user can mend into errors with a remedy."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise NasctlError(
+            f"Cannot train with batches of {batch}: the memory of the device is too small. Lower batch in the recipe."
+        ) from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise NasctlError(
+            "Cannot train with one example a step: a batch norm needs the statistics of several. Raise batch in the"
+            " recipe."
+        ) from None
 
 
 @contextmanager

@@ -31,6 +31,7 @@ class Prepared(NamedTuple):
 class Learning(Protocol):
     """A task: the preparation of batches, and the loss."""
 
+    words: bool  # True if each example has several places that count
     chance: float  # the loss of a module that has learnt nothing
 
     def training(self, given: Tensor, labels: Tensor, step: int) -> Prepared:
@@ -64,6 +65,8 @@ class ClassLearning:
         world: Number of ranks.
         device: The device of the batches.
     """
+
+    words = False
 
     def __init__(
         self,
@@ -124,6 +127,8 @@ class NextWordLearning:
         vocabulary: Number of words.
     """
 
+    words = True
+
     def __init__(self, recipe: Recipe, vocabulary: int) -> None:
         self._smoothing, self.chance = recipe.smoothing, log(max(2, vocabulary))
 
@@ -157,6 +162,8 @@ class MaskedWordLearning:
     References:
         Devlin et al., NAACL 2019, arXiv:1810.04805, appendix A.1.
     """
+
+    words = True
 
     def __init__(self, recipe: Recipe, vocabulary: int, seed: int = 0) -> None:
         self._share, self._smoothing, self._vocabulary, self._seed = recipe.masked, recipe.smoothing, vocabulary, seed

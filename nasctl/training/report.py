@@ -14,7 +14,7 @@ from nasctl.architectures.architecture import architecture
 from nasctl.errors import NasctlError
 from nasctl.system.terminal import duration, quantity
 from nasctl.training.batches import steps_per_epoch
-from nasctl.training.display import Display
+from nasctl.training.display import Display, result_text
 from nasctl.training.events import Diverged, Evaluated, Event, Resumed, StepDone
 from nasctl.training.labelled import TrainingData
 from nasctl.training.rows import accuracy_text
@@ -79,11 +79,12 @@ class Report:
         training, recipe, network = self._training, self._training.recipe, self._architecture.network
         lines = [f"data {self._data}", *self._data.notes] if with_data else []
         costs = f"{quantity(network.params, 'parameters')} parameters, {quantity(network.macs, 'MACs')} MACs"
+        epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}"
         rate = f"rate {recipe.rate:g}, {recipe.schedule}"
         return [
             *lines,
             f"training {training.name}: {self._architecture.id}, {costs}",
-            f"recipe: {recipe.epochs} epochs of {self._epoch_steps:,} steps of {recipe.batch} {self._unit},"
+            f"recipe: {epochs} of {self._epoch_steps:,} steps of {recipe.batch} {self._unit},"
             f" {recipe.optimiser}, {rate}; --print-recipe shows all of it",
         ]
 
@@ -120,8 +121,9 @@ class Report:
         name, arch = self._training.name, self._architecture
         lines = []
         for part, result in trained.results.items():
-            word = "accuracy " if result.accuracy is not None else ""
-            text = accuracy_text(trained.record.result[part])
+            by_class = result.accuracy is not None
+            word = "accuracy " if by_class else ""
+            text = accuracy_text(trained.record.result[part]) if by_class else result_text(result)
             lines.append(f"{part} {word}{text} on {result.examples:,} {part} {self._unit}")
         took = f"took {duration(trained.record.seconds)}"
         done = took if trained.session_steps else f"was finished before ({took})"

@@ -17,17 +17,14 @@ import torch
 
 from nasctl.candidates.determinism import seeded_globals
 
-Stream = Literal["order", "augmentation", "mixing", "masking", "dropout", "split", "halving", "head"]
+Stream = Literal["augmentation", "mixing", "masking", "dropout", "head"]
 
 # The second half of the key of each stream. Numbers are never reused, so that a recipe keeps its meaning.
 STREAMS: dict[Stream, int] = {
-    "order": 1,  # order of the examples of an epoch; the step is the epoch
     "augmentation": 2,
     "mixing": 3,
     "masking": 4,
     "dropout": 5,
-    "split": 6,
-    "halving": 7,
     "head": 8,  # initial weights of a head that only the training has
 }
 
@@ -39,7 +36,7 @@ def generator(seed: int, stream: Stream, step: int = 0, part: int = 0) -> np.ran
         seed: Seed of the training, from 0 to 2**64 - 1.
         stream: Name of the stream.
         step: Number of the step, 0 or more.
-        part: Number that tells apart several draws of one step, such as a rank or the digest of a row.
+        part: Number, below 2**64, that tells apart several draws of one step, such as a rank or the digest of a row.
     """
     # A Philox counter is advanced by its first word, so step and part are the last two: no two steps share a number.
     key, counter = np.array([seed, STREAMS[stream]], np.uint64), np.array([0, 0, part, step], np.uint64)

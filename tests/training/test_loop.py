@@ -21,7 +21,7 @@ from nasctl.networks.python_source import source
 from nasctl.networks.weights import initialised
 from nasctl.training.batches import train_batches
 from nasctl.training.checkpoint import path_of, steps
-from nasctl.training.events import Checkpointed, Diverged, Evaluated, Ranks, Resumed, StepDone
+from nasctl.training.events import Checkpointed, Diverged, Evaluated, Ranks, Resumed, StepDone, TrainingDiverged
 from nasctl.training.learner import Learner
 from nasctl.training.loop import train
 from nasctl.training.optimiser import rates
@@ -135,6 +135,24 @@ def test_a_training_that_is_resumed_at_every_step_ends_in_the_same_bits(tmp_path
     assert outcome.results == straight.results
 
 
+def test_averaged_weights_follow_the_weights_with_a_decay(tmp_path):
+    """Statistics of norms are averaged as the weights are; the decay is lower at first."""
+    data = images(number=48)
+    colour = replace(data, inputs=data.inputs.repeat(3, 1), mean=(128.0,) * 3, deviation=(64.0,) * 3)
+    asked = space_problem("nb201:resolution=8,cells=1,classes=3", colour, QUICK)
+    expected = initialised(asked.network, 0).state_dict()
+    for step in range(4):
+        current = run(asked, tmp_path / "plain", until=step + 1)[0].state
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = {name: decay * expected[name] + (1 - decay) * value for name, value in current.items()}
+    averaged = replace(asked, recipe=replace(QUICK, ema=0.5))
+    found = run(averaged, tmp_path / "averaged", until=4)[0].state
+    floats = [name for name, value in found.items() if value.is_floating_point()]
+    assert any("running_var" in name for name in floats)
+    for name in floats:
+        assert torch.allclose(found[name], expected[name], atol=1e-6), name
+
+
 def test_global_generators_are_left_alone(tmp_path):
     before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002
     run(problem(replace(QUICK, epochs=1)), tmp_path)
@@ -221,7 +239,7 @@ def spoiled(times):
 def test_divergence(tmp_path, times, message):
     asked = problem(replace(PLAIN, recovery=4, evaluate=0), start=spoiled(times))
     if message:
-        with pytest.raises(NasctlError, match=message):
+        with pytest.raises(TrainingDiverged, match=message):
             run(asked, tmp_path)
         assert 4 in steps(tmp_path)
         return
@@ -235,6 +253,40 @@ def test_divergence(tmp_path, times, message):
     expected = rates(asked.recipe, 12, 6) * np.where(np.arange(12) < 4, 1, 0.5)
     by_step = {event.step: event.rate for event in events if isinstance(event, StepDone)}
     assert [by_step[step] for step in range(1, 13)] == expected.tolist()
+
+
+def test_a_training_that_diverges_before_the_first_recovery_point_begins_anew(tmp_path):
+    asked = problem(replace(PLAIN, recovery=100, evaluate=0), start=spoiled(1))
+    outcome, events = run(asked, tmp_path)
+    assert [(event.step, event.back_to) for event in events if isinstance(event, Diverged)] == [(6, 0)]
+    assert (outcome.step, outcome.halvings) == (12, 1)
+
+
+def test_one_example_a_step_is_too_few_for_a_batch_norm(tmp_path):
+    data = images(side=4)
+    colour = replace(data, inputs=data.inputs.repeat(3, 1), mean=(128.0,) * 3, deviation=(64.0,) * 3)
+    asked = space_problem("nb201:resolution=4,cells=1,classes=3", colour, replace(PLAIN, batch=1))
+    with pytest.raises(NasctlError, match="needs the statistics of several"):
+        run(asked, tmp_path)
+
+
+def test_examples_that_vanish_end_the_training_with_a_checkpoint(tmp_path):
+    class Vanishing(type(images())):
+        reads = 0
+
+        def examples(self, part, indices):
+            Vanishing.reads += 1
+            if Vanishing.reads == 4:
+                raise NasctlError("Cannot read photo.jpg: it has vanished.")
+            return super().examples(part, indices)
+
+    data = images()
+    vanishing = Vanishing(data.inputs, data.labels, class_names=data.class_names)
+    straight, _ = run(problem(), tmp_path / "straight")
+    with pytest.raises(NasctlError, match="has vanished"):
+        run(problem(data=vanishing), tmp_path / "parts")
+    assert list(steps(tmp_path / "parts")) == [3]
+    assert equal(run(problem(data=vanishing), tmp_path / "parts")[0].state, straight.state)
 
 
 def test_checkpoints_of_another_run_are_refused(tmp_path):
