@@ -147,6 +147,8 @@ class Trainer:
                 given, labels = next(batches)
             except NasctlError:  # such as a vanished file
                 self._save_at_end()
+                if self._ranks.stop():  # the signal has ended the processes that decode examples too
+                    raise KeyboardInterrupt from None
                 raise
             with uninterrupted(), _explained(recipe.batch):
                 self._step(given, labels)
