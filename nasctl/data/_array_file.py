@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
@@ -129,9 +128,9 @@ class ArrayFile:
         """Return consecutive items with the axes of the file."""
         size = number * self._item_bytes
         try:
-            file = _opened(self.path, os.getpid())
-            file.seek(self.offset + begin * self._item_bytes)
-            content = file.read(size)
+            with self.path.open("rb", buffering=0) as file:
+                file.seek(self.offset + begin * self._item_bytes)
+                content = _whole(file, size)
             if len(content) < size:
                 raise OSError(0, "it ends too early")
         except OSError as error:
@@ -140,10 +139,13 @@ class ArrayFile:
             return np.frombuffer(content, self.stored).reshape(number, *self.item).astype(self.dtype)
 
 
-@lru_cache(maxsize=2)
-def _opened(path: Path, process: int) -> BinaryIO:
-    """Return an open file. It stays open for the next item; forked processes would share its position."""
-    return path.open("rb")
+def _whole(file: FileIO, size: int) -> bytearray:
+    """Return bytes of a file, or fewer at its end. One call may read less than it is asked for."""
+    content = bytearray(size)
+    view, read = memoryview(content), 0
+    while read < size and (more := file.readinto(view[read:])):
+        read += more
+    return content[:read] if read < size else content
 
 
 __all__ = ["NEW_AXIS", "ArrayFile"]

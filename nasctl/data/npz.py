@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
@@ -40,6 +41,8 @@ LIMIT = 1 << 33  # bytes of arrays that are loaded, unpacked
 
 IN_MEMORY = 256 * 2**20  # bytes of images up to which they are loaded even if they can be read from disk
 
+UNUSED = "Arrays that are not used: "  # the beginning of a note
+
 UNCOMPRESSED = "save the images with numpy.savez, which does not compress, and they are read from disk"
 
 
@@ -69,6 +72,19 @@ class NpzImages(StoredImages):
         found = {part: read_held_out(path, part, train) for part in HELD_OUT}
         return {part: images for part, images in found.items() if images is not None}
 
+    def image_parts(self) -> Mapping[Part, ImageContent]:
+        """Return the images by part, as in `LabelledImages`, with notes on the arrays that no part uses."""
+        parts = dict(super().image_parts())
+        train, names = parts["train"], _names(self.path)
+        assert isinstance(train, ImageArrays)
+        groups: list[Sequence[str]] = [IMAGES, LABELS]
+        groups += [some[part] for part in parts if part != "train" for some in (HELD_OUT, HELD_OUT_LABELS)]
+        used = {next((names[one] for one in known if one in names), None) for known in groups}
+        unused = [name for name in names.values() if name not in used]
+        notes = [note for note in train.notes if not note.startswith(UNUSED)]
+        notes += [f"{UNUSED}{', '.join(unused)}."] if unused else []
+        return {**parts, "train": replace(train, notes=tuple(notes))}
+
 
 def _names(path: Path) -> dict[str, str]:
     """Return the names of the arrays of an .npz by their lower-case form; none if the file is broken."""
@@ -91,7 +107,7 @@ def read(path: Path) -> ImageArrays:
     images, labels, used, unused = _arrays(path, IMAGES, LABELS)
     if images is None:
         raise NasctlError(f"{path} has no array called {', '.join(IMAGES[:-1])} or {IMAGES[-1]}")
-    return _labelled(path, images, labels, used, [f"Arrays that are not used: {', '.join(unused)}."] if unused else [])
+    return _labelled(path, images, labels, used, [f"{UNUSED}{', '.join(unused)}."] if unused else [])
 
 
 def read_held_out(path: Path, part: Part, train: ImageArrays) -> ImageArrays | None:

@@ -1,4 +1,4 @@
-"""Output for people: tables, definitions and numbers with units. Only this file and `progress` import rich."""
+"""Output for people: tables, definitions and numbers with units. Only displays of progress import rich too."""
 
 from __future__ import annotations
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import current_process, get_context
+from multiprocessing import connection, current_process, get_context, parent_process
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,7 @@ def _decoded(
         num_workers=workers,
         collate_fn=_unchanged,
         multiprocessing_context=_context(),
-        worker_init_fn=_ignore_signals,
+        worker_init_fn=_begin,
         prefetch_factor=PREFETCHED,
         generator=torch.Generator(),  # or else torch draws a number from its global generator
     )
@@ -186,10 +187,21 @@ def _unchanged(found: Any) -> Any:
     return found
 
 
-def _ignore_signals(worker: int) -> None:
-    """Leave Ctrl-C and the SIGTERM of a cluster to the parent, which ends its workers after its last checkpoint."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _begin(worker: int) -> None:
+    """Leave Ctrl-C to the parent, which ends its workers after its last checkpoint, and end with the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    """End this process when the process that reads its batches has ended, by whatever signal.
+
+    torch watches the process that forked this one. That is the fork server, which waits for its last child.
+    """
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 __all__ = ["part_batches", "steps_per_epoch", "train_batches", "usual_workers"]

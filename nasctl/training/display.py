@@ -108,6 +108,12 @@ class Display:
         if self._live is None:
             self._say(f"{progress_line(self.state, self._unit)}; validation {result_text(result)}")
 
+    def note(self, sentence: str) -> None:
+        """Show a sentence, which stays on the screen."""
+        self.state.note = sentence
+        if self._live is None:
+            self._say(sentence)
+
     def go_on(self, step: int, sentence: str) -> None:
         """Show that the training goes on from another step, such as that of a checkpoint.
 
@@ -115,11 +121,9 @@ class Display:
             step: Steps done.
             sentence: The reason, which stays on the screen.
         """
-        self.state.note = sentence
         self.state.step, self.state.loss, self.state.accuracy, self.state.left = step, None, None, None
         self._begun, self._first = time.monotonic(), step
-        if self._live is None:
-            self._say(sentence)
+        self.note(sentence)
 
     def _say(self, text: str) -> None:
         self._said = time.monotonic()

@@ -75,6 +75,32 @@ class Job:
             return self
         return replace(self, work=replace(self.work, workers=max(1, usual // processes)))
 
+    def portable(self) -> Job:
+        """Return the job as it can be pickled: without the function that shows sentences."""
+        return replace(self, work=replace(self.work, note=silent))
+
+    def noting(self, send: Callable[[Noted], object]) -> Job:
+        """Return the job with sentences for a user sent as messages."""
+        return replace(self, work=replace(self.work, note=lambda sentence: send(Noted(sentence))))
+
+    def report(self, message: Event | Noted, follow: Callable[[Event], object]) -> None:
+        """Report a message of the first process to the user."""
+        if isinstance(message, Noted):
+            self.work.note(message.sentence)
+        else:
+            follow(message)
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A sentence for the user from the first process."""
+
+    sentence: str
+
+
+def silent(sentence: str) -> None:
+    """Show nothing."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -290,6 +316,7 @@ def _quiet_stdout() -> Iterator[None]:
 __all__ = [
     "Ended",
     "Job",
+    "Noted",
     "TorchrunPlace",
     "death",
     "ended",
@@ -297,5 +324,6 @@ __all__ = [
     "result_of",
     "run_rank",
     "run_under_torchrun",
+    "silent",
     "torchrun_place",
 ]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nasctl.errors import NasctlError
 from nasctl.system.signals import SIGNALS, stop_asked, stop_if_asked, uninterrupted
-from nasctl.training.distributed import Ended, Job, death, ended, result_of, run_rank
+from nasctl.training.distributed import Ended, Job, Noted, death, ended, result_of, run_rank
 from nasctl.training.events import Event
 from nasctl.training.training import Trained
 
@@ -87,7 +87,7 @@ class _Watch:
             raise NasctlError(f"Cannot start a process ({error.strerror}). Train by fewer processes.") from error
         for one in self._ranks:
             with suppress(OSError):  # it has died, which its pipe tells
-                one.pipe.send(self._job)
+                one.pipe.send(self._job.portable())
 
     def wait(self) -> None:
         """Wait until all processes have ended."""
@@ -119,12 +119,12 @@ class _Watch:
         """Read a message of a process, or note its death."""
         one = self._ranks[rank]
         try:
-            message: Event | Ended = one.pipe.recv()
+            message: Event | Noted | Ended = one.pipe.recv()
         except (EOFError, OSError):
             message = Ended("died", death(one.exit_code()))
         if not isinstance(message, Ended):
             self._begun = True
-            self._follow(message)
+            self._job.report(message, self._follow)
             return
         self.endings[rank] = message
         if message.kind not in ("done", "stopped") or rank == 0:
@@ -202,6 +202,8 @@ def _run_process(pipe: connection.Connection, rank: int, gpu: str, file: str) ->
         return
     stop = threading.Event()
     threading.Thread(target=_listen, args=(pipe, stop), daemon=True).start()
+    if rank == 0:
+        job = job.noting(pipe.send)
     follow: Callable[[Event], object] = (lambda event: None) if rank else pipe.send
 
     def work() -> Trained:

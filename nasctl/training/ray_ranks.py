@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nasctl.errors import NasctlError
 from nasctl.system.ray_cluster import join_cluster, room
 from nasctl.system.signals import stop_asked, stop_if_asked, uninterrupted
-from nasctl.training.distributed import PATIENCE, Ended, Job, ended, result_of, run_rank
+from nasctl.training.distributed import PATIENCE, Ended, Job, Noted, ended, result_of, run_rank
 from nasctl.training.events import Event
 from nasctl.training.training import Trained
 
@@ -73,7 +73,7 @@ class _Watch:
     """
 
     def __init__(self, ray: Any, job: Job, follow: Callable[[Event], object]) -> None:
-        self._ray, self._follow = ray, follow
+        self._ray, self._job, self._follow = ray, job, follow
         self._begun = self._told = self._stopping = False
         self._deadline = float("inf")  # value of `time.monotonic()` at which actors are killed
         self.endings: dict[int, Ended] = {}
@@ -95,7 +95,7 @@ class _Watch:
             self._actors.append(kind.options(**resources, scheduling_strategy=here).remote(0, world))
             place = self._get(self._actors[0].serve.remote(), START)
             self._actors += [kind.options(**resources).remote(rank, world) for rank in range(1, world)]
-            reference = ray.put(job)
+            reference = ray.put(job.portable())
             self._runs = {one.run.remote(reference, place, os.getcwd()): rank for rank, one in enumerate(self._actors)}
         except NasctlError:
             self.close()
@@ -128,7 +128,7 @@ class _Watch:
         with suppress(self._ray.exceptions.RayError):
             for event in self._ray.get(self._actors[0].events.remote(), timeout=START):
                 self._begun = True
-                self._follow(event)
+                self._job.report(event, self._follow)
 
     def _end(self, rank: int, message: Ended) -> None:
         self.endings[rank] = message
@@ -179,7 +179,7 @@ class _Rank:
     def __init__(self, rank: int, world: int) -> None:
         self._rank, self._world = rank, world
         self._stop = threading.Event()
-        self._events: deque[Event] = deque()
+        self._events: deque[Event | Noted] = deque()
         self._store: Meeting | None = None
 
     def serve(self) -> tuple[str, int]:
@@ -204,6 +204,8 @@ class _Rank:
 
         if Path(folder).is_dir():
             os.chdir(folder)
+        if self._rank == 0:
+            job = job.noting(self._events.append)
         follow: Callable[[Event], object] = (lambda event: None) if self._rank else self._events.append
 
         def work() -> Trained:
@@ -216,8 +218,8 @@ class _Rank:
         """Note a stop request."""
         self._stop.set()
 
-    def events(self) -> list[Event]:
-        """Return the events since the last call."""
+    def events(self) -> list[Event | Noted]:
+        """Return events and sentences since the last call."""
         return [self._events.popleft() for _ in range(len(self._events))]
 
 

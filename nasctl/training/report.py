@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -43,9 +43,9 @@ class Reporting:
                 "--tensorboard needs TensorBoard, which is not installed: pip install 'nasctl[tensorboard]'"
             )
 
-    def work(self, start: Path | None) -> Work:
-        """Return these options, with the file of the weights that the training begins with."""
-        return Work(self.workers, start, self.log, self.tensorboard)
+    def work(self, start: Path | None, note: Callable[[str], object]) -> Work:
+        """Return these options, with the file of the weights that the training begins with, and a sink of sentences."""
+        return Work(self.workers, start, self.log, self.tensorboard, note)
 
 
 class Report:
@@ -97,6 +97,10 @@ class Report:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._display.close()
+
+    def note(self, sentence: str) -> None:
+        """Show a sentence."""
+        self._display.note(sentence)
 
     def follow(self, event: Event) -> None:
         """Show an event."""

@@ -16,6 +16,7 @@ from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, Input, SearchSpace
 from nasctl.store.store import Store
+from nasctl.training.folder import TrainingFolder, trainings_folder
 from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.recipe import Recipe, TrainingTask, usual
 from nasctl.training.starting_weights import weights_digest
@@ -62,7 +63,7 @@ class TrainRequest:
         split: Shares of the parts, such as "0.8,0.1,0.1".
         split_seed: Seed of the split.
         recipe: The recipe.
-        start: File of a state dict to begin with; None for drawn weights.
+        start: File of a state dict, or the name of a training, to begin with; None for drawn weights.
         seed: Seed of weights, order and augmentation.
         threads: Threads of torch.
         torch_device: The torch device, such as "cpu" or "cuda:0".
@@ -82,6 +83,23 @@ class TrainRequest:
     torch_device: str = "cpu"
     world: int = 1
     name: str = ""
+
+    def located(self, store: Store) -> TrainRequest:
+        """Return the request with `start` as a file where it names a training of the store, or begins its name.
+
+        Raises:
+            NasctlError: There is neither such a file nor such a training, or the training has no weights yet.
+        """
+        if self.start is None or self.start.exists() or self.start.suffix:
+            return self
+        try:
+            name = store.training(str(self.start)).name
+        except NasctlError as error:
+            raise NasctlError(f"--from {self.start} is no file, and {error}") from None
+        path = TrainingFolder(trainings_folder(store.path) / name).weights
+        if not path.exists():
+            raise NasctlError(f"training {name} has no weights yet; type its command again, or give another --from")
+        return replace(self, start=path)
 
     def trainings(self, store: Store) -> list[tuple[Training, TrainingData]]:
         """Return the trainings with their data.

@@ -110,8 +110,8 @@ def check_task(network: Network, wanted: Input, task: TrainingTask, classes: int
             )
         if classes is not None and out[0] != classes:
             raise NasctlError(
-                f"Cannot train on {classes} classes: the network has {out[0]} outputs. Give the space the option"
-                f" classes={classes}."
+                f"Cannot train on {classes} classes: the network has {out[0]} outputs. Choose a space of {classes}"
+                f" outputs; most take the option classes={classes}."
             )
     elif task == "next words" and out != (*wanted.shape, wanted.vocabulary):
         raise NasctlError(

@@ -112,12 +112,14 @@ class Work:
         start: File of the weights that the training begins with; its digest is `Training.start`.
         log: A further file for the log.
         tensorboard: Whether event files for TensorBoard are written.
+        note: Called with sentences for a user, such as one on the weights of `start`.
     """
 
     workers: int | None = None
     start: Path | None = None
     log: Path | None = None
     tensorboard: bool = False
+    note: Callable[[str], object] = lambda sentence: None
 
 
 @dataclass(frozen=True)
@@ -240,8 +242,8 @@ def _problem(training: Training, data: TrainingData, work: Work) -> LearningProb
     if training.start:
         assert path is not None
 
-        def start(module: nn.Module) -> object:
-            return load_start(module, path, training.start)
+        def start(module: nn.Module) -> None:
+            work.note(load_start(module, path, training.start))
 
     return LearningProblem(
         network,

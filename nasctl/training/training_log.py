@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,7 +44,11 @@ class TrainingLog:
         Raises:
             NasctlError: The file cannot be written.
         """
-        entry = {**self._training, "event": event, **values}
+        # JSON knows no infinite loss and no NaN.
+        finite = {
+            key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in values.items()
+        }
+        entry = {**self._training, "event": event, **finite}
         try:
             self._file.write((json.dumps(entry) + "\n").encode())
             self._file.flush()

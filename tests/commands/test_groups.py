@@ -56,6 +56,13 @@ OPTIONS = {  # and their defaults
         **{"space": None, "objective": None, "form": None, "sample": 30, "seed": 0, "data": None},
         **{"torch-device": "cpu", "store": "nasctl.db", "json": False},
     },
+    "train": {
+        **{"arch": None, "space": None, "data": None, "split": "0.8,0.1,0.1", "split-seed": 0, "from": None},
+        **{"name": ""},
+        **{"recipe": None, "epochs": None, "set": None, "print-recipe": False, "dry-run": False, "seed": 0},
+        **{"torch-device": "cpu", "threads": 1, "data-workers": None, "log": None, "tensorboard": False},
+        **{"store": "nasctl.db", "json": False},
+    },
     "runs retry": {"objective": None, "data": None, **WORKERS, "store": "nasctl.db", "json": False},
 }
 

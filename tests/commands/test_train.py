@@ -86,6 +86,19 @@ def test_several_networks_are_trained_by_id_and_from_files(nasctl):
     assert by_id == rows[1:]
 
 
+def test_a_training_begins_with_another_by_its_name(nasctl):
+    nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--name=first")
+    save_photos("other.npz", classes=4)
+    tuned = (*NETWORK, "--data=other.npz", *QUICK, "--from", "first")
+    done = nasctl("train", *tuned, "--json")
+    assert "the layer classifier_logits_linear begins anew, because the classes differ" in done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["spec"]["start"]
+    shown = nasctl("train", "show", row["training"]).stdout
+    assert f"begins with  weights {row['spec']['start']}" in shown
+    assert "--from nobody is no file, and no training" in nasctl("train", *tuned[:-1], "nobody", code=2).stderr
+
+
 def test_a_dry_run_writes_nothing(nasctl):
     done = nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--dry-run")
     assert "2 epochs of 6 steps of 8 images" in done.stderr
@@ -157,6 +170,7 @@ def test_data_that_cannot_be_trained_on_is_one_sentence(nasctl):
         ((*NETWORK, *PHOTOS, "--set=rate=fast"), "rate = 'fast'"),
         ((*NETWORK, *PHOTOS, "--recipe=none.toml"), "Cannot read the recipe none.toml"),
         ((*NETWORK, *PHOTOS, "--from=none.pt"), "none.pt cannot be read"),
+        ((*NETWORK, *PHOTOS, "--from=none"), "--from none is no file, and the store nasctl.db holds no training yet"),
         ((*NETWORK, *PHOTOS, "--name=a/b"), "a training cannot be called 'a/b'"),
         ((*NETWORK, *PHOTOS, "--torch-device=cuda:77"), "torch cannot use 'cuda:77'"),
         (("--arch=nbmacro-zzz", *PHOTOS), "nbmacro-zzz"),

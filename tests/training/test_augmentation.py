@@ -170,7 +170,7 @@ def test_the_rule_of_divergence():
 @pytest.mark.parametrize(
     ("spec", "task", "classes", "message"),
     [
-        ("nb201", "classes", 7, "Cannot train on 7 classes: the network has 10 outputs. Give the space the option"),
+        ("nb201", "classes", 7, "on 7 classes: the network has 10 outputs. Choose a space of 7 outputs; most"),
         ("rnn", "classes", 2, "the networks of this space read tokens. Give a text"),
         ("nb201", "next words", None, "the networks of this space read images. Give labelled images"),
         ("bert", "next words", None, "not a logit for each word at each place. Choose a space of language models"),

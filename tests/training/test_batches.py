@@ -184,10 +184,9 @@ def members(session):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 def test_no_process_is_left_behind_after_sigkill(tmp_path, folder):
-    process = started(tmp_path, folder)
-    assert len(members(process.pid)) >= 4  # two workers and the process that forks them
-    process.kill()
-    process.wait()
+    with started(tmp_path, folder) as process:
+        assert len(members(process.pid)) >= 4  # two workers and the process that forks them
+        process.kill()
     end = time.monotonic() + 30
     while members(process.pid) and time.monotonic() < end:
         time.sleep(0.2)
@@ -197,14 +196,22 @@ def test_no_process_is_left_behind_after_sigkill(tmp_path, folder):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 def test_a_worker_that_dies_is_one_sentence(tmp_path, folder):
-    process = started(tmp_path, folder)
+    with started(tmp_path, folder) as process:
+        error = without_a_worker(process)
+    assert "NasctlError: Cannot read on: a process that decodes examples has died" in error
+    assert process.returncode == 1
+
+
+def without_a_worker(process):
+    """Kill one worker of a process, and return what the process writes on stderr before it ends."""
     children = [int(one) for one in members(process.pid) if one != process.pid]
     by_parent = {one: int(Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[1]) for one in children}
     worker = next(one for one, parent in by_parent.items() if parent in children)
     os.kill(worker, signal.SIGKILL)
-    _, error = process.communicate(timeout=60)
-    assert "NasctlError: Cannot read on: a process that decodes examples has died" in error
-    assert process.returncode == 1
+    try:
+        return process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
 
 
 LIMITED = """

@@ -14,7 +14,7 @@ from threading import Barrier, BrokenBarrierError, Lock, Thread
 import pytest
 import torch
 from click.testing import CliRunner
-from paths import ROOT, TESTS
+from paths import ROOT
 from training.examples import QUICK, images, problem, space_problem, words
 from training.test_loop import PLAIN, equal, spoiled
 

@@ -277,6 +277,7 @@ def test_arrays_for_test_are_used_as_they_are(tmp_path):
     assert [data.size(part) for part in ("train", "validation", "test")] == [36, 4, 6]
     pixels, labels = every(data, "test")
     assert labels.tolist() == [3, 3, 1, 1, 3, 1]
+    assert not any("not used" in note for note in data.notes)
     np.testing.assert_array_equal(pixels[:, 0], images["test"])
     np.savez(tmp_path / "b.npz", **arrays, y_train=np.arange(40) % 4, y_test=np.array([3, 9, 1, 1, 3, 1]))
     with pytest.raises(NasctlError, match=r"test images of b\.npz: class 9 has no training images"):

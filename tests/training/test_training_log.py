@@ -59,6 +59,12 @@ def test_a_training_that_is_killed_after_a_divergence_keeps_the_divergence(tmp_p
     assert [one["event"] for one in read_log(path)].count("diverged") == 1
 
 
+def test_a_loss_that_is_not_finite_is_null(tmp_path):
+    path = tmp_path / "log.jsonl"
+    written(path, 0, [("diverged", {"step": 1, "back_to": 0, "loss": float("nan")})])
+    assert json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))["loss"] is None
+
+
 def test_a_log_of_several_trainings_keeps_the_others(tmp_path):
     path = tmp_path / "all.jsonl"
     written(path, 0, steps(1, 2), "a")

@@ -81,9 +81,10 @@ request_group = OptionGroup(
         click.option(
             "--from",
             "start",
-            metavar="FILE",
+            metavar="FILE|NAME",
             type=click.Path(path_type=Path),
-            help="Begin with the weights of a state dict, .pt or .safetensors.  [default: drawn from the seed]",
+            help="Begin with the weights of a state dict, .pt or .safetensors, or of a training.  [default: drawn from"
+            " the seed]",
         ),
         click.option("--name", default="", metavar="NAME", help="Name for the training.  [default: a digest]"),
     ),
@@ -256,12 +257,12 @@ def _train_silently(request: TrainRequest, devices: Devices, reporting: Reportin
     """Take part in trainings that another process of torchrun reports, and return the exit code."""
     from nasctl.store.store import Store
     from nasctl.system.signals import exit_code
-    from nasctl.training.distributed import Job
+    from nasctl.training.distributed import Job, silent
     from nasctl.training.events import TrainingDiverged
 
     for training, data in request.trainings(Store.reading(store)):
         try:
-            devices.train(Job(training, data, store, reporting.work(request.start)))
+            devices.train(Job(training, data, store, reporting.work(request.start, silent)))
         except KeyboardInterrupt as stop:
             return exit_code(stop)
         except TrainingDiverged:
@@ -290,6 +291,7 @@ def _train(
 
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
+    request = request.located(Store.reading(store))
     asked = request.trainings(Store.reading(store))
     reporting.check()
     rows, failures = [], []
@@ -300,7 +302,8 @@ def _train(
             continue
         try:
             with report:
-                trained = devices.train(Job(training, data, store, reporting.work(request.start)), report.follow)
+                work = reporting.work(request.start, report.note)
+                trained = devices.train(Job(training, data, store, work), report.follow)
         except KeyboardInterrupt as stop:
             say(*report.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)

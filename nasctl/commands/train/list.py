@@ -16,19 +16,18 @@ def command(store: str, as_json: bool) -> None:
     from datetime import datetime
 
     from nasctl.store.store import Store
-    from nasctl.system.terminal import duration, table
+    from nasctl.system.terminal import table
     from nasctl.training.rows import accuracy_text, data_name, training_row
 
     found = Store.reading(store).trainings()
     if as_json:
         click.echo(json.dumps([training_row(one, store) for one in found]))
         return
-    heads = ["training", "network", "data", "epochs", "state", "validation", "test", "time", "started"]
     lines = []
-    for one in found:
-        row = training_row(one, store)
-        when = datetime.fromtimestamp(one.started).isoformat(" ", "minutes")
-        parts = [accuracy_text(one.result.get(part)) for part in ("validation", "test")]
-        data, epochs = data_name(one.spec["data"]), one.spec["recipe"]["epochs"]
-        lines.append([one.name, row["id"], data, epochs, one.state, *parts, duration(one.seconds), when])
-    table(heads, lines)
+    for one, row in ((one, training_row(one, store)) for one in found):
+        validation = f"{accuracy_text(one.result.get('validation'))} (validation)"
+        accuracy = accuracy_text(one.result.get("test")) or validation  # the split may have no test part
+        result = accuracy if one.state == "finished" else one.state
+        when = datetime.fromtimestamp(one.started).date().isoformat()
+        lines.append([one.name, row["id"], data_name(one.spec["data"]), result, when])
+    table(["training", "network", "data", "test", "started"], lines)
