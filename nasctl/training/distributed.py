@@ -284,7 +284,9 @@ def run_under_torchrun(job: Job, place: TorchrunPlace, follow: Callable[[Event],
     with uninterrupted():  # a signal stops all processes after the same step, once they have agreed on it
         if job.training.torch_device != "cpu":
             torch.cuda.set_device(usable_device(job.training.torch_device))
-        store = PrefixStore(f"nasctl/{next(_numbers)}", _torchrun_store())
+        # Processes that torchrun has started again find the store with the addresses of the former ones.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = PrefixStore(f"nasctl/{attempt}/{next(_numbers)}", _torchrun_store())
         return run_rank(job.sharing_cores(place.local_world), place.rank, store, follow, stop_asked)
 
 
