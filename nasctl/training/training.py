@@ -85,7 +85,7 @@ class Training:
             "seed": self.seed,
             "threads": self.threads,
             "device": self.torch_device.partition(":")[0],
-            "world": self.world,
+            "processes": self.world,
             "start": self.start,
         }
 

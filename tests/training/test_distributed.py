@@ -15,6 +15,7 @@ from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.store.store import Store
 from nasctl.training import devices as devices_module
+from nasctl.training import distributed
 from nasctl.training.checkpoint import steps
 from nasctl.training.devices import Devices
 from nasctl.training.distributed import Ended, Job, TorchrunPlace, death, result_of, torchrun_place
@@ -31,7 +32,7 @@ from nasctl.training.events import (
 from nasctl.training.local_ranks import train_in_processes
 from nasctl.training.loop import train
 from nasctl.training.recipe import Recipe
-from nasctl.training.training import Training, run_training
+from nasctl.training.training import Training, Work, run_training
 
 
 class Group:
@@ -263,6 +264,16 @@ def test_each_process_gets_one_of_the_gpus(tmp_path, monkeypatch):
     chosen.train(job, print)
     assert given == [(job, ("4", "6"), print)]
     assert job.training.name == replace(job.training, torch_device="cuda").name != training(data, 2).name
+
+
+def test_processes_of_a_machine_share_its_cores_for_decoding(monkeypatch):
+    data = words("next words")
+    job = Job(training(data, 2), data, "s.db")
+    assert job.sharing_cores(2) == job  # data in memory needs no decoding
+    monkeypatch.setattr(distributed, "usual_workers", lambda data: 4)
+    assert [job.sharing_cores(number).work.workers for number in (1, 2, 8)] == [4, 2, 1]
+    asked = replace(job, work=Work(workers=3))
+    assert asked.sharing_cores(2) == asked
 
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}

@@ -29,7 +29,6 @@ from nasctl.store.store import Store
 from nasctl.system.machine_lock import exclusive_machine, shared_machine
 from nasctl.testing import Chain
 from nasctl.workers import WorkerOptions, open_executor, processes
-from nasctl.system import ray_cluster
 from nasctl.workers import ray as ray_backend
 from nasctl.workers.pool import Pool
 from nasctl.workers.worker import Worker
@@ -260,7 +259,7 @@ def test_workers_that_cannot_be_started_leave_none_behind(monkeypatch):
 @pytest.fixture
 def ray(monkeypatch):
     """As much of Ray as a backend needs, with a node for two workers."""
-    monkeypatch.setattr(ray_cluster, "ENVIRONMENT", {})
+    monkeypatch.setattr("nasctl.system.ray_cluster.ENVIRONMENT", {})
     ray = SimpleNamespace(
         nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}],
         is_initialized=lambda: False,
