@@ -53,7 +53,7 @@ class WorkerChoice:
         number = self._number(threads)
         seconds = None if self.candidate_time is None else duration(self.candidate_time)
         memory = None if self.candidate_memory is None else size(self.candidate_memory)
-        return WorkerOptions(number, _visible_gpus(self.gpus) if self.gpus else (), self.cluster, seconds, memory)
+        return WorkerOptions(number, visible_gpus(self.gpus) if self.gpus else (), self.cluster, seconds, memory)
 
     def torch_device(self, asked: str) -> str:
         """Return the torch device that modules run on, given the one asked for.
@@ -96,7 +96,7 @@ worker_group = OptionGroup(
 )
 
 
-def _visible_gpus(text: str) -> tuple[str, ...]:
+def visible_gpus(text: str) -> tuple[str, ...]:
     """Return the GPUs of a list such as "0,1", as CUDA_VISIBLE_DEVICES names them.
 
     Raises:

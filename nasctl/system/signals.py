@@ -68,14 +68,20 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Finish the block before a signal takes effect."""
+    """Finish the block before a signal takes effect; of nested blocks, the outer one."""
     global _writes
     _writes += 1
     try:
         yield
     finally:
         _writes -= 1
-    stop_if_asked()
+    if not _writes:
+        stop_if_asked()
+
+
+def stop_asked() -> bool:
+    """Return whether a signal waits for the end of an `uninterrupted` block."""
+    return _waiting != 0
 
 
 def stop_if_asked() -> None:

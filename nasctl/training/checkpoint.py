@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from nasctl.errors import NasctlError
@@ -59,12 +59,8 @@ def write(folder: Path, checkpoint: Checkpoint) -> Path:
         NasctlError: The file cannot be written, such as on a full disk. Older checkpoints stay.
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in checkpoint.tensors.items()}
-    header = {
+    header = _header(checkpoint) | {
         "version": VERSION,
-        "identity": checkpoint.identity,
-        "step": checkpoint.step,
-        "halvings": checkpoint.halvings,
-        "scaler": dict(checkpoint.scaler),
         "versions": {"nasctl": __version__, "torch": torch.__version__},
         "crc32": _crc(tensors),
     }
@@ -104,6 +100,33 @@ def read(path: Path) -> Checkpoint:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it has no header of a checkpoint ({error!r})") from None
     return found
+
+
+def packed(checkpoint: Checkpoint | None) -> bytes:
+    """Return a checkpoint as bytes, for other processes; none for None."""
+    if checkpoint is None:
+        return b""
+    header = _header(checkpoint) | {"versions": dict(checkpoint.versions)}
+    return save(dict(checkpoint.tensors), {"nasctl": json.dumps(header)})
+
+
+def unpacked(content: bytes) -> Checkpoint | None:
+    """Return the checkpoint that `packed` made bytes of."""
+    if not content:
+        return None
+    size = int.from_bytes(content[:8], "little")  # of the header of safetensors, in bytes
+    header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["nasctl"])
+    return Checkpoint(tensors=load(content), **header)
+
+
+def _header(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the fields of a checkpoint that are no tensors, without versions, as JSON."""
+    return {
+        "identity": checkpoint.identity,
+        "step": checkpoint.step,
+        "halvings": checkpoint.halvings,
+        "scaler": dict(checkpoint.scaler),
+    }
 
 
 def newest(folder: Path, identity: str) -> Checkpoint | None:
@@ -172,4 +195,16 @@ def _crc(tensors: Mapping[str, Tensor]) -> int:
     return found
 
 
-__all__ = ["Checkpoint", "at", "delete_after", "newest", "path_of", "read", "steps", "tidy", "write"]
+__all__ = [
+    "Checkpoint",
+    "at",
+    "delete_after",
+    "newest",
+    "packed",
+    "path_of",
+    "read",
+    "steps",
+    "tidy",
+    "unpacked",
+    "write",
+]

@@ -39,6 +39,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     precision: Callable[[], AbstractContextManager[Any]] | None = None,
     reduce: Callable[[Tensor], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Return the result of a module in evaluation mode.
 
@@ -53,17 +54,28 @@ def evaluate(
         device: The device of the module.
         precision: Makes the context of mixed precision.
         reduce: Adds a tensor up over all ranks, in place.
+        stop: Returns whether this rank was asked to stop.
+
+    Raises:
+        KeyboardInterrupt: A rank was asked to stop; it is raised on all ranks.
     """
     sums = torch.zeros(SUMS, dtype=torch.float64, device=device)
+    stopped = False
     with torch.no_grad():
         for given, labels in batches:
+            if stopped := stop():
+                break
             prepared = learning.evaluation(given.to(device), labels.to(device))
             with precision() if precision else nullcontext():
                 outputs = run(*prepared.inputs).flatten(0, -2)
             losses = cross_entropy(outputs.float(), prepared.targets, reduction="none").double()
             sums += _sums(losses, outputs, prepared.targets, prepared.rows, len(given))
     if reduce:
-        reduce(sums)
+        flat = torch.cat([sums, sums.new_tensor([stopped])])
+        reduce(flat)
+        sums, stopped = flat[:SUMS], bool(flat[SUMS])
+    if stopped:
+        raise KeyboardInterrupt
     return _result(sums.tolist(), learning.words)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from nasctl.errors import NasctlError
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 class TrainingDiverged(NasctlError):
     """A training that has diverged for the second time, or whose trained network has no finite loss."""
+
+
+class RanksLost(NasctlError):
+    """A training that cannot go on because another of its processes has ended."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,31 @@ class Ranks:
     Args:
         rank: Number of the process.
         world: Number of processes.
-        reduce: Adds a flat tensor up over all processes, in place. It is called once a step.
+        reduce: Adds a flat tensor up over all processes, in place. It is called once a step. It raises `RanksLost` if a
+            process has ended.
+        stop: Returns whether this process was asked to stop. All processes then stop after the same step.
     """
 
     rank: int = 0
     world: int = 1
     reduce: Callable[[Tensor], None] = lambda flat: None
+    stop: Callable[[], bool] = lambda: False
+
+    def shared(self, content: bytes) -> bytes:
+        """Return the content that the first process gives, on every process; the others' contents are ignored.
+
+        Only the first process needs the folder of the training, so the others may run on other machines.
+        """
+        if self.world == 1:
+            return content
+        size = torch.tensor([0 if self.rank else len(content)])
+        self.reduce(size)
+        flat = torch.zeros(int(size), dtype=torch.uint8)  # a sum of integers is exact
+        if len(flat):
+            if not self.rank:
+                flat.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+            self.reduce(flat)
+        return flat.numpy().tobytes()
 
 
 @dataclass(frozen=True)
@@ -141,6 +165,7 @@ __all__ = [
     "LearningProblem",
     "Outcome",
     "Ranks",
+    "RanksLost",
     "Resumed",
     "StepDone",
     "TrainingDiverged",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,13 +14,15 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from nasctl.training.augmentation import Augmentation
 from nasctl.training.checkpoint import Checkpoint
-from nasctl.training.events import LearningProblem, Ranks
+from nasctl.training.events import LearningProblem, Ranks, RanksLost
 from nasctl.training.losses import ClassLearning, Learning, MaskedWordLearning, NextWordLearning
 from nasctl.training.optimiser import load_optimiser, optimiser, optimiser_tensors, set_rate
 from nasctl.training.streams import seed_torch
 from nasctl.training.trainable import learner, trainable
 
-EXTRAS = 3  # numbers that ranks add up with the gradient: weight, loss, correct answers
+WISHES = 2  # numbers by which a rank asks all ranks for something after a step
+
+EXTRAS = 3 + WISHES  # numbers that ranks add up with the gradient: weight, loss, correct answers, wishes
 
 EMA_START = 10  # the average follows faster at first: its decay is at most (1 + n) / (EMA_START + n) at update n
 
@@ -49,6 +51,7 @@ class Learner:
         self.learning = learning_of(problem, ranks, self.device)
         self.optimiser = optimiser(self.module, recipe)
         self._problem, self._ranks = problem, ranks
+        self.wishes = torch.zeros(WISHES)  # of the last step, added up over all ranks
         self._parameters = [one for one in self.module.parameters() if one.requires_grad]
         self._names: dict[Tensor, str] = {parameter: name for name, parameter in self.module.named_parameters()}
         self._nominal = float(min(recipe.batch, data.size("train")))
@@ -60,7 +63,9 @@ class Learner:
         """Return the context of mixed precision, which does nothing without `amp`."""
         return nullcontext() if self._type is None else torch.autocast(self.device.type, self._type)
 
-    def step(self, given: Tensor, labels: Tensor, number: int, rate: float) -> tuple[Tensor, Tensor | None]:
+    def step(
+        self, given: Tensor, labels: Tensor, number: int, rate: float, wishes: Sequence[float] = (0.0,) * WISHES
+    ) -> tuple[Tensor, Tensor | None]:
         """Train on the rank's share of a batch, and return loss and number of correct answers over all ranks.
 
         Args:
@@ -68,14 +73,19 @@ class Learner:
             labels: Their labels.
             number: Number of the step, from 0.
             rate: The learning rate.
+            wishes: Numbers that are added up over several ranks, (WISHES,).
+
+        Raises:
+            RanksLost: Another rank has ended. The state is as before the step.
         """
+        single = self._ranks.world == 1
+        before = [] if single else [one.clone() for one in self.module.buffers()]
         prepared = self.learning.training(given.to(self.device), labels.to(self.device), number)
         seed_torch(self._problem.seed, "dropout", number, self._ranks.rank)
         with self.precision():
             outputs = self.module(*prepared.inputs)
             loss = self.learning.loss(outputs, prepared.targets)
         self.optimiser.zero_grad(set_to_none=True)
-        single = self._ranks.world == 1
         weight = None if single else self.learning.weight(prepared.targets)
         # The loss of a rank counts by its share; a nominal total keeps the gradient in its usual range until then.
         weighted = loss if weight is None else loss * (weight / self._nominal)
@@ -84,7 +94,12 @@ class Learner:
         correct = (outputs.detach().argmax(1) == prepared.targets).sum() if labelled else None
         found = loss.detach()
         if weight is not None:
-            found, correct = self._reduce(found, weight, correct)
+            try:
+                found, correct = self._reduce(found, weight, correct, wishes)
+            except RanksLost:
+                for one, value in zip(self.module.buffers(), before, strict=True):
+                    one.copy_(value)
+                raise
         self._update(number, rate)
         return found, correct
 
@@ -130,14 +145,16 @@ class Learner:
         for name, value in values.items():
             own[name].copy_(value)
 
-    def _reduce(self, loss: Tensor, weight: Tensor, correct: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _reduce(
+        self, loss: Tensor, weight: Tensor, correct: Tensor | None, wishes: Sequence[float]
+    ) -> tuple[Tensor, Tensor | None]:
         """Average gradients and buffers over all ranks by one sum of one flat tensor, and return loss and correct."""
         gradients = [one.grad for one in self._parameters if one.grad is not None]
         # Statistics of norms are averaged too, so that all ranks have the same state at every step.
         buffers = [one for one in self.module.buffers() if one.is_floating_point()]
         none = torch.zeros_like(loss)
         extras = torch.stack([weight.to(loss), loss * weight, none if correct is None else correct.to(loss)])
-        flat = torch.cat([one.flatten() for one in (*gradients, *buffers, extras)])
+        flat = torch.cat([one.flatten() for one in (*gradients, *buffers, extras, loss.new_tensor(wishes))])
         self._ranks.reduce(flat)
         total = flat[-EXTRAS]
         start = 0
@@ -147,7 +164,8 @@ class Learner:
         for one in buffers:
             one.copy_(flat[start : start + one.numel()].view_as(one) / self._ranks.world)
             start += one.numel()
-        return flat[-2] / total, None if correct is None else flat[-1]
+        self.wishes = flat[-WISHES:]
+        return flat[1 - EXTRAS] / total, None if correct is None else flat[2 - EXTRAS]
 
     def _update(self, number: int, rate: float) -> None:
         """Change the weights by the gradient."""
@@ -207,4 +225,4 @@ def learning_of(problem: LearningProblem, ranks: Ranks, device: torch.device) ->
     )
 
 
-__all__ = ["Learner", "learning_of"]
+__all__ = ["WISHES", "Learner", "learning_of"]

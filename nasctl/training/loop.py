@@ -28,11 +28,12 @@ from nasctl.training.events import (
     LearningProblem,
     Outcome,
     Ranks,
+    RanksLost,
     Resumed,
     StepDone,
     TrainingDiverged,
 )
-from nasctl.training.learner import Learner
+from nasctl.training.learner import WISHES, Learner
 from nasctl.training.optimiser import rates
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def train(
         NasctlError: The network cannot be trained, the folder has a checkpoint of another training, or a checkpoint
             cannot be written.
         TrainingDiverged: The training has diverged for the second time.
+        RanksLost: Another process of the training has ended; a checkpoint is written before, if this is the first one.
         KeyboardInterrupt: A signal asked to stop; a checkpoint is written before.
     """
     usable_device(problem.device)
@@ -103,8 +105,9 @@ class Trainer:
     def run(self, until: int | None = None) -> Outcome:
         """Train, and return the outcome; see `train`."""
         started, end = time.monotonic(), self.steps if until is None else min(until, self.steps)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if found := checkpoints.newest(self._folder, self._problem.identity):
+        if not self._ranks.rank:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        if found := self._shared(lambda: checkpoints.newest(self._folder, self._problem.identity)):
             self._restore(found)
             self._on_event(Resumed(found.step, checkpoints.path_of(self._folder, found.step), found.versions))
         try:
@@ -114,10 +117,8 @@ class Trainer:
                 self._save()
             parts: tuple[Part, ...] = ("validation", "test") if self.step == self.steps else ("validation",)
             results = {part: self._evaluate(part) for part in parts if self._problem.data.size(part)}
-        except KeyboardInterrupt:
-            if self._consistent and not self._read_losses():
-                with uninterrupted():
-                    self._save()
+        except (KeyboardInterrupt, RanksLost):
+            self._save_at_end()
             raise
         if any(not result.loss < float("inf") for result in results.values()):
             raise self._failure("the loss of the trained network is not finite")
@@ -130,6 +131,7 @@ class Trainer:
         self.learner = Learner(self._problem, self._ranks)
         self._rule = DivergenceRule(self.learner.learning.chance, round(recipe.warmup * self._epoch))
         self._pending: list[tuple[Tensor, Tensor | None]] = []  # losses of steps that are done and not read
+        self._wishes = torch.zeros(WISHES, device=self.learner.device)  # of all ranks in these steps: to stop, to save
         self.step = 0
 
     def _train_to(self, end: int) -> None:
@@ -144,20 +146,74 @@ class Trainer:
             try:
                 given, labels = next(batches)
             except NasctlError:  # such as a vanished file
-                if not self._read_losses():
-                    self._save()
+                self._save_at_end()
+                if self._ranks.stop():  # the signal has ended the processes that decode examples too
+                    raise KeyboardInterrupt from None
                 raise
             with uninterrupted(), _explained(recipe.batch):
-                self._consistent = False
-                self._pending.append(self.learner.step(given, labels, self.step, self._rate(self.step)))
-                self.step += 1
-                self._consistent = True
-            due = self.step % recipe.recovery == 0 or self.step == end
-            late = time.monotonic() - self._saved_at >= 60 * recipe.checkpoint if recipe.checkpoint else False
-            if (len(self._pending) >= self._lag or due or late) and self._read_losses():
+                self._step(given, labels)
+            if self._after_step(self.step % recipe.recovery == 0 or self.step == end):
                 return
-            if due or late:
-                self._save()
+
+    def _step(self, given: Tensor, labels: Tensor) -> None:
+        """Train on a batch."""
+        ranks, rate = self._ranks, self._rate(self.step)
+        # Only the first rank's clock counts. A wish takes effect where all ranks read the sums.
+        wishes = (0.0, 0.0) if ranks.world == 1 else (float(ranks.stop()), float(not ranks.rank and self._late()))
+        self._consistent = False
+        try:
+            self._pending.append(self.learner.step(given, labels, self.step, rate, wishes))
+        except RanksLost:
+            self._consistent = True
+            raise
+        if ranks.world > 1:
+            self._wishes += self.learner.wishes
+        self.step += 1
+        self._consistent = True
+
+    def _late(self) -> bool:
+        """Return whether the last checkpoint is older than the recipe wants."""
+        minutes = self._problem.recipe.checkpoint
+        return minutes > 0 and time.monotonic() - self._saved_at >= 60 * minutes
+
+    def _after_step(self, due: bool) -> bool:
+        """Read losses, save, and stop, where it is time for that; return True if the training had to go back.
+
+        Args:
+            due: Whether a checkpoint is due by the number of steps.
+
+        Raises:
+            KeyboardInterrupt: A rank of several was asked to stop.
+        """
+        late = self._ranks.world == 1 and self._late()
+        if not (len(self._pending) >= self._lag or due or late):
+            return False
+        if self._ranks.world > 1:
+            stop, late = (self._wishes > 0).tolist()
+            self._wishes.zero_()
+        else:
+            stop = False
+        back = self._read_losses()
+        if (due or late) and not back:
+            self._save()
+        if stop:
+            raise KeyboardInterrupt
+        return back
+
+    def _save_at_end(self) -> None:
+        """Write a checkpoint before an error or a stop request ends the training, where the state allows it."""
+        # Several ranks cannot go back together here. Losses that are not read yet might ask for that.
+        if self._consistent and (self._ranks.world == 1 or not self._pending):
+            with uninterrupted():
+                if not self._read_losses():
+                    self._save()
+
+    def _shared(self, find: Callable[[], Checkpoint | None]) -> Checkpoint | None:
+        """Return the checkpoint that the first rank finds, on every rank."""
+        found = None if self._ranks.rank else find()
+        if self._ranks.world == 1:
+            return found
+        return checkpoints.unpacked(self._ranks.shared(checkpoints.packed(found)))
 
     def _evaluate_epoch(self) -> bool:
         """Evaluate the validation part at the end of an epoch, and return True if the training had to go back before.
@@ -188,6 +244,7 @@ class Trainer:
                 learner.device,
                 learner.precision,
                 ranks.reduce if ranks.world > 1 else None,
+                ranks.stop,
             )
         finally:
             learner.module.train()
@@ -234,8 +291,9 @@ class Trainer:
             raise self._failure(f"it has diverged at step {step + 1} (loss {loss:.3g}) for the second time")
         recovery = self._problem.recipe.recovery
         target = step // recovery * recovery  # a function of the losses alone, so that a resumed training does the same
-        found = checkpoints.at(self._folder, target, self._problem.identity) if target else None
         self._consistent = False
+        identity = self._problem.identity
+        found = self._shared(lambda: checkpoints.at(self._folder, target, identity)) if target else None
         if found is not None:
             self._restore(found)
         else:

@@ -87,6 +87,7 @@ class Report:
             f"training {training.name}: {self._architecture.id}, {costs}",
             f"recipe: {epochs} of {self._epoch_steps:,} steps of {recipe.batch} {self._unit},"
             f" {recipe.optimiser}, {rate}; --print-recipe shows all of it",
+            *([f"{training.world} processes train together, each on a share of every batch"] * (training.world > 1)),
         ]
 
     def __enter__(self) -> Self:

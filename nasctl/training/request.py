@@ -67,6 +67,7 @@ class TrainRequest:
         seed: Seed of weights, order and augmentation.
         threads: Threads of torch.
         torch_device: The torch device, such as "cpu" or "cuda:0".
+        world: Processes that train together.
         name: A name for the training, in place of the default one.
     """
 
@@ -80,6 +81,7 @@ class TrainRequest:
     seed: int = 0
     threads: int = 1
     torch_device: str = "cpu"
+    world: int = 1
     name: str = ""
 
     def located(self, store: Store) -> TrainRequest:
@@ -154,6 +156,7 @@ class TrainRequest:
             seed=self.seed,
             threads=self.threads,
             torch_device=self.torch_device,
+            world=self.world,
             start="" if self.start is None else weights_digest(self.start),
             called=self.name,
         )

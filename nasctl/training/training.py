@@ -86,7 +86,7 @@ class Training:
             "seed": self.seed,
             "threads": self.threads,
             "device": self.torch_device.partition(":")[0],
-            "world": self.world,
+            "processes": self.world,
             "start": self.start,
         }
 
@@ -186,13 +186,17 @@ def run_training(
     assert (training.data, training.world) == (str(data), place.world)
     folder = TrainingFolder(trainings_folder(store.path) / training.name)
     problem = _problem(training, data, work)
+    if place.rank:  # perhaps on another machine, without the folder and the store
+        record = TrainingRecord(training.name, training.space, training.genome, training.spec)
+        if place.shared(b""):
+            return Trained(record, store.path, 0)
+        return Trained(record, store.path, train(problem, folder.path, follow, ranks=place, until=until).step)
     _record(training, store)  # refuses the name of another training before anything is written
-    if place.rank:
-        outcome = train(problem, folder.path, follow, ranks=place, until=until)
-        return Trained(_record(training, store), store.path, outcome.step)
     with folder.held(training.spec):
         record = _record(training, store)
-        if record.state == "finished" and folder.weights.exists():
+        finished = record.state == "finished" and folder.weights.exists()
+        place.shared(b"finished" if finished else b"")
+        if finished:
             return Trained(record, store.path, 0)
         with _recording(training, data, store, record, folder, work, follow) as recording:
             try:

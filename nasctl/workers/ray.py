@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from nasctl.candidates.setting import Setting
 from nasctl.errors import NasctlError
+from nasctl.system.ray_cluster import join_cluster, room
 from nasctl.workers.worker import Answer, Message, Worker, WorkerHandle
 
-ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # unless set by the user
 SILENCE_LIMIT = 60.0  # seconds without any answer after which the backend checks that the cluster still has room
 
 
@@ -30,32 +28,17 @@ class Ray:
     """
 
     def __init__(self, address: str, workers: int | None, setting: Setting, memory: int | None) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise NasctlError("--cluster needs Ray, which is not installed: pip install 'nasctl[ray]'") from None
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        # Only this private switch keeps Ray from printing pages of messages about its nodes to standard output.
-        ray._private.worker._worker_logs_enabled = False
-        self._ray, self._joined = ray, not ray.is_initialized()
-        if self._joined:
-            try:
-                # A new cluster needs no dashboard. The option has no effect on a cluster that runs already.
-                ray.init(address or None, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                reason = " ".join(str(error).split())[:200]
-                raise NasctlError(f"no Ray cluster can be used here ({reason}); give --cluster ray:ADDRESS") from error
+        self._ray, self._joined = join_cluster(address)
         self._resources = {"num_cpus": setting.threads, "num_gpus": int(setting.device != "cpu")}
         self._memory = memory
-        room = self._room()
-        if not room:
+        most = self._room()
+        if not most:
             self.close()
             takes = ", ".join(
                 f"{number} {kind.removeprefix('num_').upper()}" for kind, number in self._resources.items()
             )
             raise NasctlError(f"the Ray cluster has no node with {takes}, which a worker takes; add one")
-        self.gpus: Sequence[str] = [""] * (workers or room)  # Ray assigns GPUs itself
+        self.gpus: Sequence[str] = [""] * (workers or most)  # Ray assigns GPUs itself
         self._last_answer = time.monotonic()
 
     def start(self, gpu: str) -> WorkerHandle:
@@ -87,9 +70,7 @@ class Ray:
 
     def _room(self) -> int:
         """Return the number of workers that fit on the nodes; a worker cannot span two nodes."""
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        needs = {"CPU": self._resources["num_cpus"], "GPU": self._resources["num_gpus"]}
-        return sum(min(int(node.get(kind, 0) // need) for kind, need in needs.items() if need) for node in nodes)
+        return room(self._ray, self._resources["num_cpus"], self._resources["num_gpus"])
 
     def _received(self, answer: Any) -> Answer | EOFError:
         """Return the answer that a reference stands for, or EOFError if its worker is dead."""

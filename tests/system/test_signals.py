@@ -13,7 +13,7 @@ import pytest
 
 from nasctl.search.run import Run
 from nasctl.store.store import Store
-from nasctl.system.signals import SIGNALS, Stopped, stoppable, uninterrupted
+from nasctl.system.signals import SIGNALS, Stopped, stop_asked, stoppable, uninterrupted
 from nasctl.testing import found
 
 NASCTL = [sys.executable, "-m", "nasctl"]
@@ -62,6 +62,23 @@ def test_the_first_signal_waits_for_the_write_that_is_under_way(number, code, tm
         write()
     assert (done, stopped.value.code) == (["within"], code)
     assert ("kept",) in store.database.connection.execute("SELECT value FROM text").fetchall()
+
+
+def test_of_nested_blocks_the_outer_one_is_finished():
+    done = []
+
+    def nested():
+        with uninterrupted():
+            with uninterrupted():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.05)
+            done.append(stop_asked())
+        done.append("after")
+
+    with stoppable(), pytest.raises(Stopped):
+        nested()
+    assert done == [True]
+    assert not stop_asked()
 
 
 def test_a_signal_that_comes_twice_at_once_is_one():

@@ -259,7 +259,7 @@ def test_workers_that_cannot_be_started_leave_none_behind(monkeypatch):
 @pytest.fixture
 def ray(monkeypatch):
     """As much of Ray as a backend needs, with a node for two workers."""
-    monkeypatch.setattr(ray_backend, "ENVIRONMENT", {})
+    monkeypatch.setattr("nasctl.system.ray_cluster.ENVIRONMENT", {})
     ray = SimpleNamespace(
         nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}],
         is_initialized=lambda: False,

@@ -13,10 +13,12 @@ from click.core import ParameterSource
 from nasctl.commands import Commands, json_option, store_option
 from nasctl.commands._groups import GroupedCommand, OptionGroup
 from nasctl.commands._setting import SEED_RANGE
+from nasctl.commands._workers import visible_gpus
 from nasctl.commands.train._shortlist import ShortlistOptions, shortlist_group, train_shortlist
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
+    from nasctl.training.devices import Devices
     from nasctl.training.report import Reporting
     from nasctl.training.request import RecipeOptions, TrainRequest
 
@@ -39,6 +41,12 @@ def _build_reporting(**values: Any) -> Reporting:
     from nasctl.training.report import Reporting
 
     return Reporting(**values)
+
+
+def _build_devices(gpus: str, **values: Any) -> Devices:
+    from nasctl.training.devices import Devices
+
+    return Devices.asked(gpus=visible_gpus(gpus) if gpus else (), **values)
 
 
 request_group = OptionGroup(
@@ -112,7 +120,6 @@ machine_group = OptionGroup(
         click.option(
             "--seed", default=0, show_default=True, type=SEED_RANGE, help="Seed of weights, order and augmentation."
         ),
-        click.option("--torch-device", default="cpu", show_default=True, help="Device to train on: cpu or cuda:0."),
         click.option(
             "--threads",
             default=1,
@@ -120,6 +127,22 @@ machine_group = OptionGroup(
             type=click.IntRange(1, 1024),
             help="Threads of torch; the last digits of weights depend on it.",
         ),
+    ),
+)
+devices_group = OptionGroup(
+    "devices",
+    "Devices",
+    _build_devices,
+    (
+        click.option("--torch-device", default="cpu", show_default=True, help="Device to train on: cpu or cuda:0."),
+        click.option("--gpus", default="", metavar="LIST", help="GPUs to train on together, such as 0,1."),
+        click.option(
+            "--processes",
+            type=click.IntRange(1, 4096),
+            metavar="N",
+            help="Processes that train together on CPUs or a cluster; each has a share of every batch.  [default: 1]",
+        ),
+        click.option("--cluster", default="", metavar="ray[:ADDRESS]", help="Train by --processes of a Ray cluster."),
     ),
 )
 reporting_group = OptionGroup(
@@ -150,7 +173,7 @@ reporting_group = OptionGroup(
 @click.group(
     cls=_Train,
     package=__name__,
-    groups=(request_group, shortlist_group, recipe_group, machine_group, reporting_group),
+    groups=(request_group, shortlist_group, recipe_group, machine_group, devices_group, reporting_group),
     invoke_without_command=True,
     subcommand_metavar="[COMMAND ...]",
 )
@@ -158,6 +181,7 @@ reporting_group = OptionGroup(
 @shortlist_group
 @recipe_group
 @machine_group
+@devices_group
 @reporting_group
 @click.option("--print-recipe", is_flag=True, help="Print the recipe as TOML with every field, and train nothing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing.")
@@ -170,6 +194,7 @@ def command(
     shortlist: ShortlistOptions,
     recipe: RecipeOptions,
     machine: dict[str, Any],
+    devices: Devices,
     reporting: Reporting,
     print_recipe: bool,
     dry_run: bool,
@@ -189,12 +214,17 @@ def command(
     if print_recipe:
         click.echo(_recipe_text(request, shortlist, recipe, store), nl=False)
         return
+    machine |= {"torch_device": devices.trained_on, "world": devices.world}
     asked = _request(request, shortlist, recipe, machine)
     if shortlist.run is not None:
+        if devices.world > 1:
+            raise NasctlError("Cannot train a shortlist by several processes. Leave out --gpus, --processes and --cluster.")
         given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
         options = f" --store {shlex.quote(store)}" if given else ""
         ctx.exit(train_shortlist(shortlist, asked, reporting, dry_run, store, options, as_json))
-    ctx.exit(_train(ctx, asked, reporting, dry_run, store, as_json))
+    if not devices.reports:
+        ctx.exit(0 if dry_run else _train_silently(asked, devices, reporting, store))
+    ctx.exit(_train(ctx, asked, devices, reporting, dry_run, store, as_json))
 
 
 def _refuse_options(ctx: click.Context) -> None:
@@ -240,8 +270,31 @@ def _recipe_text(request: dict[str, Any], shortlist: ShortlistOptions, recipe: R
     return recipe.recipe(task_asked(request["archs"], opened, space)).toml()
 
 
+def _train_silently(request: TrainRequest, devices: Devices, reporting: Reporting, store: str) -> int:
+    """Take part in trainings that another process of torchrun reports, and return the exit code."""
+    from nasctl.store.store import Store
+    from nasctl.system.signals import exit_code
+    from nasctl.training.distributed import Job, silent
+    from nasctl.training.events import TrainingDiverged
+
+    for training, data in request.trainings(Store.reading(store)):
+        try:
+            devices.train(Job(training, data, store, reporting.work(request.start, silent)))
+        except KeyboardInterrupt as stop:
+            return exit_code(stop)
+        except TrainingDiverged:
+            continue
+    return 0
+
+
 def _train(
-    ctx: click.Context, request: TrainRequest, reporting: Reporting, dry_run: bool, store: str, as_json: bool
+    ctx: click.Context,
+    request: TrainRequest,
+    devices: Devices,
+    reporting: Reporting,
+    dry_run: bool,
+    store: str,
+    as_json: bool,
 ) -> int:
     """Train each network of the request, and return the exit code."""
     import json
@@ -249,9 +302,9 @@ def _train(
     from nasctl.store.store import Store
     from nasctl.system.signals import exit_code
     from nasctl.system.terminal import say
+    from nasctl.training.distributed import Job
     from nasctl.training.events import TrainingDiverged
     from nasctl.training.report import Report
-    from nasctl.training.training import run_training
 
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
@@ -267,7 +320,7 @@ def _train(
         try:
             with report:
                 work = reporting.work(request.start, report.note)
-                trained = run_training(training, data, Store(store), work, report.follow)
+                trained = devices.train(Job(training, data, store, work), report.follow)
         except KeyboardInterrupt as stop:
             say(*report.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)
