@@ -1,4 +1,11 @@
-"""Acquisition functions: which networks to train next, given predicted labels, exact costs and the labels so far."""
+"""Acquisition functions: which networks to train next, given predicted labels, exact costs and the labels so far.
+
+References:
+    Emmerich, Giannakoglou & Naujoks, "Single- and multiobjective evolutionary optimization assisted by Gaussian random
+    field metamodels", IEEE Transactions on Evolutionary Computation 10 (2006) 421-439, for the expected hypervolume
+    improvement. Ginsbourger, Le Riche & Carraro, "Kriging is well-suited to parallelize optimization", 2010, for the
+    believer.
+"""
 
 from __future__ import annotations
 
@@ -84,18 +91,10 @@ def choose_batch(
     """Choose the next trainings one by one.
 
     Each training is for the hypervolume of labels and costs, or for the best label alone. The chosen candidate
-    maximises the expected improvement under the rule. It then counts as trained, with its predicted mean as its label
-    (the "kriging believer"), so that a batch spreads. If no candidate is expected to improve anything, the highest
-    predicted mean is chosen.
-
-    The hypervolume is nasctl's own: costs are scaled by `cost_range` and labels by the range of the labels so far, and
-    the reference point is `REFERENCE` in each.
-
-    References:
-        Emmerich, Giannakoglou & Naujoks, "Single- and multiobjective evolutionary optimization assisted by Gaussian
-        random field metamodels", IEEE Transactions on Evolutionary Computation 10 (2006) 421-439, for the expected
-        hypervolume improvement. Ginsbourger, Le Riche & Carraro, "Kriging is well-suited to parallelize optimization",
-        2010, for the believer.
+    maximises the expected improvement under the rule. A candidate that was chosen for the hypervolume then counts as
+    trained, with its predicted mean as its label (the "kriging believer"), so that a batch spreads. If no candidate is
+    expected to improve anything, the highest predicted mean is chosen. Costs are scaled by `cost_range` and labels by
+    the range of the labels so far.
 
     Args:
         candidates: The candidates, N of them.
@@ -114,8 +113,7 @@ def choose_batch(
     """
     if rule not in RULES:
         raise UnknownName("rule", rule, list(RULES))
-    low, high = cost_range
-    span = np.where(high > low, high - low, 1.0)
+    low, span = cost_range[0], np.where(cost_range[1] > cost_range[0], cost_range[1] - cost_range[0], 1.0)
     best, worst = labelled.labels.max(), labelled.labels.min()
     unit = best - worst if best > worst else 1.0
     costs = (candidates.costs - low) / span  # (N, D)
@@ -132,8 +130,7 @@ def choose_batch(
             gain = np.maximum(known[:, 0].min() - errors, 0.0).mean(axis=0)
         else:
             gain = expected_hypervolume_improvement(errors, costs[rows], known, np.full(known.shape[1], REFERENCE))
-        order = np.lexsort((-candidates.mean[rows], -gain))  # the predicted mean breaks ties
-        row = int(rows[order[0]])
+        row = int(rows[np.lexsort((-candidates.mean[rows], -gain))[0]])  # the predicted mean breaks ties
         chosen.append(row)
         free[row] = False
         if not accurate:

@@ -119,7 +119,7 @@ class TrainingChoice:
 
         Args:
             genomes: Canonical genomes, none of them added before, N of them.
-            features: Features, (N, F); not finite where a metric failed.
+            features: Features, (N, F), metrics as losses; not finite where a metric failed.
             score: Training-free score, (N,), higher is better; NaN if unknown. Only the first round, and rounds in
                 which nothing can be fitted, read it.
         """

@@ -38,6 +38,8 @@ GRID = [
 class FeaturePoints:
     """A scaler of features into points of two groups: metrics with structure, and genes.
 
+    A metric that failed counts as above every value in the sample, and so as worst where metrics are given as losses.
+
     Args:
         groups: Group of each feature, (F,); see `FeatureScale`.
         sample: Features of networks of the space, (R, F), by which features are scaled.
@@ -46,17 +48,23 @@ class FeaturePoints:
     def __init__(self, groups: Sequence[str], sample: np.ndarray) -> None:
         genes = np.array([group == GENES for group in groups], dtype=bool)
         self._columns = [np.flatnonzero(~genes), np.flatnonzero(genes)]
-        self._scales = [FeatureScale([groups[k] for k in one.tolist()], sample[:, one]) for one in self._columns]
+        highest = np.where(np.isfinite(sample), sample, -np.inf).max(axis=0, initial=-np.inf)
+        self._above = np.where(np.isfinite(highest), highest + 1 + np.abs(highest), 0.0)  # (F,), in place of failures
+        known = self._filled(sample)
+        self._scales = [FeatureScale([groups[k] for k in one.tolist()], known[:, one]) for one in self._columns]
         self._units = [1.0, 1.0]
         self._units = [float(np.sqrt(one.var(axis=0).sum())) or 1.0 for one in self.points(sample)]
 
     def points(self, features: np.ndarray) -> list[np.ndarray]:
         """Return the points of networks, (N, F) -> (N, F_g) each; the mean square distance in the sample is 2."""
-        found = []
+        found, features = [], self._filled(features)
         for columns, scale, unit in zip(self._columns, self._scales, self._units, strict=True):
             scaled = scale.scaled(features[:, columns])
             found.append(np.concatenate(scaled, axis=1) / unit if scaled else np.empty((len(features), 0)))
         return found
+
+    def _filled(self, features: np.ndarray) -> np.ndarray:
+        return np.where(np.isfinite(features), features, self._above)
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,7 @@ def fit_trend_process(
         and section 2.7 for a linear trend.
 
     Args:
-        features: Features of the labelled networks, (N, F); not finite where a metric failed.
+        features: Features of the labelled networks, (N, F), metrics as losses; not finite where a metric failed.
         labels: Labels, (N,), finite, higher is better.
         groups: Group of each feature, (F,): "metrics", "structure" or "genes".
         sample: Features of networks with or without labels, (R, F), by which features are scaled.

@@ -72,25 +72,26 @@ def compare(
 
 
 def _print(comparison: TrainingComparison) -> None:
-    """Print a table of indicators for each data set or task, and the tests of `fitted` against the others."""
+    """Print the indicators of each policy on each data set or task, and the tests of all pairs."""
     from nasctl.bench.compare_trainings import TRAINED_INDICATORS
     from nasctl.system.terminal import table
 
     heads = ["policy", "trainings", "measured", "metrics took", "trainings took"]
-    for scene, by_policy in comparison.final.items():
-        rows = [
-            [
-                policy,
-                *_costs(comparison, scene, policy),
-                *(
-                    _mean([getattr(one, indicator) for one in judged], 4 if indicator == "hv" else 2)
-                    for indicator in TRAINED_INDICATORS
-                ),
-            ]
-            for policy, judged in by_policy.items()
+    rows = [
+        [
+            scene,
+            policy,
+            *_costs(comparison, scene, policy),
+            *(
+                _mean([getattr(one, indicator) for one in judged], 4 if indicator == "hv" else 2)
+                for indicator in TRAINED_INDICATORS
+            ),
         ]
-        table([*heads, "best test", "test of the chosen", "hypervolume"], rows, title=scene)
-        click.echo()
+        for scene, by_policy in comparison.final.items()
+        for policy, judged in by_policy.items()
+    ]
+    table(["scene", *heads, "best test", "test of the chosen", "hypervolume"], rows, title="trained networks")
+    click.echo()
     tests = comparison.tests()
     pairs = dict.fromkeys((one.scene, one.first, one.second) for one in tests)
     rows = [
