@@ -80,11 +80,13 @@ def rungs(number: int, steps: int, shortest: int, eta: int | None, wanted: int |
     while steps >= shortest * eta ** (longest + 1):
         longest += 1
     asked = max(1, halvings) + 1 if wanted is None else wanted
-    if longest < (1 if wanted is None else wanted - 1):
+    least = 2 if wanted is None else wanted
+    if longest < least - 1:
+        first = math.ceil(steps / eta ** (least - 1))
         raise NasctlError(
-            f"Cannot halve by {eta} over {asked} rungs: the first rung would have {math.ceil(steps / eta ** (asked - 1)):,}"
-            f" of {steps:,} steps, and networks compare after {shortest:,}, an epoch beyond the warm-up. Give more --epochs,"
-            " fewer --rungs, a shorter warmup or a smaller --halving."
+            f"Cannot halve by {eta} over {least} rungs: the first rung would have {first:,} of {steps:,} steps, and"
+            f" networks compare after {shortest:,}, an epoch beyond the warm-up. Give more --epochs, fewer --rungs, a"
+            " shorter warmup or a smaller --halving."
         )
     count = min(asked, longest + 1)
     return tuple(Rung(k, count, math.ceil(steps / eta ** (count - k)), steps) for k in range(1, count + 1))
