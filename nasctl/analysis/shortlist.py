@@ -39,9 +39,10 @@ class Shortlist:
 def shortlist(record: RunRecord, visited: Sequence[Evaluation], top: int, sizes: Sizes) -> Shortlist:
     """Choose candidates of a run to train: whole non-dominated ranks, the front first, while there is room.
 
-    The candidates of the rank that has no room for all are ranked again by their score and the run's costs, so that a
-    candidate stays out if another one has a better score at lower costs. Of the last of these ranks, the candidates
-    with the largest crowding distances are chosen, which spreads the shortlist over the costs.
+    Of the rank that has no room for all, half are the candidates with the best scores. The others are ranked again by
+    their score and the run's costs, and whole ranks follow while there is room. Of the last of these ranks, the
+    candidates with the largest crowding distances are chosen, which spreads this half over the costs.
+    `perf/shortlist.py` compares this choice with others on tables of trained networks.
 
     Args:
         record: Record of the run.
@@ -67,7 +68,7 @@ def shortlist(record: RunRecord, visited: Sequence[Evaluation], top: int, sizes:
     for rank in _ranks(points[feasible]):
         members, room = feasible[rank], top - len(chosen)
         if len(members) > room:
-            members = members[_best([found[k] for k in members.tolist()], goals, scores, room)]
+            members = members[_chosen([found[k] for k in members.tolist()], goals, scores, room)]
         chosen += sorted(members.tolist(), key=lambda k: (points[k].tolist(), found[k].genome))
         if len(chosen) == top:
             break
@@ -76,17 +77,22 @@ def shortlist(record: RunRecord, visited: Sequence[Evaluation], top: int, sizes:
     return Shortlist(candidates, losses(candidates, goals), names, score if scores else "", len(on_front))
 
 
-def _best(found: Sequence[Evaluation], goals: Sequence[Goal], scores: Mapping[Genome, float], room: int) -> np.ndarray:
-    """Return the places of candidates with a good score for their costs, spread over the costs, (room,)."""
+def _chosen(
+    found: Sequence[Evaluation], goals: Sequence[Goal], scores: Mapping[Genome, float], room: int
+) -> np.ndarray:
+    """Return the places of the candidates with the best scores, and of others spread over the costs, (room,)."""
     score = np.array([[-scores.get(one.genome, np.nan)] for one in found])
-    known = np.isfinite(score).all()
+    known = bool(np.isfinite(score).all())
     points = np.hstack([score if known else score[:, :0], losses(found, goals)])  # (N, 1 + C)
     if not points.shape[1]:
         return np.arange(room)
-    chosen: list[int] = []
-    for rank in _ranks(points):
-        left = room - len(chosen)
-        chosen += rank[spread(points[rank], left)].tolist() if len(rank) > left else rank.tolist()
+    order = sorted(range(len(found)), key=lambda k: (score[k, 0], found[k].genome)) if known else []
+    chosen, others = order[: (room + 1) // 2], np.array(sorted(order[(room + 1) // 2 :]) or range(len(found)))
+    for rank in _ranks(points[others]):
+        rows, left = others[rank], room - len(chosen)
+        if len(rows) > left:
+            rows = rows[spread(points[rows], left)]
+        chosen += rows.tolist()
         if len(chosen) == room:
             break
     return np.array(chosen, dtype=int)

@@ -51,21 +51,21 @@ class RungResult:
     promoted: tuple[int, ...]
 
 
-def rungs(number: int, steps: int, epoch: int, eta: int | None, wanted: int | None = None) -> tuple[Rung, ...]:
+def rungs(number: int, steps: int, shortest: int, eta: int | None, wanted: int | None = None) -> tuple[Rung, ...]:
     """Return the rungs of a shortlist, at steps / eta^k steps, rounded up.
 
     By default there are as many rungs as leave at least `eta` networks to train to the end, so that a front is left
-    and not one network, but at least two. A first rung has at least one epoch.
+    and not one network, but at least two.
 
     Args:
         number: Number of networks, N.
         steps: Steps of the whole training.
-        epoch: Steps of an epoch.
+        shortest: Least number of steps of the first rung.
         eta: Each rung keeps one network of `eta`, rounded up; None trains all networks to the end.
         wanted: Number of rungs, in place of the default.
 
     Raises:
-        NasctlError: The first rung would be shorter than an epoch.
+        NasctlError: The first rung would be shorter.
 
     References:
         Jamieson & Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016,
@@ -76,14 +76,17 @@ def rungs(number: int, steps: int, epoch: int, eta: int | None, wanted: int | No
     halvings, left = 0, number
     while math.ceil(left / eta) >= eta:
         left, halvings = math.ceil(left / eta), halvings + 1
-    longest = 0  # halvings after which the first rung still has an epoch
-    while steps >= epoch * eta ** (longest + 1):
+    longest = 0  # halvings after which the first rung is still long enough
+    while steps >= shortest * eta ** (longest + 1):
         longest += 1
     asked = max(1, halvings) + 1 if wanted is None else wanted
-    if longest < (1 if wanted is None else wanted - 1):
+    least = 2 if wanted is None else wanted
+    if longest < least - 1:
+        first = math.ceil(steps / eta ** (least - 1))
         raise NasctlError(
-            f"Cannot halve by {eta} over {asked} rungs: the first rung would have less than one of the"
-            f" {steps // epoch} epochs. Give more --epochs, fewer --rungs or a smaller --halving."
+            f"Cannot halve by {eta} over {least} rungs: the first rung would have {first:,} of {steps:,} steps, and"
+            f" networks compare after {shortest:,}, an epoch beyond the warm-up. Give more --epochs, fewer --rungs, a"
+            " shorter warmup or a smaller --halving."
         )
     count = min(asked, longest + 1)
     return tuple(Rung(k, count, math.ceil(steps / eta ** (count - k)), steps) for k in range(1, count + 1))

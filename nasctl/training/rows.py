@@ -47,6 +47,8 @@ def facts(row: Mapping[str, Any]) -> dict[str, object]:
     shown = {"training": row["training"], "network": row["id"], "space": spec["trained_space"], "state": row["state"]}
     for part, found in results.items():
         shown[part] = f"{accuracy_text(found)} on {found['examples']:,} examples, loss {found['loss']:.4g}"
+    for step, found in row["rungs"].items():
+        shown[f"step {step}"] = f"{accuracy_text(found)} on {found['examples']:,} validation examples"
     asked = {key: spec[key] for key in ("data", "task", "seed", "threads", "device") if key in spec}
     start = {"begins with": f"weights {spec['start']}"} if spec.get("start") else {}
     files = {"folder": row["folder"], "weights": row["weights"] or "none yet"}

@@ -89,6 +89,7 @@ def test_a_training_that_was_stopped_ends_in_the_same_bits_with_every_step_logge
     ended = run_training(training, data, stores[1])
     assert same(weights(whole), weights(ended))
     assert ended.record.parts == whole.record.parts
+    assert ended.record.rungs == {"9": paused.record.parts["validation"]}
     assert logged(ended) == logged(whole)
     evaluations = [(one["step"], one["part"]) for one in read_log(ended.folder.log) if one["event"] == "evaluated"]
     assert len(evaluations) == len(set(evaluations))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -194,15 +195,15 @@ class ShortlistTraining:
         found, number = self._shortlist, len(self.trainings)
         by = f", chosen by {found.score}" if found.score and number != found.front else ""
         spread = f" and spread over {' and '.join(found.cost_names)}" if by and found.cost_names else ""
-        beyond = f"; {number - found.front} of them are beyond the front" if number > found.front else ""
-        yield f"shortlist of run {self._run}: {number} candidates of a front of {found.front}{by}{spread}{beyond}"
+        beyond = f"; not on the front: {number - found.front}" if number > found.front else ""
+        yield f"shortlist of run {self._run}: {_networks(number)}, front of {found.front}{by}{spread}{beyond}"
         first = Report(*self.trainings[0]).opening()
         yield from first[:-2]
         yield first[-1]
         left, eta = number, self._options.halving or 1
         for rung in self._ladder:
             if len(self._ladder) > 1:
-                yield f"rung {rung.number} of {rung.of}: {left} networks for {rung.step:,} of {rung.steps:,} steps"
+                yield f"rung {rung.number} of {rung.of}: {_networks(left)} for {rung.step:,} of {rung.steps:,} steps"
             left = -(-left // eta)
 
     def listed(self) -> Iterator[str]:
@@ -265,7 +266,7 @@ class ShortlistTraining:
         """Return the rungs.
 
         Raises:
-            NasctlError: The first rung would be shorter than an epoch, or there are no validation examples.
+            NasctlError: The first rung would be too short, or there are no validation examples.
         """
         from nasctl.training.batches import steps_per_epoch
         from nasctl.training.halving import rungs
@@ -276,9 +277,9 @@ class ShortlistTraining:
                 "Cannot halve without a validation part, on which the networks are compared. Give the data one, such as"
                 " --split 0.8,0.1,0.1."
             )
-        epoch = steps_per_epoch(data, training.recipe.batch)
-        steps = training.recipe.epochs * epoch
-        return rungs(len(self.trainings), steps, epoch, self._options.halving, self._options.rungs)
+        epoch, recipe = steps_per_epoch(data, training.recipe.batch), training.recipe
+        shortest = math.ceil((recipe.warmup + 1) * epoch)  # before that, accuracies are near chance
+        return rungs(len(self.trainings), recipe.epochs * epoch, shortest, self._options.halving, self._options.rungs)
 
     def _train(self, place: int, rung: Rung) -> None:
         """Train the network of a place up to a rung."""
@@ -320,6 +321,10 @@ class ShortlistTraining:
 def _at(record: TrainingRecord, rung: Rung) -> Mapping[str, Mapping[str, Any]]:
     """Return the result of a training at a rung, by part; the newest one if it has paused elsewhere."""
     return {"validation": record.rungs[str(rung.step)]} if str(rung.step) in record.rungs else record.parts
+
+
+def _networks(number: int) -> str:
+    return "1 network" if number == 1 else f"{number} networks"
 
 
 def _loss(parts: Mapping[str, Mapping[str, Any]]) -> float:

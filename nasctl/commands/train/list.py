@@ -27,7 +27,8 @@ def command(store: str, as_json: bool) -> None:
     for one, row in ((one, training_row(one, store)) for one in found):
         validation = f"{accuracy_text(one.result.get('validation'))} (validation)"
         accuracy = accuracy_text(one.result.get("test")) or validation  # the split may have no test part
-        result = accuracy if one.state == "finished" else one.state
+        state = one.state.replace(" at ", ", ")  # "stopped, rung 1" fits into its column
+        result = accuracy if one.state == "finished" else state
         when = datetime.fromtimestamp(one.started).date().isoformat()
         lines.append([one.name, row["id"], data_name(one.spec["data"]), result, when])
     table(["training", "network", "data", "test", "started"], lines)
