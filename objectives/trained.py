@@ -26,6 +26,8 @@ class TrainedQuality:
     needs = frozenset({"training"})
     version = "1"
     transform: Transform = "identity"
+    direction: Direction = "max"
+    unit = "%"
 
     def __init__(
         self,
@@ -43,8 +45,8 @@ class TrainedQuality:
             )
         self._training = CandidateTraining(recipe, epochs, split, split_seed)
         self._measure = measure
-        self.direction: Direction = "max" if measure == "accuracy" else "min"
-        self.unit = "%" if measure == "accuracy" else "nats"
+        if measure == "loss":
+            self.direction, self.unit = "min", "nats"
         self._filed: tuple[str, str] | None = None  # space and store
 
     def file_under(self, space: str, store: str) -> None:

@@ -210,7 +210,7 @@ def test_a_header_that_promises_too_much(tmp_path):
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**40, 64, 64)})
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images.npy", header.getvalue() + b"few")
-    assert "cannot be read as an .npz of numbers" in refused(npz.read, tmp_path / "a.npz")
+    assert "it does not fit into memory" in refused(npz.read, tmp_path / "a.npz")
 
 
 def test_a_picture_that_unpacks_to_gigabytes(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,6 +31,24 @@ if TYPE_CHECKING:
     from nasctl.search.run import Run
     from nasctl.search.watch import Watch
     from nasctl.workers import WorkerOptions
+
+
+@dataclass(frozen=True)
+class Effort:
+    """The most that a search may do.
+
+    Args:
+        budget: Distinct candidates to evaluate.
+        limit: Time after which to stop, such as "5m"; None for no limit.
+    """
+
+    budget: int = DEFAULT_BUDGET
+    limit: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """The time limit in seconds."""
+        return None if self.limit is None else duration(self.limit)
 
 
 def _build_request(task: str | None, **values: Any) -> SearchRequest:
@@ -77,21 +96,29 @@ request_group = OptionGroup(
     ),
 )
 
+effort_group = OptionGroup(
+    "effort",
+    "Effort",
+    Effort,
+    (
+        click.option(
+            "--budget",
+            default=DEFAULT_BUDGET,
+            show_default=True,
+            type=click.IntRange(1),
+            envvar="NASCTL_BUDGET",
+            show_envvar=True,
+            help="Distinct candidates to evaluate.",
+        ),
+        click.option("--time", "limit", metavar="TIME", help="Time after which to stop: 90 (seconds), 5m or 2h."),
+    ),
+)
 setting_options = setting_group(weights_seed_option, fidelity_option, data_option, torch_device_option, threads_option)
 
 
-@click.command(cls=Configured, groups=(request_group, trainings_group, setting_options, worker_group))
+@click.command(cls=Configured, groups=(request_group, effort_group, trainings_group, setting_options, worker_group))
 @request_group
-@click.option(
-    "--budget",
-    default=DEFAULT_BUDGET,
-    show_default=True,
-    type=click.IntRange(1),
-    envvar="NASCTL_BUDGET",
-    show_envvar=True,
-    help="Distinct candidates to evaluate.",
-)
-@click.option("--time", "limit", metavar="TIME", help="Time after which to stop: 90 (seconds), 5m or 2h.")
+@effort_group
 @trainings_group
 @setting_options
 @worker_group
@@ -103,8 +130,7 @@ setting_options = setting_group(weights_seed_option, fidelity_option, data_optio
 def command(
     ctx: click.Context,
     request: SearchRequest,
-    budget: int,
-    limit: str | None,
+    effort: Effort,
     trainings: SearchTrainings,
     setting: SettingOptions,
     workers: WorkerChoice,
@@ -127,15 +153,15 @@ def command(
     request = trainings.request(request, setting)
     run = request.run(setting, option_values(ctx), Store.reading(store))
     say_data(run.task.setting.data)
-    seconds = None if limit is None else duration(limit)
+    seconds = effort.seconds
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     warnings = run.check(here=worker_options.in_process)  # before anything is written
     also = f" --store {shlex.quote(store)}" if given else ""
-    begun, first = time.monotonic(), trainings.budget(request, budget)
+    begun, first = time.monotonic(), trainings.budget(request, effort.budget)
     watch = Watch(run, first, seconds, also)
     then = None
     if trainings.trainings is not None and not trainings.are_candidates(request):
-        then = trained_run(run, trainings, budget)
+        then = trained_run(run, trainings, effort.budget)
         then.check()  # before the work
     said = [*([] if as_json else request.remarks(run, setting)), *(f"Warning: {sentence}" for sentence in warnings)]
     code = _search(run, watch, said, worker_options, store, as_json and then is None)

@@ -188,7 +188,8 @@ class Run:
         Raises:
             NasctlError: A spec names something that does not exist, or the user has to mend something else.
         """
-        self.file_under(store.path)
+        if any(isinstance(metric, FilesTrainings) for metric in self.task.measurable.values()):
+            self.file_under(store.path)
         task, searcher = self.task, self._make_searcher(store)
         versions = {"nasctl": __version__, **{name: version(name) for name in LIBRARIES}}
         record = task.record(self.asked["space"], self.asked, versions, self.remarks)

@@ -43,6 +43,7 @@ OPTIONS = {  # and their defaults
         **{"searcher": "guided", "budget": 300, "time": None, "seed": 0, "weights-seed": 0},
         **{**MEASURED, **WORKERS, "threads": 1, "run": "", "store": "nasctl.db", "json": False},
         **{"config": None, "set": None, "task": None},
+        **{"trainings": None, "recipe": "", "epochs": 0, "split": "0.8,0.1,0.1", "split-seed": 0},
     },
     "objective score": {
         **{"space": None, "objective": None, "genomes": None, "sample": None, "all": False, "output": None},
@@ -61,7 +62,8 @@ OPTIONS = {  # and their defaults
         **{"name": ""},
         **{"recipe": None, "epochs": None, "set": None, "print-recipe": False, "dry-run": False, "seed": 0},
         **{"torch-device": "cpu", "threads": 1, "data-workers": None, "log": None, "tensorboard": False},
-        **{"store": "nasctl.db", "json": False},
+        **{"store": "nasctl.db", "json": False, "gpus": "", "processes": None, "cluster": ""},
+        **{"run": None, "top": 16, "halving": None, "rungs": None},
     },
     "runs retry": {"objective": None, "data": None, **WORKERS, "store": "nasctl.db", "json": False},
 }

@@ -218,7 +218,9 @@ def command(
     asked = _request(request, shortlist, recipe, machine)
     if shortlist.run is not None:
         if devices.world > 1:
-            raise NasctlError("Cannot train a shortlist by several processes. Leave out --gpus, --processes and --cluster.")
+            raise NasctlError(
+                "Cannot train a shortlist by several processes. Leave out --gpus, --processes and --cluster."
+            )
         given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
         options = f" --store {shlex.quote(store)}" if given else ""
         ctx.exit(train_shortlist(shortlist, asked, reporting, dry_run, store, options, as_json))
