@@ -64,7 +64,7 @@ ARCHIVES = ("cifar10_train_12000.zip", "cifar10_test_2000.zip")
 # The recipe of every network.
 RECIPE = "rate = 0.2\nwarmup = 0.5\ncutout = 0.0\nevaluate = 0\n"
 
-RESERVE = 150  # seconds of the time that a training may take which begins last: none is cut off
+RESERVE = 180  # seconds of the time that a training may take which begins last: none is cut off
 
 RETRAINED = 1000  # distance between the seeds of a search and of further trainings
 
