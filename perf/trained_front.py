@@ -66,6 +66,8 @@ RECIPE = "rate = 0.2\nwarmup = 0.5\ncutout = 0.0\nevaluate = 0\n"
 
 RESERVE = 180  # seconds of the time that a training may take which begins last: none is cut off
 
+SLIP = 0.002  # share of test images whose class may change with the size of batches
+
 RETRAINED = 1000  # distance between the seeds of a search and of further trainings
 
 BEST, METRIC, MOBILE = "best of the trained front", "metric-only pick", "MobileNetV2"
@@ -261,7 +263,10 @@ def trained(plan: Plan, seed: int, job: tuple[Chosen, int]) -> Figures:
         outcome = train(problem, plan.work / f"mobilenetv2-{seed}-{training_seed}")
         state = dict(outcome.state)
         results, seconds = {part: one.asdict() for part, one in outcome.results.items()}, outcome.seconds
-    return Figures(results, seconds, correct(network, state, data, plan))
+    right = correct(network, state, data, plan)
+    if abs(right.mean() - results["test"]["accuracy"]) > SLIP:
+        raise RuntimeError(f"{chosen.role} classifies {right.mean():.4f} of the test images, and did {results['test']}")
+    return Figures(results, seconds, right)
 
 
 @torch.no_grad()
