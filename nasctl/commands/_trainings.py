@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from nasctl.commands._groups import OptionGroup
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
+    from nasctl.evaluation.executor import Executor
+    from nasctl.evaluation.task import Task
     from nasctl.search.request import SearchRequest, SettingOptions
     from nasctl.search.run import Run
     from nasctl.trained_search.trained_run import TrainedRun
@@ -137,14 +141,14 @@ def train_chosen(
     from nasctl.workers import open_executor
 
     without_limits = replace(workers, seconds=None, memory=None)  # the limits are about metrics
-    run = replace(run, open_metrics=lambda task: open_executor(workers, task))
-    run.file_under(store)
-    watch = TrainedWatch(run, store, limit, options)
-    say("", *watch.opening())
-    with open_executor(without_limits, run.task) as executor:
-        opened = Store(store)
+    with ExitStack() as opened:
+        run = replace(run, open_metrics=_metrics_of(workers, opened))
+        run.file_under(store)
+        watch = TrainedWatch(run, store, limit, options)
+        say("", *watch.opening())
+        executor, records = opened.enter_context(open_executor(without_limits, run.task)), Store(store)
         try:
-            watch.follow(opened, executor)
+            watch.follow(records, executor)
         except KeyboardInterrupt as stop:
             say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)
@@ -152,8 +156,34 @@ def train_chosen(
         table(*watch.table(), title="front of trained networks")
     else:
         click.echo(watch.json())
-    say(*watch.closing(opened.machines(run.name)))
+    say(*watch.closing(records.machines(run.name)))
     return 0
+
+
+def _metrics_of(workers: WorkerOptions, opened: ExitStack) -> Callable[[Task], AbstractContextManager[Executor]]:
+    """Return the function that opens the executor of metrics between trainings.
+
+    Its processes live until the end of the search, because starting them takes as long as measuring several networks.
+    Workers on GPUs or on a cluster end with each round, so that they hold no memory that trainings need.
+
+    Args:
+        workers: Workers of the search.
+        opened: Closes executors at the end of the search.
+    """
+    from nasctl.workers import open_executor
+
+    kept: list[tuple[Task, Executor]] = []
+
+    def metrics(task: Task) -> AbstractContextManager[Executor]:
+        if workers.cluster or workers.gpus:
+            return open_executor(workers, task)
+        found = next((executor for known, executor in kept if known is task), None)
+        if found is None:
+            found = opened.enter_context(open_executor(workers, task))
+            kept.append((task, found))
+        return nullcontext(found)
+
+    return metrics
 
 
 def trained_run(first: Run, options: SearchTrainings, budget: int) -> TrainedRun:

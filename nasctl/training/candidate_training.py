@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from nasctl.problem.space import Input
 if TYPE_CHECKING:
     from nasctl.candidates.candidate import Candidate
     from nasctl.candidates.setting import Setting
+    from nasctl.data import Data
     from nasctl.networks.graph import Network
     from nasctl.problem.space import Genome, SearchSpace
     from nasctl.training.labelled import TrainingData
@@ -80,7 +82,6 @@ class CandidateTraining:
         Raises:
             NasctlError: The data has no labels, or is not at hand.
         """
-        from nasctl.training.labelled import training_data_of
         from nasctl.training.request import task_of
 
         if isinstance(setting.data, RecordedData):
@@ -88,7 +89,7 @@ class CandidateTraining:
         (shape,) = network.input_shapes
         wanted = replace(given, shape=shape)
         split = self.split.replace("-", ",")
-        return training_data_of(setting.data, wanted, None, split, self.split_seed, task_of(network, wanted))
+        return _opened(setting.data, wanted, split, self.split_seed, task_of(network, wanted))
 
     def training(self, space: str, genome: Genome, data: TrainingData, setting: Setting) -> Training:
         """Return the training of a candidate.
@@ -138,6 +139,17 @@ class CandidateTraining:
             return run_training(training, data, Store(store), Work(workers=0))
         except TrainingDiverged as failure:  # this candidate has failed; the search goes on
             raise ArithmeticError(str(failure)) from None
+
+
+@lru_cache(maxsize=1)
+def _opened(data: Data, wanted: Input, split: str, seed: int, task: TrainingTask) -> TrainingData:
+    """Return the labelled data of a setting. The last one is kept for the next training in this process.
+
+    All candidates of a search are trained on the same images, which are then checked and decoded once in each worker.
+    """
+    from nasctl.training.labelled import training_data_of
+
+    return training_data_of(data, wanted, None, split, seed, task)
 
 
 def labelled_classes(space: SearchSpace, setting: Setting) -> int | None:

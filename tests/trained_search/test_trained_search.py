@@ -82,6 +82,15 @@ def test_options_of_trainings_are_part_of_the_objective():
     assert CandidateTraining(epochs=3).objective("loss") == "trained:epochs=3,measure=loss"
 
 
+def test_the_data_is_opened_once_for_all_trainings_of_a_process(first):
+    space = first.task.space
+    small, large = (space.network(len(space.genes) * (choice,)) for choice in (0, 2))
+    again = replace(first.setting, data=source("digits"), seed=1)  # as a later training has it
+    data = HOW.data(first.setting, small, space.input)
+    assert HOW.data(again, large, space.input) is data
+    assert str(replace(HOW, split_seed=1).data(again, large, space.input)) != str(data)
+
+
 def test_metrics_of_a_predictor_apply_to_the_space(first):
     space = first.task.space
     assert "naswot" not in feature_metrics(SPACE, space, ["naswot"])
