@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nasctl.analysis.score import score_genomes
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.errors import NasctlError
@@ -58,6 +59,44 @@ def test_a_replay_trains_nothing_again_and_takes_the_same_path(first, tmp_path, 
     _, again = trained(first, store)
     assert [one.evaluation for one in again] == [one.evaluation for one in visits]
     assert not any(one.fresh for one in again)
+
+
+def test_a_replay_does_not_see_what_the_first_search_finds_later(first, tmp_path, monkeypatch):
+    store = Store(tmp_path / "s.db")
+    _, visits = trained(first, store)
+    list(first.search(store, 9))
+    monkeypatch.setattr("nasctl.training.loop.train", None)
+    _, again = trained(first, store)
+    assert [one.evaluation for one in again] == [one.evaluation for one in visits]
+
+
+def test_networks_that_break_a_constraint_are_neither_measured_again_nor_trained(first, tmp_path, monkeypatch):
+    store = Store(tmp_path / "s.db")
+    known = [one.evaluation.values for one in first.search(store, 6)]
+    bounds = {name: sorted(one[name] for one in known)[2] for name in ("macs", "naswot")}
+    run = replace(first, constraints=tuple(f"{name}>={bound!r}" for name, bound in bounds.items()))
+    visits = [one.evaluation for one in run.search(store, 6)]
+    cheap = {one.genome for one in visits if one.values["macs"] >= bounds["macs"]}
+    held = {one.genome for one in visits if one.genome in cheap and one.values["naswot"] >= bounds["naswot"]}
+    asked = []
+
+    def noted(task, space, genomes, *rest):
+        asked.extend(genomes)
+        return score_genomes(task, space, genomes, *rest)
+
+    monkeypatch.setattr("nasctl.trained_search.trained_run.score_genomes", noted)
+    assert 0 < len(held) < len(cheap)
+    assert set(TrainedRun.after(run, HOW, 24, 12)._make_searcher(store).ask()) == held
+    assert set(asked) == cheap
+
+
+def test_a_changed_recipe_is_another_run(first, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    names = []
+    for rate in ("0.1", "0.2"):
+        recipe.write_text(f"epochs = 1\nrate = {rate}\n")
+        names.append(TrainedRun.after(first, replace(HOW, recipe=str(recipe)), 2, 6).name)
+    assert names[0] != names[1]
 
 
 def test_another_store_takes_the_same_path(first, tmp_path):
