@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from nasctl.problem.space import Input
 if TYPE_CHECKING:
     from nasctl.candidates.candidate import Candidate
     from nasctl.candidates.setting import Setting
+    from nasctl.data import Data
     from nasctl.networks.graph import Network
     from nasctl.problem.space import Genome, SearchSpace
     from nasctl.training.labelled import TrainingData
@@ -80,15 +82,15 @@ class CandidateTraining:
         Raises:
             NasctlError: The data has no labels, or is not at hand.
         """
-        from nasctl.training.labelled import training_data_of
         from nasctl.training.request import task_of
 
         if isinstance(setting.data, RecordedData):
             raise NasctlError(f"Cannot train on {setting.data}: a record holds only the name. Give it with --data.")
         (shape,) = network.input_shapes
         wanted = replace(given, shape=shape)
-        split = self.split.replace("-", ",")
-        return training_data_of(setting.data, wanted, None, split, self.split_seed, task_of(network, wanted))
+        return _opened(
+            _Source(setting.data), wanted, self.split.replace("-", ","), self.split_seed, task_of(network, wanted)
+        )
 
     def training(self, space: str, genome: Genome, data: TrainingData, setting: Setting) -> Training:
         """Return the training of a candidate.
@@ -138,6 +140,28 @@ class CandidateTraining:
             return run_training(training, data, Store(store), Work(workers=0))
         except TrainingDiverged as failure:  # this candidate has failed; the search goes on
             raise ArithmeticError(str(failure)) from None
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Data that equals itself only: equal data may lie at two places, and one of the two may be gone."""
+
+    data: Data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and other.data is self.data
+
+    def __hash__(self) -> int:
+        return id(self.data)
+
+
+# All candidates of a process share decoded images. Listing files and decoding a sample anew takes seconds each time.
+@lru_cache(maxsize=1)
+def _opened(source: _Source, wanted: Input, split: str, split_seed: int, task: TrainingTask) -> TrainingData:
+    """Return data for training; see `training_data_of`."""
+    from nasctl.training.labelled import training_data_of
+
+    return training_data_of(source.data, wanted, None, split, split_seed, task)
 
 
 def labelled_classes(space: SearchSpace, setting: Setting) -> int | None:

@@ -121,6 +121,14 @@ def test_options_of_trainings_are_part_of_the_objective():
     assert CandidateTraining(epochs=3).objective("loss") == "trained:epochs=3,measure=loss"
 
 
+def test_all_candidates_share_the_decoded_images(first):
+    network = first.task.space.network((0,) * 8)
+    found = [HOW.data(first.setting, network, first.task.space.input) for _ in range(2)]
+    assert found[0] is found[1]
+    other = replace(HOW, split_seed=1).data(first.setting, network, first.task.space.input)
+    assert str(other) == "digits split=0.1-0.1-0.1 seed=1"
+
+
 def test_metrics_of_a_predictor_apply_to_the_space(first):
     space = first.task.space
     assert "naswot" not in feature_metrics(SPACE, space, ["naswot"])
