@@ -21,7 +21,6 @@ from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome
 
 SEARCHER = "guided"  # searcher of the training-free search
-SEARCH_SHARE = 0.7  # share of the measurements that the training-free search makes before the first training
 FITTED, TRAINING_FREE = "fitted", "training-free"  # policies beside the searchers
 BASELINE = "random"  # searcher that is in every comparison
 
@@ -126,7 +125,7 @@ class TrainingReplayer:
         plan = TrainingPlan(self._trainings, self._measurements, self._rule, seed=seed)
         cost, rows = table.test.cost, self._problem.rows
         choice = TrainingChoice(self._benchmark.space, self._groups, lambda genomes: cost[rows(genomes)][:, None], plan)
-        places = self._searched(seed, max(1, round(SEARCH_SHARE * self._measurements)))
+        places = self._searched(seed, plan.searched)
         choice.add(self._genomes(places), self._features[places], self._score(places))
         trained: list[int] = []
         while batch := choice.ask():

@@ -33,17 +33,6 @@ from nasctl.training.training import Training, check_trainable
 
 SEARCHER = "trainings"  # the searcher's name in the record of a run
 
-SEARCH_SHARE = 0.5  # share of the measured candidates that the training-free search finds, before the first training
-
-
-def search_budget(measurements: int) -> int:
-    """Return the number of candidates of the training-free search.
-
-    Args:
-        measurements: Number of networks whose metrics may be measured before and between trainings.
-    """
-    return max(1, round(SEARCH_SHARE * measurements))
-
 
 @dataclass(frozen=True)
 class TrainedRun(Run):
@@ -137,7 +126,7 @@ class TrainedRun(Run):
     def _make_searcher(self, store: Store) -> Searcher:
         name, record = store.run(self.first.name)
         # With a larger budget the training-free run goes on. What it finds then is no part of this run.
-        found = store.evaluations(name)[: search_budget(self.measurements)]
+        found = store.evaluations(name)[: self.plan.searched]
         problem = SearchProblem(self.first.task)
         broken = problem.violation([one.genome for one in found]) > 0  # the modules of these are not measured
         visited = [one for one, out in zip(found, broken.tolist(), strict=True) if not out]
