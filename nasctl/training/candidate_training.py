@@ -31,12 +31,22 @@ class CandidateTraining:
         epochs: Passes over the training part; 0 for those of the recipe.
         split: Shares of the parts of the data, "0.8-0.1-0.1".
         split_seed: Seed of the split.
+
+    Raises:
+        NasctlError: The path of the recipe cannot be part of the spec of an objective.
     """
 
     recipe: str = ""
     epochs: int = 0
     split: str = "0.8-0.1-0.1"
     split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if any(one in self.recipe for one in ",=:@"):
+            raise NasctlError(
+                f"Cannot use the recipe {self.recipe!r} in a search: its path is part of specs. Leave ',', '=', ':' and"
+                " '@' out of the names of the file and its folders."
+            )
 
     def objective(self, measure: str = "accuracy") -> str:
         """Return the spec of the objective that trains so, without options that have their defaults.

@@ -35,7 +35,7 @@ def first():
 def trained(run, store, trainings=4):
     """Search and train in a store, and return the visits of the second run."""
     list(run.search(store, 6))
-    second = TrainedRun.after(run, HOW, trainings, 12)
+    second = TrainedRun.after(run, HOW, trainings, 9)  # of which the first search measures six
     return second, list(second.search(store, trainings))
 
 
@@ -97,6 +97,13 @@ def test_a_changed_recipe_is_another_run(first, tmp_path):
         recipe.write_text(f"epochs = 1\nrate = {rate}\n")
         names.append(TrainedRun.after(first, replace(HOW, recipe=str(recipe)), 2, 6).name)
     assert names[0] != names[1]
+
+
+def test_networks_whose_outputs_cannot_follow_the_data_are_refused_before_the_search(first, monkeypatch):
+    monkeypatch.setattr("nasctl.training.request.trained_space", lambda spec, classes: spec)  # as without the option
+    run = TrainedRun.after(replace(first, space="nbmacro:resolution=8,classes=7"), HOW, 2, 6)
+    with pytest.raises(NasctlError, match="Cannot train on 10 classes: the network has 7 outputs"):
+        run.check()
 
 
 def test_another_store_takes_the_same_path(first, tmp_path):
@@ -169,6 +176,7 @@ def test_each_candidate_may_be_a_training(tmp_path):
         (["--trainings", "3", "--data", "noise"], "noise: its images have no labels"),
         (["--epochs", "3"], "give --trainings N"),
         (["--trainings", "3", "--data", "digits", "--recipe", "none.toml"], "none.toml"),
+        (["--trainings", "3", "--data", "digits", "--recipe", "a,b.toml"], "'a,b.toml' in a search: its path is part"),
         (["--trainings", "3", "--data", "digits", "-o", "naswot"], "without a cost"),
     ],
 )
