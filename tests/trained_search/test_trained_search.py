@@ -123,6 +123,13 @@ def test_a_run_without_costs_is_refused(first):
         TrainedRun.after(replace(first, objectives=("naswot",)), HOW, 2, 6)
 
 
+def test_trainings_are_filed_beside_the_store_wherever_a_worker_runs(first, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = TrainedRun.after(first, HOW, 2, 6)
+    run.file_under("s.db")
+    assert next(iter(run.task.metrics.values()))._filed == (run.asked["space"], str(tmp_path / "s.db"))
+
+
 def test_options_of_trainings_are_part_of_the_objective():
     assert CandidateTraining().objective() == "trained"
     assert CandidateTraining(epochs=3).objective("loss") == "trained:epochs=3,measure=loss"
