@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,8 +77,10 @@ class TrainedRun(Run):
         return cls(
             **{
                 name: getattr(first, name)
-                for name in ("space", "searcher", "seed", "setting", "constraints", "options", "trained_for")
+                for name in ("space", "searcher", "seed", "constraints", "options", "trained_for")
             },
+            # Draws of weights are averaged for metrics. A network is trained once.
+            setting=replace(first.setting, fidelity=replace(first.setting.fidelity, repeats=1)),
             objectives=(how.objective("loss" if first.task.space.input.kind == "tokens" else "accuracy"), *costs),
             called=called,
             first=first,

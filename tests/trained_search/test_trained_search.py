@@ -130,6 +130,13 @@ def test_trainings_are_filed_beside_the_store_wherever_a_worker_runs(first, tmp_
     assert next(iter(run.task.metrics.values()))._filed == (run.asked["space"], str(tmp_path / "s.db"))
 
 
+def test_a_network_is_trained_once_though_its_metrics_are_means_of_several_draws(first):
+    setting = replace(first.setting, seed=3, fidelity=Fidelity(size=8, batch=16, repeats=2))
+    run = TrainedRun.after(replace(first, setting=setting), HOW, 2, 6)
+    assert [one.seed for one in run.task.setting.draws()] == [3]
+    assert [one.seed for one in run.first.task.setting.draws()] == [6, 7]
+
+
 def test_options_of_trainings_are_part_of_the_objective():
     assert CandidateTraining().objective() == "trained"
     assert CandidateTraining(epochs=3).objective("loss") == "trained:epochs=3,measure=loss"
