@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,12 +14,14 @@ from nasctl.analysis.correlate import sample_known_values
 from nasctl.errors import NasctlError
 from nasctl.problem.searcher import Direction
 from nasctl.problem.space import Genome, SearchSpace
+from nasctl.store.training_table import TrainingRecord
 
 Part = Literal["validation", "test"]  # part of the data that a trained network is judged on
+UNSEEN = (
+    "Warning: labels are of the test part, so test accuracies of networks that this predictor chooses are biased;"
+    " --part validation keeps the test part unseen"
+)
 EVERY = 10**9  # more networks than a table has
-# Parts of a training's spec, by which comparable trainings may differ.
-OWN = frozenset({"name", "space", "genome", "seed", "threads", "device", "world"})
-START = "start"  # part of a spec: the weights that a training starts from, which are of one network
 
 
 @dataclass(frozen=True)
@@ -54,39 +55,6 @@ class LabelledGenomes:
     def ascending(self) -> np.ndarray:
         """Labels of which higher is better, (N,)."""
         return self.labels if self.direction == "max" else -self.labels
-
-
-class TrainedRow(Protocol):
-    """A training as the store lists it."""
-
-    @property
-    def genome(self) -> Genome:
-        """Genome of the trained network."""
-        ...
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """What was trained: recipe, data, seed and the like."""
-        ...
-
-    @property
-    def state(self) -> str:
-        """State of the training, such as "finished"."""
-        ...
-
-    @property
-    def result(self) -> Mapping[str, Any]:
-        """By part: accuracy, perplexity, loss and standard error."""
-        ...
-
-
-@runtime_checkable
-class KeepsTrainings(Protocol):
-    """A store that lists trainings."""
-
-    def trainings(self, space: str | None = None) -> Sequence[TrainedRow]:
-        """Return the trainings of a space, given by its spec with every option."""
-        ...
 
 
 def labels_of_table(
@@ -126,7 +94,7 @@ def labels_of_table(
 
 
 def labels_of_trainings(
-    rows: Sequence[TrainedRow], space: SearchSpace, part: Part, seed: int
+    rows: Sequence[TrainingRecord], space: SearchSpace, part: Part, seed: int
 ) -> tuple[LabelledGenomes, list[str]]:
     """Return the labels of finished trainings, in random order, and notes on trainings that are left out.
 
@@ -149,14 +117,13 @@ def labels_of_trainings(
             f"Cannot fit to trainings: the store has no finished training of this space with a {part} result. Train"
             " networks with `nasctl train`, or give a table with --truth."
         )
-    groups: dict[str, list[TrainedRow]] = defaultdict(list)
+    groups: dict[str, list[TrainingRecord]] = defaultdict(list)
     for row in finished:
-        shared = {key: bool(one) if key == START else one for key, one in row.spec.items() if key not in OWN}
-        groups[json.dumps(shared, sort_keys=True)].append(row)
+        groups[row.comparable(across_seeds=True)].append(row)
     largest = max(groups.values(), key=len)
-    notes = []
+    notes = [UNSEEN] if part == "test" else []
     if left := len(finished) - len(largest):
-        notes = [f"{left} trainings with another recipe or other data are left out; {len(largest)} are compared"]
+        notes += [f"{left} trainings with another recipe or other data are left out; {len(largest)} are compared"]
     by_genome: dict[Genome, list[tuple[float, float]]] = defaultdict(list)
     for row in largest:
         by_genome[space.canonical(row.genome)].append(_figure(row.result[part]))

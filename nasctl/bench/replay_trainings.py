@@ -16,7 +16,7 @@ from nasctl.bench.replay import replay
 from nasctl.pareto.hypervolume import hypervolume, pareto
 from nasctl.prediction.acquisition import Rule, shortlist
 from nasctl.prediction.feature_scale import GENES, METRICS
-from nasctl.prediction.training_choice import SEARCH_SHARE, TrainingChoice, TrainingPlan
+from nasctl.prediction.training_choice import TrainingChoice, TrainingPlan
 from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome
 
@@ -125,7 +125,7 @@ class TrainingReplayer:
         plan = TrainingPlan(self._trainings, self._measurements, self._rule, seed=seed)
         cost, rows = table.test.cost, self._problem.rows
         choice = TrainingChoice(self._benchmark.space, self._groups, lambda genomes: cost[rows(genomes)][:, None], plan)
-        places = self._searched(seed, max(1, round(SEARCH_SHARE * self._measurements)))
+        places = self._searched(seed, plan.searched)
         choice.add(self._genomes(places), self._features[places], self._score(places))
         trained: list[int] = []
         while batch := choice.ask():

@@ -56,11 +56,11 @@ class SearchTrainings:
             request: The search.
             budget: Number of networks whose metrics may be measured.
         """
-        from nasctl.prediction.training_choice import SEARCH_SHARE
+        from nasctl.prediction.training_choice import TrainingPlan
 
         if self.trainings is None:
             return budget
-        return self.trainings if self.are_candidates(request) else max(1, round(SEARCH_SHARE * budget))
+        return self.trainings if self.are_candidates(request) else TrainingPlan(self.trainings, budget).searched
 
     def are_candidates(self, request: SearchRequest) -> bool:
         """Return whether an objective of the search itself trains, so that each candidate is a training."""

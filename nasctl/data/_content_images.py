@@ -50,7 +50,7 @@ class LabelledImages(Protocol):
 
         Returns:
             "train": all images that the data does not set apart; "validation" and "test": those that it sets apart, if
-            there are any. Labels have one numbering in all parts.
+            there are any, with a label each. Labels have one numbering in all parts.
 
         Raises:
             NasctlError: A part cannot be read, or has a class without training images.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import torch
@@ -15,10 +14,8 @@ from nasctl.export.export import COMPARED
 from nasctl.export.model import Model
 from nasctl.problem.space import Genome
 from nasctl.training import trained_weights
-
-WEIGHTS = "weights.safetensors"  # the file of a training's folder that holds its final weights
-
-CLASSES_OPTION = re.compile(r"([:,])classes=[^,]*")  # the option of a spec that follows from the data
+from nasctl.training.folder import TrainingFolder, trainings_folder
+from nasctl.training.request import trained_space
 
 
 def weights_file(training: str, store: str | Path) -> Path:
@@ -33,7 +30,7 @@ def weights_file(training: str, store: str | Path) -> Path:
         NasctlError: There is no such training, or several, or the training has not ended.
     """
     path = Path(training).expanduser()
-    folder = Path(store).with_name(f"{Path(store).stem}-trainings")
+    folder = trainings_folder(store)
     if path.is_file():
         return path
     known = sorted(one.name for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
@@ -91,10 +88,10 @@ def trained_model(path: Path, asked: tuple[str, Genome] | None = None, weights_n
 
 def _finished(folder: Path) -> Path:
     """Return the file of weights in the folder of a training."""
-    path = folder / WEIGHTS
+    path = TrainingFolder(folder).weights
     if not path.is_file():
         raise NasctlError(
-            f"Cannot export the training {folder.name!r}: {folder} has no {WEIGHTS}, because the training has not "
+            f"Cannot export the training {folder.name!r}: {folder} has no {path.name}, because the training has not "
             "ended. Type its `nasctl train` command again to go on with it."
         )
     return path
@@ -104,9 +101,7 @@ def _trained_architecture(facts: trained_weights.Facts) -> Architecture:
     """Return the architecture that was trained: its space has as many outputs as the data has classes."""
     described = architecture(facts.space, facts.genome)
     if facts.class_names and described.network.out_shape[-1] != len(facts.class_names):
-        spec = registry.spelled_out("spaces", facts.space)
-        changed = CLASSES_OPTION.sub(rf"\g<1>classes={len(facts.class_names)}", spec)
-        described = architecture(changed, facts.genome)
+        described = architecture(trained_space(facts.space, len(facts.class_names)), facts.genome)
     return described
 
 
@@ -114,7 +109,7 @@ def _check_asked(path: Path, trained: Architecture, facts: trained_weights.Facts
     """Raise an error unless the trained network is the one that a user named, whatever its number of classes."""
     spec, genome = asked
     space = registry.create("spaces", spec)
-    specs = {CLASSES_OPTION.sub(r"\g<1>", registry.spelled_out("spaces", one)) for one in (spec, trained.space)}
+    specs = {trained_space(one, len(facts.class_names or ())) for one in (spec, trained.space)}
     if len(specs) > 1 or space.canonical(genome) != space.canonical(trained.genome):
         whole = ids.encode(spec, space.genes, genome)
         raise NasctlError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from scipy.special import ndtri
@@ -27,27 +27,6 @@ REFERENCE = 1.05
 QUANTILES = 32  # quantiles of a prediction that an expectation averages over
 CONFIDENCE = 1.0  # standard deviations above the mean, of the rule "ucb"
 CELLS = 1 << 20  # cells of the space of costs times candidates at once; bounds memory
-
-
-class LabelPredictor(Protocol):
-    """A predictor of labels that was fitted to the labels so far."""
-
-    def scores(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation of a normally distributed score of the label, (N, F) -> (N,) each."""
-        ...
-
-    @property
-    def label_scale(self) -> ScoreScale:
-        """The monotone scale from scores to labels."""
-        ...
-
-
-class ScoreScale(Protocol):
-    """A monotone scale between labels and scores."""
-
-    def to_labels(self, scores: np.ndarray) -> np.ndarray:
-        """Return the labels of scores, elementwise."""
-        ...
 
 
 @dataclass(frozen=True)

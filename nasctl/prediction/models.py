@@ -76,14 +76,6 @@ class FittedModel(Protocol):
         ...
 
 
-class ModelKind(Protocol):
-    """A function that fits a model."""
-
-    def __call__(self, given: LabelledFeatures) -> FittedModel:
-        """Return the model, fitted."""
-        ...
-
-
 class GaussianProcessModel:
     """The mean of two Gaussian processes, of normal scores and of labels; see `GroupedGaussianProcess`.
 

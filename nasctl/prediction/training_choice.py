@@ -12,7 +12,7 @@ from nasctl.prediction.acquisition import Candidates, Labelled, Rule, choose_bat
 from nasctl.prediction.trend_process import TrendProcess, fit_trend_process
 from nasctl.problem.space import Genome, SearchSpace
 
-SEARCH_SHARE = 0.7  # share of the measured networks that a training-free search finds, before the first training
+SEARCH_SHARE = 0.7  # share of the measurements that the training-free search makes before the first training
 FIRST_SHARE = 4  # 1 of this many trainings is in the first round
 ROUNDS = 8  # rounds that all trainings would make if the first one had the size of the others
 MIN_FIRST, MIN_BATCH = 4, 2  # minimum number of trainings in the first round and in later rounds
@@ -49,6 +49,11 @@ class TrainingPlan:
                 f"Cannot plan {self.trainings} trainings with a share of {self.accuracy_share:g} for accuracy: a plan"
                 " needs at least one training and a share from 0 to 1. Give other numbers."
             )
+
+    @property
+    def searched(self) -> int:
+        """Return the number of networks that the training-free search measures before the first training."""
+        return max(1, round(SEARCH_SHARE * self.measurements))
 
     @property
     def first(self) -> int:

@@ -205,7 +205,7 @@ class Run:
         """
         for metric in self.task.measurable.values():
             if isinstance(metric, FilesTrainings):
-                metric.file_under(self.asked["space"], str(store))
+                metric.file_under(self.asked["space"], str(Path(store).absolute()))  # workers may have another folder
 
     def _make_searcher(self, store: Store) -> Searcher:
         """Return a fresh searcher for the run."""

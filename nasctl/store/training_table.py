@@ -17,6 +17,9 @@ STATE = re.compile(r"unfinished|finished|diverged|stopped at rung \d+")  # state
 
 PARTS = ("validation", "test")  # parts that a training is evaluated on
 
+# Keys of a spec that two trainings may differ in and still compare: the network, and the machine.
+OWN = frozenset({"name", "space", "genome", "threads", "device", "world", "processes"})
+
 LISTED = """
 SELECT t.name, text.value, genome.genes, t.spec, t.state, t.result, t.seconds, t.started, t.folder FROM training t
 JOIN genome ON genome.id = t.genome JOIN text ON text.id = genome.space ORDER BY t.started DESC, t.id DESC
@@ -61,6 +64,18 @@ class TrainingRecord:
         """The result on the validation part at each pause, by the number of steps as text."""
         found: Mapping[str, Mapping[str, Any]] = self.result.get("rungs", {})
         return found
+
+    def comparable(self, across_seeds: bool = False) -> str:
+        """Return a text that is equal for trainings of a space whose results compare.
+
+        These have the same data, recipe and seed, and all begin with drawn weights or all with given ones.
+
+        Args:
+            across_seeds: Whether trainings of different seeds compare.
+        """
+        own = OWN | {"seed"} if across_seeds else OWN
+        shared = {key: bool(value) if key == "start" else value for key, value in self.spec.items() if key not in own}
+        return json.dumps({"start": False, **shared}, sort_keys=True)
 
 
 class StoredTrainings:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,12 +12,13 @@ import numpy as np
 
 from nasctl.analysis.run_scores import scores_of_run, stored_sizes
 from nasctl.analysis.score import score_genomes
+from nasctl.candidates.objective import closed_form
 from nasctl.errors import NasctlError
 from nasctl.evaluation.executor import Executor
 from nasctl.evaluation.measure import LocalExecutor
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
-from nasctl.pareto.losses import TRANSFORMS
+from nasctl.pareto.losses import losses, violations
 from nasctl.prediction.features import FeatureBuilder
 from nasctl.prediction.training_choice import TrainingChoice, TrainingPlan
 from nasctl.problem.searcher import Searcher
@@ -28,6 +29,7 @@ from nasctl.store.training_table import TrainingRecord
 from nasctl.trained_search.training_searcher import TrainingSearcher
 from nasctl.training.candidate_training import CandidateTraining
 from nasctl.training.labelled import TrainingData
+from nasctl.training.training import Training, check_trainable
 
 SEARCHER = "trainings"  # the searcher's name in the record of a run
 
@@ -75,8 +77,10 @@ class TrainedRun(Run):
         return cls(
             **{
                 name: getattr(first, name)
-                for name in ("space", "searcher", "seed", "setting", "constraints", "options", "trained_for")
+                for name in ("space", "searcher", "seed", "constraints", "options", "trained_for")
             },
+            # Draws of weights are averaged for metrics. A network is trained once.
+            setting=replace(first.setting, fidelity=replace(first.setting.fidelity, repeats=1)),
             objectives=(how.objective("loss" if first.task.space.input.kind == "tokens" else "accuracy"), *costs),
             called=called,
             first=first,
@@ -93,6 +97,7 @@ class TrainedRun(Run):
         return {
             **own,
             "searcher": SEARCHER,
+            "recipe": self.how.recipe_for(self._data.task).digest,  # the file of a recipe may change
             "trainings": self.trainings,
             "measurements": self.measurements,
             "first": first,
@@ -108,10 +113,11 @@ class TrainedRun(Run):
             No warnings: those about constraints are of the training-free run.
 
         Raises:
-            NasctlError: The recipe cannot be read, the data has no labels, or a part of it is empty.
+            NasctlError: The recipe cannot be read, the data has no labels, a part of it is empty, or networks of the
+                space cannot be trained on it.
         """
-        self.how.recipe_for(self._data.task)
-        assert self.task.objectives
+        space = self.task.space
+        check_trainable(self._training(space.canonical((0,) * len(space.genes))), self._data)
         return []
 
     @property
@@ -121,16 +127,19 @@ class TrainedRun(Run):
 
     def _make_searcher(self, store: Store) -> Searcher:
         name, record = store.run(self.first.name)
-        visited = store.evaluations(name)
-        features = _Features(self, store, [one.genome for one in visited])
+        # With a larger budget the training-free run goes on. What it finds then is no part of this run.
+        found = store.evaluations(name)[: self.plan.searched]
         problem = SearchProblem(self.first.task)
+        broken = problem.violation([one.genome for one in found]) > 0  # the modules of these are not measured
+        visited = [one for one, out in zip(found, broken.tolist(), strict=True) if not out]
+        features = _Features(self, store, [one.genome for one in visited])
         cheap = [goal.cost == "network" for goal in problem.objectives]
         choice = TrainingChoice(
             self.task.space,
             features.builder.groups,
             lambda genomes: problem.cheap_losses(genomes)[:, cheap],
             self.plan,
-            problem.violation,
+            lambda genomes: problem.violation(genomes) + features.violation(genomes),
         )
         _, scores = scores_of_run(record, visited, None, stored_sizes(store, name, record)) or ("", {})
         genomes = [one.genome for one in visited]
@@ -156,7 +165,10 @@ class TrainedRun(Run):
 
     def training_name(self, genome: Genome) -> str:
         """Return the name of the training of a network."""
-        return self.how.training(self.asked["space"], genome, self._data, self.task.setting).name
+        return self._training(genome).name
+
+    def _training(self, genome: Genome) -> Training:
+        return self.how.training(self.asked["space"], genome, self._data, self.task.setting)
 
     @cached_property
     def _data(self) -> TrainingData:
@@ -172,20 +184,23 @@ class _Features:
         task = run.first.task
         self._run, self._store = run, store
         self._task = Task(task.space, {**task.filed, **task.metrics}, task.setting)
+        self._measured = [one for one in task.constraints if not closed_form(task.metrics[one.name])]
+        self._violation: dict[Genome, float] = {}  # of measured networks
         self.builder = FeatureBuilder.of(task.space, tuple(self._task.metrics), genomes)
 
     def __call__(self, genomes: Sequence[Genome]) -> np.ndarray:
         """Return features, (N, F). Only what the store does not know is measured."""
         with self._run.open_metrics(self._task) as executor:
             rows = list(score_genomes(self._task, self._run.space, genomes, self._store, executor))
-        return self.builder.features(genomes, [self._losses(row.evaluation.values) for row in rows])
+        found = [row.evaluation for row in rows]
+        self._violation |= zip(genomes, violations(found, self._measured).sum(axis=1).tolist(), strict=True)
+        values = losses(found, self._task.objectives)
+        names = [goal.name for goal in self._task.objectives]
+        return self.builder.features(genomes, [dict(zip(names, row, strict=True)) for row in values.tolist()])
 
-    def _losses(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Return values as losses: a failed metric then counts as worst."""
-        metrics = self._task.metrics
-        with np.errstate(divide="ignore", invalid="ignore"):
-            seen = {name: float(TRANSFORMS[metrics[name].transform](np.array(value))) for name, value in values.items()}
-        return {name: one if metrics[name].direction == "min" else -one for name, one in seen.items()}
+    def violation(self, genomes: Sequence[Genome]) -> np.ndarray:
+        """Return the violation of the constraints on metrics that need a module, (N,); 0 for unmeasured networks."""
+        return np.array([self._violation.get(genome, 0.0) for genome in genomes])
 
 
 def _is_named(text: str, name: str, space: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,9 +10,6 @@ from nasctl.problem.space import Genome
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.training.rows import accuracy_text, data_name
-
-# Parts of the question in which trainings may differ and still compare: the network itself, and the machine.
-INCOMPARABLE = ("genome", "threads", "device", "world")
 
 Measure = Literal["accuracy", "perplexity", "loss"]
 
@@ -75,9 +71,8 @@ class TrainedNetworks:
         """The finished network with the best result on the part that networks are chosen by; None if there is none."""
         values = {genome: self.value(genome, self.judged) for genome in self.finished}
         sign = -1 if self.measure == "accuracy" else 1
-        return (
-            min((sign * value, genome) for genome, value in values.items() if value is not None)[1] if values else None
-        )
+        ranked = sorted((sign * value, genome) for genome, value in values.items() if value is not None)
+        return ranked[0][1] if ranked else None
 
     def value(self, genome: Genome, part: str | None = None) -> float | None:
         """Return the result of a finished training of a network as a number, or None.
@@ -148,8 +143,7 @@ def trained_networks(store: Store, space: str, genomes: Iterable[Genome] | None 
     groups: dict[str, list[TrainingRecord]] = {}
     for record in store.trainings(space):  # the newest first
         if wanted is None or record.genome in wanted:
-            question = {key: value for key, value in record.spec.items() if key not in INCOMPARABLE}
-            groups.setdefault(json.dumps(question, sort_keys=True), []).append(record)
+            groups.setdefault(record.comparable(), []).append(record)
     counts = {key: len({one.genome for one in group if one.state == "finished"}) for key, group in groups.items()}
     if not groups:
         return None

@@ -19,9 +19,7 @@ from torch.utils.data import DataLoader
 from nasctl.data import Part
 from nasctl.errors import NasctlError
 from nasctl.training.labelled import TrainingData
-from nasctl.training.split import philox
-
-STREAM = 0x6F72646572  # key of the random order of examples, "order" in ASCII
+from nasctl.training.streams import generator
 
 MOST_WORKERS = 4  # default number of workers on machines of more cores
 
@@ -109,7 +107,7 @@ def _order(size: int, batch: int, seed: int, first_step: int) -> Iterator[np.nda
     steps = max(1, size // batch)
     epoch, step = divmod(first_step, steps)
     while True:
-        order = philox(seed, STREAM, epoch).permutation(size)
+        order = generator(seed, "order", part=epoch).permutation(size)
         for place in range(step, steps):
             yield order[place * batch : (place + 1) * batch]
         epoch, step = epoch + 1, 0

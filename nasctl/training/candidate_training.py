@@ -31,12 +31,22 @@ class CandidateTraining:
         epochs: Passes over the training part; 0 for those of the recipe.
         split: Shares of the parts of the data, "0.8-0.1-0.1".
         split_seed: Seed of the split.
+
+    Raises:
+        NasctlError: The path of the recipe cannot be part of the spec of an objective.
     """
 
     recipe: str = ""
     epochs: int = 0
     split: str = "0.8-0.1-0.1"
     split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if any(one in self.recipe for one in ",=:@"):
+            raise NasctlError(
+                f"Cannot use the recipe {self.recipe!r} in a search: its path is part of specs. Leave ',', '=', ':' and"
+                " '@' out of the names of the file and its folders."
+            )
 
     def objective(self, measure: str = "accuracy") -> str:
         """Return the spec of the objective that trains so, without options that have their defaults.
@@ -88,8 +98,9 @@ class CandidateTraining:
             raise NasctlError(f"Cannot train on {setting.data}: a record holds only the name. Give it with --data.")
         (shape,) = network.input_shapes
         wanted = replace(given, shape=shape)
-        split = self.split.replace("-", ",")
-        return _opened(setting.data, wanted, split, self.split_seed, task_of(network, wanted))
+        return _opened(
+            _Source(setting.data), wanted, self.split.replace("-", ","), self.split_seed, task_of(network, wanted)
+        )
 
     def training(self, space: str, genome: Genome, data: TrainingData, setting: Setting) -> Training:
         """Return the training of a candidate.
@@ -141,15 +152,26 @@ class CandidateTraining:
             raise ArithmeticError(str(failure)) from None
 
 
-@lru_cache(maxsize=1)
-def _opened(data: Data, wanted: Input, split: str, seed: int, task: TrainingTask) -> TrainingData:
-    """Return the labelled data of a setting. The last one is kept for the next training in this process.
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Data that equals itself only: equal data may lie at two places, and one of the two may be gone."""
 
-    All candidates of a search are trained on the same images, which are then checked and decoded once in each worker.
-    """
+    data: Data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Source) and other.data is self.data
+
+    def __hash__(self) -> int:
+        return id(self.data)
+
+
+# All candidates of a process share decoded images. Listing files and decoding a sample anew takes seconds each time.
+@lru_cache(maxsize=1)
+def _opened(source: _Source, wanted: Input, split: str, split_seed: int, task: TrainingTask) -> TrainingData:
+    """Return data for training; see `training_data_of`."""
     from nasctl.training.labelled import training_data_of
 
-    return training_data_of(data, wanted, None, split, seed, task)
+    return training_data_of(source.data, wanted, None, split, split_seed, task)
 
 
 def labelled_classes(space: SearchSpace, setting: Setting) -> int | None:

@@ -27,6 +27,10 @@ NAME = re.compile(r"step-(\d+)\.safetensors")
 VERSION = 1  # of the layout of the file
 
 
+class OtherLayout(ValueError):
+    """A checkpoint with a layout that this version of nasctl does not read; the message is a clause."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The whole state of a training after a number of steps. No generator has a state.
@@ -77,14 +81,16 @@ def read(path: Path) -> Checkpoint:
     """Return a checkpoint.
 
     Raises:
+        OtherLayout: Another version of nasctl wrote the file in another layout.
         ValueError: The file is torn or is no checkpoint; the message is a clause.
     """
     try:
         with safe_open(path, framework="pt") as opened:
             header = json.loads((opened.metadata() or {})["nasctl"])
+            if header["version"] != VERSION:
+                writer = header.get("versions", {}).get("nasctl", "another version")
+                raise OtherLayout(f"nasctl {writer} wrote it in layout {header['version']}, not {VERSION}")
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-        if header["version"] != VERSION:
-            raise ValueError(f"its layout has version {header['version']}")
         found = Checkpoint(
             str(header["identity"]),
             int(header["step"]),
@@ -133,12 +139,16 @@ def newest(folder: Path, identity: str) -> Checkpoint | None:
     """Return the newest valid checkpoint of a folder, or None; a torn file is skipped.
 
     Raises:
-        NasctlError: A checkpoint belongs to another network or run.
+        NasctlError: A checkpoint belongs to another network or run, or has the layout of another version of nasctl.
     """
     for step in sorted(steps(folder), reverse=True):
         path = path_of(folder, step)
         try:
             found = read(path)
+        except OtherLayout as error:  # a training that began anew would delete it
+            raise NasctlError(
+                f"Cannot continue from {path}: {error}. Continue with that version of nasctl, or give another --name."
+            ) from None
         except ValueError:
             continue
         if found.identity != identity:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nasctl.system.terminal import duration, say
 from nasctl.training.evaluation import Result
+from nasctl.training.rows import accuracy_text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -179,7 +180,7 @@ def _speed(state: Standing, unit: str) -> list[str]:
 def result_text(result: Result) -> str:
     """Return the result of an evaluation: "71.3% ± 1.2%, loss 0.912", or "perplexity 101.2, loss 4.617 ± 0.01"."""
     if result.accuracy is not None:
-        return f"{100 * result.accuracy:.1f}% \N{PLUS-MINUS SIGN} {100 * result.error:.1f}%, loss {result.loss:.3f}"
+        return f"{accuracy_text(asdict(result))}, loss {result.loss:.3f}"
     loss = f"loss {result.loss:.3f} \N{PLUS-MINUS SIGN} {result.error:.2g}"
     return loss if result.perplexity is None else f"perplexity {result.perplexity:.4g}, {loss}"
 

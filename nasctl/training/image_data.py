@@ -169,7 +169,7 @@ def _split(
     """Return the parts: those that the data sets apart as they are, and the others split from the training images.
 
     Raises:
-        NasctlError: A part is empty, or a class has no training images.
+        NasctlError: A part is empty or without labels, or a class has no training images.
     """
     train = given["train"]
     assert train.labels is not None
@@ -177,8 +177,11 @@ def _split(
     parts = {part: LabelledPart(train, found[part], train.labels[found[part]]) for part in PARTS}
     for part, content in given.items():
         if part != "train":
-            labels = np.zeros(len(content), np.int64) if content.labels is None else content.labels
-            parts[part] = LabelledPart(content, np.arange(len(content)), labels)
+            if content.labels is None:
+                raise NasctlError(
+                    f"Cannot train on {data}: its {part} images have no labels. Give some, or leave them out."
+                )
+            parts[part] = LabelledPart(content, np.arange(len(content)), content.labels)
     for part, one in parts.items():
         if not len(one.indices) and (part in given or split.share(part)):
             raise NasctlError(

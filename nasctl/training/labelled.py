@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -10,10 +10,9 @@ from nasctl.data import Data, LabelledImages, LabelledWords, Part, check, source
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Input
 from nasctl.training.image_data import ImageTrainingData
+from nasctl.training.recipe import TrainingTask
 from nasctl.training.split import Split
 from nasctl.training.word_data import WordTrainingData
-
-Task = Literal["classes", "next words", "masked words"]
 
 
 class TrainingData(Protocol):
@@ -23,7 +22,7 @@ class TrainingData(Protocol):
     """
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TrainingTask:
         """The task that the labels pose."""
         ...
 
@@ -85,7 +84,7 @@ class TrainingData(Protocol):
 
 
 def training_data(
-    name: str, input: Input, classes: int | None, split: str, seed: int, task: Task | None = None
+    name: str, input: Input, classes: int | None, split: str, seed: int, task: TrainingTask | None = None
 ) -> TrainingData:
     """Return the data that a user names, for the training of a network.
 
@@ -106,7 +105,7 @@ def training_data(
 
 
 def training_data_of(
-    data: Data, input: Input, classes: int | None, split: str, seed: int, task: Task | None = None
+    data: Data, input: Input, classes: int | None, split: str, seed: int, task: TrainingTask | None = None
 ) -> TrainingData:
     """Return data that was opened already, for the training of a network; see `training_data`."""
     shares = Split.parse(split)
@@ -132,4 +131,4 @@ def training_data_of(
     return found
 
 
-__all__ = ["Part", "Task", "TrainingData", "training_data", "training_data_of"]
+__all__ = ["Part", "TrainingData", "training_data", "training_data_of"]

@@ -12,6 +12,7 @@ from torch.func import functional_call
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from nasctl.errors import NasctlError
 from nasctl.training.augmentation import Augmentation
 from nasctl.training.checkpoint import Checkpoint
 from nasctl.training.events import LearningProblem, Ranks, RanksLost
@@ -115,12 +116,18 @@ class Learner:
 
     @torch.no_grad()
     def load(self, checkpoint: Checkpoint) -> None:
-        """Restore the state of a checkpoint."""
-        stored = checkpoint.part("module")
+        """Restore the state of a checkpoint.
+
+        Raises:
+            NasctlError: Another version of nasctl, which names or shapes the tensors of the module otherwise, wrote it.
+        """
+        stored, average = checkpoint.part("module"), checkpoint.part("ema")
+        _check_shapes(self._state(), stored, checkpoint)
+        _check_shapes(self._ema, average, checkpoint)
         for name, value in self._state().items():
             value.copy_(stored[name])
         load_optimiser(self.optimiser, self._names, checkpoint.part("optimiser"))
-        for name, value in checkpoint.part("ema").items():
+        for name, value in average.items():
             self._ema[name].copy_(value)
         if self._scaler and checkpoint.scaler:
             self._scaler.load_state_dict(dict(checkpoint.scaler))
@@ -202,6 +209,21 @@ class Learner:
         if self.device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
             return torch.float16
         return torch.bfloat16
+
+
+def _check_shapes(own: Mapping[str, Tensor], stored: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Check that stored tensors have the names and shapes of the module's own.
+
+    Raises:
+        NasctlError: They have not.
+    """
+    shapes, found = ({name: one.shape for name, one in tensors.items()} for tensors in (own, stored))
+    if wrong := sorted(name for name in {*shapes, *found} if shapes.get(name) != found.get(name)):
+        raise NasctlError(
+            f"Cannot continue from the checkpoint of step {checkpoint.step}: nasctl"
+            f" {checkpoint.versions.get('nasctl', 'of another version')} built another module of this network, whose"
+            f" tensor {wrong[0]!r} differs. Continue with that version of nasctl, or give another --name."
+        )
 
 
 def learning_of(problem: LearningProblem, ranks: Ranks, device: torch.device) -> Learning:

@@ -11,14 +11,13 @@ import numpy as np
 
 from nasctl.data import Part
 from nasctl.errors import NasctlError
+from nasctl.training.streams import generator
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 USUAL = "0.8,0.1,0.1"  # default shares of the parts
 
 SHARE = re.compile(r"-?\d{0,9}(\.\d{0,9}|/\d{1,9})?")  # a share, as a decimal number or a fraction
-
-STREAM = 0x73706C6974  # key of the random numbers of a split, "split" in ASCII
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Split:
         found: dict[Part, list[np.ndarray]] = {part: [] for part in PARTS}
         for label in np.unique(labels).tolist():
             members = np.flatnonzero(labels == label)
-            rng = philox(seed, STREAM, label)
+            rng = generator(seed, "split", part=label)
             shift, order = Fraction(rng.random()), rng.permutation(len(members))
             ends = self._ends(len(members), shift)
             for part, begin, end in zip(PARTS, (0, *ends), ends, strict=False):
@@ -132,16 +131,4 @@ class Split:
         return [min(end, number) for end in ends]
 
 
-def philox(seed: int, stream: int, step: int) -> np.random.Generator:
-    """Return a generator of random numbers that is a function of a seed, a stream and a step.
-
-    Args:
-        seed: The seed, not negative.
-        stream: The number of the purpose that the random numbers serve.
-        step: The number of the step, not negative.
-    """
-    # The step is the third word of the counter. The first two count the numbers that are drawn.
-    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, step, 0]))
-
-
-__all__ = ["PARTS", "USUAL", "Split", "philox"]
+__all__ = ["PARTS", "USUAL", "Split"]

@@ -17,7 +17,7 @@ import torch
 
 from nasctl.candidates.determinism import seeded_globals
 
-Stream = Literal["augmentation", "mixing", "masking", "dropout", "head"]
+Stream = Literal["augmentation", "mixing", "masking", "dropout", "head", "order", "split"]
 
 # The second half of the key of each stream. Numbers are never reused, so that a recipe keeps its meaning.
 STREAMS: dict[Stream, int] = {
@@ -26,6 +26,8 @@ STREAMS: dict[Stream, int] = {
     "masking": 4,
     "dropout": 5,
     "head": 8,  # initial weights of a head that only the training has
+    "order": 0x6F72646572,  # of the examples of an epoch, whose number is the part
+    "split": 0x73706C6974,  # of the examples of a class, whose label is the part
 }
 
 
@@ -37,6 +39,7 @@ def generator(seed: int, stream: Stream, step: int = 0, part: int = 0) -> np.ran
         stream: Name of the stream.
         step: Number of the step, 0 or more.
         part: Number, below 2**64, that tells apart several draws of one step, such as a rank or the digest of a row.
+            Streams whose draws belong to no step have a part alone.
     """
     # A Philox counter is advanced by its first word, so step and part are the last two: no two steps share a number.
     key, counter = np.array([seed, STREAMS[stream]], np.uint64), np.array([0, 0, part, step], np.uint64)

@@ -1,25 +1,20 @@
 """Labels from tables and from trainings."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pytest
 
 from nasctl import registry
-from nasctl.analysis.accuracy_labels import KeepsTrainings, labels_of_table, labels_of_trainings
+from nasctl.analysis.accuracy_labels import labels_of_table, labels_of_trainings
 from nasctl.errors import NasctlError
+from nasctl.store.training_table import TrainingRecord
 
 SPACE = registry.create("spaces", "nb201")
 EMPTY = (0, 0, 0, 0, 0, 0)  # no path: the canonical genome of every cell without one
 WITHOUT_A_PATH = (1, 0, 0, 0, 0, 0)
 
 
-@dataclass(frozen=True)
-class Row:
-    genome: tuple
-    result: dict
-    spec: dict = field(default_factory=dict)
-    state: str = "finished"
+def row(genome, result, spec=None, state="finished"):
+    return TrainingRecord("name", "nb201", genome, spec or {}, state, result)
 
 
 def result(accuracy, error=0.01):
@@ -51,11 +46,11 @@ def test_errors_of_a_column_are_read_and_checked(tmp_path):
 def test_trainings_of_one_recipe_are_compared():
     one, other = {"recipe": "a", "seed": 0, "world": 1}, {"recipe": "a", "seed": 0, "start": "weights"}
     rows = [
-        Row(EMPTY, result(0.5), one),
-        Row(EMPTY, result(0.7), {"recipe": "a", "seed": 1, "world": 2}),
-        Row((3, 3, 3, 3, 3, 3), result(0.9, 0.02), one),
-        Row((2, 2, 2, 2, 2, 2), result(0.8), other),
-        Row((2, 2, 2, 2, 2, 2), result(0.8), one, "unfinished"),
+        row(EMPTY, result(0.5), one),
+        row(EMPTY, result(0.7), {"recipe": "a", "seed": 1, "processes": 2}),
+        row((3, 3, 3, 3, 3, 3), result(0.9, 0.02), one),
+        row((2, 2, 2, 2, 2, 2), result(0.8), other),
+        row((2, 2, 2, 2, 2, 2), result(0.8), one, "unfinished"),
     ]
     found, notes = labels_of_trainings(rows, SPACE, "validation", 0)
     known = dict(zip(found.genomes, zip(found.labels.tolist(), found.errors.tolist(), strict=True), strict=True))
@@ -67,18 +62,15 @@ def test_trainings_of_one_recipe_are_compared():
 
 def test_networks_that_predict_words_are_compared_by_perplexity():
     words = {"validation": {"loss": 4.5, "accuracy": None, "error": 0.1, "perplexity": 90.0}}
-    found, _ = labels_of_trainings([Row(EMPTY, words)], SPACE, "validation", 0)
+    found, _ = labels_of_trainings([row(EMPTY, words)], SPACE, "validation", 0)
     assert (found.labels.tolist(), found.column, found.direction) == ([4.5], "validation log perplexity", "min")
 
 
 def test_without_results_there_are_no_labels():
     with pytest.raises(NasctlError, match="no finished training of this space with a test result"):
-        labels_of_trainings([Row(EMPTY, result(0.5))], SPACE, "test", 0)
+        labels_of_trainings([row(EMPTY, result(0.5))], SPACE, "test", 0)
 
 
-def test_a_store_is_asked_for_its_trainings():
-    class Store:
-        def trainings(self, space=None):
-            return []
-
-    assert isinstance(Store(), KeepsTrainings)
+def test_labels_of_the_test_part_are_told_to_bias_it():
+    rows = [row(EMPTY, {"test": result(0.5)["validation"]})]
+    assert "Warning: labels are of the test part" in labels_of_trainings(rows, SPACE, "test", 0)[1][0]

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nasctl.analysis.score import score_genomes
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.errors import NasctlError
@@ -34,7 +35,7 @@ def first():
 def trained(run, store, trainings=4):
     """Search and train in a store, and return the visits of the second run."""
     list(run.search(store, 6))
-    second = TrainedRun.after(run, HOW, trainings, 12)
+    second = TrainedRun.after(run, HOW, trainings, 9)  # of which the first search measures six
     return second, list(second.search(store, trainings))
 
 
@@ -60,6 +61,51 @@ def test_a_replay_trains_nothing_again_and_takes_the_same_path(first, tmp_path, 
     assert not any(one.fresh for one in again)
 
 
+def test_a_replay_does_not_see_what_the_first_search_finds_later(first, tmp_path, monkeypatch):
+    store = Store(tmp_path / "s.db")
+    _, visits = trained(first, store)
+    list(first.search(store, 9))
+    monkeypatch.setattr("nasctl.training.loop.train", None)
+    _, again = trained(first, store)
+    assert [one.evaluation for one in again] == [one.evaluation for one in visits]
+
+
+def test_networks_that_break_a_constraint_are_neither_measured_again_nor_trained(first, tmp_path, monkeypatch):
+    store = Store(tmp_path / "s.db")
+    known = [one.evaluation.values for one in first.search(store, 6)]
+    bounds = {name: sorted(one[name] for one in known)[2] for name in ("macs", "naswot")}
+    run = replace(first, constraints=tuple(f"{name}>={bound!r}" for name, bound in bounds.items()))
+    visits = [one.evaluation for one in run.search(store, 6)]
+    cheap = {one.genome for one in visits if one.values["macs"] >= bounds["macs"]}
+    held = {one.genome for one in visits if one.genome in cheap and one.values["naswot"] >= bounds["naswot"]}
+    asked = []
+
+    def noted(task, space, genomes, *rest):
+        asked.extend(genomes)
+        return score_genomes(task, space, genomes, *rest)
+
+    monkeypatch.setattr("nasctl.trained_search.trained_run.score_genomes", noted)
+    assert 0 < len(held) < len(cheap)
+    assert set(TrainedRun.after(run, HOW, 24, 12)._make_searcher(store).ask()) == held
+    assert set(asked) == cheap
+
+
+def test_a_changed_recipe_is_another_run(first, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    names = []
+    for rate in ("0.1", "0.2"):
+        recipe.write_text(f"epochs = 1\nrate = {rate}\n")
+        names.append(TrainedRun.after(first, replace(HOW, recipe=str(recipe)), 2, 6).name)
+    assert names[0] != names[1]
+
+
+def test_networks_whose_outputs_cannot_follow_the_data_are_refused_before_the_search(first, monkeypatch):
+    monkeypatch.setattr("nasctl.training.request.trained_space", lambda spec, classes: spec)  # as without the option
+    run = TrainedRun.after(replace(first, space="nbmacro:resolution=8,classes=7"), HOW, 2, 6)
+    with pytest.raises(NasctlError, match="Cannot train on 10 classes: the network has 7 outputs"):
+        run.check()
+
+
 def test_another_store_takes_the_same_path(first, tmp_path):
     paths = [[one.evaluation for one in trained(first, Store(tmp_path / name))[1]] for name in ("a.db", "b.db")]
     assert paths[0] == paths[1]
@@ -77,18 +123,31 @@ def test_a_run_without_costs_is_refused(first):
         TrainedRun.after(replace(first, objectives=("naswot",)), HOW, 2, 6)
 
 
+def test_trainings_are_filed_beside_the_store_wherever_a_worker_runs(first, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = TrainedRun.after(first, HOW, 2, 6)
+    run.file_under("s.db")
+    assert next(iter(run.task.metrics.values()))._filed == (run.asked["space"], str(tmp_path / "s.db"))
+
+
+def test_a_network_is_trained_once_though_its_metrics_are_means_of_several_draws(first):
+    setting = replace(first.setting, seed=3, fidelity=Fidelity(size=8, batch=16, repeats=2))
+    run = TrainedRun.after(replace(first, setting=setting), HOW, 2, 6)
+    assert [one.seed for one in run.task.setting.draws()] == [3]
+    assert [one.seed for one in run.first.task.setting.draws()] == [6, 7]
+
+
 def test_options_of_trainings_are_part_of_the_objective():
     assert CandidateTraining().objective() == "trained"
     assert CandidateTraining(epochs=3).objective("loss") == "trained:epochs=3,measure=loss"
 
 
-def test_the_data_is_opened_once_for_all_trainings_of_a_process(first):
-    space = first.task.space
-    small, large = (space.network(len(space.genes) * (choice,)) for choice in (0, 2))
-    again = replace(first.setting, data=source("digits"), seed=1)  # as a later training has it
-    data = HOW.data(first.setting, small, space.input)
-    assert HOW.data(again, large, space.input) is data
-    assert str(replace(HOW, split_seed=1).data(again, large, space.input)) != str(data)
+def test_all_candidates_share_the_decoded_images(first):
+    network = first.task.space.network((0,) * 8)
+    found = [HOW.data(first.setting, network, first.task.space.input) for _ in range(2)]
+    assert found[0] is found[1]
+    other = replace(HOW, split_seed=1).data(first.setting, network, first.task.space.input)
+    assert str(other) == "digits split=0.1-0.1-0.1 seed=1"
 
 
 def test_metrics_of_a_predictor_apply_to_the_space(first):
@@ -131,6 +190,7 @@ def test_each_candidate_may_be_a_training(tmp_path):
         (["--trainings", "3", "--data", "noise"], "noise: its images have no labels"),
         (["--epochs", "3"], "give --trainings N"),
         (["--trainings", "3", "--data", "digits", "--recipe", "none.toml"], "none.toml"),
+        (["--trainings", "3", "--data", "digits", "--recipe", "a,b.toml"], "'a,b.toml' in a search: its path is part"),
         (["--trainings", "3", "--data", "digits", "-o", "naswot"], "without a cost"),
     ],
 )

@@ -55,10 +55,10 @@ def words(task, number=64, length=12, vocabulary=20):
     return Arrays(rows[:, :-1].copy(), labels.copy(), task, None, (), ())
 
 
-def plain_network(side=8, classes=3):
+def plain_network(side=8, classes=3, width=6):
     """A network without norms."""
     net = Builder((1, side, side))
-    x = net.add(ReLU(), net.add(Conv(6, 3), *net.inputs, name="conv"), name="act")
+    x = net.add(ReLU(), net.add(Conv(width, 3), *net.inputs, name="conv"), name="act")
     x = net.add(GlobalAvgPool(), net.add(Conv(8, 3), x, name="conv2"), name="pool")
     x = net.add(Flatten(), x, name="flatten")
     return net.build(net.add(Linear(classes), x, name="out"))

@@ -66,6 +66,13 @@ def test_trainings_on_other_machines_compare_and_finished_ones_come_first(store)
     assert trained_networks(store, SPACE).records[1,].name == "c"
 
 
+def test_networks_that_begin_with_weights_of_their_own_compare(store):
+    file(store, "a", (1,), 1.0, start="1f")
+    file(store, "b", (2,), 2.0, start="2e", processes=2)
+    file(store, "c", (3,), 3.0, start="")
+    assert {one.name for one in trained_networks(store, SPACE).records.values()} == {"a", "b"}
+
+
 def test_networks_are_chosen_on_the_validation_part(store):
     file(store, "a", (1,), 1.0, result={"validation": part(0.8), "test": part(0.6)})
     file(store, "b", (2,), 2.0, result={"validation": part(0.7), "test": part(0.9)})

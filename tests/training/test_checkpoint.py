@@ -49,6 +49,15 @@ def test_only_the_newest_valid_checkpoint_counts(tmp_path):
         checkpoint.newest(tmp_path, "other")
 
 
+def test_a_checkpoint_of_another_layout_is_refused_and_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "VERSION", 2)
+    path = checkpoint.write(tmp_path, made())
+    monkeypatch.undo()
+    with pytest.raises(NasctlError, match=r"wrote it in layout 2, not 1\. Continue with that version of nasctl"):
+        checkpoint.newest(tmp_path, "question")
+    assert path.exists()
+
+
 @pytest.mark.parametrize(
     ("recovery", "kept"), [(4, [8, 9, 10]), (10, [9, 10]), (6, [6, 9, 10]), (100, [9, 10]), (9, [9, 10])]
 )

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nasctl.data._image_arrays import ImageArrays
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Input
 from nasctl.training import image_data
 from nasctl.training.labelled import training_data
+from nasctl.training.split import Split
 
 SIZE = Input((3, 4, 6))  # 4 rows of 6 pixels
 
@@ -194,6 +196,19 @@ def test_data_that_cannot_be_learned_is_refused_in_one_sentence(tmp_path, names,
     with pytest.raises(NasctlError, match=message) as error:
         opened(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_a_part_without_labels_is_refused():
+    """Data of a plug-in, whose test images would otherwise all count as the first class."""
+    pixels = np.zeros((40, 3, 4, 6), np.uint8)
+    train, test = ImageArrays(pixels, np.arange(40) % 2), ImageArrays(pixels[:5], None)
+
+    class Data:
+        def image_parts(self):
+            return {"train": train, "test": test}
+
+    with pytest.raises(NasctlError, match="its test images have no labels"):
+        image_data.ImageTrainingData.of(Data(), SIZE.shape, Split.parse("0.8,0.1,0.1"), 0)
 
 
 def test_other_data_is_refused(tmp_path):

@@ -13,7 +13,7 @@ import torch
 from paths import TESTS
 from torch import nn
 from torch.nn.functional import cross_entropy
-from training.examples import QUICK, images, problem, space_problem, words
+from training.examples import QUICK, images, plain_network, problem, space_problem, words
 
 from nasctl import registry
 from nasctl.errors import NasctlError
@@ -293,6 +293,14 @@ def test_checkpoints_of_another_run_are_refused(tmp_path):
     run(problem(), tmp_path, until=2)
     with pytest.raises(NasctlError, match="checkpoint of another network or run"):
         run(problem(identity="other"), tmp_path)
+
+
+def test_a_checkpoint_of_a_module_that_was_built_otherwise_is_refused(tmp_path):
+    train(problem(), tmp_path, until=1)
+    other = problem(network=plain_network(classes=3, width=5))
+    with pytest.raises(NasctlError, match=r"step 1: nasctl \S+ built another module .* 'conv\.weight' differs"):
+        train(other, tmp_path)
+    assert list(steps(tmp_path)) == [1]
 
 
 def test_a_torn_checkpoint_is_skipped(tmp_path):

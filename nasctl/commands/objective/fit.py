@@ -225,14 +225,13 @@ def _trained(
         NasctlError: The store has no such trainings, or an option of a table was given.
     """
     from nasctl import registry
-    from nasctl.analysis.accuracy_labels import KeepsTrainings, labels_of_trainings
+    from nasctl.analysis.accuracy_labels import labels_of_trainings
     from nasctl.errors import NasctlError
     from nasctl.store.store import Store
 
     if asked.column or asked.error_column or asked.lower_is_better:
         raise NasctlError("Cannot read a column without a table: give --truth FILE, or leave out the column's options.")
-    opened: object = Store.reading(store)
-    rows = opened.trainings(registry.spelled_out("spaces", spec)) if isinstance(opened, KeepsTrainings) else []
+    rows = Store.reading(store).trainings(registry.spelled_out("spaces", spec))
     return labels_of_trainings(rows, space, asked.part, seed)
 
 
