@@ -17,7 +17,7 @@ from nasctl.candidates.objective import Objective, version_on
 from nasctl.correlations.defaults import default_choice, default_score
 from nasctl.evaluation.task import Task
 from nasctl.prediction.features import FeatureBuilder
-from nasctl.prediction.predictor import CHOOSE, FOLDS, AccuracyPredictor, FittedPredictor, folds
+from nasctl.prediction.predictor import CHOOSE, FOLDS, LEAST, AccuracyPredictor, FittedPredictor, folds
 from nasctl.prediction.predictor_schema import (
     Figures,
     HeldOut,
@@ -33,6 +33,9 @@ from nasctl.search.default_objectives import space_kind
 from nasctl.version import __version__
 
 SIZES = ("params", "macs")  # costs that a predictor has to beat
+
+# Labels without which a fold of the cross-validation that judges a predictor has too few labels to fit to.
+LEAST_CROSS_VALIDATED = -(-LEAST * FOLDS // (FOLDS - 1))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ class FeatureScale:
         failed = {place: (~np.isfinite(sample[:, place])).astype(float) for place, _ in kept}
         self._failing = {place: _Standardised(column) for place, column in failed.items() if column.any()}
         known = np.where(np.isfinite(sample), sample, np.inf).min(axis=0, initial=np.inf)
-        self._lowest = np.where(np.isfinite(known), known - 1 - np.abs(known), 0.0)
+        known[~np.isfinite(known)] = 0.0  # of metrics that failed everywhere, which are left out
+        self._lowest = known - 1 - np.abs(known)
 
     def scaled(self, features: np.ndarray) -> list[np.ndarray]:
         """Return the scaled features of each group that varies, (N, F) -> (N, F_g) each.

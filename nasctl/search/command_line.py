@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 from nasctl import registry
 from nasctl.hardware.tables_schema import KINDS
@@ -16,12 +18,20 @@ def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[s
     Args:
         name: Name of the run.
         record: Record of the run.
-        budget: Different candidates to visit.
+        budget: Different candidates to visit. A run that trains the networks of a search has that of its question.
 
     Returns:
         The command, and a sentence for each file that it needs.
     """
     asked, known, notes = record.asked, setting_parts(record), list[str]()
+    named: list[str] = [name]
+    if "trainings" in asked:
+        training = _training_options(asked)
+        # The search before has the name without "-trained"; without a name, both have a digest of the same question.
+        asked, budget = {**asked, **asked["first"]}, asked["measurements"]
+        named = [name.removesuffix("-trained")] if name.endswith("-trained") else []
+    else:
+        training = {}
     devices = {*KINDS, *registry.names("devices")}
 
     def with_table_file(spec: str) -> str:
@@ -48,7 +58,21 @@ def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[s
         "--data": [data],
         "--torch-device": [known["torch device"]],
         "--threads": [known["threads"]],
-        "--run": [name],
+        **training,
+        "--run": named,
     }
     words = [word for option, values in options.items() for value in values for word in (option, str(value))]
     return shlex.join(["nasctl", "search", *words]), list(dict.fromkeys(notes))
+
+
+def _training_options(asked: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the options of `nasctl search` about the trainings of a run, from its question."""
+    given = dict(text.split("=", 1) for text in asked["objectives"][0].partition(":")[2].split(",") if text)
+    split = given.get("split")
+    return {
+        "--trainings": [asked["trainings"]],
+        "--recipe": [given["recipe"]] if "recipe" in given else [],
+        "--epochs": [given["epochs"]] if "epochs" in given else [],
+        "--split": [split.replace("-", ",")] if split else [],
+        "--split-seed": [given["split_seed"]] if "split_seed" in given else [],
+    }

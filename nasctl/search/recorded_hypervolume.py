@@ -11,6 +11,7 @@ from nasctl.errors import NasctlError
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.pareto.hypervolume_scale import Scale
+from nasctl.prediction.training_choice import TrainingPlan
 from nasctl.problem.searcher import Evaluation
 from nasctl.search.recorded import run_from_record
 from nasctl.store.run_record import RunRecord
@@ -33,7 +34,9 @@ def hypervolume_scale(record: RunRecord, visited: Sequence[Evaluation]) -> tuple
     try:
         run = run_from_record(record)
         tracker = HypervolumeTracker(run.task)
-        if tracker.scale is None:
+        if tracker.scale is None and "trainings" in record.asked:
+            tracker.start(visited[: TrainingPlan(record.asked["trainings"], record.asked["measurements"]).first])
+        elif tracker.scale is None:
             searcher = registry.create(
                 "searchers", run.searcher, SearchProblem(run.task), np.random.default_rng(run.seed)
             )

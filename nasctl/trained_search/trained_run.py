@@ -103,6 +103,11 @@ class TrainedRun(Run):
             "first": first,
         }
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The options that repeat the search with its trainings: those of the training-free run, which have both."""
+        return self.first.config
+
     def check(self, here: bool = True) -> list[str]:
         """Check that trainings can work, before anything is written.
 

@@ -63,7 +63,7 @@ OPTIONS = {  # and their defaults
         **{"recipe": None, "epochs": None, "set": None, "print-recipe": False, "dry-run": False, "seed": 0},
         **{"torch-device": "cpu", "threads": 1, "data-workers": None, "log": None, "tensorboard": False},
         **{"store": "nasctl.db", "json": False, "gpus": "", "processes": None, "cluster": ""},
-        **{"run": None, "top": 16, "halving": None, "rungs": None},
+        **{"run": None, "top": None, "halving": None, "rungs": None},
     },
     "runs retry": {"objective": None, "data": None, **WORKERS, "store": "nasctl.db", "json": False},
 }

@@ -61,6 +61,15 @@ def test_without_networks_left_out_it_is_cross_validated(truth):
     assert kendall["params"] == 1  # the made-up result
 
 
+def test_metrics_that_do_not_apply_to_the_space_are_left_out(truth):
+    given = ("--space", SMALL, "--truth", truth, "--column", "acc", "--fidelity", "size=8,batch=2", "--labels", 10)
+    done = run("objective", "fit", *given, *MODEL, "--json")
+    assert done.exit_code == 0, done.output
+    metrics = json.loads(Path("nb201-fit.json").read_text())["metrics"]
+    assert {"params", "synflow", "zico"} <= metrics.keys()
+    assert not {"head_importance", "trained"} & metrics.keys()
+
+
 def test_lower_labels_may_be_better(truth):
     done = fit(truth, "--lower-is-better", "--json")
     figures = json.loads(done.stdout)["held_out"]["figures"]
@@ -76,6 +85,7 @@ def test_lower_labels_may_be_better(truth):
     ("more", "message"),
     [
         (("--held-out", 36), "Cannot fit a predictor to 40 labelled networks beside --held-out 36: it needs 8"),
+        (("--labels", 9), "Cannot fit a predictor to 9 labelled networks: it needs 10, because 5 folds"),
         (("--model", "forest"), "Cannot fit the model 'forest'"),
         (("--output", "fit.txt"), "End it in .json"),
         (("--output", "a+b.json"), "name it with letters"),

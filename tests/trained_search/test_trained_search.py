@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.errors import NasctlError
 from nasctl.problem.fidelity import Fidelity
+from nasctl.search.command_line import command_line
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.trained_search.feature_metrics import feature_metrics
@@ -106,6 +108,7 @@ def test_networks_whose_outputs_cannot_follow_the_data_are_refused_before_the_se
         run.check()
 
 
+@pytest.mark.slow
 def test_another_store_takes_the_same_path(first, tmp_path):
     paths = [[one.evaluation for one in trained(first, Store(tmp_path / name))[1]] for name in ("a.db", "b.db")]
     assert paths[0] == paths[1]
@@ -174,6 +177,25 @@ def test_the_command_ends_in_a_front_of_trained_networks_and_the_next_command(tm
     assert f"--weights {training}" in done.stderr or len(found["front"]) > 1
     assert arch.startswith("nbmacro.")
     assert "classes=10" in done.stderr  # the data decides the outputs
+
+
+@pytest.mark.slow
+def test_the_recorded_command_and_configuration_repeat_the_search(tmp_path):
+    words = ["search", "--space", "nbmacro:resolution=8", "-o", "swap,macs", "--data", "digits", "--budget", "8"]
+    done = nasctl(tmp_path, *words, "--trainings", "3", "--epochs", "1", "--split", "0.1,0.1,0.1")
+    assert done.returncode == 0, done.stderr
+    names = sorted(one.name for one in Store(tmp_path / "nasctl.db").runs())
+    assert len(names) == 2
+    (tmp_path / "repeat.toml").write_text(nasctl(tmp_path, "runs", "show", "--config").stdout)
+    name, record = Store(tmp_path / "nasctl.db").run()
+    line, notes = command_line(name, record, 3)
+    assert notes == []
+    for command in (["search", "--config", "repeat.toml"], shlex.split(line)[1:]):
+        again = nasctl(tmp_path, *command)
+        assert (again.returncode, f"run {name}: 3 candidates" in again.stderr) == (0, True), again.stderr
+        assert sorted(one.name for one in Store(tmp_path / "nasctl.db").runs()) == names
+    assert nasctl(tmp_path, "report", "-o", "report.html").returncode == 0
+    assert "not known here" not in nasctl(tmp_path, "pareto", "hypervolume").stdout
 
 
 def test_each_candidate_may_be_a_training(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from training.examples import QUICK, images, problem, space_problem, words
-from training.test_loop import PLAIN, equal, spoiled
+from training.test_training_loop import PLAIN, equal, spoiled
 
 from nasctl import registry
 from nasctl.cli import cli

@@ -19,7 +19,7 @@ from nasctl.commands._setting import (
     torch_device_option,
     weights_seed_option,
 )
-from nasctl.commands.objective import objective_option, objective_task, untrained_metrics
+from nasctl.commands.objective import objective_task, untrained_metrics
 
 if TYPE_CHECKING:
     from nasctl.analysis.accuracy_fit import FitResult
@@ -93,7 +93,14 @@ label_group = OptionGroup(
 
 @click.command("fit", cls=GroupedCommand, groups=(label_group, setting_options))
 @space_option
-@objective_option
+@click.option(
+    "-o",
+    "--objective",
+    "objectives",
+    multiple=True,
+    metavar="SPEC",
+    help="Metric to read; repeatable, or A,B.  [default: all that apply to the space and do not train]",
+)
 @label_group
 @click.option(
     "--model",
@@ -148,7 +155,8 @@ def command(
     made = registry.create("spaces", space)
     inside, outside, notes = _labelled(labelled, space, made, store, seed)
     say(*notes)
-    task = objective_task(space, objectives or untrained_metrics(), setting, also=SIZES)
+    # Metrics that nobody named are left out where they do not apply; those that the user named are refused.
+    task = objective_task(space, objectives, setting, also=SIZES if objectives else [*untrained_metrics(), *SIZES])
     sample = _unlabelled(made, labelled.unlabelled, [*inside.genomes, *outside.genomes], seed)
     words = " ".join(["nasctl", *sys.argv[1:]])
     request = FitRequest(task, space, inside, outside, sample, model, seed, words)
@@ -195,9 +203,10 @@ def _labelled(
     """
     import numpy as np
 
+    from nasctl.analysis.accuracy_fit import LEAST_CROSS_VALIDATED
     from nasctl.analysis.accuracy_labels import labels_of_table
     from nasctl.errors import NasctlError
-    from nasctl.prediction.predictor import LEAST, check_labels
+    from nasctl.prediction.predictor import FOLDS, LEAST, check_labels
 
     notes: list[str] = []
     if asked.truth is None:
@@ -206,10 +215,13 @@ def _labelled(
         direction: Direction = "min" if asked.lower_is_better else "max"
         known = labels_of_table(asked.truth, spec, space, asked.column, asked.error_column, direction, seed)
     count = len(known.genomes)
-    if count - asked.held_out < LEAST:
+    least = LEAST if asked.held_out else LEAST_CROSS_VALIDATED
+    if min(count - asked.held_out, asked.labels) < least:
         beside = f" beside --held-out {asked.held_out}" if asked.held_out else ""
+        why = "" if asked.held_out else f", because {FOLDS} folds are left out in turn and {LEAST} labels have to stay"
         raise NasctlError(
-            f"Cannot fit a predictor to {count} labelled networks{beside}: it needs {LEAST}. Label more networks."
+            f"Cannot fit a predictor to {min(count, asked.labels)} labelled networks{beside}: it needs {least}{why}."
+            " Label more networks."
         )
     kept = known.part(np.arange(asked.held_out, min(count, asked.held_out + asked.labels)))
     check_labels(kept.labels)
