@@ -294,7 +294,7 @@ PARSERS = {
     "table": Parser(lambda path: LatencyTable.load(str(path)), ".json", (TABLE,)),
     "foreign_yaml": Parser(_foreign, ".yaml", (OFA, NN_METER)),
     "foreign_json": Parser(_foreign, ".json", (NN_METER,)),
-    "foreign_gz": Parser(_foreign, ".json.gz", (gzip.compress(NN_METER),)),
+    "foreign_gz": Parser(_foreign, ".json.gz", (gzip.compress(NN_METER, mtime=0),)),
     "manifest": Parser(_kit, ".json", (MANIFEST,)),
     "times": Parser(_times, ".csv", (b"file,ms,iqr,n\na.onnx,1.5,0.1,5\nb.onnx,2,,\n",)),
     "truth": Parser(
@@ -330,10 +330,10 @@ PARSERS = {
         (b"a: 7e-07\nb: [0x1f, .5, {c: yes}]\n", b"%YAML 1.1\n---\n? x\n: &a !!float 1\ny: *a\n", b'{"a": "\\u00e9"}'),
     ),
     "truth_gz": Parser(
-        lambda path: known_values.read(path, "nbmacro"), ".csv.gz", (gzip.compress(b"code,acc\n00000000,1\n"),)
+        lambda path: known_values.read(path, "nbmacro"), ".csv.gz", (gzip.compress(b"code,acc\n00000000,1\n", mtime=0),)
     ),
     "pool": Parser(
-        lambda path: _pool._read_rows(path, ["a"]), ".csv", (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2"))
+        lambda path: _pool._read_rows(path, ["a"]), ".csv", (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2", mtime=0))
     ),
     "module": Parser(_module, "", (bytes(8), bytes([0, 1, 0, 1, 1, 1, 2, 4, 1, 5]))),
     "free": Parser(lambda path: from_json.network(_values(path)), ".json", (FREE,)),

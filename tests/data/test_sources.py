@@ -90,7 +90,7 @@ def files(tmp_path):
     np.savez(tmp_path / "a.npz", images=rng.integers(256, size=(5, 8, 8), dtype=np.uint8), labels=np.arange(5) % 2)
     (tmp_path / "batches").mkdir()
     (tmp_path / "batches" / "data_batch_1.bin").write_bytes(rng.bytes(5 * 3073))
-    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"a b c d\n" * 9))
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"a b c d\n" * 9, mtime=0))
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "b.txt").write_bytes(b"a b c d\n" * 9)
     paths = {"text_folder": "texts", "pictures": "folder", "npz": "a.npz", "cifar": "batches", "text": "a.txt.gz"}
