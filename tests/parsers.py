@@ -333,7 +333,9 @@ PARSERS = {
         lambda path: known_values.read(path, "nbmacro"), ".csv.gz", (gzip.compress(b"code,acc\n00000000,1\n", mtime=0),)
     ),
     "pool": Parser(
-        lambda path: _pool._read_rows(path, ["a"]), ".csv", (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2", mtime=0))
+        lambda path: _pool._read_rows(path, ["a"]),
+        ".csv",
+        (b"arch,a\n00000000,1.5\n", gzip.compress(b"b,a\n1,2", mtime=0)),
     ),
     "module": Parser(_module, "", (bytes(8), bytes([0, 1, 0, 1, 1, 1, 2, 4, 1, 5]))),
     "free": Parser(lambda path: from_json.network(_values(path)), ".json", (FREE,)),
