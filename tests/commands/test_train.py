@@ -179,6 +179,7 @@ def test_data_that_cannot_be_trained_on_is_one_sentence(nasctl):
         ((*NETWORK, *PHOTOS, "--set=epocs=3"), "is called 'epocs'; did you mean 'epochs'?"),
         ((*NETWORK, *PHOTOS, "--set=epochs"), "--set takes FIELD=VALUE"),
         ((*NETWORK, *PHOTOS, "--set=rate=fast"), "rate = 'fast'"),
+        ((*NETWORK, *PHOTOS, "--epochs=2", "--set=epochs=3"), "both --epochs 2 and --set epochs=3"),
         ((*NETWORK, *PHOTOS, "--recipe=none.toml"), "Cannot read the recipe none.toml"),
         ((*NETWORK, *PHOTOS, "--from=none.pt"), "none.pt cannot be read"),
         ((*NETWORK, *PHOTOS, "--from=none"), "--from none is no file, and the store nasctl.db holds no training yet"),
