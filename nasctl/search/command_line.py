@@ -29,6 +29,8 @@ def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[s
         training = _training_options(asked)
         # The search before has the name without "-trained"; without a name, both have a digest of the same question.
         asked, budget = {**asked, **asked["first"]}, asked["measurements"]
+        # The configuration is that of the search before, whose metrics may be means of several draws.
+        known["fidelity"] = record.config.get("fidelity", known["fidelity"])
         named = [name.removesuffix("-trained")] if name.endswith("-trained") else []
     else:
         training = {}

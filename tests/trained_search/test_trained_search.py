@@ -144,6 +144,10 @@ def test_each_candidate_may_be_a_training(tmp_path):
         (["--trainings", "3", "--data", "noise"], "noise: its images have no labels"),
         (["--epochs", "3"], "give --trainings N"),
         (
+            ["--trainings", "5", "--data", "digits", "-o", "swap,macs"],
+            "Cannot train 5 networks of 4 that are measured.",
+        ),
+        (
             ["--trainings", "3", "--data", "digits", "--epochs", "3", "--split", "0.5,0.2,0.3", "-o", "trained,macs"],
             "Write --objective trained:epochs=3,split=0.5-0.2-0.3.",
         ),
