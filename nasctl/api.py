@@ -7,6 +7,7 @@ from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.layer_sum import total
 from nasctl.candidates.objective import (
     ChecksApplicability,
+    ChecksSetting,
     ChecksSpace,
     FilesTrainings,
     HasLabel,

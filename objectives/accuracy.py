@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nasctl.api import Candidate, Direction, NasctlError, Network, SearchSpace, Transform
-from nasctl.prediction.candidate_metrics import metric_values, predictor_metrics
+from nasctl.api import Candidate, Direction, NasctlError, Network, SearchSpace, Setting, Transform
+from nasctl.prediction.candidate_metrics import metric_values, predictor_metrics, wrong_setting
 from nasctl.prediction.space_predictor import SpacePredictor, check_name
 
 __all__ = ["Accuracy"]
@@ -44,6 +44,10 @@ class Accuracy:
         """Return why the predictor says nothing of a space; "" if it was fitted on the space."""
         difference = self.predictor.difference(space)
         return f"it was fitted on {self.predictor.file.space}, and this space {difference}" if difference else ""
+
+    def wrong_setting(self, setting: Setting) -> str:
+        """Return why the predictor says nothing in the setting of a search, with a remedy; "" if it does."""
+        return wrong_setting(self.predictor, setting)
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """Return the held-out figures of the predictor, and warnings about its limits."""

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.setting import Setting
 from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.sampling import unseen
@@ -27,8 +28,8 @@ def closed_form(objective: Objective) -> bool:
 class Objective(Protocol):
     """One number about a candidate, in its natural unit and direction.
 
-    An objective may also implement `HasLabel`, `HasRemarks`, `ChecksApplicability`, `ChecksSpace`, `HasSubstitutes`,
-    `FilesTrainings`, `VersionedByNetwork` and `MaybeMonotone`.
+    An objective may also implement `HasLabel`, `HasRemarks`, `ChecksApplicability`, `ChecksSpace`, `ChecksSetting`,
+    `HasSubstitutes`, `FilesTrainings`, `VersionedByNetwork` and `MaybeMonotone`.
     """
 
     unit: str  # printed behind the number: "ms", "MACs", "log10"
@@ -86,6 +87,15 @@ class ChecksSpace(Protocol):
 
     def wrong_space(self, space: SearchSpace) -> str:
         """Return why the objective says nothing of a space; "" if it was fitted on the space."""
+        ...
+
+
+@runtime_checkable
+class ChecksSetting(Protocol):
+    """An objective that was fitted to measurements in one setting and says nothing in others."""
+
+    def wrong_setting(self, setting: Setting) -> str:
+        """Return why the objective says nothing in the setting of a search, with a remedy; "" if it does."""
         ...
 
 

@@ -72,7 +72,8 @@ class SearchTrainings:
         """Return the search whose networks have the outputs that the data needs, and metrics for a predictor.
 
         Raises:
-            NasctlError: Trainings are asked for without data, or the data has no labels.
+            NasctlError: Trainings are asked for without data, the data has no labels, or options of trainings are given
+                beside an objective that has them.
         """
         if self.trainings is None:
             if self != SearchTrainings():
@@ -90,6 +91,11 @@ class SearchTrainings:
         classes = labelled_classes(space, setting.setting(space))
         request = replace(request, space=trained_space(request.space, classes))
         if self.are_candidates(request):
+            if self != SearchTrainings(self.trainings):
+                raise NasctlError(
+                    "Cannot apply --recipe, --epochs and --split to the objective trained: it has options of its own."
+                    f" Write --objective {self.how.objective()}."
+                )
             return request
         space, with_device = registry.create("spaces", request.space), bool(registry.listed(request.devices))
         objectives = registry.split(request.objectives) or list(

@@ -159,6 +159,10 @@ def command(
     also = f" --store {shlex.quote(store)}" if given else ""
     begun, first = time.monotonic(), trainings.budget(request, effort.budget)
     watch = Watch(run, first, seconds, also)
+    if trainings.are_candidates(request):
+        from nasctl.trained_search.trained_watch import CandidatesTrainedWatch
+
+        watch = CandidatesTrainedWatch(run, first, seconds, also, store)
     then = None
     if trainings.trainings is not None and not trainings.are_candidates(request):
         then = trained_run(run, trainings, effort.budget)

@@ -49,8 +49,10 @@ def metric_values(
     Raises:
         NasctlError: The candidate is measured in another setting than the metrics of the labelled networks.
     """
-    if predictor.file.setting is not None and (reason := _other_setting(predictor.file.setting, candidate.setting)):
-        raise NasctlError(f"Cannot predict here: the predictor was fitted to metrics with {reason}, or fit another.")
+    setting = candidate.setting
+    drawn = replace(setting, seed=setting.seed // setting.fidelity.repeats)  # the setting of the draw's run
+    if reason := wrong_setting(predictor, drawn):
+        raise NasctlError(f"Cannot predict here: {reason}")
     found = {}
     for name, metric in metrics.items():
         try:
@@ -64,12 +66,21 @@ def metric_values(
     return found
 
 
-def _other_setting(recorded: str, setting: Setting) -> str:
-    """Return how a setting differs from the recorded one, and which option to give; "" if it does not."""
-    drawn = replace(setting, seed=setting.seed // setting.fidelity.repeats)  # the setting of the draw's run
-    one, other = parts(recorded), parts(str(drawn))
+def wrong_setting(predictor: SpacePredictor, setting: Setting) -> str:
+    """Return how the setting of a search differs from the predictor's, and a remedy; "" if it does not.
+
+    Args:
+        predictor: The predictor.
+        setting: The setting, with the seed of the search and not of one of its draws.
+    """
+    if predictor.file.setting is None:
+        return ""
+    one, other = parts(predictor.file.setting), parts(str(setting))
     for name, option in DECISIVE.items():
         given, here = one.get(name, "drawn"), other.get(name, "drawn")
         if given != here:
-            return f"the {name} {given}, and here it is {here}. Give {option} of the fit"
+            return (
+                f"the predictor was fitted to metrics with the {name} {given}, and here it is {here}. Give {option} of"
+                " the fit, or fit another."
+            )
     return ""

@@ -24,14 +24,14 @@ def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[s
         The command, and a sentence for each file that it needs.
     """
     asked, known, notes = record.asked, setting_parts(record), list[str]()
-    named: list[str] = [name]
+    named, training = [name], dict[str, list[Any]]()
     if "trainings" in asked:
         training = _training_options(asked)
-        # The search before has the name without "-trained"; without a name, both have a digest of the same question.
         asked, budget = {**asked, **asked["first"]}, asked["measurements"]
+        # The configuration is that of the search before, whose metrics may be means of several draws.
+        known["fidelity"] = record.config.get("fidelity", known["fidelity"])
+        # That search has the name without "-trained"; without a name, both have a digest of the same question.
         named = [name.removesuffix("-trained")] if name.endswith("-trained") else []
-    else:
-        training = {}
     devices = {*KINDS, *registry.names("devices")}
 
     def with_table_file(spec: str) -> str:

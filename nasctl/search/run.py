@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nasctl import registry
-from nasctl.candidates.objective import FilesTrainings, HasLabel, HasRemarks, Objective, closed_form
+from nasctl.candidates.objective import ChecksSetting, FilesTrainings, HasLabel, HasRemarks, Objective, closed_form
 from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.defaults import SIZES
@@ -155,9 +155,13 @@ class Run:
 
         Raises:
             NasctlError: A spec names something that does not exist or takes no such option, a device lacks a block, no
-                candidate can satisfy a constraint, or torch cannot use the device.
+                candidate can satisfy a constraint, an objective was fitted in another setting, or torch cannot use the
+                device.
         """
         task = self.task
+        for name, metric in task.metrics.items():
+            if isinstance(metric, ChecksSetting) and (reason := metric.wrong_setting(task.setting)):
+                raise NasctlError(f"Cannot measure {name}: {reason}")
         searcher = registry.create("searchers", self.searcher, SearchProblem(task), np.random.default_rng(self.seed))
         # Mixtures are always measured in this process.
         here = here or (isinstance(searcher, HasNeeds) and "supernet" in searcher.needs)

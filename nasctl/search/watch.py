@@ -158,8 +158,13 @@ class Watch:
             relax = "relax a constraint, or " if self._task.constraints else ""
             return [*lines, f"the front is empty: {relax}give a larger --budget"]
         best = self._archive.genomes[closest_to_ideal(self._archive.losses)]
-        then = f"nasctl pareto plot{self._options}", f"nasctl export --arch {self._id(best)}{self._options}"
+        export = f"nasctl export --arch {self._id(best)}{self._weights(best)}"
+        then = f"nasctl pareto plot{self._options}", f"{export}{self._options}"
         return [*lines, f"next: {then[0]}", f"      {then[1]}"]
+
+    def _weights(self, genome: Genome) -> str:
+        """Return the further options of `nasctl export` for a network that the search trained; none here."""
+        return ""
 
     def interrupted(self, command: str) -> list[str]:
         """Return the lines for an interrupted search; the same command resumes it."""

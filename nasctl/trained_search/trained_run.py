@@ -67,8 +67,13 @@ class TrainedRun(Run):
             measurements: Number of networks whose metrics may be measured, those of the training-free run included.
 
         Raises:
-            NasctlError: The first run minimises no cost.
+            NasctlError: The first run minimises no cost, or there are more trainings than networks.
         """
+        if trainings > measurements:
+            raise NasctlError(
+                f"Cannot train {trainings} networks of {measurements} that are measured. Give --budget {trainings} or"
+                " more, or fewer --trainings."
+            )
         costs = [goal.name for goal in first.task.objectives if goal.cost == "network"]
         if not costs:
             raise NasctlError("Cannot choose what to train without a cost. Give one, such as --objective macs.")

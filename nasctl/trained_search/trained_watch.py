@@ -10,11 +10,45 @@ from nasctl.architectures import ids
 from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses
 from nasctl.problem.searcher import Evaluation
+from nasctl.problem.space import Genome
+from nasctl.search.run import Run
 from nasctl.search.watch import Watch
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.trained_search.trained_run import TrainedRun
 from nasctl.training.rows import accuracy_text
+
+
+class CandidatesTrainedWatch(Watch):
+    """Follows a search with the objective `trained`, and names the training of the network that it exports.
+
+    Args:
+        run: The search.
+        budget: Number of candidates.
+        limit: Time limit in seconds; None for no limit.
+        options: Options that commands on the same store need, such as " --store FILE".
+        store: The store, which holds the trainings.
+    """
+
+    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str) -> None:
+        super().__init__(run, budget, limit, options)
+        self._store = store
+
+    def _weights(self, genome: Genome) -> str:
+        """Return the options that export the weights of a candidate's training."""
+        values = {one.genome: one.values for one in self._found}[genome].values()
+        for row in Store.reading(self._store).trainings(self._run.asked["space"]):
+            result = row.result.get("validation", {})
+            # Several recipes may have trained the network: the training of this search has its value.
+            if row.state == "finished" and row.genome == genome and _figures(result) & set(values):
+                return f" --weights {row.name} --format python,onnx"
+        return ""
+
+
+def _figures(result: Mapping[str, Any]) -> set[float]:
+    """Return the values that the objective `trained` may have for a result: accuracy in per cent, and loss."""
+    accuracy = result.get("accuracy")
+    return {value for value in (None if accuracy is None else 100 * accuracy, result.get("loss")) if value is not None}
 
 
 class TrainedWatch(Watch):

@@ -41,11 +41,16 @@ class RecipeOptions:
         """Return the recipe for a task.
 
         Raises:
-            NasctlError: The file cannot be read, or a field does not exist or has a bad value.
+            NasctlError: The file cannot be read, a field does not exist or has a bad value, or two options give other
+                numbers of epochs.
         """
         start = usual(task)
         values = dict(_field(text) for text in self.fields)
         if self.epochs is not None:
+            if values.get("epochs", self.epochs) != self.epochs:
+                raise NasctlError(
+                    f"Cannot train for both --epochs {self.epochs} and --set epochs={values['epochs']}. Leave one out."
+                )
             values["epochs"] = self.epochs
         if "epochs" in values and "warmup" not in values and self.file is None and isinstance(values["epochs"], int):
             values["warmup"] = min(start.warmup, values["epochs"])  # one epoch has no room for a whole epoch of warm-up

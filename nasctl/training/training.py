@@ -29,7 +29,7 @@ from nasctl.training.recipe import ABOUT, Recipe, TrainingTask
 from nasctl.training.recording import Recording
 from nasctl.training.rows import training_row
 from nasctl.training.starting_weights import load_start
-from nasctl.training.trainable import check_task
+from nasctl.training.trainable import check_task, trainable
 from nasctl.version import __version__
 
 
@@ -213,15 +213,23 @@ def run_training(
             return Trained(recording.finish(outcome), store.path, recording.session_steps)
 
 
-def check_trainable(training: Training, data: TrainingData) -> None:
+def check_trainable(training: Training, data: TrainingData, start: Path | None = None) -> None:
     """Check that the network of a training can be trained on its data, before anything is written.
 
+    Args:
+        training: The training.
+        data: Its data.
+        start: File of the weights that it begins with, which must be of its network; None leaves them unread.
+
     Raises:
-        NasctlError: The network cannot be trained on the data.
+        NasctlError: The network cannot be trained on the data, or the weights are of another network.
     """
-    problem = _problem(training, data, Work(start=Path()))
+    problem = _problem(training, data, Work(start=start or Path()))
     classes = None if data.class_names is None else len(data.class_names)
     check_task(problem.network, problem.input, training.task, classes)
+    if start is not None:
+        module = trainable(problem.network, problem.input, training.task, classes, training.seed)
+        load_start(module, start, training.start)
 
 
 def _record(training: Training, store: Store) -> TrainingRecord:

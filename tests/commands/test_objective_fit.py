@@ -68,6 +68,20 @@ def test_metrics_that_do_not_apply_to_the_space_are_left_out(truth):
     metrics = json.loads(Path("nb201-fit.json").read_text())["metrics"]
     assert {"params", "synflow", "zico"} <= metrics.keys()
     assert not {"head_importance", "trained"} & metrics.keys()
+    words = (
+        "search",
+        "--space",
+        SMALL,
+        "-o",
+        "accuracy@nb201-fit.json,macs",
+        "--store",
+        "search.db",
+        "--data",
+        "noise",
+    )
+    refused = run(*words)
+    assert (refused.exit_code, "Give --data of the fit" in refused.stderr) == (2, True), refused.output
+    assert not Path("search.db").exists()  # no run without candidates
 
 
 def test_lower_labels_may_be_better(truth):

@@ -18,6 +18,7 @@ from nasctl.training.recipe import Recipe
 ARCH, SPACE = "0,0,0,0,0,0,0,0", "nbmacro:resolution=8"
 QUICK = ("--epochs=2", "--set=batch=8", "--set=rate=0.5")
 NETWORK = (f"--arch={ARCH}", f"--space={SPACE}")
+OTHER = "--arch=22222222"  # another network of the space
 PHOTOS = ("--data=photos.npz",)
 
 
@@ -99,6 +100,16 @@ def test_a_training_begins_with_another_by_its_name(nasctl):
     assert "--from nobody is no file, and no training" in nasctl("train", *tuned[:-1], "nobody", code=2).stderr
 
 
+def test_weights_of_another_network_are_refused_before_any_training(nasctl):
+    nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--name=first")
+    own, space = NETWORK
+    for words in ((OTHER,), (own, OTHER), (OTHER, "--dry-run")):
+        done = nasctl("train", *words, space, *PHOTOS, *QUICK, "--from=first", code=2)
+        assert "are of another network" in done.stderr
+        assert "training" not in done.stderr.partition("Error")[0]
+    assert len(json.loads(nasctl("train", "list", "--json").stdout)) == 1
+
+
 def test_a_dry_run_writes_nothing(nasctl):
     done = nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--dry-run")
     assert "2 epochs of 6 steps of 8 images" in done.stderr
@@ -168,6 +179,7 @@ def test_data_that_cannot_be_trained_on_is_one_sentence(nasctl):
         ((*NETWORK, *PHOTOS, "--set=epocs=3"), "is called 'epocs'; did you mean 'epochs'?"),
         ((*NETWORK, *PHOTOS, "--set=epochs"), "--set takes FIELD=VALUE"),
         ((*NETWORK, *PHOTOS, "--set=rate=fast"), "rate = 'fast'"),
+        ((*NETWORK, *PHOTOS, "--epochs=2", "--set=epochs=3"), "both --epochs 2 and --set epochs=3"),
         ((*NETWORK, *PHOTOS, "--recipe=none.toml"), "Cannot read the recipe none.toml"),
         ((*NETWORK, *PHOTOS, "--from=none.pt"), "none.pt cannot be read"),
         ((*NETWORK, *PHOTOS, "--from=none"), "--from none is no file, and the store nasctl.db holds no training yet"),

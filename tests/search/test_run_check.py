@@ -105,7 +105,7 @@ def handed_over(made, monkeypatch):
     loops, journals = [], []
     monkeypatch.setattr(run_module, "search", lambda *given: loops.append(given) or iter(["visit"]))
     monkeypatch.setattr(run_module, "machine_of", lambda task: f"machine of {','.join(task.metrics)}")
-    store = SimpleNamespace(journal=lambda *given: journals.append(given) or "journal")
+    store = SimpleNamespace(path="runs.db", journal=lambda *given: journals.append(given) or "journal")
 
     def searched(run, *given):
         assert list(run.search(store, *given)) == ["visit"]

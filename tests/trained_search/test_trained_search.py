@@ -203,6 +203,8 @@ def test_each_candidate_may_be_a_training(tmp_path):
     done = nasctl(tmp_path, *words, "--data", "digits", "--trainings", "2", "--searcher", "random")
     assert done.returncode == 0, done.stderr
     assert "2/2 candidates" in done.stderr
+    trainings = {row.name for row in Store(tmp_path / "nasctl.db").trainings()}
+    assert done.stderr.partition(" --weights ")[2].split()[0] in trainings
 
 
 @pytest.mark.parametrize(
@@ -211,6 +213,14 @@ def test_each_candidate_may_be_a_training(tmp_path):
         (["--trainings", "3"], "say what to train on"),
         (["--trainings", "3", "--data", "noise"], "noise: its images have no labels"),
         (["--epochs", "3"], "give --trainings N"),
+        (
+            ["--trainings", "5", "--data", "digits", "-o", "swap,macs"],
+            "Cannot train 5 networks of 4 that are measured.",
+        ),
+        (
+            ["--trainings", "3", "--data", "digits", "--epochs", "3", "--split", "0.5,0.2,0.3", "-o", "trained,macs"],
+            "Write --objective trained:epochs=3,split=0.5-0.2-0.3.",
+        ),
         (["--trainings", "3", "--data", "digits", "--recipe", "none.toml"], "none.toml"),
         (["--trainings", "3", "--data", "digits", "--recipe", "a,b.toml"], "'a,b.toml' in a search: its path is part"),
         (["--trainings", "3", "--data", "digits", "-o", "naswot"], "without a cost"),

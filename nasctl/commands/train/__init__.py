@@ -307,12 +307,15 @@ def _train(
     from nasctl.training.distributed import Job
     from nasctl.training.events import TrainingDiverged
     from nasctl.training.report import Report
+    from nasctl.training.training import check_trainable
 
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
     request = request.located(Store.reading(store))
     asked = request.trainings(Store.reading(store))
     reporting.check()
+    for training, data in asked:  # the last network is refused before the first one is trained
+        check_trainable(training, data, request.start)
     rows, failures = [], []
     for number, (training, data) in enumerate(asked):
         report = Report(training, data, options)
