@@ -88,7 +88,7 @@ def test_networks_that_break_a_constraint_are_neither_measured_again_nor_trained
 
     monkeypatch.setattr("nasctl.trained_search.trained_run.score_genomes", noted)
     assert 0 < len(held) < len(cheap)
-    assert set(TrainedRun.after(run, HOW, 24, 12)._make_searcher(store).ask()) == held
+    assert set(TrainedRun.after(run, HOW, 12, 12)._make_searcher(store).ask()) == held
     assert set(asked) == cheap
 
 
