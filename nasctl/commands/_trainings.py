@@ -78,6 +78,10 @@ class SearchTrainings:
         if self.trainings is None:
             if self != SearchTrainings():
                 raise NasctlError("--recipe, --epochs and --split are about trainings; give --trainings N as well")
+            if self.are_candidates(request):
+                raise NasctlError(
+                    "Cannot train every candidate without a number: each costs a whole training. Give --trainings N."
+                )
             return request
         if setting.data is None:
             raise NasctlError("say what to train on: --data digits, or a folder of images by class")

@@ -158,15 +158,15 @@ def command(
     warnings = run.check(here=worker_options.in_process)  # before anything is written
     also = f" --store {shlex.quote(store)}" if given else ""
     begun, first = time.monotonic(), trainings.budget(request, effort.budget)
-    watch = Watch(run, first, seconds, also)
-    if trainings.are_candidates(request):
-        from nasctl.trained_search.trained_watch import CandidatesTrainedWatch
-
-        watch = CandidatesTrainedWatch(run, first, seconds, also, store)
     then = None
     if trainings.trainings is not None and not trainings.are_candidates(request):
         then = trained_run(run, trainings, effort.budget)
         then.check()  # before the work
+    watch = Watch(run, first, seconds, also, last=then is None)
+    if trainings.are_candidates(request):
+        from nasctl.trained_search.trained_watch import CandidatesTrainedWatch
+
+        watch = CandidatesTrainedWatch(run, first, seconds, also, store)
     said = [*([] if as_json else request.remarks(run, setting)), *(f"Warning: {sentence}" for sentence in warnings)]
     code = _search(run, watch, said, worker_options, store, as_json and then is None)
     if code or then is None:

@@ -34,9 +34,11 @@ class Watch:
         budget: Different candidates to visit.
         limit: Time limit in seconds; None for no limit.
         options: Options that commands on the same store need, such as " --store FILE".
+        last: Whether the command ends with this search, so that the next commands are named.
     """
 
-    def __init__(self, run: Run, budget: int, limit: float | None, options: str = "") -> None:
+    def __init__(self, run: Run, budget: int, limit: float | None, options: str = "", last: bool = True) -> None:
+        self._last = last
         self._run, self._budget, self._limit, self._options = run, budget, limit, options
         self._task = run.task
         self._archive = Archive(len(self._task.objectives))
@@ -157,6 +159,8 @@ class Watch:
         if not size:
             relax = "relax a constraint, or " if self._task.constraints else ""
             return [*lines, f"the front is empty: {relax}give a larger --budget"]
+        if not self._last:
+            return lines
         best = self._archive.genomes[closest_to_ideal(self._archive.losses)]
         export = f"nasctl export --arch {self._id(best)}{self._weights(best)}"
         then = f"nasctl pareto plot{self._options}", f"{export}{self._options}"

@@ -64,7 +64,9 @@ class TrainedNetworks:
     def setting(self) -> str:
         """Data, epochs and seed of the trainings, in words."""
         spec = next(iter(self.records.values())).spec
-        return f"{data_name(spec['data'])}, {spec['recipe']['epochs']} epochs, seed {spec['seed']}"
+        epochs = spec["recipe"]["epochs"]
+        passes = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+        return f"{data_name(spec['data'])}, {passes}, seed {spec['seed']}"
 
     @property
     def best(self) -> Genome | None:

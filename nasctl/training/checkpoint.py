@@ -153,8 +153,8 @@ def newest(folder: Path, identity: str) -> Checkpoint | None:
             continue
         if found.identity != identity:
             raise NasctlError(
-                f"Cannot continue from {path}: it is a checkpoint of another network or run. Give another --name, or"
-                " delete the folder."
+                f"Cannot continue from {path}: it is a checkpoint of another network or run. Move that file away, or"
+                " give another --name."
             )
         return found
     return None

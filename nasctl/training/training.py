@@ -194,7 +194,7 @@ def run_training(
     _record(training, store)  # refuses the name of another training before anything is written
     with folder.held(training.spec):
         record = _record(training, store)
-        finished = record.state == "finished" and folder.weights.exists()
+        finished = record.state == "finished" and _is_whole(folder.weights)
         place.shared(b"finished" if finished else b"")
         if finished:
             return Trained(record, store.path, 0)
@@ -230,6 +230,15 @@ def check_trainable(training: Training, data: TrainingData, start: Path | None =
     if start is not None:
         module = trainable(problem.network, problem.input, training.task, classes, training.seed)
         load_start(module, start, training.start)
+
+
+def _is_whole(weights: Path) -> bool:
+    """Return whether a file of weights can be read. One that cannot is written anew from the last checkpoint."""
+    try:
+        trained_weights.read(weights)
+    except NasctlError:
+        return False
+    return True
 
 
 def _record(training: Training, store: Store) -> TrainingRecord:

@@ -88,7 +88,7 @@ def test_networks_that_break_a_constraint_are_neither_measured_again_nor_trained
 
     monkeypatch.setattr("nasctl.trained_search.trained_run.score_genomes", noted)
     assert 0 < len(held) < len(cheap)
-    assert set(TrainedRun.after(run, HOW, 12, 12)._make_searcher(store).ask()) == held
+    assert set(TrainedRun.after(run, HOW, 24, 24)._make_searcher(store).ask()) == held
     assert set(asked) == cheap
 
 
@@ -213,6 +213,7 @@ def test_each_candidate_may_be_a_training(tmp_path):
         (["--trainings", "3"], "say what to train on"),
         (["--trainings", "3", "--data", "noise"], "noise: its images have no labels"),
         (["--epochs", "3"], "give --trainings N"),
+        (["-o", "trained,macs", "--data", "digits"], "each costs a whole training. Give --trainings N"),
         (
             ["--trainings", "5", "--data", "digits", "-o", "swap,macs"],
             "Cannot train 5 networks of 4 that are measured.",

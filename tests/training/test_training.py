@@ -232,3 +232,13 @@ def test_the_trained_space_has_the_classes_of_the_data(spec, classes, expected):
     found = trained_space(spec, classes)
     assert expected in found
     assert found.count("classes=") == ("rnn" not in spec)
+
+
+def test_torn_weights_of_a_finished_training_are_written_anew(photos, store):
+    training, data = asked(photos, store)
+    done = run_training(training, data, store)
+    whole = done.folder.weights.read_bytes()
+    done.folder.weights.write_bytes(whole[: len(whole) // 2])
+    again = run_training(training, data, store)
+    assert again.folder.weights.read_bytes() == whole
+    assert again.record.result == done.record.result
