@@ -344,9 +344,10 @@ def compare(plan: Plan, seeds: Sequence[int]) -> Iterator[str]:
         found = found_by_search(plan, seed)
         training_seeds = [seed, *(RETRAINED * (k + 1) + seed for k in range(plan.retrainings))]
         jobs = [(chosen, one) for one in training_seeds for chosen in found.chosen]
+        distinct = {(chosen.name, one): (chosen, one) for chosen, one in jobs}  # the pick may be the best network
         with ProcessPoolExecutor(plan.workers, get_context("spawn")) as workers:
-            every = list(workers.map(partial(trained, plan, seed), jobs))
-        figures = {(chosen.role, one): got for (chosen, one), got in zip(jobs, every, strict=True)}
+            every = dict(zip(distinct, workers.map(partial(trained, plan, seed), distinct.values()), strict=True))
+        figures = {(chosen.role, one): every[chosen.name, one] for chosen, one in jobs}
         yield from report_of(seed, found, figures)
         for role, known in pairs.items():
             fresh = [(figures[BEST, one], figures[role, one]) for one in training_seeds]
