@@ -7,8 +7,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from networks.product_modules import ATEN, MODULES, OPERATORS, Calls, P, rnn
-from torch import nn
-from torch.library import Library
+from torch import library, nn
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from nasctl.api import Builder, NasctlError, Network
@@ -117,14 +116,14 @@ def test_unknown_products_are_refused(message):
 
 @pytest.fixture
 def custom_operator():
-    library = Library("nasctl_test", "DEF")
-    library.define("twice(Tensor x, Tensor w) -> Tensor")
-    library.impl("twice", lambda x, w: x.new_empty(x.shape[0], w.shape[1]), "Meta")
-    library.define("thrice(Tensor x, Tensor w) -> Tensor")
-    library.impl("thrice", lambda x, w: 3 * x @ w, "CompositeImplicitAutograd")
+    made = library.Library("nasctl_test", "DEF")
+    made.define("twice(Tensor x, Tensor w) -> Tensor")
+    made.impl("twice", lambda x, w: x.new_empty(x.shape[0], w.shape[1]), "Meta")
+    made.define("thrice(Tensor x, Tensor w) -> Tensor")
+    made.impl("thrice", lambda x, w: 3 * x @ w, "CompositeImplicitAutograd")
     yield torch.ops.nasctl_test
     flop_registry.pop(torch.ops.nasctl_test.twice, None)
-    library._destroy()
+    made._destroy()
 
 
 def test_custom_operators(custom_operator):

@@ -6,8 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from layer_networks import NETWORKS, SETTING, SHAPE, ModuleSpace, Tail, candidate, scores
-from torch import nn
-from torch.library import custom_op
+from torch import library, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nasctl.api import Network
@@ -331,7 +330,7 @@ def test_the_space_of_one_network_is_scored_by_the_setting():
 
 
 def test_weights_of_functions_are_those_that_macs_count():
-    operator = custom_op("nasctl_test::product", lambda x, w: x @ w, mutates_args=(), schema=SCHEMA)
+    operator = library.custom_op("nasctl_test::product", lambda x, w: x @ w, mutates_args=(), schema=SCHEMA)
     operator.register_fake(lambda x, w: x.new_empty(*x.shape[:-1], w.shape[-1]))
     torch.utils.flop_counter.register_flop_formula(torch.ops.nasctl_test.product)(
         lambda x, w, out_shape=None, **options: 2 * math.prod(x) * w[-1]
