@@ -97,16 +97,11 @@ class SearcherComparison:
         found = []
         for scene, by_searcher in self.final.items():
             for indicator, sign in INDICATORS.items():
-                pairs = list(combinations(by_searcher, 2))
                 values = {
                     name: sign * np.array([asdict(one)[indicator] for one in judged])
                     for name, judged in by_searcher.items()
                 }
-                levels = holm_adjusted([rank_sum(values[a], values[b]) for a, b in pairs])
-                found += [
-                    PairTest(scene, indicator, a, b, p, cohens_d(values[a], values[b]))
-                    for (a, b), p in zip(pairs, levels, strict=True)
-                ]
+                found += pair_tests(scene, indicator, values)
         return found
 
     def figures(self) -> dict[str, Any]:
@@ -168,6 +163,22 @@ def compare_searchers(
     for searcher, run in found:
         runs.setdefault(searcher, []).append(run)
     return SearcherComparison(benchmark.scenes, runs, exhaustive_front(BenchmarkProblem(benchmark, objectives)))
+
+
+def pair_tests(scene: str, indicator: str, values: Mapping[str, np.ndarray]) -> list[PairTest]:
+    """Return the tests of every pair of competitors in one indicator, by Holm's method over the pairs.
+
+    Args:
+        scene: Name of the scene.
+        indicator: Name of the indicator.
+        values: The indicator of each competitor, one value per seed, (S,); larger is better.
+    """
+    pairs = list(combinations(values, 2))
+    levels = holm_adjusted([rank_sum(values[a], values[b]) for a, b in pairs])
+    return [
+        PairTest(scene, indicator, a, b, p, cohens_d(values[a], values[b]))
+        for (a, b), p in zip(pairs, levels, strict=True)
+    ]
 
 
 def rank_sum(first: np.ndarray, second: np.ndarray) -> float:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from nasctl.bench.benchmark import TrainingTable
-from nasctl.bench.compare import PairTest, cohens_d, holm_adjusted, rank_sum
+from nasctl.bench.compare import PairTest, pair_tests
 from nasctl.bench.replay_trainings import TrainedIndicators, TrainingReplay, TrainingReplayer, trained_indicators
 
 TRAINED_INDICATORS = ("best", "chosen", "hv")  # tested indicators; larger is better in all of them
@@ -44,16 +43,11 @@ class TrainingComparison:
         """Return the tests of every pair of policies in every scene and indicator."""
         found = []
         for scene, by_policy in self.final.items():
-            pairs = list(combinations(by_policy, 2))
             for indicator in TRAINED_INDICATORS:
                 values = {
                     policy: np.array([asdict(one)[indicator] for one in judged]) for policy, judged in by_policy.items()
                 }
-                levels = holm_adjusted([rank_sum(values[a], values[b]) for a, b in pairs])
-                found += [
-                    PairTest(scene, indicator, a, b, p, cohens_d(values[a], values[b]))
-                    for (a, b), p in zip(pairs, levels, strict=True)
-                ]
+                found += pair_tests(scene, indicator, values)
         return found
 
     def figures(self) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def halve(
     and ends in the same networks.
 
     A network goes on by its non-dominated rank in validation error (of words, validation loss) and costs, then as the
-    one that is farthest from those that go on. A diverged training does not go on. A training that had been finished
+    one that is farthest from those that go on. A diverged training does not go on. A training that had gone further
     before, without a result at this rung, goes on without taking the place of another one.
 
     Args:
@@ -150,7 +150,8 @@ def _promoted(
     store: Store,
 ) -> tuple[int, ...]:
     """Return the places that go on after a rung, and file the state of the others."""
-    free = [k for k in alive if found[k].state == "finished" and str(rung.step) not in found[k].rungs]
+    # A training without a result at the rung went past it before: it was finished, or stopped by hand.
+    free = [k for k in alive if found[k].state != "diverged" and str(rung.step) not in found[k].rungs]
     rivals = [k for k in alive if k not in free]
     points = np.array([[rung_loss(found[k], rung), *costs[k]] for k in rivals]).reshape(len(rivals), 1 + costs.shape[1])
     keep = math.ceil(len(rivals) / eta)

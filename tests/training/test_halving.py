@@ -123,6 +123,24 @@ def test_a_training_that_was_finished_before_takes_no_place(tmp_path):
     assert (8, 1) not in calls
 
 
+def test_a_training_that_is_past_a_rung_without_a_result_goes_on(tmp_path):
+    store = Store(tmp_path / "s.db")
+    done, _, _ = run(Store(tmp_path / "whole.db"))
+
+    class Ahead(Trainer):
+        def __call__(self, place, rung):
+            if place == 8 and not rung.last:  # it is evaluated where it is, which is at no rung
+                row = TrainingRecord("t-8", "space", (8,), {"place": 8}, "unfinished", {"validation": result(0.1)})
+                self.store.file_training(row)
+                return
+            super().__call__(place, rung)
+
+    found = halve(NAMES, COSTS, LADDER, 3, store, Ahead(store))
+    assert 8 not in done
+    assert set(found) == {*done, 8}
+    assert store.training("t-8").state == "finished"
+
+
 def test_a_network_that_was_stopped_and_finished_later_stays_finished(tmp_path):
     store = Store(tmp_path / "s.db")
     run(store)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nasctl.commands.bench._tables import mean_and_deviation, print_tests, say_unbeaten
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
     from nasctl.bench.benchmark import Benchmark
-    from nasctl.bench.compare import PairTest
     from nasctl.bench.compare_trainings import TrainingComparison
 
 TRAINED_SEARCHERS = ("regularized_evolution", "predictor")  # searchers compared by default
@@ -74,6 +74,7 @@ def compare(
 def _print(comparison: TrainingComparison) -> None:
     """Print the indicators of each policy on each data set or task, and the tests of all pairs."""
     from nasctl.bench.compare_trainings import TRAINED_INDICATORS
+    from nasctl.bench.replay_trainings import FITTED
     from nasctl.system.terminal import table
 
     heads = ["policy", "trainings", "measured", "metrics took", "trainings took"]
@@ -83,7 +84,7 @@ def _print(comparison: TrainingComparison) -> None:
             policy,
             *_costs(comparison, scene, policy),
             *(
-                _mean([getattr(one, indicator) for one in judged], 4 if indicator == "hv" else 2)
+                mean_and_deviation([getattr(one, indicator) for one in judged], 4 if indicator == "hv" else 2)
                 for indicator in TRAINED_INDICATORS
             ),
         ]
@@ -93,17 +94,8 @@ def _print(comparison: TrainingComparison) -> None:
     table(["scene", *heads, "best test", "test of the chosen", "hypervolume"], rows, title="trained networks")
     click.echo()
     tests = comparison.tests()
-    pairs = dict.fromkeys((one.scene, one.first, one.second) for one in tests)
-    rows = [
-        [scene, f"{first} : {second}", *(_cell(tests, scene, first, second, one) for one in TRAINED_INDICATORS)]
-        for scene, first, second in pairs
-    ]
-    table(
-        ["scene", "pair", *(f"{one}: better, p, d" for one in TRAINED_INDICATORS)],
-        rows,
-        title="rank-sum tests, Cohen's d",
-    )
-    _judge(tests)
+    print_tests(tests, TRAINED_INDICATORS)
+    say_unbeaten(one for one in tests if one.first == FITTED)
 
 
 def _costs(comparison: TrainingComparison, scene: str, policy: str) -> list[str]:
@@ -119,33 +111,3 @@ def _costs(comparison: TrainingComparison, scene: str, policy: str) -> list[str]
     metrics, seconds = fmean(r.metric_seconds for r in runs), fmean(r.training_seconds for r in runs)
     took = duration(seconds) if np.isfinite(seconds) else ""
     return [f"{trainings:.0f}", f"{measured:.0f}", duration(metrics) if metrics else "", took]
-
-
-def _mean(values: Sequence[float], digits: int) -> str:
-    """Return the mean and the standard deviation over seeds."""
-    import numpy as np
-
-    if len(values) < 2:
-        return "".join(f"{value:.{digits}f}" for value in values)
-    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
-
-
-def _cell(tests: Sequence[PairTest], scene: str, first: str, second: str, indicator: str) -> str:
-    """Return the better policy, the p value and Cohen's d of one test."""
-    (one,) = (t for t in tests if (t.scene, t.first, t.second, t.indicator) == (scene, first, second, indicator))
-    return f"{one.better or 'neither'}, {one.p:.2g}, {one.d:+.2f}"
-
-
-def _judge(tests: Sequence[PairTest]) -> None:
-    """Report the policies that `fitted` does not beat beyond noise."""
-    from nasctl.bench.replay_trainings import FITTED
-    from nasctl.system.terminal import say
-
-    for scene, other in dict.fromkeys((one.scene, one.second) for one in tests if one.first == FITTED):
-        missed = [
-            one.indicator
-            for one in tests
-            if (one.scene, one.first, one.second) == (scene, FITTED, other) and one.better != FITTED
-        ]
-        if missed:
-            say(f"{FITTED} does not beat {other} beyond noise on {scene} in {', '.join(missed)}")

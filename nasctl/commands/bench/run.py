@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import json_option
+from nasctl.commands.bench._tables import mean_and_deviation, print_tests, say_unbeaten
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
-    from nasctl.bench.compare import PairTest, SearcherComparison
+    from nasctl.bench.compare import SearcherComparison
     from nasctl.bench.replay import Indicators
 
 SEARCHERS = ("mtf_pdns", "nsga2")  # compared by default
@@ -121,7 +122,7 @@ def command(
 
 def _print(comparison: SearcherComparison) -> None:
     """Print a table of indicators for each scene, and the tests."""
-    from nasctl.bench.compare import INDICATORS
+    from nasctl.bench.compare import BASELINE, INDICATORS
     from nasctl.bench.replay import SUBSET_SIZE
     from nasctl.system.terminal import table
 
@@ -143,12 +144,8 @@ def _print(comparison: SearcherComparison) -> None:
         )
         click.echo()
     tests = comparison.tests()
-    rows = [
-        [scene, f"{first} : {second}", *(_cell(tests, scene, first, second, one) for one in INDICATORS)]
-        for scene, first, second in dict.fromkeys((one.scene, one.first, one.second) for one in tests)
-    ]
-    table(["scene", "pair", *(f"{one}: better, p, d" for one in INDICATORS)], rows, title="rank-sum tests, Cohen's d")
-    _judge(tests)
+    print_tests(tests, INDICATORS)
+    say_unbeaten(one for one in tests if one.second == BASELINE)
 
 
 def _sizes(comparison: SearcherComparison, searcher: str) -> list[str]:
@@ -168,11 +165,7 @@ def _quality(judged: Sequence[Indicators], subset: Sequence[Indicators]) -> list
     """Return the indicators of whole archives and the hypervolume of their subsets, mean and deviation over seeds."""
     import numpy as np
 
-    def mean(values: list[float], digits: int) -> str:
-        if len(values) < 2:
-            return "".join(f"{value:.{digits}f}" for value in values)
-        return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1):.{digits}f}"
-
+    mean = mean_and_deviation
     return [
         mean([one.igd for one in judged], 4),
         mean([one.igd_plus for one in judged], 4),
@@ -181,24 +174,3 @@ def _quality(judged: Sequence[Indicators], subset: Sequence[Indicators]) -> list
         mean([one.hv for one in subset], 4),
         f"{100 * float(np.mean([one.largest for one in judged])):.0f}%",
     ]
-
-
-def _cell(tests: Sequence[PairTest], scene: str, first: str, second: str, indicator: str) -> str:
-    """Return the better searcher, the p value and Cohen's d of one test."""
-    (one,) = (t for t in tests if (t.scene, t.first, t.second, t.indicator) == (scene, first, second, indicator))
-    return f"{one.better or 'neither'}, {one.p:.2g}, {one.d:+.2f}"
-
-
-def _judge(tests: Sequence[PairTest]) -> None:
-    """Report the searchers that are not significantly better than random search."""
-    from nasctl.bench.compare import BASELINE
-    from nasctl.system.terminal import say
-
-    for scene, searcher in dict.fromkeys((one.scene, one.first) for one in tests if one.second == BASELINE):
-        missed = [
-            one.indicator
-            for one in tests
-            if (one.scene, one.first, one.second) == (scene, searcher, BASELINE) and one.better != searcher
-        ]
-        if missed:
-            say(f"{searcher} does not beat {BASELINE} beyond noise on {scene} in {', '.join(missed)}")
