@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from nasctl.errors import NasctlError
-from nasctl.system import files, typed_json
+from nasctl.system import typed_json
 
 SCHEMA = 2  # version of the JSON form; raised whenever older files would be misread
 LARGEST = 10**15  # largest magnitude of a number in a table; in ms, thousands of years
@@ -99,14 +99,7 @@ def parse(text: str) -> dict[str, Any]:
     Raises:
         NasctlError: The text is not a latency table; the message is a clause without the name of the file.
     """
-    try:
-        content = files.parsed(text)
-    except ValueError as error:
-        raise NasctlError(f"it is not JSON: {error}") from None
-    if not isinstance(content, dict) or "schema" not in content:
-        raise NasctlError('it has no "schema"')
-    if (schema := content.pop("schema")) != SCHEMA:
-        raise NasctlError(f"its schema is {json.dumps(schema)[:20]}, which is not {SCHEMA}, the one that nasctl reads")
+    content = typed_json.fields(text, SCHEMA)
     table = typed_json.convert(content, TableFile)
     _check_rows("'blocks'", content["blocks"])
     for place, rows in content.get("places", {}).items():

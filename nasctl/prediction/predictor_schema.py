@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from nasctl.errors import NasctlError
 from nasctl.prediction.structure import VERSION
-from nasctl.system import files, typed_json
+from nasctl.system import typed_json
 
 SCHEMA = 1  # version of the JSON form; raised whenever older files would be misread
 LARGEST = 10**300  # largest magnitude of a number
@@ -90,14 +90,7 @@ def parse(text: str) -> PredictorFile:
     Raises:
         NasctlError: The text is not a predictor; the message is a clause without the name of the file.
     """
-    try:
-        content = files.parsed(text)
-    except ValueError as error:
-        raise NasctlError(f"it is not JSON: {error}") from None
-    if not isinstance(content, dict) or "schema" not in content:
-        raise NasctlError('it has no "schema"')
-    if (schema := content.pop("schema")) != SCHEMA:
-        raise NasctlError(f"its schema is {json.dumps(schema)[:20]}, which is not {SCHEMA}, the one that nasctl reads")
+    content = typed_json.fields(text, SCHEMA)
     found = typed_json.convert(content, PredictorFile)
     values = {
         "labelled": [row.metrics for row in found.labelled],

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from nasctl.errors import NasctlError
+from nasctl.system import files
 
 T = TypeVar("T")
 PATH = re.compile(r" - at (`key` in )?`\$([^`]*)`$")  # the end of a message of msgspec
@@ -24,6 +25,23 @@ NOUNS = {  # by the names of msgspec
     "str": "a string",
 }
 LONGEST = 60  # characters of a value that a message shows
+
+
+def fields(text: str, schema: int) -> dict[str, Any]:
+    """Return the fields of a JSON object whose field "schema" has a number, without that field.
+
+    Raises:
+        NasctlError: The text is no such object; the message is a clause without the name of the file.
+    """
+    try:
+        content = files.parsed(text)
+    except ValueError as error:
+        raise NasctlError(f"it is not JSON: {error}") from None
+    if not isinstance(content, dict) or "schema" not in content:
+        raise NasctlError('it has no "schema"')
+    if (found := content.pop("schema")) != schema:
+        raise NasctlError(f"its schema is {json.dumps(found)[:20]}, which is not {schema}, the one that nasctl reads")
+    return content
 
 
 def convert(content: object, kind: type[T]) -> T:
