@@ -18,6 +18,7 @@ from torch import Tensor
 
 from nasctl.errors import NasctlError
 from nasctl.system.files import replacement
+from nasctl.system.terminal import say
 from nasctl.version import __version__
 
 KEPT = 2  # newest checkpoints that stay
@@ -136,7 +137,7 @@ def _header(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def newest(folder: Path, identity: str) -> Checkpoint | None:
-    """Return the newest valid checkpoint of a folder, or None; a torn file is skipped.
+    """Return the newest valid checkpoint of a folder, or None; a torn file is passed over, and named on stderr.
 
     Raises:
         NasctlError: A checkpoint belongs to another network or run, or has the layout of another version of nasctl.
@@ -149,7 +150,8 @@ def newest(folder: Path, identity: str) -> Checkpoint | None:
             raise NasctlError(
                 f"Cannot continue from {path}: {error}. Continue with that version of nasctl, or give another --name."
             ) from None
-        except ValueError:
+        except ValueError as error:
+            say(f"{path} is passed over: {error}")
             continue
         if found.identity != identity:
             raise NasctlError(

@@ -33,7 +33,7 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path):
     assert list(tmp_path.iterdir()) == [path_of(tmp_path, 5)]
 
 
-def test_only_the_newest_valid_checkpoint_counts(tmp_path):
+def test_only_the_newest_valid_checkpoint_counts(tmp_path, capsys):
     assert checkpoint.newest(tmp_path / "none", "question") is None
     for step in (3, 5, 7, 9):
         checkpoint.write(tmp_path, made(step))
@@ -43,6 +43,7 @@ def test_only_the_newest_valid_checkpoint_counts(tmp_path):
     path_of(tmp_path, 7).write_bytes(content)
     (tmp_path / "step-11.safetensors").touch()
     assert checkpoint.newest(tmp_path, "question").step == 5
+    assert " is passed over: it cannot be read" in capsys.readouterr().err
     assert checkpoint.at(tmp_path, 7, "question") is None
     assert checkpoint.at(tmp_path, 3, "other") is None
     with pytest.raises(NasctlError, match="another network or run"):
