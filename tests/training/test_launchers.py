@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from paths import ROOT
+from training.examples import equal
 from training.test_distributed import NEXT
-from training.test_training_loop import equal
 
 from nasctl.training import trained_weights
 from nasctl.training.checkpoint import steps
