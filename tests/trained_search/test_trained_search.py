@@ -198,6 +198,8 @@ def test_the_recorded_command_and_configuration_repeat_the_search(tmp_path):
         assert sorted(one.name for one in Store(tmp_path / "nasctl.db").runs()) == names
     assert nasctl(tmp_path, "report", "-o", "report.html").returncode == 0
     assert "not known here" not in nasctl(tmp_path, "pareto", "hypervolume").stdout
+    scale = json.loads(nasctl(tmp_path, "pareto", "hypervolume", "--json").stdout)["scale"]
+    assert scale["normalisation"].startswith("as in the search")
 
 
 def test_each_candidate_may_be_a_training(tmp_path):
