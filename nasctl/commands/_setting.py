@@ -35,7 +35,7 @@ data_option = click.option(
     "--data",
     metavar="SOURCE",
     help="Examples for metrics: dead-leaves, digits, noise, a folder or zip of images by class, a CIFAR-10 archive,"
-    " or .npz; for spaces of text tokens, or a .txt or .txt.gz.  [default: dead-leaves, or tokens]",
+    " or .npz; for spaces of text tokens, a .txt or .txt.gz, or a folder of them.  [default: dead-leaves, or tokens]",
 )
 
 torch_device_option = click.option(

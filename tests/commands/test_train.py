@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from training.examples import save_photos
 
 from nasctl.cli import cli
 from nasctl.store.store import Store
@@ -26,7 +27,7 @@ PHOTOS = ("--data=photos.npz",)
 def nasctl(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NASCTL_STORE", raising=False)
-    save_photos()
+    save_photos("photos.npz")
 
     def call(*words, code=0):
         done = CliRunner().invoke(cli, list(words), catch_exceptions=False)
@@ -34,14 +35,6 @@ def nasctl(tmp_path, monkeypatch):
         return done
 
     return call
-
-
-def save_photos(name="photos.npz", classes=3, side=8, number=60):
-    """Flat images, each class of another brightness."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(number) % classes
-    pixels = labels[:, None, None, None] * (200 // classes) + rng.integers(0, 50, (number, side, side, 3))
-    np.savez(name, x=pixels.astype(np.uint8), y=labels)
 
 
 def test_a_network_is_trained_listed_shown_drawn_and_deleted(nasctl):

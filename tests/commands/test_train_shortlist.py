@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from training.examples import save_photos
 
 from nasctl.cli import cli
 from nasctl.store.store import Store
@@ -39,11 +40,7 @@ def searched(tmp_path_factory):
 def nasctl(tmp_path, monkeypatch, searched):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NASCTL_STORE", raising=False)
-    rng = np.random.default_rng(0)
-    labels = np.arange(60) % 3
-    pixels = labels[:, None, None, None] * 66 + rng.integers(0, 50, (60, 8, 8, 3))
-    np.savez("photos.npz", x=pixels.astype(np.uint8), y=labels)
-
+    save_photos("photos.npz")
     Path("nasctl.db").write_bytes(searched)
     return invoke
 

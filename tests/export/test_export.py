@@ -153,6 +153,9 @@ def test_json_says_where_the_files_are(tmp_path):
     content = json.loads(done.stdout)
     assert {Path(one["path"]) for one in content["files"].values()} == set(tmp_path.iterdir())
     assert registry.create("spaces", content["space"]).network(SMALL[1]) is not None
+    written = json.loads((tmp_path / "net.json").read_text())
+    assert (content["id"], content["space"]) == (written["id"], registry.spelled_out("spaces", SMALL[0]))
+    assert tuple(written["genome"]) == SMALL[1]
 
 
 def test_weights_follow_from_the_seed_alone(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from nasctl import registry
 from nasctl.correlations import defaults
 from nasctl.correlations.defaults import SpaceKind, default_choice, default_score
-from nasctl.correlations.table import mean_correlation, shipped
+from nasctl.correlations.table import MeasuredCorrelation, mean_correlation, shipped
 from nasctl.search.default_objectives import default_objectives, objective_doubts
 from nasctl.search.metrics import make_objective
 
@@ -78,6 +78,19 @@ def test_what_measurements_hold_against_an_objective(space, spec, expected):
     said = objective_doubts(space, registry.create("spaces", space), "", dict([make_objective(spec)]))
     assert len(said) == bool(expected)
     assert expected in "".join(said)
+
+
+def test_a_space_on_which_a_metric_failed_is_judged_by_its_family(monkeypatch):
+    table = shipped()
+    failed = MeasuredCorrelation("max", None, None, None, None, failed=40)
+    scenes = [
+        replace(one, metrics={**one.metrics, "trainability": failed}) if one.name == "darts" else one
+        for one in table.scenes
+    ]
+    monkeypatch.setattr(defaults, "shipped", lambda: replace(table, scenes=tuple(scenes)))
+    asked = registry.create("spaces", "darts")
+    (said,) = objective_doubts("darts", asked, "", dict([make_objective("min:trainability")]))
+    assert said.startswith("trainability orders cells (Spearman .61 on nb201, .67 on tnb101_micro)")
 
 
 def test_the_mean_is_over_results_and_then_over_spaces():

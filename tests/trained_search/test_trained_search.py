@@ -57,7 +57,7 @@ def test_trains_a_shortlist_and_then_what_a_predictor_prefers(first, tmp_path):
 def test_a_replay_trains_nothing_again_and_takes_the_same_path(first, tmp_path, monkeypatch):
     store = Store(tmp_path / "s.db")
     _, visits = trained(first, store)
-    monkeypatch.setattr("nasctl.training.loop.train", None)
+    monkeypatch.setattr("nasctl.training.training.train", None)
     _, again = trained(first, store)
     assert [one.evaluation for one in again] == [one.evaluation for one in visits]
     assert not any(one.fresh for one in again)
@@ -67,7 +67,7 @@ def test_a_replay_does_not_see_what_the_first_search_finds_later(first, tmp_path
     store = Store(tmp_path / "s.db")
     _, visits = trained(first, store)
     list(first.search(store, 9))
-    monkeypatch.setattr("nasctl.training.loop.train", None)
+    monkeypatch.setattr("nasctl.training.training.train", None)
     _, again = trained(first, store)
     assert [one.evaluation for one in again] == [one.evaluation for one in visits]
 
@@ -175,6 +175,8 @@ def test_the_command_ends_in_a_front_of_trained_networks_and_the_next_command(tm
     assert found["trained"].keys() == set(found["front"])
     arch, training = found["front"][0], found["trained"][found["front"][0]]["training"]
     assert f"--weights {training}" in done.stderr or len(found["front"]) > 1
+    exported = done.stderr.partition(" --weights ")[2].split()[0]
+    assert exported in {one["training"] for one in found["trained"].values()}
     assert arch.startswith("nbmacro.")
     assert "classes=10" in done.stderr  # the data decides the outputs
 
@@ -196,6 +198,8 @@ def test_the_recorded_command_and_configuration_repeat_the_search(tmp_path):
         assert sorted(one.name for one in Store(tmp_path / "nasctl.db").runs()) == names
     assert nasctl(tmp_path, "report", "-o", "report.html").returncode == 0
     assert "not known here" not in nasctl(tmp_path, "pareto", "hypervolume").stdout
+    scale = json.loads(nasctl(tmp_path, "pareto", "hypervolume", "--json").stdout)["scale"]
+    assert scale["normalisation"].startswith("as in the search")
 
 
 def test_each_candidate_may_be_a_training(tmp_path):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 
 from nasctl import registry
 from nasctl.networks.graph import Builder
@@ -46,6 +47,23 @@ def images(number=96, side=8, classes=3):
     for k, label in enumerate(labels):
         pixels[k, 0, label * side // classes : (label + 1) * side // classes] += 100
     return Arrays(pixels.astype(np.uint8), labels, class_names=tuple(map(str, range(classes))))
+
+
+def colour(data):
+    """Return the data with its channel three times."""
+    return replace(data, inputs=data.inputs.repeat(3, 1), mean=(128.0,) * 3, deviation=(64.0,) * 3)
+
+
+def save_photos(path, classes=3, side=8, number=60):
+    """Save flat images with noise, each class of another brightness, which any network learns in a few steps."""
+    labels = np.arange(number) % classes
+    noise = np.random.default_rng(0).integers(0, 50, (number, side, side, 3))
+    np.savez(path, x=(labels[:, None, None, None] * (200 // classes) + noise).astype(np.uint8), y=labels)
+
+
+def equal(first, second):
+    """Return whether two state dicts have the same names and bits."""
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
 def words(task, number=64, length=12, vocabulary=20):

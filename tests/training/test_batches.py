@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sessions import members
 
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Input
@@ -166,19 +167,6 @@ def started(tmp_path, folder):
     for _ in range(20):
         assert process.stdout.readline() == "one\n"
     return process
-
-
-def members(session):
-    """The processes of a session that still run."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, leader = path.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(leader) == session and state != "Z":
-            found.append(int(path.parent.name))
-    return found
 
 
 @pytest.mark.slow

@@ -7,8 +7,8 @@ from threading import Barrier, BrokenBarrierError, Lock, Thread
 import pytest
 import torch
 from click.testing import CliRunner
-from training.examples import QUICK, images, problem, space_problem, words
-from training.test_training_loop import PLAIN, equal, spoiled
+from training.examples import QUICK, colour, equal, images, problem, space_problem, words
+from training.test_training_loop import PLAIN, spoiled
 
 from nasctl import registry
 from nasctl.cli import cli
@@ -130,10 +130,6 @@ def test_statistics_of_norms_are_averaged_over_ranks(tmp_path):
     assert any("running_var" in name for name in outcomes[0].state)
     assert equal(outcomes[0].state, outcomes[1].state)
     assert outcomes[0].results == outcomes[1].results
-
-
-def colour(data):
-    return replace(data, inputs=data.inputs.repeat(3, 1), mean=(128.0,) * 3, deviation=(64.0,) * 3)
 
 
 def test_all_ranks_stop_after_the_same_step_and_go_on_from_the_folder_of_the_first(tmp_path):

@@ -23,8 +23,9 @@ def result(accuracy):
 class Trainer:
     """Trains nothing: files the result of a network at a rung, and raises after a number of trainings."""
 
-    def __init__(self, store, limit=None, diverging=()):
+    def __init__(self, store, limit=None, diverging=(), accuracies=(ACCURACIES, ACCURACIES)):
         self.store, self.limit, self.diverging, self.calls = store, limit, diverging, []
+        self.accuracies = accuracies  # at each rung, by place
 
     def __call__(self, place, rung):
         if self.limit is not None and len(self.calls) == self.limit:
@@ -32,7 +33,7 @@ class Trainer:
         self.calls.append((place, rung.number))
         new = TrainingRecord(NAMES[place], "space", (place,), {"place": place})
         known = next((one for one in self.store.trainings() if one.name == NAMES[place]), new)
-        accuracy = result(float(ACCURACIES[place]))
+        accuracy = result(float(self.accuracies[rung.number - 1][place]))
         state, parts = "unfinished", {**known.result, "validation": accuracy}
         if place in self.diverging:
             state = "diverged"
@@ -87,6 +88,30 @@ def test_those_that_go_on_are_the_best_of_their_costs(tmp_path):
     assert [one.promoted for one in said] == [(0, 1, 2), (0, 1, 2)]
     states = [rows(store)[name][0] for name in NAMES]
     assert states == ["finished"] * 3 + ["stopped at rung 1"] * 6
+
+
+def test_each_rung_promotes_by_its_own_results_and_spreads_over_the_costs(tmp_path):
+    costs = np.array([[8.0], [6.0], [5.0], [3.5], [1.0], [7.0], [3.0]])
+    errors = np.array(
+        [
+            [0.10, 0.20, 0.30, 0.40, 0.50, 0.35, 0.70],
+            [0.30, np.nan, 0.25, 0.28, 0.45, np.nan, np.nan],
+            [np.nan, np.nan, 0.90, np.nan, 0.80, np.nan, np.nan],
+        ]
+    )
+    ladder, store, said = rungs(7, 80, 10, 2), Store(tmp_path / "s.db"), []
+    trainer = Trainer(store, accuracies=1 - errors)
+    done = halve(NAMES[:7], costs, ladder, 2, store, trainer, said.append)
+    # Rung 1 has the front 0 to 4, and four places, half of seven rounded up: the ends 0 and 4, then 2, which is
+    # farthest from them, then 3, because 1 is nearer to 2. At rung 2, network 2 dominates 0; 2 and 4 are the ends.
+    assert [one.promoted for one in said] == [(0, 2, 3, 4), (2, 4), (2, 4)]
+    assert trainer.calls == [*((k, 1) for k in range(7)), *((k, 2) for k in (0, 2, 3, 4)), (2, 3), (4, 3)]
+    states = {name: state.removeprefix("stopped at ") for name, (state, _) in rows(store).items()}
+    assert [states[name] for name in NAMES[:7]] == [
+        *("rung 2", "rung 1", "finished", "rung 2", "finished", "rung 1", "rung 1")
+    ]
+    # Results of later rungs change no decision of a former one.
+    assert halve(NAMES[:7], costs, ladder, 2, store, trainer) == done == (2, 4)
 
 
 def test_every_interruption_ends_in_the_same_rows(tmp_path):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from paths import ROOT
+from sessions import members
+from training.examples import equal
 from training.test_distributed import NEXT
-from training.test_training_loop import equal
 
 from nasctl.training import trained_weights
 from nasctl.training.checkpoint import steps
@@ -54,11 +55,10 @@ def wait_for_step(folder, step):
 def descendants(process):
     """The processes of the session that a command began, by their number, with their command lines."""
     found = {}
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError, IndexError):
-            state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            if int(session) == process.pid and state != "Z" and int(entry.name) != process.pid:
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    for number in members(process.pid):
+        with suppress(OSError):
+            if number != process.pid:
+                found[number] = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     return found
 
 

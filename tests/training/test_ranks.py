@@ -14,7 +14,7 @@ from pathlib import Path
 import torch.distributed as distributed
 from nasctl.training.events import Ranks, StepDone
 from nasctl.training.loop import train
-from training.examples import QUICK, images, problem, space_problem
+from training.examples import QUICK, colour, images, problem, space_problem
 
 rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 if world > 1:
@@ -22,11 +22,10 @@ if world > 1:
     distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
 ranks = Ranks(rank, world, distributed.all_reduce if world > 1 else lambda flat: None)
 data = images(number=90)
-colour = replace(data, inputs=data.inputs.repeat(3, 1), mean=(128.0,) * 3, deviation=(64.0,) * 3)
 found = {}
 for name, asked in {
     "plain": problem(replace(QUICK, batch=15, class_weights="balanced", ema=0.5, recovery=100), data),
-    "norms": space_problem("nb201:resolution=8,cells=1,classes=3", colour, replace(QUICK, batch=15, recovery=5)),
+    "norms": space_problem("nb201:resolution=8,cells=1,classes=3", colour(data), replace(QUICK, batch=15, recovery=5)),
 }.items():
     events = []
     outcome = train(asked, folder / name / str(world), events.append, ranks=ranks)

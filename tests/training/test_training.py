@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from training.conftest import ARCH, SPACE
+from training.examples import equal
 
 from nasctl.errors import NasctlError
 from nasctl.networks.weights import initialised
@@ -35,10 +36,6 @@ def asked(photos, store, **options):
 
 def weights(trained):
     return trained_weights.read(trained.folder.weights)[0]
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
 def logged(trained):
@@ -87,7 +84,7 @@ def test_a_training_that_was_stopped_ends_in_the_same_bits_with_every_step_logge
     paused = run_training(training, data, stores[1], until=9)
     assert (paused.record.state, set(paused.results)) == ("unfinished", {"validation"})
     ended = run_training(training, data, stores[1])
-    assert same(weights(whole), weights(ended))
+    assert equal(weights(whole), weights(ended))
     assert ended.record.parts == whole.record.parts
     assert ended.record.rungs == {"9": paused.record.parts["validation"]}
     assert logged(ended) == logged(whole)
@@ -127,7 +124,7 @@ def test_a_name_belongs_to_one_training(photos, store):
     with pytest.raises(NasctlError, match=refused):
         run_training(other, data, store)
     again = run_training(training, data, store)  # the row says that it is finished, but its folder is gone
-    assert same(weights(again), trained_weights.read(_written(store, kept))[0])
+    assert equal(weights(again), trained_weights.read(_written(store, kept))[0])
 
 
 def _written(store, content):
@@ -213,7 +210,7 @@ def test_only_the_output_layer_may_have_other_classes(photos, store, tmp_path):
     training, data = asked(photos, store, start=path, recipe=recipe)
     found = weights(run_training(training, data, store, Work(start=path)))
     shapes = {key: found[key].shape == state[key].shape for key in state}
-    assert [key for key, equal in shapes.items() if not equal] == [
+    assert [key for key, unchanged in shapes.items() if not unchanged] == [
         f"classifier_logits_linear.{key}" for key in ("weight", "bias")
     ]
     assert torch.equal(found["stem_conv.weight"], state["stem_conv.weight"])

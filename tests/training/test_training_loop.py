@@ -13,7 +13,7 @@ import torch
 from paths import TESTS
 from torch import nn
 from torch.nn.functional import cross_entropy
-from training.examples import QUICK, images, plain_network, problem, space_problem, words
+from training.examples import QUICK, colour, equal, images, plain_network, problem, space_problem, words
 
 from nasctl import registry
 from nasctl.errors import NasctlError
@@ -28,10 +28,6 @@ from nasctl.training.optimiser import rates
 from nasctl.training.recipe import Recipe, usual
 
 PLAIN = replace(QUICK, crop=0, flip=False, cutout=0, epochs=2)
-
-
-def equal(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
 def run(asked, folder, **options):
@@ -79,8 +75,7 @@ def plain_training(asked, steps):
 )
 def test_a_genome_is_trained_as_its_exported_file_is_in_plain_pytorch(tmp_path, spec):
     data = images(side=registry.create("spaces", spec).input.shape[1])
-    colour = replace(data, inputs=data.inputs.repeat(3, 1), mean=(128.0,) * 3, deviation=(64.0,) * 3)
-    asked = space_problem(spec, colour, replace(PLAIN, evaluate=0))
+    asked = space_problem(spec, colour(data), replace(PLAIN, evaluate=0))
     outcome, events = run(asked, tmp_path, until=10)
     losses, state = plain_training(asked, 10)
     assert [event.loss for event in events if isinstance(event, StepDone)] == losses
@@ -137,9 +132,7 @@ def test_a_training_that_is_resumed_at_every_step_ends_in_the_same_bits(tmp_path
 
 def test_averaged_weights_follow_the_weights_with_a_decay(tmp_path):
     """Statistics of norms are averaged as the weights are; the decay is lower at first."""
-    data = images(number=48)
-    colour = replace(data, inputs=data.inputs.repeat(3, 1), mean=(128.0,) * 3, deviation=(64.0,) * 3)
-    asked = space_problem("nb201:resolution=8,cells=1,classes=3", colour, QUICK)
+    asked = space_problem("nb201:resolution=8,cells=1,classes=3", colour(images(number=48)), QUICK)
     expected = initialised(asked.network, 0).state_dict()
     for step in range(4):
         current = run(asked, tmp_path / "plain", until=step + 1)[0].state
@@ -263,9 +256,7 @@ def test_a_training_that_diverges_before_the_first_recovery_point_begins_anew(tm
 
 
 def test_one_example_a_step_is_too_few_for_a_batch_norm(tmp_path):
-    data = images(side=4)
-    colour = replace(data, inputs=data.inputs.repeat(3, 1), mean=(128.0,) * 3, deviation=(64.0,) * 3)
-    asked = space_problem("nb201:resolution=4,cells=1,classes=3", colour, replace(PLAIN, batch=1))
+    asked = space_problem("nb201:resolution=4,cells=1,classes=3", colour(images(side=4)), replace(PLAIN, batch=1))
     with pytest.raises(NasctlError, match="needs the statistics of several"):
         run(asked, tmp_path)
 

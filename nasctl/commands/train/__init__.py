@@ -69,7 +69,7 @@ request_group = OptionGroup(
             "--data",
             metavar="SOURCE",
             help="Labelled data: digits, a folder or zip of images by class, a CIFAR archive, or .npz; for language"
-            " models a .txt or .txt.gz.",
+            " models a .txt or .txt.gz, or a folder of them.",
         ),
         click.option(
             "--split",
