@@ -287,7 +287,9 @@ def in_another_process(run: Run, path: Path, budget: int) -> list[Evaluation]:
 
 def _command(run: Run, path: Path, budget: int) -> list[str]:
     """Return the command line of a run."""
-    options = {"space": run.space, "searcher": run.searcher, "seed": run.seed, "budget": budget, "store": path}
+    trains = any("training" in metric.needs for metric in run.task.measurable.values())
+    number = {"trainings" if trains else "budget": budget}
+    options = {"space": run.space, "searcher": run.searcher, "seed": run.seed, "store": path} | number
     measured = run.task.setting
     setting = {"fidelity": measured.fidelity, "weights-seed": measured.seed, "data": measured.data}
     lists = {"objective": run.objectives, "record": run.record, "constraint": run.constraints}

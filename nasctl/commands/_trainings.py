@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -65,8 +66,10 @@ class SearchTrainings:
     def are_candidates(self, request: SearchRequest) -> bool:
         """Return whether an objective of the search itself trains, so that each candidate is a training."""
         from nasctl import registry
+        from nasctl.candidates.reversed_objective import measured_name
 
-        return any(spec.partition(":")[0] == "trained" for spec in registry.split(request.objectives))
+        plugins = (re.split("[:@]", measured_name(spec))[0] for spec in registry.split(request.objectives))
+        return any("training" in getattr(registry.load("objectives", plugin), "needs", ()) for plugin in plugins)
 
     def request(self, request: SearchRequest, setting: SettingOptions) -> SearchRequest:
         """Return the search whose networks have the outputs that the data needs, and metrics for a predictor.

@@ -218,6 +218,7 @@ def test_each_candidate_may_be_a_training(tmp_path):
         (["--trainings", "3", "--data", "noise"], "noise: its images have no labels"),
         (["--epochs", "3"], "give --trainings N"),
         (["-o", "trained,macs", "--data", "digits"], "each costs a whole training. Give --trainings N"),
+        (["-o", "min:trained,macs", "--data", "digits"], "each costs a whole training. Give --trainings N"),
         (
             ["--trainings", "5", "--data", "digits", "-o", "swap,macs"],
             "Cannot train 5 networks of 4 that are measured.",
