@@ -35,8 +35,8 @@ class Input:
 class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
-    A space may also implement `HasLevels`, `HasPastLevels`, `HasFamily`, `Notation`, `HasNASLibTuples`, `MixableSpace`
-    and `HasDeclaredForm`.
+    A space may also implement `HasLevels`, `HasPastLevels`, `HasFamily`, `HasReferences`, `Notation`,
+    `HasNASLibTuples`, `MixableSpace` and `HasDeclaredForm`.
     """
 
     input: Input
@@ -88,6 +88,31 @@ class HasFamily(Protocol):
     """
 
     family: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A published network of a space.
+
+    Args:
+        genome: Its genome; it need not be canonical.
+        source: Where the network is published, such as "Howard et al., ICCV 2019, table 1".
+        accuracy: Its published accuracy, a share of 1; None if none is known.
+        remark: How the network of the space differs from the published one, and what the accuracy is of; "" if the
+            network is the published one and the accuracy is ImageNet's top 1.
+    """
+
+    genome: Genome
+    source: str
+    accuracy: float | None = None
+    remark: str = ""
+
+
+@runtime_checkable
+class HasReferences(Protocol):
+    """A space that names published networks of its own, which users know and compare with."""
+
+    references: Mapping[str, Reference]  # by name, in lower case with hyphens, such as "mobilenetv3-large"
 
 
 @runtime_checkable
