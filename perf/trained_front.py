@@ -4,8 +4,7 @@ For each seed the script types `nasctl search --space nbmacro:resolution=16 ... 
 two workers and a quarter of an hour, on 12,000 photos of CIFAR-10. It compares the network with the best validation
 accuracy with three others, trained on the same images by the same recipe and seed:
 
-- the metric-only pick: the best training-free score of a search without trainings, with the same budget and bound,
-  which is what a user without trainings takes;
+- the metric-only pick: the best training-free score of a search without trainings, with the same budget and bound;
 - the metric-only pick at the latency of the network: the same with that latency as its bound;
 - MobileNetV2 in plain PyTorch (perf/mobilenetv2.py), of the width that is as slow as that or a little slower.
 
@@ -62,8 +61,7 @@ from nasctl.training.training import Work, run_training
 
 ARCHIVES = ("cifar10_train_12000.zip", "cifar10_test_2000.zip")
 
-# The recipe of every network.
-RECIPE = "rate = 0.2\nwarmup = 0.5\ncutout = 0.0\nevaluate = 0\n"
+RECIPE = "rate = 0.2\nwarmup = 0.5\ncutout = 0.0\nevaluate = 0\n"  # of every network
 
 RESERVE = 180  # seconds of the time that a training may take which begins last: none is cut off
 
@@ -162,11 +160,11 @@ class Found:
     """The outcome of a seed.
 
     Attributes:
-        seconds: Time of the search with its trainings.
+        seconds: Time of the search with trainings.
         trained: Number of finished trainings.
         front: Id, results by part and latency of each network of the trained front, the best label first.
         chosen: The networks to compare.
-        latencies: Latency of each in ms; None where the table has no row for a layer.
+        latencies: Latency of each in ms; None where the table lacks a layer.
         cost: The name of the latency.
     """
 
