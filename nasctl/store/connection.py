@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import finalize
 
@@ -25,6 +26,11 @@ REMEDIES = {  # by a part of SQLite's message; the last one is for all other mes
     "": "mend that, or give another with --store",
 }
 
+# Connections that this process has open, by the device and the inode of their file. Closing any descriptor of a file
+# gives up all locks of the process on that file (POSIX), those of SQLite too, and another process could then remove the
+# write-ahead log that a connection reads. So a file with a connection is never opened by hand.
+_connections: Counter[tuple[int, int]] = Counter()
+
 
 class Connection:
     """A connection to a store's file.
@@ -40,7 +46,8 @@ class Connection:
     def __init__(self, path: Path | str, reading: bool = False) -> None:
         self.path, self._file = str(path), Path(path).absolute()
         self._texts: dict[str, int] = {}  # numbers of texts that were looked up; a text never leaves the store
-        _check_header(Path(path))
+        if not _connections[self._file_identity() or (0, 0)]:
+            _check_header(Path(path))
         with guarded(self.path):
             self._connect(self._address() if reading else str(self._file))
             found = schema.version(self.connection)
@@ -103,7 +110,10 @@ class Connection:
         self.connection = sqlite3.connect(
             address, timeout=min(WRITE_WAIT, 5), uri=address.startswith("file:"), check_same_thread=False
         )
-        finalize(self, self.connection.close)
+        identity = None if address == ":memory:" else self._file_identity()
+        self._close = finalize(self, _close, self.connection, identity)
+        if identity:
+            _connections[identity] += 1
 
     def _address(self) -> str:
         """Return the path or SQLite address under which this process can read the file."""
@@ -116,9 +126,10 @@ class Connection:
 
     def _copy_to_memory(self) -> None:
         """Replace the connection by one to a copy in memory, and upgrade the copy to this version."""
-        with closing(self.connection) as older:
-            self._connect(":memory:")
-            older.backup(self.connection)
+        older, close = self.connection, self._close
+        self._connect(":memory:")
+        older.backup(self.connection)
+        close()
         schema.upgrade(self.connection, None)
 
     @contextmanager
@@ -146,6 +157,13 @@ class Connection:
         except OSError:
             return None
         return status.st_dev, status.st_ino
+
+
+def _close(connection: sqlite3.Connection, identity: tuple[int, int] | None) -> None:
+    """Close a connection to the file of a device and an inode, or to a database in memory."""
+    connection.close()
+    if identity:
+        _connections[identity] -= 1
 
 
 @contextmanager

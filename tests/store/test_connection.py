@@ -3,6 +3,8 @@
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -270,3 +272,32 @@ def test_a_store_that_was_removed_in_use_is_written_no_more(replaced, path):
     path.with_name("moved").replace(path)
     store.journal("run", RECORD)
     assert run_names(store) == ["run"]
+
+
+def written_by_another_process(path):
+    write = (
+        "import sqlite3, sys\n"
+        "database = sqlite3.connect(sys.argv[1])\n"
+        "database.execute(\"INSERT INTO text (value) VALUES ('more')\")\n"
+        "database.commit()\n"
+        "database.close()\n"
+    )
+    subprocess.run([sys.executable, "-c", write, str(path)], check=True)
+
+
+def test_a_second_connection_leaves_the_locks_of_the_first(path):
+    Store(path).journal("run", RECORD)
+    first = Store(path)
+    assert run_names(first) == ["run"]
+    assert run_names(Store.reading(path)) == ["run"]  # and is closed
+    # The process that closes the last connection removes the write-ahead log. It must not think that it is the last.
+    written_by_another_process(path)
+    assert names(path.parent) == [path.name, f"{path.name}-shm", f"{path.name}-wal"]
+    assert run_names(Store.reading(path)) == run_names(first) == ["run"]
+
+
+def test_a_closed_store_is_looked_at_before_it_is_opened_again(path):
+    Store(path).journal("run", RECORD)
+    path.write_text("no store")
+    with pytest.raises(NasctlError, match="is not a store of nasctl"):
+        Store(path)
