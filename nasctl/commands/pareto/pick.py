@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from nasctl.commands import json_option, run_option, store_option
 
 if TYPE_CHECKING:
+    from nasctl.analysis.percentiles import Standing
     from nasctl.analysis.pick import Rule
 
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--closest",
     is_flag=True,
-    help="The network nearest to the best of every objective, each scaled to its range on the front.  [default]",
+    help="The network nearest to the best of every objective, each scaled to its range on the front.",
 )
 @click.option(
     "--knee",
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     "--under",
     multiple=True,
     metavar="BOUND",
-    help='Only networks within a bound, such as "latency@gpu<=30". Of these the best in the first objective without a'
-    " bound, unless another rule is given too; repeatable.",
+    help='Only networks within a bound, such as "latency@gpu<=30". Of these the one with the best quality, unless'
+    " another rule is given too; repeatable.",
 )
 @click.option(
     "--best",
@@ -75,27 +76,38 @@ def command(
     store: str,
     as_json: bool,
 ) -> None:
-    """Pick one network of the front of a run, and give the reason."""
+    """Pick one network of a run, and give the reason.
+
+    Without a rule it is the recommended network: within a bound, the one with the best quality, which is the validation
+    accuracy if networks of the run are trained, and the score of the run otherwise. In a run without a bound it is the
+    one closest to the best of every objective.
+    """
     import json
 
     from nasctl import registry
+    from nasctl.analysis.percentiles import Percentiles
+    from nasctl.analysis.pick import by_best, by_closest, recommended
     from nasctl.analysis.pick import pick as picked
     from nasctl.analysis.pick_trained import asked_word, with_accuracy
     from nasctl.architectures import ids
     from nasctl.store.store import Store
-    from nasctl.system.terminal import definitions, quantity, say
+    from nasctl.system.terminal import definitions, say
     from nasctl.training.accuracies import trained_networks
 
-    rule = _rule(closest, knee, under, best, near, order, tolerance)
+    rule = _rule(closest, knee, best, near, order, tolerance)
     name, record = (opened := Store.reading(store)).run(run)
     visited = opened.evaluations(name)
     trained = trained_networks(opened, record.space, (one.genome for one in visited))
     word = asked_word([*under, *near, *order, best or ""], record)
-    if word is None:
-        found = picked(record, visited, rule, under)
+    percentiles = Percentiles(record, visited)
+    if rule is None and word is None:
+        found = recommended(opened, name, record, visited, under)
+    elif word is None:
+        found = picked(record, visited, rule or by_closest, under)
     else:
-        found = picked(*with_accuracy(record, visited, trained, word), rule, under)
+        found = picked(*with_accuracy(record, visited, trained, word), rule or by_best(best, under), under)
     chosen = found.chosen
+    standings = percentiles.standings(chosen)
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     there = trained.finished.get(chosen.genome) if trained else None
@@ -106,29 +118,33 @@ def command(
     if as_json:
         result = {"run": name, "id": arch, "genome": chosen.genome, "values": chosen.values, "front": found.front}
         more = {"trained": trained.facts(chosen.genome)} if trained else {}
-        click.echo(json.dumps({**result, "why": found.why, "export": export, **more}))
+        standing = {key: str(one) for key, one in standings.items()}
+        click.echo(json.dumps({**result, "standing": standing, "why": found.why, "export": export, **more}))
         return
     values = {
-        key: quantity(chosen.values[key], column.unit) if key in chosen.values else f"failed: {chosen.errors.get(key)}"
+        key: _value(chosen.values[key], column.unit, standings.get(key))
+        if key in chosen.values
+        else f"failed: {chosen.errors.get(key)}"
         for key, column in record.columns.items()
     }
     if trained and there:
         values["trained"] = f"{trained.sentence(chosen.genome)}; training {there.name} on {trained.setting}"
     among = f"{found.front} on the front" if word is None else f"{found.front} trained and non-dominated candidates"
-    why = f"{found.why}; of {among} of run {name}"
+    why = f"{found.why}; of {among} of run {name}" if rule or word else f"{found.why}; of run {name}"
     definitions({"id": arch, **values, "why": why, "export": export})
 
 
+def _value(value: float, unit: str, standing: Standing | None) -> str:
+    """Return a value with its unit and its standing: "163 M, smaller than 80% of 1,000 random networks"."""
+    from nasctl.system.terminal import quantity
+
+    return f"{quantity(value, unit)}, {standing}" if standing else quantity(value, unit)
+
+
 def _rule(
-    closest: bool,
-    knee: bool,
-    under: tuple[str, ...],
-    best: str | None,
-    near: tuple[str, ...],
-    order: tuple[str, ...],
-    tolerance: str,
-) -> Rule:
-    """Return the rule that the options ask for.
+    closest: bool, knee: bool, best: str | None, near: tuple[str, ...], order: tuple[str, ...], tolerance: str
+) -> Rule | None:
+    """Return the rule that the options ask for; None without one.
 
     Raises:
         NasctlError: The options ask for several rules, or give a tolerance without an order.
@@ -152,6 +168,8 @@ def _rule(
         return rules.by_wish(near)
     if order:
         return rules.by_order(order, tolerance)
-    if best is not None or (under and not asked):
-        return rules.by_best(best, under)
-    return rules.by_knee if knee else rules.by_closest
+    if best is not None:
+        return rules.by_best(best, ())
+    if knee:
+        return rules.by_knee
+    return rules.by_closest if closest else None
