@@ -2,9 +2,9 @@
 
 python perf/random_networks.py --store random_networks.db [--space NAME ...] [--networks 1000]
 
-For each space the script measures the default objectives, the next best metric of the family, and sizes, at the default
-setting of the space, and writes a file. Values in the store are not computed again, so a stopped script goes on where
-it was. A smaller number of networks is the beginning of a larger one.
+For each space the script measures the default objectives and score, and sizes, at the default setting of the space, and
+writes a file. Values in the store are not computed again, so a stopped script goes on where it was. A smaller number of
+networks is the beginning of a larger one.
 """
 
 from __future__ import annotations
@@ -37,16 +37,15 @@ from nasctl.system.terminal import counted
 from nasctl.version import __version__
 
 FOLDER = Path(__file__).parents[1] / "nasctl" / "correlations" / "random_networks"
-SPARE = 1  # further metrics of the family besides the default objectives
 DIGITS = 5  # significant digits of a value
 
 
 def sampled_metrics(name: str, space: SearchSpace) -> Mapping[str, Objective]:
-    """Return the metrics to measure by name: defaults of the space, the next best metric of its family, and sizes."""
+    """Return the metrics to measure by name: the default objectives and score of a space, and sizes."""
     asked = space_kind(name, space)
     choice = default_choice(asked)
-    more = [*choice.spare[:SPARE], *default_score(asked, choice)] if choice else []
-    specs = [*default_objectives(name, space, "", with_device=False).objectives, *more, *SIZES]
+    scored = default_score(asked, choice) if choice else ()
+    specs = [*default_objectives(name, space, "", with_device=False).objectives, *scored, *SIZES]
     metrics = score.make_metrics(dict.fromkeys(map(measured_name, specs)), name)
     refused = inapplicable_reasons(space, metrics)
     return {metric: one for metric, one in metrics.items() if metric not in refused}

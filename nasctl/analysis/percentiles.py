@@ -34,8 +34,8 @@ RANDOM, CANDIDATES = "random networks of the space", "candidates of this run"
 
 
 @dataclass(frozen=True)
-class Standing:
-    """The standing of a value among others.
+class Rank:
+    """The place of a value among others.
 
     Args:
         worse: Number of the others with a worse value, failed ones included.
@@ -55,6 +55,11 @@ class Standing:
     def share(self) -> float:
         """The share of the others that are worse, 0 to 1."""
         return self.worse / self.total if self.total else 0.0
+
+    @property
+    def others(self) -> str:
+        """The others in words: "1,000 random networks of the space", "149 other candidates of this run"."""
+        return f"{self.total:,} {self.among}" if self.among == RANDOM else f"{self.total:,} other {self.among}"
 
     @property
     def short(self) -> str:
@@ -88,12 +93,12 @@ class Percentiles:
     record: RunRecord
     visited: Sequence[Evaluation]
 
-    def standings(self, one: Evaluation) -> dict[str, Standing]:
+    def standings(self, one: Evaluation) -> dict[str, Rank]:
         """Return the standing of a candidate in each column of the run that it has a value of, by column."""
         found = {name: self.standing(name, one) for name in self.record.columns}
         return {name: standing for name, standing in found.items() if standing}
 
-    def standing(self, name: str, one: Evaluation) -> Standing | None:
+    def standing(self, name: str, one: Evaluation) -> Rank | None:
         """Return the standing of a candidate in a column of the run; None if it has no value of it, or no direction.
 
         Args:
@@ -108,7 +113,7 @@ class Percentiles:
         word = "smaller" if self.record.columns[name].cost == "network" and direction == "min" else "better"
         return _standing(orient(others, direction), orient(np.array(one.values[name]), direction), among, word)
 
-    def score_standing(self, score: Score, one: Evaluation) -> Standing | None:
+    def score_standing(self, score: Score, one: Evaluation) -> Rank | None:
         """Return the standing of a candidate in a score among random networks; None if their values are not known.
 
         Args:
@@ -209,7 +214,7 @@ class Percentiles:
             return None
 
 
-def _standing(others: np.ndarray, own: np.ndarray, among: str, word: str) -> Standing:
+def _standing(others: np.ndarray, own: np.ndarray, among: str, word: str) -> Rank:
     """Return the standing of a value among others, (N,), where higher is better and NaN is worst."""
     known = np.where(np.isfinite(others), others, -np.inf)
-    return Standing(int((known < own).sum()), int((known > own).sum()), len(known), among, word)
+    return Rank(int((known < own).sum()), int((known > own).sum()), len(known), among, word)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from nasctl import registry
-from nasctl.analysis.percentiles import CANDIDATES, Percentiles, Standing
+from nasctl.analysis.percentiles import CANDIDATES, Percentiles, Rank
 from nasctl.analysis.quality import Quality, score_quality, trained_goal, trained_quality
 from nasctl.architectures import ids
 from nasctl.pareto.archive import closest_to_ideal
@@ -50,7 +50,7 @@ class Recommendation:
     standing: str = ""
     costs: str = ""
     id: str = ""
-    percentiles: Mapping[str, Standing] = field(default_factory=dict)
+    percentiles: Mapping[str, Rank] = field(default_factory=dict)
 
     @property
     def reason(self) -> str:
@@ -156,7 +156,7 @@ def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluat
         return ""
     own = quality.values[chosen.genome]
     values = np.fromiter(quality.values.values(), float)
-    among_candidates = Standing(int((values < own).sum()), int((values > own).sum()), len(values) - 1, CANDIDATES)
+    among_candidates = Rank(int((values < own).sum()), int((values > own).sum()), len(values) - 1, CANDIDATES)
     found = percentiles.score_standing(quality.score, chosen) or among_candidates
     return str(found) if is_best else f"its {quality.name} is {found}"
 
@@ -183,7 +183,7 @@ def _cost(value: float, unit: str) -> str:
     """Return a cost with its unit: "25.5 ms", "308 M MACs"."""
     unit, _, batch = unit.partition(", ")
     word = f" {unit}" if unit in ("MACs", "parameters") else ""
-    return f"{quantity(value, unit)}{word}{f' ({batch})' if batch else ''}"
+    return f"{quantity(value, unit)}{word}{f' ({batch})' if batch not in ('', 'batch 1') else ''}"
 
 
 def _trained_pool(

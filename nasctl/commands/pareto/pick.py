@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +12,12 @@ from click.core import ParameterSource
 from nasctl.commands import json_option, run_option, store_option
 
 if TYPE_CHECKING:
-    from nasctl.analysis.percentiles import Standing
-    from nasctl.analysis.pick import Rule
+    from nasctl.analysis.percentiles import Rank
+    from nasctl.analysis.pick import Pick, Rule
+    from nasctl.problem.searcher import Evaluation
+    from nasctl.store.run_record import RunRecord
+    from nasctl.store.store import Store
+    from nasctl.training.accuracies import TrainedNetworks
 
 
 @click.command("pick")
@@ -86,9 +91,7 @@ def command(
 
     from nasctl import registry
     from nasctl.analysis.percentiles import Percentiles
-    from nasctl.analysis.pick import by_best, by_closest, recommended
-    from nasctl.analysis.pick import pick as picked
-    from nasctl.analysis.pick_trained import asked_word, with_accuracy
+    from nasctl.analysis.pick_trained import asked_word
     from nasctl.architectures import ids
     from nasctl.store.store import Store
     from nasctl.system.terminal import definitions, say
@@ -99,15 +102,9 @@ def command(
     visited = opened.evaluations(name)
     trained = trained_networks(opened, record.space, (one.genome for one in visited))
     word = asked_word([*under, *near, *order, best or ""], record)
-    percentiles = Percentiles(record, visited)
-    if rule is None and word is None:
-        found = recommended(opened, name, record, visited, under)
-    elif word is None:
-        found = picked(record, visited, rule or by_closest, under)
-    else:
-        found = picked(*with_accuracy(record, visited, trained, word), rule or by_best(best, under), under)
+    found = _picked(opened, name, visited, rule, under, trained, word)
     chosen = found.chosen
-    standings = percentiles.standings(chosen)
+    standings = Percentiles(record, visited).standings(chosen)
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     there = trained.finished.get(chosen.genome) if trained else None
@@ -121,24 +118,64 @@ def command(
         standing = {key: str(one) for key, one in standings.items()}
         click.echo(json.dumps({**result, "standing": standing, "why": found.why, "export": export, **more}))
         return
-    values = {
-        key: _value(chosen.values[key], column.unit, standings.get(key))
-        if key in chosen.values
-        else f"failed: {chosen.errors.get(key)}"
-        for key, column in record.columns.items()
-    }
+    values = _values(record, chosen, standings)
     if trained and there:
         values["trained"] = f"{trained.sentence(chosen.genome)}; training {there.name} on {trained.setting}"
     among = f"{found.front} on the front" if word is None else f"{found.front} trained and non-dominated candidates"
     why = f"{found.why}; of {among} of run {name}" if rule or word else f"{found.why}; of run {name}"
-    definitions({"id": arch, **values, "why": why, "export": export})
+    definitions({"id": arch, **values, **_compared(standings), "why": why, "export": export})
 
 
-def _value(value: float, unit: str, standing: Standing | None) -> str:
-    """Return a value with its unit and its standing: "163 M, smaller than 80% of 1,000 random networks"."""
+def _picked(
+    store: Store,
+    run: str,
+    visited: Sequence[Evaluation],
+    rule: Rule | None,
+    under: Sequence[str],
+    trained: TrainedNetworks | None,
+    word: str | None,
+) -> Pick:
+    """Return the network that a rule chooses, or the recommended one without a rule.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        visited: Evaluations of the run's candidates.
+        rule: The rule.
+        under: Further constraints.
+        trained: Trained networks of the run.
+        word: Name under which the options ask for true accuracy; None if they do not.
+    """
+    from nasctl.analysis import pick as rules
+    from nasctl.analysis.pick_trained import with_accuracy
+
+    _, record = store.run(run)
+    if word is not None:
+        record, found = with_accuracy(record, visited, trained, word)
+        return rules.pick(record, found, rule or rules.by_best(None, under), under)
+    if rule is None:
+        return rules.recommended(store, run, record, visited, under)
+    return rules.pick(record, visited, rule, under)
+
+
+def _values(record: RunRecord, chosen: Evaluation, standings: Mapping[str, Rank]) -> dict[str, str]:
+    """Return each value with its unit and its standing: "163 M, smaller than 80%"."""
     from nasctl.system.terminal import quantity
 
-    return f"{quantity(value, unit)}, {standing}" if standing else quantity(value, unit)
+    found = {}
+    for key, column in record.columns.items():
+        value = quantity(chosen.values[key], column.unit) if key in chosen.values else ""
+        failed = f"failed: {chosen.errors.get(key)}"
+        found[key] = f"{value}, {standings[key].short}" if key in standings else value or failed
+    return found
+
+
+def _compared(standings: Mapping[str, Rank]) -> dict[str, str]:
+    """Return the line that says with what values are compared: "l2_norm, snip with 300 random networks ..."."""
+    groups: dict[str, list[str]] = {}
+    for name, one in standings.items():
+        groups.setdefault(one.others, []).append(name)
+    return {"compared": "; ".join(f"{', '.join(names)} with {others}" for others, names in groups.items())}
 
 
 def _rule(
