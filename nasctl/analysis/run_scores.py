@@ -60,8 +60,8 @@ def scores_of_run(
     """
     if (score := run_score(record, text)) is None:
         return None
-    broken = violations(found, record.constraints)
-    feasible = [one for one, row in zip(found, broken, strict=True) if not row.any()]
+    kept = ~violations(found, record.constraints).any(axis=1)
+    feasible = [found[k] for k in np.flatnonzero(kept).tolist()]
     values = {name: _oriented(record, name, feasible, sizes.get(name, {})) for name in score.metrics}
     scores = score.of(values).tolist() if feasible else []
     return str(score), {one.genome: value for one, value in zip(feasible, scores, strict=True)}
