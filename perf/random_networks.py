@@ -3,8 +3,8 @@
 python perf/random_networks.py --store random_networks.db [--space NAME ...] [--networks 1000]
 
 For each space the script measures the default objectives and score, and sizes, at the default setting of the space, and
-writes a file. Values in the store are not computed again, so a stopped script goes on where it was. A smaller number of
-networks is the beginning of a larger one.
+writes a file. Values in the store are not computed again, so a stopped script goes on where it was, and a larger number
+of networks measures the further ones only.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class Rank:
         """The standing in few words: "better than 97%", or "rank 3 of 150"."""
         if self.among == CANDIDATES:
             return f"rank {self.better + 1:,} of {self.total + 1:,}"
-        return f"{self.word} than {self._percent}"
+        return f"{self.word} than {'all' if self.worse == self.total else self._percent}"
 
     def __str__(self) -> str:
         if self.among == CANDIDATES:

@@ -74,7 +74,7 @@ def test_the_page_shows_the_figures_of_the_shipped_table(page):
     (scene,) = (one for one in shipped().scenes if one.page == page)
     section = text.partition("## Every metric")[2].partition("## ")[0]
     rows = re.findall(
-        r"^\| (?:`|\*\*)([\w ]+)(?:`|\*\*) \| \w* \| (-?[\d.]+) \| (-?[\d.]+) to (-?[\d.]+) \|", section, re.M
+        r"^\| (?:`|\*\*)([\w ]+)(?:`|\*\*) \|\s*\w*\s*\| (-?[\d.]+) \| (-?[\d.]+) to (-?[\d.]+) \|", section, re.M
     )
     shown = {name: tuple(map(float, figures)) for name, *figures in rows}
     assert shown.pop("random order")[0] == 0

@@ -244,10 +244,11 @@ def test_the_hypervolume_is_that_of_the_search(tmp_path):
     store = str(tmp_path / "store")
     search = ["search", "--space=nbmacro", "-onaswot,macs", "--budget=50", "--fidelity=size=8,batch=4"]
     done = call(*search, "--store", store)
-    (said,) = set(re.findall(r"hypervolume ([\d.]+%)", " ".join(done.stderr.splitlines()[-8:])))
+    *_, progress, said = re.findall(r"hypervolume ([\d.]+%)", done.stderr)
+    assert progress == said
     found = json.loads(call("pareto", "hypervolume", "--store", store, "--json").stdout)
     assert f"{found['share']:.1%}" == said
-    assert f"hypervolume   {said} of the ideal box" in call("runs", "show", "--store", store).stdout
+    assert f"hypervolume  {said} of the ideal box" in call("runs", "show", "--store", store).stdout
     page = reported(store, tmp_path / "volume.html")
     assert f"Hypervolume {said} of the ideal box after 50 evaluations" in page
     assert found["scale"]["normalisation"].startswith("as in the search")
