@@ -107,10 +107,14 @@ def _hypervolume(record: RunRecord, found: Sequence[Evaluation]) -> float | None
 
 
 def _recommended(store: Store, name: str, record: RunRecord, found: Sequence[Evaluation]) -> dict[str, str] | None:
-    """Return the id of the recommended network and the reason; None for an empty front."""
+    """Return the id of the recommended network and the reason; None for an empty front or a space that is gone."""
     from nasctl.analysis.recommendation import recommend
+    from nasctl.errors import UnknownName
 
-    recommended = recommend(store, name, record, found)
+    try:
+        recommended = recommend(store, name, record, found)
+    except UnknownName:  # the plug-in of the space is not installed any more
+        return None
     return {"id": recommended.id, "why": recommended.reason} if recommended else None
 
 
