@@ -138,7 +138,9 @@ def measure_space(
         }
         about = (known.spec, family, result.task, result.dataset, known.source, known.licence)
         scenes.append(
-            MeasuredScene(*about, str(task.setting.data), str(task.setting.fidelity), len(chosen), correlations)
+            MeasuredScene(
+                *about, str(task.setting.data), str(task.setting.fidelity), len(chosen), correlations, known.page
+            )
         )
         labelled.append(RankedNetworks(oriented, truth))
     return scenes, labelled
@@ -240,6 +242,8 @@ def written(table: CorrelationsTable) -> str:
     for scene in table.scenes:
         plain = asdict(scene)
         metrics = plain.pop("metrics")
+        if plain["page"] == MeasuredScene.page:
+            del plain["page"]  # of most scenes
         scenes.append(f'  {json.dumps(plain)[:-1]}, "metrics": {{\n{lines(metrics)}}}}}')
     chosen = ",\n".join(f"  {json.dumps(asdict(one))}" for one in table.choices)
     past = ",\n".join(f"  {json.dumps(asdict(one))}" for one in table.earlier)

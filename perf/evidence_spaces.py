@@ -51,6 +51,7 @@ class KnownSpace:
         tabulated: Whether nasctl ships the values of all metrics.
         networks: Largest number of networks to measure; 0 for the number that a script is given.
         left_out: Metrics that are not measured.
+        page: Page of the documentation that shows the correlations.
     """
 
     spec: str
@@ -61,6 +62,7 @@ class KnownSpace:
     tabulated: bool = False
     networks: int = 0
     left_out: tuple[str, ...] = ()
+    page: str = "docs/metrics.md"
 
 
 # Metrics of single examples, which take most of the time of a network.
@@ -125,6 +127,7 @@ SPACES = (
         "Apache-2.0",
         (Result("top1", "classification", "ImageNet, accuracy with shared weights"),),
         networks=100,
+        page="docs/evidence-mbconv.md",
     ),
     KnownSpace(
         "bert",

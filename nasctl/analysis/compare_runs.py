@@ -20,6 +20,7 @@ from nasctl.pareto.losses import feasible_losses, front, losses
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.problem.space import Genome
 from nasctl.search.recorded import setting_parts
+from nasctl.search.recorded_hypervolume import hypervolume_share
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 
@@ -96,6 +97,16 @@ class RunComparison:
         ]
 
     @cached_property
+    def shares(self) -> list[float | None]:
+        """Return the hypervolume of each run as a share of its own ideal box, as other commands show it, (R,)."""
+        return [hypervolume_share(side.record, side.visited) for side in self.sides]
+
+    @property
+    def box(self) -> float:
+        """The hypervolume of the ideal box of all runs; no front exceeds it, because the scale has the best values."""
+        return float(REFERENCE ** len(self.scale.goals))
+
+    @cached_property
     def joint(self) -> list[int]:
         """Return how many members of each run's front no other run dominates, (R,)."""
         everything = np.vstack([side.best for side in self.sides])
@@ -129,10 +140,11 @@ class RunComparison:
                 "failed": side.failed,
                 "front": len(side.front),
                 "undominated": joint,
+                "share": share,
                 "hypervolume": curve[len(side.visited)],
                 "curve": [list(point) for point in curve.items()],
             }
-            for side, curve, joint in zip(self.sides, self.curves, self.joint, strict=True)
+            for side, curve, joint, share in zip(self.sides, self.curves, self.joint, self.shares, strict=True)
         ]
         pairs = [
             {
@@ -149,15 +161,16 @@ class RunComparison:
 
     def tables(self) -> Iterator[tuple[list[str], list[list[object]]]]:
         """Yield the tables for display, headings and rows: runs, pairs of runs, and settings that differ."""
-        heads = ["run", "candidates", "failed", "front", "undominated", *(f"HV at {count}" for count in self.shown)]
+        heads = ["run", "candidates", "failed", "front", "undominated", "own HV"]
         yield (
-            [*heads, "HV at the end"],
+            [*heads, *(f"HV at {count}" for count in self.shown), "HV at the end"],
             [
                 [
                     *(side.name, len(side.visited), side.failed, len(side.front), joint),
-                    *(f"{curve[count]:.4f}" for count in (*self.shown, len(side.visited))),
+                    "-" if share is None else f"{share:.1%}",
+                    *(f"{curve[count] / self.box:.1%}" for count in (*self.shown, len(side.visited))),
                 ]
-                for side, curve, joint in zip(self.sides, self.curves, self.joint, strict=True)
+                for side, curve, joint, share in zip(self.sides, self.curves, self.joint, self.shares, strict=True)
             ],
         )
         yield (

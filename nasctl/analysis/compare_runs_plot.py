@@ -13,7 +13,6 @@ from nasctl.drawing.canvas import NOTE, TITLE, WIDTH, canvas, check_free, scale
 from nasctl.drawing.palette import SERIES, SUBTITLE
 from nasctl.drawing.pareto_layout import Axis, non_dominated, pairs
 from nasctl.errors import NasctlError
-from nasctl.pareto.hypervolume import REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,11 +85,11 @@ def _volumes(area: Axes, compared: RunComparison) -> None:
     for side, curve, colour, marker in zip(compared.sides, compared.curves, SERIES, MARKERS, strict=False):
         asked = side.record.asked
         called = f"{side.name}: {asked['searcher'].partition(':')[0]}, seed {asked['seed']}, front of {len(side.front)}"
-        counts, volumes = list(curve), list(curve.values())
+        counts, volumes = list(curve), [volume / compared.box for volume in curve.values()]
         every = max(1, len(counts) // 8)
         area.plot(counts, volumes, color=colour, marker=marker, markevery=every, ms=3.2, mew=0, lw=0.9, label=called)
     better = "\N{EM SPACE}better \N{RIGHTWARDS ARROW}"
-    area.set(xlabel="evaluations", ylabel=f"hypervolume, reference {REFERENCE}{better}")
+    area.set(xlabel="evaluations", ylabel=f"hypervolume, share of the ideal box{better}")
 
 
 def _values(side: ComparedRun) -> np.ndarray:

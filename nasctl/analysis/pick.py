@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nasctl.analysis.recommendation import recommend
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.knee import knee
@@ -17,6 +18,7 @@ from nasctl.problem.constraints import FACTORS, Constraint, parse
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.search.metrics import make_objective
 from nasctl.store.run_record import RunRecord
+from nasctl.store.store import Store
 
 # A wished value, such as "latency@gpu=20" or "params=4M".
 WISH = re.compile(r"([\w.@/:-]+)=([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)([kMG]?)", re.IGNORECASE)
@@ -56,6 +58,28 @@ def pick(record: RunRecord, visited: Sequence[Evaluation], rule: Rule, under: Se
     index, why = rule(record, found)
     bounds = f", among those with {' and '.join(map(str, further))}" if further else ""
     return Pick(found[index], len(found), why + bounds)
+
+
+def recommended(
+    store: Store, run: str, record: RunRecord, visited: Sequence[Evaluation], under: Sequence[str] = ()
+) -> Pick:
+    """Return the network that is recommended for a run; see `recommend`.
+
+    Args:
+        store: The store of the run.
+        run: Name of the run.
+        record: Record of the run.
+        visited: Evaluations of the run's candidates.
+        under: Further constraints.
+
+    Raises:
+        NasctlError: A constraint does not fit the run, or no candidate is left.
+    """
+    further = tuple(_constraint(text, record) for given in under for text in given.split(","))
+    found = recommend(store, run, record, visited, under=further)
+    if found is None:
+        raise NasctlError(_empty(record, visited, further))
+    return Pick(found.chosen, found.front, found.reason)
 
 
 def by_closest(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:

@@ -1,16 +1,32 @@
-"""The one network of a run that nasctl recommends, and the reason."""
+"""The one network of a run that nasctl recommends, and the reason.
+
+With an upper bound on a cost, such as a latency, the network with the best quality within the bound is recommended. The
+network closest to the best of every objective would leave a part of the bound unused: it weighs a cost below the bound
+against quality, though the user has said that the cost up to the bound does not matter. Without an upper bound, the
+network closest to the best of every objective is recommended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from nasctl.analysis.run_scores import scores_of_run, stored_sizes
+import numpy as np
+
+from nasctl import registry
+from nasctl.analysis.percentiles import CANDIDATES, Percentiles, Rank
+from nasctl.analysis.quality import Quality, score_quality, trained_goal, trained_quality
+from nasctl.architectures import ids
 from nasctl.pareto.archive import closest_to_ideal
-from nasctl.pareto.losses import front, losses
-from nasctl.problem.searcher import Evaluation
+from nasctl.pareto.losses import front, losses, violations
+from nasctl.problem.constraints import Constraint
+from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
+from nasctl.system.terminal import quantity
+
+CLOSEST = "closest to the best of every objective"
+BEST = "the best"
 
 
 @dataclass(frozen=True)
@@ -19,36 +35,170 @@ class Recommendation:
 
     Attributes:
         chosen: Its evaluation.
-        front: Number of networks on the front.
+        front: Number of networks that it was chosen from: those on the front, or trained ones on their own front.
         why: The reason, a part of a sentence that follows "recommended: ID, ".
+        standing: Standing of its quality among others, such as "better than 97% of 1,000 random networks of the space";
+            "" if it has none.
+        costs: Its costs, such as "costs 25.5 ms"; "" for a run without costs.
+        id: Its id.
+        percentiles: Standing of each of its values, by column.
     """
 
     chosen: Evaluation
     front: int
     why: str
+    standing: str = ""
+    costs: str = ""
+    id: str = ""
+    percentiles: Mapping[str, Rank] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """The reason, the standing and the costs: the part of `sentence` after the id."""
+        facts = ", ".join(filter(None, (self.standing, self.costs)))
+        return f"{self.why}; {facts}" if facts else self.why
+
+    @property
+    def sentence(self) -> str:
+        """The recommendation and its reason in one sentence without a full stop."""
+        return f"recommended: {self.id}, {self.reason}"
 
 
 def recommend(
-    store: Store, run: str, record: RunRecord, visited: Sequence[Evaluation], scored: str | None = None
+    store: Store,
+    run: str,
+    record: RunRecord,
+    visited: Sequence[Evaluation],
+    scored: str | None = None,
+    under: Sequence[Constraint] = (),
 ) -> Recommendation | None:
-    """Return the recommended network of a run; None if its front is empty.
-
-    In a run with a bound it is the network of the front with the best quality, in any other the network of the front
-    closest to the best of every objective.
+    """Return the recommended network of a run; None if no candidate satisfies the constraints.
 
     Args:
         store: The store of the run.
         run: Name of the run.
         record: Record of the run.
         visited: Evaluations of the run's candidates.
-        scored: Score as `Score.parse` reads it; the score of the run by default.
+        scored: Score as `Score.parse` reads it; by default true accuracy if networks of the run are trained, and the
+            score of the run otherwise.
+        under: Further constraints, on columns of the run.
+
+    Raises:
+        NasctlError: There is no such score.
     """
-    found = front(visited, record.goals, record.constraints)
+    constraints = tuple(dict.fromkeys((*record.constraints, *under)))
+    trained = None if scored else trained_quality(store, record, visited)
+    pool = _trained_pool(record, visited, trained, constraints) if trained else []
+    goals, quality = record.goals, trained
+    if trained and pool:
+        goals = (trained_goal(trained), *(goal for goal in record.goals if goal.cost == "network"))
+        found = front(pool, goals)
+    else:
+        quality = score_quality(store, run, record, visited, scored)
+        found = front(visited, goals, constraints)
     if not found:
         return None
-    if record.constraints and (scores := scores_of_run(record, visited, scored, stored_sizes(store, run, record))):
-        name, score = scores
-        best = max(found, key=lambda one: score.get(one.genome, float("-inf")))
-        return Recommendation(best, len(found), f"the best {name} within {' and '.join(map(str, record.constraints))}")
-    index = closest_to_ideal(losses(found, record.goals))
-    return Recommendation(found[index], len(found), "closest to the best of every objective")
+    chosen, why = _choose(found, goals, quality, constraints)
+    percentiles = Percentiles(record, visited)
+    is_best = why.startswith(BEST) and quality is not None
+    return Recommendation(
+        _visited(chosen, visited) if pool else chosen,
+        len(found),
+        f"{why}, of {len(pool)} trained networks" if pool else why,
+        _standing(percentiles, quality, chosen, is_best),
+        _costs(record, chosen, constraints),
+        ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome),
+        percentiles.standings(chosen),
+    )
+
+
+def _choose(
+    found: Sequence[Evaluation], goals: Sequence[Goal], quality: Quality | None, constraints: Sequence[Constraint]
+) -> tuple[Evaluation, str]:
+    """Return the chosen network of a front that is not empty, and the reason."""
+    bounds = f" within {' and '.join(map(str, _tightest(constraints)))}" if constraints else ""
+    bounded = {constraint.name for constraint in constraints if constraint.upper}
+    free = [goal for goal in goals if goal.name not in bounded]
+    rows = losses(found, goals)
+    if bounded and quality and any(one.genome in quality.values for one in found):
+        # Of networks with equal quality, the one closest to the best of every objective.
+        values = np.array([quality.values.get(one.genome, -np.inf) for one in found])
+        best = np.flatnonzero(values == values.max())
+        chosen = found[best[closest_to_ideal(rows[best])]]
+        said = f" ({text})" if (text := quality.text(chosen.genome)) else ""
+        return chosen, f"{BEST} {quality.name}{said}{bounds}"
+    if bounded and not quality and free:  # a run of costs alone
+        best_word = "least" if free[0].direction == "min" else "largest"
+        return found[int(rows[:, goals.index(free[0])].argmin())], f"the {best_word} {free[0].name}{bounds}"
+    return found[closest_to_ideal(rows)], CLOSEST + bounds
+
+
+def _tightest(constraints: Sequence[Constraint]) -> list[Constraint]:
+    """Return constraints without those that another one on the same side of the same column implies."""
+    found: dict[tuple[str, bool], Constraint] = {}
+    for one in constraints:
+        other = found.get((one.name, one.upper), one)
+        tighter = one.bound <= other.bound if one.upper else one.bound >= other.bound
+        found[one.name, one.upper] = one if tighter else other
+    return list(found.values())
+
+
+def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluation, is_best: bool) -> str:
+    """Return the standing of a network's score in words; "" for true accuracies, and for a network without a score.
+
+    Args:
+        percentiles: The standings of the run.
+        quality: The quality of the run's networks.
+        chosen: The network.
+        is_best: Whether the sentence has named the score before.
+    """
+    if quality is None or quality.score is None or chosen.genome not in quality.values:
+        return ""
+    own = quality.values[chosen.genome]
+    values = np.fromiter(quality.values.values(), float)
+    among_candidates = Rank(int((values < own).sum()), int((values > own).sum()), len(values) - 1, CANDIDATES)
+    found = percentiles.score_standing(quality.score, chosen) or among_candidates
+    return str(found) if is_best else f"its {quality.name} is {found}"
+
+
+def _costs(record: RunRecord, chosen: Evaluation, constraints: Sequence[Constraint]) -> str:
+    """Return the costs of a network in words: those that are minimised, and those that are bounded."""
+    bounded = {constraint.name for constraint in constraints if constraint.upper}
+    names = [
+        name
+        for name, column in record.columns.items()
+        if column.cost == "network" and (name in bounded or (column.goal and column.goal.direction == "min"))
+    ]
+    devices = len({name for name in names if "@" in name})
+    texts = [
+        _cost(chosen.values[name], record.columns[name].unit)
+        + (f" on {name.partition('@')[2]}" if devices > 1 and "@" in name else "")
+        for name in names
+        if name in chosen.values
+    ]
+    return f"costs {' and '.join(texts)}" if texts else ""
+
+
+def _cost(value: float, unit: str) -> str:
+    """Return a cost with its unit: "25.5 ms", "308 M MACs"."""
+    unit, _, batch = unit.partition(", ")
+    word = f" {unit}" if unit in ("MACs", "parameters") else ""
+    return f"{quantity(value, unit)}{word}{f' ({batch})' if batch not in ('', 'batch 1') else ''}"
+
+
+def _trained_pool(
+    record: RunRecord, visited: Sequence[Evaluation], quality: Quality, constraints: Sequence[Constraint]
+) -> list[Evaluation]:
+    """Return the trained networks that satisfy the constraints, with their results as one more value."""
+    found = [one for one in visited if one.genome in quality.values]
+    broken = violations(found, constraints).any(axis=1)
+    name = trained_goal(quality).name
+    return [
+        replace(found[k], values={**found[k].values, name: quality.sign * quality.values[found[k].genome]})
+        for k in np.flatnonzero(~broken).tolist()
+    ]
+
+
+def _visited(chosen: Evaluation, visited: Sequence[Evaluation]) -> Evaluation:
+    """Return the evaluation of a network as the run has it."""
+    return next(one for one in visited if one.genome == chosen.genome)

@@ -58,16 +58,27 @@ def scores_of_run(
     Returns:
         Name of the score, and its values by genome, higher is better; None if the run has no metrics to score by.
     """
+    if (score := run_score(record, text)) is None:
+        return None
+    kept = ~violations(found, record.constraints).any(axis=1)
+    feasible = [found[k] for k in np.flatnonzero(kept).tolist()]
+    values = {name: _oriented(record, name, feasible, sizes.get(name, {})) for name in score.metrics}
+    scores = score.of(values).tolist() if feasible else []
+    return str(score), {one.genome: value for one, value in zip(feasible, scores, strict=True)}
+
+
+def run_score(record: RunRecord, text: str | None = None) -> Score | None:
+    """Return the score of a run; None if it has no metrics to score by.
+
+    Args:
+        record: Record of the run.
+        text: Score as `Score.parse` reads it. Default: `chosen_score`.
+    """
     if text is None:
         if (chosen := chosen_score(record)) is None:
             return None
         text = chosen.text
-    score = Score.parse(text, list(dict.fromkeys([*record.columns, *SIZES])))
-    broken = violations(found, record.constraints)
-    feasible = [one for one, row in zip(found, broken, strict=True) if not row.any()]
-    values = {name: _oriented(record, name, feasible, sizes.get(name, {})) for name in score.metrics}
-    scores = score.of(values).tolist() if feasible else []
-    return str(score), {one.genome: value for one, value in zip(feasible, scores, strict=True)}
+    return Score.parse(text, list(dict.fromkeys([*record.columns, *SIZES])))
 
 
 def stored_sizes(store: Store, run: str, record: RunRecord) -> dict[str, dict[Genome, float]]:

@@ -147,6 +147,7 @@ def train_chosen(
         options: Options that commands on the same store need.
         as_json: Whether the result is printed as JSON.
     """
+    from nasctl.analysis.recommendation import recommend
     from nasctl.store.store import Store
     from nasctl.system.signals import exit_code
     from nasctl.system.terminal import say, table
@@ -165,11 +166,12 @@ def train_chosen(
         except KeyboardInterrupt as stop:
             say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)
+    recommended = recommend(records, *records.run(run.name), watch.found) if watch.found else None
     if not as_json:
         table(*watch.table(), title="front of trained networks")
     else:
-        click.echo(watch.json())
-    say(*watch.closing(records.machines(run.name)))
+        click.echo(watch.json(recommended))
+    say(*watch.closing(records.machines(run.name), recommended))
     return 0
 
 

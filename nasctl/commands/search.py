@@ -191,7 +191,10 @@ def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, sto
         except KeyboardInterrupt as stop:
             say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)
+    from nasctl.analysis.recommendation import recommend
+
+    recommended = recommend(opened, *opened.run(run.name), watch.found) if watch.found else None
     if as_json:
-        click.echo(watch.json())
-    say(*watch.closing(opened.machines(run.name)))
+        click.echo(watch.json(recommended))
+    say(*watch.closing(opened.machines(run.name), recommended))
     return 0

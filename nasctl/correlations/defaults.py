@@ -60,7 +60,7 @@ def evidence_line(asked: SpaceKind, choice: DefaultChoice, objectives: Sequence[
         choice: The choice for them.
         objectives: The objectives of the choice that apply to the space.
     """
-    figures = ", ".join(f"{spec} {_number(_rho(choice, spec))}" for spec in (*objectives, "macs"))
+    figures = ", ".join(f"{spec} {correlation_text(_rho(choice, spec))}" for spec in (*objectives, "macs"))
     scenes = _scenes(choice)
     networks = sum({scene.name: scene.networks for scene in scenes}.values())
     if len(scenes) == 1:
@@ -147,7 +147,9 @@ def _figures(scenes: Sequence[MeasuredScene], spec: str) -> str:
     """Return the figure of an objective on each space, such as "Spearman .65 on nb201, -.04 on darts"."""
     names = dict.fromkeys(scene.name for scene in scenes)
     means = {name: mean_correlation([scene for scene in scenes if scene.name == name], spec) for name in names}
-    return "Spearman " + ", ".join(f"{_number(rho)} on {name}" for name, rho in means.items() if rho is not None)
+    return "Spearman " + ", ".join(
+        f"{correlation_text(rho)} on {name}" for name, rho in means.items() if rho is not None
+    )
 
 
 def _supports(scene: MeasuredScene, metric: str, direction: Direction) -> bool:
@@ -165,7 +167,7 @@ def _scenes(choice: DefaultChoice) -> list[MeasuredScene]:
     return [one for one in shipped().scenes if one.name in choice.spaces and one.task == choice.task]
 
 
-def _number(rho: float | None) -> str:
+def correlation_text(rho: float | None) -> str:
     """Return a correlation as the field prints it: .85, -.10."""
     return "-" if rho is None else f"{rho:.2f}".replace("0.", ".", 1)
 

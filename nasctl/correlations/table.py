@@ -89,6 +89,7 @@ class MeasuredScene:
         fidelity: Fidelity of the metrics.
         networks: Number of networks.
         metrics: Correlations by metric.
+        page: Page of the documentation that shows the correlations.
     """
 
     space: str
@@ -101,6 +102,7 @@ class MeasuredScene:
     fidelity: str
     networks: int
     metrics: Mapping[str, MeasuredCorrelation]
+    page: str = "docs/metrics.md"
 
     @property
     def name(self) -> str:

@@ -17,8 +17,8 @@ class HypervolumeTracker:
     """Computes the hypervolume of the fronts of a run on one scale.
 
     An objective that needs no module is scaled by its range over the space, an objective that needs one by its range
-    in the first generation. The reference point lies at 1.05 of each range. A front can exceed a hypervolume of
-    1.05^M, because it can have better values than the first generation.
+    in the first generation. The reference point lies at 1.05 of each range. A front can have better values than the
+    first generation; `share` then measures it by an ideal box that reaches as far.
 
     Args:
         task: The task of the run.
@@ -47,6 +47,10 @@ class HypervolumeTracker:
     def volume(self, front: np.ndarray) -> float | None:
         """Return the hypervolume of a front's losses, (A, M); None without a scale, and for an empty front."""
         return self.scale.volume(front) if self.scale and len(front) else None
+
+    def share(self, front: np.ndarray) -> float | None:
+        """Return `volume` as a share of the ideal box, 0 to 1; None without a scale, and for an empty front."""
+        return self.scale.share(front) if self.scale and len(front) else None
 
 
 def _known_range(task: Task, goal: Goal) -> Scale | None:

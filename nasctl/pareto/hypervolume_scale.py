@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from nasctl.pareto.archive import Archive
-from nasctl.pareto.hypervolume import hypervolume
+from nasctl.pareto.hypervolume import REFERENCE, hypervolume
 from nasctl.pareto.losses import losses
 from nasctl.problem.searcher import Evaluation, Goal
 
@@ -52,6 +52,27 @@ class Scale:
         least, most = self.ends
         return hypervolume((front - least) / np.where(most > least, most - least, 1.0))
 
+    def share(self, front: np.ndarray) -> float:
+        """Return the hypervolume of a front, (A, M), as a share of the ideal box, 0 to 1; see `shares`."""
+        return self.shares([front])[0]
+
+    def shares(self, fronts: Sequence[np.ndarray]) -> list[float]:
+        """Return the hypervolumes of fronts, (A, M) each, as shares of one ideal box, 0 to 1.
+
+        The ideal box lies between the reference point and the ideal point: the best value of each objective, of the
+        scale or of these fronts, whichever is better. No front can fill more than the box, because none is better than
+        the ideal point in any objective.
+        """
+        found = [front for front in fronts if len(front)]
+        if not found:
+            return [0.0] * len(fronts)
+        least, most = self.ends
+        ideal = np.vstack([least, *found]).min(axis=0)
+        span = np.where(most > ideal, most - ideal, 1.0)
+        box = REFERENCE ** len(ideal)
+        volumes = [hypervolume((front - ideal) / span) / box if len(front) else 0.0 for front in fronts]
+        return [min(1.0, volume) for volume in volumes]  # rounding errors may exceed 1 by a last digit
+
     def curve(self, points: np.ndarray, checkpoints: Sequence[int]) -> list[float]:
         """Return the hypervolume of the archive after given numbers of evaluations.
 
@@ -59,11 +80,20 @@ class Scale:
             points: Losses in the order of evaluation, (N, M); a row with NaN enters no archive.
             checkpoints: Numbers of evaluations, ascending, at most N.
         """
-        archive, volumes, done = Archive(points.shape[1]), list[float](), 0
-        for count in checkpoints:
-            for k in range(done, count):
-                if not np.isnan(points[k]).any():
-                    archive.add((k,), points[k])
-            done = count
-            volumes.append(self.volume(archive.losses))
-        return volumes
+        return [self.volume(front) for front in fronts_at(points, checkpoints)]
+
+
+def fronts_at(points: np.ndarray, checkpoints: Sequence[int]) -> Iterator[np.ndarray]:
+    """Yield the losses of the archive, (A, M), after given numbers of evaluations.
+
+    Args:
+        points: Losses in the order of evaluation, (N, M); a row with NaN enters no archive.
+        checkpoints: Numbers of evaluations, ascending, at most N.
+    """
+    archive, done = Archive(points.shape[1]), 0
+    for count in checkpoints:
+        for k in range(done, count):
+            if not np.isnan(points[k]).any():
+                archive.add((k,), points[k])
+        done = count
+        yield archive.losses

@@ -152,12 +152,12 @@ def _convergence(found: ReportSummary) -> Iterator[str]:
     counts, volumes = np.array(found.growth).T
     ends = [f"{name} {best:.6g} to {scale.worst[name]:.6g}" for name, best in scale.best.items()]
     yield (
-        f"<p>Hypervolume {volumes[-1]:.4f} after {len(found.visited)} evaluations."
+        f"<p>Hypervolume {volumes[-1]:.1%} of the ideal box after {len(found.visited)} evaluations."
         f' <span class="soft">Scaled {escape(said)}; reference {REFERENCE} in each, from'
         f" {escape(', '.join(ends))}.</span></p>"
     )
-    titles = ("evaluations", f"hypervolume{ARROWS['max']}")
-    spoken = f"hypervolume over {len(found.visited)} evaluations, {volumes[-1]:.4f} at the end"
+    titles = ("evaluations", f"hypervolume, share{ARROWS['max']}")
+    spoken = f"hypervolume over {len(found.visited)} evaluations, {volumes[-1]:.1%} of the ideal box at the end"
     yield f'<div class="chart">{line("growth", spoken, axis_positions(counts), axis_positions(volumes), titles)}</div>'
 
 

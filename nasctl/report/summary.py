@@ -16,7 +16,7 @@ from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.hypervolume import checkpoints
-from nasctl.pareto.hypervolume_scale import Scale
+from nasctl.pareto.hypervolume_scale import Scale, fronts_at
 from nasctl.pareto.losses import feasible_losses, front, violations
 from nasctl.problem.searcher import Direction, Evaluation, Transform
 from nasctl.search.recorded_hypervolume import hypervolume_scale
@@ -153,11 +153,12 @@ class ReportSummary:
 
     @cached_property
     def growth(self) -> list[tuple[int, float]]:
-        """Return pairs of a number of evaluations and the hypervolume after them."""
+        """Return pairs of a number of evaluations and the hypervolume after them, as a share of the ideal box."""
         if self.measured_on is None:
             return []
         counts = checkpoints(len(self.visited), STEPS)
-        return list(zip(counts, self.measured_on[0].curve(self.points, counts), strict=True))
+        shares = self.measured_on[0].shares(list(fronts_at(self.points, counts)))
+        return list(zip(counts, shares, strict=True))
 
 
 def _trained_series(trained: TrainedNetworks, visited: Sequence[Evaluation]) -> Series:

@@ -11,6 +11,7 @@ from nasctl.errors import NasctlError
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.pareto.hypervolume_scale import Scale
+from nasctl.pareto.losses import front, losses
 from nasctl.prediction.training_choice import TrainingPlan
 from nasctl.problem.searcher import Evaluation
 from nasctl.search.recorded import run_from_record
@@ -52,3 +53,17 @@ def hypervolume_scale(record: RunRecord, visited: Sequence[Evaluation]) -> tuple
         raise NasctlError("no candidate of this run has a value in every objective yet, so it has no hypervolume")
     said = "each objective by its range over the candidates of this run, as that of the search is not known here"
     return own, f"{said} ({instead})"
+
+
+def hypervolume_share(record: RunRecord, visited: Sequence[Evaluation]) -> float | None:
+    """Return the hypervolume of a run's front as a share of the ideal box, as the search shows it.
+
+    Args:
+        record: Record of the run.
+        visited: Candidates of the run, in order.
+
+    Returns:
+        The share, 0 to 1; None for an empty front.
+    """
+    found = front(visited, record.goals, record.constraints)
+    return hypervolume_scale(record, visited)[0].share(losses(found, record.goals)) if found else None

@@ -8,10 +8,12 @@ from textwrap import wrap
 from typing import Any
 
 from nasctl import registry
+from nasctl.candidates.objective import closed_form
 from nasctl.candidates.setting import Setting, make_setting
+from nasctl.correlations.space_evidence import space_evidence
 from nasctl.defaults import DEFAULT_SEARCHER
 from nasctl.problem.space import SearchSpace, past_fidelities
-from nasctl.search.default_objectives import default_objectives, objective_doubts, past_defaults
+from nasctl.search.default_objectives import default_objectives, objective_doubts, past_defaults, space_kind
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 
@@ -128,16 +130,20 @@ class SearchRequest:
 
     def _objective_remarks(self, space: SearchSpace, run: Run) -> list[str]:
         """Return the lines of `remarks` on objectives."""
+        given = {name: one for name, one in run.task.metrics.items() if name not in run.task.recorded}
+        metrics = [name for name, one in given.items() if not closed_form(one)]
+        evidence = space_evidence(space_kind(self.space, space, self.task), metrics)
+        lines = wrap(evidence, LINE, subsequent_indent="  ", break_on_hyphens=False)
         if registry.split(self.objectives):
-            given = {name: one for name, one in run.task.metrics.items() if name not in run.task.recorded}
-            return [f"Warning: {one}" for one in objective_doubts(self.space, space, self.task, given)]
+            doubts = objective_doubts(self.space, space, self.task, given)
+            return [*(f"Warning: {one}" for one in doubts), *lines]
         newest = default_objectives(self.space, space, self.task, bool(registry.listed(self.devices)))
         if run.objectives[: len(newest.objectives)] == newest.objectives:
-            return wrap(newest.evidence, LINE, subsequent_indent="  ")
+            return lines or wrap(newest.evidence, LINE, subsequent_indent="  ")
         listed = ", ".join(run.objectives)
         today = ",".join(newest.objectives)
         sentence = f"goes on with the run's own objectives, {listed}; the defaults are now -o {today}, another run"
-        return wrap(sentence, LINE, subsequent_indent="  ")
+        return [*wrap(sentence, LINE, subsequent_indent="  "), *lines]
 
     def _run(
         self, space: SearchSpace, objectives: Sequence[str], setting: Setting, options: Mapping[str, Any] | None

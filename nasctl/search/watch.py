@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,7 +24,27 @@ from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.system import progress, terminal
 
+LINE = 80  # characters of a line
 HYPERVOLUME_SHARE = 0.03  # share of a search's time above which no further hypervolume is computed for display
+
+
+class Recommended(Protocol):
+    """The recommended network of a run, as `nasctl.analysis.recommendation` chooses it."""
+
+    @property
+    def chosen(self) -> Evaluation:
+        """Its evaluation."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """The reason, the part of `sentence` after the id."""
+        ...
+
+    @property
+    def sentence(self) -> str:
+        """The recommendation and its reason in one sentence."""
+        ...
 
 
 class Watch:
@@ -45,7 +66,7 @@ class Watch:
         self._found: list[Evaluation] = []
         self._fresh, self._waited = 0, 0.0  # candidates that were measured now, and the seconds of all candidates
         self._failed = self._unscored = self._proposed = 0
-        self._volume: float | None = None
+        self._volume: float | None = None  # share of the ideal box
         self._hypervolume_seconds = 0.0  # time spent on hypervolumes
         self._tracker = HypervolumeTracker(self._task)
         self._start = time.monotonic()
@@ -105,7 +126,7 @@ class Watch:
         """Compute the hypervolume. With four objectives, its time grows with the square of the size of the front."""
         begun, first = time.monotonic(), self._volume is None
         self._tracker.start(self._found)  # no effect after the first generation
-        self._volume = self._tracker.volume(self._archive.losses)
+        self._volume = self._tracker.share(self._archive.losses)
         self._hypervolume_seconds += 0.0 if first else time.monotonic() - begun  # the first one imports a library
 
     def _note(self, visit: Visit) -> None:
@@ -132,15 +153,25 @@ class Watch:
         done, size = len(self._found), len(self._archive)
         return progress.State(done, self._budget, self._failed, size, self._volume, each, left, generation)
 
-    def closing(self, machines: Mapping[str, int] = MappingProxyType({})) -> list[str]:
+    @property
+    def found(self) -> Sequence[Evaluation]:
+        """The evaluations of the run's candidates so far, in order."""
+        return self._found
+
+    def closing(
+        self, machines: Mapping[str, int] = MappingProxyType({}), recommended: Recommended | None = None
+    ) -> list[str]:
         """Return the lines that say how the search ended, with the next two commands to type.
 
         Args:
             machines: Values of the run by machine, as `Store.machines` returns them.
+            recommended: The recommended network of the run; by default the one closest to the best of every objective.
         """
         size = len(self._archive)
         seconds = terminal.duration(time.monotonic() - self._start)
         line = f"{len(self._found)} candidates in {seconds}, {self._failed} failed, {size} on the front"
+        if size and self._volume is not None:
+            line += f", hypervolume {self._volume:.1%} of the ideal box"
         lines = [f"run {self._run.name}: {line}"]
         if len(self._found) < self._budget and self._limit is None:
             lines.append("the search ended early: the space, or the searcher's way through it, is used up")
@@ -162,6 +193,9 @@ class Watch:
         if not self._last:
             return lines
         best = self._archive.genomes[closest_to_ideal(self._archive.losses)]
+        if recommended:
+            best = recommended.chosen.genome
+            lines += wrap(recommended.sentence, LINE, subsequent_indent="  ", break_long_words=False)
         export = f"nasctl export --arch {self._id(best)}{self._weights(best)}"
         then = f"nasctl pareto plot{self._options}", f"{export}{self._options}"
         return [*lines, f"next: {then[0]}", f"      {then[1]}"]
@@ -174,9 +208,14 @@ class Watch:
         """Return the lines for an interrupted search; the same command resumes it."""
         return ["", f"stopped after {len(self._found)} candidates; this goes on:", f"  {command}"]
 
-    def json(self) -> str:
-        """Return the result as JSON, for programs."""
-        return json.dumps(self.json_values())
+    def json(self, recommended: Recommended | None = None) -> str:
+        """Return the result as JSON, for programs.
+
+        Args:
+            recommended: The recommended network of the run, if it is to be named.
+        """
+        more = {"recommended": self._id(recommended.chosen.genome), "why": recommended.reason} if recommended else {}
+        return json.dumps({**self.json_values(), **more})
 
     def json_values(self) -> dict[str, Any]:
         """Return the result as JSON has it."""

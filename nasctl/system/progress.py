@@ -17,7 +17,7 @@ class State(NamedTuple):
     budget: int  # candidates to evaluate
     failed: int  # candidates with an objective that failed
     front: int  # candidates on the front
-    hypervolume: float | None
+    hypervolume: float | None  # share of the ideal box, 0 to 1
     seconds_each: float | None  # seconds per candidate that had to be measured
     left: float | None  # seconds until the budget is spent
     generation: int
@@ -69,7 +69,7 @@ def _found(state: State) -> str:
     """Return the results of a search so far as one line."""
     parts = [f"front {state.front}"]
     if state.hypervolume is not None:
-        parts.append(f"hypervolume {state.hypervolume:.4f}")
+        parts.append(f"hypervolume {state.hypervolume:.1%}")
     if state.failed:
         parts.append(f"{state.failed} failed")
     if state.seconds_each is not None:

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from nasctl.architectures import ids
 from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
 from nasctl.search.run import Run
-from nasctl.search.watch import Watch
+from nasctl.search.watch import Recommended, Watch
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.trained_search.trained_run import TrainedRun
@@ -89,22 +88,28 @@ class TrainedWatch(Watch):
             rows.append([self._id(one.genome), name, *parts, *(one.values.get(goal.name) for goal in goals[1:])])
         return heads, rows
 
-    def closing(self, machines: Mapping[str, int] = MappingProxyType({})) -> list[str]:
+    def closing(
+        self, machines: Mapping[str, int] = MappingProxyType({}), recommended: Recommended | None = None
+    ) -> list[str]:
         """Return the lines that say how the trainings ended, with the next two commands to type.
 
         Args:
             machines: Values of the run by machine, as `Store.machines` returns them.
+            recommended: The recommended network of the run; by default the one closest to the best of every objective.
         """
-        lines = super().closing(machines)
+        lines = super().closing(machines, recommended)
         found, records = self._front()
         if not found:
             return lines
-        best = found[closest_to_ideal(losses(found, self._task.objectives))]
-        if best.genome not in records:
+        closest = found[closest_to_ideal(losses(found, self._task.objectives))]
+        best = (recommended.chosen if recommended else closest).genome
+        if best not in records:
             return lines
-        arch = ids.encode(self._run.space, self._task.space.genes, best.genome)
-        weights = f" --weights {records[best.genome].name}"
-        return [*lines[:-1], f"      nasctl export --arch {arch}{weights} --format python,onnx{self._options}"]
+        weights = f" --weights {records[best].name}"
+        return [
+            *lines[:-1],
+            f"      nasctl export --arch {self._id(best)}{weights} --format python,onnx{self._options}",
+        ]
 
     def json_values(self) -> dict[str, Any]:
         """Return the result as JSON has it, with the results of the trainings."""

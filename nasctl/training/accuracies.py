@@ -141,9 +141,11 @@ def trained_networks(store: Store, space: str, genomes: Iterable[Genome] | None 
         space: Spec of the space, with every option.
         genomes: Networks to look for, such as those of a run; None for all.
     """
+    if not (trainings := store.trainings(space)):
+        return None  # a run may have a million genomes
     wanted = None if genomes is None else set(genomes)
     groups: dict[str, list[TrainingRecord]] = {}
-    for record in store.trainings(space):  # the newest first
+    for record in trainings:  # the newest first
         if wanted is None or record.genome in wanted:
             groups.setdefault(record.comparable(), []).append(record)
     counts = {key: len({one.genome for one in group if one.state == "finished"}) for key, group in groups.items()}

@@ -127,7 +127,13 @@ def test_people_read_tables_and_a_picture(nasctl, tmp_path):
     assert re.search(r"^nsga2\trandom\t\d+%\t\d+%\t\d+\t\d+$", pairs, re.MULTILINE)
     assert "searcher\tnsga2:" in settings
     assert "reach" not in done.stderr
-    assert "HV: hypervolume up to 1.05 of each range over what these runs evaluated: params " in done.stderr
+    assert (
+        "HV: share of one ideal box, from 1.05 of each range over what these runs evaluated to its best: params "
+        in (done.stderr)
+    )
+    own = [line.split("\t")[5] for line in runs.splitlines()]
+    shown = [nasctl("pareto", "hypervolume", "--run", name).stdout for name in ("nsga2", "random")]
+    assert own == ["own HV", *(re.search(r"hypervolume +([\d.]+%) of the ideal box", text)[1] for text in shown)]
     with Image.open(tmp_path / "both.png") as image:
         assert image.width > 1500
     again = nasctl("runs", "compare", "nsga2", "random", "--plot", "both.png", code=2)

@@ -157,14 +157,17 @@ def test_the_command_says_what_to_type_next(store):
         return CliRunner().invoke(cli, ["pareto", *arguments, "--store", store]).stdout
 
     found = json.loads(typed("pick", "--json"))
-    assert found.keys() == {"run", "id", "genome", "values", "front", "why", "export"}
+    assert found.keys() == {"run", "id", "genome", "values", "front", "standing", "why", "export"}
     assert found["export"] == f"nasctl export --arch {found['id']} --store {shlex.quote(store)}"
     assert ids.resolve(found["id"], Store(store))[1] == tuple(found["genome"])
     assert (found["id"], found["values"]) in [(row["id"], row["values"]) for row in json.loads(typed("show", "--json"))]
     lines = typed("pick", "--under", "params<=1M").splitlines()
-    assert [line.split()[0] for line in lines] == ["id", "params", "macs", "memory", "why", "export"]
-    why = r"why +best in macs, among those with params<=1000000; of \d+ on the front of run nbmacro-"
-    assert re.match(why, lines[4])
+    assert [line.split()[0] for line in lines] == ["id", "params", "macs", "memory", "compared", "why", "export"]
+    why = r"why +the least macs within params<=1000000; costs [\d.]+ k parameters and [\d.]+ M MACs; of run nbmacro-"
+    assert re.match(why, lines[5])
+    assert re.match(r"macs +[\d.]+ M, smaller than (\d+%|all)$", lines[2])
+    lines = typed("pick", "--closest").splitlines()
+    assert re.match(r"why +nearest to the best of every objective, .* of \d+ on the front of run nbmacro-", lines[5])
 
 
 def test_knee_is_another_option_than_closest_and_says_so(store):
@@ -173,7 +176,8 @@ def test_knee_is_another_option_than_closest_and_says_so(store):
         return json.loads(done.stdout), done.stderr
 
     (closest, silent), (knee, said), (default, _) = picked("--closest"), picked("--knee"), picked()
-    assert closest == default
+    assert closest["id"] == default["id"]  # what is recommended without a bound
+    assert default["why"].startswith("closest to the best of every objective; costs ")
     assert silent == ""
     assert said == "note: --knee picks the knee of the front; the network nearest to the best of all is --closest now\n"
     assert knee.keys() == closest.keys()
@@ -181,7 +185,7 @@ def test_knee_is_another_option_than_closest_and_says_so(store):
     assert knee["why"] != closest["why"]
     below = ["--under", "params<=1M"]
     assert picked("--closest", *below)[0]["why"].startswith(closest["why"])
-    assert picked(*below)[0]["why"].startswith("best in macs")
+    assert picked(*below)[0]["why"].startswith("the least macs")
 
 
 def test_an_empty_front_is_said(tmp_path, monkeypatch):

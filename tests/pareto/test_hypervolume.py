@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nasctl.pareto.hypervolume import REFERENCE, checkpoints, pareto, scaled
-from nasctl.pareto.hypervolume_scale import Scale
+from nasctl.pareto.hypervolume_scale import Scale, fronts_at
 from nasctl.problem.searcher import Evaluation, Goal
 
 GOALS = (Goal("a", "min", "identity", "network"), Goal("b", "max", "log10", "network"))
@@ -27,6 +29,36 @@ SCALE = Scale(GOALS, {"a": 0.0, "b": 1000.0}, {"a": 10.0, "b": 10.0})
 )
 def test_volumes_by_hand(front, volume):
     assert SCALE.volume(np.array(front)) == pytest.approx(volume, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("front", "share"),
+    [
+        ([[0.0, -3.0]], 1.0),  # the best of both at once fills the box
+        ([[5.0, -2.0]], 0.55**2 / 1.05**2),
+        ([[0.0, -5.0]], 1.0),  # better than the scale: the box reaches as far
+        ([[0.0, -1.0], [10.0, -5.0]], (2 * 1.05 * 0.05 - 0.05**2) / 1.05**2),
+        ([[11.0, -2.0]], 0.0),
+        (np.empty((0, 2)), 0.0),
+    ],
+)
+def test_shares_of_the_ideal_box_by_hand(front, share):
+    assert SCALE.share(np.array(front)) == pytest.approx(share, abs=1e-15)
+
+
+def test_fronts_of_one_search_have_one_box_and_grow():
+    points = np.array([[5.0, -2.0], [6.0, -5.0], [0.0, -3.0]])
+    fronts = list(fronts_at(points, [1, 2, 3]))
+    shares = SCALE.shares(fronts)
+    assert shares == sorted(shares)
+    assert shares[-1] == SCALE.share(fronts[-1])
+    assert shares[0] == pytest.approx(0.55 * (1.05 - 0.75) / 1.05**2)  # -2 of -5 to -1 is at 0.75
+    assert SCALE.share(fronts[0]) > shares[0]
+
+
+@given(st.lists(st.tuples(*[st.floats(-1e3, 1e3)] * 2), min_size=1, max_size=12))
+def test_no_front_fills_more_than_the_box(points):
+    assert 0 <= SCALE.share(np.array(points)) <= 1
 
 
 def test_a_scale_goes_from_the_best_to_the_worst_that_was_found():

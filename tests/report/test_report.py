@@ -244,14 +244,22 @@ def test_the_hypervolume_is_that_of_the_search(tmp_path):
     store = str(tmp_path / "store")
     search = ["search", "--space=nbmacro", "-onaswot,macs", "--budget=50", "--fidelity=size=8,batch=4"]
     done = call(*search, "--store", store)
-    (said,) = re.findall(r"hypervolume ([\d.]+)", done.stderr.splitlines()[-4])
+    *_, progress, said = re.findall(r"hypervolume ([\d.]+%)", done.stderr)
+    assert progress == said
     found = json.loads(call("pareto", "hypervolume", "--store", store, "--json").stdout)
-    assert f"{found['hypervolume']:.4f}" == said
+    assert f"{found['share']:.1%}" == said
+    assert f"hypervolume  {said} of the ideal box" in call("runs", "show", "--store", store).stdout
+    page = reported(store, tmp_path / "volume.html")
+    assert f"Hypervolume {said} of the ideal box after 50 evaluations" in page
     assert found["scale"]["normalisation"].startswith("as in the search")
     assert found["curve"][-1] == [50, found["hypervolume"]]
     assert [count for count, _ in found["curve"]] == list(range(1, 51))
     shown = call("pareto", "hypervolume", "--store", store).stdout
-    assert f"hypervolume  {said}\n" in shown
+    assert f"hypervolume  {said} of the ideal box\n" in shown
+    assert 0 < found["share"] <= 1
+    assert found["shares"][-1] == [50, found["share"]]
+    growth = [share for _, share in found["shares"]]
+    assert growth == sorted(growth)
     visited = Store(store).evaluations(found["run"])
     ruler = HypervolumeTracker(run_from_record(Store(store).run()[1]).task)
     ruler.start(visited[:20])

@@ -122,7 +122,7 @@ def test_the_state_counts_candidates_failures_and_the_front(watched):
     # The range of the first generation is 1 to 5 and 1 to 9; the front is (3, 4) and (5, 9).
     best, other = (1.05 - 0.5) * (1.05 - 3 / 8), (1.05 - 0.0) * (1.05 - 1.0)
     overlap = (1.05 - 0.5) * (1.05 - 1.0)
-    assert states[-1].hypervolume == pytest.approx(best + other - overlap)
+    assert states[-1].hypervolume == pytest.approx((best + other - overlap) / 1.05**2)  # share of the ideal box
 
 
 def test_no_time_is_foretold_before_a_candidate_was_measured(watched):
@@ -148,7 +148,7 @@ def test_the_hypervolume_is_computed_once_a_generation_while_that_is_cheap(watch
     visits = [visit(k, PAIR[k % 3], generation=k // 2) for k in range(8)]
     one, states, _ = watched(visits, move=lambda c: setattr(c, "now", c.now + 1.0))
     calls = []
-    one._tracker = SimpleNamespace(start=lambda found: calls.append(len(found)), volume=lambda front: 0.5)
+    one._tracker = SimpleNamespace(start=lambda found: calls.append(len(found)), share=lambda front: 0.5)
     one.follow(None)
     assert calls == [2, 4, 6, 8]
     assert [s.hypervolume for s in states] == [None, None] + [0.5] * 7
@@ -159,7 +159,7 @@ def test_the_hypervolume_is_computed_once_a_generation_while_that_is_cheap(watch
 
     one, states, _ = watched(visits, move=lambda c: setattr(c, "now", c.now + 1.0))
     calls.clear()
-    one._tracker = SimpleNamespace(start=lambda found: calls.append(len(found)), volume=slow)
+    one._tracker = SimpleNamespace(start=lambda found: calls.append(len(found)), share=slow)
     one.follow(None)
     assert calls == [2, 4, 8]  # the first imports a library and does not count; the second takes too large a share
 
@@ -174,7 +174,7 @@ def computed(watched, clock, seconds, before=0.0, each=1.0):
 
     visits = [visit(k, PAIR[k % 3], generation=k) for k in range(6)]
     one, _, _ = watched(visits, move=lambda c: setattr(c, "now", c.now + each))
-    one._tracker = SimpleNamespace(start=lambda found: calls.append(len(found)), volume=volume)
+    one._tracker = SimpleNamespace(start=lambda found: calls.append(len(found)), share=volume)
     one.follow(None)
     return calls
 
@@ -212,10 +212,18 @@ def test_the_end_names_the_next_commands_with_the_candidate_closest_to_the_ideal
     one.follow(None)
     clock.now += 90.1236
     assert one.closing() == [
-        "run mine: 3 candidates in 1 min 30 s, 0 failed, 2 on the front",
+        "run mine: 3 candidates in 1 min 30 s, 0 failed, 2 on the front, hypervolume 54.6% of the ideal box",
         "next: nasctl pareto plot --store x.db",
         f"      nasctl export --arch {named(0)} --store x.db",
     ]
+    # A recommended network is named with its reason, and is the one to export.
+    recommended = SimpleNamespace(chosen=visits[1].evaluation, reason="the best", sentence="recommended: ID, the best")
+    assert one.closing(recommended=recommended)[1:] == [
+        "recommended: ID, the best",
+        "next: nasctl pareto plot --store x.db",
+        f"      nasctl export --arch {named(1)} --store x.db",
+    ]
+    assert json.loads(one.json(recommended)).items() >= {"recommended": named(1), "why": "the best"}.items()
     assert json.loads(one.json()) == {
         "run": "mine",
         "evaluations": 5,

@@ -12,11 +12,15 @@ from nasctl.commands import json_option, run_option, store_option
 @store_option
 @json_option
 def command(run: str | None, store: str, as_json: bool) -> None:
-    """Show the hypervolume of the front of a run, its scale, and its growth over the search."""
+    """Show the hypervolume of the front of a run as a share of the ideal box, its scale, and its growth.
+
+    The ideal box reaches from the reference point to the best value of every objective at once.
+    """
     import json
 
     from nasctl.pareto.hypervolume import REFERENCE, checkpoints
-    from nasctl.pareto.losses import feasible_losses, front
+    from nasctl.pareto.hypervolume_scale import fronts_at
+    from nasctl.pareto.losses import feasible_losses
     from nasctl.search.recorded_hypervolume import hypervolume_scale
     from nasctl.store.store import Store
     from nasctl.system.terminal import definitions, table
@@ -27,12 +31,16 @@ def command(run: str | None, store: str, as_json: bool) -> None:
     measured, said = hypervolume_scale(record, visited)
     points = feasible_losses(visited, record.goals, record.constraints)
     counts = checkpoints(len(visited), 100 if as_json else 10)
-    curve = measured.curve(points, counts)
-    size = len(front(visited, record.goals, record.constraints))
+    fronts = list(fronts_at(points, counts))
+    shares, size = measured.shares(fronts), len(fronts[-1])
     if as_json:
+        curve = [measured.volume(front) for front in fronts]
         ends = {"reference": REFERENCE, "best": measured.best, "worst": measured.worst, "normalisation": said}
         growth = [list(point) for point in zip(counts, curve, strict=True)]
-        click.echo(json.dumps({"run": name, "hypervolume": curve[-1], "front": size, "scale": ends, "curve": growth}))
+        found = {"run": name, "share": shares[-1], "hypervolume": curve[-1], "front": size, "scale": ends}
+        click.echo(
+            json.dumps({**found, "curve": growth, "shares": [list(p) for p in zip(counts, shares, strict=True)]})
+        )
         return
     ranges = {
         goal.name: f"{measured.best[goal.name]:.6g} is 0, {measured.worst[goal.name]:.6g} is 1"
@@ -42,13 +50,13 @@ def command(run: str | None, store: str, as_json: bool) -> None:
     definitions(
         {
             "run": name,
-            "hypervolume": f"{curve[-1]:.4f}",
+            "hypervolume": f"{shares[-1]:.1%} of the ideal box",
             "front": f"{size} of {len(visited)} candidates",
-            "reference": f"{REFERENCE} in each scaled objective, so a point that is best in all has"
-            f" {REFERENCE ** len(record.goals):.4f}",
+            "ideal box": f"from the reference, {REFERENCE} in each scaled objective, to 0, or to the best value of the"
+            " front if that is better",
             "scaled": said,
             **ranges,
         }
     )
     click.echo()
-    table(["candidates", "hypervolume"], [[n, f"{volume:.4f}"] for n, volume in zip(counts, curve, strict=True)])
+    table(["candidates", "hypervolume"], [[n, f"{share:.1%}"] for n, share in zip(counts, shares, strict=True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,12 @@ from click.core import ParameterSource
 from nasctl.commands import json_option, run_option, store_option
 
 if TYPE_CHECKING:
-    from nasctl.analysis.pick import Rule
+    from nasctl.analysis.percentiles import Rank
+    from nasctl.analysis.pick import Pick, Rule
+    from nasctl.problem.searcher import Evaluation
+    from nasctl.store.run_record import RunRecord
+    from nasctl.store.store import Store
+    from nasctl.training.accuracies import TrainedNetworks
 
 
 @click.command("pick")
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--closest",
     is_flag=True,
-    help="The network nearest to the best of every objective, each scaled to its range on the front.  [default]",
+    help="The network nearest to the best of every objective, each scaled to its range on the front.",
 )
 @click.option(
     "--knee",
@@ -30,8 +36,8 @@ if TYPE_CHECKING:
     "--under",
     multiple=True,
     metavar="BOUND",
-    help='Only networks within a bound, such as "latency@gpu<=30". Of these the best in the first objective without a'
-    " bound, unless another rule is given too; repeatable.",
+    help='Only networks within a bound, such as "latency@gpu<=30". Of these the one with the best quality, unless'
+    " another rule is given too; repeatable.",
 )
 @click.option(
     "--best",
@@ -75,27 +81,30 @@ def command(
     store: str,
     as_json: bool,
 ) -> None:
-    """Pick one network of the front of a run, and give the reason."""
+    """Pick one network of a run, and give the reason.
+
+    Without a rule it is the recommended network: within a bound, the one with the best quality, which is the validation
+    accuracy if networks of the run are trained, and the score of the run otherwise. In a run without a bound it is the
+    one closest to the best of every objective.
+    """
     import json
 
     from nasctl import registry
-    from nasctl.analysis.pick import pick as picked
-    from nasctl.analysis.pick_trained import asked_word, with_accuracy
+    from nasctl.analysis.percentiles import Percentiles
+    from nasctl.analysis.pick_trained import asked_word
     from nasctl.architectures import ids
     from nasctl.store.store import Store
-    from nasctl.system.terminal import definitions, quantity, say
+    from nasctl.system.terminal import definitions, say
     from nasctl.training.accuracies import trained_networks
 
-    rule = _rule(closest, knee, under, best, near, order, tolerance)
+    rule = _rule(closest, knee, best, near, order, tolerance)
     name, record = (opened := Store.reading(store)).run(run)
     visited = opened.evaluations(name)
     trained = trained_networks(opened, record.space, (one.genome for one in visited))
     word = asked_word([*under, *near, *order, best or ""], record)
-    if word is None:
-        found = picked(record, visited, rule, under)
-    else:
-        found = picked(*with_accuracy(record, visited, trained, word), rule, under)
+    found = _picked(opened, name, visited, rule, under, trained, word)
     chosen = found.chosen
+    standings = Percentiles(record, visited).standings(chosen)
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     there = trained.finished.get(chosen.genome) if trained else None
@@ -106,29 +115,73 @@ def command(
     if as_json:
         result = {"run": name, "id": arch, "genome": chosen.genome, "values": chosen.values, "front": found.front}
         more = {"trained": trained.facts(chosen.genome)} if trained else {}
-        click.echo(json.dumps({**result, "why": found.why, "export": export, **more}))
+        standing = {key: str(one) for key, one in standings.items()}
+        click.echo(json.dumps({**result, "standing": standing, "why": found.why, "export": export, **more}))
         return
-    values = {
-        key: quantity(chosen.values[key], column.unit) if key in chosen.values else f"failed: {chosen.errors.get(key)}"
-        for key, column in record.columns.items()
-    }
+    values = _values(record, chosen, standings)
     if trained and there:
         values["trained"] = f"{trained.sentence(chosen.genome)}; training {there.name} on {trained.setting}"
     among = f"{found.front} on the front" if word is None else f"{found.front} trained and non-dominated candidates"
-    why = f"{found.why}; of {among} of run {name}"
-    definitions({"id": arch, **values, "why": why, "export": export})
+    why = f"{found.why}; of {among} of run {name}" if rule or word else f"{found.why}; of run {name}"
+    definitions({"id": arch, **values, **_compared(standings), "why": why, "export": export})
+
+
+def _picked(
+    store: Store,
+    run: str,
+    visited: Sequence[Evaluation],
+    rule: Rule | None,
+    under: Sequence[str],
+    trained: TrainedNetworks | None,
+    word: str | None,
+) -> Pick:
+    """Return the network that a rule chooses, or the recommended one without a rule.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        visited: Evaluations of the run's candidates.
+        rule: The rule.
+        under: Further constraints.
+        trained: Trained networks of the run.
+        word: Name under which the options ask for true accuracy; None if they do not.
+    """
+    from nasctl.analysis import pick as rules
+    from nasctl.analysis.pick_trained import with_accuracy
+
+    _, record = store.run(run)
+    if word is not None:
+        record, found = with_accuracy(record, visited, trained, word)
+        return rules.pick(record, found, rule or rules.by_best(None, under), under)
+    if rule is None:
+        return rules.recommended(store, run, record, visited, under)
+    return rules.pick(record, visited, rule, under)
+
+
+def _values(record: RunRecord, chosen: Evaluation, standings: Mapping[str, Rank]) -> dict[str, str]:
+    """Return each value with its unit and its standing: "163 M, smaller than 80%"."""
+    from nasctl.system.terminal import quantity
+
+    found = {}
+    for key, column in record.columns.items():
+        value = quantity(chosen.values[key], column.unit) if key in chosen.values else ""
+        failed = f"failed: {chosen.errors.get(key)}"
+        found[key] = f"{value}, {standings[key].short}" if key in standings else value or failed
+    return found
+
+
+def _compared(standings: Mapping[str, Rank]) -> dict[str, str]:
+    """Return the line that says with what values are compared: "l2_norm, snip with 300 random networks ..."."""
+    groups: dict[str, list[str]] = {}
+    for name, one in standings.items():
+        groups.setdefault(one.others, []).append(name)
+    return {"compared": "; ".join(f"{', '.join(names)} with {others}" for others, names in groups.items())}
 
 
 def _rule(
-    closest: bool,
-    knee: bool,
-    under: tuple[str, ...],
-    best: str | None,
-    near: tuple[str, ...],
-    order: tuple[str, ...],
-    tolerance: str,
-) -> Rule:
-    """Return the rule that the options ask for.
+    closest: bool, knee: bool, best: str | None, near: tuple[str, ...], order: tuple[str, ...], tolerance: str
+) -> Rule | None:
+    """Return the rule that the options ask for; None without one.
 
     Raises:
         NasctlError: The options ask for several rules, or give a tolerance without an order.
@@ -152,6 +205,8 @@ def _rule(
         return rules.by_wish(near)
     if order:
         return rules.by_order(order, tolerance)
-    if best is not None or (under and not asked):
-        return rules.by_best(best, under)
-    return rules.by_knee if knee else rules.by_closest
+    if best is not None:
+        return rules.by_best(best, ())
+    if knee:
+        return rules.by_knee
+    return rules.by_closest if closest else None

@@ -24,8 +24,9 @@ from nasctl.commands import json_option, store_option
 def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, as_json: bool) -> None:
     """Compare runs of one space with the same objectives, each RUN given by its name or the beginning of it.
 
-    All hypervolumes have one scale: the range of each objective over the candidates of all these runs. Single runs also
-    differ by chance, through their seeds.
+    Hypervolumes are shares of one ideal box, by the range of each objective over the candidates of all these runs; "own
+    HV" is the share of the run's own ideal box, which other commands show. Single runs also differ by chance, through
+    their seeds.
     """
     import json
 
@@ -48,7 +49,11 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
         click.echo(json.dumps(found.report()))
         return
     ends = [f"{name} {best:.6g} to {found.scale.worst[name]:.6g}" for name, best in found.scale.best.items()]
-    say(f"HV: hypervolume up to {REFERENCE} of each range over what these runs evaluated: {', '.join(ends)}")
+    say(
+        "own HV: share of the ideal box of the run itself, as other commands show it",
+        f"HV: share of one ideal box, from {REFERENCE} of each range over what these runs evaluated to its best:"
+        f" {', '.join(ends)}",
+    )
     for k, (heads, rows) in enumerate(found.tables()):
         if k and rows:
             click.echo()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,7 +42,7 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
     visits = list(opened.visits(name))
     found = [evaluation for evaluation, _ in visits]
     errors = sorted({error for evaluation in found for error in evaluation.errors.values()})
-    result = {
+    result: dict[str, Any] = {
         "run": name,
         **record.asked,
         "versions": record.versions,
@@ -52,6 +52,8 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
         "failed": sum(bool(evaluation.errors) for evaluation in found),
         "errors": errors,
         "front": len(front(found, record.goals, record.constraints)),
+        "hypervolume": _hypervolume(record, found),
+        "recommended": _recommended(opened, name, record, found),
         "score": _best(record, found, stored_sizes(opened, name, record)),
         "seconds": round(sum(seconds for _, seconds in visits), 3),
     }
@@ -62,10 +64,14 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
         click.echo(json.dumps(result))
         return
     result["seconds"] = duration(float(str(result["seconds"])))
+    if result["hypervolume"] is not None:
+        result["hypervolume"] = f"{result['hypervolume']:.1%} of the ideal box"
+    if recommended := result["recommended"]:
+        result["recommended"] = f"{recommended['id']}, {recommended['why']}"
     listed = {key: _listed(value) for key, value in result.items()}
     if trained:
         listed["trained"] = _trained_text(trained, _trained(trained, record))
-    definitions({key: "-" if value == "" else value for key, value in listed.items()})
+    definitions({key: "-" if value in ("", None) else value for key, value in listed.items()})
 
 
 def _config(store: Store, name: str, record: RunRecord, as_json: bool) -> str:
@@ -87,6 +93,29 @@ def _config(store: Store, name: str, record: RunRecord, as_json: bool) -> str:
     versions = ", ".join(f"{library} {version}" for library, version in record.versions.items())
     heading = printable(f"# made with {versions}; repeat it with nasctl search --config FILE") + "\n"
     return json.dumps(record.config) + "\n" if as_json else heading + to_toml(record.config)
+
+
+def _hypervolume(record: RunRecord, found: Sequence[Evaluation]) -> float | None:
+    """Return the hypervolume as a share of the ideal box; None if no candidate has a value in every objective."""
+    from nasctl.errors import NasctlError
+    from nasctl.search.recorded_hypervolume import hypervolume_share
+
+    try:
+        return hypervolume_share(record, found)
+    except NasctlError:
+        return None
+
+
+def _recommended(store: Store, name: str, record: RunRecord, found: Sequence[Evaluation]) -> dict[str, str] | None:
+    """Return the id of the recommended network and the reason; None for an empty front or a space that is gone."""
+    from nasctl.analysis.recommendation import recommend
+    from nasctl.errors import UnknownName
+
+    try:
+        recommended = recommend(store, name, record, found)
+    except UnknownName:  # the plug-in of the space is not installed any more
+        return None
+    return {"id": recommended.id, "why": recommended.reason} if recommended else None
 
 
 def _best(record: RunRecord, found: Sequence[Evaluation], sizes: Sizes) -> dict[str, object]:
