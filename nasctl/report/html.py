@@ -135,10 +135,10 @@ def _table(found: ReportSummary) -> Iterator[str]:
         cells += [trained_cell(trained, found.visited[k].genome)] if trained else []
         cells += [number_cell(one.values[k], one.unit) for one in shown]
         cells += [number_cell(scores.get(k, np.nan), "")] if head else []
-        closest = ' class="closest"' if k == found.closest else ""
+        closest = ' class="closest"' if k == found.recommended else ""
         rows.append(f'<tr data-id="{escape(found.ids[k])}"{closest}>{"".join(cells)}</tr>')
     yield tabulated(heads, rows, "sortable")
-    export = f"nasctl export --arch {found.ids[found.front[0] if found.closest is None else found.closest]}"
+    export = f"nasctl export --arch {found.ids[found.front[0] if found.recommended is None else found.recommended]}"
     yield f'<p class="soft">To export a network: <code>{escape(export)}</code></p>'
 
 
@@ -227,14 +227,14 @@ def _drawn(found: ReportSummary) -> list[int]:
         kept = set(np.linspace(0, len(others) - 1, MAX_DOTS).astype(int).tolist())
         others = [one for k, one in enumerate(others) if k in kept or found.visited[one].genome in done]
     others.sort(key=lambda k: found.visited[k].genome in done)
-    return [*others, *sorted(found.front, key=lambda k: k == found.closest)]
+    return [*others, *sorted(found.front, key=lambda k: k == found.recommended)]
 
 
 def _kinds(found: ReportSummary) -> list[str]:
     """Return the class of each candidate's dot, (N,)."""
     kinds = np.where(found.broken, "broken", "other").astype(object)
     kinds[found.front] = "front"
-    kinds[found.closest] = "closest"
+    kinds[found.recommended] = "closest"
     return [str(kind) for kind in kinds]
 
 

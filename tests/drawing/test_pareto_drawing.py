@@ -17,13 +17,11 @@ from nasctl import registry
 from nasctl.api import NasctlError
 from nasctl.architectures import ids
 from nasctl.drawing import canvas, pareto
+from nasctl.drawing.labels import MARKER, NUMBER, label_offsets
 from nasctl.drawing.pareto_layout import (
-    MARKER,
-    NUMBER,
     Axis,
     choose_labelled,
     key_table,
-    label_offsets,
     lay_out_run,
     non_dominated,
     number_format,
