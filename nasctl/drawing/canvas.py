@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nasctl.drawing.palette import GRID
-from nasctl.drawing.pareto_layout import ORDER, Axis, number_format
+from nasctl.drawing.pareto_layout import ORDER, Axis, break_heading, number_format
 from nasctl.errors import NasctlError
 from nasctl.system import files
 
@@ -32,6 +32,7 @@ TITLE = 0.17  # inches: height of a line of the title
 NOTE = 0.125  # inches: height of a line below the title
 LEGEND = 0.2  # inches: height of the legend
 AXIS_TITLE = 38  # characters of an axis title that fit beside a panel
+SHORT_TITLE = 27  # characters of an axis title that fit beside a panel of a row of three
 
 STYLE: Any = {
     "figure.dpi": 300,
@@ -116,7 +117,9 @@ def canvas(path: Path, width: float, height: float) -> Iterator[Figure]:
         save(figure, path, suffix)
 
 
-def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Literal["x", "y"]) -> None:
+def scale(
+    area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Literal["x", "y"], title: int = AXIS_TITLE
+) -> None:
     """Set scale, ticks and title of an axis.
 
     The scale is logarithmic if searchers see the logarithm of the values and the values span at least a decade.
@@ -126,6 +129,7 @@ def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Li
         axis: The objective on the axis.
         values: Its values, (N,).
         letter: Which of the two axes is set.
+        title: Characters in a line of the title.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
@@ -144,21 +148,21 @@ def scale(area: matplotlib.axes.Axes, axis: Axis, values: np.ndarray, letter: Li
         drawn.set_major_locator(MaxNLocator(6, steps=(1, 2, 2.5, 5, 10), min_n_ticks=3))
     drawn.set_minor_locator(NullLocator())
     drawn.set_major_formatter(FuncFormatter(lambda value, _: written(value).replace("-", "\N{MINUS SIGN}")))
-    drawn.set_label_text(axis_title(axis))
+    drawn.set_label_text(axis_title(axis, title))
 
 
-def axis_title(axis: Axis) -> str:
-    """Return the title of an axis with its unit and its better direction, in lines that fit beside a panel."""
+def axis_title(axis: Axis, most: int = AXIS_TITLE) -> str:
+    """Return the title of an axis with its unit and its better direction, in lines of at most `most` characters."""
     if axis is ORDER:
         return axis.name
     better = {"min": "\N{LEFTWARDS ARROW} better", "max": "better \N{RIGHTWARDS ARROW}"}[axis.direction]
     unit = f"({axis.unit})" if axis.unit else ""
     whole = f"{axis.name} {unit}".strip() + f"\N{EM SPACE}{better}"
-    if len(whole) <= AXIS_TITLE:
+    if len(whole) <= most:
         return whole
-    *lines, last = textwrap.wrap(axis.name, AXIS_TITLE) + (textwrap.wrap(unit, AXIS_TITLE - 10) if unit else [])
+    *lines, last = break_heading(axis.name, most) + (textwrap.wrap(unit, most - 10) if unit else [])
     beside = f"{last}\N{EM SPACE}{better}"
-    return "\n".join([*lines, beside] if len(beside) <= AXIS_TITLE else [*lines, last, better])
+    return "\n".join([*lines, beside] if len(beside) <= most else [*lines, last, better])
 
 
 def thin_ticks(figure: Figure) -> bool:

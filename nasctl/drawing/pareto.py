@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasctl.drawing.canvas import (
+    AXIS_TITLE,
     HEIGHTS,
     LEGEND,
     NOTE,
+    SHORT_TITLE,
     STYLE,
     TITLE,
     WIDTH,
@@ -171,8 +173,8 @@ def _legend_columns(names: Sequence[str]) -> int:
     """Return the most columns in which the entries of the legend are no wider than the picture."""
     size = LEGEND_STYLE["fontsize"]
     for columns in range(min(LEGEND_COLUMNS, len(names)), 1, -1):
-        rows = -(-len(names) // columns)
-        widths = [max(text_width(name, size) for name in names[k : k + rows]) for k in range(0, len(names), rows)]
+        shares = np.array_split([text_width(name, size) for name in names], columns)  # as matplotlib does
+        widths = [float(share.max()) for share in shares]
         if sum(widths) + len(widths) * 4.5 * size <= WIDTH * 72:  # with markers and the space between columns
             return columns
     return 1
@@ -236,9 +238,10 @@ def _finish(area: matplotlib.axes.Axes, panel: Panel, shown: Picture, called: st
             name = {"recommended": "recommended", "reference": f"reference network{plural}", "chosen": "marked"}[kind]
             style: Any = {"ms": size, "mew": 0.6, "mec": "black", "mfc": fill, "zorder": 4}
             area.plot(*at.T, marker, **style, label=name)
+    title = SHORT_TITLE if len(shown.panels) > 2 else AXIS_TITLE
     for letter, column in (("x", panel.x), ("y", panel.y)):
         values = np.concatenate([shown.points[:, column], shown.marked[:, column]])
-        scale(area, shown.axes[column], values[np.isfinite(values)], "x" if letter == "x" else "y")
+        scale(area, shown.axes[column], values[np.isfinite(values)], "x" if letter == "x" else "y", title)
     _draw_stairs(area, panel, shown, called)
 
 
@@ -274,7 +277,7 @@ def _draw_stairs(area: matplotlib.axes.Axes, panel: Panel, shown: Picture, calle
     steps = [x[panel.front[0]], *x[panel.front], worst_x], [worst_y, *y[panel.front], y[panel.front[-1]]]
     line: Any = {"color": "black", "lw": 0.7}
     marker: Any = {"marker": "D", "mec": "black", "mfc": ORANGE, "rasterized": many}
-    marker |= {"ms": 1.8, "mew": 0.2} if many else {"ms": 3.2, "mew": 0.5}
+    marker |= {"ms": 1.6, "mew": 0.0} if many else {"ms": 3.2, "mew": 0.5}
     area.plot(*steps, **line, drawstyle="steps-post")
     area.plot(x[panel.front], y[panel.front], ls="none", **marker)
     if called:

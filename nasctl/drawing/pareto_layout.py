@@ -278,7 +278,7 @@ def key_table(shown: Picture, most: int = 1000) -> list[str]:
         rows = [*(mark.row for mark in marks), *labelled]
         columns.append([shown.trained.axis.name, *(_result(shown.trained, k) for k in rows)])
     for width in (most, 16, 12, 10):
-        heads = [_broken(column[0], width) for column in columns]
+        heads = [break_heading(column[0], width) for column in columns]
         widths = [max(map(len, [*head, *column[1:]])) for head, column in zip(heads, columns, strict=True)]
         if sum(widths) + 2 * len(widths) - 2 <= most:
             break
@@ -296,7 +296,7 @@ def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def _broken(head: str, width: int) -> list[str]:
+def break_heading(head: str, width: int) -> list[str]:
     """Return the lines of a heading, broken between words or after signs where possible."""
     parts = re.findall(r"[^ @_:,=-]*[ @_:,=-]?", head) if len(head) > width else [head]
     lines = [""]

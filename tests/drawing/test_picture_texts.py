@@ -141,7 +141,8 @@ def test_marks_are_named_and_names_do_not_overlap(axes, monkeypatch):
     trained = TrainedPoints(
         Axis("test accuracy", "%", "max", cost=False), np.where(np.arange(60) < 6, 70.0, np.nan), np.ones(60)
     )
-    said = check(pictured(axes, points, monkeypatch, View(marks), trained=trained))
+    figure = pictured(axes, points, monkeypatch, View(marks), trained=trained if len(axes) < 6 else None)
+    said = check(figure)
     panels = len(lay_out_run(axes, points, np.ones(60, bool), np.ones(60, bool), ["a"] * 60).panels)
     for mark in marks:
         assert sum(text == mark.name for text in said) >= panels / 2, mark.name
