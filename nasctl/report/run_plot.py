@@ -66,7 +66,7 @@ def draw_run(path: Path, store: Store, run: str | None, chosen: ChosenView, over
     goals = [goal.name for goal in record.goals]
     named = [_quantity(found, text) for text in (chosen.x, chosen.y) if text is not None]
     shown = [series[name] for name in dict.fromkeys([*goals, *named]) if series[name].role != "trained"]
-    axes = [_axis(record, one) for one in shown]
+    axes = [series_axis(record, one) for one in shown]
     table = np.column_stack([one.values for one in shown])
     rows = [int(k) for k in np.flatnonzero(np.isfinite(table).all(axis=1))]
     whole = [found.visited[k] for k in rows]
@@ -111,7 +111,7 @@ def _quantity(found: ReportSummary, text: str) -> str:
     return full[0]
 
 
-def _axis(record: RunRecord, one: Series) -> Axis:
+def series_axis(record: RunRecord, one: Series) -> Axis:
     """Return a series as an axis. Recorded metrics and sizes have the direction of their objective."""
     column = record.columns.get(one.name)
     cost = one.role == "baseline" or (column is not None and column.cost == "network" and one.direction != "max")
@@ -173,15 +173,11 @@ def _marks(
         NasctlError: A network that the user marks is no architecture of the space, or cannot be drawn.
     """
     places = {k: place for place, k in enumerate(rows)}
-    known = found.reference_rows
-    marks: dict[int | str, Mark] = {}
-    if found.recommended is not None and found.recommended in places:
-        name = next((name for name, k in known.items() if k == found.recommended), "")
-        text = f"recommended: {name}" if name else "recommended"
-        marks[found.recommended] = Mark(text, "recommended", places[found.recommended])
-    for name, k in known.items():
-        if k in places:
-            marks.setdefault(k, Mark(name, "reference", places[k]))
+    marks: dict[int | str, Mark] = {
+        k: Mark(name, "recommended" if k == found.recommended else "reference", places[k])
+        for k, name in found.marked_rows.items()
+        if k in places
+    }
     visited = {one.genome: k for k, one in enumerate(found.visited)}
     for text in texts:
         name, genome = _network(text, store, found.record)

@@ -122,6 +122,15 @@ class ReportSummary:
         return {name: self.rows[one.genome] for name, one in visited_references(space, self.visited).items()}
 
     @cached_property
+    def marked_rows(self) -> dict[int, str]:
+        """Return what names the candidates that pictures and tables mark, by row: the recommended one first."""
+        names = {k: name for name, k in self.reference_rows.items()}
+        if self.recommended is None:
+            return names
+        name = names.pop(self.recommended, "")
+        return {self.recommended: f"recommended: {name}" if name else "recommended", **names}
+
+    @cached_property
     def score(self) -> tuple[str, dict[int, float]]:
         """Return the name of the run's score and its values by row; the name is "" for a run without metrics."""
         head, scores = scores_of_run(self.record, self.visited, None, self.sizes) or ("", {})
