@@ -137,7 +137,7 @@ class SvgPen:
             fitted = f' textLength="{text_width(line, size) * SCALE:.0f}" lengthAdjust="spacingAndGlyphs"'
             place = f'x="{x * SCALE:.1f}" y="{first + number * LEADING * high:.1f}"'
             look = f'class="{CLASSES[color]}{" n-bold" * bold}" font-size="{high:g}"'
-            self._add(z, f"<text {look} {place}{anchor}{fitted if len(line) > 1 else ''}>{escape(line)}</text>")
+            self._add(z, f"<text {look} {place}{anchor}{fitted if len(line) > 3 else ''}>{escape(line)}</text>")
 
     def box(
         self, left: float, top: float, width: float, height: float, radius: float, fill: str, edge: str = INK,

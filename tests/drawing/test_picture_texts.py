@@ -89,8 +89,7 @@ def check(figure):
     return [text for text, _ in shown]
 
 
-@pytest.mark.parametrize("number", [1, 40])
-@pytest.mark.parametrize("count", range(1, 7))
+@pytest.mark.parametrize(("count", "number"), [(1, 1), (1, 40), (2, 40), (3, 1), (4, 40), (6, 40)])
 def test_no_text_is_clipped_with_any_number_of_objectives(count, number, monkeypatch):
     axes = AXES[:count]
     check(
@@ -130,8 +129,8 @@ def test_ticks_tell_near_values_apart(monkeypatch):
     assert len(ticks) == len(set(ticks))
 
 
-@pytest.mark.parametrize("axes", [(SNIP, LATENCY), (SNIP, NAMED, LATENCY, PARAMS), AXES])
-def test_marks_are_named_and_names_do_not_overlap(axes, monkeypatch):
+@pytest.mark.parametrize(("axes", "panels"), [((SNIP, LATENCY, PARAMS), 2), (AXES, 6)])
+def test_marks_are_named_and_names_do_not_overlap(axes, panels, monkeypatch):
     points = values(axes, 60)
     marks = [
         Mark("recommended", "recommended", 0),
@@ -145,7 +144,7 @@ def test_marks_are_named_and_names_do_not_overlap(axes, monkeypatch):
     said = check(figure)
     for letter, mark in zip("abcdefghi", marks, strict=True):
         assert mark.name in said
-        assert said.count(mark.name) + said.count(letter) >= len(figure.axes) - (len(axes) < 6), mark.name
+        assert said.count(mark.name) + said.count(letter) >= panels, mark.name
     assert {"reference networks", "marked"} <= set(said)
     assert any(
         "mbconv-0000 (recommended)".replace("0000", "00000000") in text.replace("\N{NO-BREAK SPACE}", " ")

@@ -42,14 +42,15 @@ def references(store, monkeypatch):
     return {name: one.genome for name, one in named.items()}
 
 
-def drawn(store, tmp_path, monkeypatch, **chosen):
-    """The axes, points, and view that a picture is drawn from."""
+def drawn(store, tmp_path, monkeypatch, written=False, **chosen):
+    """The axes, points, and view that a picture is drawn from; the picture itself is written if it is needed."""
     found = {}
     real = run_plot.draw
 
     def draw(path, axes, points, front, ids, **options):
         found.update(axes=[axis.name for axis in axes], points=points, front=front, ids=ids, **options)
-        return real(path, axes, points, front, ids, **options)
+        if written:
+            real(path, axes, points, front, ids, **options)
 
     monkeypatch.setattr(run_plot, "draw", draw)
     draw_run(tmp_path / "a.svg", store, None, ChosenView(**chosen))
@@ -57,7 +58,7 @@ def drawn(store, tmp_path, monkeypatch, **chosen):
 
 
 def test_recommended_and_published_networks_are_marked(store, references, tmp_path, monkeypatch):
-    found = drawn(store, tmp_path, monkeypatch)
+    found = drawn(store, tmp_path, monkeypatch, written=True)
     name, record = store.run()
     visited = store.evaluations(name)
     advice = recommend(store, name, record, visited)
@@ -81,7 +82,7 @@ def test_a_recommended_published_network_has_its_name(store, tmp_path, monkeypat
 
 
 def test_settings_are_in_the_metadata_and_not_in_the_picture(store, tmp_path, monkeypatch):
-    found = drawn(store, tmp_path, monkeypatch)
+    found = drawn(store, tmp_path, monkeypatch, written=True)
     facts = found["view"].facts
     assert facts["searcher"] == "random:batch=20"
     assert "size=8,batch=4" in facts["metrics"]
