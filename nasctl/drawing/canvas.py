@@ -136,7 +136,7 @@ def scale(
     drawn, stretch = (area.xaxis, area.set_xscale) if letter == "x" else (area.yaxis, area.set_yscale)
     sizes, written = np.abs(values), number_format(values, f".{_digits(values)}g")
     wide = sizes.max(initial=0) >= 10 * sizes.min(initial=np.inf)
-    ticks = (1, 2, 5) if sizes.max(initial=0) < 30 * sizes.min(initial=np.inf) else (1,)  # ticks in a decade
+    ticks = (1, 2, 5) if sizes.max(initial=0) < 100 * sizes.min(initial=np.inf) else (1,)  # ticks in a decade
     if wide and axis.transform == "log10" and (values > 0).all():
         stretch("log")
         drawn.set_major_locator(LogLocator(subs=ticks))
