@@ -41,7 +41,7 @@ def draw(path: Path, comparison: SearcherComparison, title: str) -> None:
                 area = areas[place // across * len(SHOWN) + k, place % across]
                 _draw_indicator(area, comparison, scene, indicator)
                 area.set(title=scene if k == 0 else "", ylabel=label, xlabel="evaluations")
-        for unused in areas.flat[len(scenes) * len(SHOWN) :]:
+        for unused in areas[-len(SHOWN) :, (len(scenes) - 1) % across + 1 :].flat:
             unused.set_visible(False)
         lines, names = areas[0, 0].get_legend_handles_labels()
         figure.legend(lines, names, loc="outside lower center", ncols=min(4, len(names)), frameon=False)

@@ -21,36 +21,32 @@ from nasctl.commands import run_option, store_option
 @click.option("--force", is_flag=True, help="Write over an existing page.")
 @store_option
 def command(run: str | None, output: Path | None, force: bool, store: str) -> None:
-    """Write a run as one self-contained HTML page.
+    r"""Write a run as one self-contained HTML page.
 
-    The page has the configuration, the front as a picture and a table, trained candidates, convergence, rank
-    correlations, devices and their errors, failures, versions, and the command that repeats the run. It loads nothing
-    from elsewhere.
+    The page begins with the recommended network, drawn as a network, and the front as a picture and a table. Trained
+    candidates, published networks, convergence, rank correlations, devices and their errors, failures, settings and
+    the command that repeats the run follow. It loads nothing from elsewhere, and is readable on a phone.
+
+    \b
+    Example: nasctl report -o run.html
     """
-    from nasctl.analysis.run_scores import stored_sizes
     from nasctl.errors import NasctlError
     from nasctl.report.html import page
-    from nasctl.report.summary import ReportSummary
+    from nasctl.report.summary import summarize_run
     from nasctl.store.store import Store
     from nasctl.system.files import write
     from nasctl.system.terminal import say
-    from nasctl.training.accuracies import trained_networks
 
     opened = Store.reading(store)
     name, _ = opened.run(run)
-    (summary,) = (one for one in opened.runs() if one.name == name)
     path = output or Path(f"{name}.html")
     if path.suffix.lower() not in (".html", ".htm"):
         raise NasctlError(f"the report is an HTML page; name the file '{path.stem or name}.html'")
     if path.exists() and not force:
         raise NasctlError(f"{path} exists; give another name, or replace it with --force")
-    visits = list(opened.visits(name))
-    if not visits:
+    found = summarize_run(opened, name)
+    if not found.visited:
         raise NasctlError(f"run {name} has evaluated nothing yet, so there is nothing to report; start it again")
-    sizes = stored_sizes(opened, name, summary.record)
-    visited = [one for one, _ in visits]
-    trained = trained_networks(opened, summary.record.space, (one.genome for one in visited))
-    found = ReportSummary(summary, visited, sum(seconds for _, seconds in visits), sizes, trained)
     write(path, page(found))
     say(f"the report of run {name} is in:")
     click.echo(path)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nasctl.drawing.canvas import WIDTH, canvas
 from nasctl.drawing.network_layout import Box, Cell, Edge, cell_letters, lay_out
+from nasctl.drawing.network_pens import ON_FILL, PAPER, MatplotlibPen, Pen, SvgPen, text_width
 from nasctl.drawing.palette import BLUE, CAPTION, FILLS, FRAME_EDGE, FRAME_FILL, INK, SUBTITLE
 from nasctl.networks.graph import Network
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 SIZE = 6.0  # points: text in boxes and graphs
 SMALL = 5.0  # points: text below boxes, names of stages, legend
@@ -30,7 +27,6 @@ WRAP = 11  # characters in a line of a box, unless a word is longer
 RADIUS = 0.085  # inches: radius of a value of a cell
 SLOPE = 0.14  # inches: width of the bend at each end of a curved edge
 LANE = 0.07  # inches: space between two edges of a cell
-HEAD = "-|>,head_length=2.4,head_width=1.2"  # arrow heads, in matplotlib's notation
 TIMES = "\N{MULTIPLICATION SIGN}"
 LEGEND = (
     f"A box is a block, with the shape of its output below (channels{TIMES}height{TIMES}width, or"
@@ -56,18 +52,13 @@ def draw(path: Path, network: Network, title: str, subtitle: str) -> None:
     Raises:
         NasctlError: The suffix is no format, or the file cannot be written.
     """
-    boxes = lay_out(network)
-    names = cell_letters(boxes)
-    rows = _rows([_measured_box(box, names) for box in boxes])
-    graphs = [_Graph(cell, _heading(letter, cell, boxes)) for cell, letter in names.items()]
-    shelves = _shelves(graphs)
-    width = max([WIDTH, *(sum(one.width for one in shelf) + 2 * MARGIN for shelf in shelves)])
-    words = LEGEND + GRAPHS * bool(graphs) + STEPS * any(cell.output < 0 for cell in names)
-    legend = textwrap.wrap(words, int(width * 26))
+    body = _Body(network, WIDTH)
+    width = max(WIDTH, body.width)
+    legend = textwrap.wrap(body.legend, int(width * 26))
     subtitles = textwrap.wrap(subtitle, int(width * 18), break_on_hyphens=False)
     start = 0.23 + 0.11 * len(subtitles)
     head = start + 0.02 + LINE * len(legend)
-    height = head + sum(_height(row) for row in rows) + sum(max(one.height for one in shelf) for shelf in shelves)
+    height = head + body.height
     with canvas(path, width, height + MARGIN) as figure:
         figure.set_layout_engine("none")  # all positions are computed here
         area: Any = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height + MARGIN, 0))
@@ -75,14 +66,76 @@ def draw(path: Path, network: Network, title: str, subtitle: str) -> None:
         area.text(MARGIN, 0.06, title, size=8.5, weight="bold", va="top")
         area.text(MARGIN, 0.21, "\n".join(subtitles), size=6.5, va="top", color=SUBTITLE)
         area.text(MARGIN, start, "\n".join(legend), size=SMALL, va="top", color=CAPTION, linespacing=1.35)
-        top, fills = head, _fills(boxes)
-        for number, row in enumerate(rows):
-            _draw_row(area, row, top, fills, first=number == 0, last=number == len(rows) - 1)
+        body.draw(MatplotlibPen(area), head)
+
+
+def network_svg(network: Network, width: float = WIDTH) -> str:
+    """Return an architecture as an SVG element without a title; equal networks make equal elements.
+
+    A style sheet has to set its colours; see `nasctl.drawing.network_pens.CLASSES`.
+
+    Args:
+        network: The network of the architecture.
+        width: Width in inches of 144 units, at which rows of boxes break. A wider cell makes the element wider.
+    """
+    body, pen = _Body(network, width), SvgPen()
+    body.draw(pen, 0.0)
+    return pen.element(max(width, body.width), body.height + MARGIN, describe_network(network))
+
+
+def network_legend(networks: Sequence[Network]) -> str:
+    """Return the explanation of the signs in pictures of networks."""
+    return max((_Body(network, WIDTH).legend for network in networks), key=len, default="")
+
+
+def describe_network(network: Network) -> str:
+    """Return the boxes of a picture in words, for people who do not see it."""
+    boxes = lay_out(network)
+    names = cell_letters(boxes)
+    return "; ".join(
+        f"{' '.join(box.lines) if box.cell is None else f'cell {names[box.cell]}'}"
+        f"{f' {TIMES}{box.times}' if box.times > 1 else ''} to {TIMES.join(map(str, box.out))}"
+        for box in boxes
+    )
+
+
+class _Body:
+    """Rows of boxes, and below them the graphs of cells.
+
+    Args:
+        network: The network.
+        width: Width in inches at which rows break.
+    """
+
+    def __init__(self, network: Network, width: float) -> None:
+        boxes = lay_out(network)
+        names = cell_letters(boxes)
+        graphs = [_Graph(cell, _heading(letter, cell, boxes)) for cell, letter in names.items()]
+        self._rows = _rows([_measured_box(box, names) for box in boxes], width)
+        self._shelves, self._fills = _shelves(graphs, width), _fills(boxes)
+        self.legend = LEGEND + GRAPHS * bool(graphs) + STEPS * any(cell.output < 0 for cell in names)
+
+    @property
+    def width(self) -> float:
+        """The width of the widest row of boxes or graphs."""
+        rows = [row[-1].end + GAP for row in self._rows]
+        return max([*rows, *(sum(one.width for one in shelf) + 2 * MARGIN for shelf in self._shelves)])
+
+    @property
+    def height(self) -> float:
+        """The height of all rows."""
+        graphs = sum(max(one.height for one in shelf) for shelf in self._shelves)
+        return sum(_height(row) for row in self._rows) + graphs
+
+    def draw(self, pen: Pen, top: float) -> None:
+        """Draw all rows from a height on."""
+        for number, row in enumerate(self._rows):
+            _draw_row(pen, row, top, self._fills, first=number == 0, last=number == len(self._rows) - 1)
             top += _height(row)
-        for shelf in shelves:
+        for shelf in self._shelves:
             left = MARGIN
             for graph in shelf:
-                graph.draw(area, left, top)
+                graph.draw(pen, left, top)
                 left += graph.width
             top += max(one.height for one in shelf)
 
@@ -101,7 +154,7 @@ class _Placed:
     def end(self) -> float:
         """The right end of the box, including the number of its repetitions."""
         times = f"{TIMES}{self.box.times}" if self.box.times > 1 else ""
-        return self.left + self.width + (self.beside + 1.12 * _text_width(times, SIZE) + 0.02 if times else 0.0)
+        return self.left + self.width + (self.beside + 1.12 * text_width(times, SIZE) + 0.02 if times else 0.0)
 
     @property
     def beside(self) -> float:
@@ -115,20 +168,20 @@ def _measured_box(box: Box, names: Mapping[Cell, str]) -> _Placed:
     lines = ("cell", names[box.cell]) if box.cell else (box.lines[0], *wrapped)
     shape = "\n".join([TIMES.join(map(str, box.out)), *([f"reads {', '.join(box.reads)}"] if box.reads else [])])
     width = max(
-        *(_text_width(line, SIZE) + 2 * PAD for line in lines),
-        *(_text_width(line, SMALL) for line in shape.split("\n")),
+        *(text_width(line, SIZE) + 2 * PAD for line in lines),
+        *(text_width(line, SMALL) for line in shape.split("\n")),
     )
     return _Placed(box, lines, shape, width)
 
 
-def _rows(placed: Sequence[_Placed]) -> list[list[_Placed]]:
-    """Arrange boxes from left to right, in as many rows as needed."""
+def _rows(placed: Sequence[_Placed], width: float) -> list[list[_Placed]]:
+    """Arrange boxes from left to right, in as many rows of a width as needed."""
     rows: list[list[_Placed]] = [[]]
     left = MARGIN + GAP
     for one in placed:
         if rows[-1] and rows[-1][-1].box.stage != one.box.stage:
             left += FRAME
-        if rows[-1] and left + one.end + GAP > WIDTH:
+        if rows[-1] and left + one.end + GAP > width:
             rows.append([])
             left = MARGIN + GAP
         rows[-1].append(replace(one, left=left))
@@ -155,12 +208,8 @@ def _below(row: Sequence[_Placed]) -> float:
     return max(one.shape.count("\n") + 1 for one in row) * 0.09 + 0.05
 
 
-def _draw_row(
-    area: Axes, row: Sequence[_Placed], top: float, fills: Mapping[str, str], first: bool, last: bool
-) -> None:
+def _draw_row(pen: Pen, row: Sequence[_Placed], top: float, fills: Mapping[str, str], first: bool, last: bool) -> None:
     """Draw the frames of the stages, the arrows, and the boxes; an arrow leads in from the row before."""
-    from matplotlib.patches import FancyBboxPatch
-
     upper, body = top + _above(row), _body(row)
     middle = upper + body / 2
     for stage, group in groupby(row, key=lambda one: one.box.stage):
@@ -168,63 +217,36 @@ def _draw_row(
         if stage:
             left, right = boxes[0].left - FRAME, boxes[-1].end + FRAME
             size = (right - left, _above(row) + body + _below(row))
-            frame: Any = {"boxstyle": "round,pad=0,rounding_size=0.05", "fc": FRAME_FILL, "ec": FRAME_EDGE, "lw": 0.5}
-            area.add_patch(FancyBboxPatch((left, top), *size, **frame, zorder=0))
-            area.text(left + 0.05, top + 0.03, stage, size=SMALL, va="top", color=CAPTION)
-    _arrow(area, MARGIN, row[0].left, middle)
+            pen.box(left, top, *size, radius=0.05, fill=FRAME_FILL, edge=FRAME_EDGE, line=0.5, z=0)
+            pen.text(left + 0.05, top + 0.03, stage, SMALL, CAPTION, up="top")
+    pen.arrow(MARGIN, row[0].left, middle)
     for one, following in pairwise(row):
         if following.box.follows:
-            _arrow(area, one.end, following.left, middle)
+            pen.arrow(one.end, following.left, middle)
     if not last:
-        _arrow(area, row[-1].end, row[-1].end + GAP, middle)
+        pen.arrow(row[-1].end, row[-1].end + GAP, middle)
     if first:
-        area.text(MARGIN, middle - 0.04, "in", size=SMALL, color=CAPTION)
+        pen.text(MARGIN, middle - 0.04, "in", SMALL, CAPTION)
     for one in row:
-        _draw_box(area, one, upper, body, fills)
+        _draw_box(pen, one, upper, body, fills)
 
 
-def _draw_box(area: Axes, one: _Placed, upper: float, body: float, fills: Mapping[str, str]) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    fill = fills[one.lines[0]]
-    style: Any = {"boxstyle": "round,pad=0,rounding_size=0.03", "fc": fill, "ec": INK, "lw": 0.6}
-    area.add_patch(FancyBboxPatch((one.left, upper), one.width, body, **style, zorder=2))
+def _draw_box(pen: Pen, one: _Placed, upper: float, body: float, fills: Mapping[str, str]) -> None:
+    pen.box(one.left, upper, one.width, body, radius=0.03, fill=fills[one.lines[0]])
     center, middle = one.left + one.width / 2, upper + body / 2
     for k, line in enumerate(one.lines):
         at = middle + (k - (len(one.lines) - 1) / 2) * LINE
-        area.text(center, at, line, size=SIZE, ha="center", va="center", zorder=3)
+        pen.text(center, at, line, SIZE, ON_FILL, across="center", up="center")
     if one.box.times > 1:
-        text = f"{TIMES}{one.box.times}"
-        area.text(one.left + one.width + one.beside, middle, text, size=SIZE, va="center", weight="bold", zorder=3)
-    area.text(center, upper + body + 0.03, one.shape, size=SMALL, ha="center", va="top", color=CAPTION)
+        pen.text(one.left + one.width + one.beside, middle, f"{TIMES}{one.box.times}", SIZE, up="center", bold=True)
+    pen.text(center, upper + body + 0.03, one.shape, SMALL, CAPTION, across="center", up="top")
     if one.box.shortcut:
-        _curve(area, one.left - 0.05, one.left + one.width + 0.05, middle, upper - 0.08, BLUE, slope=0.1)
+        _curve(pen, one.left - 0.05, one.left + one.width + 0.05, middle, upper - 0.08, BLUE, slope=0.1)
 
 
-def _arrow(area: Axes, start: float, stop: float, height: float) -> None:
-    from matplotlib.patches import FancyArrowPatch
-
-    style: Any = {"arrowstyle": HEAD, "lw": 0.7, "color": INK, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 1}
-    area.add_patch(FancyArrowPatch((start, height), (stop, height), **style, zorder=1))
-
-
-def _curve(
-    area: Axes, start: float, stop: float, middle: float, height: float, color: str, slope: float = SLOPE
-) -> None:
+def _curve(pen: Pen, start: float, stop: float, middle: float, height: float, color: str, slope: float = SLOPE) -> None:
     """Draw a curved arrow that leaves a horizontal line at `start` and returns to it at `stop`."""
-    from matplotlib.patches import FancyArrowPatch
-    from matplotlib.path import Path as Line
-
-    bend = min(slope, (stop - start) / 3)
-    points = [
-        (start, middle), (start + bend / 4, height), (start + bend / 2, height), (start + bend, height),
-        (stop - bend, height), (stop - bend / 2, height), (stop - bend / 4, height), (stop, middle),
-    ]  # fmt: skip
-    codes = [Line.MOVETO, *[Line.CURVE4] * 3, Line.LINETO, *[Line.CURVE4] * 3]
-    line: Any = Line(points, codes)
-    area.add_patch(
-        FancyArrowPatch(path=line, arrowstyle=HEAD, mutation_scale=1, lw=0.7, color=color, fill=False, zorder=1)
-    )
+    pen.curve(start, stop, middle, height, min(slope, (stop - start) / 3), color)
 
 
 Lane = tuple[Edge, int, int]  # a bent edge, its side (-1 above the values, 1 below), and its level on that side
@@ -236,48 +258,44 @@ class _Graph:
     def __init__(self, cell: Cell, heading: str) -> None:
         self._cell, self._heading = cell, heading
         self._halves = [
-            max(RADIUS, _text_width(text, SIZE) / 2 + 0.04) if len(text) > 1 else RADIUS for text in cell.values
+            max(RADIUS, text_width(text, SIZE) / 2 + 0.04) if len(text) > 1 else RADIUS for text in cell.values
         ]
         self._straight, bent = self._split()
         self._lanes = self._choose_lanes(bent)
         self._places = self._positions()
         self._heights = {side: self._levels(side) for side in (-1, 1)}
         self._above, self._below = (self._extent(side) for side in (-1, 1))
-        self.width = max(self._places[-1] + self._halves[-1], _text_width(heading, SIZE)) + 3 * MARGIN
+        self.width = max(self._places[-1] + self._halves[-1], text_width(heading, SIZE)) + 3 * MARGIN
         self.height = 0.24 + self._above + self._below
 
-    def draw(self, area: Axes, left: float, top: float) -> None:
+    def draw(self, pen: Pen, left: float, top: float) -> None:
         """Draw the graph with its upper left corner at a position."""
-        area.text(left, top + 0.04, self._heading, size=SIZE, weight="bold", va="top")
+        pen.text(left, top + 0.04, self._heading, SIZE, bold=True, up="top")
         middle = top + 0.18 + self._above
         xs = [left + MARGIN + place for place in self._places]
         for edge in self._straight:
             start, stop = xs[edge.source] + self._halves[edge.source], xs[edge.target] - self._halves[edge.target]
-            _arrow(area, start, stop, middle)
-            self._write_label(area, edge, (start + stop) / 2 - 0.02, middle)
+            pen.arrow(start, stop, middle)
+            self._write_label(pen, edge, (start + stop) / 2 - 0.02, middle)
         for edge, side, level in self._lanes:
             height = middle + side * self._heights[side][level]
-            _curve(area, xs[edge.source], xs[edge.target], middle + side * RADIUS, height, _edge_color(edge))
-            self._write_label(area, edge, (xs[edge.source] + xs[edge.target]) / 2, height)
+            _curve(pen, xs[edge.source], xs[edge.target], middle + side * RADIUS, height, _edge_color(edge))
+            self._write_label(pen, edge, (xs[edge.source] + xs[edge.target]) / 2, height)
         for number, x in enumerate(xs):
-            self._draw_value(area, number, x, middle)
+            self._draw_value(pen, number, x, middle)
 
-    def _draw_value(self, area: Axes, number: int, x: float, y: float) -> None:
-        from matplotlib.patches import FancyBboxPatch
-
+    def _draw_value(self, pen: Pen, number: int, x: float, y: float) -> None:
         out, half = number == self._cell.output, self._halves[number]
-        fill = INK if out else FILLS[0] if number < self._cell.inputs else "white"
-        shape = f"round,pad=0,rounding_size={RADIUS}"
-        corner, size = (x - half, y - RADIUS), (2 * half, 2 * RADIUS)
-        area.add_patch(FancyBboxPatch(corner, *size, boxstyle=shape, fc=fill, ec=INK, lw=0.7, zorder=4))
-        color, text = "white" if out else INK, self._cell.values[number] or ("" if not out else "out")
-        area.text(x, y, text, size=SIZE, ha="center", va="center", color=color, zorder=5)
+        fill = INK if out else FILLS[0] if number < self._cell.inputs else PAPER
+        pen.box(x - half, y - RADIUS, 2 * half, 2 * RADIUS, radius=RADIUS, fill=fill, line=0.7, z=4)
+        color = PAPER if out else ON_FILL if number < self._cell.inputs else INK
+        text = self._cell.values[number] or ("" if not out else "out")
+        pen.text(x, y, text, SIZE, color, across="center", up="center", z=5)
 
-    def _write_label(self, area: Axes, edge: Edge, x: float, y: float) -> None:
-        box: Any = {"fc": "white", "ec": "none", "pad": 0.6}
+    def _write_label(self, pen: Pen, edge: Edge, x: float, y: float) -> None:
         text = "\n".join(edge.lines)
         if text:
-            area.text(x, y, text, size=SIZE, ha="center", va="center", color=_edge_color(edge), bbox=box, zorder=3)
+            pen.text(x, y, text, SIZE, _edge_color(edge), across="center", up="center", back=True)
 
     def _split(self) -> tuple[list[Edge], list[Edge]]:
         """Return the straight edges, one for each pair of neighbours at most, and the bent edges, shortest first."""
@@ -344,7 +362,7 @@ def _edge_color(edge: Edge) -> str:
 
 
 def _label_width(edge: Edge) -> float:
-    return max((_text_width(line, SIZE) for line in edge.lines), default=0.0)
+    return max((text_width(line, SIZE) for line in edge.lines), default=0.0)
 
 
 def _label_height(edge: Edge) -> float:
@@ -356,11 +374,11 @@ def _heading(letter: str, cell: Cell, boxes: Sequence[Box]) -> str:
     return f"cell {letter}, {times} times" if times > 1 else f"cell {letter}"
 
 
-def _shelves(graphs: Sequence[_Graph]) -> list[list[_Graph]]:
+def _shelves(graphs: Sequence[_Graph], width: float) -> list[list[_Graph]]:
     """Arrange graphs side by side, in as many shelves as needed."""
     shelves: list[list[_Graph]] = []
     for graph in graphs:
-        if shelves and sum(one.width for one in shelves[-1]) + graph.width <= WIDTH - 2 * MARGIN:
+        if shelves and sum(one.width for one in shelves[-1]) + graph.width <= width - 2 * MARGIN:
             shelves[-1].append(graph)
         else:
             shelves.append([graph])
@@ -371,11 +389,3 @@ def _fills(boxes: Sequence[Box]) -> dict[str, str]:
     """Choose a fill for each kind of block, in the order in which the kinds occur."""
     kinds = dict.fromkeys("cell" if box.cell else box.lines[0] for box in boxes)
     return {kind: FILLS[k % len(FILLS)] for k, kind in enumerate(kinds)}
-
-
-@lru_cache(maxsize=1 << 12)
-def _text_width(text: str, size: float) -> float:
-    """Return the width of a line of text in inches."""
-    from matplotlib.textpath import TextPath
-
-    return float(TextPath((0, 0), text, size=size).get_extents().width) / 72 if text.strip() else 0.0

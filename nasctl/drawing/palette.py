@@ -32,6 +32,7 @@ FILLS = ("#cfe3f3", "#fbe3c0", "#d5ecd4", "#f3d6e4", "#e3dcf1", "#f7efb4", "#d9d
 
 
 def css_variables() -> str:
-    """Return a style sheet's rule that defines the hues as variables: "--blue", "--vermillion" and so on."""
-    hues = {"blue": BLUE, "orange": ORANGE, "vermillion": VERMILLION, "sky": SKY}
+    """Return a style sheet's rule that defines the hues as variables: "--blue", "--kind0" and so on."""
+    hues = {"blue": BLUE, "orange": ORANGE, "vermillion": VERMILLION, "sky": SKY, "purple": PURPLE}
+    hues |= {f"kind{k}": fill for k, fill in enumerate(FILLS)}
     return f":root {{ {' '.join(f'--{name}: {value};' for name, value in hues.items())} }}\n"

@@ -1,12 +1,14 @@
-"""The layout of a picture of a run: pairs of objectives, the points to label, and the positions of labels."""
+"""The layout of a picture of a run: pairs of objectives, the points to label, and the key."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations, pairwise, product
 from os.path import commonprefix
+from typing import Literal
 
 import numpy as np
 
@@ -17,12 +19,6 @@ TRAINED_PANELS = 3  # most panels of results of trained candidates beside these
 LABELS = {1: 10, 2: 8, 3: 8}  # most labelled points in a panel, by the number of panels
 FEWER_LABELS = 6  # most labelled points in a panel if there are more panels
 DIGITS = 4  # least characters shown of the last part of an id
-NUMBER = 6.0  # points: font size of the numbers beside points
-WIDE = 0.64  # width of a digit in DejaVu Sans, relative to NUMBER
-HIGH = 0.8  # height of a digit with some space, relative to NUMBER
-MARKER = 2.3  # points: half the width of a marker
-RADII = (6.5, 9, 13, 18)  # points: distances of a number from its marker, tried in this order
-TURNS = (0, 0.5, -0.5, 1, -1, 1.5, -1.5, 2.2, -2.2)  # radians: directions from the better side, tried in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +58,49 @@ class TrainedPoints:
     errors: np.ndarray
 
 
+MarkKind = Literal["recommended", "reference", "chosen"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A network that a picture names beside its point.
+
+    Args:
+        name: The text beside the point.
+        kind: "recommended" by nasctl, a published "reference" network, or "chosen" by the user.
+        row: Row of the candidate among the points; None for a network that the run has not visited.
+        values: Values of such a network on the axes in natural units, NaN where unknown, (M,).
+    """
+
+    name: str
+    kind: MarkKind
+    row: int | None = None
+    values: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """What a picture of a run shows beside its candidates.
+
+    Args:
+        marks: Networks to name.
+        pairs: Columns (x, y) of the panels; the column after the last axis has the results of trained candidates.
+            None for each cost with each metric.
+        optimised: Number of axes, at the beginning, that the run optimises; None for all.
+        facts: Further facts, by name, for the metadata of the file.
+        footer: Lines below the picture.
+    """
+
+    marks: Sequence[Mark] = ()
+    pairs: Sequence[tuple[int, int]] | None = None
+    optimised: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    footer: Sequence[str] = ()
+
+
+PLAIN = View()
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """A pair of objectives with its Pareto front."""
@@ -88,17 +127,31 @@ class Picture:
     panels: Sequence[Panel]
     omitted: Sequence[tuple[int, int]]  # pairs of objectives without a panel
     trained: TrainedPoints | None = None
+    optimised: int = 0  # number of objectives of the run
+    marks: Sequence[Mark] = ()
+    marked: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # values of the marks, NaN if unknown, (K, M)
 
     @property
     def objectives(self) -> int:
-        """Number of axes that the run optimises."""
+        """Number of axes without that of trained candidates."""
         return len(self.axes) - (self.trained is not None)
+
+    @property
+    def projected(self) -> bool:
+        """Whether a panel shows other objectives than all of those that the run optimises."""
+        return self.optimised > 2 or any({panel.x, panel.y} != {0, 1} for panel in self.panels)
 
     @property
     def labelled(self) -> list[int]:
         """Rows of the labelled points in the order of their numbers, best in the x of the first panel first."""
         first = self.losses[:, [self.panels[0].x, self.panels[0].y]].tolist()
-        return sorted({k for panel in self.panels for k in panel.labelled}, key=lambda k: (first[k], k))
+        named = {mark.row for mark in self.marks}
+        return sorted({k for panel in self.panels for k in panel.labelled} - named, key=lambda k: (first[k], k))
+
+    @property
+    def letters(self) -> list[str]:
+        """Letters of the marks in the key: "a", "b" and so on."""
+        return [chr(ord("a") + k) if k < 26 else f"a{k}" for k in range(len(self.marks))]
 
 
 def lay_out_run(
@@ -108,6 +161,7 @@ def lay_out_run(
     feasible: np.ndarray,
     names: Sequence[str],
     trained: TrainedPoints | None = None,
+    view: View = PLAIN,
 ) -> Picture:
     """Lay out the picture of a run; a single objective is drawn against the order of evaluation.
 
@@ -118,14 +172,24 @@ def lay_out_run(
         feasible: Whether a candidate satisfies all constraints, (N,).
         names: Names of the candidates, (N,).
         trained: Results of trained candidates.
+        view: Panels and marked networks.
     """
-    if len(axes) == 1:
+    optimised, outside = view.optimised or len(axes), len(axes)
+    if len(axes) == 1 and view.pairs is None:
         axes = (ORDER, replace(axes[0], cost=False))
         points = np.hstack([np.arange(1, len(points) + 1)[:, None], points])
-    shown, omitted = pairs(axes)[:PANELS], pairs(axes)[PANELS:]
+    wanted = pairs(axes) if view.pairs is None else list(view.pairs)
+    shown, omitted = wanted[:PANELS], wanted[PANELS:]
     if trained is not None:
-        shown += [(x, len(axes)) for x in sorted({x for x, _ in shown})][:TRAINED_PANELS]
+        if view.pairs is None:
+            shown += [(x, len(axes)) for x in sorted({x for x, _ in shown})][:TRAINED_PANELS]
         axes, points = (*axes, trained.axis), np.column_stack([points, trained.values])
+    marked = np.full((len(view.marks), len(axes)), np.nan)
+    for k, mark in enumerate(view.marks):
+        if mark.row is not None:
+            marked[k] = points[mark.row]
+        elif len(mark.values) == outside:
+            marked[k, len(axes) - (trained is not None) - outside :][:outside] = mark.values
     losses = points * [1 if axis.direction == "min" else -1 for axis in axes]
     panels = []
     for x, y in shown:
@@ -134,7 +198,9 @@ def lay_out_run(
         own = rows[non_dominated(both[rows])]
         labelled = choose_labelled(both[own], LABELS.get(len(shown), FEWER_LABELS))
         panels.append(Panel(x, y, own, tuple(int(own[k]) for k in labelled)))
-    return Picture(axes, points, losses, front, feasible, names, panels, omitted, trained)
+    return Picture(
+        axes, points, losses, front, feasible, names, panels, omitted, trained, optimised, view.marks, marked
+    )
 
 
 def pairs(axes: Sequence[Axis]) -> list[tuple[int, int]]:
@@ -178,7 +244,7 @@ def shortest_prefixes(ids: Sequence[str], others: Sequence[str] = ()) -> list[st
 
 def number_format(column: np.ndarray, style: str) -> Callable[[float], str]:
     """Return a function that writes the values of a column, (N,), in a format; large values as "389.5 M"."""
-    large = bool(np.nanmax(np.abs(column)) >= 1e4)
+    large = bool((np.abs(column) >= 1e4).any())
 
     def written(value: float) -> str:
         for power, prefix in ((12, " T"), (9, " G"), (6, " M"), (3, " k")):
@@ -189,21 +255,69 @@ def number_format(column: np.ndarray, style: str) -> Callable[[float], str]:
     return written
 
 
-def key_table(shown: Picture) -> list[str]:
-    """Return the lines of a table of the labelled points by number, with a heading; all lines have one length."""
-    labelled = shown.labelled
-    columns = [["", *(str(k) for k in range(1, len(labelled) + 1))], ["id", *(shown.names[k] for k in labelled)]]
-    for axis, column in zip(shown.axes[: shown.objectives], shown.points.T[: shown.objectives], strict=True):
-        columns.append([axis.name, *map(number_format(column, _style(column)), column[labelled])])
+def key_table(shown: Picture, most: int = 1000) -> list[str]:
+    """Return the lines of a table of marked and numbered points; all lines have one length.
+
+    Args:
+        shown: The picture.
+        most: Characters in a line, for which the heading is broken into several lines.
+
+    Returns:
+        The heading, whose lines are separated by line breaks, and a line for each point.
+    """
+    labelled, marks = shown.labelled, shown.marks
+    columns = [
+        ["", *shown.letters, *(str(k) for k in range(1, len(labelled) + 1))],
+        ["id", *(_key_name(mark, shown.names) for mark in marks), *(shown.names[k] for k in labelled)],
+    ]
+    for k, axis in enumerate(shown.axes[: shown.objectives]):
+        written, column = number_format(shown.points[:, k], _style(shown.points[:, k])), shown.points[:, k]
+        cells = [*shown.marked[:, k], *column[labelled]]
+        columns.append([axis.name, *(written(cell) if np.isfinite(cell) else "-" for cell in cells)])
     if shown.trained is not None:
-        columns.append([shown.trained.axis.name, *(_result(shown.trained, k) for k in labelled)])
-    padded = [[cell.rjust(max(map(len, column))) for cell in column] for column in columns]
-    padded[1] = [cell.ljust(max(map(len, columns[1]))) for cell in columns[1]]
-    return ["  ".join(line) for line in zip(*padded, strict=True)]
+        rows = [*(mark.row for mark in marks), *labelled]
+        columns.append([shown.trained.axis.name, *(_result(shown.trained, k) for k in rows)])
+    for width in (most, 16, 12, 10):
+        heads = [break_heading(column[0], width) for column in columns]
+        widths = [max(map(len, [*head, *column[1:]])) for head, column in zip(heads, columns, strict=True)]
+        if sum(widths) + 2 * len(widths) - 2 <= most:
+            break
+    high = max(map(len, heads))
+    cells = [[""] * (high - len(head)) + head + column[1:] for head, column in zip(heads, columns, strict=True)]
+    lines = ["  ".join(_cells(row, widths)) for row in zip(*cells, strict=True)]
+    return ["\n".join(lines[:high]), *lines[high:]]
 
 
-def _result(trained: TrainedPoints, row: int) -> str:
+def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return the cells of a line of the key at their widths: the id begins on the left, all else ends on the right."""
+    return [
+        cell.ljust(width) if k == 1 else cell.rjust(width)
+        for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+
+
+def break_heading(head: str, width: int) -> list[str]:
+    """Return the lines of a heading, broken between words or after signs where possible."""
+    parts = re.findall(r"[^ @_:,=-]*[ @_:,=-]?", head) if len(head) > width else [head]
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+        while len(lines[-1]) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return [line.strip() for line in lines if line.strip()] or [""]
+
+
+def _key_name(mark: Mark, names: Sequence[str]) -> str:
+    """Return the name of a marked network in the key: its id too where the text beside the point says none."""
+    return f"{names[mark.row]} ({mark.name})" if mark.kind == "recommended" and mark.row is not None else mark.name
+
+
+def _result(trained: TrainedPoints, row: int | None) -> str:
     """Return the result of a candidate with its standard error, or "-"."""
+    if row is None:
+        return "-"
     value, error = trained.values[row], trained.errors[row]
     if not np.isfinite(value):
         return "-"
@@ -212,53 +326,10 @@ def _result(trained: TrainedPoints, row: int) -> str:
 
 def _style(column: np.ndarray) -> str:
     """Return a format with four digits, or more if the values of a column need them to differ."""
+    column = column[np.isfinite(column)]
+    if not len(column):
+        return "g"
     largest, reach = float(np.abs(column).max()), float(np.ptp(column))
     if largest < 1e4 and (column == np.round(column)).all():
         return "g"
     return f"#.{min(8, max(4, 3 + math.ceil(math.log10(largest / reach))) if reach else 4)}g"
-
-
-def label_offsets(
-    places: np.ndarray,
-    texts: Mapping[int, str],
-    towards: Sequence[int],
-    size: Sequence[float],
-    obstacles: np.ndarray | None = None,
-) -> dict[int, tuple[float, float]]:
-    """Place numbers beside the markers of a front without overlaps.
-
-    Args:
-        places: Centers of the markers in points from the panel's lower left corner, best in x first, (F, 2).
-        texts: Numbers by the row of the marker.
-        towards: Signs of the better side in x and y. That side is tried first, because it has no points.
-        size: Width and height of the panel in points.
-        obstacles: Further boxes to keep free, such as error bars: left, bottom, right, top, (B, 4).
-
-    Returns:
-        The offset of each number's center from the center of its marker, in points, by the row of the marker. Numbers
-        without a free place are left out.
-    """
-    taken = np.vstack([np.hstack([places - MARKER, places + MARKER]), _stairs(places, towards, size)])  # (T, 4)
-    taken = taken if obstacles is None else np.vstack([taken, obstacles])
-    middle, found = np.arctan2(towards[1], towards[0]), {}
-    for row, text in texts.items():
-        half = np.array([WIDE * len(text), HIGH]) * NUMBER / 2
-        for radius, turn in product(RADII, TURNS):
-            offset = radius * np.array([np.cos(middle + turn), np.sin(middle + turn)])
-            box = np.hstack([places[row] + offset - half, places[row] + offset + half])
-            inside = (box[:2] >= 0).all() and (box[2:] <= size).all()
-            if inside and not ((box[:2] < taken[:, 2:]) & (taken[:, :2] < box[2:])).all(axis=1).any():
-                taken = np.vstack([taken, box])
-                found[row] = (float(offset[0]), float(offset[1]))
-                break
-    return found
-
-
-def _stairs(places: np.ndarray, towards: Sequence[int], size: Sequence[float]) -> np.ndarray:
-    """Return the lines of a staircase as boxes of zero thickness, (2 F + 1, 4): left, bottom, right, top."""
-    worst_x, worst_y = (0 if sign > 0 else most for sign, most in zip(towards, size, strict=True))
-    corners = [np.array([places[0, 0], worst_y])]
-    for place in places:
-        corners += [np.array([place[0], corners[-1][1]]), place]
-    corners.append(np.array([worst_x, places[-1, 1]]))
-    return np.array([np.hstack([np.minimum(one, other), np.maximum(one, other)]) for one, other in pairwise(corners)])

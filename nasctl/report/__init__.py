@@ -1,1 +1,1 @@
-"""The report of a run: one HTML page with its configuration, front, convergence, correlations and failures."""
+"""The picture of a run's front, and its report: one HTML page with networks, front, convergence and settings."""

@@ -10,17 +10,27 @@ import numpy as np
 from nasctl.system.terminal import UNITS, quantity
 
 
-def definition_list(pairs: Mapping[str, object]) -> str:
-    """Return a definition list."""
-    rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs.items())
-    return f"<dl>\n{rows}\n</dl>"
+def definition_list(pairs: Mapping[str, object], kind: str = "") -> str:
+    """Return a definition list, of a class of the style sheet."""
+    rows = "\n".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in pairs.items()
+    )
+    return f'<dl class="{kind}">\n{rows}\n</dl>'
 
 
-def tabulated(heads: Iterable[str], rows: Iterable[str], kind: str = "") -> str:
-    """Return a table with the given headings and finished rows."""
+def tabulated(heads: Iterable[str], rows: Iterable[str], kind: str = "", label: str = "") -> str:
+    """Return a table in a part of the page that scrolls.
+
+    Args:
+        heads: Headings.
+        rows: Finished rows.
+        kind: Class of the table in the style sheet.
+        label: Name of the table for screen readers.
+    """
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     lines = ["<thead>", f"<tr>{head}</tr>", "</thead>", "<tbody>", *rows, "</tbody>"]
-    return "\n".join([f'<div class="scroll"><table class="{kind}">', *lines, "</table></div>"])
+    around = f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label or "Table")}">'
+    return "\n".join([f'{around}<table class="{kind}">', *lines, "</table></div>"])
 
 
 def number_cell(value: float, unit: str) -> str:

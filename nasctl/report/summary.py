@@ -11,18 +11,20 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from nasctl import registry
-from nasctl.analysis.run_scores import Sizes, scores_of_run
+from nasctl.analysis.recommendation import Recommendation, recommend
+from nasctl.analysis.run_scores import Sizes, scores_of_run, stored_sizes
 from nasctl.architectures import ids
+from nasctl.architectures.references import visited_references
 from nasctl.errors import NasctlError
-from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.hypervolume import checkpoints
 from nasctl.pareto.hypervolume_scale import Scale, fronts_at
 from nasctl.pareto.losses import feasible_losses, front, violations
 from nasctl.problem.searcher import Direction, Evaluation, Transform
+from nasctl.problem.space import Genome
 from nasctl.search.recorded_hypervolume import hypervolume_scale
 from nasctl.store.run_record import RunRecord
-from nasctl.store.store import RunSummary
-from nasctl.training.accuracies import TrainedNetworks
+from nasctl.store.store import RunSummary, Store
+from nasctl.training.accuracies import TrainedNetworks, trained_networks
 
 STEPS = 100  # points of the convergence curve
 
@@ -59,6 +61,7 @@ class ReportSummary:
         seconds: Total time of all measurements.
         sizes: Known sizes of candidates, as `stored_sizes` returns them; others are computed from the networks.
         trained: Trainings of candidates that compare with each other; None if there are none.
+        advice: The recommended network; None for an empty front.
     """
 
     run: RunSummary
@@ -66,6 +69,7 @@ class ReportSummary:
     seconds: float
     sizes: Sizes = field(default_factory=dict)
     trained: TrainedNetworks | None = None
+    advice: Recommendation | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -77,6 +81,11 @@ class ReportSummary:
         """Return the ids of the candidates, (N,)."""
         genes = registry.create("spaces", self.record.space).genes
         return [ids.encode(self.record.space, genes, one.genome) for one in self.visited]
+
+    @cached_property
+    def rows(self) -> dict[Genome, int]:
+        """Return the rows of the candidates by genome."""
+        return {one.genome: k for k, one in enumerate(self.visited)}
 
     @cached_property
     def points(self) -> np.ndarray:
@@ -94,13 +103,32 @@ class ReportSummary:
     @cached_property
     def front(self) -> list[int]:
         """Return the rows of the non-dominated candidates, the best in the first objective first."""
-        rows = {one.genome: k for k, one in enumerate(self.visited)}
-        return [rows[one.genome] for one in front(self.visited, self.record.goals, self.record.constraints)]
+        return [self.rows[one.genome] for one in front(self.visited, self.record.goals, self.record.constraints)]
 
     @cached_property
-    def closest(self) -> int | None:
-        """Return the row of the front member closest to the ideal point, or None for an empty front."""
-        return self.front[closest_to_ideal(self.points[self.front])] if self.front else None
+    def recommended(self) -> int | None:
+        """Return the row of the recommended network, or None for an empty front."""
+        return None if self.advice is None else self.rows[self.advice.chosen.genome]
+
+    @property
+    def why(self) -> str:
+        """Return the reason of the recommendation, which follows the id in a sentence; "" without one."""
+        return "" if self.advice is None else self.advice.why
+
+    @cached_property
+    def reference_rows(self) -> dict[str, int]:
+        """Return the rows of the published networks that the run visited, by name."""
+        space = registry.create("spaces", self.record.space)
+        return {name: self.rows[one.genome] for name, one in visited_references(space, self.visited).items()}
+
+    @cached_property
+    def marked_rows(self) -> dict[int, str]:
+        """Return what names the candidates that pictures and tables mark, by row: the recommended one first."""
+        names = {k: name for name, k in self.reference_rows.items()}
+        if self.recommended is None:
+            return names
+        name = names.pop(self.recommended, "")
+        return {self.recommended: f"recommended: {name}" if name else "recommended", **names}
 
     @cached_property
     def score(self) -> tuple[str, dict[int, float]]:
@@ -159,6 +187,26 @@ class ReportSummary:
         counts = checkpoints(len(self.visited), STEPS)
         shares = self.measured_on[0].shares(list(fronts_at(self.points, counts)))
         return list(zip(counts, shares, strict=True))
+
+
+def summarize_run(store: Store, run: str | None = None) -> ReportSummary:
+    """Return the summary of a run of a store.
+
+    Args:
+        store: The store.
+        run: Name of the run, or a unique beginning; None for the run started last.
+
+    Raises:
+        NasctlError: The store has no such run.
+    """
+    name, record = store.run(run)
+    (summary,) = (one for one in store.runs() if one.name == name)
+    visits = list(store.visits(name))
+    visited = [one for one, _ in visits]
+    sizes = stored_sizes(store, name, record)
+    trained = trained_networks(store, record.space, (one.genome for one in visited))
+    seconds = sum(spent for _, spent in visits)
+    return ReportSummary(summary, visited, seconds, sizes, trained, recommend(store, name, record, visited))
 
 
 def _trained_series(trained: TrainedNetworks, visited: Sequence[Evaluation]) -> Series:

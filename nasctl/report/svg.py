@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 
+from nasctl.drawing.labels import name_offsets, text_width
 from nasctl.drawing.pareto_layout import number_format
 from nasctl.problem.searcher import Transform
 
@@ -15,10 +16,11 @@ from nasctl.problem.searcher import Transform
 WIDTH = 720
 HEIGHT = 400
 # Margins around the area of the points, in the same units.
-LEFT = 76
-RIGHT = 14
+LEFT = 92
+RIGHT = 20
 TOP = 12
-BOTTOM = 46
+BOTTOM = 62
+UNITS = 2  # units in a point of the font that names are measured in: 6 points are 12 units
 
 STEPS = (1, 2, 2.5, 5, 10)  # distances between ticks, times a power of ten
 PADDING = 0.04  # beyond the outermost points, as a fraction of their distance
@@ -75,8 +77,31 @@ class Dot:
     said: str  # text of the tooltip
 
 
+@dataclass(frozen=True)
+class Name:
+    """A text beside a point of a scatter chart."""
+
+    text: str
+    row: int  # row of the point
+
+
+@dataclass(frozen=True)
+class Stairs:
+    """The front among the points of a scatter chart, drawn as a staircase around the dominated area."""
+
+    rows: Sequence[int]  # rows of its points, best in x first
+    worse: Sequence[int]  # signs of the worse side in x and y
+
+
 def scatter(
-    name: str, said: str, x: AxisPositions, y: AxisPositions, titles: tuple[str, str], dots: Sequence[Dot]
+    name: str,
+    said: str,
+    x: AxisPositions,
+    y: AxisPositions,
+    titles: tuple[str, str],
+    dots: Sequence[Dot],
+    stairs: Stairs | None = None,
+    names: Sequence[Name] = (),
 ) -> str:
     """Return a scatter chart. Points without a value on an axis are hidden, because a script may change the axes.
 
@@ -87,14 +112,48 @@ def scatter(
         y: Positions of the points from bottom to top, (N,).
         titles: Titles of the x axis and the y axis.
         dots: The points, (N,).
+        stairs: The front of the points.
+        names: Texts beside points.
     """
-    lines = [_opened(name, said, x, y, titles)]
+    lines = [_opened(name, said, x, y, titles), f'<polyline class="stairs" points="{_corners(x, y, stairs)}"/>']
     for across, up, dot in zip(x.at, y.at, dots, strict=True):
         there = np.isfinite(across) and np.isfinite(up)
         place = f'cx="{_across(across)}" cy="{_up(up)}"' if there else 'cx="0" cy="0" visibility="hidden"'
         known = f' data-id="{escape(dot.name)}"'
         lines.append(f'<circle class="{dot.kind}" r="4" {place}{known}><title>{escape(dot.said)}</title></circle>')
-    return "\n".join([*lines, "</svg>"])
+    return "\n".join([*lines, '<g class="names">', *_names(x, y, names), "</g>", "</svg>"])
+
+
+def _names(x: AxisPositions, y: AxisPositions, names: Sequence[Name]) -> Iterator[str]:
+    """Yield the texts beside points, where they lie on no other text and on few points."""
+    there = [one for one in names if np.isfinite(x.at[one.row]) and np.isfinite(y.at[one.row])]
+    span = np.array([WIDTH - RIGHT - LEFT, HEIGHT - BOTTOM - TOP]) / UNITS
+    every = np.column_stack([x.at, y.at])
+    crowd = every[np.isfinite(every).all(axis=1)] * span
+    places = np.array([[x.at[one.row], y.at[one.row]] for one in there]).reshape(-1, 2) * span
+    texts = [[one.text] for one in there]
+    found, _ = name_offsets(places, texts, (-1, 1), span.tolist(), np.empty((0, 4)), crowd, text_width)
+    for one, place, at in zip(there, places, found, strict=True):
+        if at is None:
+            continue
+        point = (LEFT + place[0] * UNITS, HEIGHT - BOTTOM - place[1] * UNITS)
+        to = (point[0] + at[1][0] * UNITS, point[1] - at[1][1] * UNITS)
+        line = f'x1="{point[0]:.1f}" y1="{point[1]:.1f}" x2="{to[0]:.1f}" y2="{to[1]:.1f}"'
+        text = f'x="{to[0]:.1f}" y="{to[1]:.1f}" dy=".35em" text-anchor="middle" data-row="{one.row}"'
+        yield f"<line {line}/><text {text}>{escape(one.text)}</text>"
+
+
+def _corners(x: AxisPositions, y: AxisPositions, stairs: Stairs | None) -> str:
+    """Return the corners of a staircase, whose ends continue to the worse sides of the chart."""
+    if stairs is None or not stairs.rows:
+        return ""
+    edges = [1.0 if sign > 0 else 0.0 for sign in stairs.worse]
+    at = [(float(x.at[k]), float(y.at[k])) for k in stairs.rows]
+    corners = [(at[0][0], edges[1])]
+    for across, up in at:
+        corners += [(across, corners[-1][1]), (across, up)]
+    corners.append((edges[0], at[-1][1]))
+    return " ".join(f"{_across(across)},{_up(up)}" for across, up in corners)
 
 
 def line(name: str, said: str, x: AxisPositions, y: AxisPositions, titles: tuple[str, str]) -> str:
@@ -114,7 +173,7 @@ def _opened(name: str, said: str, x: AxisPositions, y: AxisPositions, titles: tu
             f'<path class="frame" d="M{LEFT} {TOP}V{bottom}H{right}"/>',
             f'<text class="title across" x="{right}" y="{HEIGHT - 8}" text-anchor="end">{escape(titles[0])}</text>',
             '<text class="title up" text-anchor="end" transform="rotate(-90)"',
-            f' x="{-TOP}" y="14">{escape(titles[1])}</text>',
+            f' x="{-TOP}" y="18">{escape(titles[1])}</text>',
         ]
     )
 
@@ -123,7 +182,7 @@ def _ticks_across(axis: AxisPositions) -> Iterator[str]:
     for place, text in axis.ticks:
         at = _across(place)
         yield f'<line x1="{at}" x2="{at}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-        yield f'<text x="{at}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(text)}</text>'
+        yield f'<text x="{at}" y="{HEIGHT - BOTTOM + 22}" text-anchor="middle">{escape(text)}</text>'
 
 
 def _ticks_up(axis: AxisPositions) -> Iterator[str]:

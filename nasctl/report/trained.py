@@ -30,7 +30,7 @@ def trained_section(found: ReportSummary) -> Iterator[str]:
     rows = []
     for genome in sorted(trained.records, key=lambda one: _order(trained, one)):
         record = trained.records[genome]
-        cells = [f'<td class="id">{escape(names[genome])}</td>']
+        cells = [f'<th scope="row" class="id">{escape(names[genome])}</th>']
         for part in ("test", "validation"):
             result = record.parts.get(part)
             value = "" if result is None else repr(result.get(trained.measure))
@@ -38,7 +38,9 @@ def trained_section(found: ReportSummary) -> Iterator[str]:
         where = "yes" if genome in front else "no"
         cells += [f"<td>{escape(word)}</td>" for word in (record.state, where, record.name)]
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    yield tabulated(["id", "test", "validation", "state", "on the front", "training"], rows, "sortable")
+    yield tabulated(
+        ["id", "test", "validation", "state", "on the front", "training"], rows, "sortable", "Trained networks"
+    )
 
 
 def trained_cell(trained: TrainedNetworks, genome: Genome) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasctl.drawing.canvas import WIDTH, canvas
-from nasctl.drawing.palette import SERIES
+from nasctl.drawing.palette import CAPTION, SERIES
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
@@ -92,13 +92,17 @@ def draw_curves(path: Path, curves: Sequence[Curve]) -> None:
         for area in (left, right):
             area.set_xlabel("epoch")
             area.set_xlim(left=0)
+        if not any(one.validation.size for one in curves):
+            right.set(yscale="linear", yticks=[], xticks=[])
+            right.text(0.5, 0.5, "no epoch has ended yet", transform=right.transAxes, ha="center", color=CAPTION)
         handles, labels = left.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=LEGEND_COLUMNS, frameon=False)
 
 
 def _draw_one(left: matplotlib.axes.Axes, right: matplotlib.axes.Axes, one: Curve, colour: str) -> None:
     """Draw the curves of one training into both panels."""
-    left.plot(*one.train, color=colour, linewidth=0.9, label=one.name)
+    marker = "." if one.train.shape[1] == 1 else None  # a line through one point is invisible
+    left.plot(*one.train, color=colour, linewidth=0.9, marker=marker, label=one.name)
     epochs, losses, values, errors = one.validation
     left.plot(epochs, losses, color=colour, linestyle="none", marker="o", markersize=2.4)
     right.fill_between(epochs, values - errors, values + errors, color=colour, alpha=0.2, linewidth=0)

@@ -2,6 +2,7 @@
 
 import json
 import random
+from importlib.resources import files
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from nasctl import registry
 from nasctl.api import Add, AvgPool, Builder, Concat, Conv, ConvNormAct, MBConv, ReLU
 from nasctl.cli import cli
-from nasctl.drawing.network import draw
+from nasctl.drawing.network import draw, network_svg
 from nasctl.drawing.network_layout import describe_block, lay_out
 
 
@@ -166,6 +167,25 @@ def test_the_same_architecture_is_the_same_file(tmp_path):
     text = " ".join(ElementTree.fromstring((tmp_path / "a.svg").read_text()).itertext())
     assert "id" in text
     assert "module1" in text
+
+
+@pytest.mark.parametrize("spec", ["mbconv", "nb201", "vit", "rnn"])
+def test_a_network_is_an_svg_element_whose_colours_a_style_sheet_sets(spec):
+    network = example(spec)
+    narrow, wide = network_svg(network, 2.4), network_svg(network, 6.6)
+    style = (files("nasctl.report") / "page.css").read_text()
+    for text in (narrow, wide):
+        picture = ElementTree.fromstring(text)
+        assert {one.get("fill") or one.get("style") for one in picture.iter()} == {None}
+        used = {word for one in picture.iter() for word in one.get("class", "").split() if word.startswith("n-")}
+        assert all(f".{word} {{" in style for word in used), used
+        width, height = float(picture.get("width")), float(picture.get("height"))
+        for one in picture.iter("rect"):
+            assert 0 <= float(one.get("x")) <= width - float(one.get("width"))
+            assert 0 <= float(one.get("y")) <= height - float(one.get("height"))
+    assert network_svg(example(spec), 2.4) == narrow
+    words = [" ".join(box.lines) for box in lay_out(network) if box.cell is None]
+    assert all(word in ElementTree.fromstring(wide).get("aria-label") for word in words)
 
 
 def test_show_draws(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from nasctl.drawing import pareto
-from nasctl.drawing.pareto_layout import Axis, TrainedPoints, key_table, label_offsets, lay_out_run
+from nasctl.drawing.labels import label_offsets
+from nasctl.drawing.pareto_layout import Axis, TrainedPoints, key_table, lay_out_run
 
 LATENCY = Axis("latency@gpu", "ms", "min", cost=True)
 MACS = Axis("macs", "MACs", "min", cost=True)

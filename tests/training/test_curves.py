@@ -39,6 +39,11 @@ def test_several_trainings_are_one_picture(tmp_path):
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_training_that_has_just_begun_is_drawn(tmp_path):
+    draw_curves(tmp_path / "c.svg", [curve("a", STEPS[:1])])
+    assert "no epoch has ended yet" in (tmp_path / "c.svg").read_text()
+
+
 def test_what_cannot_be_drawn_is_one_sentence(tmp_path):
     with pytest.raises(NasctlError, match="has logged no step yet"):
         curve("a", CLASSES)
