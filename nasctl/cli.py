@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -22,6 +23,9 @@ from nasctl.version import __version__
 # busy processes. With more threads the last digits of their solutions, and so the path of a search, would depend on the
 # number of cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Without a home that can be written, matplotlib keeps its cache in a temporary folder, and warns in two long lines.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 class _Failure(click.ClickException):

@@ -34,7 +34,6 @@ METRICS = {  # NASLib's name of each metric
     **{one: one for one in ("epe_nas", "fisher", "grad_norm", "grasp", "jacov", "l2_norm", "plain", "snip", "synflow")},
 }
 # Source of the table, for the message that asks for it.
-WHERE = "NASLib's scores and predicted accuracies (github.com/automl/NASLib, naslib/data/zc_nasbench301.json)"
 
 
 class NearestListedSpace:
@@ -79,7 +78,7 @@ class DARTSBenchmark:
 
     def __init__(self) -> None:
         space = registry.create("spaces", SPACE)
-        table = parsed(published("nb301-darts", "zc_nasbench301_725.json.gz", WHERE))["cifar10"]
+        table = parsed(published("nb301-darts", "zc_nasbench301_725.json.gz", "darts"))["cifar10"]
         self._rows: Mapping[Genome, Any] = {space.canonical(space.parse(key)): row for key, row in table.items()}
         self.genomes: Sequence[Genome] = sorted(self._rows)
         self.space: SearchSpace = NearestListedSpace(space, self.genomes)

@@ -37,9 +37,6 @@ EPOCHS = 200 / 12  # trainings of the final schedule per training of the schedul
 EPOCH_WORK = {"cifar10": 1.0, "cifar100": 50_000 / 25_000, "ImageNet16-120": 151_700 / 25_000 / 4}
 ACCURACY = "val_acc_12"  # column of the validation accuracy on CIFAR-10 after the schedule of 12 epochs
 LATENCY = "latency@"  # prefix of the columns of latencies, before the device
-# Sources of the tables, for the messages that ask for them.
-WHERE = "the tables of NAS-Bench-201 (github.com/hzf1174/RoBoT, data/) as one file"
-DEVICES = "the latencies of HELP (github.com/HayeonLee/HELP) as one file"
 
 
 class NB201Benchmark(Listed):
@@ -125,12 +122,12 @@ class NB201Benchmark(Listed):
     def _rows(self) -> dict[Genome, dict[str, str]]:
         """Return the rows of the published table by cell as it is written."""
         space = registry.create("spaces", "nb201")
-        return {space.parse(row["arch_str"]): row for row in rows(published("nb201", "nb201_table.csv.gz", WHERE))}
+        return {space.parse(row["arch_str"]): row for row in rows(published("nb201", "nb201_table.csv.gz", "nb201"))}
 
     @cached_property
     def _latencies(self) -> dict[str, list[float]]:
         """Return latencies in ms by device, in the order of the cells' indices."""
-        table = rows(published("nb201-latency", "help_nb201_latency_ms.csv.gz", DEVICES))
+        table = rows(published("nb201-latency", "help_nb201_latency_ms.csv.gz", "nb201-latency"))
         table.sort(key=lambda row: int(row["index"]))
         return {device: [float(row[device]) for row in table] for device in table[0] if device != "index"}
 

@@ -22,7 +22,6 @@ __all__ = ["NBMacroBenchmark"]
 
 TRAININGS = 3  # trainings of every network
 # Source of the table, for the message that asks for it.
-WHERE = "nas-bench-macro_cifar10.json (github.com/xiusu/NAS-Bench-Macro, data/)"
 
 
 class NBMacroBenchmark(Listed):
@@ -60,7 +59,7 @@ class NBMacroBenchmark(Listed):
     @cached_property
     def _rows(self) -> dict[Genome, Any]:
         """Return the rows of the published table by genome."""
-        table = parsed(published("nb-macro", "nas-bench-macro_cifar10.json.gz", WHERE))
+        table = parsed(published("nb-macro", "nas-bench-macro_cifar10.json.gz", "nbmacro"))
         return {tuple(map(int, digits)): row for digits, row in table.items()}
 
     @cached_property

@@ -21,7 +21,6 @@ __all__ = ["TNB101MicroBenchmark"]
 
 TASKS = ("class_scene", "class_object", "jigsaw", "autoencoder", "normal", "segmentsemantic", "room_layout")
 # Source of the table, for the message that asks for it.
-WHERE = "the seven tasks of TransNAS-Bench-101's micro space (github.com/automl/NASLib) as one file"
 
 
 class TNB101MicroBenchmark(Listed):
@@ -43,7 +42,7 @@ class TNB101MicroBenchmark(Listed):
     @cached_property
     def scenes(self) -> dict[str, Scene]:
         """Return the scenes by task. The true front is the front of all 4,096 cells, canonical or not."""
-        table = rows(published("tnb101", "tnb101_micro.csv.gz", WHERE))
+        table = rows(published("tnb101", "tnb101_micro.csv.gz", "tnb101_micro"))
         cells = [tuple(ast.literal_eval(row["arch"])) for row in table]
         macs = scaled(np.array([self._scores["macs"][self._classes[cell]] for cell in cells]))
         cost = self.of(dict(zip(cells, macs, strict=True)))

@@ -23,7 +23,10 @@ def usable_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
-        raise NasctlError(f"torch cannot use {name!r} here ({first}); give --torch-device cpu or cuda:0") from None
+        usable = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise NasctlError(
+            f"torch cannot use {name!r} here ({first}); give --torch-device {' or '.join(usable)}"
+        ) from None
     return device
 
 

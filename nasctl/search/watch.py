@@ -18,7 +18,7 @@ from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.pareto.archive import Archive, closest_to_ideal
 from nasctl.pareto.losses import front, losses, violations
 from nasctl.problem.searcher import Evaluation
-from nasctl.problem.space import Genome
+from nasctl.problem.space import Genome, SearchSpace
 from nasctl.search.loop import Visit
 from nasctl.search.run import Run
 from nasctl.store.store import Store
@@ -91,7 +91,7 @@ class Watch:
     def _conditions(self) -> str:
         """Return the examples, the resolution and the draws of metrics, and the resolution of costs."""
         setting, space = self._task.setting, self._task.space
-        own = "x".join(map(str, space.input.shape))
+        own = _sizes(space)
         fidelity = setting.fidelity
         examples = f"metrics on {fidelity.batch} examples of {setting.data}"
         draws = f", mean of {fidelity.repeats} draws" if fidelity.repeats > 1 else ""
@@ -232,3 +232,11 @@ class Watch:
     def _id(self, genome: Genome) -> str:
         """Return the id of a candidate."""
         return ids.encode(self._run.space, self._task.space.genes, genome)
+
+
+def _sizes(space: SearchSpace) -> str:
+    """Return the shape of an input of the space's networks, or the smallest and the largest one: "3x224x224"."""
+    ends = (tuple(end % len(gene.choices) for gene in space.genes) for end in (0, -1))
+    shapes = [space.network(space.canonical(genome)).input_shapes[0] for genome in ends]
+    least, most = sorted(shapes, key=math.prod)
+    return " to ".join("x".join(map(str, shape)) for shape in dict.fromkeys((least, most)))

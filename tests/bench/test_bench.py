@@ -286,4 +286,5 @@ def test_a_table_that_is_absent_is_asked_for(monkeypatch, tmp_path):
     monkeypatch.setenv("NASCTL_DATA", str(tmp_path))
     done = typed("run", "nb201", "--seeds", 1, "--evaluations", 20)
     assert done.exit_code == 2
+    assert "nasctl data import nb201 FILE" in done.stderr
     assert "set NASCTL_DATA to a folder that holds nb201/nb201_table.csv.gz" in done.stderr

@@ -300,6 +300,13 @@ def test_the_beginning_says_what_is_searched():
     assert remarks == [f"latency@gpu: {remark}" for remark in run.remarks["latency@gpu"]] != []
 
 
+def test_costs_are_at_the_resolution_of_each_network():
+    setting = Setting(source("noise"), Fidelity(size=16))
+    run = Run("attentivenas:resolutions=192,224,288", ("naswot", "macs"), setting=setting)
+    line = "metrics on 64 examples of noise, 3x32x32; costs and latency at 3x192x192 to 3x288x288"
+    assert line in Watch(run, 4, None).opening()
+
+
 @pytest.mark.parametrize(
     ("fidelity", "line"),
     [

@@ -159,3 +159,18 @@ def test_a_search_that_is_killed_ends_as_if_it_had_not_been(seed, whole, tmp_pat
         kept = store.evaluations(RUN.name) if store.runs() else []
         assert (sound, kept) == ("ok", visited[: len(kept)])
     assert found(RUN, tmp_path / "store", 400) == visited
+
+
+def test_ctrl_c_while_the_command_line_is_imported_leaves_no_traceback():
+    interrupted = (
+        "import os, signal, sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'nasctl.cli':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from nasctl.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
