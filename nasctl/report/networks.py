@@ -28,7 +28,7 @@ def recommended_section(found: ReportSummary) -> Iterator[str]:
     names = [name for name, k in found.reference_rows.items() if k == row]
     called = f", the published network {' and '.join(names)}" if names else ""
     yield "<h2>Recommended network</h2>"
-    yield f'<p><strong class="id">{escape(found.ids[row])}</strong>{escape(called)}: {escape(found.why)}.</p>'
+    yield f'<p><strong class="id">{escape(found.ids[row])}</strong>{escape(called)}: {escape(found.reason)}.</p>'
     shown = {one.name: quantity(float(one.values[row]), one.unit) for one in known_series(found, row)}
     trained = found.trained.text(found.visited[row].genome) if found.trained else ""
     if found.trained and trained:

@@ -115,6 +115,11 @@ class ReportSummary:
         """Return the reason of the recommendation, which follows the id in a sentence; "" without one."""
         return "" if self.advice is None else self.advice.why
 
+    @property
+    def reason(self) -> str:
+        """Return the reason with the standing and the costs of the recommended network; "" without one."""
+        return "" if self.advice is None else self.advice.reason
+
     @cached_property
     def reference_rows(self) -> dict[str, int]:
         """Return the rows of the published networks that the run visited, by name."""
