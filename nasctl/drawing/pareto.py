@@ -50,7 +50,7 @@ GAP = 4  # characters between columns of the key
 
 
 def draw(
-    path: Path,
+    path: Path | None,
     axes: Sequence[Axis],
     points: np.ndarray,
     front: np.ndarray,
@@ -61,11 +61,11 @@ def draw(
     feasible: np.ndarray | None = None,
     overwrite: bool = False,
     trained: TrainedPoints | None = None,
-) -> None:
+) -> Figure:
     """Draw a run with a panel for each cost and each metric; equal arguments make equal files.
 
     Args:
-        path: Path of the picture; its suffix is the format.
+        path: Path of the picture, whose suffix is the format; None for no file.
         axes: The objectives, (M,).
         points: Values of all candidates that have every value, in natural units and in order of evaluation, (N, M).
         front: Whether a candidate is not dominated in all objectives, (N,).
@@ -77,16 +77,20 @@ def draw(
         overwrite: Whether an existing file may be replaced.
         trained: Results of trained candidates, which are ringed and have panels of their own.
 
+    Returns:
+        The figure.
+
     Raises:
         NasctlError: The suffix is no format, no candidate can be drawn, or the file cannot be written.
     """
-    suffix = file_format(path)
+    suffix = file_format(path) if path else ""
     if not len(points):
         raise NasctlError("no candidate of this run has a value in every objective, so there is nothing to draw yet")
     satisfied = np.ones(len(points), bool) if feasible is None else np.asarray(feasible, dtype=bool)
     if not satisfied.any():
         raise NasctlError("no candidate of this run holds its constraints, so there is no front to draw; loosen them")
-    check_free(path, overwrite)
+    if path:
+        check_free(path, overwrite)
     import matplotlib
 
     names = shortest_prefixes(ids, others)
@@ -95,7 +99,10 @@ def draw(
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # settings of the user's matplotlibrc do not apply
         matplotlib.rcParams.update(STYLE)
-        save(_figure(shown, title, subtitle), path, suffix)
+        figure = _figure(shown, title, subtitle)
+        if path:
+            save(figure, path, suffix)
+    return figure
 
 
 def _figure(shown: Picture, title: str, subtitle: str) -> Figure:

@@ -19,7 +19,7 @@ from nasctl.correlations.table import shipped
 from nasctl.problem.fidelity import Fidelity
 from nasctl.report.summary import ReportSummary
 from nasctl.search.command_line import command_line
-from nasctl.search.from_python import search
+from nasctl.library.search import search
 from nasctl.search.recorded import run_from_record
 from nasctl.search.request import SettingOptions
 from nasctl.store.store import Store
