@@ -14,7 +14,6 @@ from nasctl.export.formats import FORMATS
 NETWORKS = {
     "nb201:channels=4,cells=1": (3, 1, 2, 1, 4, 3),
     "mbconv:width=0.5,resolution=32,classes=10": (2, *[0] * 44),
-    "vit:resolution=32,classes=10": None,
     "bert:length=8,vocabulary=100": None,
 }
 
