@@ -9,10 +9,7 @@ from paths import ROOT
 
 # Names of distributions that differ from the module's.
 NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-NAMES |= {
-    "ai_edge_litert": "ai-edge-litert",
-    "litert_torch": "litert-torch",
-}  # of distributions that differ from the module's
+NAMES |= {"ai_edge_litert": "ai-edge-litert", "litert_torch": "litert-torch"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LISTED = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
 DECLARED = [re.match(r"[\w-]+", line)[0] for line in LISTED]

@@ -107,7 +107,7 @@ def two_files(monkeypatch):
         draft.write_text("first")
         draft.with_suffix(".bin").write_text("second")
 
-    made = replace(FORMATS["openvino"], write=write, load=lambda model, path: model.deployed, modules=())
+    made = replace(FORMATS["openvino"], write=write, load=lambda model, path: lambda examples: model.outputs, modules=())
     monkeypatch.setitem(FORMATS, "openvino", made)
 
 
