@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -46,10 +47,8 @@ def test_without_its_converter_a_format_says_how_to_get_it(name, tmp_path, monke
 def facts_in(name, path):
     """The facts of the network that a file holds, read with the format's own means."""
     if name == "openvino":
-        import openvino
-
-        told = openvino.Core().read_model(path).get_rt_info("nasctl")
-        return {key: json.loads(str(told[key].value if hasattr(told[key], "value") else told[key])) for key in told}
+        told = ElementTree.parse(path).getroot().find("rt_info/nasctl")
+        return {one.tag: json.loads(one.get("value")) for one in told}
     if name == "tflite":
         return json.loads(zipfile.ZipFile(path).read("architecture.json"))
     if name == "executorch":
