@@ -106,7 +106,10 @@ def two_files(monkeypatch):
         draft.write_text("first")
         draft.with_suffix(".bin").write_text("second")
 
-    made = replace(FORMATS["openvino"], write=write, load=lambda model, path: lambda examples: model.outputs, modules=())
+    def load(model, path):
+        return lambda examples: model.outputs
+
+    made = replace(FORMATS["openvino"], write=write, load=load, modules=())
     monkeypatch.setitem(FORMATS, "openvino", made)
 
 

@@ -21,7 +21,6 @@ OPTIONS = [
     ({"record": "params,macs"}, ["--record=params,macs"]),
     ({"constraints": ["params<=2M", "macs<=60%"]}, ["-c", "params<=2M", "-c", "macs<=60%"]),
     ({"searcher": "nsga2", "seed": 3}, ["--searcher=nsga2", "--seed=3"]),
-    ({"space": "rnn"}, ["--space=rnn"]),
     ({"space": "nb201:channels=8", "task": "dense"}, ["--space=nb201:channels=8", "--task=dense"]),
     ({"setting": nasctl.SettingOptions(fidelity="fast", data="noise")}, ["--fidelity=fast", "--data=noise"]),
     ({"setting": nasctl.SettingOptions(weights_seed=2, threads=2)}, ["--weights-seed=2", "--threads=2"]),
