@@ -7,7 +7,9 @@ import tomllib
 
 from paths import ROOT
 
-NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}  # of distributions that differ from the module's
+# Names of distributions that differ from the module's.
+NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+NAMES |= {"ai_edge_litert": "ai-edge-litert", "litert_torch": "litert-torch"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LISTED = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
 DECLARED = [re.match(r"[\w-]+", line)[0] for line in LISTED]

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="FORMAT",
     help="python: source that needs torch (and Pillow, if trained); torch: state dict; pt2: torch.export; onnx; json: "
-    "a description. May be repeated or separated by commas.  [default: the format of the suffix of -o, else python]",
+    "a description; tflite, openvino, executorch, coreml: need the extra of nasctl of that name. May be repeated or "
+    "separated by commas.  [default: the format of the suffix of -o, else python]",
 )
 @click.option(
     "-o",
@@ -56,7 +57,7 @@ def command(as_json: bool, formats: tuple[str, ...], **options: Any) -> None:
     The network is untrained, unless --weights gives it the weights of a training. Each file is run and compared with
     nasctl's module before it is kept. The paths of the files go to stdout, the comparison to stderr.
 
-    A trained network of images takes pixels from 0 to 255: ONNX and pt2 files normalise them inside, float32
+    A trained network of images takes pixels from 0 to 255: all files but those of Python normalise them inside, float32
     (N, C, H, W). Their metadata hold the names of the classes and the size of the images. `python net.py photo.jpg`
     prints the classes of a photo, with the weights in net.pt.
     """
@@ -89,7 +90,9 @@ def _sentences(model: Model, exported: Exported) -> Iterator[str]:
         result = "; ".join(result_sentences(model.trained.result)) or "without a result"
         yield f"weights of {model.trained.training}, trained on {model.trained.data}: {result}"
     for name, file in exported.files.items():
-        found = file.difference
+        if (found := file.difference) is None:
+            yield f"{name}: not run: {file.unrun}"
+            continue
         compared = (
             f"largest difference from the module {found.absolute:.2g}, {found.relative:.2g} of the largest output"
         )
@@ -115,7 +118,7 @@ def _facts(model: Model, exported: Exported) -> dict[str, Any]:
 
     files: dict[str, Any] = {name: {"path": str(path)} for name, path in exported.paths.items()}
     for name, file in exported.files.items():
-        files[name] |= asdict(file.difference)
+        files[name] |= asdict(file.difference) if file.difference else {"unrun": file.unrun}
         if file.accuracy is not None:
             files[name] |= {"accuracy": asdict(file.accuracy)}
     if exported.int8 is not None:

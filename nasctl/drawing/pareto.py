@@ -73,7 +73,7 @@ MARKS: dict[MarkKind, tuple[str, float, str]] = {
 
 
 def draw(
-    path: Path,
+    path: Path | None,
     axes: Sequence[Axis],
     points: np.ndarray,
     front: np.ndarray,
@@ -85,11 +85,11 @@ def draw(
     overwrite: bool = False,
     trained: TrainedPoints | None = None,
     view: View = PLAIN,
-) -> None:
+) -> Figure:
     """Draw a run with a panel for each cost and each metric; equal arguments make equal files.
 
     Args:
-        path: Path of the picture; its suffix is the format.
+        path: Path of the picture, whose suffix is the format; None for no file.
         axes: The objectives, (M,).
         points: Values of all candidates that have every value, in natural units and in order of evaluation, (N, M).
         front: Whether a candidate is not dominated in all objectives, (N,).
@@ -102,16 +102,20 @@ def draw(
         trained: Results of trained candidates, which are ringed and have panels of their own.
         view: Panels, marked networks, metadata and footer.
 
+    Returns:
+        The figure.
+
     Raises:
         NasctlError: The suffix is no format, no candidate can be drawn, or the file cannot be written.
     """
-    suffix = file_format(path)
+    suffix = file_format(path) if path else ""
     if not len(points):
         raise NasctlError("no candidate of this run has a value in every objective, so there is nothing to draw yet")
     satisfied = np.ones(len(points), bool) if feasible is None else np.asarray(feasible, dtype=bool)
     if not satisfied.any():
         raise NasctlError("no candidate of this run holds its constraints, so there is no front to draw; loosen them")
-    check_free(path, overwrite)
+    if path:
+        check_free(path, overwrite)
     import matplotlib
 
     names = shortest_prefixes(ids, others)
@@ -120,7 +124,10 @@ def draw(
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # settings of the user's matplotlibrc do not apply
         matplotlib.rcParams.update(STYLE)
-        save(_figure(shown, title, subtitle, view.footer), path, suffix, {"title": title, **view.facts})
+        figure = _figure(shown, title, subtitle, view.footer)
+        if path:
+            save(figure, path, suffix, {"title": title, **view.facts})
+    return figure
 
 
 def _figure(shown: Picture, title: str, subtitle: str, footer: Sequence[str] = ()) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from nasctl.export.accuracy import ExportedAccuracy, compare_on_labels
 from nasctl.export.difference import Difference, check_difference, difference
 from nasctl.export.formats import FORMATS
 from nasctl.export.int8 import INT8, INT8_SUFFIX, QuantisedFile, quantise
-from nasctl.export.model import Model
+from nasctl.export.model import Model, Runner
 from nasctl.problem.space import Genome, Input
-from nasctl.system.files import replacement
+from nasctl.system.files import folder_replacement, replacement
 from nasctl.training.labelled import TrainingData
 
 CALIBRATION = 32  # examples of the batch from which batch norms take their statistics
@@ -33,12 +33,15 @@ class ExportedFile:
     """The outputs of an exported file beside the module's.
 
     Attributes:
-        difference: Largest difference on random examples, and on the validation examples where there are any.
+        difference: Largest difference on random examples, and on the validation examples where there are any; None if
+            the file cannot be run on this system.
         accuracy: Right answers on the validation examples; None if they were not at hand.
+        unrun: What was checked of a file that cannot be run on this system; "" if it was run.
     """
 
-    difference: Difference
+    difference: Difference | None
     accuracy: ExportedAccuracy | None = None
+    unrun: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,11 @@ def destinations(
 
     Raises:
         UnknownName: A format does not exist.
-        NasctlError: A file exists, or the suffix of `output` is of no format.
+        NasctlError: A file exists, the converter of a format is not installed, or the suffix of `output` is of no
+            format.
     """
-    folder = output is None or output.is_dir()
     by_suffix = {one.suffix: name for name, one in FORMATS.items()}
+    folder = output is None or (output.is_dir() and not _is_package(output))
     for name in formats:
         if name not in FORMATS:
             raise UnknownName("format", name, list(FORMATS))
@@ -113,6 +117,7 @@ def destinations(
         chosen |= {"onnx": None, INT8: None}
     paths = {}
     for name in chosen:
+        _check_installed(name)
         if output is None or folder:
             # A Python file gets a name that can be imported.
             stem = arch.replace("-", "_").replace(".", "_") if name == "python" else arch
@@ -122,7 +127,7 @@ def destinations(
         else:
             stem = output.stem if output.suffix in by_suffix else output.name
             paths[name] = output.with_name(f"{stem}{_suffix(name)}")
-        _check_free(paths[name], force)
+        _check_free(name, paths[name], force)
     return paths
 
 
@@ -144,28 +149,28 @@ def export(
     with ExitStack() as stack:
         # Drafts are created first, so that a folder without permission to write is found before the work. A draft has
         # the suffix of its format, because formats are run from their drafts.
-        drafts = {
-            name: stack.enter_context(replacement(path, "give another file with -o", _suffix(name)))
-            for name, path in paths.items()
-        }
-        runners, found = {}, {}
+        drafts = {name: stack.enter_context(_draft(name, path)) for name, path in paths.items()}
+        runners, found = dict[str, Runner](), dict[str, ExportedFile]()
         for name, draft in drafts.items():
             if name == INT8:
                 continue
             with _explained(exported, name):
                 FORMATS[name].write(exported, draft)
-                runners[name] = FORMATS[name].load(exported, draft)
-                computed = difference(exported.outputs, runners[name](exported.examples))
-            found[name] = ExportedFile(check_difference(name, computed))
+                runner = FORMATS[name].load(exported, draft)
+                computed = None if runner is None else difference(exported.outputs, runner(exported.examples))
+            if runner is None or computed is None:
+                found[name] = ExportedFile(None, unrun=FORMATS[name].unrun)
+                continue
+            runners[name], found[name] = runner, ExportedFile(check_difference(name, computed))
         if data is not None:
             for name, (largest, accuracy) in compare_on_labels(exported, data, runners).items():
-                largest = max(found[name].difference, check_difference(name, largest), key=lambda one: one.relative)
-                found[name] = ExportedFile(largest, accuracy)
+                both = [one for one in (found[name].difference, check_difference(name, largest)) if one is not None]
+                found[name] = ExportedFile(max(both, key=lambda one: one.relative), accuracy)
         if INT8 in drafts and data is not None:
             with _explained(exported, INT8):
                 int8 = quantise(exported, data, drafts["onnx"], drafts[INT8])
-        for path in paths.values():
-            _check_free(path, force)  # another process may have written it meanwhile
+        for name, path in paths.items():
+            _check_free(name, path, force)  # another process may have written it meanwhile
     return Exported(dict(paths), found, int8)
 
 
@@ -186,7 +191,40 @@ def _suffix(name: str) -> str:
     return INT8_SUFFIX if name == INT8 else FORMATS[name].suffix
 
 
-def _check_free(path: Path, force: bool) -> None:
+def _draft(name: str, path: Path) -> AbstractContextManager[Path]:
+    """Return the context manager of the draft of a format's file."""
+    if name != INT8 and FORMATS[name].folder:
+        return folder_replacement(path, "give another name with -o")
+    beside = "" if name == INT8 else FORMATS[name].beside
+    return replacement(path, "give another file with -o", _suffix(name), beside)
+
+
+def _is_package(path: Path) -> bool:
+    """Return whether a path is that of a format whose files are folders."""
+    return any(one.folder and one.suffix == path.suffix for one in FORMATS.values())
+
+
+def _check_installed(name: str) -> None:
+    """Raise an error if the converter or the runtime of a format is not installed."""
+    if name != INT8 and not FORMATS[name].installed:
+        extra = FORMATS[name].extra
+        raise NasctlError(
+            f"Cannot export as {name}: its converter is not installed. Install it with `pip install 'nasctl[{extra}]'`."
+        )
+
+
+def _check_free(name: str, path: Path, force: bool) -> None:
+    """Raise an error if the file of a format must not be written at this path."""
+    if name != INT8 and FORMATS[name].beside:
+        _check_path_free(path.with_suffix(FORMATS[name].beside), force)
+    if name != INT8 and FORMATS[name].folder and path.is_dir() and (path / "Manifest.json").is_file():
+        if not force:
+            raise NasctlError(f"{str(path)!r} exists; add --force to overwrite it, or give another name with -o")
+        return
+    _check_path_free(path, force)
+
+
+def _check_path_free(path: Path, force: bool) -> None:
     """Raise an error if a file must not be written at this path."""
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "no file"

@@ -28,8 +28,9 @@ def export(
 
     Args:
         arch: An id, the beginning of one in the store, or a genome such as "0,3,1". It may be left out with `weights`.
-        formats: "python", "torch", "pt2", "onnx" or "json", or several; by default what the suffix of `output` says,
-            else "python".
+        formats: "python", "torch", "pt2", "onnx", "json", "openvino", "tflite", "executorch" or "coreml", or several;
+            by default what the suffix of `output` says, else "python". The last four need the extra of nasctl of that
+            name.
         output: A file, or an existing folder; by default a file in the working directory that is named after the id.
         space: Spec of the space of a genome, or of an id that the store cannot resolve.
         store: Path of the database file; it need not exist.
@@ -41,13 +42,18 @@ def export(
         int8: Whether to write an int8 ONNX file beside the float32 one, as "int8".
 
     Returns:
-        The path of each file, by format.
+        The path of each file, by format. A Core ML package is a folder, and an OpenVINO model has its weights in a
+        .bin file beside it.
 
     Raises:
-        NasctlError: The architecture or a format does not exist, a file exists, or the weights are of another
-            network, or an exported file does not compute what the module computes.
+        NasctlError: An argument has the wrong type, the architecture or a format does not exist, a format's converter
+            is not installed, a file exists, the weights are of another network, or an exported file does not compute
+            what the module computes.
     """
     from nasctl.export.request import ExportRequest
+    from nasctl.system.argument_types import check_arguments
+
+    check_arguments("export", export, locals())
 
     request = ExportRequest(
         arch=arch,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nasctl.architectures.architecture import Architecture
+from nasctl.errors import NasctlError
 from nasctl.export.header import header
 from nasctl.networks.onnx import silenced_exporter
 from nasctl.networks.python_source import source
@@ -88,12 +90,12 @@ class Model:
 
         The trace uses two examples, because torch.export treats a dimension of size 1 as constant.
         """
-        batch = torch.export.Dim("batch")
-        with silenced_exporter():
-            program = torch.export.export(self.deployed, (self.examples[:2],), dynamic_shapes=(({0: batch},),))
-        for node in program.graph.nodes:
-            node.meta.pop("stack_trace", None)  # these hold paths of this machine
-        return program
+        return _traced(self.deployed, self.examples[:2], (({0: torch.export.Dim("batch")},),))
+
+    @cached_property
+    def single_program(self) -> torch.export.ExportedProgram:
+        """The trace of `deployed` for one example, which formats of devices are written from."""
+        return _traced(self.deployed, self.examples[:1], None)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -138,12 +140,57 @@ PIXELS = "float32 from 0 to 255, (N, C, H, W), channels red, green, blue; ONNX a
 
 @dataclass(frozen=True)
 class Format:
-    """An export format."""
+    """An export format.
+
+    Attributes:
+        suffix: Suffix of the file.
+        write: Writes a model to a file.
+        load: Loads the file of a model as a function of inputs of `Model.deployed`; returns None if the file cannot be
+            run on this system, after it has checked what can be checked.
+        modules: Modules of the converter and the runtime that nasctl itself does not depend on.
+        extra: Extra of nasctl that installs them; "" if there are none.
+        beside: Suffix of a second file that `write` writes beside the file; "" if there is none.
+        folder: Whether `write` makes a folder in place of a file.
+        unrun: Sentence for a file that cannot be run on this system: what was checked instead.
+    """
 
     suffix: str
     write: Callable[[Model, Path], None]
-    load: Callable[[Model, Path], Runner]  # loads the file as a function of inputs of `Model.deployed`
+    load: Callable[[Model, Path], Runner | None]
+    modules: tuple[str, ...] = ()
+    extra: str = ""
+    beside: str = ""
+    folder: bool = False
+    unrun: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Return whether the converter and the runtime are installed."""
+        try:
+            return all(find_spec(name) is not None for name in self.modules)
+        except ModuleNotFoundError:  # the package of a module
+            return False
 
     def run(self, model: Model, path: Path) -> Tensor:
-        """Run a file on the model's examples and return its outputs, (B, ...)."""
-        return self.load(model, path)(model.examples)
+        """Run a file on the model's examples and return its outputs, (B, ...).
+
+        Raises:
+            NasctlError: The file cannot be run on this system.
+        """
+        if (runner := self.load(model, path)) is None:
+            raise NasctlError(f"Cannot run {path}: {self.unrun}.")
+        return runner(model.examples)
+
+
+def one_by_one(run: Runner) -> Runner:
+    """Return a function of a batch, (B, ...), from one of a single example, (1, ...)."""
+    return lambda examples: torch.cat([run(examples[k : k + 1]) for k in range(len(examples))])
+
+
+def _traced(module: nn.Module, examples: Tensor, dynamic_shapes: Any) -> torch.export.ExportedProgram:
+    """Return the trace of a module, without the paths of this machine that torch notes in it."""
+    with silenced_exporter():
+        program = torch.export.export(module, (examples,), dynamic_shapes=dynamic_shapes)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    return program

@@ -7,12 +7,15 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from nasctl.errors import NasctlError
+
+if TYPE_CHECKING:
+    import onnx
 
 
 def to_onnx(
@@ -48,6 +51,7 @@ def to_onnx(
     proto = program.model_proto
     for node in proto.graph.node:
         del node.metadata_props[:]  # torch notes how it made each node, with names of folders of this machine
+    _drop_shapes_of_initialisers(proto)
     if producer is not None:
         proto.producer_name, proto.producer_version = producer
     if properties is not None:
@@ -62,6 +66,18 @@ def to_onnx(
         ) from error
     content: bytes = proto.SerializeToString()
     return content
+
+
+def _drop_shapes_of_initialisers(proto: onnx.ModelProto) -> None:
+    """Remove the value infos of initialisers, which repeat the shapes that the initialisers have.
+
+    Tools that replace an initialiser leave its value info as it was. ONNX Runtime's dynamic quantiser transposes the
+    weights of Gemm nodes, and its shape inference then refuses the file.
+    """
+    initialisers = {one.name for one in proto.graph.initializer}
+    kept = [one for one in proto.graph.value_info if one.name not in initialisers]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(kept)
 
 
 @contextmanager

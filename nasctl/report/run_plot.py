@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from nasctl.search.recorded import run_from_record
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 RESULTS = ("trained", "accuracy", "perplexity", "loss")  # names of the results of trainings as an axis
 
 
@@ -44,23 +48,29 @@ class ChosenView:
     marks: Sequence[str] = ()
 
 
-def draw_run(path: Path, store: Store, run: str | None, chosen: ChosenView, overwrite: bool = False) -> str:
+EVERYTHING = ChosenView()  # a panel for each cost and each metric
+
+
+def draw_run(
+    path: Path | None, store: Store, run: str | None, chosen: ChosenView = EVERYTHING, overwrite: bool = False
+) -> Figure:
     """Draw a run with its recommended network, the published networks that it visited, and what a user marks.
 
     Args:
-        path: Path of the picture; its suffix is the format.
+        path: Path of the picture; its suffix is the format. None for no file.
         store: The store.
         run: Name of the run, or a unique beginning; None for the run started last.
         chosen: Axes and marks.
         overwrite: Whether an existing file may be replaced.
 
     Returns:
-        The full name of the run.
+        The figure.
 
     Raises:
         NasctlError: An axis or a mark cannot be drawn, there is nothing to draw, or the file cannot be written.
     """
-    check_free(path, overwrite)
+    if path:
+        check_free(path, overwrite)
     found = summarize_run(store, run)
     record, series = found.record, {one.name: one for one in found.series}
     goals = [goal.name for goal in record.goals]
@@ -77,7 +87,7 @@ def draw_run(path: Path, store: Store, run: str | None, chosen: ChosenView, over
         error = " with its standard error" if found.trained.measure == "accuracy" else ""
         subtitle.append(f"trained: {found.trained.name}{error} on {found.trained.setting}")
     genes = registry.create("spaces", record.space).genes
-    draw(
+    return draw(
         path,
         axes,
         table[rows],
@@ -91,7 +101,6 @@ def draw_run(path: Path, store: Store, run: str | None, chosen: ChosenView, over
         trained=results,
         view=View(marks, panels, len(goals), dict(_facts(found)), list(_warnings(record))),
     )
-    return found.run.name
 
 
 def _quantity(found: ReportSummary, text: str) -> str:

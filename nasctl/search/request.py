@@ -16,6 +16,7 @@ from nasctl.problem.space import SearchSpace, past_fidelities
 from nasctl.search.default_objectives import default_objectives, objective_doubts, past_defaults, space_kind
 from nasctl.search.run import Run
 from nasctl.store.store import Store
+from nasctl.system.argument_types import check_arguments, check_least
 
 LINE = 80  # characters of a line of remarks
 
@@ -37,6 +38,10 @@ class SettingOptions:
     weights_seed: int = 0
     torch_device: str = "cpu"
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_arguments("set conditions of measurements", SettingOptions, vars(self))
+        check_least("set conditions of measurements", 1, threads=self.threads)
 
     def setting(self, space: SearchSpace) -> Setting:
         """Return the setting of measurements on a search space.

@@ -33,6 +33,7 @@ from nasctl.search import applicability
 from nasctl.search.loop import Visit, search
 from nasctl.search.metrics import device_of, make_objective
 from nasctl.store.store import Store
+from nasctl.system.argument_types import check_arguments
 from nasctl.version import __version__
 
 LIBRARIES = ("numpy", "pymoo", "scikit-learn", "torch")  # libraries with versions that a run records
@@ -66,6 +67,11 @@ class Run:
     called: str = field(default="", compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
     trained_for: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        check_arguments("make a run", Run, vars(self))
+        for name in ("objectives", "record", "constraints"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # lists would make equal runs unequal
 
     @cached_property
     def asked(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import shutil
 import stat
 import zlib
 from collections import Counter
@@ -94,7 +95,9 @@ def write(path: Path, content: bytes | str, instead: str = "name another file") 
 
 
 @contextmanager
-def replacement(path: Path, instead: str = "name another file", suffix: str | None = None) -> Iterator[Path]:
+def replacement(
+    path: Path, instead: str = "name another file", suffix: str | None = None, beside: str = ""
+) -> Iterator[Path]:
     """Yield an empty draft beside a file, and give it the file's name when the block ends without an error.
 
     Every file that nasctl writes goes through this function. After a kill or a power cut the file is the old one or
@@ -105,24 +108,60 @@ def replacement(path: Path, instead: str = "name another file", suffix: str | No
         path: The file, which may exist.
         instead: The remedy that the error message gives.
         suffix: The suffix of the draft, by which some libraries choose a format; by default the suffix of the file.
+        beside: Suffix of a second file that the block writes beside the draft, under its name; "" if there is none.
 
     Raises:
         NasctlError: The path is no regular file, or the block or the system cannot write it (`OSError`).
     """
     draft = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix if suffix is None else suffix}")
+    second = draft.with_suffix(beside) if beside else draft
     try:
         if path.exists() and not path.is_file():  # a device would be replaced by a file of its name
             raise NasctlError(f"{path} is no file; {instead}")
         draft.touch(exist_ok=False)
         yield draft
-        with draft.open("rb+") as written:  # the name must not reach the disk before the content does
-            os.fsync(written.fileno())
+        for written in (second, draft) if beside else (draft,):
+            with written.open("rb+") as file:  # the name must not reach the disk before the content does
+                os.fsync(file.fileno())
+        if beside:
+            second.replace(path.with_suffix(beside))
         draft.replace(path)
     except OSError as error:
         raise NasctlError(f"{path} cannot be written ({error.strerror or error}); {instead}") from None
     finally:
-        with suppress(OSError):
-            draft.unlink()  # after success there is none
+        for left in (draft, second):
+            with suppress(OSError):
+                left.unlink()  # after success there is none
+
+
+@contextmanager
+def folder_replacement(path: Path, instead: str = "name another folder") -> Iterator[Path]:
+    """Yield the name of a draft beside a folder, and give it the folder's name when the block ends without an error.
+
+    The block makes the folder. An older folder of the name is removed after the new one is complete.
+
+    Args:
+        path: The folder, which may exist.
+        instead: The remedy that the error message gives.
+
+    Raises:
+        NasctlError: The path is no folder, or the block or the system cannot write it (`OSError`).
+    """
+    draft, old = (path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix}") for _ in range(2))
+    try:
+        if path.exists() and not path.is_dir():
+            raise NasctlError(f"{path} is no folder; {instead}")
+        draft.mkdir()  # a parent folder that takes nothing is found before the work
+        draft.rmdir()
+        yield draft
+        if path.exists():
+            path.rename(old)
+        draft.rename(path)
+    except OSError as error:
+        raise NasctlError(f"{path} cannot be written ({error.strerror or error}); {instead}") from None
+    finally:
+        for left in (draft, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _at_once(path: str, flags: int) -> int:

@@ -25,16 +25,29 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
     return load, lambda: sorted({*vars(sys.modules[package]), *homes})
 
 
-def make_callable(package: str, function: Callable[..., object]) -> None:
-    """Let a call of a package call a function.
+def make_callable(package: str, home: str) -> None:
+    """Let a call of a package call the function of the same name in a module, which the first call imports.
 
     The function can then have the name of the package: importing a submodule sets the attribute of the parent to the
     package, and `parent.package(...)` works before and after.
+
+    Args:
+        package: Name of the package.
+        home: Name of the module. It may stand above the package.
     """
-    from inspect import signature  # imported late: it takes milliseconds, and `nasctl --help` calls no package
+
+    def load() -> Callable[..., object]:
+        found: Callable[..., object] = getattr(import_module(home), package.rpartition(".")[2])
+        return found
+
+    def described() -> object:
+        from inspect import signature  # imported late: it takes milliseconds, and `nasctl --help` calls no package
+
+        return signature(load())
 
     class CallablePackage(ModuleType):
-        __call__ = staticmethod(function)
-        __signature__ = signature(function)
+        # Properties add no frame to the call, so a warning of the function names the line that calls.
+        __call__ = property(lambda self: load())
+        __signature__ = property(lambda self: described())
 
     sys.modules[package].__class__ = CallablePackage

@@ -1,4 +1,4 @@
-"""Modules by the paths that nasctl 0.1 gave them before its modules became packages.
+"""Modules by the paths that nasctl 0.1 gave them before its modules became packages, and of modules that moved since.
 
 `from nasctl.truth import read` keeps working: the old path is a module that looks every name up in the modules that
 replaced it, and importing that module warns once with `RenamedWarning`.
@@ -36,6 +36,7 @@ MODULES: Mapping[str, Sequence[str]] = {
     "nasctl.indicators": ("nasctl.pareto.hypervolume", "nasctl.pareto.hypervolume_scale"),
     "nasctl.journal": ("nasctl.store.measurements", "nasctl.store.run_log"),
     "nasctl.layerwise": ("nasctl.candidates.layer_sum",),
+    "nasctl.loading": ("nasctl.library.loading",),
     "nasctl.networks.leaves": ("nasctl.networks.torch_layers",),
     "nasctl.networks.mixing": ("nasctl.networks.token_mixing", "nasctl.networks.torch_modules"),
     "nasctl.networks.module": ("nasctl.networks.torch_modules", "nasctl.networks.executable"),
@@ -53,6 +54,7 @@ MODULES: Mapping[str, Sequence[str]] = {
     "nasctl.sampling": ("nasctl.problem.sampling",),
     "nasctl.schema": ("nasctl.store.schema",),
     "nasctl.scoring": ("nasctl.analysis.score",),
+    "nasctl.search.from_python": ("nasctl.library.search", "nasctl.library.result"),
     "nasctl.truth": ("nasctl.architectures.known_values",),
     "nasctl.values": (
         "nasctl.problem.searcher",

@@ -10,6 +10,7 @@ from nasctl.candidates.objective import closed_form
 from nasctl.evaluation.executor import Executor
 from nasctl.evaluation.measure import LocalExecutor
 from nasctl.evaluation.task import Task
+from nasctl.system.argument_types import check_arguments, check_least
 from nasctl.system.machine_lock import shared_machine
 from nasctl.workers.pool import Pool
 from nasctl.workers.processes import Processes
@@ -35,6 +36,10 @@ class WorkerOptions:
     cluster: str = ""
     seconds: float | None = None
     memory: int | None = None
+
+    def __post_init__(self) -> None:
+        check_arguments("start workers", WorkerOptions, vars(self))
+        check_least("start workers", 1, workers=self.workers)
 
     @property
     def in_process(self) -> bool:

@@ -16,10 +16,10 @@ from nasctl.analysis.rank_correlation import agreement
 from nasctl.analysis.run_scores import chosen_score, scores_of_run, stored_sizes
 from nasctl.cli import cli
 from nasctl.correlations.table import shipped
+from nasctl.library.search import search
 from nasctl.problem.fidelity import Fidelity
 from nasctl.report.summary import ReportSummary
 from nasctl.search.command_line import command_line
-from nasctl.search.from_python import search
 from nasctl.search.recorded import run_from_record
 from nasctl.search.request import SettingOptions
 from nasctl.store.store import Store

@@ -8,10 +8,11 @@ import pytest
 
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
+from nasctl.library import search as from_python
+from nasctl.library.result import SearchResult, Solution
+from nasctl.library.search import search
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Evaluation
-from nasctl.search import from_python
-from nasctl.search.from_python import SearchResult, Solution, search
 from nasctl.search.request import SettingOptions
 from nasctl.search.run import Run
 from nasctl.store.store import Store

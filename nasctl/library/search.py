@@ -1,4 +1,4 @@
-"""The function `nasctl.search` and its result."""
+"""The function `nasctl.search`."""
 
 from __future__ import annotations
 
@@ -6,65 +6,16 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from nasctl.architectures import ids
 from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
-from nasctl.pareto.losses import front
-from nasctl.problem.searcher import Evaluation
-from nasctl.problem.space import Genome
+from nasctl.library.result import SearchResult
 from nasctl.search.request import SearchRequest, SettingOptions
-from nasctl.search.run import Run
 from nasctl.store.store import Store
+from nasctl.system.argument_types import check_arguments, check_least
 from nasctl.workers import WorkerOptions, open_executor
 
 DEFAULT_SETTING_OPTIONS, ONE_WORKER = SettingOptions(), WorkerOptions()
-
-
-@dataclass(frozen=True)
-class Solution:
-    """A candidate on a Pareto front.
-
-    Args:
-        id: The id, which `nasctl.export` and the command line take.
-        genome: The choice of each gene, (G,).
-        values: Measured values by objective and recorded metric, in their units.
-    """
-
-    id: str
-    genome: Genome
-    values: dict[str, float]
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """A search that has ended.
-
-    Args:
-        run: The run.
-        store: The store that holds its measurements.
-        evaluations: Every candidate that the run has visited, in order, those of earlier calls included.
-    """
-
-    run: Run
-    store: Store
-    evaluations: tuple[Evaluation, ...]
-
-    @property
-    def name(self) -> str:
-        """The name of the run, which commands take as `--run`."""
-        return self.run.name
-
-    @cached_property
-    def front(self) -> list[Solution]:
-        """The Pareto front of the run, best in the first objective first."""
-        task = self.run.task
-        return [
-            Solution(ids.encode(self.run.space, task.space.genes, found.genome), found.genome, found.values)
-            for found in front(self.evaluations, task.objectives, task.constraints)
-        ]
 
 
 def search(
@@ -111,8 +62,12 @@ def search(
         The run with its front.
 
     Raises:
-        NasctlError: A name does not exist, a constraint cannot be met, or every candidate fails.
+        NasctlError: An argument has the wrong type, a name does not exist, a constraint cannot be met, or every
+            candidate fails.
     """
+    check_arguments("search", search, locals())
+    check_least("search", 1, budget=budget)
+    check_least("search", 0, seed=seed, seconds=seconds)
     request = SearchRequest(
         space, _texts(device), _texts(objectives), _texts(record), _texts(constraints), searcher, seed, run, task
     )

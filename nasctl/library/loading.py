@@ -12,6 +12,7 @@ from nasctl.defaults import DEFAULT_STORE
 from nasctl.problem.space import SearchSpace
 from nasctl.search.metrics import make_objective
 from nasctl.store.store import Store
+from nasctl.system.argument_types import check_arguments
 
 
 def load_space(spec: str) -> SearchSpace:
@@ -21,8 +22,9 @@ def load_space(spec: str) -> SearchSpace:
         spec: A name with options, such as "nb201" or "nb201:channels=8".
 
     Raises:
-        NasctlError: There is no such space, or it takes no such option.
+        NasctlError: An argument has the wrong type, there is no such space, or it takes no such option.
     """
+    check_arguments("load a space", load_space, locals())
     space: SearchSpace = registry.create("spaces", spec)
     return space
 
@@ -36,8 +38,9 @@ def load_objective(spec: str, space: str | None = None) -> Objective:
             this space best.
 
     Raises:
-        NasctlError: There is no such objective or device, or it takes no such option.
+        NasctlError: An argument has the wrong type, there is no such objective or device, or it takes no such option.
     """
+    check_arguments("load an objective", load_objective, locals())
     _, objective = make_objective(spec, space)
     return objective
 
@@ -51,6 +54,7 @@ def load_architecture(arch: str, space: str | None = None, store: str | Path = D
         store: Path of the database file; it need not exist.
 
     Raises:
-        NasctlError: There is no such architecture, or more than one.
+        NasctlError: An argument has the wrong type, there is no such architecture, or more than one.
     """
+    check_arguments("load an architecture", load_architecture, locals())
     return architecture(*ids.resolve(arch, Store.reading(store), space))
