@@ -19,6 +19,7 @@ NARROW = 16  # cells: columns of text are at least so wide, unless their text is
 LONG_WORD = 28  # cells: a longer word does not widen a column of text
 DIGITS = 3  # significant digits of the smallest number of a column
 MOST_DIGITS = 5  # significant digits of the largest number of a column, unless more tell numbers apart
+EXACT = 2**53  # whole numbers below are exact in a float
 NUMBER = re.compile(r"([~<>±+-]*\d[\d,]*)(\.\d+)?((?:e[+-]?\d+)?(?:[ %/:\[].*|x)?)")  # whole part, fraction, rest
 
 
@@ -33,6 +34,7 @@ class TableColumn:
         priority: Columns with the largest number are left out first where a terminal is too narrow; 0 stays.
         prose: Whether the cells are text whose lines may be broken at spaces.
         pipe: Heading in a pipe; the name with the unit by default.
+        short: Heading on a terminal; the name by default, with the unit unless cells have it.
     """
 
     name: str
@@ -40,6 +42,7 @@ class TableColumn:
     priority: int = 0
     prose: bool = False
     pipe: str | None = None
+    short: str | None = None
 
     @property
     def heading(self) -> str:
@@ -54,6 +57,8 @@ class TableColumn:
     @property
     def terminal_heading(self) -> str:
         """The heading on a terminal, where cells have their prefixed units."""
+        if self.short is not None:
+            return self.short
         return self.name if self.unit in UNITS else self.heading
 
 
@@ -83,7 +88,8 @@ def pipe_text(cell: object) -> str:
 
 def exact_value(cell: object) -> object:
     """Return the value of a cell for a CSV file."""
-    return cell.value if isinstance(cell, TableCell) else cell
+    value = cell.value if isinstance(cell, TableCell) else cell
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < EXACT else value
 
 
 def plain_columns(names: Sequence[str], rows: Sequence[Sequence[object]]) -> list[TableColumn]:
@@ -300,15 +306,15 @@ class _NumberFormat:
             if len({self(one) for one in finite}) < len({f"{one:.6g}" for one in finite}):
                 self._decimals += 1
         texts = [self(one).split(" ")[0] for one in finite]
-        while self._decimals and not self._scientific and all(one.endswith("0") for one in texts):
+        while self._decimals and not self._scientific and all("." not in one or one.endswith("0") for one in texts):
             self._decimals -= 1
             texts = [self(one).split(" ")[0] for one in finite]
 
     def __call__(self, value: float) -> str:
         if not math.isfinite(value):
             return str(value)
-        if self._whole:
-            return f"{value:.0f}"
+        if self._whole or (self._unit and abs(value) < 1000 and float(value).is_integer()):
+            return f"{value:.0f} {UNITS.get(self._unit, '')}".strip()
         if self._scientific:
             return f"{value:.{max(2, self._decimals)}e}"
         after = unit_text(prefix_power(value), self._unit) if self._unit else ""
