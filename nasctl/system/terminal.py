@@ -48,7 +48,7 @@ def table(
     columns: Sequence[str | TableColumn],
     rows: Iterable[Sequence[object]],
     title: str = "",
-    as_csv: bool = False,
+    as_csv: bool | None = None,
 ) -> None:
     """Print a table on stdout: laid out for the width of a terminal, tab-separated in a pipe, or as CSV.
 
@@ -56,7 +56,8 @@ def table(
         columns: Columns, or their names. Of names, the first stays where a terminal is narrow, and the last goes first.
         rows: Rows of cells, which may be `TableCell`.
         title: Title, which only a terminal shows.
-        as_csv: Whether the table is printed as CSV (RFC 4180) with exact values, and units in the header row.
+        as_csv: Whether the table is printed as CSV (RFC 4180) with exact values, and units in the header row; None
+            for a command without --csv.
     """
     listed = [list(row) for row in rows]
     plain = plain_columns([one if isinstance(one, str) else one.name for one in columns], listed)
@@ -64,7 +65,7 @@ def table(
     if as_csv:
         _print_csv([one.heading for one in known], listed)
     elif sys.stdout.isatty():
-        _draw(known, listed, title)
+        _draw(known, listed, title, "widen the terminal" + (", or --csv" if as_csv is not None else ""))
     else:
         text = [[printable(pipe_text(cell)) for cell in row] for row in listed]
         print(*("\t".join(row) for row in [[printable(one.pipe_heading) for one in known], *text]), sep="\n")
@@ -157,8 +158,15 @@ def _print_csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     out.flush()
 
 
-def _draw(columns: Sequence[TableColumn], rows: Sequence[Sequence[object]], title: str) -> None:
-    """Print a table on a terminal, with a note below it if columns do not fit."""
+def _draw(columns: Sequence[TableColumn], rows: Sequence[Sequence[object]], title: str, remedy: str) -> None:
+    """Print a table on a terminal, with a note below it if columns do not fit.
+
+    Args:
+        columns: Columns.
+        rows: Rows of cells.
+        title: Title; "" for none.
+        remedy: What shows the columns that do not fit.
+    """
     from rich.console import Console
     from rich.text import Text
 
@@ -171,7 +179,7 @@ def _draw(columns: Sequence[TableColumn], rows: Sequence[Sequence[object]], titl
     lines += [(line, "") for line in found.body]
     if found.left_out:
         count = plural(len(found.left_out), "column")
-        note = f"{count} left out ({', '.join(found.left_out)}); widen the terminal, or --csv"
+        note = f"{count} left out ({', '.join(found.left_out)}); {remedy}"
         lines += [(line, "dim") for line in wrapped(note, width)]
     for line, style in lines:
         # Lines are rich's Text, because rich reads "[red]" or "[/]" in a string as markup.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nasctl.commands import json_option, store_option
+from nasctl.commands import csv_option, json_option, store_option
 
 
 @click.command()
@@ -20,12 +20,13 @@ from nasctl.commands import json_option, store_option
 )
 @click.option("--force", is_flag=True, help="Write over an existing picture.")
 @store_option
+@csv_option
 @json_option
-def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, as_json: bool) -> None:
+def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, as_csv: bool, as_json: bool) -> None:
     """Compare runs of one space with the same objectives, each RUN given by its name or the beginning of it.
 
     All hypervolumes have one scale: the range of each objective over the candidates of all these runs. Single runs also
-    differ by chance, through their seeds.
+    differ by chance, through their seeds. --csv prints the table of runs.
     """
     import json
 
@@ -50,6 +51,9 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
     ends = [f"{name} {best:.6g} to {found.scale.worst[name]:.6g}" for name, best in found.scale.best.items()]
     say(f"HV: hypervolume up to {REFERENCE} of each range over what these runs evaluated: {', '.join(ends)}")
     for k, (heads, rows) in enumerate(found.tables()):
+        if as_csv:
+            table(heads, rows, as_csv=True)
+            return
         if k and rows:
             click.echo()
         if rows:

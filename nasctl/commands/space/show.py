@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import force_option, json_option, plot_option
+from nasctl.commands import csv_option, force_option, json_option, plot_option
 
 if TYPE_CHECKING:
     from nasctl.architectures.architecture import Architecture
@@ -22,11 +22,13 @@ TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # headings
 @click.argument("space")
 @plot_option
 @force_option
+@csv_option
 @json_option
-def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
+def command(space: str, plot: Path | None, force: bool, as_csv: bool, as_json: bool) -> None:
     """Show the genes, the options and the sizes of SPACE, which is NAME or NAME:key=value,...
 
     The median network is the median by MACs of a random sample. --plot draws this network.
+    --csv prints the table of genes.
     """
     import inspect
     import json
@@ -34,7 +36,7 @@ def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
     from nasctl import registry
     from nasctl.commands.show import picture
     from nasctl.problem.space import default_fidelity, levels
-    from nasctl.system.terminal import quantity, table
+    from nasctl.system.terminal import TableColumn, measured, paragraphs, table
 
     made = registry.create("spaces", space)
     found, proven = _networks(made, space)
@@ -52,17 +54,26 @@ def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(described))
         return
-    click.echo(inspect.getdoc(type(made)))
+    genes = [[gene.name, " ".join(map(str, gene.choices))] for gene in made.genes]
+    gene_columns = [TableColumn("gene"), TableColumn("choices", prose=True)]
+    if as_csv:
+        table(gene_columns, genes, as_csv=True)
+        return
+    paragraphs(inspect.getdoc(type(made)) or "")
     shape = "x".join(map(str, made.input.shape))
-    click.echo(f"\n{described['space']}\n{described['genomes']:.4g} genomes; input {shape}")
-    table(
-        ["network, by MACs", "id", *TOTALS.values()],
-        [[name, *(quantity(v, TOTALS[k]) if k in TOTALS else v for k, v in row.items())] for name, row in rows.items()],
-    )
-    click.echo(f"smallest and largest are {'proven' if proven else 'the extremes that a quick search finds'}\n")
-    table(["fidelity", "metrics are computed at"], [[name, str(level)] for name, level in levels(made).items()])
-    click.echo(f"the default is {default_fidelity(made)}\n")
-    table(["gene", "choices"], [[gene.name, " ".join(map(str, gene.choices))] for gene in made.genes])
+    paragraphs(f"\n{described['space']}\n{described['genomes']:.4g} genomes; input {shape}")
+    columns = [TableColumn("network, by MACs"), TableColumn("id")]
+    columns += [TableColumn(unit, unit, priority=k, short=key) for k, (key, unit) in enumerate(TOTALS.items(), 1)]
+    lines = [
+        [name, *(measured(value, TOTALS[key]) if key in TOTALS else value for key, value in row.items())]
+        for name, row in rows.items()
+    ]
+    table(columns, lines)
+    paragraphs(f"smallest and largest are {'proven' if proven else 'the extremes that a quick search finds'}\n")
+    fidelities = [TableColumn("fidelity"), TableColumn("metrics are computed at", prose=True)]
+    table(fidelities, [[name, str(level)] for name, level in levels(made).items()])
+    paragraphs(f"the default is {default_fidelity(made)}\n")
+    table(gene_columns, genes)
 
 
 def _networks(made: SearchSpace, space: str) -> tuple[dict[str, Architecture], bool]:
