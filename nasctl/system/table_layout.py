@@ -34,6 +34,7 @@ class TableColumn:
         priority: Columns with the largest number are left out first where a terminal is too narrow; 0 stays.
         prose: Whether the cells are text whose lines may be broken at spaces.
         pipe: Heading in a pipe; the name with the unit by default.
+        room: Cells that prose wants: other columns are left out, down to priority 1, before it gets fewer.
         short: Heading on a terminal; the name by default, with the unit unless cells have it.
     """
 
@@ -43,6 +44,7 @@ class TableColumn:
     prose: bool = False
     pipe: str | None = None
     short: str | None = None
+    room: int = NARROW
 
     @property
     def heading(self) -> str:
@@ -131,14 +133,16 @@ def lay_out_table(columns: Sequence[TableColumn], rows: Sequence[Sequence[object
     texts = [_column_texts(column, [row[k] for row in rows]) for k, column in enumerate(columns)]
     drawn = [_Drawn.of(column, found) for column, found in zip(columns, texts, strict=True)]
     # Columns without any text are not missed.
-    kept = [k for k, one in enumerate(drawn) if one.column.priority == 0 or any(text.strip() for text in one.texts)]
-    while _least_width([drawn[k] for k in kept]) > width:
-        largest = max(drawn[k].column.priority for k in kept)
+    filled = [any(map(str.strip, one.texts)) for one in drawn]
+    kept = [k for k, one in enumerate(drawn) if filled[k] or (one.heading and one.column.priority == 0)]
+    while _wanted_width(shown := [drawn[k] for k in kept]) > width:
+        largest = max((one.column.priority for one in shown), default=0)
+        if largest == 0 and _least_width(shown) <= width:
+            break
         if largest == 0:
             return LaidOut((), tuple(_turned(drawn, width)))
         kept.remove(max(k for k in kept if drawn[k].column.priority == largest))
-    left_out = [one.heading for k, one in enumerate(drawn) if k not in kept and any(map(str.strip, one.texts))]
-    shown = [drawn[k] for k in kept]
+    left_out = [one.heading for k, one in enumerate(drawn) if k not in kept and filled[k]]
     widths = _widths(shown, width)
     head = _lines([_broken_heading(one.heading, size) for one, size in zip(shown, widths, strict=True)], shown, widths)
     body = []
@@ -179,6 +183,12 @@ class _Drawn:
 
 def _least_width(columns: Sequence[_Drawn]) -> int:
     return sum(one.least for one in columns) + GAP * (len(columns) - 1)
+
+
+def _wanted_width(columns: Sequence[_Drawn]) -> int:
+    """Return the width at which prose has the room that it wants."""
+    rooms = [max(one.least, min(one.column.room, one.full)) if one.column.prose else one.least for one in columns]
+    return sum(rooms) + GAP * (len(columns) - 1)
 
 
 def _widths(columns: Sequence[_Drawn], width: int) -> list[int]:
@@ -258,6 +268,11 @@ def _is_number(text: str) -> bool:
     return text in ("", "-", "failed") or NUMBER.fullmatch(text) is not None
 
 
+def _unit(rest: str) -> str:
+    """Return the letter or sign by which units are told apart, given the text after a number; "" for none."""
+    return rest[:1] if rest.startswith("e") else rest.lstrip().lstrip("kMGT")[:1]
+
+
 def _is_figure(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -279,6 +294,8 @@ def _column_texts(column: TableColumn, values: Sequence[object]) -> tuple[list[s
     if not numbers:
         return texts, False
     matches = [NUMBER.fullmatch(one) for one in texts]
+    if len({_unit(found[3]) for found in matches if found}) > 1:
+        return texts, True  # decimals of different units, or powers of ten, do not compare
     fraction = max((len(found[2] or "") for found in matches if found), default=0)
     rest = max((cells(found[3]) for found in matches if found), default=0)
     return [

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ __all__ = [
 Item = TypeVar("Item")
 
 DEFAULT_WIDTH = 80  # cells: width of a terminal that does not say how wide it is
+ITEM = re.compile(r"\s*(?:[-*] |\w+: )")  # beginning of an item of a list, such as an argument in a docstring
+FULL_LINE = 100  # characters: a line of a docstring that is not shorter goes on in the next line
 LEAST_WIDTH = 20  # cells: a terminal that says it is narrower is taken to be so wide
 
 
@@ -87,10 +90,27 @@ def terminal_width() -> int:
 
 
 def paragraphs(text: str) -> None:
-    """Print text on stdout, with its lines broken at spaces where a terminal is too narrow for them."""
-    for line in printable(text, "\n").split("\n"):
-        for part in wrapped(line, terminal_width()) if sys.stdout.isatty() else [line]:
-            print(part)
+    """Print text on stdout, as it is in a pipe and in lines that fit on a terminal.
+
+    Lines that were broken because they were full are joined before they are broken elsewhere. Lines keep their indent.
+    """
+    lines = printable(text, "\n").split("\n")
+    if not sys.stdout.isatty():
+        print(*lines, sep="\n")
+        return
+    joined: list[str] = []
+    before = ""
+    for line in lines:
+        words = line.split(None, 1)
+        if before.strip() and words and len(before) + len(words[0]) >= FULL_LINE and not ITEM.match(line):
+            joined[-1] += f" {line.strip()}"
+        else:
+            joined.append(line)
+        before = line
+    for line in joined:
+        indent = " " * (len(line) - len(line.lstrip()))
+        for part in wrapped(line.strip(), terminal_width() - len(indent)):
+            print(f"{indent}{part}".rstrip())
 
 
 def say(*lines: str) -> None:

@@ -37,6 +37,6 @@ def command(as_csv: bool, as_json: bool) -> None:
         TableColumn("name"),
         TableColumn("default objectives", priority=2, prose=True),
         TableColumn("source", priority=1, prose=True),
-        TableColumn("what it is", prose=True),
+        TableColumn("what it is", prose=True, room=24),
     ]
     table(columns, rows, as_csv=as_csv)

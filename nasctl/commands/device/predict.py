@@ -251,14 +251,16 @@ def _print_one(made: Prediction, blocks: bool) -> None:
     click.echo()
     rows = [
         [
-            *(device, one.table.device, _total(one), one.table.batch, one.origins),
+            device,
+            TableCell(one.table.device, terminal="" if one.table.device == device else None),
+            *(_total(one), one.table.batch, one.origins),
             TableCell(text := held_out_error(one.table, subject.space), terminal=text.partition(",")[0]),
         ]
         for device, one in made.latencies.items()
     ]
     columns = [
         TableColumn("device"),
-        TableColumn("table", priority=2),
+        TableColumn("table", priority=5),
         TableColumn("ms"),
         TableColumn("batch", priority=1),
         TableColumn("blocks", priority=3, prose=True),

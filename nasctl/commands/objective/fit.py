@@ -284,7 +284,8 @@ def _print_result(result: FitResult, space: str, path: Path, setting: SettingOpt
     file = result.predictor.file
     held = file.held_out
     say(
-        f"{file.column}, {plural(len(file.labelled), 'label')}; figures on {plural(held.networks, 'label')}, {result.how}"
+        f"{file.column}, {plural(len(file.labelled), 'label')};"
+        f" figures on {plural(held.networks, 'label')}, {result.how}"
     )
     rows = []
     for one in result.scores:

@@ -35,6 +35,6 @@ def command(as_csv: bool, as_json: bool) -> None:
             TableColumn("unit", priority=2),
             TableColumn("better", priority=1),
             TableColumn("searchers see", priority=3),
-            TableColumn("what it is", prose=True),
+            TableColumn("what it is", prose=True, room=34),
         ]
         table(columns, [list(row.values()) for row in rows], as_csv=as_csv)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import click
 
 from nasctl.commands import csv_option, json_option
+
+if TYPE_CHECKING:
+    from nasctl.system.terminal import TableCell
+
+LARGE = 10**6  # genomes: larger spaces are shown with a power of ten
 
 
 @click.command("list")
@@ -18,7 +24,7 @@ def command(as_csv: bool, as_json: bool) -> None:
     import json
 
     from nasctl import registry
-    from nasctl.system.terminal import TableCell, TableColumn, table
+    from nasctl.system.terminal import TableColumn, table
 
     rows: list[tuple[str, int | None, int | None, str]] = []
     for name in registry.trusted("spaces"):
@@ -35,10 +41,16 @@ def command(as_csv: bool, as_json: bool) -> None:
             TableColumn("space"),
             TableColumn("genes", priority=1),
             TableColumn("genomes"),
-            TableColumn("summary", prose=True, pipe="", short="what it is"),
+            TableColumn("summary", prose=True, pipe="", short="what it is", room=34),
         ]
         lines = []
         for name, genes, genomes, summary in rows:
-            size = None if genomes is None else TableCell(genomes, text := f"{genomes:.3g}", text)
-            lines.append([name, genes, size, summary])
+            lines.append([name, genes, None if genomes is None else _size_cell(genomes), summary])
         table(columns, lines, as_csv=as_csv)
+
+
+def _size_cell(genomes: int) -> TableCell:
+    """Return the cell of a number of genomes, which CSV has in full."""
+    from nasctl.system.terminal import TableCell
+
+    return TableCell(genomes, f"{genomes:.3g}", f"{genomes:.2e}" if genomes >= LARGE else f"{genomes:,}")

@@ -50,7 +50,7 @@ def command(space: str, devices: tuple[str, ...], number: int, as_csv: bool, as_
         TableColumn("median", priority=1),
         TableColumn("75%", priority=3),
         TableColumn("most"),
-        TableColumn("least and most are", priority=2),
+        TableColumn("least and most are", priority=4),
     ]
     lines = []
     for name, unit, row, proven in rows:

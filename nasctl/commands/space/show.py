@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from nasctl.commands import csv_option, force_option, json_option, plot_option
 
 if TYPE_CHECKING:
     from nasctl.architectures.architecture import Architecture
-    from nasctl.problem.space import SearchSpace
+    from nasctl.problem.space import Gene, SearchSpace
 
 
+MANY = 20  # genes: more are shown by groups on a terminal
 TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # headings in tables
 
 
@@ -54,10 +56,8 @@ def command(space: str, plot: Path | None, force: bool, as_csv: bool, as_json: b
     if as_json:
         click.echo(json.dumps(described))
         return
-    genes = [[gene.name, " ".join(map(str, gene.choices))] for gene in made.genes]
-    gene_columns = [TableColumn("gene"), TableColumn("choices", prose=True)]
     if as_csv:
-        table(gene_columns, genes, as_csv=True)
+        _print_genes(made.genes, as_csv)
         return
     paragraphs(inspect.getdoc(type(made)) or "")
     shape = "x".join(map(str, made.input.shape))
@@ -73,7 +73,31 @@ def command(space: str, plot: Path | None, force: bool, as_csv: bool, as_json: b
     fidelities = [TableColumn("fidelity"), TableColumn("metrics are computed at", prose=True)]
     table(fidelities, [[name, str(level)] for name, level in levels(made).items()])
     paragraphs(f"the default is {default_fidelity(made)}\n")
-    table(gene_columns, genes)
+    _print_genes(made.genes, as_csv)
+
+
+def _print_genes(genes: Sequence[Gene], as_csv: bool) -> None:
+    """Print a line for each gene; on a terminal, one for all genes of a large space that end alike and choose alike."""
+    import sys
+
+    from nasctl.system.terminal import TableColumn, table
+
+    groups: dict[tuple[str, str], list[str]] = {}
+    for gene in genes:
+        choices = " ".join(str(choice).replace(" ", "") for choice in gene.choices)
+        groups.setdefault((gene.name.rpartition(".")[2], choices), []).append(gene.name)
+    if as_csv or not sys.stdout.isatty() or len(genes) <= MANY or len(groups) > MANY:
+        rows = [[gene.name, " ".join(map(str, gene.choices))] for gene in genes]
+        table([TableColumn("gene"), TableColumn("choices", prose=True)], rows, as_csv=as_csv)
+        return
+    lines = [[_range_text(names), len(names), choices] for (_, choices), names in groups.items()]
+    columns = [TableColumn("genes", prose=True), TableColumn("number", priority=1), TableColumn("choices", prose=True)]
+    table(columns, lines, as_csv=False)
+
+
+def _range_text(names: Sequence[str]) -> str:
+    """Return the names of genes, or the first and the last of many."""
+    return ", ".join(names) if len(names) < 3 else f"{names[0]} ... {names[-1]}"
 
 
 def _networks(made: SearchSpace, space: str) -> tuple[dict[str, Architecture], bool]:
