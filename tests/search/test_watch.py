@@ -266,7 +266,7 @@ def test_a_time_limit_before_the_first_candidate_says_so(watched):
 def test_who_interrupts_is_told_how_to_go_on(watched):
     one, _, _ = watched([visit(0, PAIR[0])])
     one.follow(None)
-    lines = ["", "stopped after 1 candidates; this goes on:", "  nasctl search --space x"]
+    lines = ["", "stopped after 1 candidate; this goes on:", "  nasctl search --space x"]
     assert one.interrupted("nasctl search --space x") == lines
 
 

@@ -34,7 +34,7 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
     from nasctl.drawing.canvas import check_free
     from nasctl.pareto.hypervolume import REFERENCE
     from nasctl.store.store import Store
-    from nasctl.system.terminal import say, table
+    from nasctl.system.terminal import TableColumn, say, table
 
     if plot is not None:
         check_free(plot, force)
@@ -51,10 +51,20 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
     ends = [f"{name} {best:.6g} to {found.scale.worst[name]:.6g}" for name, best in found.scale.best.items()]
     say(f"HV: hypervolume up to {REFERENCE} of each range over what these runs evaluated: {', '.join(ends)}")
     for k, (heads, rows) in enumerate(found.tables()):
-        if as_csv:
-            table(heads, rows, as_csv=True)
-            return
         if k and rows:
             click.echo()
         if rows:
-            table(heads, rows)
+            table([TableColumn(name, priority=_priority(name)) for name in heads], rows, as_csv=as_csv)
+        if as_csv:
+            return
+
+
+def _priority(name: str) -> int:
+    """Return how early a column is left out on a narrow terminal; runs, fronts and the last hypervolume stay longest.
+
+    Args:
+        name: Heading of the column.
+    """
+    if name.startswith("HV at ") and name != "HV at the end":
+        return 6
+    return {"failed": 5, "candidates": 4, "evaluated by both": 3, "on both fronts": 2, "undominated": 1}.get(name, 0)
