@@ -28,17 +28,7 @@ def compare(
     measurements: int,
     formats: tuple[bool, bool],
 ) -> None:
-    """Replay trainings on a benchmark and print the comparison.
-
-    Args:
-        name: Name of the benchmark.
-        benchmark: The benchmark.
-        objectives: Objectives of the training-free search.
-        searchers: Specs of searchers to compare; the default ones if empty.
-        seeds: Runs of each policy.
-        trainings: Networks that a run trains.
-        measurements: Networks whose metrics a run may measure.
-        formats: Whether the result is printed as CSV, and whether as JSON.
+    """Replay trainings on a benchmark and print the comparison; `formats` are whether as CSV and whether as JSON.
 
     Raises:
         NasctlError: The benchmark has no trainings, or fewer architectures than trainings.
@@ -73,16 +63,10 @@ def compare(
         about |= {"trainings": trainings, "evaluations": measurements}
         click.echo(json.dumps({**about, **comparison.figures()}))
         return
-    say(
-        f"{name}: {plural(seeds, 'seed')} of {trainings} trainings; metrics of at most {measurements} architectures;"
-        f" training-free search of {', '.join(objectives)}"
-    )
-    for sentence in dict.fromkeys(table.about for table in tables.values()):
-        say(sentence)
-    if as_csv:
-        _print_csv(comparison)
-    else:
-        _print(comparison)
+    runs = f"{plural(seeds, 'seed')} of {trainings} trainings; metrics of at most {measurements} architectures"
+    say(f"{name}: {runs}; training-free search of {', '.join(objectives)}")
+    say(*dict.fromkeys(table.about for table in tables.values()))
+    (_print_csv if as_csv else _print)(comparison)
 
 
 def _print(comparison: TrainingComparison) -> None:

@@ -107,20 +107,15 @@ def command(
         return
     asked = [registry.normal("searchers", one) for one in registry.split(searchers) or SEARCHERS]
     asked = list(dict.fromkeys([*asked, BASELINE]))
-    found = list(
-        counted(replay_searchers(benchmark, wanted, asked, seeds, evaluations), len(asked) * seeds, "searches")
-    )
-    comparison = compare_searchers(benchmark, wanted, found)
+    replays = replay_searchers(benchmark, wanted, asked, seeds, evaluations)
+    comparison = compare_searchers(benchmark, wanted, list(counted(replays, len(asked) * seeds, "searches")))
     if as_json:
         about = {"benchmark": name, "source": benchmark.source, "objectives": wanted, "seeds": seeds}
         click.echo(json.dumps({**about, "evaluations": evaluations, **comparison.figures()}))
     else:
         runs = f"{plural(seeds, 'seed')} of {plural(evaluations, 'evaluation')}"
         say(f"{name}: {benchmark.source}; objectives {', '.join(wanted)}; {runs}")
-        if as_csv:
-            _print_csv(comparison)
-        else:
-            _print(comparison)
+        (_print_csv if as_csv else _print)(comparison)
     if plot is not None:
         from nasctl.bench.convergence_plot import draw
 
