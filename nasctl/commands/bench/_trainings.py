@@ -63,8 +63,8 @@ def compare(
         about |= {"trainings": trainings, "evaluations": measurements}
         click.echo(json.dumps({**about, **comparison.figures()}))
         return
-    runs = f"{plural(seeds, 'seed')} of {trainings} trainings; metrics of at most {measurements} architectures"
-    say(f"{name}: {runs}; training-free search of {', '.join(objectives)}")
+    sizes = f"{plural(seeds, 'seed')} of {trainings} trainings; metrics of at most {measurements} architectures"
+    say(f"{name}: {sizes}; training-free search of {', '.join(objectives)}")
     say(*dict.fromkeys(table.about for table in tables.values()))
     (_print_csv if as_csv else _print)(comparison)
 
