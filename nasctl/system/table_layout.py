@@ -16,6 +16,7 @@ from nasctl.system.wording import UNITS, cells, prefix_power, printable, unit_te
 
 GAP = 2  # spaces between columns
 NARROW = 16  # cells: columns of text are at least so wide, unless their text is shorter
+LEAST_NAME = 6  # cells: names of columns are at least so wide where rows are turned
 LONG_WORD = 28  # cells: a longer word does not widen a column of text
 DIGITS = 3  # significant digits of the smallest number of a column
 MOST_DIGITS = 5  # significant digits of the largest number of a column, unless more tell numbers apart
@@ -143,6 +144,8 @@ def lay_out_table(columns: Sequence[TableColumn], rows: Sequence[Sequence[object
             return LaidOut((), tuple(_turned(drawn, width)))
         kept.remove(max(k for k in kept if drawn[k].column.priority == largest))
     left_out = [one.heading for k, one in enumerate(drawn) if k not in kept and filled[k]]
+    if not shown:
+        return LaidOut((), ())
     widths = _widths(shown, width)
     head = _lines([_broken_heading(one.heading, size) for one, size in zip(shown, widths, strict=True)], shown, widths)
     body = []
@@ -234,6 +237,8 @@ def _lines(
 def _turned(columns: Sequence[_Drawn], width: int) -> list[str]:
     """Return the lines of a table whose rows are turned: a line for each cell that is not empty, rows apart."""
     size = min(max(cells(one.heading) for one in columns), max(8, width // 3))
+    widest = max((cells(text.strip()) for one in columns if not one.column.prose for text in one.texts), default=0)
+    size = max(LEAST_NAME, min(size, width - GAP - widest))  # an id stays whole if the terminal is as wide as it
     lines: list[str] = []
     for number in range(len(columns[0].texts) if columns else 0):
         lines += [""] if lines else []
@@ -318,7 +323,8 @@ class _NumberFormat:
         scaled = [abs(self._scaled(one)) for one in finite]
         self._scientific = not self._unit and any(one and (one < 1e-4 or one >= 1e7) for one in scaled)
         self._whole = not self._unit and all(one.is_integer() for one in finite)
-        self._decimals = 0 if self._whole else self._least_decimals([one for one in scaled if one])
+        least = self._least_decimals([one for one in scaled if one])
+        self._decimals = 0 if self._whole else DIGITS - 1 if self._scientific else least
         for _ in range(2):
             if len({self(one) for one in finite}) < len({f"{one:.6g}" for one in finite}):
                 self._decimals += 1
@@ -333,7 +339,7 @@ class _NumberFormat:
         if self._whole or (self._unit and abs(value) < 1000 and float(value).is_integer()):
             return f"{value:.0f} {UNITS.get(self._unit, '')}".strip()
         if self._scientific:
-            return f"{value:.{max(2, self._decimals)}e}"
+            return f"{value:.{self._decimals}e}"
         after = unit_text(prefix_power(value), self._unit) if self._unit else ""
         return f"{self._scaled(value):.{self._decimals}f} {after}".strip()
 
