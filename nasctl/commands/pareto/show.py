@@ -88,7 +88,6 @@ def command(
         click.echo(json.dumps([shown.facts(one) for one in rows]))
         return
     _say_notes(shown, name, visited, chosen.reason if chosen else "", len(rows))
-    # A pipe has the columns and rows that it had before there were remarks.
     others = [one for one in references.values() if one.genome not in shown.genomes]
     shown.print(rows, others, as_csv, best.why if best else "")
 
@@ -194,11 +193,9 @@ class _Front:
             as_csv: Whether the table is printed as CSV.
             why: Reason for the recommended network.
         """
-        import sys
-
         from nasctl.system.terminal import TableCell, TableColumn, say, table
 
-        marks = as_csv or sys.stdout.isatty()
+        marks = marks_shown(as_csv)
         cells = [self._cells(one) for one in [*rows, *(others if marks else ())]]
         columns = self._columns()
         if marks:
@@ -245,6 +242,13 @@ class _Front:
         words = [RECOMMENDED] if one.genome == self.recommended else []
         words += [self.references[one.genome]] if one.genome in self.references else []
         return ", ".join([*words, *([] if one.genome in self.genomes else ["not on the front"])])
+
+
+def marks_shown(as_csv: bool) -> bool:
+    """Return whether networks have remarks: as CSV and on a terminal. A pipe keeps the columns that programs expect."""
+    import sys
+
+    return as_csv or sys.stdout.isatty()
 
 
 def _better(name: str, record: RunRecord) -> str:
