@@ -16,6 +16,7 @@ from nasctl.system.wording import UNITS, cells, prefix_power, printable, unit_te
 
 GAP = 2  # spaces between columns
 NARROW = 16  # cells: columns of text are at least so wide, unless their text is shorter
+RULE = "\N{BOX DRAWINGS LIGHT HORIZONTAL}"
 LEAST_NAME = 6  # cells: names of columns are at least so wide where rows are turned
 LONG_WORD = 28  # cells: a longer word does not widen a column of text
 DIGITS = 3  # significant digits of the smallest number of a column
@@ -155,8 +156,8 @@ def lay_out_table(columns: Sequence[TableColumn], rows: Sequence[Sequence[object
             for one, size in zip(shown, widths, strict=True)
         ]
         body += _lines(parts, shown, widths, bottom=False)
-    rule = (" " * GAP).join("\N{BOX DRAWINGS LIGHT HORIZONTAL}" * size for size in widths)
-    return LaidOut((*head, rule), tuple(body), tuple(left_out))
+    rules = [RULE * size if one.heading else " " * size for one, size in zip(shown, widths, strict=True)]
+    return LaidOut((*head, (" " * GAP).join(rules).rstrip()), tuple(body), tuple(left_out))
 
 
 @dataclass(frozen=True, slots=True)

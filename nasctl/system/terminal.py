@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from nasctl.system.table_layout import (
     TableCell,
@@ -79,12 +79,16 @@ def measured(value: float, unit: str) -> TableCell:
     return TableCell(value, quantity(value, unit))
 
 
-def terminal_width() -> int:
-    """Return the number of cells in a line of the terminal on stdout, or COLUMNS if it is set."""
+def terminal_width(stream: TextIO | None = None) -> int:
+    """Return the number of cells in a line of the terminal of a stream, or COLUMNS if it is set.
+
+    Args:
+        stream: The stream; stdout by default.
+    """
     asked = os.environ.get("COLUMNS", "")
     try:
-        width = int(asked) if asked.isdecimal() else os.get_terminal_size(sys.stdout.fileno()).columns
-    except (OSError, ValueError):  # stdout is no terminal, or has no file descriptor
+        width = int(asked) if asked.isdecimal() else os.get_terminal_size((stream or sys.stdout).fileno()).columns
+    except (OSError, ValueError):  # the stream is no terminal, or has no file descriptor
         width = 0
     return max(LEAST_WIDTH, width or DEFAULT_WIDTH)
 
@@ -114,9 +118,15 @@ def paragraphs(text: str) -> None:
 
 
 def say(*lines: str) -> None:
-    """Print lines for people, on stderr."""
+    """Print lines for people, on stderr.
+
+    A terminal gets them broken at spaces, except those with a command, which are copied as one line.
+    """
     for line in lines:
-        print(printable(line, "\n"), file=sys.stderr, flush=True)
+        text = printable(line, "\n")
+        if sys.stderr.isatty() and "nasctl " not in text:
+            text = "\n".join(wrapped(text, terminal_width(sys.stderr)))
+        print(text, file=sys.stderr, flush=True)
 
 
 def counted(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
