@@ -21,6 +21,7 @@ LEAST_NAME = 6  # cells: names of columns are at least so wide where rows are tu
 LONG_WORD = 28  # cells: a longer word does not widen a column of text
 DIGITS = 3  # significant digits of the smallest number of a column
 MOST_DIGITS = 5  # significant digits of the largest number of a column, unless more tell numbers apart
+LONG_NUMBER = 1e12  # whole numbers without a unit are written with a power of ten from here on
 EXACT = 2**53  # whole numbers below are exact in a float
 NUMBER = re.compile(r"([~<>±+-]*\d[\d,]*)(\.\d+)?((?:e[+-]?\d+)?(?:[ %/:\[].*|x)?)")  # whole part, fraction, rest
 
@@ -290,10 +291,8 @@ def _terminal_value(cell: object) -> object:
 
 def _column_texts(column: TableColumn, values: Sequence[object]) -> tuple[list[str], bool]:
     """Return the texts of the cells of a column on a terminal, and whether they are numbers; decimals are aligned."""
-    raw = [
-        one.terminal if isinstance(one, TableCell) and one.terminal is not None else exact_value(one) for one in values
-    ]
-    numeric = [one for one in raw if isinstance(one, int | float) and not isinstance(one, bool)]
+    raw = [_terminal_value(one) for one in values]
+    numeric = [one for one in raw if _is_figure(one)]
     write = _NumberFormat(numeric, column.unit)
     texts = [write(one) if _is_figure(one) else printable(pipe_text(one)) for one in raw]
     numbers = not column.prose and all(map(_is_number, texts)) and any(NUMBER.fullmatch(one) for one in texts)
@@ -323,7 +322,7 @@ class _NumberFormat:
         finite = [float(one) for one in values if math.isfinite(one)]
         scaled = [abs(self._scaled(one)) for one in finite]
         self._scientific = not self._unit and any(one and (one < 1e-4 or one >= 1e7) for one in scaled)
-        self._whole = not self._unit and all(one.is_integer() for one in finite)
+        self._whole = not self._unit and all(one.is_integer() and abs(one) < LONG_NUMBER for one in finite)
         least = self._least_decimals([one for one in scaled if one])
         self._decimals = 0 if self._whole else DIGITS - 1 if self._scientific else least
         for _ in range(2):
