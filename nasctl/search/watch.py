@@ -77,7 +77,8 @@ class Watch:
         if fidelity.whole:
             return f"{examples}, {own}, the network's own size{draws}"
         reduced = "x".join(map(str, space.reduced(fidelity).input.shape))
-        also = f", {fidelity.cells} cells or blocks a stage" if fidelity.cells else ""
+        parts = terminal.plural(fidelity.cells or 0, "cell or block", "cells or blocks")
+        also = f", {parts} a stage" if fidelity.cells else ""
         return f"{examples}, {reduced}{also}{draws}; costs and latency at {own}"
 
     def follow(self, store: Store, executor: Executor | None = None) -> None:
