@@ -23,6 +23,7 @@ from nasctl.search.recorded import setting_parts
 from nasctl.search.recorded_hypervolume import hypervolume_share
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
+from nasctl.system.table_layout import TableCell
 
 STEPS = 100  # checkpoints of a hypervolume curve
 SHOWN = 5  # checkpoints in the table, which all runs have reached
@@ -167,8 +168,8 @@ class RunComparison:
             [
                 [
                     *(side.name, len(side.visited), side.failed, len(side.front), joint),
-                    "-" if share is None else f"{share:.1%}",
-                    *(f"{curve[count] / self.box:.1%}" for count in (*self.shown, len(side.visited))),
+                    "-" if share is None else _cell(share, ".1%"),
+                    *(_cell(curve[count] / self.box, ".1%") for count in (*self.shown, len(side.visited))),
                 ]
                 for side, curve, joint, share in zip(self.sides, self.curves, self.joint, self.shares, strict=True)
             ],
@@ -177,7 +178,7 @@ class RunComparison:
             ["run A", "run B", "A dominates of B's front", "B dominates of A's", "evaluated by both", "on both fronts"],
             [
                 [
-                    *(one.name, other.name, f"{coverage(one, other):.0%}", f"{coverage(other, one):.0%}"),
+                    *(one.name, other.name, _cell(coverage(one, other), ".0%"), _cell(coverage(other, one), ".0%")),
                     *(len(_shared(one.visited, other.visited)), len(_shared(one.front, other.front))),
                 ]
                 for one, other in combinations(self.sides, 2)
@@ -193,6 +194,11 @@ class RunComparison:
         """Return the id of an architecture."""
         space = self.sides[0].record.space
         return ids.encode(space, registry.create("spaces", space).genes, genome)
+
+
+def _cell(value: float, form: str) -> TableCell:
+    """Return the cell of a number, which people read in a format and CSV has exactly."""
+    return TableCell(value, text := f"{value:{form}}", text)
 
 
 def compare_runs(store: Store, names: Sequence[str]) -> RunComparison:

@@ -54,7 +54,28 @@ store_option = click.option(
     help="SQLite file that holds measurements, runs and trainings.",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+def _refuse_two_formats(ctx: click.Context, option: click.Parameter, value: bool) -> bool:
+    """Return the value of --json or --csv.
+
+    Raises:
+        click.UsageError: Both are given.
+    """
+    other = "as_csv" if option.name == "as_json" else "as_json"
+    if value and ctx.params.get(other):
+        raise click.UsageError("--json and --csv are two formats; give one of them.")
+    return value
+
+
+json_option = click.option("--json", "as_json", is_flag=True, callback=_refuse_two_formats, help="Print JSON.")
+
+csv_option = click.option(
+    "--csv",
+    "as_csv",
+    is_flag=True,
+    callback=_refuse_two_formats,
+    help="Print the table as CSV, with exact values and with units in the header row.",
+)
 
 plot_option = click.option(
     "--plot",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import force_option, json_option, plot_option, store_option
+from nasctl.commands import csv_option, force_option, json_option, plot_option, store_option
 from nasctl.hardware.pricing import NetworkLatency, held_out_error, latency_facts, load_tables, price
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nasctl.networks.graph import Network, Span
     from nasctl.networks.node import Shape
     from nasctl.store.training_table import TrainingRecord
+    from nasctl.system.terminal import TableCell
 
 
 MODELLED = "~ modelled: the device's table has no such block, so its model of single operators predicts the time"
@@ -37,11 +38,23 @@ DEFAULT_DEVICES = ("gpu", "cpu", "mobile")  # devices that are shown without --d
 @plot_option
 @force_option
 @store_option
+@csv_option
 @json_option
 def command(
-    arch: str, space: str | None, devices: tuple[str, ...], plot: Path | None, force: bool, store: str, as_json: bool
+    arch: str,
+    space: str | None,
+    devices: tuple[str, ...],
+    plot: Path | None,
+    force: bool,
+    store: str,
+    as_csv: bool,
+    as_json: bool,
 ) -> None:
-    """Show the blocks of ARCH: an id, the unique beginning of one in the store, or a genome such as 0,3,1."""
+    """Show the blocks of ARCH: an id, the unique beginning of one in the store, or a genome such as 0,3,1.
+
+    A block is written as in drawings: MBConv 5x5 e3 /2 se is an inverted residual with a kernel of 5, an expansion of
+    3, a stride of 2 and squeeze-and-excitation. --csv prints the table of blocks.
+    """
     import json
 
     from nasctl import registry
@@ -61,7 +74,9 @@ def command(
         facts = {**shown.facts(), **({"trainings": rows} if rows else {})}
         click.echo(json.dumps({**facts, **latency_facts(shown.network, found, spec)}, default=str))
     else:
-        _print(shown, found, spec, trainings)
+        if not as_csv:
+            _print_facts(shown, found, spec, trainings)
+        print_blocks(shown.network, found, as_csv)
 
 
 def picture(path: Path, shown: Architecture, force: bool) -> None:
@@ -111,11 +126,11 @@ def latencies(network: Network, devices: Sequence[str], space: str) -> dict[str,
     return found
 
 
-def _print(
+def _print_facts(
     shown: Architecture, price: Mapping[str, NetworkLatency], spec: str, trainings: Sequence[TrainingRecord]
 ) -> None:
-    """Print the facts of an architecture, its trainings and its blocks."""
-    from nasctl.system.terminal import definitions, quantity
+    """Print the facts of an architecture and its trainings."""
+    from nasctl.system.terminal import definitions, plural, quantity
 
     network = shown.network
     definitions(
@@ -126,7 +141,13 @@ def _print(
             **({"native": shown.native} if shown.native else {}),
             **dict(_choices({name: one for name, one in shown.genes.items() if name not in shown.inactive})),
             **(
-                {"inactive": f"{len(shown.inactive)} other genes, which do not change this network"}
+                {
+                    "inactive": plural(
+                        len(shown.inactive),
+                        "other gene, which does not change this network",
+                        "other genes, which do not change this network",
+                    )
+                }
                 if shown.inactive
                 else {}
             ),
@@ -139,18 +160,32 @@ def _print(
         }
     )
     click.echo()
-    print_blocks(network, price)
 
 
-def print_blocks(network: Network, price: Mapping[str, NetworkLatency]) -> None:
-    """Print a table with a line for each block and its latency in ms on each device."""
-    from nasctl.system.terminal import table
+def print_blocks(network: Network, price: Mapping[str, NetworkLatency], as_csv: bool = False) -> None:
+    """Print a table with a line for each block and its latency in ms on each device.
 
-    times = [f"ms on {device} (batch {one.table.batch})" for device, one in price.items()]
+    Args:
+        network: The network.
+        price: Its latency by device.
+        as_csv: Whether the table is printed as CSV.
+    """
+    from nasctl.system.terminal import TableColumn, paragraphs, table
+
+    columns = [
+        TableColumn("block"),
+        TableColumn("what", prose=True),
+        TableColumn("input -> output", priority=9, short="output"),
+        TableColumn("parameters", "parameters", priority=2, short="params"),
+        TableColumn("MACs", "MACs", priority=1),
+    ]
+    # The first device stays longest.
+    for k, (device, one) in enumerate(price.items()):
+        columns.append(TableColumn(f"ms on {device} (batch {one.table.batch})", priority=3 + min(k, 5)))
     rows = [_row(span, [one.blocks[k] for one in price.values()]) for k, span in enumerate(network.spans)]
-    table(["block", "what", "input -> output", "parameters", "MACs", *times], rows)
-    if any(one.modelled for one in price.values()):
-        click.echo(MODELLED)
+    table(columns, rows, as_csv=as_csv)
+    if not as_csv and any(one.modelled for one in price.values()):
+        paragraphs(MODELLED)
 
 
 def _choices(genes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -166,11 +201,13 @@ def _choices(genes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 def _trained(record: TrainingRecord) -> str:
     """Return the results of a training by part with their standard errors, its name and its setting."""
+    from nasctl.system.terminal import plural
     from nasctl.training.rows import accuracy_text, data_name
 
     parts = [f"{accuracy_text(result)} on {part}" for part, result in sorted(record.parts.items())]
     state = [] if record.state == "finished" else [record.state]
-    setting = f"{data_name(record.spec['data'])}, {record.spec['recipe']['epochs']} epochs, seed {record.spec['seed']}"
+    epochs = plural(record.spec["recipe"]["epochs"], "epoch")
+    setting = f"{data_name(record.spec['data'])}, {epochs}, seed {record.spec['seed']}"
     return f"{', '.join([*state, *parts])}; training {record.name} on {setting}"
 
 
@@ -181,15 +218,26 @@ def _latency(one: NetworkLatency, space: str) -> str:
     return f"{total}; error, held out: {held_out_error(one.table, space)}"
 
 
-def _row(span: Span, figures: Sequence[BlockLatency]) -> list[str]:
+def _row(span: Span, figures: Sequence[BlockLatency]) -> list[object]:
     """Return the cells of a block's line in the table."""
-    from nasctl.system.terminal import quantity
+    from nasctl.networks.block_notation import block_notation
+    from nasctl.system.terminal import TableCell, measured
 
     emission = span.emission
-    shapes = f"{', '.join(map(_shape, emission.in_shapes))} -> {_shape(emission.out_shape)}"
-    costs = [quantity(emission.params, "parameters"), quantity(emission.macs, "MACs")]
-    times = [f"{'~' if figure.origin == 'modelled' else ''}{figure.ms:.3g}" for figure in figures]
-    return [span.name, emission.key.partition(" @ ")[0], shapes, *costs, *times]
+    out = _shape(emission.out_shape)
+    shapes = f"{', '.join(map(_shape, emission.in_shapes))} -> {out}"
+    key = emission.key.partition(" @ ")[0]
+    cells = [TableCell(key, terminal=block_notation(emission)), TableCell(shapes, terminal=out)]
+    costs = [measured(emission.params, "parameters"), measured(emission.macs, "MACs")]
+    return [span.name, *cells, *costs, *map(_milliseconds, figures)]
+
+
+def _milliseconds(figure: BlockLatency) -> TableCell:
+    """Return the cell of a latency, with "~" if it is modelled."""
+    from nasctl.system.terminal import TableCell
+
+    text = f"{'~' if figure.origin == 'modelled' else ''}{figure.ms:.3g}"
+    return TableCell(figure.ms, text, text)
 
 
 def _shape(shape: Shape) -> str:

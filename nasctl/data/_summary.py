@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from nasctl.system.wording import plural
+
 SHOWN_CLASSES = 4  # classes that are named before "and N more"
 
 COLUMNS = 80  # width of a line
@@ -81,7 +83,7 @@ class DataSummary:
         """
         sizes = f" {self.sizes}" if self.sizes else ""
         modes = f" ({', '.join(self._modes())})" if self.modes else ""
-        first = f"Data {self.name}: {self.images:,} {_plural('image', self.images)}{sizes}{modes}."
+        first = f"Data {self.name}: {plural(self.images, 'image')}{sizes}{modes}."
         wrapped = textwrap.TextWrapper(width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
         return [line for sentence in (first, self._labels(), *self.notes) for line in wrapped.wrap(sentence)]
 
@@ -100,10 +102,10 @@ class DataSummary:
         low, high = min(counts), max(counts)
         counted = low < high and more < 2  # each class with its number
         named = ", ".join(f"{one.name} ({one.images:,})" if counted else one.name for one in shown)
-        numbers = f"{low:,} to {high:,} images" if low < high else f"{low:,} {_plural('image', low)}"
+        numbers = f"{low:,} to {high:,} images" if low < high else plural(low, "image")
         each = "" if counted else f", {numbers} each"
         rest = f" and {more:,} more" if more > 1 else ""
-        return f"{len(counts):,} classes from {self.labels_from}{each}: {named}{rest}."
+        return f"{plural(len(counts), 'class', 'classes')} from {self.labels_from}{each}: {named}{rest}."
 
 
 @runtime_checkable
@@ -127,10 +129,6 @@ def class_counts(names: Sequence[str] | None, labels: np.ndarray | None) -> tupl
         return ()
     counts = np.bincount(labels).tolist()
     return tuple(map(ClassCount, names or map(str, range(len(counts))), counts))
-
-
-def _plural(noun: str, number: int) -> str:
-    return noun if number == 1 else f"{noun}s"
 
 
 __all__ = ["ClassCount", "DataSummary", "ImageSizes", "Summarized", "class_counts"]

@@ -12,6 +12,7 @@ import numpy as np
 from nasctl.data._decoding import DecodedImage, ValueScale, decoded
 from nasctl.data._folders import NAMED, quoted
 from nasctl.data._summary import ImageSizes
+from nasctl.system.wording import plural
 
 CHECKED_FILES = 20_000  # the most files that are checked
 
@@ -60,21 +61,21 @@ class Survey:
         """
         if self.broken:
             named = [f"{key} ({reason})" for key, reason in self.broken]
-            yield f"Skipped {_images(len(self.broken))} that cannot be decoded: {quoted(named)}."
+            yield f"Skipped {plural(len(self.broken), 'image')} that cannot be decoded: {quoted(named)}."
         if self.turned:
-            yield f"Turned {_images(self.turned)} upright by the EXIF orientation."
+            yield f"Turned {plural(self.turned, 'image')} upright by the EXIF orientation."
         if self.framed:
             more = f" and {self.framed - len(self.frames):,} more" if self.framed > len(self.frames) else ""
             yield f"Of {', '.join(self.frames)}{more} only the first frame or page is used."
         if self.deep:
             scales = {"16": ValueScale(0.0, 65535.0), **dict(self.scales)}
             parts = [
-                f"{_images(number)} of {DEPTHS[depth]} from {scales[depth].low:g} to {scales[depth].high:g}"
+                f"{plural(number, 'image')} of {DEPTHS[depth]} from {scales[depth].low:g} to {scales[depth].high:g}"
                 for depth, number in self.deep
             ]
             yield f"Scaled to the range of 8 bits: {', '.join(parts)}."
         if alpha := sum(number for mode, number in self.modes if mode in ALPHA):
-            yield f"Transparency is ignored ({_images(alpha)})."
+            yield f"Transparency is ignored ({plural(alpha, 'image')})."
         if self.checked < total:
             yield f"Only {self.checked:,} of {total:,} files were checked for sizes, modes and broken content."
 
@@ -162,10 +163,6 @@ def reason_of(error: Exception) -> str:
 def order_of_check(number: int) -> np.ndarray:
     """Return the order in which files are checked: the files that mean and deviation are computed from come first."""
     return np.random.default_rng(0).permutation(number)
-
-
-def _images(number: int) -> str:
-    return f"{number:,} image" if number == 1 else f"{number:,} images"
 
 
 __all__ = ["UNCHECKED", "Survey", "Surveyor", "order_of_check", "reason_of"]

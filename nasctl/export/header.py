@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nasctl.architectures.architecture import Architecture
+from nasctl.system.wording import plural
 from nasctl.training.trained_weights import Facts
 from nasctl.version import __version__
 
@@ -43,10 +44,11 @@ def header(architecture: Architecture, trained: Facts | None, predicts: bool, we
 def result_sentences(result: dict[str, Any]) -> Iterator[str]:
     """Yield the result of a training on each part of its data, such as "0.934 ± 0.006 on 180 validation images"."""
     for part, found in result.items():
+        examples = plural(found["examples"], f"{part} example") if "examples" in found else ""
         if found.get("accuracy") is not None:
-            yield f"accuracy {found['accuracy']:.4f} ± {found['error']:.4f} on {found['examples']:,} {part} examples"
+            yield f"accuracy {found['accuracy']:.4f} ± {found['error']:.4f} on {examples}"
         elif found.get("perplexity") is not None:
-            yield f"perplexity {found['perplexity']:.4g} on {found['examples']:,} {part} examples"
+            yield f"perplexity {found['perplexity']:.4g} on {examples}"
 
 
 def _trained(trained: Facts) -> Iterator[str]:

@@ -79,7 +79,7 @@ class Watch:
         objectives = ", ".join(f"{goal.name} ({arrows[goal.direction]})" for goal in task.objectives)
         lines = [
             f"run {self._run.name}: {self._run.searcher} on {self._run.space} ({size:.3g} genomes), up to"
-            f" {self._budget} candidates",
+            f" {terminal.plural(self._budget, 'candidate')}",
             f"objectives: {objectives}",
         ]
         if task.constraints:
@@ -93,12 +93,13 @@ class Watch:
         setting, space = self._task.setting, self._task.space
         own = _sizes(space)
         fidelity = setting.fidelity
-        examples = f"metrics on {fidelity.batch} examples of {setting.data}"
+        examples = f"metrics on {terminal.plural(fidelity.batch, 'example')} of {setting.data}"
         draws = f", mean of {fidelity.repeats} draws" if fidelity.repeats > 1 else ""
         if fidelity.whole:
             return f"{examples}, {own}, the network's own size{draws}"
         reduced = "x".join(map(str, space.reduced(fidelity).input.shape))
-        also = f", {fidelity.cells} cells or blocks a stage" if fidelity.cells else ""
+        parts = terminal.plural(fidelity.cells or 0, "cell or block", "cells or blocks")
+        also = f", {parts} a stage" if fidelity.cells else ""
         return f"{examples}, {reduced}{also}{draws}; costs and latency at {own}"
 
     def follow(self, store: Store, executor: Executor | None = None) -> None:
@@ -169,18 +170,23 @@ class Watch:
         """
         size = len(self._archive)
         seconds = terminal.duration(time.monotonic() - self._start)
-        line = f"{len(self._found)} candidates in {seconds}, {self._failed} failed, {size} on the front"
+        number = terminal.plural(len(self._found), "candidate")
+        line = f"{number} in {seconds}, {self._failed} failed, {size} on the front"
         if size and self._volume is not None:
             line += f", hypervolume {self._volume:.1%} of the ideal box"
         lines = [f"run {self._run.name}: {line}"]
         if len(self._found) < self._budget and self._limit is None:
             lines.append("the search ended early: the space, or the searcher's way through it, is used up")
         if self._unscored:
-            lines.append(f"{self._unscored} of them break a constraint by their cost alone and went unscored")
+            broken = terminal.plural(
+                self._unscored, "of them breaks a constraint by its cost", "of them break a constraint by their cost"
+            )
+            lines.append(f"{broken} alone and went unscored")
         if self._failed:
             errors = [error for found in self._found for error in found.errors.values()]
             lines.append(f"the last failure was: {errors[-1]}")
-        if len(known := [f"{name} ({number} values)" for name, number in machines.items() if name]) > 1:
+        known = [f"{name} ({terminal.plural(values, 'value')})" for name, values in machines.items() if name]
+        if len(known) > 1:
             lines.append(
                 f"Warning: values of this run were measured on {' and '.join(known)}; they may differ in their last"
                 " digits, so compare ranks"
@@ -206,7 +212,8 @@ class Watch:
 
     def interrupted(self, command: str) -> list[str]:
         """Return the lines for an interrupted search; the same command resumes it."""
-        return ["", f"stopped after {len(self._found)} candidates; this goes on:", f"  {command}"]
+        number = terminal.plural(len(self._found), "candidate")
+        return ["", f"stopped after {number}; this goes on:", f"  {command}"]
 
     def json(self, recommended: Recommended | None = None) -> str:
         """Return the result as JSON, for programs.

@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from nasctl.system.terminal import duration, say
+from nasctl.system.terminal import duration, plural, say
 
 
 class State(NamedTuple):
@@ -81,4 +81,4 @@ def _found(state: State) -> str:
 
 def _line(state: State) -> str:
     """Return the progress of a search as one line."""
-    return f"generation {state.generation}: {state.done}/{state.budget} candidates, {_found(state)}"
+    return f"generation {state.generation}: {state.done}/{plural(state.budget, 'candidate')}, {_found(state)}"

@@ -1,79 +1,132 @@
-"""Output for people: tables, definitions and numbers with units. Only displays of progress import rich too."""
+"""Output for people: tables, definitions and progress. Only displays of progress import rich too."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import TextIO, TypeVar
+
+from nasctl.system.table_layout import (
+    TableCell,
+    TableColumn,
+    exact_value,
+    lay_out_table,
+    pipe_text,
+    plain_columns,
+)
+from nasctl.system.wording import UNITS, cells, duration, plural, printable, quantity, wrapped
+
+__all__ = [
+    "UNITS",
+    "TableCell",
+    "TableColumn",
+    "counted",
+    "definitions",
+    "duration",
+    "measured",
+    "paragraphs",
+    "plural",
+    "printable",
+    "quantity",
+    "say",
+    "table",
+    "terminal_width",
+]
 
 Item = TypeVar("Item")
 
-UNITS = {"bytes": "B", "MACs": "", "parameters": ""}  # units that take a prefix, and how they are written: 389.5 M
+DEFAULT_WIDTH = 80  # cells: width of a terminal that does not say how wide it is
+ITEM = re.compile(r"\s*(?:[-*] |\w+: )")  # beginning of an item of a list, such as an argument in a docstring
+FULL_LINE = 100  # characters: a line of a docstring that is not shorter goes on in the next line
+LEAST_WIDTH = 20  # cells: a terminal that says it is narrower is taken to be so wide
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print a table on stdout: drawn on a terminal, tab-separated in a pipe.
+def table(
+    columns: Sequence[str | TableColumn],
+    rows: Iterable[Sequence[object]],
+    title: str = "",
+    as_csv: bool | None = None,
+) -> None:
+    """Print a table on stdout: laid out for the width of a terminal, tab-separated in a pipe, or as CSV.
 
     Args:
-        columns: Heads of the columns.
-        rows: Rows of cells.
+        columns: Columns, or their names. Of names, the first stays where a terminal is narrow, and the last goes first.
+        rows: Rows of cells, which may be `TableCell`.
         title: Title, which only a terminal shows.
+        as_csv: Whether the table is printed as CSV (RFC 4180) with exact values, and units in the header row; None
+            for a command without --csv.
     """
-    text = [[printable(_text(cell)) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
-        print(*("\t".join(row) for row in [map(printable, columns), *text]), sep="\n")
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    listed = [list(row) for row in rows]
+    plain = plain_columns([one if isinstance(one, str) else one.name for one in columns], listed)
+    known = [one if isinstance(one, TableColumn) else plain[k] for k, one in enumerate(columns)]
+    if as_csv:
+        _print_csv([one.heading for one in known], listed)
+    elif sys.stdout.isatty():
+        _draw(known, listed, title, "widen the terminal" + (", or --csv" if as_csv is not None else ""))
+    else:
+        text = [[printable(pipe_text(cell)) for cell in row] for row in listed]
+        print(*("\t".join(row) for row in [[printable(one.pipe_heading) for one in known], *text]), sep="\n")
 
-    # Cells are rich's Text, because rich reads "[red]" or "[/]" in a string as markup.
-    drawn = Table(title=Text(printable(title)) if title else None, title_justify="left")
-    for k, column in enumerate(columns):
-        numbers = all(_is_number(row[k]) for row in text)
-        drawn.add_column(
-            Text(printable(column)), justify="right" if numbers else "left", overflow="fold", no_wrap=k == 0
-        )
-    for row in text:
-        drawn.add_row(*map(Text, row))
-    Console().print(drawn)
+
+def measured(value: float, unit: str) -> TableCell:
+    """Return the cell of a number that a pipe shows with the prefix of its unit, as a terminal does: "389.5 M"."""
+    return TableCell(value, quantity(value, unit))
+
+
+def terminal_width(stream: TextIO | None = None) -> int:
+    """Return the number of cells in a line of the terminal of a stream, or COLUMNS if it is set.
+
+    Args:
+        stream: The stream; stdout by default.
+    """
+    asked = os.environ.get("COLUMNS", "")
+    try:
+        width = int(asked) if asked.isdecimal() else os.get_terminal_size((stream or sys.stdout).fileno()).columns
+    except (OSError, ValueError):  # the stream is no terminal, or has no file descriptor
+        width = 0
+    return max(LEAST_WIDTH, width or DEFAULT_WIDTH)
+
+
+def paragraphs(text: str) -> None:
+    """Print text on stdout, as it is in a pipe and in lines that fit on a terminal.
+
+    Lines that were broken because they were full are joined before they are broken elsewhere. Lines keep their indent.
+    """
+    lines = printable(text, "\n").split("\n")
+    if not sys.stdout.isatty():
+        print(*lines, sep="\n")
+        return
+    joined: list[str] = []
+    before = ""
+    for line in lines:
+        words = line.split(None, 1)
+        if before.strip() and words and len(before) + len(words[0]) >= FULL_LINE and not ITEM.match(line):
+            joined[-1] += f" {line.strip()}"
+        else:
+            joined.append(line)
+        before = line
+    for line in joined:
+        indent = " " * (len(line) - len(line.lstrip()))
+        for part in wrapped(line.strip(), terminal_width() - len(indent)):
+            print(f"{indent}{part}".rstrip())
 
 
 def say(*lines: str) -> None:
-    """Print lines for people, on stderr."""
-    for line in lines:
-        print(printable(line, "\n"), file=sys.stderr, flush=True)
+    """Print lines for people, on stderr.
 
-
-def printable(text: str, besides: str = "") -> str:
-    """Return text that is safe to print: the name of a file must not move the cursor, or hide the text after it.
-
-    Args:
-        text: Text from anywhere.
-        besides: Characters that stay as they are, like all printable characters. Others are escaped.
+    A terminal gets them broken at spaces, except those with a command, which are copied as one line.
     """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in besides else c.encode("unicode_escape").decode() for c in text)
-
-
-def quantity(value: float, unit: str) -> str:
-    """Return a number with its unit as people read it: "389.5 M", "14.5 MB", "23.1 ms"."""
-    if unit not in UNITS:
-        return f"{value:.4g} {unit}".strip()
-    power = min(4, max(0, int(math.log10(max(abs(value), 1)) // 3)))
-    return f"{value / 1000**power:.4g} {' kMGT'[power].strip()}{UNITS[unit]}".strip()
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people read them: "42 s", "3 min 5 s", "2 h 10 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole % 60} s"
+    for line in lines:
+        text = printable(line, "\n")
+        if sys.stderr.isatty() and "nasctl " not in text:
+            text = "\n".join(wrapped(text, terminal_width(sys.stderr)))
+        print(text, file=sys.stderr, flush=True)
 
 
 def counted(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
@@ -101,23 +154,73 @@ def counted(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 
 def definitions(pairs: Mapping[str, object]) -> None:
-    """Print names and their values on stdout, in two columns."""
+    """Print names and their values on stdout, in two columns; a terminal gets values in lines that fit."""
     width = max(map(len, pairs))
+    if not sys.stdout.isatty():
+        for name, value in pairs.items():
+            print(printable(f"{name:<{width}}  {value}"))
+        return
+    whole = terminal_width()
+    width = min(width, max(8, whole // 3))
     for name, value in pairs.items():
-        print(printable(f"{name:<{width}}  {value}"))
+        first, *lines = wrapped(printable(str(value)), whole - width - 2)
+        if cells(name) > width:  # a long name has a line of its own
+            print(*wrapped(printable(name), whole), sep="\n")
+            print(f"{'':<{width}}  {first}".rstrip())
+        else:
+            print(f"{printable(name)}{' ' * (width - cells(name))}  {first}".rstrip())
+        for line in lines:
+            print(f"{'':<{width}}  {line}".rstrip())
 
 
-def _text(cell: object) -> str:
-    """Return the text of a cell of a table."""
-    if isinstance(cell, float):
-        return f"{cell:.0f}" if cell.is_integer() else f"{cell:.6g}"
-    return "" if cell is None else str(cell)
+def _print_csv(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table as CSV: lines end with CR LF, and only the cells that need them have quotes (RFC 4180)."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(heads)
+    writer.writerows([exact_value(cell) for cell in row] for row in rows)
+    out = getattr(sys.stdout, "buffer", None)
+    if out is None:  # a stream of text in a notebook
+        sys.stdout.write(text.getvalue())
+        return
+    sys.stdout.flush()
+    out.write(text.getvalue().encode())  # as bytes, because text files of Windows would get a second CR
+    out.flush()
 
 
-def _is_number(text: str) -> bool:
-    """Return whether a cell belongs into a column of numbers: a number, which a unit may follow, or nothing."""
+def _draw(columns: Sequence[TableColumn], rows: Sequence[Sequence[object]], title: str, remedy: str) -> None:
+    """Print a table on a terminal, with a note below it if columns do not fit.
+
+    Args:
+        columns: Columns.
+        rows: Rows of cells.
+        title: Title; "" for none.
+        remedy: What shows the columns that do not fit.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    width = terminal_width()
+    found = lay_out_table(columns, rows, width)
+    console = Console(width=width, highlight=False)
+    lines = [(line, "bold") for one in [printable(title)] if title for line in wrapped(one, width)]
+    lines += [(line, "bold") for line in found.head[:-1]]
+    lines += [(line, "dim") for line in found.head[-1:]]
+    lines += [(line, "") for line in found.body]
+    if found.left_out:
+        count = plural(len(found.left_out), "column")
+        note = f"{count} left out ({', '.join(found.left_out)}); {remedy}"
+        lines += [(line, "dim") for line in wrapped(note, width)]
+    for line, style in lines:
+        # Lines are rich's Text, because rich reads "[red]" or "[/]" in a string as markup.
+        console.print(Text(_encodable(line), style=style), soft_wrap=True)
+
+
+def _encodable(line: str) -> str:
+    """Return a line whose characters the terminal has: its rules are made of "-" if it has none for them."""
     try:
-        float(text.partition(" ")[0].lstrip("~"))
-    except ValueError:
-        return text in ("", "-")
-    return True
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding
+        return line.replace("\N{BOX DRAWINGS LIGHT HORIZONTAL}", "-").encode(encoding, "replace").decode(encoding)
+    return line

@@ -14,6 +14,7 @@ from nasctl.search.run import Run
 from nasctl.search.watch import Recommended, Watch
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
+from nasctl.system.wording import plural
 from nasctl.trained_search.trained_run import TrainedRun
 from nasctl.training.rows import accuracy_text
 
@@ -69,7 +70,8 @@ class TrainedWatch(Watch):
         run, arrows = self._trained_run, {"min": "down", "max": "up"}
         objectives = ", ".join(f"{goal.name} ({arrows[goal.direction]})" for goal in self._task.objectives)
         return [
-            f"run {run.name}: {run.trainings} trainings, chosen among up to {run.measurements} networks of"
+            f"run {run.name}: {plural(run.trainings, 'training')}, chosen among up to"
+            f" {plural(run.measurements, 'network')} of"
             f" {run.first.name} and of searches on a predictor",
             f"objectives: {objectives}",
         ]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from nasctl.problem.space import Genome
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
+from nasctl.system.wording import plural
 from nasctl.training.rows import accuracy_text, data_name
 
 Measure = Literal["accuracy", "perplexity", "loss"]
@@ -65,8 +66,7 @@ class TrainedNetworks:
         """Data, epochs and seed of the trainings, in words."""
         spec = next(iter(self.records.values())).spec
         epochs = spec["recipe"]["epochs"]
-        passes = "1 epoch" if epochs == 1 else f"{epochs} epochs"
-        return f"{data_name(spec['data'])}, {passes}, seed {spec['seed']}"
+        return f"{data_name(spec['data'])}, {plural(epochs, 'epoch')}, seed {spec['seed']}"
 
     @property
     def best(self) -> Genome | None:
@@ -129,8 +129,9 @@ class TrainedNetworks:
         done = len(visited & self.finished.keys())
         partly = len(visited & self.records.keys()) - done
         more = f", and {partly} more that did not end" if partly else ""
-        others = f"; {self.others} other trainings are in nasctl train list" if self.others else ""
-        return f"{self.name} is of {done} trained network{'s' * (done != 1)} ({self.setting}){more}{others}"
+        others = plural(self.others, "other training is", "other trainings are")
+        others = f"; {others} in nasctl train list" if self.others else ""
+        return f"{self.name} is of {plural(done, 'trained network')} ({self.setting}){more}{others}"
 
 
 def trained_networks(store: Store, space: str, genomes: Iterable[Genome] | None = None) -> TrainedNetworks | None:

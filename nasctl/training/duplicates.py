@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nasctl.data import HasBytes, ImageContent, Part
+from nasctl.system.wording import plural
 
 HASHED_BYTES = 256 * 2**20  # the most bytes of images that are compared
 
@@ -35,11 +36,13 @@ def duplicate_notes(
     mixed = [group for group, known in zip(groups, classes, strict=True) if len(set(known)) > 1]
     if mixed:
         number = sum(map(len, mixed))
-        yield f"{number:,} images have a copy with another label{_named(mixed, contents, indices)}."
+        have = plural(number, "image has", "images have")
+        yield f"{have} a copy with another label{_named(mixed, contents, indices)}."
     for one, other in combinations(indices, 2):
         shared = [group for group in groups if {one, other} <= {part for part, _ in group}]
         if number := sum(part == other for group in shared for part, _ in group):
-            yield f"{number:,} {other} images have a copy among the {one} images{_named(shared, contents, indices)}."
+            have = plural(number, f"{other} image has", f"{other} images have")
+            yield f"{have} a copy among the {one} images{_named(shared, contents, indices)}."
     in_train = [sum(part == "train" for part, _ in group) for group in groups]
     if number := sum(max(0, copies - 1) for copies in in_train):
         yield f"{number:,} training images are copies of other training images."

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from nasctl.data import ImageContent, Part, Summarized
+from nasctl.system.wording import plural
 from nasctl.training.image_statistics import ImageStatistics
 from nasctl.training.split import PARTS
 
@@ -52,7 +53,7 @@ def _counts(names: Sequence[str], labels: Mapping[Part, np.ndarray]) -> Iterator
     listed = [f"{names[k]} {train[k]:,}" for k in shown]
     if len(shown) < len(order):
         listed.insert(SHOWN // 2, f"... ({len(order) - len(shown):,} more)")
-    yield f"{len(names):,} classes, images by class in the training part: {', '.join(listed)}."
+    yield f"{plural(len(names), 'class', 'classes')}, images by class in the training part: {', '.join(listed)}."
     yield f"Images: {sizes}."
     if train.max() >= UNEQUAL * train.min():
         most, least = names[order[0]], names[order[-1]]
@@ -71,7 +72,8 @@ def _enlarged(statistics: ImageStatistics, shape: tuple[int, ...]) -> Iterator[s
         if statistics.enlarged == statistics.sampled:
             yield f"Images are enlarged to {size}, {statistics.factor:.3g} times per side."
         else:
-            yield f"Of {statistics.sampled:,} training images, {statistics.enlarged:,} are enlarged to {size}."
+            enlarged = plural(statistics.enlarged, "is enlarged", "are enlarged")
+            yield f"Of {plural(statistics.sampled, 'training image')}, {enlarged} to {size}."
 
 
 __all__ = ["image_notes"]

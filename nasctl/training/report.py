@@ -12,7 +12,7 @@ from typing import Self
 
 from nasctl.architectures.architecture import architecture
 from nasctl.errors import NasctlError
-from nasctl.system.terminal import duration, quantity
+from nasctl.system.terminal import duration, plural, quantity
 from nasctl.training.batches import steps_per_epoch
 from nasctl.training.display import Display, result_text
 from nasctl.training.events import Diverged, Evaluated, Event, Resumed, StepDone
@@ -80,12 +80,12 @@ class Report:
         training, recipe, network = self._training, self._training.recipe, self._architecture.network
         lines = [f"data {self._data}", *self._data.notes] if with_data else []
         costs = f"{quantity(network.params, 'parameters')} parameters, {quantity(network.macs, 'MACs')} MACs"
-        epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}"
+        epochs = f"{plural(recipe.epochs, 'epoch')} of {plural(self._epoch_steps, 'step')}"
         rate = f"rate {recipe.rate:g}, {recipe.schedule}"
         return [
             *lines,
             f"training {training.name}: {self._architecture.id}, {costs}",
-            f"recipe: {epochs} of {self._epoch_steps:,} steps of {recipe.batch} {self._unit},"
+            f"recipe: {epochs} of {plural(recipe.batch, self._unit[:-1])},"
             f" {recipe.optimiser}, {rate}; --print-recipe shows all of it",
             *([f"{training.world} processes train together, each on a share of every batch"] * (training.world > 1)),
         ]
@@ -130,7 +130,7 @@ class Report:
             by_class = result.accuracy is not None
             word = "accuracy " if by_class else ""
             text = accuracy_text(trained.record.result[part]) if by_class else result_text(result)
-            lines.append(f"{part} {word}{text} on {result.examples:,} {part} {self._unit}")
+            lines.append(f"{part} {word}{text} on {plural(result.examples, f'{part} {self._unit[:-1]}')}")
         took = f"took {duration(trained.record.seconds)}"
         done = took if trained.session_steps else f"was finished before ({took})"
         export = f"nasctl export --arch {arch.id} --weights {name} --format python,onnx{self._options}"

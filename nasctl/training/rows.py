@@ -10,6 +10,7 @@ from nasctl import registry
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.store.training_table import TrainingRecord
+from nasctl.system.wording import plural
 from nasctl.training.folder import TrainingFolder, trainings_folder
 from nasctl.training.recipe import usual
 
@@ -46,9 +47,9 @@ def facts(row: Mapping[str, Any]) -> dict[str, object]:
     recipe = f"usual for {spec['task']}{' but ' if changed else ''}{', '.join(changed)}"
     shown = {"training": row["training"], "network": row["id"], "space": spec["trained_space"], "state": row["state"]}
     for part, found in results.items():
-        shown[part] = f"{accuracy_text(found)} on {found['examples']:,} examples, loss {found['loss']:.4g}"
+        shown[part] = f"{accuracy_text(found)} on {plural(found['examples'], 'example')}, loss {found['loss']:.4g}"
     for step, found in row["rungs"].items():
-        shown[f"step {step}"] = f"{accuracy_text(found)} on {found['examples']:,} validation examples"
+        shown[f"step {step}"] = f"{accuracy_text(found)} on {plural(found['examples'], 'validation example')}"
     asked = {key: spec[key] for key in ("data", "task", "seed", "threads", "device") if key in spec}
     start = {"begins with": f"weights {spec['start']}"} if spec.get("start") else {}
     files = {"folder": row["folder"], "weights": row["weights"] or "none yet"}

@@ -13,7 +13,8 @@ from nasctl import registry
 from nasctl.api import Add, AvgPool, Builder, Concat, Conv, ConvNormAct, MBConv, ReLU
 from nasctl.cli import cli
 from nasctl.drawing.network import draw, network_svg
-from nasctl.drawing.network_layout import describe_block, lay_out
+from nasctl.drawing.network_layout import lay_out
+from nasctl.networks.block_notation import describe_block
 
 
 def typed(*words):

@@ -192,7 +192,7 @@ def test_what_breaks_a_constraint_is_not_on_the_front(watched):
     one, states, _ = watched([visit(0, {"cost": 9.0}), visit(1, PAIR[0])], task=task, budget=2)
     one.follow(None)
     assert [s.front for s in states] == [0, 1, 1]
-    assert one.closing()[1] == "1 of them break a constraint by their cost alone and went unscored"
+    assert one.closing()[1] == "1 of them breaks a constraint by its cost alone and went unscored"
     assert json.loads(one.json())["front"] == [named(1)]
 
 
@@ -244,7 +244,7 @@ def test_the_end_tells_failures_and_why_it_came_early(watched):
     assert one.closing() == [
         "run mine: 2 candidates in 0 s, 2 failed, 0 on the front",
         "the search ended early: the space, or the searcher's way through it, is used up",
-        "1 of them break a constraint by their cost alone and went unscored",
+        "1 of them breaks a constraint by its cost alone and went unscored",
         "the last failure was: last",
         "the front is empty: give a larger --budget",
     ]
@@ -274,7 +274,7 @@ def test_a_time_limit_before_the_first_candidate_says_so(watched):
 def test_who_interrupts_is_told_how_to_go_on(watched):
     one, _, _ = watched([visit(0, PAIR[0])])
     one.follow(None)
-    lines = ["", "stopped after 1 candidates; this goes on:", "  nasctl search --space x"]
+    lines = ["", "stopped after 1 candidate; this goes on:", "  nasctl search --space x"]
     assert one.interrupted("nasctl search --space x") == lines
 
 
@@ -318,7 +318,7 @@ def test_costs_are_at_the_resolution_of_each_network():
         (Fidelity(size=16), "metrics on 64 examples of noise, 3x16x16; costs and latency at 3x32x32"),
         (
             Fidelity(size=16, cells=1, batch=4, repeats=2),
-            "metrics on 4 examples of noise, 3x16x16, 1 cells or blocks a stage, mean of 2 draws; costs and latency at"
+            "metrics on 4 examples of noise, 3x16x16, 1 cell or block a stage, mean of 2 draws; costs and latency at"
             " 3x32x32",
         ),
     ],

@@ -178,7 +178,7 @@ def test_copies_with_other_labels_and_in_other_parts_are_counted(tmp_path):
     notes = opened(tmp_path, split="0.8,0.2").notes
     assert "3 images have a copy with another label, such as ant/00.png and bee/99.png and val/cat/1.png." not in notes
     assert any(note.startswith("3 images have a copy with another label, such as train/ant/00.png") for note in notes)
-    assert any(note.startswith("1 validation images have a copy among the train images") for note in notes)
+    assert any(note.startswith("1 validation image has a copy among the train images") for note in notes)
     assert "1 training images are copies of other training images." in notes
 
 

@@ -20,7 +20,7 @@ def mean_and_deviation(values: Sequence[float], digits: int) -> str:
 
 def print_tests(tests: Sequence[PairTest], indicators: Iterable[str]) -> None:
     """Print the tests of all pairs: for each indicator the better one, the p value and Cohen's d."""
-    from nasctl.system.terminal import table
+    from nasctl.system.terminal import TableColumn, table
 
     found = {(one.scene, one.first, one.second, one.indicator): one for one in tests}
     names = list(indicators)
@@ -29,7 +29,9 @@ def print_tests(tests: Sequence[PairTest], indicators: Iterable[str]) -> None:
         cells = (found[scene, first, second, name] for name in names)
         shown = [f"{one.better or 'neither'}, {one.p:.2g}, {one.d:+.2f}" for one in cells]
         rows.append([scene, f"{first} : {second}", *shown])
-    table(["scene", "pair", *(f"{name}: better, p, d" for name in names)], rows, title="rank-sum tests, Cohen's d")
+    columns = [TableColumn("scene", priority=1, prose=True), TableColumn("pair", prose=True)]
+    columns += [TableColumn(f"{name}: better, p, d", priority=2 + k, prose=True) for k, name in enumerate(names)]
+    table(columns, rows, title="rank-sum tests, Cohen's d", as_csv=False)
 
 
 def say_unbeaten(tests: Iterable[PairTest]) -> None:

@@ -26,9 +26,9 @@ def compare(
     seeds: int,
     trainings: int,
     measurements: int,
-    as_json: bool,
+    formats: tuple[bool, bool],
 ) -> None:
-    """Replay trainings on a benchmark and print the comparison.
+    """Replay trainings on a benchmark and print the comparison; `formats` are whether as CSV and whether as JSON.
 
     Raises:
         NasctlError: The benchmark has no trainings, or fewer architectures than trainings.
@@ -37,7 +37,7 @@ def compare(
     from nasctl.bench.benchmark import HasTrainings
     from nasctl.bench.compare_trainings import compare_trainings, replay_trainings
     from nasctl.bench.replay_trainings import BASELINE, FITTED, TRAINING_FREE, TrainingReplayer
-    from nasctl.system.terminal import counted, say
+    from nasctl.system.terminal import counted, plural, say
 
     if not isinstance(benchmark, HasTrainings):
         raise NasctlError(
@@ -57,27 +57,35 @@ def compare(
         replay_trainings(replayer, tables, policies, seeds), len(tables) * len(policies) * seeds, "runs of trainings"
     )
     comparison = compare_trainings(tables, list(runs))
+    as_csv, as_json = formats
     if as_json:
         about = {"benchmark": name, "objectives": list(objectives), "seeds": seeds}
         about |= {"trainings": trainings, "evaluations": measurements}
         click.echo(json.dumps({**about, **comparison.figures()}))
         return
-    say(
-        f"{name}: {seeds} seeds of {trainings} trainings; metrics of at most {measurements} architectures;"
-        f" training-free search of {', '.join(objectives)}"
-    )
-    for sentence in dict.fromkeys(table.about for table in tables.values()):
-        say(sentence)
-    _print(comparison)
+    sizes = f"{plural(seeds, 'seed')} of {trainings} trainings; metrics of at most {measurements} architectures"
+    say(f"{name}: {sizes}; training-free search of {', '.join(objectives)}")
+    say(*dict.fromkeys(table.about for table in tables.values()))
+    (_print_csv if as_csv else _print)(comparison)
 
 
 def _print(comparison: TrainingComparison) -> None:
     """Print the indicators of each policy on each data set or task, and the tests of all pairs."""
     from nasctl.bench.compare_trainings import TRAINED_INDICATORS
     from nasctl.bench.replay_trainings import FITTED
-    from nasctl.system.terminal import table
+    from nasctl.system.terminal import TableColumn, table
 
-    heads = ["policy", "trainings", "measured", "metrics took", "trainings took"]
+    columns = [
+        TableColumn("scene", prose=True),
+        TableColumn("policy", prose=True),
+        TableColumn("trainings", priority=4),
+        TableColumn("measured", priority=5),
+        TableColumn("metrics took", priority=7),
+        TableColumn("trainings took", priority=6),
+        TableColumn("best test", priority=1),
+        TableColumn("test of the chosen"),
+        TableColumn("hypervolume", priority=2),
+    ]
     rows = [
         [
             scene,
@@ -91,11 +99,23 @@ def _print(comparison: TrainingComparison) -> None:
         for scene, by_policy in comparison.final.items()
         for policy, judged in by_policy.items()
     ]
-    table(["scene", *heads, "best test", "test of the chosen", "hypervolume"], rows, title="trained networks")
+    table(columns, rows, title="trained networks", as_csv=False)
     click.echo()
     tests = comparison.tests()
     print_tests(tests, TRAINED_INDICATORS)
     say_unbeaten(one for one in tests if one.first == FITTED)
+
+
+def _print_csv(comparison: TrainingComparison) -> None:
+    """Print the costs and indicators of every run, with exact values."""
+    from nasctl.system.terminal import table
+
+    rows: list[list[object]] = []
+    for scene, about in comparison.figures()["scenes"].items():
+        for policy, runs in about["policies"].items():
+            rows += [[scene, policy, seed, *run.values()] for seed, run in enumerate(runs)]
+    heads = ["best test", "test of the chosen", "hypervolume", "trainings", "measured", "metrics (s)", "trainings (s)"]
+    table(["scene", "policy", "seed", *heads], rows, as_csv=True)
 
 
 def _costs(comparison: TrainingComparison, scene: str, policy: str) -> list[str]:

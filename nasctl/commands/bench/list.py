@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import click
 
-from nasctl.commands import json_option
+from nasctl.commands import csv_option, json_option
 
 
 @click.command("list")
+@csv_option
 @json_option
-def command(as_json: bool) -> None:
+def command(as_csv: bool, as_json: bool) -> None:
     """List the benchmarks with their default objectives and the source of their results."""
     import inspect
     import json
 
     from nasctl import registry
     from nasctl.bench.benchmark import default_objectives
-    from nasctl.system.terminal import table
+    from nasctl.system.terminal import TableColumn, table
 
     found = {name: registry.load("benchmarks", name) for name in registry.trusted("benchmarks")}
     defaults = {name: default_objectives(benchmark) for name, benchmark in found.items()}
@@ -32,4 +33,10 @@ def command(as_json: bool) -> None:
         return
     rows = [[name, ", ".join(defaults[name]), benchmark.source, about[name]] for name, benchmark in found.items()]
     rows += [[name, None, None, said] for name, said in others.items()]
-    table(["name", "default objectives", "source", "what it is"], rows)
+    columns = [
+        TableColumn("name"),
+        TableColumn("default objectives", priority=2, prose=True),
+        TableColumn("source", priority=1, prose=True),
+        TableColumn("what it is", prose=True, room=24),
+    ]
+    table(columns, rows, as_csv=as_csv)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import json_option
+from nasctl.commands import csv_option, json_option
 from nasctl.commands.bench._tables import mean_and_deviation, print_tests, say_unbeaten
 from nasctl.errors import NasctlError
 
@@ -58,6 +58,7 @@ SEARCHERS = ("mtf_pdns", "nsga2")  # compared by default
     help="Compare policies that choose N networks to train, in place of searchers of the objectives.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the convergence to write.")
+@csv_option
 @json_option
 def command(
     name: str,
@@ -67,6 +68,7 @@ def command(
     evaluations: int | None,
     trainings: int | None,
     plot: Path | None,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Replay searches on a table of architectures and compare the searchers.
@@ -80,6 +82,8 @@ def command(
     With --trainings, every run trains N networks, and only these are judged, by their test results. The policy "fitted"
     trains what a predictor of the labels so far prefers, and "training-free" a shortlist of a search without labels.
     Both may measure the metrics of --evaluations networks. Searchers train all that they propose, by label and cost.
+
+    --csv prints a row for each run: its scene, searcher and seed, its size, and its indicators.
     """
     import json
 
@@ -87,7 +91,7 @@ def command(
     from nasctl.bench.benchmark import default_objectives
     from nasctl.bench.compare import BASELINE, compare_searchers, replay_searchers
     from nasctl.commands.bench import _trainings
-    from nasctl.system.terminal import counted, say
+    from nasctl.system.terminal import counted, plural, say
 
     if plot is not None:
         from nasctl.drawing.canvas import check_free
@@ -99,24 +103,23 @@ def command(
     wanted = registry.split(objectives) or default_objectives(type(benchmark))
     evaluations = evaluations or benchmark.evaluations
     if trainings:
-        _trainings.compare(name, benchmark, wanted, searchers, seeds, trainings, evaluations, as_json)
+        _trainings.compare(name, benchmark, wanted, searchers, seeds, trainings, evaluations, (as_csv, as_json))
         return
     asked = [registry.normal("searchers", one) for one in registry.split(searchers) or SEARCHERS]
     asked = list(dict.fromkeys([*asked, BASELINE]))
-    found = list(
-        counted(replay_searchers(benchmark, wanted, asked, seeds, evaluations), len(asked) * seeds, "searches")
-    )
-    comparison = compare_searchers(benchmark, wanted, found)
+    replays = replay_searchers(benchmark, wanted, asked, seeds, evaluations)
+    comparison = compare_searchers(benchmark, wanted, list(counted(replays, len(asked) * seeds, "searches")))
     if as_json:
         about = {"benchmark": name, "source": benchmark.source, "objectives": wanted, "seeds": seeds}
         click.echo(json.dumps({**about, "evaluations": evaluations, **comparison.figures()}))
     else:
-        say(f"{name}: {benchmark.source}; objectives {', '.join(wanted)}; {seeds} seeds of {evaluations} evaluations")
-        _print(comparison)
+        runs = f"{plural(seeds, 'seed')} of {plural(evaluations, 'evaluation')}"
+        say(f"{name}: {benchmark.source}; objectives {', '.join(wanted)}; {runs}")
+        (_print_csv if as_csv else _print)(comparison)
     if plot is not None:
         from nasctl.bench.convergence_plot import draw
 
-        draw(plot, comparison, f"{name}: {', '.join(wanted)}, {seeds} seeds")
+        draw(plot, comparison, f"{name}: {', '.join(wanted)}, {plural(seeds, 'seed')}")
         say(f"the convergence is drawn in {plot}")
 
 
@@ -124,9 +127,21 @@ def _print(comparison: SearcherComparison) -> None:
     """Print a table of indicators for each scene, and the tests."""
     from nasctl.bench.compare import BASELINE, INDICATORS
     from nasctl.bench.replay import SUBSET_SIZE
-    from nasctl.system.terminal import table
+    from nasctl.system.terminal import TableColumn, table
 
-    heads = ["IGD", "IGD+", "hypervolume", "best", f"hypervolume of {SUBSET_SIZE}", "largest term of IGD"]
+    columns = [
+        TableColumn("searcher", prose=True),
+        TableColumn("archive", priority=5),
+        TableColumn("of the exhaustive front", priority=6),
+        TableColumn("different", priority=8),
+        TableColumn("simulated time", priority=9),
+        TableColumn("IGD", priority=2),
+        TableColumn("IGD+", priority=1),
+        TableColumn("hypervolume"),
+        TableColumn("best", priority=3),
+        TableColumn(f"hypervolume of {SUBSET_SIZE}", priority=4),
+        TableColumn("largest term of IGD", priority=7),
+    ]
     for scene, about in comparison.scenes.items():
         rows = [
             [searcher, *_sizes(comparison, searcher), *_quality(judged, comparison.subset[scene][searcher])]
@@ -137,15 +152,33 @@ def _print(comparison: SearcherComparison) -> None:
             ["exhaustive front of the objectives", str(len(comparison.ceiling)), "100%", "", "", *_quality([top], [])]
         )
         rows.append(["true front", str(len(about.front)), "", "", "", "0", "0", f"{about.ceiling:.4f}", "", "", ""])
-        table(
-            ["searcher", "archive", "of the exhaustive front", "different", "simulated time", *heads],
-            rows,
-            title=scene,
-        )
+        table(columns, rows, title=scene, as_csv=False)
         click.echo()
     tests = comparison.tests()
     print_tests(tests, INDICATORS)
     say_unbeaten(one for one in tests if one.second == BASELINE)
+
+
+def _print_csv(comparison: SearcherComparison) -> None:
+    """Print the indicators of every run, with exact values."""
+    from nasctl.bench.replay import SUBSET_SIZE
+    from nasctl.system.terminal import TableColumn, table
+
+    columns = [
+        *map(TableColumn, ("scene", "searcher", "seed", "evaluations", "different", "archive")),
+        TableColumn("simulated time", "s"),
+        *map(TableColumn, ("IGD", "IGD+", "hypervolume", "best", "largest term of IGD")),
+        TableColumn(f"hypervolume of {SUBSET_SIZE}"),
+    ]
+    rows: list[list[object]] = []
+    for scene, by_searcher in comparison.final.items():
+        for searcher, judged in by_searcher.items():
+            few = comparison.subset[scene][searcher]
+            for seed, (run, one, part) in enumerate(zip(comparison.runs[searcher], judged, few, strict=True)):
+                sizes = [len(run.places), run.distinct, len(run.archives[-1]), run.seconds]
+                quality = [one.igd, one.igd_plus, one.hv, one.best, one.largest, part.hv]
+                rows.append([scene, searcher, seed, *sizes, *quality])
+    table(columns, rows, as_csv=True)
 
 
 def _sizes(comparison: SearcherComparison, searcher: str) -> list[str]:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import click
 
-from nasctl.commands import json_option
+from nasctl.commands import csv_option, json_option
+from nasctl.hardware.tables_schema import KINDS
+
+if TYPE_CHECKING:
+    from nasctl.hardware.table import LatencyTable
+    from nasctl.hardware.tables_schema import Validation
+
+COLUMNS = ("kind", "processor", "runtime", "batch", "precision", "method")  # fields of a table
 
 
 @click.command("list")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only devices of that kind; repeatable.")
 @click.option("--space", metavar="SPEC", help="Only tables validated on that space, the best of each kind first.")
+@click.option(
+    "--validated",
+    is_flag=True,
+    help="Only tables whose error was measured on timed networks or blocks, with --space on those of that space. Other"
+    " tables were never validated, or compared with sums of the source's own figures.",
+)
+@csv_option
 @json_option
-def command(space: str | None, as_json: bool) -> None:
+def command(kinds: tuple[str, ...], space: str | None, validated: bool, as_csv: bool, as_json: bool) -> None:
     """List the devices that `--device` accepts, with the held-out error of each table.
 
-    Each of gpu, cpu, mobile and accelerator stands for the table of its kind with the least error on the space.
+    Each of gpu, cpu, mobile and accelerator stands for the table of its kind with the least error on the space. An
+    error is the mean absolute error of predicted latencies in per cent; --csv and a wide terminal say on what.
     """
     import json
 
@@ -22,24 +41,96 @@ def command(space: str | None, as_json: bool) -> None:
     from nasctl import registry
     from nasctl.hardware.kinds import table_rank
     from nasctl.hardware.table import LatencyTable
-    from nasctl.hardware.tables_schema import KINDS
-    from nasctl.system.terminal import table
 
     found = {name: LatencyTable.load(name) for name in registry.trusted("devices")}
-    others = registry.untrusted("devices")
+    # Plug-ins that are not trusted are not loaded, so their kinds and validations are unknown.
+    others = {} if space is not None or kinds or validated else registry.untrusted("devices")
     if space is not None:
-        others = {}  # Untrusted and faulty plug-ins are not loaded, so their validations are unknown.
         about = [(name, one) for name, one in found.items() if one.validated(space)]
         found = dict(sorted(about, key=lambda pair: (KINDS.index(pair[1].kind), table_rank(pair[1], space))))
-    columns = ("kind", "processor", "runtime", "batch", "precision", "method")
+    if kinds:
+        found = {name: one for name, one in found.items() if one.kind in kinds}
+    if validated:
+        found = {name: one for name, one in found.items() if _is_timed(one, space)}
     if as_json:
         facts: list[dict[str, object]] = [
-            {"name": name, **{column: getattr(one, column) for column in columns}, "validation": list(one.validation)}
+            {"name": name, **{column: getattr(one, column) for column in COLUMNS}, "validation": list(one.validation)}
             for name, one in found.items()
         ]
-        facts += [{"name": name, **dict.fromkeys(columns), "said": said} for name, said in others.items()]
+        facts += [{"name": name, **dict.fromkeys(COLUMNS), "said": said} for name, said in others.items()]
         click.echo(json.dumps(facts, default=asdict))
         return
-    rows = [[name, *(getattr(one, column) for column in columns), one.accuracy(space)] for name, one in found.items()]
-    rows += [[name, *[None] * len(columns), said] for name, said in others.items()]
-    table(["name", *columns, "error, held out"], rows)
+    _print(found, others, space, as_csv)
+
+
+def _is_timed(table: LatencyTable, space: str | None) -> bool:
+    """Return whether a table was compared with timed networks or blocks, on a space if one is given."""
+    from nasctl.registry import normal
+
+    spec = None if space is None else normal("spaces", space)
+    return any(one.against != "sums" and (spec is None or spec in one.spaces) for one in table.validation)
+
+
+def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: str | None, as_csv: bool) -> None:
+    """Print the tables.
+
+    Args:
+        found: Tables by name.
+        others: What is said of plug-ins that are not loaded, by name.
+        space: Spec of the space whose validations are shown; None for the first validation of each table.
+        as_csv: Whether the table is printed as CSV.
+    """
+    import sys
+
+    from nasctl.system.terminal import TableColumn, say, table
+
+    if not as_csv and not sys.stdout.isatty():
+        rows = [[name, *(getattr(one, key) for key in COLUMNS), one.accuracy(space)] for name, one in found.items()]
+        rows += [[name, *[None] * len(COLUMNS), said] for name, said in others.items()]
+        table(["name", *COLUMNS, "error, held out"], rows)
+        return
+    columns = [
+        TableColumn("name"),
+        TableColumn("kind", priority=2),
+        TableColumn("processor", priority=4, prose=True),
+        TableColumn("runtime", priority=8, prose=True),
+        TableColumn("batch", "examples", priority=1, short="batch"),
+        TableColumn("precision", priority=9),
+        TableColumn("method", priority=7),
+        TableColumn("error", "%", short="error"),
+        TableColumn("Spearman", priority=3),
+        TableColumn("compared with", priority=11, prose=True),
+        TableColumn("against", priority=11),
+        TableColumn("spaces", priority=10, prose=True),
+        TableColumn("note", priority=0 if others else 12, prose=True),
+    ]
+    shown = list(found.items())
+    if space is None and not as_csv:  # a reader looks for a kind of device first
+        shown.sort(key=lambda pair: KINDS.index(pair[1].kind))
+    lines = [_row(name, one, space) for name, one in shown]
+    lines += [[name, *[None] * (len(columns) - 2), said] for name, said in others.items()]
+    table(columns, lines, as_csv=as_csv)
+    if not as_csv and any(_first(one, space) and not _is_timed(one, space) for one in found.values()):
+        say("sums: compared with sums of the source's own figures, which nobody timed; --validated leaves them out")
+
+
+def _first(table: LatencyTable, space: str | None) -> Validation | None:
+    """Return the validation that is shown of a table."""
+    return (table.validated(space) if space else None) or next(iter(table.validation), None)
+
+
+def _row(name: str, one: LatencyTable, space: str | None) -> list[object]:
+    """Return the cells of a table."""
+    from nasctl.system.terminal import TableCell
+
+    facts = [name, *(getattr(one, key) for key in COLUMNS)]
+    first = _first(one, space)
+    if first is None:
+        return [*facts, TableCell(None, terminal="never validated"), *[None] * 5]
+    sums = " sums" if first.against == "sums" else ""
+    error = TableCell(first.mape, terminal=f"{first.mape:.1f}%{sums}")
+    rank = first.spearman if first.spearman is None else TableCell(first.spearman, terminal=f"{first.spearman:.4f}")
+    compared = f"{first.number} {first.held_out}"
+    names = dict.fromkeys(spec.partition(":")[0] for spec in one.spaces)
+    spaces = TableCell(" ".join(one.spaces), terminal=" ".join(names))
+    return [*facts, error, rank, compared, first.against, spaces, None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from nasctl.commands import json_option, store_option
+from nasctl.commands import csv_option, json_option, store_option
 from nasctl.commands.show import MODELLED, print_blocks
 from nasctl.hardware.pricing import NetworkLatency, held_out_error, latency_facts, load_tables, price
 
@@ -61,14 +61,17 @@ class Prediction(NamedTuple):
     help="Device, or file of a table; repeatable, or separated by commas.  [default: all that can price the blocks]",
 )
 @store_option
+@csv_option
 @json_option
-def command(archs: tuple[str, ...], space: str | None, devices: tuple[str, ...], store: str, as_json: bool) -> None:
+def command(
+    archs: tuple[str, ...], space: str | None, devices: tuple[str, ...], store: str, as_csv: bool, as_json: bool
+) -> None:
     """Predict the latency of ARCH on several devices side by side, in total and by block.
 
     ARCH is an id or a genome; a file with one of these per line; or a .json file: an export of nasctl, or a free
     architecture, {"input": [3, 224, 224], "blocks": [{"block": "MBConv", "channels": 24, ...}, ...]}. Blocks are shown
     for one architecture on named devices. For several architectures, or without --device, only totals are shown;
-    --json prints everything.
+    --json prints everything. --csv prints a row for each architecture and device.
     """
     import json
 
@@ -85,6 +88,9 @@ def command(archs: tuple[str, ...], space: str | None, devices: tuple[str, ...],
             click.echo(f"{comma}{json.dumps(_content(one), default=str)}", nl=False)
             comma = ",\n "
         click.echo("]" if comma != "[" else "[]")
+        return
+    if as_csv:
+        _print_csv(made)
         return
     first = next(made, None)
     if first is None:
@@ -210,9 +216,31 @@ def _content(made: Prediction) -> dict[str, Any]:
     return {**facts, "table": tables, **priced, "latency_with_idle": made.declared}
 
 
+def _print_csv(made: Iterator[Prediction]) -> None:
+    """Print a row for each architecture and device, with exact values."""
+    from nasctl.system.terminal import TableColumn, table
+
+    columns = [
+        *map(TableColumn, ("architecture", "space", "device", "table")),
+        TableColumn("latency", "ms"),
+        TableColumn("batch", "examples"),
+        *map(TableColumn, ("blocks", "error, held out")),
+        TableColumn("params", "parameters"),
+        TableColumn("macs", "MACs"),
+    ]
+    rows = []
+    for one in made:
+        network, space = one.subject.network, one.subject.space
+        for device, found in one.latencies.items():
+            about = [found.total, found.table.batch, found.origins, held_out_error(found.table, space)]
+            head = [one.subject.name, space, device, found.table.device]
+            rows.append([*head, *about, network.params, network.macs])
+    table(columns, rows, as_csv=True)
+
+
 def _print_one(made: Prediction, blocks: bool) -> None:
     """Print the latencies of one architecture, a line per device, and optionally its blocks."""
-    from nasctl.system.terminal import definitions, quantity, table
+    from nasctl.system.terminal import TableCell, TableColumn, definitions, paragraphs, quantity, table
 
     subject = made.subject
     sizes = {
@@ -222,24 +250,37 @@ def _print_one(made: Prediction, blocks: bool) -> None:
     definitions({"architecture": subject.name, "space": subject.space or "none, a free architecture", **sizes})
     click.echo()
     rows = [
-        [device, one.table.device, _total(one), one.table.batch, one.origins, held_out_error(one.table, subject.space)]
+        [
+            device,
+            TableCell(one.table.device, terminal="" if one.table.device == device else None),
+            *(_total(one), one.table.batch, one.origins),
+            TableCell(text := held_out_error(one.table, subject.space), terminal=text.partition(",")[0]),
+        ]
         for device, one in made.latencies.items()
     ]
-    table(["device", "table", "ms", "batch", "blocks", "error, held out"], rows)
+    columns = [
+        TableColumn("device"),
+        TableColumn("table", priority=5),
+        TableColumn("ms"),
+        TableColumn("batch", priority=1),
+        TableColumn("blocks", priority=3, prose=True),
+        TableColumn("error, held out", priority=4, prose=True),
+    ]
+    table(columns, rows, as_csv=False)
     for device, ms in made.declared.items():
-        click.echo(IDLE.format(device=device, ms=f"{ms:.4g}"))
+        paragraphs(IDLE.format(device=device, ms=f"{ms:.4g}"))
     if blocks and made.latencies:
         click.echo()
-        print_blocks(subject.network, made.latencies)
+        print_blocks(subject.network, made.latencies, as_csv=False)
     elif any(one.modelled for one in made.latencies.values()):
-        click.echo(MODELLED)
+        paragraphs(MODELLED)
 
 
 def _print_many(begun: Sequence[Prediction], rest: Iterator[Prediction]) -> None:
     """Print the latencies of several architectures, a line per architecture, and the error of each device."""
     from itertools import chain
 
-    from nasctl.system.terminal import table
+    from nasctl.system.terminal import TableColumn, paragraphs, table
 
     headings: dict[str, str] = {}  # of columns, by device
     about: dict[tuple[str, str], list[object]] = {}
@@ -254,11 +295,18 @@ def _print_many(begun: Sequence[Prediction], rest: Iterator[Prediction]) -> None
             )
             modelled |= one.modelled
         rows.append({"": made.subject.name, **{device: _total(one) for device, one in made.latencies.items()}})
-    table(["architecture", *headings.values()], [[row[""], *(row.get(one, "") for one in headings)] for row in rows])
+    columns = [TableColumn("architecture"), *(TableColumn(one, priority=1) for one in headings.values())]
+    table(columns, [[row[""], *(row.get(one, "") for one in headings)] for row in rows], as_csv=False)
     if modelled:
-        click.echo(MODELLED)
+        paragraphs(MODELLED)
     click.echo()
-    table(["device", "table", "method", "error, held out"], about.values())
+    tables = [
+        TableColumn("device"),
+        TableColumn("table", priority=1),
+        TableColumn("method", priority=2),
+        TableColumn("error, held out", prose=True),
+    ]
+    table(tables, about.values(), as_csv=False)
 
 
 def _total(one: NetworkLatency) -> str:

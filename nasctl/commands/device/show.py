@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import json_option
+from nasctl.commands import csv_option, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 @click.command("show")
 @click.argument("name")
 @click.option("--space", metavar="SPEC", help="Show the blocks of that space instead of the table's rows.")
+@csv_option
 @json_option
-def command(name: str, space: str | None, as_json: bool) -> None:
-    """Show the provenance, the held-out error and the blocks, in ms for one batch, of the table NAME or of a file."""
+def command(name: str, space: str | None, as_csv: bool, as_json: bool) -> None:
+    """Show the provenance, the held-out error and the blocks, in ms for one batch, of the table NAME or of a file.
+
+    --csv prints the table of blocks.
+    """
     import json
     from dataclasses import fields
 
     from msgspec.structs import asdict
 
     from nasctl.hardware.kinds import load_table
-    from nasctl.system.terminal import definitions, printable, say, table
+    from nasctl.system.terminal import TableColumn, definitions, paragraphs, say, table
 
     shown = load_table(name, space)
     blocks = _rows(shown) if space is None else _of_space(shown, space)
@@ -37,44 +41,62 @@ def command(name: str, space: str | None, as_json: bool) -> None:
         covered = {} if space is None else {"covers": {space: shown.validated(space) is not None}}
         click.echo(json.dumps({**facts, "digest": shown.digest, **covered, "blocks": blocks}, default=asdict))
         return
+    if as_csv:
+        _print_blocks(blocks, shown.batch, as_csv=True)
+        return
     for plain in ("validation", "operators", "source", "inferred"):
         facts.pop(plain)
     definitions({**facts, "digest": shown.digest, **shown.source, "validated for": "; ".join(shown.spaces)})
     for sentence in shown.inferred:
-        click.echo(f"inferred: {printable(sentence)}")
-    table(["number", "MAPE %", "bias %", "Spearman", "Kendall", "held out"], map(_cells, shown.validation))
+        paragraphs(f"inferred: {sentence}")
+    columns = [
+        TableColumn("number"),
+        TableColumn("MAPE %"),
+        TableColumn("bias %", priority=2),
+        TableColumn("Spearman", priority=1),
+        TableColumn("Kendall", priority=3),
+        TableColumn("held out", prose=True),
+    ]
+    table(columns, map(_cells, shown.validation))
     _print_blocks(blocks, shown.batch)
     if space is not None and shown.validated(space) is None:
         say(f"{shown.device!r} was not validated for {space}: take its figures as rough")
 
 
-def _print_blocks(blocks: Sequence[Mapping[str, object]], batch: int) -> None:
-    """Print blocks: all columns in a pipe; on a terminal the columns that are not empty.
+def _print_blocks(blocks: Sequence[Mapping[str, object]], batch: int, as_csv: bool = False) -> None:
+    """Print blocks: all columns in a pipe and as CSV; on a terminal the columns that are not empty.
 
-    On a terminal the long keys come last, because the first column is never folded and would leave the others a letter
-    each, and rows that hold at one place are a table of their own.
+    On a terminal the long keys come last, where they have the most room, and rows that hold at one place are a table of
+    their own.
+
+    Args:
+        blocks: Blocks as `_rows` returns them.
+        batch: Examples per batch.
+        as_csv: Whether the table is printed as CSV.
     """
     import sys
 
-    from nasctl.system.terminal import table
+    from nasctl.system.terminal import TableColumn, table
 
-    placed = {"place": "place"} if any(block["place"] for block in blocks) else {}
-    numbers = {f"ms (batch {batch})": "ms", "origin": "origin", "IQR ms": "iqr", "rounds": "n"}
-    if not sys.stdout.isatty():
-        columns = {"block": "key", **placed, **numbers}
-        table(
-            [*columns], [["" if block[name] is None else block[name] for name in columns.values()] for block in blocks]
-        )
+    placed = [("place", TableColumn("place"))] if any(block["place"] for block in blocks) else []
+    numbers = [
+        ("ms", TableColumn(f"ms (batch {batch})")),
+        ("origin", TableColumn("origin", priority=2)),
+        ("iqr", TableColumn("IQR ms", priority=1)),
+        ("n", TableColumn("rounds", priority=3)),
+    ]
+    key = ("key", TableColumn("block", prose=True))
+    if as_csv or not sys.stdout.isatty():
+        columns = [key, *placed, *numbers]
+        cells = [[block[name] for name, _ in columns] for block in blocks]
+        table([column for _, column in columns], cells, as_csv=as_csv)
         return
     for title, at_place in (("blocks at any place", False), ("blocks at one place", True)):
         part = [block for block in blocks if bool(block["place"]) == at_place]
-        if not part:
-            continue
-        columns = {**placed, **numbers}
-        present = {head: name for head, name in columns.items() if any(block[name] not in (None, "") for block in part)}
-        present["block"] = "key"
-        cells = [["" if block[name] is None else block[name] for name in present.values()] for block in part]
-        table([*present], cells, title if placed else "")
+        if part:
+            columns = [*placed, *numbers, key]
+            cells = [[block[name] for name, _ in columns] for block in part]
+            table([column for _, column in columns], cells, title if placed else "", as_csv=False)
 
 
 def _rows(table: LatencyTable) -> list[dict[str, object]]:

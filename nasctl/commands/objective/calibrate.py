@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import json_option, space_option, store_option
+from nasctl.commands import csv_option, json_option, space_option, store_option
 from nasctl.commands._groups import GroupedCommand
 from nasctl.commands._setting import data_option, sample_seed_option, setting_group, torch_device_option
 from nasctl.commands.objective import objective_option, objective_task
@@ -24,6 +24,7 @@ setting_options = setting_group(sample_seed_option, data_option, torch_device_op
 @click.option("--sample", default=30, show_default=True, type=click.IntRange(3, 10**5), help="Number of architectures.")
 @setting_options
 @store_option
+@csv_option
 @json_option
 def command(
     space: str,
@@ -32,6 +33,7 @@ def command(
     sample: int,
     setting: SettingOptions,
     store: str,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Measure how well cheaper fidelities of SPACE keep the order of the full fidelity, and what they cost.
@@ -48,7 +50,7 @@ def command(
     from nasctl.problem.fidelity import Fidelity
     from nasctl.problem.space import levels
     from nasctl.store.store import Store
-    from nasctl.system.terminal import counted, say, table
+    from nasctl.system.terminal import TableCell, TableColumn, counted, say, table
 
     task = objective_task(space, objectives, replace(setting, fidelity="full"))
     named = levels(task.space)
@@ -62,7 +64,14 @@ def command(
     heads = list(found[0].tau)
     lines = []
     for row in found:
-        taus = ["-" if tau is None else f"{tau:.2f}" for tau in row.tau.values()]
-        lines.append([row.name, str(row.fidelity), f"{row.seconds:.3f}", *taus])
-    table(["level", "fidelity", "s each", *heads], lines)
+        taus = [TableCell(tau, text := "-" if tau is None else f"{tau:.2f}", text) for tau in row.tau.values()]
+        seconds = TableCell(row.seconds, text := f"{row.seconds:.3f}", text)
+        lines.append([row.name, str(row.fidelity), seconds, *taus])
+    columns = [
+        TableColumn("level", prose=True),
+        TableColumn("fidelity", priority=9, prose=True),
+        TableColumn("s each", priority=1),
+        *(TableColumn(name, priority=2) for name in heads),
+    ]
+    table(columns, lines, as_csv=as_csv)
     say(*(remark for row in found for remark in row.remarks(len(networks))))

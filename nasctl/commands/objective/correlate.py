@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from nasctl.commands import json_option, space_option, store_option
+from nasctl.commands import csv_option, json_option, space_option, store_option
 from nasctl.commands._groups import GroupedCommand
 from nasctl.commands._setting import (
     data_option,
@@ -64,6 +64,7 @@ setting_options = setting_group(sample_seed_option, fidelity_option, data_option
 )
 @setting_options
 @store_option
+@csv_option
 @json_option
 @click.pass_context
 def command(
@@ -78,6 +79,7 @@ def command(
     aggregations: tuple[str, ...],
     setting: SettingOptions,
     store: str,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Compare metrics with known values of architectures of SPACE, such as their accuracies.
@@ -94,7 +96,7 @@ def command(
     from nasctl.analysis import correlate, few_labels, score
     from nasctl.defaults import SIZES
     from nasctl.store.store import Store
-    from nasctl.system.terminal import counted, say, table
+    from nasctl.system.terminal import counted, plural, say
 
     _refuse_sample_beside_few(ctx)
     more = untrained_metrics() if few and not objectives else []
@@ -113,19 +115,64 @@ def command(
         parts = {"columns": results.report(), "picks": {c: one.report(task) for c, one in picks.items()}}
         click.echo(json.dumps(parts if few else parts["columns"]))
         return
+    if as_csv:
+        _print_csv(results)
+    else:
+        number = plural(len(known.genomes), "architecture")
+        _print_tables(results, f"{number} of {space}; {task.setting}")
+    _print_verdicts(results, picks, task, as_csv)
+
+
+def _print_tables(results: CorrelationTable, about: str) -> None:
+    """Print a table for each column of known values, with a line on stderr above it that ends as `about`."""
+    from nasctl.system.terminal import TableColumn, say, table
+
+    columns = [
+        TableColumn("metric"),
+        TableColumn("Spearman"),
+        TableColumn("Kendall", priority=1),
+        TableColumn("top 10%", priority=3),
+        TableColumn("failed", priority=4),
+        TableColumn("s each", priority=2),
+    ]
     for column, lines in results.tables():
-        say(f"{column}, {len(known.genomes)} architectures of {space}; {task.setting}")
-        table(["metric", "Spearman", "Kendall", "top 10%", "failed", "s each"], lines)
-    _print_verdicts(results, picks, task)
+        say(f"{column}, {about}")
+        table(columns, lines)
 
 
-def _print_verdicts(results: CorrelationTable, picks: Mapping[str, FewLabelsPick], task: Task) -> None:
-    """Print warnings on stderr, and on stdout the pick of each column, which is an answer and not a remark."""
-    from nasctl.system.terminal import printable, say
+def _print_csv(results: CorrelationTable) -> None:
+    """Print all results as one table with exact values; each estimate has its 95% bootstrap interval."""
+    from nasctl.system.terminal import table
+
+    names = ["Spearman", "Kendall", "top 10%"]
+    heads = [word for name in names for word in (name, f"{name}, low", f"{name}, high")]
+    rows = []
+    for column, lines in results.columns.items():
+        for line in lines:
+            found = line.agreement
+            estimates = [
+                cell
+                for one in (found.spearman, found.kendall, found.top)
+                for cell in ((one.value, one.low, one.high) if one else (None,) * 3)
+            ]
+            rows.append([column, line.name, *estimates, found.n, found.failed, line.seconds])
+    table(["column", "metric", *heads, "architectures", "failed", "time (s)"], rows, as_csv=True)
+
+
+def _print_verdicts(results: CorrelationTable, picks: Mapping[str, FewLabelsPick], task: Task, as_csv: bool) -> None:
+    """Print warnings on stderr, and on stdout the pick of each column, which is an answer and not a remark.
+
+    Beside CSV, the picks go to stderr too.
+    """
+    from nasctl.system.terminal import paragraphs, plural, say
 
     say(*results.warnings())
     for column, one in picks.items():
-        click.echo(printable("\n".join(["", f"{column}, by {one.labels} labels:", *one.sentences(task)]), "\n"))
+        lines = ["", f"{column}, by {plural(one.labels, 'label')}:", *one.sentences(task)]
+        if as_csv:
+            say(*lines)
+        else:
+            paragraphs("\n".join(lines))
 
 
 def _refuse_sample_beside_few(ctx: click.Context) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import json_option, space_option, store_option
+from nasctl.commands import csv_option, json_option, space_option, store_option
 from nasctl.commands._groups import GroupedCommand, OptionGroup
 from nasctl.commands._setting import (
     data_option,
@@ -117,6 +117,7 @@ label_group = OptionGroup(
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 @setting_options
 @store_option
+@csv_option
 @json_option
 def command(
     space: str,
@@ -128,6 +129,7 @@ def command(
     force: bool,
     setting: SettingOptions,
     store: str,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Fit a predictor of accuracy to networks of SPACE with known accuracies, and print how far to believe it.
@@ -168,7 +170,7 @@ def command(
     if as_json:
         click.echo(json.dumps(_report(result, path)))
         return
-    _print_result(result, space, path, setting)
+    _print_result(result, space, path, setting, as_csv)
 
 
 def _output(output: Path | None, space: str, force: bool) -> Path:
@@ -274,28 +276,41 @@ def _report(result: FitResult, path: Path) -> dict[str, object]:
     }
 
 
-def _print_result(result: FitResult, space: str, path: Path, setting: SettingOptions) -> None:
-    """Print the figures on labels left out, the choice of the model, and the next command."""
+def _print_result(result: FitResult, space: str, path: Path, setting: SettingOptions, as_csv: bool) -> None:
+    """Print the figures on labels left out, the choice of the model, and the next command; beside CSV on stderr."""
     from nasctl.defaults import DEFAULT_COST
-    from nasctl.system.terminal import say, table
+    from nasctl.system.terminal import TableCell, TableColumn, plural, say, table
 
     file = result.predictor.file
     held = file.held_out
-    say(f"{file.column}, {len(file.labelled)} labels; figures on {held.networks} labels, {result.how}")
+    say(
+        f"{file.column}, {plural(len(file.labelled), 'label')};"
+        f" figures on {plural(held.networks, 'label')}, {result.how}"
+    )
     rows = []
     for one in result.scores:
         found = one.agreement
         cells = [found.kendall, found.spearman, found.top]
-        shown = [f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]" if cell else "-" for cell in cells]
-        rows.append([one.name, *shown])
-    table(["score", "Kendall", "Spearman", "top 10%"], rows)
+        row: list[object] = [one.name]
+        for cell in cells:
+            text = f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]" if cell else "-"
+            row.append(TableCell(cell.value if cell else None, text, text))
+            # The ends of the interval are columns of their own in CSV.
+            row += [cell and cell.low, cell and cell.high] if as_csv else []
+        rows.append(row)
+    columns = [TableColumn("score")]
+    for k, name in enumerate(("Kendall", "Spearman", "top 10%")):
+        columns.append(TableColumn(name, priority=k))
+        columns += [TableColumn(f"{name}, low"), TableColumn(f"{name}, high")] if as_csv else []
+    table(columns, rows, as_csv=as_csv)
     if file.compared:
         others = ", ".join(f"{name} {tau:.3f}" for name, tau in sorted(file.compared.items(), key=lambda one: -one[1]))
         say(f"model: {file.model}; Kendall in the cross-validation that chose it: {others}")
     if weakness := result.predictor.weakness:
         say(f"Warning: {weakness}")
     options = "".join(f" {option}" for option in _setting_options(setting))
-    click.echo(f"wrote {path}; next: nasctl search --space {space} -o accuracy@{path},{DEFAULT_COST}{options}")
+    wrote = f"wrote {path}; next: nasctl search --space {space} -o accuracy@{path},{DEFAULT_COST}{options}"
+    (say if as_csv else click.echo)(wrote)
 
 
 def _setting_options(setting: SettingOptions) -> list[str]:

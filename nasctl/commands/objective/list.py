@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import click
 
-from nasctl.commands import json_option
+from nasctl.commands import csv_option, json_option
 
 
 @click.command("list")
+@csv_option
 @json_option
-def command(as_json: bool) -> None:
+def command(as_csv: bool, as_json: bool) -> None:
     """List the objectives with their units, directions and transforms."""
     import inspect
     import json
 
     from nasctl import registry
-    from nasctl.system.terminal import table
+    from nasctl.system.terminal import TableColumn, table
 
     rows = []
     keys = ("unit", "direction", "transform")
@@ -29,4 +30,11 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows))
     else:
-        table(["objective", "unit", "better", "searchers see", "what it is"], [list(row.values()) for row in rows])
+        columns = [
+            TableColumn("objective"),
+            TableColumn("unit", priority=2),
+            TableColumn("better", priority=1),
+            TableColumn("searchers see", priority=3),
+            TableColumn("what it is", prose=True, room=34),
+        ]
+        table(columns, [list(row.values()) for row in rows], as_csv=as_csv)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import json_option, space_option, store_option
+from nasctl.commands import csv_option, json_option, space_option, store_option
 from nasctl.commands._groups import GroupedCommand, OptionGroup
 from nasctl.commands._setting import (
     data_option,
@@ -69,6 +69,7 @@ setting_options = setting_group(sample_seed_option, fidelity_option, data_option
 @setting_options
 @worker_group
 @store_option
+@csv_option
 @json_option
 def command(
     space: str,
@@ -79,6 +80,7 @@ def command(
     setting: SettingOptions,
     workers: WorkerChoice,
     store: str,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Score architectures of SPACE.
@@ -93,7 +95,7 @@ def command(
     from nasctl.errors import NasctlError
     from nasctl.evaluation.ranges import sample as drawn
     from nasctl.store.store import Store
-    from nasctl.system.terminal import counted, say, table
+    from nasctl.system.terminal import TableCell, TableColumn, counted, plural, say, table
     from nasctl.workers import open_executor
 
     if (choice.genomes is not None) + (choice.sample is not None) + choice.whole != 1:
@@ -115,7 +117,7 @@ def command(
     say(*score.failure_messages(rows), *score.machine_messages(rows))
     if output:
         score.write_table(output, task, space, rows)
-        say(f"the scores of {len(rows)} architectures are in:", *([str(output)] if as_json else []))
+        say(f"the scores of {plural(len(rows), 'architecture')} are in:", *([str(output)] if as_json else []))
         if not as_json:
             click.echo(output)
             return
@@ -123,8 +125,10 @@ def command(
     if as_json:
         click.echo(json.dumps([{"id": arch, **asdict(one)} for arch, one in shown]))
         return
-    heads = [f"{name} ({metric.unit})" for name, metric in task.metrics.items()]
-    table(["id", *heads], [[arch, *(one.values.get(name, "failed") for name in task.metrics)] for arch, one in shown])
+    columns = [TableColumn(name, metric.unit, priority=1) for name, metric in task.metrics.items()]
+    failed = TableCell(None, "failed", "failed")
+    lines = [[arch, *(one.values.get(name, failed) for name in task.metrics)] for arch, one in shown]
+    table([TableColumn("id"), *columns], lines, as_csv=as_csv)
 
 
 def _all_genomes(space: SearchSpace) -> list[Genome]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from nasctl.commands import json_option, run_option, store_option
+from nasctl.commands import csv_option, json_option, run_option, store_option
 
 
 @click.command("hypervolume")
 @run_option
 @store_option
+@csv_option
 @json_option
-def command(run: str | None, store: str, as_json: bool) -> None:
+def command(run: str | None, store: str, as_csv: bool, as_json: bool) -> None:
     """Show the hypervolume of the front of a run as a share of the ideal box, its scale, and its growth.
 
     The ideal box reaches from the reference point to the best value of every objective at once.
@@ -23,14 +24,14 @@ def command(run: str | None, store: str, as_json: bool) -> None:
     from nasctl.pareto.losses import feasible_losses
     from nasctl.search.recorded_hypervolume import hypervolume_scale
     from nasctl.store.store import Store
-    from nasctl.system.terminal import definitions, table
+    from nasctl.system.terminal import TableCell, definitions, plural, table
 
     opened = Store.reading(store)
     name, record = opened.run(run)
     visited = opened.evaluations(name)
     measured, said = hypervolume_scale(record, visited)
     points = feasible_losses(visited, record.goals, record.constraints)
-    counts = checkpoints(len(visited), 100 if as_json else 10)
+    counts = checkpoints(len(visited), 100 if as_json or as_csv else 10)
     fronts = list(fronts_at(points, counts))
     shares, size = measured.shares(fronts), len(fronts[-1])
     if as_json:
@@ -47,11 +48,15 @@ def command(run: str | None, store: str, as_json: bool) -> None:
         f" ({record.columns[goal.name].unit})"
         for goal in record.goals
     }
+    growth_rows = [[n, TableCell(share, text := f"{share:.1%}", text)] for n, share in zip(counts, shares, strict=True)]
+    if as_csv:
+        table(["candidates", "hypervolume"], growth_rows, as_csv=True)
+        return
     definitions(
         {
             "run": name,
             "hypervolume": f"{shares[-1]:.1%} of the ideal box",
-            "front": f"{size} of {len(visited)} candidates",
+            "front": f"{size} of {plural(len(visited), 'candidate')}",
             "ideal box": f"from the reference, {REFERENCE} in each scaled objective, to 0, or to the best value of the"
             " front if that is better",
             "scaled": said,
@@ -59,4 +64,4 @@ def command(run: str | None, store: str, as_json: bool) -> None:
         }
     )
     click.echo()
-    table(["candidates", "hypervolume"], [[n, f"{share:.1%}"] for n, share in zip(counts, shares, strict=True)])
+    table(["candidates", "hypervolume"], growth_rows, as_csv=False)

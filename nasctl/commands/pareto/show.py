@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nasctl.commands import json_option, run_option, store_option
+from nasctl.commands import csv_option, json_option, run_option, store_option
 
 if TYPE_CHECKING:
     from nasctl.problem.searcher import Evaluation
-    from nasctl.problem.space import Gene
+    from nasctl.problem.space import Gene, Genome
+    from nasctl.store.run_record import RunRecord
+    from nasctl.system.terminal import TableColumn
     from nasctl.training.accuracies import TrainedNetworks
+
+RECOMMENDED = "recommended"  # remark on the recommended network
+MARK = "*"  # the same on a terminal, where a sentence below the table explains it
 
 
 @click.command("show")
@@ -24,68 +30,252 @@ if TYPE_CHECKING:
     " counts as better.  [default: the score that measurements favour on this family of spaces, if the run has its"
     " metrics; else log_rank of all optimised metrics]",
 )
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Show the best in this column first: id, score, trained, or an objective.  [default: the first objective]",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Show the first N networks only: those with the best score unless --sort is given.",
+)
 @store_option
+@csv_option
 @json_option
-def command(run: str | None, score: str | None, store: str, as_json: bool) -> None:
-    """Show the front of a run in the units of its objectives, with a score that no searcher sees."""
+def command(
+    run: str | None, score: str | None, sort: str | None, top: int | None, store: str, as_csv: bool, as_json: bool
+) -> None:
+    """Show the front of a run in the units of its objectives, with a score that no searcher sees.
+
+    A terminal and --csv have remarks: the recommended network, and the published networks of the space that the run
+    evaluated, on its front or not.
+    """
     import json
 
     from nasctl import registry
+    from nasctl.analysis.recommendation import recommend
     from nasctl.analysis.run_scores import chosen_score, scores_of_run, stored_sizes
-    from nasctl.architectures import ids
+    from nasctl.architectures.references import visited_references
     from nasctl.pareto.losses import front
     from nasctl.store.store import Store
-    from nasctl.system.terminal import say, table
     from nasctl.training.accuracies import trained_networks
 
     opened = Store.reading(store)
     name, record = opened.run(run)
     visited = opened.evaluations(name)
-    best = front(visited, record.goals, record.constraints)
     chosen = None if score else chosen_score(record)
     text = chosen.text if chosen else score
-    sizes = stored_sizes(opened, name, record)
-    head, scores = (scores_of_run(record, visited, text, sizes) if text else None) or ("", {})
-    genes = registry.create("spaces", record.space).genes
-    found = [(ids.encode(record.space, genes, e.genome), e) for e in best]
-    trained = trained_networks(opened, record.space, (e.genome for e in visited))
+    head, scores = (scores_of_run(record, visited, text, stored_sizes(opened, name, record)) if text else None) or (
+        "",
+        {},
+    )
+    space = registry.create("spaces", record.space)
+    references = visited_references(space, visited)
+    shown = _Front(
+        record,
+        front(visited, record.goals, record.constraints),
+        space.genes,
+        head,
+        scores,
+        trained_networks(opened, record.space, (e.genome for e in visited)),
+        {one.genome: reference for reference, one in references.items()},
+        best.chosen.genome if (best := recommend(opened, name, record, visited)) else None,
+    )
+    rows = shown.sorted(sort, top)
     if as_json:
-        report = [
-            {"id": arch, "genome": e.genome, "values": e.values, "score": {head: scores.get(e.genome)} if head else {}}
-            | ({"trained": trained.facts(e.genome)} if trained else {})
-            for arch, e in found
-        ]
-        click.echo(json.dumps(report))
+        click.echo(json.dumps([shown.facts(one) for one in rows]))
         return
-    say(f"front of run {name}: {len(found)} of {len(visited)} candidates")
-    if chosen and chosen.reason:
-        say(f"note: {chosen.reason}")
-    if trained:
-        say(f"note: {trained.note(e.genome for e in visited)}", *_beyond(trained, visited, best, record.space, genes))
-    heads = [f"{objective} ({column.unit})" for objective, column in record.columns.items()]
-    rows = [[arch, *(e.values.get(objective, "failed") for objective in record.columns)] for arch, e in found]
-    if head:
-        heads.append(f"score: {head}")
-        rows = [[*row, scores.get(e.genome, "-")] for row, (_, e) in zip(rows, found, strict=True)]
-    if trained:
-        # Beside accuracies, a score has four digits, so that 80 columns hold the table.
-        rows = [[*row[:-1], f"{row[-1]:.4g}"] if isinstance(row[-1], float) and head else row for row in rows]
-        heads.insert(0, trained.head)
-        rows = [[row[0], trained.cell(e.genome), *row[1:]] for row, (_, e) in zip(rows, found, strict=True)]
-    table(["id", *heads], rows)
+    _say_notes(shown, name, visited, chosen.reason if chosen else "", len(rows))
+    others = [one for one in references.values() if one.genome not in shown.genomes]
+    shown.print(rows, others, as_csv, best.why if best else "")
 
 
-def _beyond(
-    trained: TrainedNetworks,
-    visited: Sequence[Evaluation],
-    front: Sequence[Evaluation],
-    space: str,
-    genes: Sequence[Gene],
-) -> list[str]:
+@dataclass(frozen=True)
+class _Front:
+    """The front of a run and what is known of its networks.
+
+    Args:
+        record: Record of the run.
+        evaluations: Evaluations of the front.
+        genes: Genes of the space.
+        head: Name of the score; "" without one.
+        scores: Scores by genome.
+        trained: Trained networks of the run; None if there are none.
+        references: Names of published networks that the run evaluated, by genome.
+        recommended: Genome of the recommended network.
+    """
+
+    record: RunRecord
+    evaluations: Sequence[Evaluation]
+    genes: Sequence[Gene]
+    head: str
+    scores: Mapping[Genome, float]
+    trained: TrainedNetworks | None
+    references: Mapping[Genome, str]
+    recommended: Genome | None
+    genomes: frozenset[Genome] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "genomes", frozenset(one.genome for one in self.evaluations))
+
+    def id(self, one: Evaluation) -> str:
+        """Return the id of a network."""
+        from nasctl.architectures import ids
+
+        return ids.encode(self.record.space, self.genes, one.genome)
+
+    def sorted(self, sort: str | None, top: int | None) -> list[Evaluation]:
+        """Return the evaluations that are shown, in their order.
+
+        Args:
+            sort: Name of a column; None for the order of the front, or for the score if only some are shown.
+            top: Number of networks; None for all.
+
+        Raises:
+            NasctlError: There is no such column.
+        """
+        column = sort or ("score" if top and self.head else None)
+        if column is None:
+            return list(self.evaluations[:top])
+        keys = {one.genome: key for one in self.evaluations if (key := self._key(one, column)) is not None}
+        return sorted(self.evaluations, key=lambda one: (one.genome not in keys, keys.get(one.genome)))[:top]
+
+    def _key(self, one: Evaluation, sort: str) -> Any:
+        """Return what a network is sorted by, the least first; None if it has no value there."""
+        columns = self.record.columns
+        word = sort.strip().lower().replace("-", "_") if sort not in columns else sort
+        if word == "id":
+            return self.id(one)
+        value: float | None
+        if word == "score" and self.head:
+            value, better = self.scores.get(one.genome), "max"
+        elif self.trained and word in ("trained", self.trained.measure):
+            value = self.trained.value(one.genome)
+            better = "max" if self.trained.measure == "accuracy" else "min"
+        else:
+            # "latency" is enough where the run has one device.
+            names = [name for name in columns if name == sort] or [
+                name for name in columns if name.partition("@")[0] == word
+            ]
+            if len(names) != 1:
+                self._refuse(sort)
+            value, better = one.values.get(names[0]), _better(names[0], self.record)
+        return None if value is None else -value if better == "max" else value
+
+    def _refuse(self, sort: str) -> None:
+        """Refuse a name that is no column.
+
+        Raises:
+            UnknownName: Always.
+        """
+        from nasctl.errors import UnknownName
+
+        known = ["id", *self.record.columns, *["score"] * bool(self.head), *["trained"] * bool(self.trained)]
+        raise UnknownName("column of this front", sort, known)
+
+    def facts(self, one: Evaluation) -> dict[str, object]:
+        """Return a network as JSON."""
+        score = {self.head: self.scores.get(one.genome)} if self.head else {}
+        more: dict[str, object] = {"trained": self.trained.facts(one.genome)} if self.trained else {}
+        more |= {"reference": self.references[one.genome]} if one.genome in self.references else {}
+        recommended = one.genome == self.recommended
+        facts = {"id": self.id(one), "genome": one.genome, "values": one.values, "score": score}
+        return {**facts, **more, "recommended": recommended}
+
+    def print(self, rows: Sequence[Evaluation], others: Sequence[Evaluation], as_csv: bool, why: str) -> None:
+        """Print the table, and on a terminal a sentence on the recommended network.
+
+        Args:
+            rows: Networks of the front.
+            others: Published networks that are not on the front.
+            as_csv: Whether the table is printed as CSV.
+            why: Reason for the recommended network.
+        """
+        from nasctl.system.terminal import TableCell, TableColumn, say, table
+
+        marks = marks_shown(as_csv)
+        cells = [self._cells(one) for one in [*rows, *(others if marks else ())]]
+        columns = self._columns()
+        if marks:
+            columns.append(TableColumn("remark", prose=True, short=""))
+            cells = [
+                [*row, TableCell(text := self._remark(one), terminal=text.replace(RECOMMENDED, MARK))]
+                for row, one in zip(cells, [*rows, *others], strict=True)
+            ]
+        table(columns, cells, as_csv=as_csv)
+        best = next((one for one in self.evaluations if one.genome == self.recommended), None)
+        if best and why:
+            say(f"{MARK} " * (marks and not as_csv) + f"{RECOMMENDED}: {self.id(best)}, {why}")
+
+    def _columns(self) -> list[TableColumn]:
+        from nasctl.system.terminal import TableColumn
+
+        columns = [TableColumn("id")]
+        if self.trained:
+            columns.append(TableColumn(self.trained.head, priority=1))
+        for name, column in self.record.columns.items():
+            columns.append(TableColumn(name, column.unit, priority=1 if column.goal else 4))
+        return [*columns, *([TableColumn(f"score: {self.head}", priority=3)] if self.head else [])]
+
+    def _cells(self, one: Evaluation) -> list[object]:
+        from nasctl.system.terminal import TableCell
+
+        failed = TableCell(None, "failed", "failed")
+        row: list[object] = [self.id(one)]
+        if self.trained:
+            value = self.trained.value(one.genome)
+            percent = value is not None and self.trained.measure == "accuracy"
+            text = self.trained.cell(one.genome)
+            row.append(TableCell(100 * value if percent and value is not None else value, text, text))
+        row += [one.values.get(name, failed) for name in self.record.columns]
+        if self.head:
+            score = self.scores.get(one.genome)
+            # Beside accuracies, a score in a pipe has four digits.
+            short = f"{score:.4g}" if self.trained and score is not None else None
+            row.append(TableCell(None, "-", "-") if score is None else TableCell(score, short))
+        return row
+
+    def _remark(self, one: Evaluation) -> str:
+        """Return whether a network is recommended, published, or not on the front."""
+        words = [RECOMMENDED] if one.genome == self.recommended else []
+        words += [self.references[one.genome]] if one.genome in self.references else []
+        return ", ".join([*words, *([] if one.genome in self.genomes else ["not on the front"])])
+
+
+def marks_shown(as_csv: bool) -> bool:
+    """Return whether networks have remarks: as CSV and on a terminal. A pipe keeps the columns that programs expect."""
+    import sys
+
+    return as_csv or sys.stdout.isatty()
+
+
+def _better(name: str, record: RunRecord) -> str:
+    """Return the direction in which values of a column are better; a cost that is not optimised is better if small."""
+    from nasctl.search.metrics import make_objective
+
+    column = record.columns[name]
+    if column.goal:
+        return column.goal.direction
+    return "min" if column.cost == "network" else make_objective(name)[1].direction
+
+
+def _say_notes(shown: _Front, name: str, visited: Sequence[Evaluation], reason: str, rows: int) -> None:
+    """Print on stderr the size of the front, what its score is, and the trained candidates."""
+    from nasctl.system.terminal import plural, say
+
+    front = shown.evaluations
+    some = f", {rows} of them shown" if rows < len(front) else ""
+    say(f"front of run {name}: {len(front)} of {plural(len(visited), 'candidate')}{some}")
+    if reason:
+        say(f"note: {reason}")
+    if trained := shown.trained:
+        say(f"note: {trained.note(e.genome for e in visited)}", *_beyond(trained, visited, shown))
+
+
+def _beyond(trained: TrainedNetworks, visited: Sequence[Evaluation], shown: _Front) -> list[str]:
     """Return a line with the trained candidates of a run that are not on its front; none if there are none."""
-    from nasctl.architectures import ids
-
-    shown = {e.genome for e in front}
-    there = dict.fromkeys(e.genome for e in visited if e.genome in trained.finished and e.genome not in shown)
-    words = [f"{ids.encode(space, genes, genome)} ({trained.text(genome)})" for genome in there]
+    there = {e.genome: e for e in visited if e.genome in trained.finished and e.genome not in shown.genomes}
+    words = [f"{shown.id(e)} ({trained.text(genome)})" for genome, e in there.items()]
     return [f"note: trained and not on the front: {', '.join(words)}"] if words else []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nasctl.commands import json_option, store_option
+from nasctl.commands import csv_option, json_option, store_option
 
 
 @click.command()
@@ -20,13 +20,14 @@ from nasctl.commands import json_option, store_option
 )
 @click.option("--force", is_flag=True, help="Write over an existing picture.")
 @store_option
+@csv_option
 @json_option
-def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, as_json: bool) -> None:
+def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, as_csv: bool, as_json: bool) -> None:
     """Compare runs of one space with the same objectives, each RUN given by its name or the beginning of it.
 
     Hypervolumes are shares of one ideal box, by the range of each objective over the candidates of all these runs; "own
     HV" is the share of the run's own ideal box, which other commands show. Single runs also differ by chance, through
-    their seeds.
+    their seeds. --csv prints the table of runs.
     """
     import json
 
@@ -34,7 +35,7 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
     from nasctl.drawing.canvas import check_free
     from nasctl.pareto.hypervolume import REFERENCE
     from nasctl.store.store import Store
-    from nasctl.system.terminal import say, table
+    from nasctl.system.terminal import TableColumn, say, table
 
     if plot is not None:
         check_free(plot, force)
@@ -58,4 +59,17 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
         if k and rows:
             click.echo()
         if rows:
-            table(heads, rows)
+            table([TableColumn(name, priority=_priority(name)) for name in heads], rows, as_csv=as_csv)
+        if as_csv:
+            return
+
+
+def _priority(name: str) -> int:
+    """Return how early a column is left out on a narrow terminal; runs, fronts and the last hypervolume stay longest.
+
+    Args:
+        name: Heading of the column.
+    """
+    if name.startswith("HV at ") and name != "HV at the end":
+        return 6
+    return {"failed": 5, "candidates": 4, "evaluated by both": 3, "on both fronts": 2, "undominated": 1}.get(name, 0)

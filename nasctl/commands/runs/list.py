@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import click
 
-from nasctl.commands import json_option, store_option
+from nasctl.commands import csv_option, json_option, store_option
 
 
 @click.command("list")
 @store_option
+@csv_option
 @json_option
-def command(store: str, as_json: bool) -> None:
+def command(store: str, as_csv: bool, as_json: bool) -> None:
     """List the runs of the store, the newest first."""
     import json
     from datetime import datetime
 
     from nasctl.store.store import Store
-    from nasctl.system.terminal import table
+    from nasctl.system.terminal import TableColumn, table
 
     found = Store.reading(store).runs()
     if as_json:
@@ -28,7 +29,15 @@ def command(store: str, as_json: bool) -> None:
         ]
         click.echo(json.dumps(rows))
         return
-    heads = ["run", "candidates", "space", "searcher", "seed", "objectives", "last started"]
+    columns = [
+        TableColumn("run"),
+        TableColumn("candidates", priority=1),
+        TableColumn("space", priority=3),
+        TableColumn("searcher", priority=5),
+        TableColumn("seed", priority=6),
+        TableColumn("objectives", priority=2, prose=True),
+        TableColumn("last started", priority=4),
+    ]
     lines = []
     for run in found:
         asked = run.record.asked
@@ -36,4 +45,4 @@ def command(store: str, as_json: bool) -> None:
         space, searcher = (asked.get(key, "").partition(":")[0] for key in ("space", "searcher"))
         objectives = " ".join(asked.get("objectives", ()))
         lines.append([run.name, run.visited, space, searcher, asked.get("seed", ""), objectives, when])
-    table(heads, lines)
+    table(columns, lines, as_csv=as_csv)

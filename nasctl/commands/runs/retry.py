@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nasctl.commands import json_option, store_option
+from nasctl.commands import csv_option, json_option, store_option
 from nasctl.commands._groups import GroupedCommand
 from nasctl.commands._setting import say_data
 from nasctl.commands._workers import WorkerChoice, worker_group
@@ -18,6 +18,7 @@ from nasctl.commands._workers import WorkerChoice, worker_group
 @click.option("--data", metavar="SOURCE", help="Where the data of the run is now.  [default: where it was]")
 @worker_group
 @store_option
+@csv_option
 @json_option
 def command(
     name: str | None,
@@ -25,6 +26,7 @@ def command(
     data: str | None,
     workers: WorkerChoice,
     store: str,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Measure again the objectives that failed in the run NAME (or the newest run).
@@ -59,6 +61,6 @@ def command(
         click.echo(json.dumps({"run": name, "objectives": [row._asdict() for row in rows]}))
     elif rows:
         heads = ["objective", "tried", "measured", "failed again with"]
-        table(heads, [(*row[:3], "; ".join(row.errors)) for row in rows])
+        table(heads, [(*row[:3], "; ".join(row.errors)) for row in rows], as_csv=as_csv)
     else:
         say(f"nothing failed in run {name}")

@@ -147,9 +147,12 @@ def _trained(trained: TrainedNetworks, record: RunRecord) -> dict[str, object]:
 
 def _trained_text(trained: TrainedNetworks, facts: Mapping[str, object]) -> str:
     """Return the facts of `_trained` as one line."""
+    from nasctl.system.terminal import plural
+
     best = f"; best {facts['best']}, {trained.sentence(trained.best)}" if trained.best else ""
     more = f", and {facts['unfinished']} not to the end" if facts["unfinished"] else ""
-    return f"{facts['networks']} candidates{more} ({facts['setting']}){best}"
+    number = plural(len(trained.finished), "candidate")
+    return f"{number}{more} ({facts['setting']}){best}"
 
 
 def _listed(value: object) -> object:

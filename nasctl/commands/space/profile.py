@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nasctl.commands import device_option, json_option
+from nasctl.commands import csv_option, device_option, json_option
 
 FIGURES = ("least", "quarter", "median", "three_quarters", "most")  # keys of the JSON output
 
@@ -15,8 +15,9 @@ FIGURES = ("least", "quarter", "median", "three_quarters", "most")  # keys of th
 @click.option(
     "-n", "--number", default=200, show_default=True, type=click.IntRange(2, 10**6), help="Number of networks."
 )
+@csv_option
 @json_option
-def command(space: str, devices: tuple[str, ...], number: int, as_json: bool) -> None:
+def command(space: str, devices: tuple[str, ...], number: int, as_csv: bool, as_json: bool) -> None:
     """Show the costs of networks of SPACE: minimum, quartiles of a random sample, and maximum."""
     import json
 
@@ -27,7 +28,7 @@ def command(space: str, devices: tuple[str, ...], number: int, as_json: bool) ->
     from nasctl.candidates.setting import DEFAULT_SETTING
     from nasctl.evaluation import ranges
     from nasctl.search.metrics import make_objective
-    from nasctl.system.terminal import UNITS, quantity, table
+    from nasctl.system.terminal import UNITS, TableCell, TableColumn, quantity, table
 
     made = registry.create("spaces", space)
     drawn = ranges.sample(made, number)
@@ -42,14 +43,20 @@ def command(space: str, devices: tuple[str, ...], number: int, as_json: bool) ->
         described = [{"objective": name, "unit": unit, **row, "proven": proven} for name, unit, row, proven in rows]
         click.echo(json.dumps(described))
         return
-    table(
-        ["", "least", "25%", "median", "75%", "most", "least and most are"],
-        [
-            [
-                name if unit in UNITS else f"{name} ({unit})",
-                *(quantity(figure, unit if unit in UNITS else "") for figure in row.values()),
-                "proven" if proven else "found",
-            ]
-            for name, unit, row, proven in rows
-        ],
-    )
+    columns = [
+        TableColumn("objective", pipe="", short=""),
+        TableColumn("least"),
+        TableColumn("25%", priority=3),
+        TableColumn("median", priority=1),
+        TableColumn("75%", priority=3),
+        TableColumn("most"),
+        TableColumn("least and most are", priority=4),
+    ]
+    lines = []
+    for name, unit, row, proven in rows:
+        shown = name if unit in UNITS else f"{name} ({unit})"
+        texts = [quantity(figure, unit if unit in UNITS else "") for figure in row.values()]
+        figures = [TableCell(figure, text, text) for figure, text in zip(row.values(), texts, strict=True)]
+        heading = TableCell(f"{name} ({unit})", shown, shown)  # in CSV, figures have no prefix that tells their unit
+        lines.append([heading, *figures, "proven" if proven else "found"])
+    table(columns, lines, as_csv=as_csv)

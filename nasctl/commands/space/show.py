@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import force_option, json_option, plot_option
+from nasctl.commands import csv_option, force_option, json_option, plot_option
 
 if TYPE_CHECKING:
     from nasctl.architectures.architecture import Architecture
-    from nasctl.problem.space import SearchSpace
+    from nasctl.problem.space import Gene, SearchSpace
 
 
+MANY = 20  # genes: more are shown by groups on a terminal
 TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # headings in tables
 
 
@@ -22,11 +24,13 @@ TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # headings
 @click.argument("space")
 @plot_option
 @force_option
+@csv_option
 @json_option
-def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
+def command(space: str, plot: Path | None, force: bool, as_csv: bool, as_json: bool) -> None:
     """Show the genes, the options and the sizes of SPACE, which is NAME or NAME:key=value,...
 
     The median network is the median by MACs of a random sample. --plot draws this network.
+    --csv prints the table of genes.
     """
     import inspect
     import json
@@ -34,7 +38,7 @@ def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
     from nasctl import registry
     from nasctl.commands.show import picture
     from nasctl.problem.space import default_fidelity, levels
-    from nasctl.system.terminal import quantity, table
+    from nasctl.system.terminal import TableColumn, measured, paragraphs, table
 
     made = registry.create("spaces", space)
     found, proven = _networks(made, space)
@@ -52,17 +56,48 @@ def command(space: str, plot: Path | None, force: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(described))
         return
-    click.echo(inspect.getdoc(type(made)))
+    if as_csv:
+        _print_genes(made.genes, as_csv)
+        return
+    paragraphs(inspect.getdoc(type(made)) or "")
     shape = "x".join(map(str, made.input.shape))
-    click.echo(f"\n{described['space']}\n{described['genomes']:.4g} genomes; input {shape}")
-    table(
-        ["network, by MACs", "id", *TOTALS.values()],
-        [[name, *(quantity(v, TOTALS[k]) if k in TOTALS else v for k, v in row.items())] for name, row in rows.items()],
-    )
-    click.echo(f"smallest and largest are {'proven' if proven else 'the extremes that a quick search finds'}\n")
-    table(["fidelity", "metrics are computed at"], [[name, str(level)] for name, level in levels(made).items()])
-    click.echo(f"the default is {default_fidelity(made)}\n")
-    table(["gene", "choices"], [[gene.name, " ".join(map(str, gene.choices))] for gene in made.genes])
+    paragraphs(f"\n{described['space']}\n{described['genomes']:.4g} genomes; input {shape}")
+    columns = [TableColumn("network, by MACs"), TableColumn("id")]
+    columns += [TableColumn(unit, unit, priority=k, short=key) for k, (key, unit) in enumerate(TOTALS.items(), 1)]
+    lines = [
+        [name, *(measured(value, TOTALS[key]) if key in TOTALS else value for key, value in row.items())]
+        for name, row in rows.items()
+    ]
+    table(columns, lines)
+    paragraphs(f"smallest and largest are {'proven' if proven else 'the extremes that a quick search finds'}\n")
+    fidelities = [TableColumn("fidelity"), TableColumn("metrics are computed at", prose=True)]
+    table(fidelities, [[name, str(level)] for name, level in levels(made).items()])
+    paragraphs(f"the default is {default_fidelity(made)}\n")
+    _print_genes(made.genes, as_csv)
+
+
+def _print_genes(genes: Sequence[Gene], as_csv: bool) -> None:
+    """Print a line for each gene; on a terminal, one for all genes of a large space that end alike and choose alike."""
+    import sys
+
+    from nasctl.system.terminal import TableColumn, table
+
+    groups: dict[tuple[str, str], list[str]] = {}
+    for gene in genes:
+        choices = " ".join(str(choice).replace(" ", "") for choice in gene.choices)
+        groups.setdefault((gene.name.rpartition(".")[2], choices), []).append(gene.name)
+    if as_csv or not sys.stdout.isatty() or len(genes) <= MANY or len(groups) > MANY:
+        rows = [[gene.name, " ".join(map(str, gene.choices))] for gene in genes]
+        table([TableColumn("gene"), TableColumn("choices", prose=True)], rows, as_csv=as_csv)
+        return
+    lines = [[_range_text(names), len(names), choices] for (_, choices), names in groups.items()]
+    columns = [TableColumn("genes", prose=True), TableColumn("number", priority=1), TableColumn("choices", prose=True)]
+    table(columns, lines, as_csv=False)
+
+
+def _range_text(names: Sequence[str]) -> str:
+    """Return the names of genes, or the first and the last of many."""
+    return ", ".join(names) if len(names) < 3 else f"{names[0]} ... {names[-1]}"
 
 
 def _networks(made: SearchSpace, space: str) -> tuple[dict[str, Architecture], bool]:

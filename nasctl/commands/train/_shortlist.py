@@ -15,6 +15,7 @@ import click
 
 from nasctl.commands._groups import OptionGroup
 from nasctl.errors import NasctlError
+from nasctl.system.wording import plural
 
 if TYPE_CHECKING:
     from nasctl.store.training_table import TrainingRecord
@@ -196,14 +197,15 @@ class ShortlistTraining:
         by = f", chosen by {found.score}" if found.score and number != found.front else ""
         spread = f" and spread over {' and '.join(found.cost_names)}" if by and found.cost_names else ""
         beyond = f"; not on the front: {number - found.front}" if number > found.front else ""
-        yield f"shortlist of run {self._run}: {_networks(number)}, front of {found.front}{by}{spread}{beyond}"
+        yield f"shortlist of run {self._run}: {plural(number, 'network')}, front of {found.front}{by}{spread}{beyond}"
         first = Report(*self.trainings[0]).opening()
         yield from first[:-2]
         yield first[-1]
         left, eta = number, self._options.halving or 1
         for rung in self._ladder:
             if len(self._ladder) > 1:
-                yield f"rung {rung.number} of {rung.of}: {_networks(left)} for {rung.step:,} of {rung.steps:,} steps"
+                steps = f"{rung.step:,} of {plural(rung.steps, 'step')}"
+                yield f"rung {rung.number} of {rung.of}: {plural(left, 'network')} for {steps}"
             left = -(-left // eta)
 
     def listed(self) -> Iterator[str]:
@@ -307,7 +309,9 @@ class ShortlistTraining:
         rung = result.rung
         if rung.last:
             return
-        say(f"rung {rung.number} of {rung.of}: {len(result.promoted)} of {len(result.records)} networks go on")
+        say(
+            f"rung {rung.number} of {rung.of}: {len(result.promoted)} of {plural(len(result.records), 'network')} go on"
+        )
         places = sorted(
             result.records, key=lambda k: (k not in result.promoted, _loss(_at(result.records[k], rung)), k)
         )
@@ -321,10 +325,6 @@ class ShortlistTraining:
 def _at(record: TrainingRecord, rung: Rung) -> Mapping[str, Mapping[str, Any]]:
     """Return the result of a training at a rung, by part; the newest one if it has paused elsewhere."""
     return {"validation": record.rungs[str(rung.step)]} if str(rung.step) in record.rungs else record.parts
-
-
-def _networks(number: int) -> str:
-    return "1 network" if number == 1 else f"{number} networks"
 
 
 def _loss(parts: Mapping[str, Mapping[str, Any]]) -> float:
