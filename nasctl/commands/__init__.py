@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from nasctl.commands._complete import complete
 from nasctl.defaults import DEFAULT_STORE
 from nasctl.errors import NasctlError, UnknownName
 
@@ -66,10 +67,17 @@ plot_option = click.option(
 force_option = click.option("--force", is_flag=True, help="Overwrite an existing picture.")
 
 run_option = click.option(
-    "--run", metavar="NAME", help="Name of a run, or its beginning.  [default: the run started last]"
+    "--run",
+    metavar="NAME",
+    help="Name of a run, or its beginning.  [default: the run started last]",
+    shell_complete=complete("runs"),
 )
 
-space_option = click.option("--space", required=True, metavar="SPEC", help="Search space: NAME or NAME:key=value,...")
+SPACE_HELP = "Search space: NAME, NAME:key=value,... or FILE.py:CLASS"
+
+space_option = click.option(
+    "--space", required=True, metavar="SPEC", help=SPACE_HELP, shell_complete=complete("spaces")
+)
 
 device_option = click.option(
     "--device",
@@ -77,4 +85,29 @@ device_option = click.option(
     multiple=True,
     metavar="NAME",
     help="Device, or a file of a latency table. Repeatable, or A,B; see `nasctl device list`.",
+    shell_complete=complete("devices"),
 )
+
+
+def word_or_option(what: str, word: str | None, option: str | None) -> str:
+    """Return what a user named as a word or with the option of that name.
+
+    Args:
+        what: "space" or "arch".
+        word: The word; None if there is none.
+        option: The value of the option; None if it is not given.
+
+    Raises:
+        NasctlError: Neither is given, or both and they differ.
+    """
+    if word is not None and option is not None and word != option:
+        raise NasctlError(f"{word!r} and --{what} {option} name two; leave one out")
+    if (named := word if option is None else option) is None:
+        raise NasctlError(MISSING[what])
+    return named
+
+
+MISSING = {
+    "space": "say which search space: name one of `nasctl space list`, or let `nasctl find` choose one",
+    "arch": "say which architecture: give an id, which searches print and `nasctl pareto show` lists",
+}

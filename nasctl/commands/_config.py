@@ -40,7 +40,9 @@ class Configured(GroupedCommand):
             option = _known(key, options, "--set")
             value = values if option.multiple else values[-1]
             settings[key] = _words(option, key, SWITCHES.get(values[-1]) if option.is_flag else value, "--set")
-        inserted = [word for key, words in settings.items() if options[key].name not in typed for word in words]
+        # A word such as SPACE stands for the option of its name, `--space`.
+        given = {*typed, *(name.removesuffix("_word") for name, value in typed.items() if isinstance(value, str))}
+        inserted = [word for key, words in settings.items() if options[key].name not in given for word in words]
         return super().parse_args(ctx, [*inserted, *args])
 
 

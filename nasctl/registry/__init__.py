@@ -4,6 +4,7 @@ A plug-in is addressed by a spec, `name` or `name:key=value,key=value`. Names co
 the entry points of other distributions; no plug-in is imported before it is named.
 """
 
+from nasctl.registry.aliases import with_aliases
 from nasctl.registry.plugins import KINDS, Plugin, available, installed
 from nasctl.registry.specs import (
     create,
@@ -13,7 +14,9 @@ from nasctl.registry.specs import (
     load,
     names,
     normal,
+    option_defaults,
     optional,
+    options,
     required_option,
     spelled_out,
     split,
@@ -33,10 +36,13 @@ __all__ = [
     "load",
     "names",
     "normal",
+    "option_defaults",
     "optional",
+    "options",
     "required_option",
     "spelled_out",
     "split",
     "trusted",
     "untrusted",
+    "with_aliases",
 ]

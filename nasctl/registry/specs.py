@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nasctl.errors import BadOption, NasctlError, UnknownName
+from nasctl.registry.aliases import alias_of
 from nasctl.registry.old_names import current_option, current_plugin
 from nasctl.registry.plugins import TRUST, Plugin, available, installed
 
@@ -39,7 +40,7 @@ def untrusted(kind: str) -> dict[str, str]:
 
 
 def known(kind: str, name: str) -> str:
-    """Return the name of a plug-in as `names` spells it. A user may type "-" for "_", or an old name.
+    """Return the name of a plug-in as `names` spells it. A user may type "-" for "_", an alias, or an old name.
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
@@ -48,6 +49,8 @@ def known(kind: str, name: str) -> str:
     for spelling in (name, name.replace("-", "_"), name.replace("_", "-")):
         if spelling in names(kind):
             return spelling
+    if (real := alias_of(kind, name)) is not None:
+        return real
     raise UnknownName(kind.removesuffix("s"), name, names(kind))
 
 
@@ -108,6 +111,26 @@ def required_option(kind: str, name: str) -> str:
     parameters = inspect.signature(load(kind, name)).parameters
     takes = [key for key in parameters if key not in INJECTED.get(kind, ())]
     return next((key for key in takes if parameters[key].default is inspect.Parameter.empty), "")
+
+
+def options(kind: str, spec: str) -> dict[str, Any]:
+    """Return the options that a spec gives, each of the type of its default.
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+        BadOption: The plug-in does not take an option or a value.
+    """
+    return _parsed(kind, spec)[1]
+
+
+def option_defaults(kind: str, spec: str) -> dict[str, Any]:
+    """Return the options that the plug-in of a spec takes, with their defaults; options without one are left out.
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+    """
+    parameters = inspect.signature(load(kind, spec.partition(":")[0])).parameters
+    return {key: one.default for key, one in parameters.items() if one.default is not one.empty}
 
 
 def normal(kind: str, spec: str) -> str:

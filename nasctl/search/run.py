@@ -125,8 +125,9 @@ class Run:
                 others |= self._metrics((subject,))
         metrics = objectives | others
         applicability.refuse_inapplicable(space, metrics)
+        units = {name: metric.unit for name, metric in metrics.items()}
         parsed = tuple(
-            constraints.parse(text, list(metrics), lambda name: self._maximum(space, name, metrics[name]))
+            constraints.parse(text, list(metrics), lambda name: self._maximum(space, name, metrics[name]), units)
             for text in texts
         )
         # Scores of a run are ranks of its metrics and sizes. A run of costs alone has no score.
