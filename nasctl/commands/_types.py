@@ -17,7 +17,9 @@ class Count(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and (
-            match := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?(?:e\+?[0-9]{1,2})?)([km]?)", value.strip(), re.IGNORECASE)
+            match := re.fullmatch(
+                r"([0-9]{1,9}(?:\.[0-9]{1,9})?(?:e\+?[0-9]{1,2})?)([km]?)", value.strip(), re.IGNORECASE
+            )
         ):
             number = float(match[1]) * FACTORS.get(match[2].lower(), 1)
             value = int(number) if number.is_integer() else value
@@ -30,9 +32,7 @@ class OutputPath(click.Path):
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
-    def convert(
-        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = super().convert(value, param, ctx)
         if os.fspath(value).endswith(("/", os.sep)):
             try:

@@ -11,7 +11,9 @@ from types import MappingProxyType
 from nasctl.errors import NasctlError
 from nasctl.registry.aliases import alias_of
 
-FORM = re.compile(r"\s*([\w.@/:=-]+?)\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([a-z\u00b5\u03bc%]*)\s*", re.IGNORECASE)
+FORM = re.compile(
+    r"\s*([\w.@/:=-]+?)\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([a-z\u00b5\u03bc%]*)\s*", re.IGNORECASE
+)
 
 FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
@@ -111,7 +113,7 @@ def scale(text: str, name: str, suffix: str, unit: str) -> float:
     if suffix.lower() in own:
         return own[suffix.lower()]
     # A bound of "10m" would be 10,000,000 ms, and its author meant 10 ms.
-    if suffix and kind == "ms" or suffix.lower() not in FACTORS:
+    if (suffix and kind == "ms") or suffix.lower() not in FACTORS:
         written = EXAMPLES.get(kind, "5, 5k or 5M")
         quantity = f"is in {kind}" if kind else "has no unit"
         raise NasctlError(f"Cannot read {suffix!r} in {text!r}: {name} {quantity}. Write a bound such as {written}.")

@@ -70,4 +70,6 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-_REAL = {kind: {_plain(alias): name for name, all_ in table.items() for alias in all_} for kind, table in ALIASES.items()}
+_REAL = {
+    kind: {_plain(alias): name for name, all_ in table.items() for alias in all_} for kind, table in ALIASES.items()
+}

@@ -113,6 +113,11 @@ def required_option(kind: str, name: str) -> str:
     return next((key for key in takes if parameters[key].default is inspect.Parameter.empty), "")
 
 
+def plugin_of(spec: str) -> str:
+    """Return the part of a spec that names the plug-in."""
+    return spec.partition(":")[0]
+
+
 def options(kind: str, spec: str) -> dict[str, Any]:
     """Return the options that a spec gives, each of the type of its default.
 
