@@ -13,8 +13,11 @@ from typing import Any
 import click
 
 from nasctl.commands._complete import complete
+from nasctl.commands._examples import epilog
 from nasctl.defaults import DEFAULT_STORE
 from nasctl.errors import NasctlError, UnknownName
+
+SUMMARY = 500  # most characters of a command's summary in a list
 
 
 class Commands(click.Group):
@@ -37,7 +40,17 @@ class Commands(click.Group):
         if (module := self._modules().get(cmd_name)) is None:
             raise NasctlError(str(UnknownName("command", cmd_name, self.list_commands(ctx))))
         command: click.Command = import_module(f"{self._package}.{module}").command
+        if command.epilog is None:
+            group = self._package.removeprefix("nasctl.commands").replace(".", " ").strip()
+            command.epilog = epilog(f"{group} {cmd_name}".strip())
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their whole summaries; click cuts them at the width of the terminal."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(SUMMARY)) for name, one in found if one is not None and not one.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def _modules(self) -> dict[str, str]:
         path = import_module(self._package).__path__

@@ -33,10 +33,10 @@ class OutputPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if os.fspath(value).endswith(("/", os.sep)):
             try:
-                Path(path).mkdir(parents=True, exist_ok=True)
+                path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 self.fail(f"the folder {path} cannot be made ({error.strerror}); name another", param, ctx)
         return path

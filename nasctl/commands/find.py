@@ -30,13 +30,6 @@ BUDGET = 150  # candidates, half of what `search` evaluates: minutes on a laptop
 FORMATS = ("python", "onnx")
 SHRUNK = 3  # times per side that images may shrink without a warning
 
-EXAMPLE = """\b
-Examples:
-  nasctl find --device pixel4 --latency 20ms --params 6M
-  nasctl find --device mobile --latency 30ms --data digits --trainings 8
-  nasctl find --macs 300M --params 5M
-"""
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -90,7 +83,32 @@ wanted_group = OptionGroup(
 )
 
 
-@click.command(cls=GroupedCommand, groups=(wanted_group,), epilog=EXAMPLE)
+effort_group = OptionGroup(
+    "effort",
+    "Effort",
+    dict,
+    (
+        click.option(
+            "--budget",
+            default=BUDGET,
+            show_default=True,
+            type=Count(1),
+            metavar="N",
+            help="Distinct candidates to evaluate.",
+        ),
+        click.option(
+            "--time", "limit", metavar="TIME", help="Time after which the search stops: 90 (seconds), 5m or 2h."
+        ),
+        click.option(
+            "--trainings", type=Count(1), metavar="N", help="Train N networks on --data, and export a trained one."
+        ),
+        click.option("--workers", metavar="N", help="Worker processes that run modules, or auto.  [default: 1]"),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the searcher."),
+    ),
+)
+
+
+@click.command(cls=GroupedCommand, groups=(wanted_group, effort_group))
 @device_option
 @wanted_group
 @click.option(
@@ -107,13 +125,7 @@ wanted_group = OptionGroup(
     help="Search space to choose from. Repeatable, or A,B.  [default: all that suit the data and the devices]",
     shell_complete=complete("spaces"),
 )
-@click.option(
-    "--budget", default=BUDGET, show_default=True, type=Count(1), metavar="N", help="Distinct candidates to evaluate."
-)
-@click.option("--time", "limit", metavar="TIME", help="Time after which the search stops: 90 (seconds), 5m or 2h.")
-@click.option("--trainings", type=Count(1), metavar="N", help="Train N networks on --data, and export a trained one.")
-@click.option("--workers", metavar="N", help="Worker processes that run modules, or auto.  [default: 1]")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the searcher.")
+@effort_group
 @click.option(
     "-o", "--output", type=OutputPath(), metavar="FOLDER/", help="Folder of the exported files.  [default: this folder]"
 )
@@ -124,6 +136,7 @@ wanted_group = OptionGroup(
 def command(
     ctx: click.Context,
     wanted: Wanted,
+    effort: dict[str, Any],
     devices: tuple[str, ...],
     data: str | None,
     spaces: tuple[str, ...],
@@ -131,7 +144,6 @@ def command(
     force: bool,
     store: str,
     as_json: bool,
-    **effort: Any,
 ) -> None:
     """Find a network within bounds, and export it.
 

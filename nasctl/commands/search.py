@@ -76,6 +76,7 @@ request_group = OptionGroup(
             "objectives",
             multiple=True,
             metavar="SPEC",
+            shell_complete=complete("objectives"),
             help="What to optimise. Repeatable, or A,B; max:NAME or min:NAME asks for a direction.  [default: the"
             f" metrics that measurements favour on spaces of this family, and {DEFAULT_COST} without a device]",
         ),
@@ -85,7 +86,13 @@ request_group = OptionGroup(
             help="What the networks are to be trained for; default objectives follow it.  [default: classification, or"
             " language for recurrent cells]",
         ),
-        click.option("--record", multiple=True, metavar="SPEC", help="What to measure besides, such as params,macs."),
+        click.option(
+            "--record",
+            multiple=True,
+            metavar="SPEC",
+            help="What to measure besides, such as params,macs.",
+            shell_complete=complete("objectives"),
+        ),
         click.option(
             "-c",
             "--constraint",
@@ -95,7 +102,12 @@ request_group = OptionGroup(
             help='What a candidate must satisfy: "latency<=20", "params<=5M", or "macs<=60%" of the space\'s maximum.',
         ),
         click.option(
-            "--searcher", default=DEFAULT_SEARCHER, show_default=True, metavar="SPEC", help="Search algorithm."
+            "--searcher",
+            default=DEFAULT_SEARCHER,
+            show_default=True,
+            metavar="SPEC",
+            help="Search algorithm; see `nasctl searcher list`.",
+            shell_complete=complete("searchers"),
         ),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the searcher."),
         click.option("--run", "name", default="", metavar="NAME", help="Name for the run.  [default: a digest]"),

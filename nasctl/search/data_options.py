@@ -108,4 +108,4 @@ def _is_recorded(request: SearchRequest, setting: SettingOptions, store: Store) 
     """Return whether a store has the run of a search."""
     run = request.run(setting, store=store)
     found = {one.name: one.record.asked.get("space") for one in store.runs()}
-    return found.get(run.name) == run.asked["space"]
+    return bool(found.get(run.name) == run.asked["space"])

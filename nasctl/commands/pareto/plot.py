@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import run_option, store_option
+from nasctl.commands._types import OutputPath, file_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputPath(),
     help="Picture to write, as .png, .svg or .pdf.  [default: RUN.png]",
 )
 @click.option("--force", is_flag=True, help="Write over an existing picture.")
@@ -52,7 +53,7 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
     whole = [e for e in opened.evaluations(name) if all(goal.name in e.values for goal in optimised)]
     best = {e.genome for e in front(whole, optimised, record.constraints)}
     genes = registry.create("spaces", record.space).genes
-    path = output or Path(f"{name}.png")
+    path = file_in(output, f"{name}.png")
     axes = [
         Axis(goal.name, record.columns[goal.name].unit, goal.direction, goal.cost == "network", goal.transform)
         for goal in optimised

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nasctl.analysis.space_fit import SpaceFit
 
 
-@click.command("fit", epilog='Example: nasctl space fit --device pixel4 --constraint "latency<=20ms,params<=6M"')
+@click.command("fit")
 @click.argument("spaces", nargs=-1, shell_complete=complete("spaces"))
 @device_option
 @click.option(

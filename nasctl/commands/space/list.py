@@ -24,7 +24,14 @@ def command(as_json: bool) -> None:
         space = registry.create("spaces", name)
         summary = (inspect.getdoc(type(space)) or "").partition("\n")[0]
         size = math.prod(len(gene.choices) for gene in space.genes)
-        rows.append({"name": name, "genes": len(space.genes), "genomes": size, "summary": summary})
+        rows.append(
+            {
+                "name": name,
+                "genes": len(space.genes),
+                "genomes": size,
+                "summary": registry.with_aliases("spaces", name, summary),
+            }
+        )
     for name, said in registry.untrusted("spaces").items():
         rows.append({"name": name, "genes": None, "genomes": None, "summary": said})
     if as_json:

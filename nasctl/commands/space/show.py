@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import force_option, json_option, plot_option
+from nasctl.commands._complete import complete
 
 if TYPE_CHECKING:
     from nasctl.architectures.architecture import Architecture
@@ -19,7 +20,7 @@ TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # headings
 
 
 @click.command("show")
-@click.argument("space")
+@click.argument("space", shell_complete=complete("spaces"))
 @plot_option
 @force_option
 @json_option
