@@ -17,6 +17,8 @@ from nasctl.commands._examples import epilog
 from nasctl.defaults import DEFAULT_STORE
 from nasctl.errors import NasctlError, UnknownName
 
+WORDS = "nasctl.words"  # key of a context's `meta`: the words of the command line, and those of its configuration
+
 SUMMARY = 500  # most characters of a command's summary in a list
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from nasctl.commands import WORDS
 from nasctl.commands._groups import GroupedCommand
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.system import files
@@ -43,6 +44,7 @@ class Configured(GroupedCommand):
         # A word such as SPACE stands for the option of its name, `--space`.
         given = {*typed, *(name.removesuffix("_word") for name, value in typed.items() if isinstance(value, str))}
         inserted = [word for key, words in settings.items() if options[key].name not in given for word in words]
+        ctx.meta.setdefault(WORDS, []).extend(inserted)
         return super().parse_args(ctx, [*inserted, *args])
 
 

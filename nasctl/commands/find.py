@@ -102,6 +102,7 @@ effort_group = OptionGroup(
         click.option(
             "--trainings", type=Count(1), metavar="N", help="Train N networks on --data, and export a trained one."
         ),
+        click.option("--epochs", type=Count(1), metavar="N", help="Epochs of a training.  [default: of the recipe]"),
         click.option("--workers", metavar="N", help="Worker processes that run modules, or auto.  [default: 1]"),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the searcher."),
     ),
@@ -260,6 +261,7 @@ def _effort_words(effort: dict[str, Any]) -> Iterator[str]:
     for name, value in (
         ("budget", effort["budget"]),
         ("trainings", effort["trainings"]),
+        ("epochs", effort["epochs"]),
         ("time", effort["limit"]),
         ("workers", effort["workers"]),
         ("seed", effort["seed"] or None),

@@ -93,7 +93,7 @@ class Run:
         It ends in a digest of the question, so the same question resumes the run.
         """
         digest = hashlib.sha256(json.dumps(self.asked).encode()).hexdigest()
-        return self.called or f"{self.asked['space'].partition(':')[0]}-{digest[:8]}"
+        return self.called or f"{registry.short_name(self.asked['space'])}-{digest[:8]}"
 
     @property
     def config(self) -> dict[str, Any]:

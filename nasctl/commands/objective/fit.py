@@ -176,10 +176,11 @@ def _output(output: Path | None, space: str, force: bool) -> Path:
     Raises:
         NasctlError: The path cannot be part of specs, the file exists already, or there is no such folder.
     """
+    from nasctl import registry
     from nasctl.errors import NasctlError
     from nasctl.prediction.space_predictor import check_name
 
-    path = file_in(output, f"{space.partition(':')[0]}-fit.json")
+    path = file_in(output, f"{registry.short_name(space)}-fit.json")
     check_name(path)
     if path.exists() and not force:
         raise NasctlError(
