@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -34,11 +34,13 @@ class SpaceChoice:
     Attributes:
         fit: The space at the chosen width and resolution.
         question: The bounds, with a device in place of each kind of device.
+        base: Spec of the space before a width and a resolution were chosen.
         others: The best width and resolution of other spaces that suit as well.
     """
 
     fit: SpaceFit
     question: Question
+    base: str
     others: tuple[SpaceFit, ...] = ()
 
 
@@ -64,17 +66,34 @@ def choose(question: Question, spaces: Sequence[str] = ()) -> SpaceChoice:
         raise NasctlError(
             f"Cannot choose a space: none{where}. `nasctl space fit --device NAME` lists those of a device."
         )
-    tried: list[tuple[SpaceFit, Question]] = []
-    for _, group in groupby(
-        sorted(fits, key=lambda pair: suitability(pair[0], side)), lambda p: suitability(p[0], side)
-    ):
-        found = [(best, one) for fit, one in group if (best := best_variant(_variants(fit, one, tried)))]
-        found.sort(key=lambda pair: -pair[0].mean_macs)
-        if found and (enough := [pair for pair in found if pair[0].share >= ENOUGH]):
-            return SpaceChoice(*enough[0], tuple(fit for fit, _ in found if fit is not enough[0][0]))
-    if some := [pair for pair in tried if pair[0].within.any()]:
-        return SpaceChoice(*max(some, key=lambda pair: pair[0].share))
+    tried: list[_Tried] = []
+    fits.sort(key=lambda pair: suitability(pair[0], side))
+    for _, group in groupby(fits, lambda pair: suitability(pair[0], side)):
+        found = [best for fit, one in group if (best := _best(_variants(fit, one, tried))) is not None]
+        found.sort(key=lambda one: -one.fit.mean_macs)
+        if enough := [one for one in found if one.fit.share >= ENOUGH]:
+            return enough[0].choice(one.fit for one in found if one is not enough[0])
+    if some := [one for one in tried if one.fit.within.any()]:
+        return max(some, key=lambda one: one.fit.share).choice()
     return _rare(tried)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A space at a width and a resolution that was looked at; see `SpaceChoice`."""
+
+    fit: SpaceFit
+    question: Question
+    base: str
+
+    def choice(self, others: Iterable[SpaceFit] = ()) -> SpaceChoice:
+        return SpaceChoice(self.fit, self.question, self.base, tuple(others))
+
+
+def _best(tried: Sequence[_Tried]) -> _Tried | None:
+    """Return the best of the widths and resolutions of one space; see `best_variant`."""
+    best = best_variant([one.fit for one in tried])
+    return next((one for one in tried if one.fit is best), None)
 
 
 def _with_devices(question: Question, spec: str) -> Question | None:
@@ -89,38 +108,37 @@ def _with_devices(question: Question, spec: str) -> Question | None:
     return replace(question, devices=tuple(devices))
 
 
-def _variants(fit: SpaceFit, question: Question, tried: list[tuple[SpaceFit, Question]]) -> list[SpaceFit]:
-    """Return the fits of a space at every width and resolution, and note them in `tried`."""
+def _variants(fit: SpaceFit, question: Question, tried: list[_Tried]) -> list[_Tried]:
+    """Return a space at every width and resolution, and note them in `tried`."""
     first, *others = variants(fit.spec)
-    found = [fit, *(one for spec in others if spec != first and (one := space_fit(spec, question)))]
-    tried += [(one, question) for one in found]
+    fits = [fit, *(one for spec in others if spec != first and (one := space_fit(spec, question)))]
+    found = [_Tried(one, question, fit.spec) for one in fits]
+    tried += found
     return found
 
 
-def _rare(tried: Sequence[tuple[SpaceFit, Question]]) -> SpaceChoice:
+def _rare(tried: Sequence[_Tried]) -> SpaceChoice:
     """Return a space in which no random network, but a sought one is within the bounds.
 
     Raises:
         NasctlError: There is none; the message names the nearest network.
     """
 
-    def least_violation(pair: tuple[SpaceFit, Question]) -> float:
-        fit, _ = pair
-        ends = {name: (reach.least, reach.most) for name, reach in fit.reach.items()}
-        return sum(min(one.violation({one.name: end}) for end in ends[one.name]) for one in fit.constraints)
+    def least_violation(one: _Tried) -> float:
+        ends = {name: (reach.least, reach.most) for name, reach in one.fit.reach.items()}
+        return sum(min(bound.violation({bound.name: end}) for end in ends[bound.name]) for bound in one.fit.constraints)
 
     nearest = []
-    for fit, question in sorted(tried, key=least_violation)[:CLOSEST]:
-        values = nearest_values(fit, question)
-        violation = sum(one.violation(values) for one in fit.constraints)
+    for one in sorted(tried, key=least_violation)[:CLOSEST]:
+        values = nearest_values(one.fit, one.question)
+        violation = sum(bound.violation(values) for bound in one.fit.constraints)
         if violation == 0:
-            return SpaceChoice(fit, question)
-        nearest.append((violation, fit, values))
-    _, fit, values = min(nearest, key=lambda one: one[0])
-    texts = " and ".join(tried[0][1].texts)
-    reached = " and ".join(
-        f"{name} {quantity(value, fit.units[name].partition(',')[0])}" for name, value in values.items()
-    )
+            return one.choice()
+        nearest.append((violation, one.fit, values))
+    _, fit, values = min(nearest, key=lambda found: found[0])
+    texts = " and ".join(tried[0].question.texts)
+    units = {name: unit.partition(",")[0] for name, unit in fit.units.items()}
+    reached = " and ".join(f"{name} {quantity(value, units[name])}" for name, value in values.items())
     raise NasctlError(
         f"Cannot hold {texts}: the nearest network that is known, of {fit.spec}, has {reached}. Relax a bound to that."
     )

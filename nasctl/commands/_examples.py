@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "bench list": ("nasctl bench list",),
-    "bench run": ("nasctl bench run nb201 --searcher guided,random --budget 150 --seeds 20",),
+    "bench run": ("nasctl bench run nb201 --searcher guided,random --evaluations 150 --seeds 20",),
     "device fit": ("nasctl device fit --space mbconv --csv times.csv --name myphone",),
     "device import": ("nasctl device import kit/ --csv times.csv --name myphone",),
     "device kit": ("nasctl device kit --space mbconv -o kit/",),

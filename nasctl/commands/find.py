@@ -167,7 +167,7 @@ def command(
     say(*_choice_sentences(choice, question))
     at = ("--store", store) if ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE else ()
     steps = [
-        ("space", "fit", registry.plugin_of(choice.fit.spec), *option_words(choice.question)),
+        ("space", "fit", choice.base, *option_words(choice.question)),
         ("search", choice.fit.spec, *option_words(choice.question), *_effort_words(effort), *at),
     ]
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
