@@ -9,7 +9,7 @@ from itertools import groupby
 from nasctl import registry
 from nasctl.analysis.space_fit import (
     ENOUGH,
-    Question,
+    BoundsQuestion,
     SpaceFit,
     best_variant,
     nearest_values,
@@ -39,12 +39,12 @@ class SpaceChoice:
     """
 
     fit: SpaceFit
-    question: Question
+    question: BoundsQuestion
     base: str
     others: tuple[SpaceFit, ...] = ()
 
 
-def choose(question: Question, spaces: Sequence[str] = ()) -> SpaceChoice:
+def choose(question: BoundsQuestion, spaces: Sequence[str] = ()) -> SpaceChoice:
     """Return the space, width and resolution to search for networks within bounds.
 
     Spaces are tried in the order of `suitability`. Of those that suit alike and have networks within the bounds, the
@@ -83,7 +83,7 @@ class _Tried:
     """A space at a width and a resolution that was looked at; see `SpaceChoice`."""
 
     fit: SpaceFit
-    question: Question
+    question: BoundsQuestion
     base: str
 
     def choice(self, others: Iterable[SpaceFit] = ()) -> SpaceChoice:
@@ -96,7 +96,7 @@ def _best(tried: Sequence[_Tried]) -> _Tried | None:
     return next((one for one in tried if one.fit is best), None)
 
 
-def _with_devices(question: Question, spec: str) -> Question | None:
+def _with_devices(question: BoundsQuestion, spec: str) -> BoundsQuestion | None:
     """Return bounds on the devices that kinds such as "gpu" stand for on a space; None if a kind has no such device.
 
     A kind could stand for another device at each width and resolution, whose latencies could not be compared.
@@ -108,7 +108,7 @@ def _with_devices(question: Question, spec: str) -> Question | None:
     return replace(question, devices=tuple(devices))
 
 
-def _variants(fit: SpaceFit, question: Question, tried: list[_Tried]) -> list[_Tried]:
+def _variants(fit: SpaceFit, question: BoundsQuestion, tried: list[_Tried]) -> list[_Tried]:
     """Return a space at every width and resolution, and note them in `tried`."""
     first, *others = variants(fit.spec)
     fits = [fit, *(one for spec in others if spec != first and (one := space_fit(spec, question)))]
@@ -144,7 +144,7 @@ def _rare(tried: Sequence[_Tried]) -> SpaceChoice:
     )
 
 
-def option_words(question: Question) -> Iterator[str]:
+def option_words(question: BoundsQuestion) -> Iterator[str]:
     """Yield the words of the options that ask a question on a command line, of `search` and of `space fit`."""
     for device in question.devices:
         yield from ("--device", device)

@@ -40,7 +40,7 @@ ENOUGH = 0.1  # share of random networks within the bounds that leaves a search 
 
 
 @dataclass(frozen=True)
-class Question:
+class BoundsQuestion:
     """Bounds on costs, on devices.
 
     Args:
@@ -116,7 +116,7 @@ class SpaceFit:
         return found.least if constraint.upper else found.most
 
 
-def specs_for(question: Question, spaces: Sequence[str] = ()) -> list[str]:
+def specs_for(question: BoundsQuestion, spaces: Sequence[str] = ()) -> list[str]:
     """Return the specs of the spaces to look at, with the options that follow from data.
 
     Args:
@@ -153,7 +153,7 @@ def variants(spec: str) -> Iterator[str]:
             yield with_options(spec, {key: value for key, value in chosen.items() if value is not None})
 
 
-def space_fit(spec: str, question: Question, number: int = NETWORKS) -> SpaceFit | None:
+def space_fit(spec: str, question: BoundsQuestion, number: int = NETWORKS) -> SpaceFit | None:
     """Return how a space fits bounds; None if a table of a device does not know its blocks.
 
     Args:
@@ -196,7 +196,7 @@ def space_fit(spec: str, question: Question, number: int = NETWORKS) -> SpaceFit
     )
 
 
-def nearest_values(fit: SpaceFit, question: Question) -> dict[str, float]:
+def nearest_values(fit: SpaceFit, question: BoundsQuestion) -> dict[str, float]:
     """Return the costs of the network of a space that comes closest to all bounds at once, by name.
 
     Args:
@@ -260,7 +260,7 @@ def _table(device: str, spec: str, space: SearchSpace, drawn: Sequence[Genome]) 
     return table
 
 
-def _objectives(spec: str, question: Question) -> dict[str, Objective]:
+def _objectives(spec: str, question: BoundsQuestion) -> dict[str, Objective]:
     """Return the latency on each device, and the bounded costs, by name.
 
     Raises:
@@ -289,7 +289,7 @@ def _objectives(spec: str, question: Question) -> dict[str, Objective]:
     return made
 
 
-def _constraints(question: Question, made: Mapping[str, Objective], space: SearchSpace) -> tuple[Constraint, ...]:
+def _constraints(question: BoundsQuestion, made: Mapping[str, Objective], space: SearchSpace) -> tuple[Constraint, ...]:
     """Return the bounds of a question on a space."""
     units = {name: one.unit for name, one in made.items()}
 

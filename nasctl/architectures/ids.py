@@ -65,15 +65,7 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     head = head.lower()
     stem = head.partition(".")[0]
     files = [one for one in store.spaces() if registry.short_name(one).lower() == stem != registry.plugin_of(one)]
-    try:
-        name = registry.known("spaces", stem)
-    except UnknownName:
-        if spec is None and not files:
-            raise
-        if not files and registry.short_name(str(spec)).lower() != stem:
-            said = f"{text!r} is no id, no genome such as 0,3,1, and nothing else that {spec} reads"
-            raise NasctlError(said) from None
-        name = stem
+    name = _space_name(text, stem, spec, bool(files))
     head = ".".join([name, *head.split(".")[1:]])
     if spec and prefix(spec) != head:
         raise NasctlError(f"{text!r} is an id of {head!r}, and --space {spec} has ids that begin with {prefix(spec)!r}")
@@ -95,3 +87,25 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
         nothing = f"none in the store {store.path} begins so"
         raise NasctlError(f"{text!r} is no whole id, and {several if begun else nothing}")
     return spec, ids[begun[0]]
+
+
+def _space_name(text: str, stem: str, spec: str | None, in_file: bool) -> str:
+    """Return the name of the space of an id as its prefix has it.
+
+    Args:
+        text: The id, for messages.
+        stem: The prefix without the digest of options.
+        spec: The space, if the user named it.
+        in_file: Whether the store has a space of a file of that name.
+
+    Raises:
+        NasctlError: There is no such space.
+    """
+    try:
+        return registry.known("spaces", stem)
+    except UnknownName:
+        if in_file or (spec is not None and registry.short_name(spec).lower() == stem):
+            return stem
+        if spec is None:
+            raise
+    raise NasctlError(f"{text!r} is no id, no genome such as 0,3,1, and nothing else that {spec} reads")

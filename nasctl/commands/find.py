@@ -23,7 +23,7 @@ from nasctl.errors import NasctlError
 if TYPE_CHECKING:
     from nasctl.analysis.recommendation import Recommendation
     from nasctl.analysis.space_choice import SpaceChoice
-    from nasctl.analysis.space_fit import Question
+    from nasctl.analysis.space_fit import BoundsQuestion
     from nasctl.store.run_record import RunRecord
 
 BUDGET = 150  # candidates, half of what `search` evaluates: minutes on a laptop
@@ -156,13 +156,13 @@ def command(
 
     from nasctl import registry
     from nasctl.analysis.space_choice import choose, option_words
-    from nasctl.analysis.space_fit import Question
+    from nasctl.analysis.space_fit import BoundsQuestion
     from nasctl.system.terminal import say
 
     if effort["trainings"] is not None and data is None:
         raise NasctlError("Cannot train without data. Name it with --data: digits, or a folder of images by class.")
     devices = tuple(registry.listed(devices))
-    question = Question(devices, wanted.constraints(devices), data)
+    question = BoundsQuestion(devices, wanted.constraints(devices), data)
     choice = choose(question, spaces)
     say(*_choice_sentences(choice, question))
     at = ("--store", store) if ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE else ()
@@ -233,7 +233,7 @@ class Found:
         }
 
 
-def _choice_sentences(choice: SpaceChoice, question: Question) -> Iterator[str]:
+def _choice_sentences(choice: SpaceChoice, question: BoundsQuestion) -> Iterator[str]:
     """Yield sentences on the chosen space, and on what follows from the data."""
     from nasctl import registry
     from nasctl.search.data_options import image_side

@@ -25,7 +25,6 @@ from types import ModuleType
 from typing import Any
 
 from nasctl.errors import NasctlError, UnknownName
-from nasctl.system.terminal import say
 
 __path__: list[str] = []  # makes this module a package, whose submodules `_Finder` finds
 
@@ -124,7 +123,8 @@ def _check_named(name: str, file: str, path: Path, content: bytes) -> None:
     changed = any(one.endswith(f" {path}") for one in remembered) and line not in remembered
     if any(os.path.normpath(os.path.expanduser(one)) == file for word in _words[-1] for one in MENTION.findall(word)):
         if changed:
-            say(f"Warning: {file} has changed; values that a store has of its networks are those of the code before.")
+            said = f"Warning: {file} has changed; values that a store has of its networks are those of the code before."
+            print(said, file=sys.stderr)
         if line not in remembered:
             with suppress(OSError):  # a home that cannot be written: the file has to be named each time
                 _memory().parent.mkdir(parents=True, exist_ok=True)

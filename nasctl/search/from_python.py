@@ -15,6 +15,7 @@ from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
 from nasctl.pareto.losses import front
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
+from nasctl.search.data_options import fitted_request
 from nasctl.search.request import SearchRequest, SettingOptions
 from nasctl.search.run import Run
 from nasctl.store.store import Store
@@ -89,7 +90,8 @@ def search(
     The same call resumes a search that was stopped, and continues one that is given a larger budget.
 
     Args:
-        space: Spec of the search space, such as "mbconv" or "nb201:channels=16".
+        space: Spec of the search space, such as "mbconv", "nb201:channels=16" or "own.py:Space". Classes and resolution
+            follow from the setting's data, if it names any and they are not given.
         device: Names of devices, or files of latency tables; the latency on each becomes an objective.
         objectives: Specs of objectives; by default the training-free metrics that measurements favour on spaces of this
             family, and "macs" without a device.
@@ -116,7 +118,8 @@ def search(
     request = SearchRequest(
         space, _texts(device), _texts(objectives), _texts(record), _texts(constraints), searcher, seed, run, task
     )
-    asked = request.run(setting, store=Store.reading(store))
+    request, _ = fitted_request(request, setting, reading := Store.reading(store))
+    asked = request.run(setting, store=reading)
     doubts = request.remarks(asked) if request.objectives else []
     for sentence in [*asked.check(here=workers.in_process), *(one.removeprefix("Warning: ") for one in doubts)]:
         warnings.warn(sentence, stacklevel=2)

@@ -7,7 +7,7 @@ import pytest
 
 from nasctl import registry
 from nasctl.analysis.space_choice import choose, option_words
-from nasctl.analysis.space_fit import Question, best_variant, space_fit, specs_for, suitability, variants
+from nasctl.analysis.space_fit import BoundsQuestion, best_variant, space_fit, specs_for, suitability, variants
 from nasctl.errors import NasctlError
 from nasctl.evaluation import ranges
 from nasctl.hardware.table import LatencyTable
@@ -26,13 +26,13 @@ LEAST_PARAMS, MOST_PARAMS = 387_882, 2_932_586
     ],
 )
 def test_the_share_of_random_networks_within_bounds(bound, share, possible):
-    fit = space_fit("nbmacro", Question(constraints=(bound,)), 60)
+    fit = space_fit("nbmacro", BoundsQuestion(constraints=(bound,)), 60)
     assert (fit.share, fit.possible) == (share, possible)
     assert fit.reach["params"].least == LEAST_PARAMS
 
 
 def test_costs_are_those_of_the_networks():
-    fit = space_fit("nbmacro", Question(("pixel4",), ("latency<=4ms,macs<=50M",)), 40)
+    fit = space_fit("nbmacro", BoundsQuestion(("pixel4",), ("latency<=4ms,macs<=50M",)), 40)
     space, table = registry.create("spaces", "nbmacro"), LatencyTable.load("pixel4")
     networks = [space.network(genome) for genome in ranges.sample(space, 40)]
     latency = np.array([table.latency(one) for one in networks])
@@ -45,10 +45,10 @@ def test_costs_are_those_of_the_networks():
 
 
 def test_a_space_whose_blocks_a_table_lacks_has_no_fit():
-    assert space_fit("vit", Question(("pixel4",))) is None
-    assert space_fit("vit", Question(("mobile",))) is None  # no table of a mobile device knows them
+    assert space_fit("vit", BoundsQuestion(("pixel4",))) is None
+    assert space_fit("vit", BoundsQuestion(("mobile",))) is None  # no table of a mobile device knows them
     with pytest.raises(NasctlError, match="did you mean 'pixel4'"):
-        space_fit("vit", Question(("pixell4",)))
+        space_fit("vit", BoundsQuestion(("pixell4",)))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_space_whose_blocks_a_table_lacks_has_no_fit():
 )
 def test_bounds_are_about_costs(constraint, message):
     with pytest.raises(NasctlError, match=message):
-        space_fit("nbmacro", Question(constraints=(constraint,)))
+        space_fit("nbmacro", BoundsQuestion(constraints=(constraint,)))
 
 
 def test_variants_leave_given_options_alone():
@@ -74,7 +74,7 @@ def test_variants_leave_given_options_alone():
 
 def test_the_variant_with_the_most_macs_within_the_bounds_is_the_best():
     """The rule of MCUNet on made-up shares and MACs."""
-    fit = space_fit("nbmacro", Question(constraints=("params<=2M",)), 10)
+    fit = space_fit("nbmacro", BoundsQuestion(constraints=("params<=2M",)), 10)
 
     def made(spec, within, macs):
         return replace(fit, spec=spec, within=np.arange(10) < within, macs=np.full(10, float(macs)))
@@ -89,7 +89,7 @@ def test_the_variant_with_the_most_macs_within_the_bounds_is_the_best():
 
 
 def test_validated_tables_and_the_size_of_images_decide_what_suits():
-    fit = space_fit("nbmacro", Question(constraints=("params<=2M",)), 10)
+    fit = space_fit("nbmacro", BoundsQuestion(constraints=("params<=2M",)), 10)
     assert fit.side == 32
     photos, references = replace(fit, side=224), replace(fit, side=224, references=2)
     rough = replace(references, validated=False)
@@ -98,7 +98,7 @@ def test_validated_tables_and_the_size_of_images_decide_what_suits():
 
 
 def test_a_space_is_chosen_with_its_devices_and_the_same_words_ask_again():
-    choice = choose(Question(("mobile",), ("latency<=20ms", "params<=5M")), ("mbconv",))
+    choice = choose(BoundsQuestion(("mobile",), ("latency<=20ms", "params<=5M")), ("mbconv",))
     assert choice.base == "mbconv"
     assert choice.fit.within.any()
     (device,) = choice.question.devices
@@ -110,19 +110,19 @@ def test_a_space_is_chosen_with_its_devices_and_the_same_words_ask_again():
 
 def test_an_impossible_bound_names_the_nearest():
     with pytest.raises(NasctlError) as refused:
-        choose(Question(constraints=("params<=300k",)), ("nbmacro",))
+        choose(BoundsQuestion(constraints=("params<=300k",)), ("nbmacro",))
     assert str(refused.value).startswith("Cannot hold params<=300k: the nearest network that is known, of nbmacro, has")
     assert "params 387.9 k" in str(refused.value)
 
 
 def test_a_network_that_random_ones_miss_is_sought():
-    choice = choose(Question(constraints=(f"params<={LEAST_PARAMS}",)), ("nbmacro",))  # one network of 3,969
+    choice = choose(BoundsQuestion(constraints=(f"params<={LEAST_PARAMS}",)), ("nbmacro",))  # one network of 3,969
     assert choice.fit.spec == "nbmacro"
 
 
 def test_spaces_of_text_are_for_text(tmp_path):
     (tmp_path / "text.txt").write_text("to be or not to be that is the question " * 400)
-    assert {"bert", "flexibert"} <= set(specs_for(Question(data=str(tmp_path / "text.txt"))))
-    assert "mbconv" not in specs_for(Question(data=str(tmp_path / "text.txt")))
-    assert "bert" not in specs_for(Question())
-    assert specs_for(Question(data="digits"), ("mbconv",)) == ["mbconv:classes=10,resolution=32"]
+    assert {"bert", "flexibert"} <= set(specs_for(BoundsQuestion(data=str(tmp_path / "text.txt"))))
+    assert "mbconv" not in specs_for(BoundsQuestion(data=str(tmp_path / "text.txt")))
+    assert "bert" not in specs_for(BoundsQuestion())
+    assert specs_for(BoundsQuestion(data="digits"), ("mbconv",)) == ["mbconv:classes=10,resolution=32"]

@@ -41,12 +41,12 @@ def command(
     """
     import json
 
-    from nasctl.analysis.space_fit import Question, space_fit, specs_for, suitability, variants
+    from nasctl.analysis.space_fit import BoundsQuestion, space_fit, specs_for, suitability, variants
     from nasctl.data import Summarized
     from nasctl.search.data_options import image_side
     from nasctl.system.terminal import say, table
 
-    question = Question(devices, constraints, data)
+    question = BoundsQuestion(devices, constraints, data)
     side = image_side(question.examples) if isinstance(question.examples, Summarized) else None
     specs = specs_for(question, spaces)
     if spaces:
