@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from nasctl.commands import Commands
+from nasctl.commands import WORDS, Commands
 from nasctl.errors import NasctlError, RenamedWarning
+from nasctl.registry.named_files import named_only
 from nasctl.system.signals import exit_code, stoppable
 from nasctl.system.terminal import printable
 from nasctl.version import __version__
@@ -43,9 +44,13 @@ class _Unexpected(click.ClickException):
 class _Root(Commands):
     """The group of all commands. It turns errors, interrupts and warnings into lines on stderr and exit codes."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
-            with stoppable(), warnings.catch_warnings():
+            with stoppable(), warnings.catch_warnings(), named_only(ctx.meta[WORDS]):
                 warnings.showwarning = partial(_show_warning, warnings.showwarning)
                 return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:

@@ -84,7 +84,9 @@ def _volumes(area: Axes, compared: RunComparison) -> None:
     """Draw the hypervolume of each run over its evaluations."""
     for side, curve, colour, marker in zip(compared.sides, compared.curves, SERIES, MARKERS, strict=False):
         asked = side.record.asked
-        called = f"{side.name}: {asked['searcher'].partition(':')[0]}, seed {asked['seed']}, front of {len(side.front)}"
+        called = (
+            f"{side.name}: {registry.plugin_of(asked['searcher'])}, seed {asked['seed']}, front of {len(side.front)}"
+        )
         counts, volumes = list(curve), [volume / compared.box for volume in curve.values()]
         every = max(1, len(counts) // 8)
         area.plot(counts, volumes, color=colour, marker=marker, markevery=every, ms=3.2, mew=0, lw=0.9, label=called)

@@ -196,7 +196,7 @@ def _constraint(text: str, record: RunRecord) -> Constraint:
     def refused(name: str) -> float:
         raise NasctlError(f"a percentage of {name} is not known here; write {text!r} with a number")
 
-    return parse(text, list(record.columns), refused)
+    return parse(text, list(record.columns), refused, {name: one.unit for name, one in record.columns.items()})
 
 
 def _goal(name: str, record: RunRecord) -> Goal:

@@ -29,10 +29,16 @@ def encode(spec: str, genes: Sequence[Gene], genome: Genome) -> str:
 
 @lru_cache(maxsize=64)  # finding plug-ins by name takes milliseconds
 def prefix(spec: str) -> str:
-    """Return the first part of ids: the name of the space, with a digest of its options unless all are defaults."""
-    name, _, options = registry.normal("spaces", spec).partition(":")
+    """Return the first part of ids: the name of the space, with a digest of its options unless all are defaults.
+
+    For a space of a file, it is the stem of the file with a digest of class and options.
+    """
+    normal = registry.normal("spaces", spec)
+    name, short = registry.plugin_of(normal), registry.short_name(normal)
+    # Files in several folders may have one stem, and a file several classes. The path is left out, as files move.
+    options = normal.removeprefix(name).removeprefix(":") if short == name else normal.rpartition(".py:")[2]
     digest = hashlib.sha256(options.encode()).digest()
-    return name + "." + "".join(ALPHABET[byte & 31] for byte in digest[:3]) if options else name
+    return short.lower() + "." + "".join(ALPHABET[byte & 31] for byte in digest[:3]) if options else name
 
 
 def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Genome]:
@@ -57,17 +63,15 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     if not dash:
         raise NasctlError(f"{text!r} is no id, which looks like nb201-f882, and no genome, which looks like 0,3,1")
     head = head.lower()
-    try:
-        name = registry.known("spaces", head.partition(".")[0])
-    except UnknownName:
-        if spec is None:
-            raise
-        raise NasctlError(f"{text!r} is no id, no genome such as 0,3,1, and nothing else that {spec} reads") from None
+    stem = head.partition(".")[0]
+    files = [one for one in store.spaces() if registry.short_name(one).lower() == stem != registry.plugin_of(one)]
+    name = _space_name(text, stem, spec, bool(files))
     head = ".".join([name, *head.split(".")[1:]])
     if spec and prefix(spec) != head:
         raise NasctlError(f"{text!r} is an id of {head!r}, and --space {spec} has ids that begin with {prefix(spec)!r}")
-    known = [other for other in store.spaces() if other.partition(":")[0] == name]
-    considered = [spec] if spec else [name, *known]
+    known = [other for other in store.spaces() if registry.plugin_of(other) == name]
+    own = [name] if name in registry.names("spaces") else []
+    considered = [spec] if spec else [*own, *known, *files]
     specs = {registry.normal("spaces", one) for one in considered if prefix(one) == head}
     if len(specs) != 1:
         found = "several of the store's spaces have" if specs else f"no run in the store {store.path} has"
@@ -83,3 +87,25 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
         nothing = f"none in the store {store.path} begins so"
         raise NasctlError(f"{text!r} is no whole id, and {several if begun else nothing}")
     return spec, ids[begun[0]]
+
+
+def _space_name(text: str, stem: str, spec: str | None, in_file: bool) -> str:
+    """Return the name of the space of an id as its prefix has it.
+
+    Args:
+        text: The id, for messages.
+        stem: The prefix without the digest of options.
+        spec: The space, if the user named it.
+        in_file: Whether the store has a space of a file of that name.
+
+    Raises:
+        NasctlError: There is no such space.
+    """
+    try:
+        return registry.known("spaces", stem)
+    except UnknownName:
+        if in_file or (spec is not None and registry.short_name(spec).lower() == stem):
+            return stem
+        if spec is None:
+            raise
+    raise NasctlError(f"{text!r} is no id, no genome such as 0,3,1, and nothing else that {spec} reads")

@@ -12,8 +12,14 @@ from typing import Any
 
 import click
 
+from nasctl.commands._complete import complete
+from nasctl.commands._examples import epilog
 from nasctl.defaults import DEFAULT_STORE
 from nasctl.errors import NasctlError, UnknownName
+
+WORDS = "nasctl.words"  # key of a context's `meta`: the words of the command line, and those of its configuration
+
+SUMMARY = 500  # most characters of a command's summary in a list
 
 
 class Commands(click.Group):
@@ -36,7 +42,17 @@ class Commands(click.Group):
         if (module := self._modules().get(cmd_name)) is None:
             raise NasctlError(str(UnknownName("command", cmd_name, self.list_commands(ctx))))
         command: click.Command = import_module(f"{self._package}.{module}").command
+        if command.epilog is None:
+            group = self._package.removeprefix("nasctl.commands").replace(".", " ").strip()
+            command.epilog = epilog(f"{group} {cmd_name}".strip())
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their whole summaries; click cuts them at the width of the terminal."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(SUMMARY)) for name, one in found if one is not None and not one.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def _modules(self) -> dict[str, str]:
         path = import_module(self._package).__path__
@@ -87,10 +103,17 @@ plot_option = click.option(
 force_option = click.option("--force", is_flag=True, help="Overwrite an existing picture.")
 
 run_option = click.option(
-    "--run", metavar="NAME", help="Name of a run, or its beginning.  [default: the run started last]"
+    "--run",
+    metavar="NAME",
+    help="Name of a run, or its beginning.  [default: the run started last]",
+    shell_complete=complete("runs"),
 )
 
-space_option = click.option("--space", required=True, metavar="SPEC", help="Search space: NAME or NAME:key=value,...")
+SPACE_HELP = "Search space: NAME, NAME:key=value,... or FILE.py:CLASS"
+
+space_option = click.option(
+    "--space", required=True, metavar="SPEC", help=SPACE_HELP, shell_complete=complete("spaces")
+)
 
 device_option = click.option(
     "--device",
@@ -98,4 +121,29 @@ device_option = click.option(
     multiple=True,
     metavar="NAME",
     help="Device, or a file of a latency table. Repeatable, or A,B; see `nasctl device list`.",
+    shell_complete=complete("devices"),
 )
+
+
+def word_or_option(what: str, word: str | None, option: str | None) -> str:
+    """Return what a user named as a word or with the option of that name.
+
+    Args:
+        what: "space" or "arch".
+        word: The word; None if there is none.
+        option: The value of the option; None if it is not given.
+
+    Raises:
+        NasctlError: Neither is given, or both and they differ.
+    """
+    if word is not None and option is not None and word != option:
+        raise NasctlError(f"{word!r} and --{what} {option} name two; leave one out")
+    if (named := word if option is None else option) is None:
+        raise NasctlError(MISSING[what])
+    return named
+
+
+MISSING = {
+    "space": "say which search space: name one of `nasctl space list`, or let `nasctl find` choose one",
+    "arch": "say which architecture: give an id, which searches print and `nasctl pareto show` lists",
+}

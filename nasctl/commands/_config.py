@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from nasctl.commands import WORDS
 from nasctl.commands._groups import GroupedCommand
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.system import files
@@ -40,7 +41,10 @@ class Configured(GroupedCommand):
             option = _known(key, options, "--set")
             value = values if option.multiple else values[-1]
             settings[key] = _words(option, key, SWITCHES.get(values[-1]) if option.is_flag else value, "--set")
-        inserted = [word for key, words in settings.items() if options[key].name not in typed for word in words]
+        # A word such as SPACE stands for the option of its name, `--space`.
+        given = {*typed, *(name.removesuffix("_word") for name, value in typed.items() if isinstance(value, str))}
+        inserted = [word for key, words in settings.items() if options[key].name not in given for word in words]
+        ctx.meta.setdefault(WORDS, []).extend(inserted)
         return super().parse_args(ctx, [*inserted, *args])
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nasctl.commands._complete import complete
 from nasctl.commands._groups import OptionGroup
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ fidelity_option = click.option(
 data_option = click.option(
     "--data",
     metavar="SOURCE",
+    shell_complete=complete("data"),
     help="Examples for metrics: dead-leaves, digits, noise, a folder or zip of images by class, a CIFAR-10 archive,"
     " or .npz; for spaces of text tokens, a .txt or .txt.gz, or a folder of them.  [default: dead-leaves, or tokens]",
 )

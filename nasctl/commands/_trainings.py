@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -68,7 +67,9 @@ class SearchTrainings:
         from nasctl import registry
         from nasctl.candidates.reversed_objective import measured_name
 
-        plugins = (re.split("[:@]", measured_name(spec))[0] for spec in registry.split(request.objectives))
+        plugins = (
+            registry.plugin_of(measured_name(spec).partition("@")[0]) for spec in registry.split(request.objectives)
+        )
         return any("training" in getattr(registry.load("objectives", plugin), "needs", ()) for plugin in plugins)
 
     def request(self, request: SearchRequest, setting: SettingOptions) -> SearchRequest:

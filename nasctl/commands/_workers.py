@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -67,12 +67,35 @@ class WorkerChoice:
             raise NasctlError("--gpus and --torch-device both say where modules run; leave one out")
         return "cuda:0" if self.gpus else asked
 
+    def clamped(self, threads: int, budget: int) -> tuple[WorkerChoice, list[str]]:
+        """Return the choice without workers that would only wait, and a sentence if there are fewer workers.
+
+        A worker beside GPUs or on a cluster is not limited by the cores of this machine.
+
+        Args:
+            threads: Threads of each worker.
+            budget: Candidates to measure.
+
+        Raises:
+            NasctlError: The number of workers is malformed.
+        """
+        asked = self._number(threads)
+        if asked is None:
+            return self, []
+        limits = {budget: f"the budget is {budget}"}
+        if not (self.gpus or self.cluster):
+            room = max(1, cores() // threads)
+            each = f", and each worker takes {threads}" if threads > 1 else ""
+            limits.setdefault(room, f"this machine lends {cores()} cores{each}")
+        least = min(limits)
+        if asked <= least:
+            return self, []
+        sentence = f"{least} worker{'s' if least > 1 else ''} in place of {asked}: {limits[least]}"
+        return replace(self, workers=str(least)), [] if self.workers == "auto" else [sentence]
+
     def _number(self, threads: int) -> int | None:
         if self.workers == "auto" and not (self.gpus or self.cluster):
-            from joblib import cpu_count
-
-            cores = int(cpu_count())  # that this process may use, by its affinity and its container
-            return max(1, cores // threads)
+            return max(1, cores() // threads)
         if self.workers in (None, "auto"):
             return None
         if not re.fullmatch("[1-9][0-9]{0,3}", self.workers):
@@ -94,6 +117,13 @@ worker_group = OptionGroup(
         click.option("--candidate-memory", metavar="SIZE", help="Memory above which a candidate fails: 500MB or 4GB."),
     ),
 )
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use, by its affinity and its container."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def visible_gpus(text: str) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nasctl.commands import json_option, store_option
+from nasctl.commands import json_option, store_option, word_or_option
+from nasctl.commands._complete import complete
+from nasctl.commands._types import OutputPath
 
 if TYPE_CHECKING:
     from nasctl.export.export import Exported, ExportedFile
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.argument("arch_word", metavar="[ARCH]", required=False, shell_complete=complete("ids"))
 @click.option(
-    "--arch", metavar="ID", help="An id, its unique beginning, or a genome such as 0,3,1; --weights may name it too."
+    "--arch",
+    metavar="ID",
+    shell_complete=complete("ids"),
+    help="An id, its unique beginning, or a genome such as 0,3,1; --weights may name it too.",
 )
 @click.option(
     "--weights",
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     metavar="FILE",
     help="File to write, or a folder; with several formats its suffix is replaced.  [default: the id or the training]",
 )
@@ -51,8 +56,8 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @store_option
 @json_option
-def command(as_json: bool, formats: tuple[str, ...], **options: Any) -> None:
-    """Export an architecture as files that run without nasctl.
+def command(as_json: bool, formats: tuple[str, ...], arch_word: str | None, arch: str | None, **options: Any) -> None:
+    """Export ARCH, an id or a genome such as 0,3,1, as files that run without nasctl.
 
     The network is untrained, unless --weights gives it the weights of a training. Each file is run and compared with
     nasctl's module before it is kept. The paths of the files go to stdout, the comparison to stderr.
@@ -67,7 +72,9 @@ def command(as_json: bool, formats: tuple[str, ...], **options: Any) -> None:
     from nasctl.networks import flop_count
     from nasctl.system.terminal import say
 
-    model, exported = ExportRequest(formats=formats, **options).run(say)
+    if arch_word is not None:
+        arch = word_or_option("arch", arch_word, arch)
+    model, exported = ExportRequest(arch, formats, **options).run(say)
     for sentence in _sentences(model, exported):
         click.echo(sentence, err=True)
     macs = model.architecture.network.macs

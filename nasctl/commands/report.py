@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nasctl.commands import run_option, store_option
+from nasctl.commands._types import OutputPath, file_in
 
 
 @click.command()
@@ -14,7 +15,7 @@ from nasctl.commands import run_option, store_option
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputPath(),
     metavar="FILE",
     help="Page to write.  [default: RUN.html]",
 )
@@ -39,7 +40,7 @@ def command(run: str | None, output: Path | None, force: bool, store: str) -> No
 
     opened = Store.reading(store)
     name, _ = opened.run(run)
-    path = output or Path(f"{name}.html")
+    path = file_in(output, f"{name}.html")
     if path.suffix.lower() not in (".html", ".htm"):
         raise NasctlError(f"the report is an HTML page; name the file '{path.stem or name}.html'")
     if path.exists() and not force:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from nasctl.commands import device_option, json_option, space_option, store_option
+from nasctl.commands import SPACE_HELP, device_option, json_option, store_option, word_or_option
+from nasctl.commands._complete import complete
 from nasctl.commands._config import Configured, config_option, option_values, set_option
 from nasctl.commands._groups import OptionGroup
 from nasctl.commands._setting import (
@@ -23,6 +24,7 @@ from nasctl.commands._setting import (
     weights_seed_option,
 )
 from nasctl.commands._trainings import SearchTrainings, train_chosen, trained_run, trainings_group
+from nasctl.commands._types import Count
 from nasctl.commands._workers import WorkerChoice, duration, worker_group
 from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_SEARCHER, TASKS
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from nasctl.search.run import Run
     from nasctl.search.watch import Watch
     from nasctl.workers import WorkerOptions
+
+
+RUN = "nasctl.run"  # key of a context's `meta`: the name of the run that a search made or went on with
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,10 @@ class Effort:
         return None if self.limit is None else duration(self.limit)
 
 
-def _build_request(task: str | None, **values: Any) -> SearchRequest:
+def _build_request(task: str | None, space: str | None, space_word: str | None, **values: Any) -> SearchRequest:
     from nasctl.search.request import SearchRequest
 
-    return SearchRequest(**values, task=task or "")
+    return SearchRequest(word_or_option("space", space_word, space), **values, task=task or "")
 
 
 request_group = OptionGroup(
@@ -62,7 +67,8 @@ request_group = OptionGroup(
     "Search",
     _build_request,
     (
-        space_option,
+        click.argument("space_word", metavar="[SPACE]", required=False, shell_complete=complete("spaces")),
+        click.option("--space", metavar="SPEC", help=SPACE_HELP, shell_complete=complete("spaces")),
         device_option,
         click.option(
             "-o",
@@ -70,6 +76,7 @@ request_group = OptionGroup(
             "objectives",
             multiple=True,
             metavar="SPEC",
+            shell_complete=complete("objectives"),
             help="What to optimise. Repeatable, or A,B; max:NAME or min:NAME asks for a direction.  [default: the"
             f" metrics that measurements favour on spaces of this family, and {DEFAULT_COST} without a device]",
         ),
@@ -79,7 +86,13 @@ request_group = OptionGroup(
             help="What the networks are to be trained for; default objectives follow it.  [default: classification, or"
             " language for recurrent cells]",
         ),
-        click.option("--record", multiple=True, metavar="SPEC", help="What to measure besides, such as params,macs."),
+        click.option(
+            "--record",
+            multiple=True,
+            metavar="SPEC",
+            help="What to measure besides, such as params,macs.",
+            shell_complete=complete("objectives"),
+        ),
         click.option(
             "-c",
             "--constraint",
@@ -89,7 +102,12 @@ request_group = OptionGroup(
             help='What a candidate must satisfy: "latency<=20", "params<=5M", or "macs<=60%" of the space\'s maximum.',
         ),
         click.option(
-            "--searcher", default=DEFAULT_SEARCHER, show_default=True, metavar="SPEC", help="Search algorithm."
+            "--searcher",
+            default=DEFAULT_SEARCHER,
+            show_default=True,
+            metavar="SPEC",
+            help="Search algorithm; see `nasctl searcher list`.",
+            shell_complete=complete("searchers"),
         ),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the searcher."),
         click.option("--run", "name", default="", metavar="NAME", help="Name for the run.  [default: a digest]"),
@@ -105,7 +123,8 @@ effort_group = OptionGroup(
             "--budget",
             default=DEFAULT_BUDGET,
             show_default=True,
-            type=click.IntRange(1),
+            type=Count(1),
+            metavar="N",
             envvar="NASCTL_BUDGET",
             show_envvar=True,
             help="Distinct candidates to evaluate.",
@@ -145,14 +164,18 @@ def command(
     import time
     from dataclasses import replace
 
+    from nasctl.search.data_options import fitted_request
     from nasctl.search.watch import Watch
     from nasctl.store.store import Store
 
+    workers, fewer = workers.clamped(setting.threads, effort.budget)
     worker_options = workers.options(setting.threads)
     setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))
-    request = trainings.request(request, setting)
-    run = request.run(setting, option_values(ctx), Store.reading(store))
+    reading = Store.reading(store)
+    request, followed = fitted_request(request, setting, reading, lambda one: trainings.request(one, setting))
+    run = request.run(setting, option_values(ctx), reading)
     say_data(run.task.setting.data)
+    ctx.meta[RUN] = run.name
     seconds = effort.seconds
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     warnings = run.check(here=worker_options.in_process)  # before anything is written
@@ -162,12 +185,14 @@ def command(
     if trainings.trainings is not None and not trainings.are_candidates(request):
         then = trained_run(run, trainings, effort.budget)
         then.check()  # before the work
+        ctx.meta[RUN] = then.name
     watch = Watch(run, first, seconds, also, last=then is None)
     if trainings.are_candidates(request):
         from nasctl.trained_search.trained_watch import CandidatesTrainedWatch
 
         watch = CandidatesTrainedWatch(run, first, seconds, also, store)
-    said = [*([] if as_json else request.remarks(run, setting)), *(f"Warning: {sentence}" for sentence in warnings)]
+    said = [*followed, *fewer, *([] if as_json else request.remarks(run, setting))]
+    said += [f"Warning: {sentence}" for sentence in warnings]
     code = _search(run, watch, said, worker_options, store, as_json and then is None)
     if code or then is None:
         ctx.exit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import csv_option, force_option, json_option, plot_option, store_option
+from nasctl.commands._complete import complete
 from nasctl.hardware.pricing import NetworkLatency, held_out_error, latency_facts, load_tables, price
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ DEFAULT_DEVICES = ("gpu", "cpu", "mobile")  # devices that are shown without --d
 
 
 @click.command()
-@click.argument("arch")
+@click.argument("arch", shell_complete=complete("ids"))
 @click.option("--space", metavar="SPEC", help="Search space of a genome, or of an id that the store cannot resolve.")
 @click.option(
     "--device",

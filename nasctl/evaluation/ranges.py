@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -100,6 +100,44 @@ def doubt(space: SearchSpace, objective: Objective, constraint: Constraint, sett
     if found.proven:
         raise NasctlError(f"no candidate can meet {constraint}: {said}; give a bound beyond that")
     return f"perhaps no candidate can meet {constraint}: {said}, as far as a quick look can tell"
+
+
+def nearest(
+    space: SearchSpace,
+    objectives: Mapping[str, Objective],
+    constraints: Sequence[Constraint],
+    setting: Setting = DEFAULT_SETTING,
+) -> tuple[Genome, dict[str, float]]:
+    """Return the network that comes closest to constraints, as far as coordinate descent finds, and its values.
+
+    The sum of the violations is descended from the best of a random sample and from the networks with the least and
+    the most of each bounded objective. A network that holds all constraints has a sum of 0.
+
+    Args:
+        space: The space.
+        objectives: The bounded objectives by name, none of which needs a module.
+        constraints: The constraints, on these objectives.
+        setting: The setting that values depend on.
+    """
+
+    @cache
+    def values(canonical: Genome) -> dict[str, float]:
+        scores = {
+            name: score(one, Candidate(space, canonical, setting, one.needs)).value for name, one in objectives.items()
+        }
+        return {name: value for name, value in scores.items() if value is not None}
+
+    def loss(genome: Genome) -> float:
+        found = values(space.canonical(genome))
+        return sum(constraint.violation(found) for constraint in constraints)
+
+    cardinalities = [len(gene.choices) for gene in space.genes]
+    starts = sample(space)
+    for objective in objectives.values():
+        starts += bounds(space, objective, setting, exhaust=False).ends
+    best = min(starts, key=loss)
+    found = space.canonical(best if loss(best) == 0 else _descended(best, cardinalities, loss))
+    return found, dict(values(found))
 
 
 def _values(genomes: Iterable[Genome], value: Callable[[Genome], float]) -> dict[Genome, float]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
 from nasctl.library.result import SearchResult
+from nasctl.search.data_options import fitted_request
 from nasctl.search.request import SearchRequest, SettingOptions
 from nasctl.store.store import Store
 from nasctl.system.argument_types import check_arguments, check_least
@@ -34,13 +35,15 @@ def search(
     store: str | Path = DEFAULT_STORE,
     run: str = "",
     task: str = "",
+    references: bool = True,
 ) -> SearchResult:
     """Search a space for networks that trade training-free metrics against cost on a device, as `nasctl search` does.
 
     The same call resumes a search that was stopped, and continues one that is given a larger budget.
 
     Args:
-        space: Spec of the search space, such as "mbconv" or "nb201:channels=16".
+        space: Spec of the search space, such as "mbconv", "nb201:channels=16" or "own.py:Space". Classes and resolution
+            follow from the setting's data, if it names any and they are not given.
         device: Names of devices, or files of latency tables; the latency on each becomes an objective.
         objectives: Specs of objectives; by default the training-free metrics that measurements favour on spaces of this
             family, and "macs" without a device.
@@ -57,6 +60,7 @@ def search(
         run: A name for the run, in place of the default one.
         task: What the networks are to be trained for, such as "dense", which default objectives follow; "" for what is
             usual in the family of the space.
+        references: Whether the published networks of the space are evaluated first and bred from.
 
     Returns:
         The run with its front.
@@ -68,10 +72,10 @@ def search(
     check_arguments("search", search, locals())
     check_least("search", 1, budget=budget)
     check_least("search", 0, seed=seed, seconds=seconds)
-    request = SearchRequest(
-        space, _texts(device), _texts(objectives), _texts(record), _texts(constraints), searcher, seed, run, task
-    )
-    asked = request.run(setting, store=Store.reading(store))
+    devices, specs, metrics, bounds = map(_texts, (device, objectives, record, constraints))
+    request = SearchRequest(space, devices, specs, metrics, bounds, searcher, seed, run, task, references)
+    request, _ = fitted_request(request, setting, reading := Store.reading(store))
+    asked = request.run(setting, store=reading)
     doubts = request.remarks(asked) if request.objectives else []
     for sentence in [*asked.check(here=workers.in_process), *(one.removeprefix("Warning: ") for one in doubts)]:
         warnings.warn(sentence, stacklevel=2)

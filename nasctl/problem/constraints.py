@@ -6,12 +6,25 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from nasctl.errors import NasctlError
+from nasctl.registry.aliases import alias_of
 
-FORM = re.compile(r"\s*([\w.@/:=-]+?)\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([kMG%]?)\s*", re.IGNORECASE)
+FORM = re.compile(
+    r"\s*([\w.@/:=-]+?)\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([a-z\u00b5\u03bc%]*)\s*", re.IGNORECASE
+)
 
 FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+# Units that a bound may be written in by the unit of its objective, in lower case, each in the objective's unit.
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "ms": {"s": 1e3, "ms": 1.0, "us": 1e-3, "\u00b5s": 1e-3, "\u03bcs": 1e-3},  # micro sign, and Greek mu
+    "bytes": {"b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30},
+    "MACs": {"macs": 1.0, "kmacs": 1e3, "mmacs": 1e6, "gmacs": 1e9},
+    "parameters": {"params": 1.0, "parameters": 1.0},
+}
+EXAMPLES = {"ms": "10ms or 0.01s", "bytes": "4MB or 500KiB", "MACs": "300M", "parameters": "5M"}
 
 FAILED = 1e9  # the violation of a constraint whose quantity could not be measured
 
@@ -35,26 +48,31 @@ class Constraint:
         return f"{self.name}{'<=' if self.upper else '>='}{repr(self.bound).removesuffix('.0')}"
 
 
-def parse(text: str, known: Sequence[str], maximum: Callable[[str], float]) -> Constraint:
+def parse(
+    text: str, known: Sequence[str], maximum: Callable[[str], float], units: Mapping[str, str] = MappingProxyType({})
+) -> Constraint:
     """Read a constraint.
 
     Args:
         text: The text that the user typed.
         known: The names of objectives. "latency" stands for "latency@DEVICE" if there is one device.
         maximum: Returns the largest value of an objective in the space, for percentages.
+        units: Units of objectives by name, such as "ms, batch 1"; a bound on another objective takes no unit.
 
     Raises:
-        NasctlError: The text is no constraint, names no known objective, or has a percentage of an unknown maximum.
+        NasctlError: The text is no constraint, names no known objective, has a percentage of an unknown maximum, or has
+            a unit of another quantity.
     """
     match = FORM.fullmatch(text)
     if not match or not _is_finite(match[3]):
         raise NasctlError(f"{text!r} is no constraint; write one such as latency<=20, params<=5M or macs<=60%")
-    name, sign, number, suffix = match.groups()
+    name, sign, number, suffix = real_name(match[1]), *match.groups()[1:]
     full = [one for one in known if name.replace("-", "_") in (one.replace("-", "_"), one.partition("@")[0])]
     if len(full) != 1:
         hint = f"say which: {', '.join(full)}" if full else f"there is: {', '.join(known)}"
         raise NasctlError(f"the constraint {text!r} is about {name!r}; {hint}")
-    bound = float(number) * (maximum(full[0]) / 100 if suffix == "%" else FACTORS[suffix.lower()])
+    factor = maximum(full[0]) / 100 if suffix == "%" else scale(text, full[0], suffix, units.get(full[0], ""))
+    bound = float(f"{float(number) * factor:.15g}")  # 0.0033 s are 3.3 ms, without the last digit of the product
     if not math.isfinite(bound):
         raise NasctlError(f"the bound of {text!r} is too large; write a smaller one")
     return Constraint(full[0], sign.startswith("<"), bound)
@@ -69,7 +87,37 @@ def subject(text: str) -> str:
     match = FORM.fullmatch(text)
     if not match:
         raise NasctlError(f"{text!r} is no constraint; write one such as latency<=20, params<=5M or macs<=60%")
-    return match[1]
+    return real_name(match[1])
+
+
+def real_name(name: str) -> str:
+    """Return the name of an objective, which a user may spell as an alias: "macs" for "flops"."""
+    head, *rest = re.split("([:@])", name, maxsplit=1)
+    return (alias_of("objectives", head) or head) + "".join(rest)
+
+
+def scale(text: str, name: str, suffix: str, unit: str) -> float:
+    """Return the number that a suffix stands for, such as 1e6 for "M", and 1000 for "s" of a latency in ms.
+
+    Args:
+        text: The text that the user typed, for the message.
+        name: The name of the objective.
+        suffix: The suffix in any case, "%" excluded.
+        unit: The unit of the objective, such as "ms, batch 1"; "" if it is not known.
+
+    Raises:
+        NasctlError: The suffix is neither a factor nor a unit of the objective.
+    """
+    kind = unit.partition(",")[0]
+    own = UNITS.get(kind, {})
+    if suffix.lower() in own:
+        return own[suffix.lower()]
+    # A bound of "10m" would be 10,000,000 ms, and its author meant 10 ms.
+    if (suffix and kind == "ms") or suffix.lower() not in FACTORS:
+        written = EXAMPLES.get(kind, "5, 5k or 5M")
+        quantity = f"is in {kind}" if kind else "has no unit"
+        raise NasctlError(f"Cannot read {suffix!r} in {text!r}: {name} {quantity}. Write a bound such as {written}.")
+    return FACTORS[suffix.lower()]
 
 
 def _is_finite(text: str) -> bool:

@@ -4,6 +4,7 @@ A plug-in is addressed by a spec, `name` or `name:key=value,key=value`. Names co
 the entry points of other distributions; no plug-in is imported before it is named.
 """
 
+from nasctl.registry.aliases import with_aliases
 from nasctl.registry.plugins import KINDS, Plugin, available, installed
 from nasctl.registry.specs import (
     create,
@@ -13,8 +14,12 @@ from nasctl.registry.specs import (
     load,
     names,
     normal,
+    option_defaults,
     optional,
+    options,
+    plugin_of,
     required_option,
+    short_name,
     spelled_out,
     split,
     trusted,
@@ -33,10 +38,15 @@ __all__ = [
     "load",
     "names",
     "normal",
+    "option_defaults",
     "optional",
+    "options",
+    "plugin_of",
     "required_option",
+    "short_name",
     "spelled_out",
     "split",
     "trusted",
     "untrusted",
+    "with_aliases",
 ]

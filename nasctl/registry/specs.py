@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from nasctl.errors import BadOption, NasctlError, UnknownName
+from nasctl.registry import named_files
+from nasctl.registry.aliases import alias_of
 from nasctl.registry.old_names import current_option, current_plugin
 from nasctl.registry.plugins import TRUST, Plugin, available, installed
 
 SWITCHES = {"on": True, "off": False, "yes": True, "no": False}  # words for the values of a switch
 
 INJECTED = {"searchers": ("problem", "rng")}  # arguments of plug-ins, by kind, that no spec gives
+
+
+FILE_KINDS = ("spaces", "objectives", "searchers")  # kinds that may also be named as FILE.py:CLASS
 
 
 def names(kind: str) -> list[str]:
@@ -39,15 +44,19 @@ def untrusted(kind: str) -> dict[str, str]:
 
 
 def known(kind: str, name: str) -> str:
-    """Return the name of a plug-in as `names` spells it. A user may type "-" for "_", or an old name.
+    """Return the name of a plug-in as `names` spells it. A user may type "-" for "_", an alias, or an old name.
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
     """
+    if kind in FILE_KINDS and named_files.is_file(name):
+        return named_files.normal_name(name)
     name = current_plugin(kind, name)
     for spelling in (name, name.replace("-", "_"), name.replace("_", "-")):
         if spelling in names(kind):
             return spelling
+    if (real := alias_of(kind, name)) is not None:
+        return real
     raise UnknownName(kind.removesuffix("s"), name, names(kind))
 
 
@@ -56,8 +65,11 @@ def load(kind: str, name: str) -> Any:
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
-        NasctlError: The plug-in of another distribution cannot be imported, or two distributions have that name.
+        NasctlError: The plug-in of another distribution or of a file cannot be imported, or two distributions have that
+            name.
     """
+    if kind in FILE_KINDS and named_files.is_file(name):
+        return named_files.load(name)
     return _resolved(kind, name).load()
 
 
@@ -108,6 +120,36 @@ def required_option(kind: str, name: str) -> str:
     parameters = inspect.signature(load(kind, name)).parameters
     takes = [key for key in parameters if key not in INJECTED.get(kind, ())]
     return next((key for key in takes if parameters[key].default is inspect.Parameter.empty), "")
+
+
+def short_name(spec: str) -> str:
+    """Return the name of the plug-in of a spec, or the stem of its file, for other names such as of runs."""
+    return named_files.short_name(plugin_of(spec))
+
+
+def plugin_of(spec: str) -> str:
+    """Return the part of a spec that names the plug-in: the name before the options, or FILE.py:CLASS."""
+    return named_files.split_spec(spec)[0]
+
+
+def options(kind: str, spec: str) -> dict[str, Any]:
+    """Return the options that a spec gives, each of the type of its default.
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+        BadOption: The plug-in does not take an option or a value.
+    """
+    return _parsed(kind, spec)[1]
+
+
+def option_defaults(kind: str, spec: str) -> dict[str, Any]:
+    """Return the options that the plug-in of a spec takes, with their defaults; options without one are left out.
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+    """
+    parameters = inspect.signature(load(kind, plugin_of(spec))).parameters
+    return {key: one.default for key, one in parameters.items() if one.default is not one.empty}
 
 
 def normal(kind: str, spec: str) -> str:
@@ -200,7 +242,7 @@ def _parsed(kind: str, spec: str) -> tuple[str, dict[str, Any]]:
         UnknownName: No plug-in of that kind has that name.
         BadOption: The plug-in does not take an option or a value, or an option without a default is missing.
     """
-    typed, _, text = spec.partition(":")
+    typed, text = named_files.split_spec(spec)
     name = known(kind, typed)
     parameters = inspect.signature(load(kind, name)).parameters
     takes = [key for key in parameters if key not in INJECTED.get(kind, ())]

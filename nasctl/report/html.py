@@ -68,7 +68,7 @@ def _question(found: ReportSummary) -> Iterator[str]:
     record = found.record
     wanted = ", ".join(f"{goal.name} ({DIRECTIONS[goal.direction]})" for goal in record.goals)
     subject = f", subject to {' and '.join(map(str, record.constraints))}" if record.constraints else ""
-    question = f"Which networks of {record.space.partition(':')[0]} are best in {wanted}{subject}?"
+    question = f"Which networks of {registry.plugin_of(record.space)} are best in {wanted}{subject}?"
     failed = sum(bool(one.errors) for one in found.visited)
     counts = [f"{len(found.visited)} evaluated", f"{len(found.front)} on the front", f"{failed} failed"]
     counts += [f"{found.broken.sum()} violate a constraint"] if record.constraints else []

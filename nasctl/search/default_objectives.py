@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nasctl import registry
 from nasctl.candidates.objective import Objective
 from nasctl.correlations import defaults
 from nasctl.correlations.families import default_task, family_of
@@ -43,7 +44,7 @@ def space_kind(spec: str, space: SearchSpace, task: str = "") -> defaults.SpaceK
     if task and task not in TASKS:
         raise UnknownName("task", task, TASKS)
     family = family_of(space, space.network(ranges.sample(space, 1)[0]))
-    return defaults.SpaceKind(spec.partition(":")[0], family, space.input.kind, task or default_task(family))
+    return defaults.SpaceKind(registry.plugin_of(spec), family, space.input.kind, task or default_task(family))
 
 
 def default_objectives(spec: str, space: SearchSpace, task: str, with_device: bool) -> DefaultObjectives:

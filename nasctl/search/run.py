@@ -99,7 +99,7 @@ class Run:
         It ends in a digest of the question, so the same question resumes the run.
         """
         digest = hashlib.sha256(json.dumps(self.asked).encode()).hexdigest()
-        return self.called or f"{self.asked['space'].partition(':')[0]}-{digest[:8]}"
+        return self.called or f"{registry.short_name(self.asked['space'])}-{digest[:8]}"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -131,8 +131,9 @@ class Run:
                 others |= self._metrics((subject,))
         metrics = objectives | others
         applicability.refuse_inapplicable(space, metrics)
+        units = {name: metric.unit for name, metric in metrics.items()}
         parsed = tuple(
-            constraints.parse(text, list(metrics), lambda name: self._maximum(space, name, metrics[name]))
+            constraints.parse(text, list(metrics), lambda name: self._maximum(space, name, metrics[name]), units)
             for text in texts
         )
         # Scores of a run are ranks of its metrics and sizes. A run of costs alone has no score.

@@ -101,7 +101,7 @@ class Training:
 
         It ends in a digest of the question, so the same question resumes the training.
         """
-        return self.called or f"{self.space.partition(':')[0]}-{self.identity[:8]}"
+        return self.called or f"{registry.short_name(self.space)}-{self.identity[:8]}"
 
 
 @dataclass(frozen=True)

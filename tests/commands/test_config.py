@@ -106,7 +106,7 @@ def test_typed_options_win_over_set_then_the_environment_then_the_file_then_defa
         ("", ["--set", "json=1"], "--set: json takes true or false; mend what stands there"),
         ("", ["--config", "nowhere.toml"], "nowhere.toml cannot be read (No such file or directory)"),
         ("", ["--config", "."], "the configuration . cannot be read (Is a directory)"),
-        ("", [], "Missing option '--space'"),
+        ("", [], "say which search space: name one of `nasctl space list`"),
     ],
 )
 def test_a_mistake_is_one_sentence(content, arguments, message, tmp_path, monkeypatch):

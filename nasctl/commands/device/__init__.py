@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import Commands
+from nasctl.commands._types import file_in
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def table_file(name: str, out: Path | None, fresh: bool = False) -> Path:
 
     Args:
         name: Name of the device.
-        out: Path that the user gave; None for NAME.json.
+        out: File or folder that the user gave; None for NAME.json.
         fresh: Refuse a path that exists.
 
     Raises:
@@ -39,7 +40,7 @@ def table_file(name: str, out: Path | None, fresh: bool = False) -> Path:
     """
     from nasctl.hardware.tables_schema import NAME
 
-    path = out or Path(f"{name}.json")
+    path = file_in(out, f"{name}.json")
     if not re.fullmatch(NAME, name):
         raise NasctlError(f"{name!r} is no name for a device; make one of letters, digits, '.', '_' and '-'")
     if path.suffix != ".json":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import json_option, space_option
+from nasctl.commands._types import OutputPath
 from nasctl.commands.device import table_file
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ OUTPUT_OPTIONS = ("out", "force", "as_json")  # options that do not change the t
     help="Latency of operations that do not influence the output; auto: by the error in cross-validation.",
 )
 @click.option("--operators-only", is_flag=True, help="Fit no rows; price every block by its operators.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Table file.  [default: NAME.json]")
+@click.option("-o", "--out", type=OutputPath(), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @json_option
 def command(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nasctl.commands._types import OutputPath
 from nasctl.commands.device import accuracy_warnings, table_file
 from nasctl.errors import NasctlError
 
@@ -34,7 +35,7 @@ DEFAULTS = (("kind", "mobile"), ("precision", "float32"))  # values of options t
 @click.option("--runtime", default="", help="Runtime that was timed, with its version.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the runtime.")
 @click.option("--precision", default="float32", show_default=True, help="Precision of the computation.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Table file.  [default: NAME.json]")
+@click.option("-o", "--out", type=OutputPath(), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def command(
     files: tuple[Path, ...],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from nasctl.commands._types import OutputPath
 from nasctl.commands.device import accuracy_warnings, table_file, with_progress
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     show_envvar=True,
     help="Total time of the repetitions of each block, in seconds.",
 )
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Table file.  [default: NAME.json]")
+@click.option("-o", "--out", type=OutputPath(), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing table, and discard earlier measurements.")
 @click.pass_context
 def command(

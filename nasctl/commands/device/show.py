@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import csv_option, json_option
+from nasctl.commands._complete import complete
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete("devices"))
 @click.option("--space", metavar="SPEC", help="Show the blocks of that space instead of the table's rows.")
 @csv_option
 @json_option

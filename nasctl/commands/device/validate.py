@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import json_option
+from nasctl.commands._types import OutputPath, file_in
 from nasctl.commands.device import with_progress
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ SEED = 2  # default seed of the random networks; differs from those of `nasctl d
 )
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw predictions against measurements.")
 @click.option("--save", is_flag=True, help="Store the result in the table.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Store it in a copy of the table.")
+@click.option("-o", "--out", type=OutputPath(), help="Store it in a copy of the table.")
 @click.option("--force", is_flag=True, help="Measure on a machine other than the table's; overwrite a picture or copy.")
 @json_option
 def command(
@@ -115,6 +116,7 @@ def _target(name: str, save: bool, out: Path | None, force: bool) -> Path | None
     from nasctl.errors import NasctlError
 
     if out is not None:
+        out = file_in(out, f"{Path(name).stem}.json")
         if out.suffix != ".json":
             raise NasctlError(f"{out} has to end in .json, so that --device takes it for a file; name another with -o")
         if out.exists() and not force:

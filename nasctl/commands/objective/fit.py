@@ -19,6 +19,7 @@ from nasctl.commands._setting import (
     torch_device_option,
     weights_seed_option,
 )
+from nasctl.commands._types import OutputPath, file_in
 from nasctl.commands.objective import objective_task, untrained_metrics
 
 if TYPE_CHECKING:
@@ -111,9 +112,7 @@ label_group = OptionGroup(
     " cross-validation on the labels.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the labels and models.")
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Predictor to write.  [default: SPACE-fit.json]"
-)
+@click.option("--output", type=OutputPath(), help="Predictor to write.  [default: SPACE-fit.json]")
 @click.option("--force", is_flag=True, help="Write over an existing file.")
 @setting_options
 @store_option
@@ -179,10 +178,11 @@ def _output(output: Path | None, space: str, force: bool) -> Path:
     Raises:
         NasctlError: The path cannot be part of specs, the file exists already, or there is no such folder.
     """
+    from nasctl import registry
     from nasctl.errors import NasctlError
     from nasctl.prediction.space_predictor import check_name
 
-    path = output or Path(f"{space.partition(':')[0]}-fit.json")
+    path = file_in(output, f"{registry.short_name(space)}-fit.json")
     check_name(path)
     if path.exists() and not force:
         raise NasctlError(

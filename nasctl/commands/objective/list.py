@@ -24,7 +24,7 @@ def command(as_csv: bool, as_json: bool) -> None:
         plugin = registry.load("objectives", name)
         summary = (inspect.getdoc(plugin) or "").partition("\n")[0]
         facts = dict(zip(keys, (plugin.unit, plugin.direction, plugin.transform), strict=True))
-        rows.append({"name": name, **facts, "summary": summary})
+        rows.append({"name": name, **facts, "summary": registry.with_aliases("objectives", name, summary)})
     for name, said in registry.untrusted("objectives").items():
         rows.append({"name": name, **dict.fromkeys(keys), "summary": said})
     if as_json:

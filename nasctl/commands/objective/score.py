@@ -19,6 +19,7 @@ from nasctl.commands._setting import (
     threads_option,
     torch_device_option,
 )
+from nasctl.commands._types import OutputPath, file_in
 from nasctl.commands._workers import WorkerChoice, worker_group
 from nasctl.commands.objective import objective_option, objective_task
 
@@ -64,7 +65,7 @@ setting_options = setting_group(sample_seed_option, fidelity_option, data_option
 @space_option
 @objective_option
 @choice_group
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Table to write, .csv or .csv.gz.")
+@click.option("--output", type=OutputPath(), help="Table to write, .csv or .csv.gz.")
 @click.option("--force", is_flag=True, help="Write over an existing table.")
 @setting_options
 @worker_group
@@ -101,6 +102,7 @@ def command(
     if (choice.genomes is not None) + (choice.sample is not None) + choice.whole != 1:
         raise NasctlError("say what to score: --genomes FILE, --sample NUMBER or --all")
     if output:
+        output = file_in(output, "scores.csv")
         score.check_output(output, force)
     who = workers.options(setting.threads)
     setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))

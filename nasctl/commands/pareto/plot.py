@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nasctl.commands import run_option, store_option
+from nasctl.commands._types import OutputPath, file_in
 
 
 @click.command("plot")
@@ -31,7 +32,7 @@ from nasctl.commands import run_option, store_option
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputPath(),
     metavar="FILE",
     help="Picture to write, as .png, .svg or .pdf.  [default: RUN.png]",
 )
@@ -61,7 +62,7 @@ def command(
 
     opened = Store.reading(store)
     name, _ = opened.run(run)
-    path = output or Path(f"{name}.png")
+    path = file_in(output, f"{name}.png")
     draw_run(path, opened, name, ChosenView(x, y, marks), force)
     say(f"the front of run {name} is in:")
     click.echo(path)

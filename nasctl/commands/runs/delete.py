@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from nasctl.commands import store_option
+from nasctl.commands._complete import complete
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete("runs"))
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @store_option
 def command(name: str, yes: bool, store: str) -> None:

@@ -16,6 +16,7 @@ def command(store: str, as_csv: bool, as_json: bool) -> None:
     import json
     from datetime import datetime
 
+    from nasctl import registry
     from nasctl.store.store import Store
     from nasctl.system.terminal import TableColumn, table
 
@@ -42,7 +43,7 @@ def command(store: str, as_csv: bool, as_json: bool) -> None:
     for run in found:
         asked = run.record.asked
         when = datetime.fromtimestamp(run.started).isoformat(" ", "seconds")
-        space, searcher = (asked.get(key, "").partition(":")[0] for key in ("space", "searcher"))
+        space, searcher = (registry.plugin_of(asked.get(key, "")) for key in ("space", "searcher"))
         objectives = " ".join(asked.get("objectives", ()))
         lines.append([run.name, run.visited, space, searcher, asked.get("seed", ""), objectives, when])
     table(columns, lines, as_csv=as_csv)

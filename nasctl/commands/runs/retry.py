@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from nasctl.commands import csv_option, json_option, store_option
+from nasctl.commands._complete import complete
 from nasctl.commands._groups import GroupedCommand
 from nasctl.commands._setting import say_data
 from nasctl.commands._workers import WorkerChoice, worker_group
 
 
 @click.command(cls=GroupedCommand, groups=(worker_group,))
-@click.argument("name", required=False)
+@click.argument("name", shell_complete=complete("runs"), required=False)
 @click.option(
     "-o", "--objective", "objectives", multiple=True, metavar="NAME", help="Measure only this objective of the run."
 )

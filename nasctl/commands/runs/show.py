@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nasctl.commands import json_option, store_option
+from nasctl.commands._complete import complete
 
 if TYPE_CHECKING:
     from nasctl.analysis.run_scores import Sizes
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", shell_complete=complete("runs"), required=False)
 @click.option(
     "--config", is_flag=True, help="Print the options that repeat the run, for `nasctl search --config FILE`."
 )

@@ -31,7 +31,7 @@ def command(as_csv: bool, as_json: bool) -> None:
         space = registry.create("spaces", name)
         summary = (inspect.getdoc(type(space)) or "").partition("\n")[0]
         size = math.prod(len(gene.choices) for gene in space.genes)
-        rows.append((name, len(space.genes), size, summary))
+        rows.append((name, len(space.genes), size, registry.with_aliases("spaces", name, summary)))
     for name, said in registry.untrusted("spaces").items():
         rows.append((name, None, None, said))
     if as_json:

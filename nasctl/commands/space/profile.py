@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from nasctl.commands import csv_option, device_option, json_option
+from nasctl.commands._complete import complete
 
 FIGURES = ("least", "quarter", "median", "three_quarters", "most")  # keys of the JSON output
 
 
 @click.command("profile")
-@click.argument("space")
+@click.argument("space", shell_complete=complete("spaces"))
 @device_option
 @click.option(
     "-n", "--number", default=200, show_default=True, type=click.IntRange(2, 10**6), help="Number of networks."

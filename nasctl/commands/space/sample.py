@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from nasctl.commands import csv_option, json_option
+from nasctl.commands._complete import complete
 
 
 @click.command("sample")
-@click.argument("space")
+@click.argument("space", shell_complete=complete("spaces"))
 @click.option(
     "-n", "--number", default=10, show_default=True, type=click.IntRange(1, 10**6), help="Number of architectures."
 )

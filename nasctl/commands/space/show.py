@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import csv_option, force_option, json_option, plot_option
+from nasctl.commands._complete import complete
 
 if TYPE_CHECKING:
     from nasctl.architectures.architecture import Architecture
@@ -21,7 +22,7 @@ TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # headings
 
 
 @click.command("show")
-@click.argument("space")
+@click.argument("space", shell_complete=complete("spaces"))
 @plot_option
 @force_option
 @csv_option

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nasctl.commands import force_option, store_option
+from nasctl.commands._types import OutputPath, file_in
 
 
 @click.command("plot")
@@ -14,7 +15,7 @@ from nasctl.commands import force_option, store_option
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputPath(),
     help="Picture to write, as .png, .svg or .pdf.  [default: NAME.png]",
 )
 @force_option
@@ -30,7 +31,7 @@ def command(names: tuple[str, ...], output: Path | None, force: bool, store: str
 
     opened = Store.reading(store)
     whole = list(dict.fromkeys(opened.training(name).name for name in names))
-    path = output or Path(f"{whole[0]}.png")
+    path = file_in(output, f"{whole[0]}.png")
     check_free(path, force)
     draw_curves(path, [curve(name, read_log(TrainingFolder(trainings_folder(store) / name).log)) for name in whole])
     say("the learning curves are in:")

@@ -1,0 +1,84 @@
+"""Completion of values in the shell: plug-ins, devices, runs and ids, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from nasctl.defaults import DEFAULT_STORE
+
+if TYPE_CHECKING:
+    import click
+    from click.shell_completion import CompletionItem
+
+Kind = Literal["spaces", "objectives", "searchers", "devices", "data", "runs", "ids"]
+
+RUNS = 3  # newest runs whose ids are offered
+
+Complete = Callable[["click.Context", "click.Parameter", str], "list[CompletionItem]"]
+
+
+def complete(kind: Kind) -> Complete:
+    """Return the function that completes a value, as `shell_complete` of `click` takes it.
+
+    Args:
+        kind: Plug-ins of a kind, runs of the store, or ids of the candidates of its runs.
+    """
+
+    def found(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        try:
+            return list(_items(kind, ctx, param, incomplete))
+        except Exception:  # a shell that completes shows nothing else
+            return []
+
+    return found
+
+
+def _items(kind: Kind, ctx: click.Context, param: click.Parameter, incomplete: str) -> Iterable[CompletionItem]:
+    """Yield the names that begin as the value does. Of a list such as "params,ma" the last name is completed."""
+    from click.shell_completion import CompletionItem
+
+    begun, comma, last = incomplete.rpartition(",") if getattr(param, "multiple", False) else ("", "", incomplete)
+    names = _in_store(kind, _store(ctx)) if kind in ("runs", "ids") else _plugins(kind)
+    for name in dict.fromkeys(names):
+        if name.startswith(last):
+            yield CompletionItem(f"{begun}{comma}{name}")
+    if kind in ("spaces", "devices", "data"):
+        yield CompletionItem(incomplete, type="file")  # a space, a table or data may be a file
+
+
+def _plugins(kind: str) -> Iterable[str]:
+    from nasctl.hardware.tables_schema import KINDS
+    from nasctl.registry import plugins
+    from nasctl.registry.aliases import ALIASES
+
+    aliases = (alias.replace("_", "-") for others in ALIASES.get(kind, {}).values() for alias in others)
+    return [*(KINDS if kind == "devices" else ()), *plugins.available(kind), *aliases]
+
+
+def _store(ctx: click.Context) -> str:
+    """Return the path of the store of a command that is being typed."""
+    import os
+
+    values: dict[str, Any] = ctx.params
+    return str(values.get("store") or os.environ.get("NASCTL_STORE") or DEFAULT_STORE)
+
+
+def _in_store(kind: str, path: str) -> Iterator[str]:
+    """Yield the names of runs, newest first, or the ids of networks on the fronts of the newest runs."""
+    from nasctl.store.store import Store
+
+    store = Store.reading(path)
+    runs = store.runs()
+    if kind == "runs":
+        yield from (one.name for one in runs)
+        return
+    from nasctl import registry
+    from nasctl.architectures import ids
+    from nasctl.pareto.losses import front
+
+    for run in runs[:RUNS]:
+        if run.record.space.partition(":")[0] in registry.trusted("spaces"):  # code that was not named never runs
+            genes = registry.create("spaces", run.record.space).genes
+            found = front(store.evaluations(run.name), run.record.goals, run.record.constraints)
+            yield from (ids.encode(run.record.space, genes, one.genome) for one in found)

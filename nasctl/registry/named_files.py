@@ -1,0 +1,182 @@
+"""Plug-ins in files that a user names, as FILE.py:CLASS, without packaging.
+
+The module of a file is called `nasctl.registry.named_files.CODE.STEM`, where CODE spells the path of the file. A worker
+process that receives an object of the class can therefore import the file.
+
+The code of a file runs only because somebody named the file: a user on the command line, or a program with the library.
+A store may name files too, and a stranger may have written the store. A file of a store runs only if the user has named
+this very content before, or if `NASCTL_TRUST` has its path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from nasctl.errors import NasctlError, UnknownName
+
+__path__: list[str] = []  # makes this module a package, whose submodules `_Finder` finds
+
+FORM = re.compile(r"(?P<file>[^:]*\.py):(?P<name>[A-Za-z_]\w*)(?::(?P<options>.*))?", re.DOTALL)
+MENTION = re.compile(r"[^:,\s]*\.py(?=:)")  # a file in the words of a command line
+
+FORBIDDEN = ",=@"  # characters that have a meaning in specs
+
+TRUST = "NASCTL_TRUST"  # names an environment variable: distributions and paths, separated by commas, that are trusted
+
+_words: list[Sequence[str]] = []  # the words of the command lines that are being carried out; empty in a program
+
+
+@contextmanager
+def named_only(words: Sequence[str]) -> Iterator[None]:
+    """Let the code of a file run only if these words name it, or if the user has named this very content before."""
+    _words.append(words)
+    try:
+        yield
+    finally:
+        _words.pop()
+
+
+def split_spec(spec: str) -> tuple[str, str]:
+    """Return the name of the plug-in of a spec, which may be FILE.py:CLASS, and the text of its options."""
+    if (match := FORM.fullmatch(spec)) is not None:
+        return f"{match['file']}:{match['name']}", match["options"] or ""
+    name, _, options = spec.partition(":")
+    return name, options
+
+
+def is_file(name: str) -> bool:
+    """Return whether the name of a plug-in is FILE.py:CLASS."""
+    return FORM.fullmatch(name) is not None
+
+
+def normal_name(name: str) -> str:
+    """Return FILE.py:CLASS with the shortest spelling of its path, which stays relative if it was.
+
+    Raises:
+        NasctlError: The path has a character that has a meaning in specs.
+    """
+    file, _, attribute = name.rpartition(":")
+    if wrong := [one for one in FORBIDDEN if one in file]:
+        raise NasctlError(
+            f"Cannot use {file!r}: its path has {wrong[0]!r}, which ends a name. Rename the file or folder."
+        )
+    return f"{os.path.normpath(os.path.expanduser(file))}:{attribute}"
+
+
+def short_name(name: str) -> str:
+    """Return the name of a plug-in as part of other names, such as of runs: the stem of its file."""
+    return re.sub(r"\W", "_", Path(name.rpartition(":")[0]).stem) if is_file(name) else name
+
+
+def load(name: str) -> Any:
+    """Import the file of FILE.py:CLASS, and return the class.
+
+    Raises:
+        NasctlError: There is no such file, the user has not named it, it cannot be imported, or it has no such class.
+    """
+    file, _, attribute = normal_name(name).rpartition(":")
+    path = Path(file).absolute()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise NasctlError(
+            f"Cannot read {file} for {attribute} ({error.strerror}). Give the path of a Python file, from this folder"
+            " or from the root."
+        ) from None
+    _check_named(name, file, path, content)
+    try:
+        module = import_module(_module_name(path))
+    except (Exception, SystemExit) as error:  # the code of a user may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise NasctlError(f"Cannot import {file}: {reason}. Mend the file.") from error
+    found = getattr(module, attribute, None)
+    if not isinstance(found, type):
+        classes = [
+            key for key, one in vars(module).items() if isinstance(one, type) and one.__module__ == module.__name__
+        ]
+        raise NasctlError(str(UnknownName(f"class of {file}", attribute, classes)))
+    return found
+
+
+def _check_named(name: str, file: str, path: Path, content: bytes) -> None:
+    """Check that a user has named a file, and remember that.
+
+    Raises:
+        NasctlError: Only a store or another file names it.
+    """
+    if not _words:
+        return
+    line = f"{hashlib.sha256(content).hexdigest()} {path}"
+    remembered = _remembered()
+    changed = any(one.endswith(f" {path}") for one in remembered) and line not in remembered
+    if any(os.path.normpath(os.path.expanduser(one)) == file for word in _words[-1] for one in MENTION.findall(word)):
+        if changed:
+            said = f"Warning: {file} has changed; values that a store has of its networks are those of the code before."
+            print(said, file=sys.stderr)
+        if line not in remembered:
+            with suppress(OSError):  # a home that cannot be written: the file has to be named each time
+                _memory().parent.mkdir(parents=True, exist_ok=True)
+                with _memory().open("a") as memory:
+                    memory.write(f"{line}\n")
+        return
+    trusted = [str(Path(one.strip()).expanduser().absolute()) for one in os.environ.get(TRUST, "").split(",") if one]
+    if line not in remembered and str(path) not in trusted:
+        why = "it has changed since you named it" if changed else "only a store names it, and code may do anything"
+        raise NasctlError(
+            f"Cannot run {file}: {why}. Read it; then name it, as in nasctl space show {name}, or with {TRUST}={file}."
+        )
+
+
+def _memory() -> Path:
+    """Return the file that holds the digests and paths of files that the user has named."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "nasctl" / "named_files"
+
+
+def _remembered() -> set[str]:
+    try:
+        return set(_memory().read_text().splitlines())
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: there is no home
+        return set()
+
+
+def _module_name(path: Path) -> str:
+    """Return the name of the module of a file. Its last part, which keys of latency tables show, is the file's stem."""
+    return f"{__name__}.f{os.fsencode(path).hex()}.{short_name(f'{path}:X')}"
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules of named files by their names, also in worker processes."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of a module of a file, or of the package around it; None for all other modules."""
+        if not fullname.startswith(f"{__name__}.f"):
+            return None
+        code, *rest = fullname.removeprefix(f"{__name__}.f").split(".")
+        if not rest:
+            return ModuleSpec(fullname, _EmptyPackage(), is_package=True)
+        return spec_from_file_location(fullname, os.fsdecode(bytes.fromhex(code))) if len(rest) == 1 else None
+
+
+class _EmptyPackage(Loader):
+    """Makes the package around the module of a file, which has no code."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing."""
+
+
+sys.meta_path.append(_Finder())

@@ -1,0 +1,76 @@
+"""`nasctl find`: from bounds to one exported network."""
+
+import json
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+from nasctl.cli import cli
+from nasctl.commands import find
+from nasctl.store.store import Store
+
+
+def nasctl(*arguments, code=0):
+    done = CliRunner().invoke(cli, list(arguments), catch_exceptions=False)
+    assert done.exit_code == code, done.stderr
+    return done
+
+
+@pytest.fixture(autouse=True)
+def _there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_printed_commands_do_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(find, "FORMATS", ("json",))  # of which a test needs no converter
+    words = ["find", "--device", "pixel4", "--latency", "4ms", "--macs", "50M", "--space", "nbmacro", "--budget", "3"]
+    first = json.loads(nasctl(*words, "-o", "new dir/", "--json").stdout)
+    assert first["values"]["latency@pixel4"] <= 4
+    assert first["values"]["macs"] <= 50e6
+    (file,) = first["files"]
+    assert json.loads((tmp_path / file).read_text())["id"] == first["id"]
+    fit, search, pick, export = (shlex.split(line)[1:] for line in first["commands"])
+    assert json.loads(nasctl(*fit, "--json").stdout)[0]["space"] == "nbmacro"
+    again = json.loads(nasctl(*search, "--json").stdout)
+    assert again["run"] == first["run"]
+    assert again["distinct"] == 3
+    assert len(Store.reading("nasctl.db").runs()) == 1
+    assert json.loads(nasctl(*pick, "--json").stdout)["run"] == first["run"]
+    before = (tmp_path / file).read_bytes()
+    nasctl(*export, "--force")
+    assert (tmp_path / file).read_bytes() == before
+    resumed = nasctl(*words, "-o", "new dir/")  # the same command
+    assert "its files are there already" in resumed.stderr
+    assert resumed.stdout == f"{file}\n"
+
+
+def test_what_the_data_says_is_said():
+    said = nasctl("find", "--params", "300k", "--data", "digits", "--space", "nbmacro", code=2).stderr
+    assert "Cannot hold params<=300k: the nearest network that is known, of nbmacro, has params 387.9 k." in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "say what must hold: --latency 20ms with --device NAME, --params 5M"),
+        (["--latency", "10"], "Cannot hold --latency: it depends on the device. Name one with --device"),
+        (["--params", "5ms"], "params is in parameters. Write a bound such as 5M."),
+        (["--params", "much"], "'params<=much' is no constraint"),
+        (["--params", "5M", "--device", "pixell4"], "did you mean 'pixel4'?"),
+        (["--params", "5M", "--trainings", "3"], "Cannot train without data."),
+        (["--params", "5M", "--space", "vit", "--device", "pixel4"], "Cannot choose a space: none has a latency table"),
+    ],
+)
+def test_a_mistake_is_one_sentence(words, message):
+    refused = nasctl("find", *words, code=2).stderr
+    assert message in refused
+    assert len(refused.splitlines()) == 1
+
+
+@pytest.mark.slow  # trains, and exports ONNX
+def test_a_trained_network_is_exported_with_its_weights(tmp_path):
+    words = ["find", "--params", "60k", "--data", "digits", "--space", "nb201:channels=4,cells=1", "--budget", "12"]
+    found = json.loads(nasctl(*words, "--trainings", "2", "--epochs", "1", "-o", "net/", "--json").stdout)
+    assert found["training"] in Store.reading("nasctl.db").training(found["training"]).name
+    assert {path.suffix for path in (tmp_path / "net").iterdir()} == {".py", ".pt", ".onnx"}

@@ -1,0 +1,71 @@
+"""Options of a space that follow from data."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from nasctl.cli import cli
+from nasctl.data import source
+from nasctl.errors import MissingBlock
+from nasctl.search import data_options
+from nasctl.search.data_options import fitted_request, following_options, with_options
+from nasctl.search.request import SearchRequest, SettingOptions
+from nasctl.store.store import Store
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Five folders of three images of 80x60 pixels."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("ant", "bee", "cat", "dog", "elk"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k in range(3):
+            pixels = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{k}.png")
+    return tmp_path / "photos"
+
+
+def search(*words):
+    done = CliRunner().invoke(cli, ["search", *words, "-o", "params,macs", "--budget", "3"], catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    return done.stderr
+
+
+def test_classes_and_resolution_follow(photos):
+    data = source(str(photos))
+    assert following_options("mbconv", data) == {"classes": 5, "resolution": 64}  # 60 pixels, rounded up
+    assert following_options("mbconv:classes=7,resolution=96", data) == {}
+    assert following_options("mbconv:resolutions=128,160", data) == {"classes": 5}
+    assert following_options("nb201", data) == {"classes": 5}  # 32 pixels already
+    assert following_options("nb201", source("digits")) == {}  # ten classes are the default
+    assert following_options("nb201", source("noise")) == {}
+    assert with_options("nb201:channels=8", {"classes": 5}) == "nb201:channels=8,classes=5"
+
+
+def test_a_search_says_what_follows(photos):
+    said = search("nb201:channels=4,cells=1", "--data", "photos")
+    assert "classes=5 of the space follows from photos" in said
+    space = Store.reading("nasctl.db").run()[1].space
+    assert space == "nb201:canonical=true,cells=1,channels=4,classes=5,resolution=32"
+    assert "classes=5 and resolution=64 of the space follow from photos" in search("mbconv", "--data", "photos")
+
+
+def test_a_run_that_was_begun_before_is_resumed(photos):
+    earlier = search("nb201:channels=4,cells=1,classes=10", "--data", "photos", "--run", "before")
+    assert "follow" not in earlier
+    said = search("nb201:channels=4,cells=1", "--data", "photos", "--run", "before")
+    assert "goes on with the run's own space; the same words now mean classes=5, another run" in said
+    assert len(Store.reading("nasctl.db").runs()) == 1
+
+
+def test_a_resolution_that_a_table_does_not_know_does_not_follow(photos, monkeypatch):
+    def unknown(device, space):
+        raise MissingBlock(device, "Stem() @ 3x64x64")
+
+    monkeypatch.setattr(data_options, "load_table", unknown)
+    asked = SearchRequest("mbconv", ("gpu",)), SettingOptions(data=str(photos)), Store.reading("nasctl.db")
+    request, said = fitted_request(*asked)
+    assert request.space == "mbconv:classes=5"
+    assert said == [f"classes=5 of the space follows from {photos}"]
