@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import islice
 
-from nasctl.api import MissingBlock, NasctlError, SearchSpace
+from nasctl.api import MissingBlock, NasctlError, Network, SearchSpace
 from nasctl.hardware.distinct_blocks import random_genomes
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import KINDS
 from nasctl.registry import create, trusted
 
 TRIAL_NETWORKS = 3  # random networks of the space that a table must be able to price
+EXAMPLES = 16  # random networks of a space whose blocks stand for those of the space
 
 
 def load_table(device: str, space: str | None = None) -> LatencyTable:
@@ -55,6 +56,23 @@ def best_table(kind: str, space: str) -> LatencyTable:
             continue
         return table
     raise NasctlError(f"no table of the kind {kind!r} knows the blocks of {space}; see `nasctl device list`")
+
+
+def prices_space(table: LatencyTable, space: str) -> bool:
+    """Return whether a table can price the examples of a space, given by its spec."""
+    return not any(table.unpriced_keys(network) for network in example_networks(space))
+
+
+def example_networks(spec: str) -> list[Network]:
+    """Return networks of a space with common and rare blocks: of all first and all last choices, and random ones.
+
+    Cells of zeros alone, for example, are rare among random networks, and are those of all first choices.
+    """
+    space: SearchSpace = create("spaces", spec)
+    first, last = (0,) * len(space.genes), tuple(len(gene.choices) - 1 for gene in space.genes)
+    extremes = [space.canonical(genome) for genome in (first, last)]
+    drawn = islice(random_genomes(space, seed=0), EXAMPLES)
+    return [space.network(genome) for genome in dict.fromkeys([*extremes, *drawn])]
 
 
 def table_rank(table: LatencyTable, space: str) -> tuple[bool, int, bool, float, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nasctl.api import Emission, MissingBlock, NasctlError, Network, Span, UnknownName
+from nasctl.hardware.estimation import estimate
 from nasctl.hardware.idle import live_spans, unavoidable_spans
 from nasctl.hardware.in_network import latency_in_network
 from nasctl.hardware.operator_model import VERSION, features, predict_latency
@@ -27,8 +28,9 @@ class BlockLatency(NamedTuple):
     """The latency of one block, and where it comes from."""
 
     ms: float  # for one batch
-    # "modelled": no row exists, and the operator model priced the block; "idle": the table ignores idle blocks.
-    origin: Literal["measured", "fitted", "modelled", "idle"]
+    # "modelled": no row exists, and the operator model or rows of the same operator nearby priced the block;
+    # "free": the table has no figure, and the block does no work; "idle": the table ignores idle blocks.
+    origin: Literal["measured", "fitted", "modelled", "free", "idle"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class LatencyTable:
     """The latencies of blocks on one device, and their provenance.
 
     The latency of a network is the sum over its blocks plus the overhead. A block is priced by the row of its place in
-    the network, else by the row of the block, else by the operator model if it covers the block's operators.
+    the network, else by the row of the block, else by the operator model if it covers the block's operators, else by
+    `estimation.estimate`.
     """
 
     device: str  # name that users type
@@ -137,7 +140,7 @@ class LatencyTable:
         """Return the latency of a network in ms for one batch: the sum over its blocks, plus the overhead.
 
         Raises:
-            MissingBlock: A block has no row, and no operator model covers it.
+            MissingBlock: `block` cannot price a block.
         """
         if self.places or self.idle == "ignore":
             return sum((self.block(span.emission, span.name).ms for span in self.priced_spans(network)), self.overhead)
@@ -162,7 +165,7 @@ class LatencyTable:
         """Return the latency and origin of each block of a network, in the order of its spans.
 
         Raises:
-            MissingBlock: A block has no row, and no operator model covers it.
+            MissingBlock: `block` cannot price a block.
         """
         priced = {span.name for span in self.priced_spans(network)}
         return tuple(
@@ -188,7 +191,7 @@ class LatencyTable:
             name: Name of the block in its network, which is its place; "" for the block at no certain place.
 
         Raises:
-            MissingBlock: The block has no row, and no operator model covers it.
+            MissingBlock: The block has no row, no operator model covers it, and no row of the same operator is near.
         """
         at = (emission.key, name if self.places else "")
         if (known := self._known.get(at)) is not None:
@@ -196,13 +199,35 @@ class LatencyTable:
         row = row_at(self.places, name, emission.key) if self.places else None
         row = row or self.blocks.get(emission.key) or self.blocks.get(old_key(emission.key))
         ms = predict_latency(self.operators or {}, features(emission)) if row is None else row.ms
+        free = False
         if ms is None:
-            raise MissingBlock(self.device, emission.key)
-        if self.context:
+            if (estimated := estimate(self.operators or {}, self.blocks, emission)) is None:
+                raise MissingBlock(self.device, emission.key)
+            ms, free, _ = estimated
+        if self.context and not free:
             ms = round(latency_in_network(self.context, ms, features(emission)), 6)
-        figure = BlockLatency(ms, "modelled" if row is None else self.method)
+        figure = BlockLatency(ms, "free" if free else "modelled" if row is None else self.method)
         self._known[at] = figure
         return figure
+
+    def estimates(self, networks: Iterable[Network]) -> dict[str, str]:
+        """Return how blocks are estimated that have no row and that the operator model does not cover.
+
+        Args:
+            networks: The networks whose blocks are looked up.
+
+        Returns:
+            A clause for users, by emission key, in the order of the networks.
+        """
+        found: dict[str, str] = {}
+        for emission in dict.fromkeys(span.emission for network in networks for span in self.priced_spans(network)):
+            rows = (self.blocks, *self.places.values())
+            known = any(key in one for one in rows for key in (emission.key, old_key(emission.key)))
+            if known or predict_latency(self.operators or {}, features(emission)) is not None:
+                continue
+            if (estimated := estimate(self.operators or {}, self.blocks, emission)) is not None:
+                found[emission.key] = estimated.how
+        return found
 
     @cached_property
     def _known(self) -> dict[tuple[str, str], BlockLatency]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, MissingBlock, Network, Transform
-from nasctl.hardware.kinds import load_table
+from nasctl.hardware.kinds import example_networks, load_table
 from nasctl.hardware.skill import rank_weakness
 
 __all__ = ["Latency"]
@@ -64,6 +64,7 @@ class Latency:
                 f"NOT IN FLOAT32: the table holds {table.precision or 'unknown precision'}, "
                 "but networks are exported in float32"
             )
+        lines += self._estimates(space, example)
         if table.method == "modelled":
             return lines
         try:
@@ -73,6 +74,17 @@ class Latency:
         if modelled:
             lines.append(f"{modelled} of {len(example.spans)} blocks of a typical network are estimated from operators")
         return lines
+
+    def _estimates(self, space: str, example: Network) -> list[str]:
+        """Return how the blocks of the space are priced that the table has no figure of, a line for each way."""
+        keys_of: dict[str, list[str]] = {}
+        for key, how in self.table.estimates([example, *example_networks(space)]).items():
+            keys_of.setdefault(how, []).append(key)
+        return [
+            f"ESTIMATED: {self.table.device} has no figure of {keys[0]}"
+            f"{f' and {len(keys) - 1} other blocks' if keys[1:] else ''}; {how}"
+            for how, keys in keys_of.items()
+        ]
 
     def __call__(self, candidate: Candidate) -> float:
         """Return the latency of the candidate in ms.
