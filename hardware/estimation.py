@@ -19,6 +19,7 @@ from nasctl.hardware.tables_schema import Row
 from nasctl.networks.graph import emission_of
 
 FREE = (Zero, FlattenMap, UnflattenMap)  # constants and other views of the same memory; `features` skips Flatten
+FREE_KINDS = tuple(one.__name__.lower() for one in FREE)  # their kinds in names of features
 NEAR = 4.0  # largest ratio between a feature of a block and of a row that counts as nearby
 SMALLEST_DISTANCE = 1e-12  # lower bound of a squared distance, so that no weight is infinite
 NEIGHBOURS = 4  # nearest rows that an estimate is the mean of

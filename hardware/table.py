@@ -175,13 +175,16 @@ class LatencyTable:
 
     def unpriced_keys(self, network: Network) -> list[str]:
         """Return the emission keys of the blocks that the table cannot price, each once, in the order of the spans."""
-        found: dict[str, None] = {}
-        for span in self.priced_spans(network):
-            try:
-                self.block(span.emission, span.name)
-            except MissingBlock:
-                found[span.emission.key] = None
-        return list(found)
+        spans = self.priced_spans(network)
+        return list(dict.fromkeys(span.emission.key for span in spans if self.missing(span.emission, span.name)))
+
+    def missing(self, emission: Emission, name: str = "") -> bool:
+        """Return whether `block` cannot price a block."""
+        try:
+            self.block(emission, name)
+        except MissingBlock:
+            return True
+        return False
 
     def block(self, emission: Emission, name: str = "") -> BlockLatency:
         """Return the latency of one block in ms for one batch, and its origin.
