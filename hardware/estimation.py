@@ -9,7 +9,6 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from math import exp, log
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from nasctl.api import BatchNorm, Conv, Emission, FlattenMap, Linear, Node, Unfl
 from nasctl.hardware.operator_model import features, node_features, predict_latency
 from nasctl.hardware.tables_schema import Row
 from nasctl.networks.graph import emission_of
+from nasctl.registry import load, trusted
 
 FREE = (Zero, FlattenMap, UnflattenMap)  # constants and other views of the same memory; `features` skips Flatten
 FREE_KINDS = tuple(one.__name__.lower() for one in FREE)  # their kinds in names of features
@@ -105,9 +105,8 @@ def _without_numbers(key: str) -> str:
     return re.sub(r"(?<![\w.])\d+(\.\d+)?(x\d+)*", "#", key)
 
 
-@lru_cache(maxsize=1 << 16)
 def emission_of_key(key: str) -> Emission | None:
-    """Return the block that an emission key stands for, or None if no imported module has its class."""
+    """Return the block that an emission key stands for, or None if no space and no imported module has its class."""
     call, _, shapes = key.partition(" @ ")
     try:
         parsed = ast.parse(call, mode="eval").body
@@ -123,8 +122,10 @@ def emission_of_key(key: str) -> Emission | None:
 
 
 def _block_class(name: str) -> Any:
-    """Return the class of a block: of nasctl's networks, or "space.Name" of an imported space; None if unknown."""
+    """Return the class of a block: of nasctl's networks, or "space.Name" of a space or its helper; None if unknown."""
     home, _, word = name.rpartition(".")
+    if home in trusted("spaces"):
+        load("spaces", home)
     names: Iterable[str] = [one for one in tuple(sys.modules) if one.rpartition(".")[2].lstrip("_") == home]
     if not home:
         names = (f"nasctl.networks.{module}" for module in ("blocks", "layers", "sequences", "token_mixing"))
