@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from nasctl.api import Emission, MissingBlock, NasctlError, Network, Span, UnknownName
+from nasctl.api import Emission, MissingBlock, NasctlError, Network, Span, UnknownDevice, UnknownName
 from nasctl.hardware.estimation import estimate
 from nasctl.hardware.idle import live_spans, unavoidable_spans
 from nasctl.hardware.in_network import latency_in_network
@@ -21,6 +21,7 @@ from nasctl.registry import device_file, names, normal
 from nasctl.registry.old_names import old_key
 from nasctl.system.files import read, write
 
+NOT_STATED = "not stated"  # the runtime of a table whose source does not state it
 LIMIT = 1 << 26  # bytes of a file: 64 MiB
 
 
@@ -67,13 +68,13 @@ class LatencyTable:
         """Load the table of a device of `nasctl device list`, or of a file whose path ends in ".json".
 
         Raises:
-            UnknownName: No device has that name.
+            UnknownDevice: No device has that name.
             NasctlError: The file is missing or is not a latency table.
         """
         try:
             path = device_file(device)
         except UnknownName:
-            raise UnknownName("device", device, [*KINDS, *names("devices")]) from None
+            raise UnknownDevice(device, [*KINDS, *names("devices")]) from None
         try:
             return cls(**parse(read(path, LIMIT).decode()))
         except OSError as error:
@@ -104,6 +105,12 @@ class LatencyTable:
             facts += [at, 2 if self.idle == "ignore" else False]
         content = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+    @property
+    def runtime_text(self) -> str:
+        """Return the runtime, or "runtime not stated"."""
+        text = self.runtime.strip()
+        return "runtime not stated" if text in ("", NOT_STATED) else text
 
     @property
     def monotone(self) -> bool:

@@ -21,7 +21,7 @@ from nasctl.hardware.profiling.runtimes import NetworkCall, Precision, Runtime, 
 from nasctl.hardware.profiling.timing import MEMORY, keep_memory, time_in_turn
 from nasctl.hardware.profiling.timings import VISITS, Timings
 from nasctl.hardware.table import LatencyTable
-from nasctl.system.processor import processor_name
+from nasctl.system.processor import host_processor
 
 MAX_VISITS = 3 * VISITS  # visits after which a block or network counts as too noisy
 # Name in `Timings` of a network without layers. Its latency is the overhead of a call, which is subtracted from blocks.
@@ -65,7 +65,7 @@ class Host:
             kind="gpu" if cuda else "cpu",
             batch=self.batch,
             blocks={},
-            processor=torch.cuda.get_device_name(device) if cuda else _processor(),
+            processor=torch.cuda.get_device_name(device) if cuda else host_processor(),
             runtime=runtime_version(self.runtime),
             threads=self.threads,
             precision="float32, TF32 in convolutions where the device has it" if tf32 else self.precision,
@@ -230,8 +230,3 @@ def _available(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise NasctlError(f"{name!r} cannot be timed yet; give --torch-device cpu or cuda:0")
     return device
-
-
-def _processor() -> str:
-    """Return the processor's name by the system, and the instruction set that torch uses."""
-    return f"{processor_name()} ({torch.backends.cpu.get_cpu_capability()})"
