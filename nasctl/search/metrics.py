@@ -44,6 +44,11 @@ def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]
 def _natural_objective(spec: str, space: str | None) -> tuple[str, Objective]:
     """Return the name and the objective of a spec without a direction; see `make_objective`."""
     base, at, value = spec.partition("@")
+    if spec == "latency":
+        raise BadOption(
+            "Cannot predict a latency without a device. Add --device NAME, or write latency@NAME; `nasctl device list` "
+            "names the devices."
+        )
     if at and ":" not in base:
         spec = f"{base}:{registry.required_option('objectives', base) or 'device'}={value}"
     if (kind := re.search(rf"\bdevice=({'|'.join(KINDS)})(?=,|$)", spec)) and space is not None:
