@@ -67,7 +67,7 @@ TOOLS = {
         1.0,
     ),
     "benchmark_app": Tool(
-        "benchmark_app -m {path} -d CPU -api sync -niter 50 -nthreads {threads} -nstreams 1 {flags}",
+        "benchmark_app -m {path} -d CPU -api sync -niter 50 -hint none -nthreads {threads} -nstreams 1 {flags}",
         ".onnx",
         "",
         [r"Median:\s+" + SECONDS + " ms"],

@@ -10,9 +10,17 @@ import click
 from nasctl.commands.device import accuracy_warnings, table_file, with_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nasctl.hardware.profiling.profile import Host
     from nasctl.hardware.profiling.timings import Timings
     from nasctl.hardware.table import LatencyTable
 
+QUIET = (
+    "quiet the machine and type the same command again: only these are measured",
+    "if it was busier when it began, begin again with --force",
+    "--wait 60 waits until it is quiet, and --accept-noise makes the table all the same",
+)
 REPORT_SECONDS = 30.0  # between two lines about a machine that is not quiet yet
 
 
@@ -105,18 +113,8 @@ def command(
 
     spaces = {registry.normal("spaces", s): registry.create("spaces", s) for s in registry.split(specs)}
     path = table_file(name, out, fresh=not force)
-    host, default = Host(name, runtime, torch_device, threads, batch, precision, seconds), Host(name)
-    options = (
-        ("--runtime", runtime, default.runtime),
-        ("--torch-device", torch_device, default.torch_device),
-        ("--threads", threads, default.threads),
-        ("--batch", batch, default.batch),
-        ("--precision", precision, default.precision),
-    )
-    flags = [f"{option} {value}" for option, value, usual in options if value != usual]
-    words = ["nasctl device profile --name", name, *(f"--space {spec}" for spec in spaces), *flags]
-    words += ["--accept-noise"] * accept_noise
-    table = host.table(" ".join(words))
+    host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
+    table = host.table(_command_line(host, spaces, accept_noise))
     folder = path.with_name(f"{path.name}.part")
     if wait is not None:
         _wait(60 * wait, accept_noise)
@@ -131,11 +129,7 @@ def command(
             ctx.exit(130)
         noisy = profile.too_noisy(timings)
         if noisy and not accept_noise:
-            say("too noisy to be believed, so there is no table yet:")
-            say(*(f"  {key}" for key in noisy))
-            say("quiet the machine and type the same command again: only these are measured")
-            say("if it was busier when it began, begin again with --force")
-            say("--wait 60 waits until it is quiet, and --accept-noise makes the table all the same")
+            say("too noisy to be believed, so there is no table yet:", *(f"  {key}" for key in noisy), *QUIET)
             ctx.exit(1)
         table = profile.table(timings, table, accept_noise)
         table.save(path)
@@ -143,6 +137,21 @@ def command(
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
     say(*table.inferred, *accuracy_warnings(table))
     say(f"next: nasctl device show {path}")
+
+
+def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:
+    """Return the command line that makes a table, without defaults."""
+    default = type(host)(host.name)
+    options = (
+        ("--runtime", host.runtime, default.runtime),
+        ("--torch-device", host.torch_device, default.torch_device),
+        ("--threads", host.threads, default.threads),
+        ("--batch", host.batch, default.batch),
+        ("--precision", host.precision, default.precision),
+    )
+    flags = [f"{option} {value}" for option, value, usual in options if value != usual]
+    words = ["nasctl device profile --name", host.name, *(f"--space {spec}" for spec in spaces), *flags]
+    return " ".join([*words, *["--accept-noise"] * accept_noise])
 
 
 def _wait(seconds: float, accept_noise: bool) -> None:
