@@ -40,6 +40,10 @@ MANIFEST = "manifest.json"
 LIMIT = 1 << 26  # bytes of a manifest, or of a file of times: 64 MiB
 MIN_NETWORKS = 10  # timed whole networks of a space, from which on half of them are used for fits
 ANOTHER_FOLDER = "give another folder with -o"  # remedy if a file cannot be written
+NO_BLOCK = (
+    "{times} has the time of no block, so there is nothing to make a table of; "
+    "whole networks alone are for `nasctl device adapt --csv {times}`"
+)
 COLUMNS = ("file", "ms", "iqr", "n")  # columns of a file of times; the first two are required
 
 
@@ -245,10 +249,7 @@ def import_times(
         raise NasctlError(f"{times} lacks {lacking}; time them, or add --partial")
     blocks = {kit.models[file].what: row for file, row in rows.items() if kit.models[file].genome is None}
     if not blocks:
-        raise NasctlError(
-            f"{times} has the time of no block, so there is nothing to make a table of; whole networks alone are for "
-            f"`nasctl device adapt --csv {times}`"
-        )
+        raise NasctlError(NO_BLOCK.format(times=times))
     made = kit_networks(kit.models[file] for file in rows)
     spans = {span.emission.key: span for network in made.values() for span in network.spans}
     table = LatencyTable(
