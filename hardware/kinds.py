@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
 
-from nasctl.api import MissingBlock, NasctlError, SearchSpace
+from nasctl.api import NasctlError, Network, SearchSpace
 from nasctl.hardware.distinct_blocks import random_genomes
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import KINDS
 from nasctl.registry import create, trusted
+from nasctl.system.processor import host_processor
 
 TRIAL_NETWORKS = 3  # random networks of the space that a table must be able to price
+MOST_FILES = 100  # JSON files of the current folder that are looked at for tables of this machine
+BEGIN = b'{\n "schema": '  # first bytes of every table that nasctl writes
+FILE_NAME = re.compile(r"[\w.-]+\.json")  # names of files that may be part of a spec
+EXAMPLES = 16  # random networks of a space whose blocks stand for those of the space
 
 
 def load_table(device: str, space: str | None = None) -> LatencyTable:
@@ -21,21 +29,23 @@ def load_table(device: str, space: str | None = None) -> LatencyTable:
         space: Spec of the search space that the table must price; required for a kind.
 
     Raises:
-        UnknownName: No device has that name.
+        UnknownDevice: No device has that name.
         NasctlError: The file is missing or is not a latency table, or a kind was given without a space.
     """
     if device not in KINDS:
         return LatencyTable.load(device)
     if space is None:
         raise NasctlError(f"which table {device!r} stands for depends on the space; add --space, or name a table")
-    return best_table(device, space)
+    return LatencyTable.load(best_device(device, space))
 
 
-def best_table(kind: str, space: str) -> LatencyTable:
-    """Return the table with the least error on a space among those of a kind of device.
+def best_device(kind: str, space: str) -> str:
+    """Return the device with the least error on a space among those of a kind, as `LatencyTable.load` takes it.
 
     A validation against timed whole networks is preferred to one against sums of block times. If no table of the kind
-    was validated on the space, return the one validated on the most spaces among those that can price its networks.
+    was validated on the space, the one validated on the most spaces is taken among those that can price its networks.
+    "cpu" stands for this machine if a table of its processor was validated on the space: one of the current folder,
+    which `nasctl device profile` has written, or else a listed one.
 
     Args:
         kind: One of `KINDS`.
@@ -46,15 +56,84 @@ def best_table(kind: str, space: str) -> LatencyTable:
     """
     made: SearchSpace = create("spaces", space)
     networks = [made.network(genome) for genome in islice(random_genomes(made, seed=0), TRIAL_NETWORKS)]
-    tables = [table for table in map(LatencyTable.load, trusted("devices")) if table.kind == kind and table.validation]
-    for table in sorted(tables, key=lambda table: table_rank(table, space)):
+    tables = {name: LatencyTable.load(name) for name in trusted("devices")}
+    tables = {name: table for name, table in tables.items() if table.kind == kind and table.validation}
+    names = sorted(tables, key=lambda name: table_rank(tables[name], space))
+    if kind == "cpu":
+        here = _of_this_machine({**_tables_in_folder(Path()), **tables}, space)
+        names = [*sorted(here, key=lambda name: (name in tables, table_rank(here[name], space))), *names]
+        tables |= here
+    for name in names:
+        if not any(tables[name].unpriced_keys(network) for network in networks):
+            return name
+    raise NasctlError(
+        f"no table of the kind {kind!r} knows the blocks of {space}; see `nasctl device list`, or make one with "
+        "`nasctl device profile`, `nasctl device kit` or `nasctl device adapt`"
+    )
+
+
+def best_table(kind: str, space: str) -> LatencyTable:
+    """Return the table of `best_device`."""
+    return LatencyTable.load(best_device(kind, space))
+
+
+def whose_processor(kind: str, table: LatencyTable) -> str:
+    """Return a sentence that says whether the table that "cpu" stands for is of this machine; "" for other kinds.
+
+    Args:
+        kind: The device as a user gave it.
+        table: The table that it stands for.
+    """
+    if kind != "cpu" or table.kind != "cpu":
+        return ""
+    if table.processor == (here := host_processor()):
+        return f"cpu is {table.device}, the table of this machine's processor"
+    return (
+        f"NOT THIS MACHINE: cpu is {table.device}, a table of {table.processor or 'an unknown processor'}, and this "
+        f"machine has {here}; make a table of it with `nasctl device profile`"
+    )
+
+
+def _of_this_machine(tables: Mapping[str, LatencyTable], space: str) -> dict[str, LatencyTable]:
+    """Return the tables of this machine's processor that were measured and validated on a space."""
+    found = {
+        name: table
+        for name, table in tables.items()
+        if table.kind == "cpu" and table.method == "measured" and table.validated(space)
+    }
+    here = host_processor() if found else ""
+    return {name: table for name, table in found.items() if table.processor == here}
+
+
+def _tables_in_folder(folder: Path) -> dict[str, LatencyTable]:
+    """Return the latency tables among the JSON files of a folder, by name of file; other files are passed over."""
+    found = {}
+    for path in sorted(folder.glob("*.json"))[:MOST_FILES]:
         try:
-            for network in networks:
-                table.latency(network)
-        except MissingBlock:
+            with path.open("rb") as file:
+                begin = file.read(len(BEGIN))
+            if begin == BEGIN and FILE_NAME.fullmatch(path.name):
+                found[path.name] = LatencyTable.load(path.name if folder == Path() else str(path))
+        except (OSError, NasctlError):
             continue
-        return table
-    raise NasctlError(f"no table of the kind {kind!r} knows the blocks of {space}; see `nasctl device list`")
+    return found
+
+
+def prices_space(table: LatencyTable, space: str) -> bool:
+    """Return whether a table can price the examples of a space, given by its spec."""
+    return not any(table.unpriced_keys(network) for network in example_networks(space))
+
+
+def example_networks(spec: str) -> list[Network]:
+    """Return networks of a space with common and rare blocks: of all first and all last choices, and random ones.
+
+    Cells of zeros alone, for example, are rare among random networks, and are those of all first choices.
+    """
+    space: SearchSpace = create("spaces", spec)
+    first, last = (0,) * len(space.genes), tuple(len(gene.choices) - 1 for gene in space.genes)
+    extremes = [space.canonical(genome) for genome in (first, last)]
+    drawn = islice(random_genomes(space, seed=0), EXAMPLES)
+    return [space.network(genome) for genome in dict.fromkeys([*extremes, *drawn])]
 
 
 def table_rank(table: LatencyTable, space: str) -> tuple[bool, int, bool, float, str]:

@@ -37,12 +37,16 @@ def features(emission: Emission) -> Mapping[str, float]:
     """
     amounts: defaultdict[str, float] = defaultdict(float)
     for node in emission.nodes:
-        if isinstance(node.layer, Flatten):  # Flattening is a view of the same memory and costs nothing.
-            continue
-        amounts["count"] += 1
-        for name, amount in _amounts(node):
+        for name, amount in node_features(node):
             amounts[name] += amount
     return dict(amounts)
+
+
+def node_features(node: Node) -> list[tuple[str, int]]:
+    """Return the features of one operator, by name; `features` sums them over a block."""
+    if isinstance(node.layer, Flatten):  # Flattening is a view of the same memory and costs nothing.
+        return []
+    return [("count", 1), *_amounts(node)]
 
 
 def predict_latency(coefficients: Mapping[str, float], amounts: Mapping[str, float]) -> float | None:

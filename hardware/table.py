@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from nasctl.api import Emission, MissingBlock, NasctlError, Network, Span, UnknownName
+from nasctl.api import Emission, MissingBlock, NasctlError, Network, Span, UnknownDevice, UnknownName
+from nasctl.hardware.estimation import estimate
 from nasctl.hardware.idle import live_spans, unavoidable_spans
 from nasctl.hardware.in_network import latency_in_network
 from nasctl.hardware.operator_model import VERSION, features, predict_latency
@@ -21,6 +22,7 @@ from nasctl.registry import device_file, names, normal
 from nasctl.registry.old_names import old_key
 from nasctl.system.files import read, write
 
+NOT_STATED = "not stated"  # the runtime of a table whose source does not state it
 LIMIT = 1 << 26  # bytes of a file: 64 MiB
 
 
@@ -28,8 +30,9 @@ class BlockLatency(NamedTuple):
     """The latency of one block, and where it comes from."""
 
     ms: float  # for one batch
-    # "modelled": no row exists, and the operator model priced the block; "idle": the table ignores idle blocks.
-    origin: Literal["measured", "fitted", "modelled", "idle"]
+    # "modelled": no row exists, and the operator model or rows of the same operator nearby priced the block;
+    # "free": the table has no figure, and the block does no work; "idle": the table ignores idle blocks.
+    origin: Literal["measured", "fitted", "modelled", "free", "idle"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class LatencyTable:
     """The latencies of blocks on one device, and their provenance.
 
     The latency of a network is the sum over its blocks plus the overhead. A block is priced by the row of its place in
-    the network, else by the row of the block, else by the operator model if it covers the block's operators.
+    the network, else by the row of the block, else by the operator model if it covers the block's operators, else by
+    `estimation.estimate`.
     """
 
     device: str  # name that users type
@@ -65,13 +69,13 @@ class LatencyTable:
         """Load the table of a device of `nasctl device list`, or of a file whose path ends in ".json".
 
         Raises:
-            UnknownName: No device has that name.
+            UnknownDevice: No device has that name.
             NasctlError: The file is missing or is not a latency table.
         """
         try:
             path = device_file(device)
         except UnknownName:
-            raise UnknownName("device", device, [*KINDS, *names("devices")]) from None
+            raise UnknownDevice(device, [*KINDS, *names("devices")]) from None
         try:
             return cls(**parse(read(path, LIMIT).decode()))
         except OSError as error:
@@ -102,6 +106,12 @@ class LatencyTable:
             facts += [at, 2 if self.idle == "ignore" else False]
         content = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+    @property
+    def runtime_text(self) -> str:
+        """Return the runtime, or "runtime not stated"."""
+        text = self.runtime.strip()
+        return "runtime not stated" if text in ("", NOT_STATED) else text
 
     @property
     def monotone(self) -> bool:
@@ -142,7 +152,7 @@ class LatencyTable:
         """Return the latency of a network in ms for one batch: the sum over its blocks, plus the overhead.
 
         Raises:
-            MissingBlock: A block has no row, and no operator model covers it.
+            MissingBlock: `block` cannot price a block.
         """
         if self.places or self.idle == "ignore":
             return sum((self.block(span.emission, span.name).ms for span in self.priced_spans(network)), self.overhead)
@@ -167,7 +177,7 @@ class LatencyTable:
         """Return the latency and origin of each block of a network, in the order of its spans.
 
         Raises:
-            MissingBlock: A block has no row, and no operator model covers it.
+            MissingBlock: `block` cannot price a block.
         """
         priced = {span.name for span in self.priced_spans(network)}
         return tuple(
@@ -177,13 +187,16 @@ class LatencyTable:
 
     def unpriced_keys(self, network: Network) -> list[str]:
         """Return the emission keys of the blocks that the table cannot price, each once, in the order of the spans."""
-        found: dict[str, None] = {}
-        for span in self.priced_spans(network):
-            try:
-                self.block(span.emission, span.name)
-            except MissingBlock:
-                found[span.emission.key] = None
-        return list(found)
+        spans = self.priced_spans(network)
+        return list(dict.fromkeys(span.emission.key for span in spans if self.missing(span.emission, span.name)))
+
+    def missing(self, emission: Emission, name: str = "") -> bool:
+        """Return whether `block` cannot price a block."""
+        try:
+            self.block(emission, name)
+        except MissingBlock:
+            return True
+        return False
 
     def block(self, emission: Emission, name: str = "") -> BlockLatency:
         """Return the latency of one block in ms for one batch, and its origin.
@@ -193,7 +206,7 @@ class LatencyTable:
             name: Name of the block in its network, which is its place; "" for the block at no certain place.
 
         Raises:
-            MissingBlock: The block has no row, and no operator model covers it.
+            MissingBlock: The block has no row, no operator model covers it, and no row of the same operator is near.
         """
         at = (emission.key, name if self.places else "")
         if (known := self._known.get(at)) is not None:
@@ -201,13 +214,35 @@ class LatencyTable:
         row = row_at(self.places, name, emission.key) if self.places else None
         row = row or self.blocks.get(emission.key) or self.blocks.get(old_key(emission.key))
         ms = predict_latency(self.operators or {}, features(emission)) if row is None else row.ms
+        free = False
         if ms is None:
-            raise MissingBlock(self.device, emission.key)
-        if self.context:
+            if (estimated := estimate(self.operators or {}, self.blocks, emission)) is None:
+                raise MissingBlock(self.device, emission.key)
+            ms, free, _ = estimated
+        if self.context and not free:
             ms = round(latency_in_network(self.context, ms, features(emission)), 6)
-        figure = BlockLatency(ms, "modelled" if row is None else self.method)
+        figure = BlockLatency(ms, "free" if free else "modelled" if row is None else self.method)
         self._known[at] = figure
         return figure
+
+    def estimates(self, networks: Iterable[Network]) -> dict[str, str]:
+        """Return how blocks are estimated that have no row and that the operator model does not cover.
+
+        Args:
+            networks: The networks whose blocks are looked up.
+
+        Returns:
+            A clause for users, by emission key, in the order of the networks.
+        """
+        found: dict[str, str] = {}
+        for emission in dict.fromkeys(span.emission for network in networks for span in self.priced_spans(network)):
+            rows = (self.blocks, *self.places.values())
+            known = any(key in one for one in rows for key in (emission.key, old_key(emission.key)))
+            if known or predict_latency(self.operators or {}, features(emission)) is not None:
+                continue
+            if (estimated := estimate(self.operators or {}, self.blocks, emission)) is not None:
+                found[emission.key] = estimated.how
+        return found
 
     @cached_property
     def _known(self) -> dict[tuple[str, str], BlockLatency]:

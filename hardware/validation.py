@@ -209,8 +209,8 @@ def matching_host(table: LatencyTable, torch_device: str | None, seconds: float)
     runtime = table.runtime.partition(" ")[0]
     if table.kind not in ("cpu", "gpu") or runtime not in get_args(Runtime):
         raise NasctlError(
-            f"{table.device!r} was timed with {table.runtime or 'a runtime that nobody noted'}, which nasctl does not "
-            "run; time networks on the device itself and give them with --csv"
+            f"Cannot measure {table.device!r} here: {_why_not_here(table)}. "
+            "Time networks on the device itself, and give them with --csv."
         )
     default = "cuda:0" if table.kind == "gpu" else "cpu"
     precision = table.precision.partition(",")[0]  # A remark about TF32 may follow; TF32 is the default of torch.
@@ -218,6 +218,15 @@ def matching_host(table: LatencyTable, torch_device: str | None, seconds: float)
         raise NasctlError(f"{table.device!r} computes in {precision!r}, which nasctl does not; time networks yourself")
     where, threads = torch_device or default, table.threads or 1
     return Host(table.device, cast(Runtime, runtime), where, threads, table.batch, cast(Precision, precision), seconds)
+
+
+def _why_not_here(table: LatencyTable) -> str:
+    """Return a clause that says why nasctl cannot run networks as they were timed for a table."""
+    if table.runtime_text == "runtime not stated":
+        return "the source of its table does not state the runtime that was timed"
+    if table.kind not in ("cpu", "gpu"):
+        return f"it is of the kind {table.kind!r}, and nasctl measures CPUs and GPUs"
+    return f"it was timed with {table.runtime_text}, which nasctl does not run"
 
 
 def host_differences(table: LatencyTable, here: LatencyTable) -> list[str]:

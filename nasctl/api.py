@@ -32,7 +32,7 @@ from nasctl.data import (
     Summarized,
     TokenData,
 )
-from nasctl.errors import BadOption, InvalidGenome, MissingBlock, NasctlError, UnknownName
+from nasctl.errors import BadOption, InvalidGenome, MissingBlock, NasctlError, UnknownDevice, UnknownName
 from nasctl.networks.blocks import (
     ACTIVATIONS,
     ActConvNorm,

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+
+OFFERED = 3  # largest number of names of devices that a message offers
+STEM = 3  # least number of letters before the first digit or sign by which a name of a device is offered
+MAKE_TABLE = (
+    "To make a table: `nasctl device profile` measures this machine, `nasctl device kit` another device, and"
+    " `nasctl device adapt` needs five timed networks"
+)
 
 
 class NasctlError(Exception):
@@ -23,6 +31,25 @@ class UnknownName(NasctlError):
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"there is: {', '.join(known) or 'none'}"
         super().__init__(f"no {kind} is called {name!r}; {hint}")
+
+
+class UnknownDevice(UnknownName):
+    """A device without a latency table.
+
+    Args:
+        name: The unknown name.
+        known: Names of devices that exist; the nearest are offered.
+    """
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        lower = {one.lower(): one for one in known}
+        stem = re.split(r"[^a-z]", name.lower())[0]
+        begun = [one for one in lower if len(stem) >= STEM and one.startswith(stem)]
+        alike = get_close_matches(name.lower(), lower, n=OFFERED)
+        near = [repr(lower[one]) for one in dict.fromkeys([*alike, *begun])][:OFFERED]
+        last = " or ".join([", ".join(near[:-1])] * (len(near) > 1) + near[-1:])
+        hint = f"did you mean {last}?" if near else "`nasctl device list` names all."
+        NasctlError.__init__(self, f"no device is called {name!r}; {hint} {MAKE_TABLE}")
 
 
 class BadOption(NasctlError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, MissingBlock, Network, Transform
-from nasctl.hardware.kinds import load_table
+from nasctl.hardware.kinds import example_networks, load_table, whose_processor
 from nasctl.hardware.skill import rank_weakness
 
 __all__ = ["Latency"]
@@ -27,7 +27,7 @@ class Latency:
     needs = frozenset({"network"})
 
     def __init__(self, device: str, called: str = "") -> None:
-        self.table = load_table(device)
+        self.table, self.called = load_table(device), called
         self.label = f"latency@{called or self.table.device}"  # shown instead of the objective's spec
         self.unit = f"ms, batch {self.table.batch}"
         self.version = self.table.digest  # stored values are not reused after the table changes
@@ -38,9 +38,10 @@ class Latency:
         table = self.table
         lines = [
             f"{table.device}: {table.processor.strip() or 'processor not stated'}, "
-            f"{table.runtime.strip() or 'runtime not stated'}, batch {table.batch}, "
+            f"{table.runtime_text}, batch {table.batch}, "
             f"{table.precision}, {table.method}; held-out error: {table.accuracy(space)}"
         ]
+        lines += filter(None, [whose_processor(self.called, table)])
         error = table.validated(space)
         if error is None:
             lines.append(f"NOT VALIDATED for {space}: latencies are rough estimates")
@@ -64,6 +65,7 @@ class Latency:
                 f"NOT IN FLOAT32: the table holds {table.precision or 'unknown precision'}, "
                 "but networks are exported in float32"
             )
+        lines += self._estimates(space, example)
         if table.method == "modelled":
             return lines
         try:
@@ -73,6 +75,17 @@ class Latency:
         if modelled:
             lines.append(f"{modelled} of {len(example.spans)} blocks of a typical network are estimated from operators")
         return lines
+
+    def _estimates(self, space: str, example: Network) -> list[str]:
+        """Return how the blocks of the space are priced that the table has no figure of, a line for each way."""
+        keys_of: dict[str, list[str]] = {}
+        for key, how in self.table.estimates([example, *example_networks(space)]).items():
+            keys_of.setdefault(how, []).append(key)
+        return [
+            f"ESTIMATED: {self.table.device} has no figure of {keys[0]}"
+            f"{f' and {len(keys) - 1} other blocks' if keys[1:] else ''}; {how}"
+            for how, keys in keys_of.items()
+        ]
 
     def __call__(self, candidate: Candidate) -> float:
         """Return the latency of the candidate in ms.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -21,7 +22,9 @@ from nasctl.architectures import ids
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
 from nasctl.hardware.fitting.nonnegative import fit_nonnegative
+from nasctl.hardware.profiling import kit_text
 from nasctl.hardware.profiling.runtimes import instantiate
+from nasctl.hardware.profiling.shared_weights import share_weights
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Count, Kind, Row
 from nasctl.networks.onnx import to_onnx
@@ -34,27 +37,14 @@ FileName = Annotated[
     str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\:\x00]+\Z", description="the name of a file beside the manifest")
 ]
 MANIFEST = "manifest.json"
-README = "README.txt"
 LIMIT = 1 << 26  # bytes of a manifest, or of a file of times: 64 MiB
 MIN_NETWORKS = 10  # timed whole networks of a space, from which on half of them are used for fits
 ANOTHER_FOLDER = "give another folder with -o"  # remedy if a file cannot be written
+NO_BLOCK = (
+    "{times} has the time of no block, so there is nothing to make a table of; "
+    "whole networks alone are for `nasctl device adapt --csv {times}`"
+)
 COLUMNS = ("file", "ms", "iqr", "n")  # columns of a file of times; the first two are required
-
-README_TEXT = """\
-{number} ONNX files. Each is one block of a neural network, or a whole network, with inputs of a fixed shape: float32,
-batch {batch}; manifest.json lists the shapes. Weights and inputs may be random, because only the time counts.
-
-1. Copy all files to the device, and time them with the runtime of your deployment: onnxruntime_perf_test of ONNX
-   Runtime, trtexec of TensorRT, benchmark_app of OpenVINO, or benchmark_model of TFLite after conversion.
-2. Use one setting for all files: one process at a time, fixed threads, precision and clock, and nothing else running.
-   Make 10 or more runs to warm up and then 50 or more, in random order of the files if possible. Let a hot phone cool
-   down.
-3. Write times.csv with one line per file, in milliseconds for one run of the whole batch:
-   file,ms,iqr,n
-   where ms is the median, iqr the 75th minus the 25th percentile, and n the number of runs; iqr and n are optional.
-4. nasctl device import FOLDER --csv times.csv --name NAME
-   makes the table, and prints how far its predictions are from the times of the whole networks.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +101,17 @@ class Kit:
         write(folder / MANIFEST, f'{{\n{head},\n "files": [\n{files}\n ]\n}}\n', ANOTHER_FOLDER)
 
 
-def kit_models(specs: Sequence[str], networks: int, seed: int) -> dict[str, KitModel]:
+def kit_models(specs: Sequence[str], networks: int, seed: int, blocks: bool = True) -> dict[str, KitModel]:
     """Return the models of a kit by file: the distinct blocks of the spaces, then random distinct networks of each.
 
     Args:
         specs: Normal specs of the search spaces.
         networks: Number of networks per space; a small space may have fewer.
         seed: Seed of the random networks. A larger number of networks begins with those of a smaller number.
+        blocks: Whether the kit has the blocks; whole networks alone are for `nasctl device adapt`.
     """
     models: dict[str, KitModel] = {}
-    for spec in specs:
+    for spec in specs if blocks else ():
         for key, span in distinct_blocks(registry.create("spaces", spec)).items():
             file = f"{key.partition('(')[0]}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.onnx"
             models.setdefault(file, KitModel(file, spec, key, None, span.emission.in_shapes, ""))
@@ -198,14 +189,23 @@ def write_models(folder: Path, kit: Kit, wanted: Mapping[str, KitModel]) -> Iter
     for file, model in wanted.items():
         if file in lacking:
             module, inputs = instantiate(made[file], kit.batch, kit.seed)
-            content = to_onnx(module, inputs)
+            content = share_weights(to_onnx(module, inputs), folder, ANOTHER_FOLDER)
             write(folder / file, content, ANOTHER_FOLDER)
             digest = hashlib.sha256(content).hexdigest()
             kit = replace(kit, models={**kit.models, file: replace(model, sha256=digest)})
             kit.save(folder)
         yield kit
     kit.save(folder)
-    write(folder / README, README_TEXT.format(number=len(kit.models), batch=kit.batch), ANOTHER_FOLDER)
+    blocks = any(model.genome is None for model in kit.models.values())
+    write(folder / kit_text.README, kit_text.readme(len(kit.models), kit.batch, blocks), ANOTHER_FOLDER)
+    write(folder / kit_text.SCRIPT, kit_text.script(_turn_length(kit)), ANOTHER_FOLDER)
+
+
+def _turn_length(kit: Kit) -> int:
+    """Return the median number of blocks of the whole networks of a kit, as `Profile.measured` has in turn."""
+    spaces = {spec: registry.create("spaces", spec) for spec in kit.spaces}
+    whole = [(spaces[model.space], model.genome) for model in kit.models.values() if model.genome is not None]
+    return round(median(len(space.network(genome).spans) for space, genome in whole)) if whole else kit_text.TURN
 
 
 def import_times(
@@ -249,7 +249,7 @@ def import_times(
         raise NasctlError(f"{times} lacks {lacking}; time them, or add --partial")
     blocks = {kit.models[file].what: row for file, row in rows.items() if kit.models[file].genome is None}
     if not blocks:
-        raise NasctlError(f"{times} has the time of no block, so there is nothing to make a table of")
+        raise NasctlError(NO_BLOCK.format(times=times))
     made = kit_networks(kit.models[file] for file in rows)
     spans = {span.emission.key: span for network in made.values() for span in network.spans}
     table = LatencyTable(

@@ -19,9 +19,9 @@ from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
 from nasctl.hardware.profiling.runtimes import NetworkCall, Precision, Runtime, network_call, runtime_version
 from nasctl.hardware.profiling.timing import MEMORY, keep_memory, time_in_turn
-from nasctl.hardware.profiling.timings import VISITS, Timings
+from nasctl.hardware.profiling.timings import MAX_RELATIVE_ERROR, VISITS, Timings
 from nasctl.hardware.table import LatencyTable
-from nasctl.system.processor import processor_name
+from nasctl.system.processor import host_processor
 
 MAX_VISITS = 3 * VISITS  # visits after which a block or network counts as too noisy
 # Name in `Timings` of a network without layers. Its latency is the overhead of a call, which is subtracted from blocks.
@@ -65,7 +65,7 @@ class Host:
             kind="gpu" if cuda else "cpu",
             batch=self.batch,
             blocks={},
-            processor=torch.cuda.get_device_name(device) if cuda else _processor(),
+            processor=torch.cuda.get_device_name(device) if cuda else host_processor(),
             runtime=runtime_version(self.runtime),
             threads=self.threads,
             precision="float32, TF32 in convolutions where the device has it" if tf32 else self.precision,
@@ -147,7 +147,21 @@ class Profile:
         keys = {key for blocks in self.blocks.values() for key in blocks} | {EMPTY_NETWORK}
         return sorted(key for key in keys if timings.row(key) is None)
 
-    def table(self, timings: Timings, empty: LatencyTable) -> LatencyTable:
+    def noise(self, timings: Timings) -> str:
+        """Return a sentence about blocks and whole networks whose median is too uncertain; "" if there are none."""
+        blocks = self.too_noisy(timings)
+        networks = [name for one in self.networks.values() for name in one if timings.row(name) is None]
+        if not blocks and not networks:
+            return ""
+        worst = max([*blocks, *networks], key=timings.relative_error)
+        number = len({key for one in self.blocks.values() for key in one}), sum(map(len, self.networks.values()))
+        return (
+            f"The machine was not quiet, and noise was accepted: the errors of {len(blocks)} of {number[0]} blocks and "
+            f"of {len(networks)} of {number[1]} whole networks are above {100 * MAX_RELATIVE_ERROR:g}%, up to "
+            f"{100 * timings.relative_error(worst):.0f}% of {worst}."
+        )
+
+    def table(self, timings: Timings, empty: LatencyTable, accept_noise: bool = False) -> LatencyTable:
         """Return the table of all measurements.
 
         The context terms are fitted to the calibration networks, and the validation networks give the error of the
@@ -156,16 +170,18 @@ class Profile:
         Args:
             timings: Timings in which no block is too noisy.
             empty: The table without rows, from `Host.table`.
+            accept_noise: Use blocks and networks whose median is too uncertain too, with a remark in the table.
         """
         spans = {key: span for blocks in self.blocks.values() for key, span in blocks.items()}
-        rows = {key: row for key in sorted(spans) if (row := timings.row(key)) is not None}
-        if (call := timings.row(EMPTY_NETWORK)) is not None:
+        rows = {key: row for key in sorted(spans) if (row := timings.row(key, accept_noise)) is not None}
+        if (call := timings.row(EMPTY_NETWORK, accept_noise)) is not None:
             rows = {key: row._replace(ms=round(max(row.ms - call.ms, 0.0), 6)) for key, row in rows.items()}
-        table = with_operators(replace(empty, blocks=rows), spans)
+        remarks = tuple(filter(None, [self.noise(timings)] * accept_noise))
+        table = with_operators(replace(empty, blocks=rows, inferred=(*empty.inferred, *remarks)), spans)
         calibration: list[tuple[Network, float]] = []  # networks and their latencies in ms
         validation: dict[str, list[tuple[Network, float]]] = {}  # likewise, by spec
         for spec, networks in self.networks.items():
-            rated = [(network, timings.row(name)) for name, network in networks.items()]
+            rated = [(network, timings.row(name, accept_noise)) for name, network in networks.items()]
             half = len(rated) // 2
             calibration += [(network, row.ms) for network, row in rated[:half] if row is not None]
             validation[spec] = [(network, row.ms) for network, row in rated[half:] if row is not None]
@@ -230,8 +246,3 @@ def _available(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise NasctlError(f"{name!r} cannot be timed yet; give --torch-device cpu or cuda:0")
     return device
-
-
-def _processor() -> str:
-    """Return the processor's name by the system, and the instruction set that torch uses."""
-    return f"{processor_name()} ({torch.backends.cpu.get_cpu_capability()})"

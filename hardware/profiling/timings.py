@@ -91,20 +91,29 @@ class Timings:
         """Return the number of visits of a block or network."""
         return len(self._ms[name])
 
-    def row(self, name: str) -> Row | None:
+    def row(self, name: str, accept_noise: bool = False) -> Row | None:
         """Return median and interquartile range over the visits, or None while the median is too uncertain.
 
         The error of the median is estimated as the interquartile range over the square root of the number of visits;
         for normal noise this is about its standard error. It must not exceed `MAX_RELATIVE_ERROR` of the median, or
         `NEGLIGIBLE_ERROR` where that is larger.
+
+        Args:
+            name: Name of the block or network.
+            accept_noise: Return an uncertain median too.
         """
         ms = self._ms[name]
         if len(ms) < VISITS:
             return None
         low, median, high = np.percentile(ms, [25, 50, 75])
-        if high - low > max(MAX_RELATIVE_ERROR * median, NEGLIGIBLE_ERROR) * len(ms) ** 0.5:
+        if not accept_noise and high - low > max(MAX_RELATIVE_ERROR * median, NEGLIGIBLE_ERROR) * len(ms) ** 0.5:
             return None
         return Row(round(float(median), 6), round(float(high - low), 6), len(ms))
+
+    def relative_error(self, name: str) -> float:
+        """Return the estimated error of the median of a block or network, as a share of the median."""
+        row = self.row(name, accept_noise=True)
+        return row.iqr / row.ms / row.n**0.5 if row is not None and row.ms else 0.0
 
     def noisy(self, name: str) -> bool:
         """Return whether there were enough visits, but their median is too uncertain."""

@@ -8,7 +8,7 @@ from nasctl import registry
 from nasctl.candidates.objective import HasLabel, Objective
 from nasctl.candidates.reversed_objective import ReversedObjective, parse_direction
 from nasctl.errors import BadOption
-from nasctl.hardware.kinds import load_table
+from nasctl.hardware.kinds import best_device
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import KINDS
 
@@ -44,11 +44,15 @@ def make_objective(spec: str, space: str | None = None) -> tuple[str, Objective]
 def _natural_objective(spec: str, space: str | None) -> tuple[str, Objective]:
     """Return the name and the objective of a spec without a direction; see `make_objective`."""
     base, at, value = spec.partition("@")
+    if spec == "latency":
+        raise BadOption(
+            "Cannot predict a latency without a device. Add --device NAME, or write latency@NAME; `nasctl device list` "
+            "names the devices."
+        )
     if at and ":" not in base:
         spec = f"{base}:{registry.required_option('objectives', base) or 'device'}={value}"
     if (kind := re.search(rf"\bdevice=({'|'.join(KINDS)})(?=,|$)", spec)) and space is not None:
-        table = load_table(kind[1], space)
-        spec = spec.replace(kind[0], f"device={table.device},called={kind[1]}")
+        spec = spec.replace(kind[0], f"device={best_device(kind[1], space)},called={kind[1]}")
     objective: Objective = registry.create("objectives", spec)
     label = objective.label if isinstance(objective, HasLabel) else registry.normal("objectives", spec)
     return label, objective

@@ -159,7 +159,7 @@ def test_a_search_hears_how_idle_operations_are_taken(file, idle, said):
 
 
 def test_validate_leaves_out_what_cannot_be_priced(file):
-    rows = {key: row for key, row in table().blocks.items() if "AvgPool(kernel=3) @ 4x8x8" not in key}
+    rows = {key: row for key, row in table().blocks.items() if "AvgPool(kernel=3)" not in key}
     table(blocks=rows, places={}, idle="count").save(file)
     chosen = genomes(80)
     written(file.parent / "ms.csv", counting, chosen)
@@ -167,7 +167,7 @@ def test_validate_leaves_out_what_cannot_be_priced(file):
     figures = json.loads(run(*given, "--json").stdout)
     without = [one for one in chosen if 4 not in one]
     assert (figures["networks"], figures["left_out"]) == (len(without), len(chosen) - len(without))
-    assert figures["unpriced"] == ["AvgPool(kernel=3) @ 4x8x8"]
+    assert figures["unpriced"][0] == "AvgPool(kernel=3) @ 4x8x8"
     assert figures["spearman"] > 0.9
     printed = run(*given, "--save").stdout
     assert "left out" in printed

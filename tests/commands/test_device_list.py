@@ -21,5 +21,5 @@ def test_devices_are_listed_and_shown():
     assert "modelled" in other.stdout
     assert "was not validated for mbconv:width=0.9" in other.stderr
     foreign = json.loads(CliRunner().invoke(cli, ["device", "show", "v100-b64", "--space", "nb201", "--json"]).stdout)
-    assert {"missing", "modelled"} == {block["origin"] for block in foreign["blocks"]}
+    assert {"missing", "modelled", "free"} == {block["origin"] for block in foreign["blocks"]}
     assert foreign["covers"] == {"nb201": False}

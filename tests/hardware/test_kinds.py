@@ -1,14 +1,15 @@
-"""The table that stands for a kind of device."""
+"""The table that stands for a kind of device, and names that are no device."""
 
 import pytest
 
 from nasctl import registry
-from nasctl.api import NasctlError
+from nasctl.api import NasctlError, UnknownDevice
 from nasctl.hardware import kinds
 from nasctl.hardware.distinct_blocks import distinct_blocks
-from nasctl.hardware.kinds import best_table
+from nasctl.hardware.kinds import best_device, best_table, load_table, whose_processor
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row, Validation
+from nasctl.search.metrics import make_objective
 
 TINY = "nb201:channels=4,cells=1,resolution=8"
 
@@ -38,3 +39,65 @@ def test_a_kind_stands_for_its_best_table(monkeypatch):
     assert best_table("cpu", TINY).device == "d"  # it was not validated there, but has the blocks
     with pytest.raises(NasctlError, match="no table of the kind 'mobile' knows the blocks of nb201"):
         best_table("mobile", TINY)
+
+
+def measured(name, processor, spec=TINY, **changes):
+    space = registry.create("spaces", TINY)
+    validation = (Validation("x", (registry.normal("spaces", spec),), "networks", 20, 9.0, 0.0, 0.9, 0.8),)
+    rows = {key: Row(1.0, 0.1, 6) for key in distinct_blocks(space)}
+    return LatencyTable(name, "cpu", 1, rows, processor=processor, validation=validation, **changes)
+
+
+@pytest.fixture
+def here(monkeypatch, tmp_path):
+    monkeypatch.setattr(kinds, "host_processor", lambda: "My CPU (AVX2)")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_cpu_is_this_machine_if_it_has_a_table(here):
+    other = best_device("cpu", TINY)
+    assert not other.endswith(".json")
+    measured("far", "Another CPU (AVX2)").save(here / "far.json")
+    measured("elsewhere", "My CPU (AVX2)", "nbmacro").save(here / "elsewhere.json")
+    measured("fit", "My CPU (AVX2)", method="fitted").save(here / "fit.json")
+    (here / "broken.json").write_text('{\n "schema": 2')
+    (here / "notes.json").write_text("[]")
+    assert best_device("cpu", TINY) == other
+    measured("laptop", "My CPU (AVX2)").save(here / "laptop.json")
+    assert best_device("cpu", TINY) == "laptop.json"
+    assert load_table("cpu", TINY).device == "laptop"
+    assert best_device("gpu", "nb201") == "2080ti-b256-nb201"  # other kinds are never files
+
+
+def test_a_search_says_whose_processor_cpu_is(here):
+    _, found = make_objective("latency@cpu", "nb201")
+    space = registry.create("spaces", "nb201")
+    lines = found.remarks("nb201", space.network((1,) * 6))
+    (line,) = (one for one in lines if one.startswith("NOT THIS MACHINE"))
+    assert "cpu is silver-4210r-nb201, a table of Intel Xeon Silver 4210R, and this machine has My CPU (AVX2)" in line
+    measured("laptop", "My CPU (AVX2)").save(here / "laptop.json")
+    name, found = make_objective("latency@cpu", TINY)
+    assert (name, found.table.device) == ("latency@cpu", "laptop")
+    lines = found.remarks(TINY, registry.create("spaces", TINY).network((1,) * 6))
+    assert "cpu is laptop, the table of this machine's processor" in lines
+    assert whose_processor("gpu", measured("x", "y")) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pixel5", "did you mean 'pixel6', 'pixel4' or 'pixel1'?"),
+        ("raspi5", "did you mean 'raspi4-fbnet' or 'raspi4-nb201'?"),
+        ("V100-B64", "did you mean 'v100-b64'"),
+        ("gpuu", "did you mean 'gpu'?"),
+        ("jetson", "`nasctl device list` names all."),
+    ],
+)
+def test_an_unknown_device_names_the_nearest_and_how_to_make_a_table(name, said):
+    with pytest.raises(UnknownDevice) as caught:
+        LatencyTable.load(name)
+    text = str(caught.value)
+    assert f"no device is called {name!r}; {said}" in text
+    assert all(f"`nasctl device {command}`" in text for command in ("profile", "kit", "adapt"))
+    assert len(text) < 350

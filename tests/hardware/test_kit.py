@@ -14,7 +14,7 @@ from nasctl import __version__, registry
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.hardware.distinct_blocks import distinct_blocks
-from nasctl.hardware.profiling import kit, runtimes
+from nasctl.hardware.profiling import kit, kit_text, runtimes, shared_weights
 
 TINY = "nb201:channels=4,cells=1,resolution=8"
 NORMAL = registry.normal("spaces", TINY)
@@ -68,20 +68,42 @@ def times(folder, network_ms, networks=40, **changes):
     return folder.parent / "times.csv"
 
 
-def test_files_compute_what_the_blocks_do(tmp_path):
+def test_files_run_with_weights_that_they_share(tmp_path, monkeypatch):
+    monkeypatch.setattr(shared_weights, "MIN_BYTES", 16)
     whole = kit.kit_models([NORMAL], 1, 0)
     chosen = [next(f for f in whole if f.startswith(head)) for head in ("Add", "nb201.Reduction", "network-")]
     made = kit.open_kit(tmp_path / "kit", [NORMAL], 2, 0)
     (*_, made) = kit.write_models(tmp_path / "kit", made, {file: whole[file] for file in chosen})
     assert list(made.models) == chosen
+    assert list((tmp_path / "kit").glob("weights-*.bin"))
     for file, network in kit.kit_networks(made.models.values()).items():
         module, inputs = runtimes.instantiate(network, 2, 0)
         session = onnxruntime.InferenceSession(tmp_path / "kit" / file, providers=["CPUExecutionProvider"])
         assert [tuple(one.shape) for one in session.get_inputs()] == [(2, *shape) for shape in made.models[file].inputs]
         (out,) = session.run(None, {f"input{k}": one.numpy() for k, one in enumerate(inputs)})
         with torch.no_grad():
-            assert np.allclose(out, module(*inputs).numpy(), atol=1e-5)
+            expected = module(*inputs).numpy()
+        assert out.shape == expected.shape
+        assert np.isfinite(out).all()
+        assert np.allclose(out, expected, atol=1e-5) == file.startswith("Add")  # it has no weights
         assert b".py" not in (tmp_path / "kit" / file).read_bytes()  # no folder of the machine that made it
+
+
+def test_shared_weights_have_the_scale_of_the_tensors(tmp_path):
+    values = {"small": np.ones(3), "wide": np.random.default_rng(0).normal(0, 0.26, 4000), "zero": np.zeros(2000)}
+    values |= {"deep": np.random.default_rng(1).normal(0, 0.24, 9000), "one": np.ones(2000)}
+    tensors = [onnx.numpy_helper.from_array(one.astype(np.float32), name) for name, one in values.items()]
+    content = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [], tensors)).SerializeToString()
+    (tmp_path / "a.onnx").write_bytes(shared_weights.share_weights(content, tmp_path, ""))
+    assert sorted(path.name for path in tmp_path.glob("*.bin")) == ["weights-minus-2.bin", "weights-zero.bin"]
+    assert (tmp_path / "weights-minus-2.bin").stat().st_size == 4 * 9000  # as long as the largest
+    assert len((tmp_path / "a.onnx").read_bytes()) < 10_000
+    found = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(tmp_path / "a.onnx").graph.initializer}
+    assert {name: one.shape for name, one in found.items()} == {name: one.shape for name, one in values.items()}
+    assert found["deep"].std() == pytest.approx(0.25, rel=0.05)
+    assert np.array_equal(found["wide"], found["deep"][:4000])  # one file, read from its beginning
+    assert found["zero"].any() == np.False_
+    assert np.array_equal(found["one"], values["one"])
 
 
 def test_a_kit_has_every_block_and_different_networks(folder):
@@ -294,3 +316,26 @@ def test_times_that_are_none_are_refused_in_a_sentence(folder, tmp_path):
         kit.import_times(folder, path, "board", "cpu", partial=True)
     with pytest.raises(NasctlError, match="make one with `nasctl device kit`"):
         kit.import_times(tmp_path, path, "board", "cpu")
+
+
+def test_whole_networks_alone_are_for_adapting(tmp_path, monkeypatch):
+    folder = tmp_path / "kit"
+    done = typed(monkeypatch, Exporter(), folder, "--networks", 3, "--only-networks")
+    assert done.exit_code == 0, done.output
+    assert len(list(folder.glob("network-*.onnx"))) == len(kit.Kit.read(folder).models) == 3
+    assert f"then: nasctl device adapt --csv {folder / 'times.csv'} --name NAME" in done.stderr
+    assert kit_text.ADAPT in (folder / "README.txt").read_text()
+    (tmp_path / "times.csv").write_text(f"file,ms\n{next(iter(kit.Kit.read(folder).models))},3\n")
+    words = ["device", "import", str(folder), "--csv", str(tmp_path / "times.csv"), "--name", "x", "--partial"]
+    refused = CliRunner().invoke(cli, words)
+    assert refused.exit_code == 2
+    assert "nasctl device adapt" in refused.stderr
+
+
+def test_the_script_has_as_many_blocks_in_turn_as_a_network_has(folder):
+    text = (folder / "time_kit.py").read_text()
+    compile(text, "time_kit.py", "exec")
+    assert "import nasctl" not in text
+    space = registry.create("spaces", NORMAL)
+    lengths = [len(space.network(m.genome).spans) for m in kit.Kit.read(folder).models.values() if m.genome is not None]
+    assert f"\nTURN = {round(np.median(lengths))} " in text

@@ -143,3 +143,34 @@ def chain(length):
     for k in range(length):
         x = net.add(ConvNormAct(16, 3), x, name=f"layer{k}")
     return net.build(x)
+
+
+def test_noise_may_be_accepted_and_is_said(monkeypatch, tmp_path):
+    path, blocks = tmp_path / "here.json", distinct_blocks(registry.create("spaces", TINY))
+    key = next(key for key in blocks if "Conv" in key)
+    done = run_profile(monkeypatch, path, Recorder(noisy=blocks[key].alone()), "--accept-noise")
+    assert done.exit_code == 0, done.output
+    table = LatencyTable.load(str(path))
+    (remark,) = table.inferred
+    assert f"the errors of 1 of {len(blocks)} blocks and of 0 of 80 whole networks are above 5%" in remark
+    assert remark.endswith(f"% of {key}.")
+    assert remark in done.stderr
+    assert set(table.blocks) == set(blocks)
+    assert table.command.endswith(" --accept-noise")
+
+
+def test_a_busy_machine_is_waited_for(monkeypatch, tmp_path):
+    seen = []
+
+    def never(seconds, report):
+        report(3.0, seconds)
+        seen.append(seconds)
+        return False
+
+    monkeypatch.setattr("nasctl.system.quiet_machine.wait_until_quiet", never)
+    refused = run_profile(monkeypatch, tmp_path / "here.json", Recorder(), "--wait", "0.5")
+    assert (refused.exit_code, seen) == (2, [30.0])
+    assert "others keep 3.0 processors busy" in refused.stderr
+    assert "Cannot measure: the machine was not quiet within 30 s." in refused.stderr
+    monkeypatch.setattr("nasctl.system.quiet_machine.wait_until_quiet", lambda seconds, report: True)
+    assert run_profile(monkeypatch, tmp_path / "here.json", Recorder(stop=1), "--wait", "1").exit_code == 130

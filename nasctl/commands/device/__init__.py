@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,26 @@ def table_file(name: str, out: Path | None, fresh: bool = False) -> Path:
     if fresh and path.exists():
         raise NasctlError(f"{path} is there already; name another file with -o, or add --force")
     return path
+
+
+def command_line(command: str, output_options: Sequence[str]) -> str:
+    """Return the command line of this call without defaults, and without folders, which mean nothing elsewhere.
+
+    Args:
+        command: Name of the command, such as "nasctl device fit".
+        output_options: Names of options that do not change the table.
+    """
+    ctx = click.get_current_context()
+    words = [command]
+    for option in ctx.command.params:
+        value = ctx.params.get(str(option.name))
+        if option.name in output_options or not value or (value == option.get_default(ctx) and option.name != "kind"):
+            continue
+        given = value if isinstance(value, tuple) else (value,)
+        texts = [shlex.quote(one.name if isinstance(one, Path) else str(one)) for one in given]
+        flag = [] if isinstance(option, click.Argument) else [f"--{str(option.name).replace('_', '-')}"]
+        words += flag if value is True else [word for text in texts for word in (*flag, text)]
+    return " ".join(words)
 
 
 def with_progress(steps: Iterator[ProfileProgress]) -> Iterator[ProfileProgress]:

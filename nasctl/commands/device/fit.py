@@ -9,7 +9,7 @@ import click
 
 from nasctl.commands import json_option, space_option
 from nasctl.commands._types import OutputPath
-from nasctl.commands.device import table_file
+from nasctl.commands.device import command_line, table_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,7 +136,9 @@ def command(
     error = validate_fit(table, found.form(inside), found.form(held), HELD_OUT[found.idle], [spec])
     weakness = fit_weakness(error, found.form(inside).ms, found.form(held).ms)
     inferred = (*inferred, *([USELESS.format(weakness)] if weakness else []))
-    table = replace(table, command=_command_line(), inferred=inferred, validation=(error,))
+    table = replace(
+        table, command=command_line("nasctl device fit", OUTPUT_OPTIONS), inferred=inferred, validation=(error,)
+    )
     table.save(path)
     say(*found.remarks)
     _print_table(path, table, found, as_json)
@@ -181,23 +183,6 @@ def _measured(spec: str, path: Path, column: str | None) -> tuple[TimedNetworks,
     file, _ = known_values.file_and_writer(path)
     source = {"data": f"column {given.column} of {file.name}", "sha256": sha256(file.read_bytes()).hexdigest()}
     return timed, times, source
-
-
-def _command_line() -> str:
-    """Return the command line without defaults, and without folders, which mean nothing on other machines."""
-    import shlex
-
-    ctx = click.get_current_context()
-    given = {option.name: ctx.params[option.name] for option in ctx.command.params if option.name in ctx.params}
-    defaults = {option.name: option.get_default(ctx) for option in ctx.command.params}
-    flags = []
-    for name, value in given.items():
-        if name in OUTPUT_OPTIONS or value is None or (value == defaults[name] and name != "kind"):
-            continue
-        flags.append(f"--{str(name).replace('_', '-')}")
-        if value is not True:
-            flags.append(shlex.quote(value.name if isinstance(value, Path) else str(value)))
-    return f"nasctl device fit {' '.join(flags)}"
 
 
 def _print_table(path: Path, table: LatencyTable, found: FormFit, as_json: bool) -> None:

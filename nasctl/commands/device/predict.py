@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,7 @@ IDLE = (
     "{device} was fitted to networks with idle operations; with them, as its benchmark's code runs it, the "
     "architecture takes {ms} ms"
 )
+STDIN = "-"  # word that stands for the architectures of the standard input
 LIMIT = 1 << 26  # bytes of a file of architectures: 64 MiB
 
 
@@ -68,10 +70,10 @@ def command(
 ) -> None:
     """Predict the latency of ARCH on several devices side by side, in total and by block.
 
-    ARCH is an id or a genome; a file with one of these per line; or a .json file: an export of nasctl, or a free
-    architecture, {"input": [3, 224, 224], "blocks": [{"block": "MBConv", "channels": 24, ...}, ...]}. Blocks are shown
-    for one architecture on named devices. For several architectures, or without --device, only totals are shown;
-    --json prints everything. --csv prints a row for each architecture and device.
+    ARCH is an id or a genome; a file with one of these per line, or - for the standard input; or a .json file: an
+    export of nasctl, or a free architecture, {"input": [3, 224, 224], "blocks": [{"block": "MBConv", "channels": 24,
+    ...}, ...]}. Blocks are shown for one architecture on named devices. For several architectures, or without --device,
+    only totals are shown; --json prints everything. --csv prints a row for each architecture and device.
     """
     import json
 
@@ -113,13 +115,14 @@ def _subjects(words: Sequence[str], store: Store, space: str | None) -> Iterator
 
     for word in words:
         path = Path(word)
-        if not path.is_file():
+        if word != STDIN and not path.is_file():
             if path.suffix in (".json", ".txt", ".csv"):
                 raise NasctlError(f"there is no file {word}")
             yield _parse(word, store, space)
             continue
         try:
-            text = files.read(path, LIMIT).decode("utf-8-sig")
+            given = sys.stdin.buffer.read(LIMIT) if word == STDIN else files.read(path, LIMIT)
+            text = given.decode("utf-8-sig")
         except OSError as error:
             raise NasctlError(f"cannot read {word}: {error.strerror}") from None
         except UnicodeDecodeError as error:

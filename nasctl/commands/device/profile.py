@@ -11,8 +11,18 @@ from nasctl.commands._types import OutputPath
 from nasctl.commands.device import accuracy_warnings, table_file, with_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nasctl.hardware.profiling.profile import Host
     from nasctl.hardware.profiling.timings import Timings
     from nasctl.hardware.table import LatencyTable
+
+QUIET = (
+    "quiet the machine and type the same command again: only these are measured",
+    "if it was busier when it began, begin again with --force",
+    "--wait 60 waits until it is quiet, and --accept-noise makes the table all the same",
+)
+REPORT_SECONDS = 30.0  # between two lines about a machine that is not quiet yet
 
 
 @click.command("profile")
@@ -57,6 +67,17 @@ if TYPE_CHECKING:
     show_envvar=True,
     help="Total time of the repetitions of each block, in seconds.",
 )
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MINUTES",
+    help="Wait until the machine is quiet, at most so long; after that the command stops.",
+)
+@click.option(
+    "--accept-noise",
+    is_flag=True,
+    help="Make the table even if the machine is not quiet; the table says how noisy it is.",
+)
 @click.option("-o", "--out", type=OutputPath(), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing table, and discard earlier measurements.")
 @click.pass_context
@@ -70,6 +91,8 @@ def command(
     batch: int,
     precision: Literal["float32", "float16", "bfloat16"],
     seconds: float,
+    wait: float | None,
+    accept_noise: bool,
     out: Path | None,
     force: bool,
 ) -> None:
@@ -78,7 +101,9 @@ def command(
     Half of the networks calibrate the latency of blocks inside a network; the other half gives the table's error.
 
     Each block and network is timed several times. The measurements are kept in FILE.part until the table is complete,
-    and the same command resumes an interrupted profile.
+    and the same command resumes an interrupted profile. Nothing else should run on the machine.
+
+    Example: nasctl device profile --space mbconv --name laptop --wait 60
     """
     import shutil
 
@@ -89,18 +114,11 @@ def command(
 
     spaces = {registry.normal("spaces", s): registry.create("spaces", s) for s in registry.split(specs)}
     path = table_file(name, out, fresh=not force)
-    host, default = Host(name, runtime, torch_device, threads, batch, precision, seconds), Host(name)
-    options = (
-        ("--runtime", runtime, default.runtime),
-        ("--torch-device", torch_device, default.torch_device),
-        ("--threads", threads, default.threads),
-        ("--batch", batch, default.batch),
-        ("--precision", precision, default.precision),
-    )
-    flags = [f"{option} {value}" for option, value, usual in options if value != usual]
-    words = ["nasctl device profile --name", name, *(f"--space {spec}" for spec in spaces), *flags]
-    table = host.table(" ".join(words))
+    host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
+    table = host.table(_command_line(host, spaces, accept_noise))
     folder = path.with_name(f"{path.name}.part")
+    if wait is not None:
+        _wait(60 * wait, accept_noise)
     with exclusive_machine():
         timings = _open_timings(folder, table, force)
         profile = Profile(spaces)
@@ -110,18 +128,56 @@ def command(
         except KeyboardInterrupt:
             say(f"\nstopped; {folder} has what was measured, the same command goes on")
             ctx.exit(130)
-        if noisy := profile.too_noisy(timings):
-            say("too noisy to be believed, so there is no table yet:")
-            say(*(f"  {key}" for key in noisy))
-            say("quiet the machine and type the same command again: only these are measured")
-            say("if it was busier when it began, begin again with --force")
+        noisy = profile.too_noisy(timings)
+        if noisy and not accept_noise:
+            say("too noisy to be believed, so there is no table yet:", *(f"  {key}" for key in noisy), *QUIET)
             ctx.exit(1)
-        table = profile.table(timings, table)
+        table = profile.table(timings, table, accept_noise)
         table.save(path)
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
-    say(*accuracy_warnings(table))
+    say(*table.inferred, *accuracy_warnings(table))
     say(f"next: nasctl device show {path}")
+
+
+def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:
+    """Return the command line that makes a table, without defaults."""
+    default = type(host)(host.name)
+    options = (
+        ("--runtime", host.runtime, default.runtime),
+        ("--torch-device", host.torch_device, default.torch_device),
+        ("--threads", host.threads, default.threads),
+        ("--batch", host.batch, default.batch),
+        ("--precision", host.precision, default.precision),
+    )
+    flags = [f"{option} {value}" for option, value, usual in options if value != usual]
+    words = ["nasctl device profile --name", host.name, *(f"--space {spec}" for spec in spaces), *flags]
+    return " ".join([*words, *["--accept-noise"] * accept_noise])
+
+
+def _wait(seconds: float, accept_noise: bool) -> None:
+    """Wait until the machine is quiet.
+
+    Raises:
+        NasctlError: It was not quiet in time, and noise is not accepted.
+    """
+    from nasctl.errors import NasctlError
+    from nasctl.system.quiet_machine import wait_until_quiet
+    from nasctl.system.terminal import duration, say
+
+    said = [float("inf")]
+
+    def report(used: float, left: float) -> None:
+        if said[-1] - left > REPORT_SECONDS:
+            say(f"waiting: others keep {used:.1f} processors busy; {duration(left)} left")
+            said.append(left)
+
+    if wait_until_quiet(seconds, report=report):
+        return
+    text = f"the machine was not quiet within {duration(seconds)}"
+    if not accept_noise:
+        raise NasctlError(f"Cannot measure: {text}. Stop what runs beside, wait longer, or add --accept-noise.")
+    say(f"{text}; measuring all the same, because of --accept-noise")
 
 
 def _open_timings(folder: Path, empty: LatencyTable, force: bool) -> Timings:

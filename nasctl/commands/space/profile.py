@@ -28,20 +28,30 @@ def command(space: str, devices: tuple[str, ...], number: int, as_csv: bool, as_
     from nasctl.candidates.candidate import Candidate
     from nasctl.candidates.setting import DEFAULT_SETTING
     from nasctl.evaluation import ranges
+    from nasctl.hardware.pricing import held_out_error
+    from nasctl.hardware.table import LatencyTable
     from nasctl.search.metrics import make_objective
     from nasctl.system.terminal import UNITS, TableCell, TableColumn, quantity, table
 
     made = registry.create("spaces", space)
     drawn = ranges.sample(made, number)
     rows = []
+    tables: dict[str, LatencyTable] = {}
     for spec in ("params", "macs", "memory", *(f"latency@{device}" for device in registry.listed(devices))):
         name, objective = make_objective(spec, space)
+        if isinstance(found := getattr(objective, "table", None), LatencyTable):
+            tables[name] = found
         values = [objective(Candidate(made, genome, DEFAULT_SETTING, objective.needs)) for genome in drawn]
         reach = ranges.bounds(made, objective)
         figures = [reach.least, *np.quantile(values, (0.25, 0.5, 0.75)).tolist(), reach.most]
         rows.append((name, objective.unit, dict(zip(FIGURES, figures, strict=True)), reach.proven))
     if as_json:
-        described = [{"objective": name, "unit": unit, **row, "proven": proven} for name, unit, row, proven in rows]
+        described: list[dict[str, object]] = [
+            {"objective": name, "unit": unit, **row, "proven": proven} for name, unit, row, proven in rows
+        ]
+        for one in described:
+            if (found := tables.get(str(one["objective"]))) is not None:
+                one |= {"table": found.device, "error": held_out_error(found, space)}
         click.echo(json.dumps(described))
         return
     columns = [
@@ -61,3 +71,5 @@ def command(space: str, devices: tuple[str, ...], number: int, as_csv: bool, as_
         heading = TableCell(f"{name} ({unit})", shown, shown)  # in CSV, figures have no prefix that tells their unit
         lines.append([heading, *figures, "proven" if proven else "found"])
     table(columns, lines, as_csv=as_csv)
+    for name, latencies in () if as_csv else tables.items():
+        click.echo(f"{name}: table {latencies.device}; held-out error: {held_out_error(latencies, space)}")

@@ -1,0 +1,40 @@
+"""Sentences about latency and devices that commands print where a user would otherwise meet a riddle."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from nasctl.cli import cli
+from nasctl.errors import BadOption
+from nasctl.search.metrics import make_objective
+
+
+def run(*words, **given):
+    return CliRunner().invoke(cli, [str(word) for word in words], **given)
+
+
+def test_a_latency_needs_a_device():
+    with pytest.raises(BadOption, match="Cannot predict a latency without a device"):
+        make_objective("latency", "nb201")
+
+
+def test_architectures_may_come_from_the_standard_input():
+    found = run("device", "predict", "-", "--device", "raspi4-nb201", "--json", input="nb201-00sq\n\nnb201-00sq\n")
+    assert [one["arch"] for one in json.loads(found.stdout)] == ["nb201-00sq"] * 2
+    nothing = run("device", "predict", "-", "--device", "raspi4-nb201", input="")
+    assert (nothing.exit_code, "holds no architecture" in nothing.stderr) == (2, True)
+
+
+def test_a_profile_of_a_space_names_the_table_and_its_error():
+    found = run("space", "profile", "nbmacro", "--device", "gpu", "-n", 2)
+    assert "latency@gpu: table titan-rtx-b64; held-out error: NOT VALIDATED for nbmacro; elsewhere 0.3%" in found.stdout
+    (*_, latency) = json.loads(run("space", "profile", "nbmacro", "--device", "gpu", "-n", 2, "--json").stdout)
+    assert latency["table"] == "titan-rtx-b64"
+    assert latency["error"].startswith("NOT VALIDATED")
+
+
+def test_a_runtime_that_is_not_stated_is_said_in_a_sentence():
+    refused = run("device", "validate", "raspi4-nb201", "--space", "nb201")
+    assert refused.exit_code == 2
+    assert "Cannot measure 'raspi4-nb201' here: the source of its table does not state the runtime" in refused.stderr

@@ -1,0 +1,28 @@
+"""Waiting for a quiet machine."""
+
+import pytest
+
+from nasctl.system import quiet_machine
+from nasctl.system.quiet_machine import busy_processors, wait_until_quiet
+
+
+def waited(samples, limit):
+    taken, reports = iter(samples), []
+    time = iter(range(0, 1000, 2))
+    return wait_until_quiet(limit, lambda: next(taken), lambda: next(time), lambda *one: reports.append(one)), reports
+
+
+def test_a_machine_is_quiet_after_three_quiet_samples():
+    assert waited([0.0, 0.05, 0.0], 60) == (True, [(0.0, 58), (0.05, 56)])
+    assert waited([0.0, 0.0, 2.0, 0.0, 0.0, 0.0], 60)[0]
+
+
+def test_waiting_ends():
+    assert waited([1.0] * 9, 8) == (False, [(1.0, 6), (1.0, 4), (1.0, 2)])
+
+
+def test_the_use_of_processors_is_counted(monkeypatch):
+    used = iter([10.0, 13.0])
+    monkeypatch.setattr(quiet_machine, "_used", lambda: next(used))
+    monkeypatch.setattr(quiet_machine.time, "sleep", lambda seconds: None)
+    assert busy_processors(2.0) == pytest.approx(1.5)
