@@ -176,7 +176,7 @@ class MBConvSpace:
 BLOCK_NAMES = [[f"stage{stage}.{place}" for place in range(BLOCKS)] for stage in range(1, len(STAGES) + 1)]
 
 
-OFA_README = "README of github.com/mit-han-lab/once-for-all"
+OFA_SOURCE = "Cai et al., ICLR 2020; README of github.com/mit-han-lab/once-for-all"
 # Name -> kernel and expansion of each block of each stage, width, resolution, accuracy, source and remark.
 PUBLISHED = {
     "mobilenetv3-large": (
@@ -193,7 +193,7 @@ PUBLISHED = {
         1.2,
         224,
         0.784,
-        f"Cai et al., ICLR 2020; note10_lat@30ms_top1@78.4_finetune@75 in the {OFA_README}",
+        OFA_SOURCE,
         "",
     ),
     "ofa-pixel1-20ms": (
@@ -201,7 +201,7 @@ PUBLISHED = {
         1.0,
         152,
         0.714,
-        f"Cai et al., ICLR 2020; pixel1_lat@20ms_top1@71.4_finetune@25 in the {OFA_README}",
+        OFA_SOURCE,
         "",
     ),
 }

@@ -141,7 +141,7 @@ class MnasNet:
 PUBLISHED = {
     "mobilenet_v2": (
         "mobilenetv2",
-        Reference((), "Sandler et al., CVPR 2018, tables 2 and 4", 0.72, "ReLU for ReLU6"),
+        Reference((), "Sandler et al., CVPR 2018, tables 2 and 4", 0.72, "ReLU in place of ReLU6"),
     ),
     "mnasnet_a1": ("mnasnet-a1", Reference((), "Tan et al., CVPR 2019, table 1", 0.752)),
 }

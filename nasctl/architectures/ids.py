@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from nasctl import registry
+from nasctl.architectures.references import find_reference, references
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.problem.ids import ALPHABET, WRITERS, decode, listed_choices, remainder, spelled, width
 from nasctl.problem.space import Gene, Genome, validate
 from nasctl.store.store import Store
+from nasctl.system.terminal import say
 
 
 def encode(spec: str, genes: Sequence[Gene], genome: Genome) -> str:
@@ -38,8 +40,11 @@ def prefix(spec: str) -> str:
 def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Genome]:
     """Return the spec of the space and the genome of an architecture that a user names.
 
+    A reference network comes before the beginning of an id that is spelled alike. It is said what network that is.
+
     Args:
-        text: An id, or the beginning of exactly one id in the store. With `spec` also a genome such as "0,3,1",
+        text: An id, the name of a reference network such as "mobilenetv3-large", or the beginning of exactly one id in
+            the store. With `spec` also a genome such as "0,3,1",
             a tuple of NASLib such as "naslib:(4, 0, 3, 1, 4, 3)", or an architecture in the notation of the space's
             benchmark.
         store: The store, which knows the options of each digest.
@@ -53,16 +58,24 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     writer, colon, rest = text.partition(":")
     if listed_choices(rest if colon and writer in WRITERS else text) is not None:
         raise NasctlError(f"the genome {text} may be of any space; give it with --space")
+    if (found := find_reference(text, spec)) is not None:
+        return _resolved_reference(*found)
     head, dash, word = text.rpartition("-")
     if not dash:
-        raise NasctlError(f"{text!r} is no id, which looks like nb201-f882, and no genome, which looks like 0,3,1")
+        raise NasctlError(
+            f"{text!r} is no id, which looks like nb201-f882, no genome, which looks like 0,3,1, and no reference"
+            f" network {_listed_references(spec)}"
+        )
     head = head.lower()
     try:
         name = registry.known("spaces", head.partition(".")[0])
     except UnknownName:
         if spec is None:
             raise
-        raise NasctlError(f"{text!r} is no id, no genome such as 0,3,1, and nothing else that {spec} reads") from None
+        raise NasctlError(
+            f"{text!r} is no id, no genome such as 0,3,1, no reference network {_listed_references(spec)}, and nothing"
+            f" else that {spec} reads"
+        ) from None
     head = ".".join([name, *head.split(".")[1:]])
     if spec and prefix(spec) != head:
         raise NasctlError(f"{text!r} is an id of {head!r}, and --space {spec} has ids that begin with {prefix(spec)!r}")
@@ -83,3 +96,18 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
         nothing = f"none in the store {store.path} begins so"
         raise NasctlError(f"{text!r} is no whole id, and {several if begun else nothing}")
     return spec, ids[begun[0]]
+
+
+def _resolved_reference(spec: str, name: str) -> tuple[str, Genome]:
+    """Return the spec and the genome of a reference network, and say which network it is."""
+    found = references(registry.create("spaces", spec))[name]
+    say(f"{name} is a network of {spec} ({found.source}){found.remark and f'; here: {found.remark}'}")
+    return spec, found.genome
+
+
+def _listed_references(spec: str | None) -> str:
+    """Return where reference networks are listed, to follow "no reference network"."""
+    names = list(references(registry.create("spaces", spec))) if spec else []
+    return (
+        f"of {spec}, which has {', '.join(names) or 'none'}" if spec else "(nasctl space references SPACE lists them)"
+    )

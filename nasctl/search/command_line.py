@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasctl import registry
+from nasctl.architectures.references import references
+from nasctl.errors import NasctlError
 from nasctl.hardware.tables_schema import KINDS
 from nasctl.search.recorded import recorded_task, setting_parts
 from nasctl.store.run_record import RunRecord
@@ -62,7 +64,17 @@ def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[s
         "--run": named,
     }
     words = [word for option, values in options.items() for value in values for word in (option, str(value))]
+    if not asked.get("references") and _names_references(record.space):
+        words.append("--no-references")
     return shlex.join(["nasctl", "search", *words]), list(dict.fromkeys(notes))
+
+
+def _names_references(spec: str) -> bool:
+    """Return whether a search of a space begins with published networks unless it is told not to."""
+    try:
+        return bool(references(registry.create("spaces", spec)))
+    except NasctlError:  # a plug-in that is not installed here
+        return False
 
 
 def _training_options(asked: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -83,6 +83,7 @@ def search(
     store: str | Path = DEFAULT_STORE,
     run: str = "",
     task: str = "",
+    references: bool = True,
 ) -> SearchResult:
     """Search a space for networks that trade training-free metrics against cost on a device, as `nasctl search` does.
 
@@ -106,6 +107,7 @@ def search(
         run: A name for the run, in place of the default one.
         task: What the networks are to be trained for, such as "dense", which default objectives follow; "" for what is
             usual in the family of the space.
+        references: Whether the published networks of the space are evaluated first and bred from.
 
     Returns:
         The run with its front.
@@ -114,7 +116,16 @@ def search(
         NasctlError: A name does not exist, a constraint cannot be met, or every candidate fails.
     """
     request = SearchRequest(
-        space, _texts(device), _texts(objectives), _texts(record), _texts(constraints), searcher, seed, run, task
+        space,
+        _texts(device),
+        _texts(objectives),
+        _texts(record),
+        _texts(constraints),
+        searcher,
+        seed,
+        run,
+        task,
+        references,
     )
     asked = request.run(setting, store=Store.reading(store))
     doubts = request.remarks(asked) if request.objectives else []

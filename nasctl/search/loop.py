@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from nasctl.evaluation.executor import Executor, in_order
@@ -46,6 +46,7 @@ def search(
     budget: int,
     deadline: float = math.inf,
     executor: Executor | None = None,
+    first: Sequence[Genome] = (),
 ) -> Iterator[Visit]:
     """Yield `budget` different genomes, or as many as the searcher finds, each as soon as it is on disk.
 
@@ -60,6 +61,8 @@ def search(
         budget: Different genomes to visit.
         deadline: Value of `time.monotonic()` after which no further genome is begun.
         executor: Where modules are measured; this process by default.
+        first: Different canonical genomes to visit before the searcher is asked. It learns about those that it asks
+            for.
 
     Raises:
         NasctlError: An objective failed for every candidate (see `FailingObjectives`), or the user has to mend
@@ -69,7 +72,8 @@ def search(
     recorded, failing = RecordedPath(journal, searcher), FailingObjectives(task.objectives)
     executor = executor or LocalExecutor(task)
     proposed = told = 0
-    for generation, (before, batch) in enumerate(_batches(searcher, recorded, path, budget)):
+    for place, (before, batch) in enumerate(_batches(searcher, recorded, path, budget, first)):
+        generation = max(0, place - bool(first))  # the first genomes belong to the first generation
         asked = [*before, *batch]
         new = [genome for genome in dict.fromkeys(asked) if genome not in path][: budget - len(path)]
         found = _evaluated(task, enumerate(new, len(path)), journal, executor, deadline)
@@ -88,11 +92,15 @@ def search(
         rows = [path[genome] for genome in batch]
         if rows:
             searcher.tell(losses(rows, task.objectives), violations(rows, task.constraints))
-        told = len(path)
+            told = len(path)
 
 
 def _batches(
-    searcher: Searcher, recorded: RecordedPath, path: Mapping[Genome, Evaluation], budget: int
+    searcher: Searcher,
+    recorded: RecordedPath,
+    path: Mapping[Genome, Evaluation],
+    budget: int,
+    first: Sequence[Genome],
 ) -> Iterator[tuple[list[Genome], list[Genome]]]:
     """Yield the batches of a searcher until the budget or the space is used up.
 
@@ -101,12 +109,15 @@ def _batches(
         recorded: The path of the run so far.
         path: Visited genomes; the caller adds those of a batch before it takes the next one.
         budget: Different genomes to visit.
+        first: Genomes to visit before the first batch.
 
     Yields:
         Recorded genomes to visit before the batch, and the batch, which the searcher waits to be told about.
     """
     asked: set[Genome] = set()
     stale = 0
+    if first:
+        yield list(first), []
     while len(path) < budget and stale < PATIENCE and (batch := searcher.ask()):
         # On another machine, recorded genomes are visited before the searcher asks for them, so they count as new.
         stale = stale + 1 if all(genome in path and genome in asked for genome in batch) else 0

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from textwrap import wrap
 from typing import Any
 
 from nasctl import registry
+from nasctl.architectures.references import reference_names
 from nasctl.candidates.setting import Setting, make_setting
 from nasctl.defaults import DEFAULT_SEARCHER
-from nasctl.problem.space import SearchSpace, past_fidelities
+from nasctl.problem.space import Genome, SearchSpace, past_fidelities
 from nasctl.search.default_objectives import default_objectives, objective_doubts, past_defaults
+from nasctl.search.recorded import recorded_references
 from nasctl.search.run import Run
+from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 
 LINE = 80  # characters of a line of remarks
+
+References = tuple[Genome, ...] | None  # genomes that a run begins with; see `Run`
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class SearchRequest:
         name: A name for the run, in place of the default one.
         task: What the networks are to be trained for, one of `nasctl.defaults.TASKS`, which default objectives follow;
             "" for what is usual in the family of the space.
+        references: Whether the published networks of the space are evaluated first and bred from.
     """
 
     space: str
@@ -80,6 +87,7 @@ class SearchRequest:
     seed: int = 0
     name: str = ""
     task: str = ""
+    references: bool = True
 
     def run(self, setting: SettingOptions, options: Mapping[str, Any] | None = None, store: Store | None = None) -> Run:
         """Return the run, with default objectives filled in.
@@ -87,9 +95,9 @@ class SearchRequest:
         Args:
             setting: Conditions of measurements.
             options: Every option of the command line by its name, to be stored with the run.
-            store: Store in which a run may be found that was started with the default objectives, or the bounds of a
-                named fidelity, of an earlier version. Such a run is returned with its own objectives and fidelity, so
-                that the same words resume it.
+            store: Store in which a run may be found that was started with the default objectives, the bounds of a
+                named fidelity, or the published networks, of an earlier version. Such a run is returned with its own
+                objectives, fidelity and published networks, so that the same words resume it.
 
         Raises:
             NasctlError: A spec names something that does not exist.
@@ -101,12 +109,29 @@ class SearchRequest:
             lists = [default_objectives(self.space, space, self.task, with_device).objectives]
             lists += past_defaults(self.space, space, self.task, with_device) if store else []
         settings = [setting.setting(space), *setting.past_settings(space)]
-        run = self._run(space, lists[0], settings[0], options)
-        if store is None or len(lists) * len(settings) == 1:
+        named = reference_names(space)
+        today: References = (tuple(named) if self.references else ()) if named else None
+        run = self._run(space, lists[0], settings[0], options, today)
+        if store is None:
             return run
-        records = {one.name: one.record.asked for one in store.runs()}
-        meant = (self._run(space, objectives, one, options) for one in settings for objectives in lists)
-        return next((one for one in meant if _is_recorded(one, records.get(one.name, {}))), run)
+        spec = registry.spelled_out("spaces", self.space)
+        records = {one.name: one.record for one in store.runs() if one.record.space == spec}
+        began = self._past_references(space, today, records.values())
+        if not records or len(lists) * len(settings) * len(began) == 1:
+            return run
+        choices = product(settings, lists, began)
+        meant = (self._run(space, objectives, one, options, first) for one, objectives, first in choices)
+        return next((one for one in meant if one.name in records and _is_recorded(one, records[one.name])), run)
+
+    def _past_references(self, space: SearchSpace, today: References, records: Iterable[RunRecord]) -> list[References]:
+        """Return the published networks that runs of this space may have begun with, those of today first.
+
+        Runs of earlier versions began with others, or with none, which is also what `references=False` asks for.
+        """
+        if not self.references:
+            return list(dict.fromkeys([today, None]))
+        recorded = [recorded_references(one, space.genes) for one in records]
+        return list(dict.fromkeys([today, *(one for one in recorded if one), None]))
 
     def remarks(self, run: Run, setting: SettingOptions | None = None) -> list[str]:
         """Return lines for people on the objectives of a run, by measured correlations, and on an earlier fidelity.
@@ -119,12 +144,21 @@ class SearchRequest:
             NasctlError: A spec names something that does not exist.
         """
         space = registry.create("spaces", self.space)
-        lines = self._objective_remarks(space, run)
+        lines = [*self._objective_remarks(space, run), *self._reference_remarks(space, run)]
         own, today = run.setting.fidelity, setting.setting(space).fidelity if setting else run.setting.fidelity
         if own == today:
             return lines
         sentence = f"goes on with the run's own fidelity, {own}; the same option now means {today}, another run"
         return [*lines, *wrap(sentence, LINE, subsequent_indent="  ")]
+
+    def _reference_remarks(self, space: SearchSpace, run: Run) -> list[str]:
+        """Return the line of `remarks` for a run that began with other published networks than today's."""
+        today = tuple(reference_names(space))
+        if not self.references or not today or run.references == today:
+            return []
+        began = f"with {len(run.references)} others" if run.references else "without any"
+        sentence = f"goes on as it began, {began} in place of the {len(today)} reference networks of today"
+        return wrap(sentence, LINE, subsequent_indent="  ")
 
     def _objective_remarks(self, space: SearchSpace, run: Run) -> list[str]:
         """Return the lines of `remarks` on objectives."""
@@ -140,9 +174,14 @@ class SearchRequest:
         return wrap(sentence, LINE, subsequent_indent="  ")
 
     def _run(
-        self, space: SearchSpace, objectives: Sequence[str], setting: Setting, options: Mapping[str, Any] | None
+        self,
+        space: SearchSpace,
+        objectives: Sequence[str],
+        setting: Setting,
+        options: Mapping[str, Any] | None,
+        references: References,
     ) -> Run:
-        """Return the run with these objectives and the latency on each device."""
+        """Return the run with these objectives, the latency on each device, and these genomes first."""
         devices = registry.listed(self.devices)
         # With devices, each adds its own latency in place of a bare "latency".
         objectives = [spec for spec in objectives if spec != "latency" or not devices]
@@ -158,9 +197,10 @@ class SearchRequest:
             called=self.name,
             options=options or {},
             trained_for=self.task,
+            references=references,
         )
 
 
-def _is_recorded(run: Run, asked: Mapping[str, Any]) -> bool:
-    """Return whether a recorded question has the objectives and the setting of a run of the same name."""
-    return all(asked.get(key) == run.asked[key] for key in ("objectives", "setting"))
+def _is_recorded(run: Run, record: RunRecord) -> bool:
+    """Return whether a record has the objectives, the setting and the first genomes of a run of the same name."""
+    return all(record.asked.get(key) == run.asked.get(key) for key in ("objectives", "setting", "references"))

@@ -62,7 +62,9 @@ class Watch:
             f"objectives: {objectives}",
         ]
         if task.constraints:
-            lines.append(f"subject to: {', '.join(map(str, task.constraints))}")
+            bounds = zip(task.constraints, self._run.bounds, strict=True)
+            said = [f"{one}{given.reference and f' ({given.reference})'}" for one, given in bounds]
+            lines.append(f"subject to: {', '.join(said)}")
         if any(goal.cost == "module" for goal in task.objectives):
             lines.append(self._conditions())
         return lines + [f"{name}: {remark}" for name, remarks in self._run.remarks.items() for remark in remarks]
