@@ -112,13 +112,12 @@ class SearchRequest:
         named = reference_names(space)
         today: References = (tuple(named) if self.references else ()) if named else None
         run = self._run(space, lists[0], settings[0], options, today)
-        if store is None:
+        records = {one.name: one.record for one in store.runs()} if store else {}
+        spec = registry.spelled_out("spaces", self.space) if records else ""
+        records = {name: one for name, one in records.items() if one.space == spec}
+        if not records:
             return run
-        spec = registry.spelled_out("spaces", self.space)
-        records = {one.name: one.record for one in store.runs() if one.record.space == spec}
         began = self._past_references(space, today, records.values())
-        if not records or len(lists) * len(settings) * len(began) == 1:
-            return run
         choices = product(settings, lists, began)
         meant = (self._run(space, objectives, one, options, first) for one, objectives, first in choices)
         return next((one for one in meant if one.name in records and _is_recorded(one, records[one.name])), run)
