@@ -58,8 +58,8 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     writer, colon, rest = text.partition(":")
     if listed_choices(rest if colon and writer in WRITERS else text) is not None:
         raise NasctlError(f"the genome {text} may be of any space; give it with --space")
-    if (found := find_reference(text, spec)) is not None:
-        return _resolved_reference(*found)
+    if (reference := find_reference(text, spec)) is not None:
+        return _resolved_reference(*reference)
     head, dash, word = text.rpartition("-")
     if not dash:
         raise NasctlError(

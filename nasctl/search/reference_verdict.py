@@ -52,7 +52,7 @@ def verdicts(
     rows = feasible_losses(found, goals, constraints)  # (N, M)
     names, places = reference_names(space), {one.genome: k for k, one in enumerate(found)}
     held = np.flatnonzero(~np.isnan(rows).any(axis=1))
-    named = np.array([found[k].genome in names for k in held], dtype=bool)
+    named = np.array([found[k].genome in names for k in held.tolist()], dtype=int)
     span = np.ptp(rows[held], axis=0) if len(held) else np.ones(len(goals))
     scaled = rows / np.where(span > 0, span, 1.0)
     out = []

@@ -5,8 +5,11 @@ import re
 import pytest
 
 from nasctl import registry
+from nasctl.architectures import ids
 from nasctl.architectures.references import reference_names, references, visited_references
+from nasctl.errors import NasctlError
 from nasctl.problem.searcher import Evaluation
+from nasctl.store.store import Store
 
 IMAGENET_CELLS = "darts:stem=imagenet,channels=48,cells=14,classes=1000,resolution=224"
 
@@ -105,3 +108,49 @@ def test_visited_references_are_found_by_genome():
     genome = references(space)["ofa-note10-30ms"].genome
     seen = [Evaluation((0,) * 45, {}), Evaluation(genome, {"macs": 1.0})]
     assert visited_references(space, seen) == {"ofa-note10-30ms": seen[1]}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.reading(tmp_path / "nasctl.db")
+
+
+@pytest.mark.parametrize("text", ["mobilenetv3-large", "MobileNetV3-Large", "mobilenetv3_large", "MOBILENETV3LARGE"])
+@pytest.mark.parametrize("spec", [None, "mbconv", "mbconv:width=1.0"])
+def test_a_name_stands_for_its_network_however_it_is_spelled(store, capsys, text, spec):
+    found, genome = ids.resolve(text, store, spec)
+    assert found == (spec or "mbconv")
+    assert genome == references(registry.create("spaces", found))["mobilenetv3-large"].genome
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"mobilenetv3-large is a network of {found} (Howard et al., ICCV 2019, tables 1 and 3); here: "
+    )
+
+
+def test_a_name_that_begins_like_ids_of_its_space_is_a_name(store):
+    assert ids.resolve("attentivenas-A1", store)[0] == "attentivenas"
+    assert ids.resolve("resnet50d", store)[0] == ids.resolve("resnet-50d", store)[0] == "resnet"
+    assert ids.resolve("nb201-resnet", store)[1] in reference_names(registry.create("spaces", "nb201"))
+    assert ids.resolve("nb201-f882", store)[1] == (4,) * 6  # an id is still an id
+
+
+def test_a_name_in_several_spaces_asks_for_one(store, monkeypatch):
+    found = {"mobilenetv2": [("mnasnet", "mobilenetv2"), ("mine", "mobilenetv2")]}
+    monkeypatch.setattr("nasctl.architectures.references._index", lambda: found)
+    message = "'MobileNet_V2' is a reference network of mnasnet and mine; say which with --space mnasnet"
+    with pytest.raises(NasctlError, match=message):
+        ids.resolve("MobileNet_V2", store)
+    assert ids.resolve("mobilenetv2", store, "mnasnet")[0] == "mnasnet"
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "message"),
+    [
+        ("mobilenetv9", None, r"no reference network \(nasctl space references SPACE lists them\)"),
+        ("mobilenetv9", "mbconv", "no reference network of mbconv, which has mobilenetv3-large, ofa-note10-30ms"),
+        ("mobilenetv9", "nbmacro", "no reference network of nbmacro, which has none"),
+    ],
+)
+def test_other_words_are_no_names(store, text, spec, message):
+    with pytest.raises(NasctlError, match=message):
+        ids.resolve(text, store, spec)
