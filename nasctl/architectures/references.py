@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 
 from nasctl import registry
 from nasctl.errors import NasctlError, UnknownName
@@ -14,9 +14,7 @@ from nasctl.problem.space import Genome, HasReferences, Reference, SearchSpace
 
 def references(space: SearchSpace) -> dict[str, Reference]:
     """Return the published networks of a space by name, with canonical genomes; none if the space names none."""
-    if not isinstance(space, HasReferences):
-        return {}
-    return {name: replace(one, genome=space.canonical(one.genome)) for name, one in space.references.items()}
+    return {name: replace(one, genome=space.canonical(one.genome)) for name, one in _as_written(space).items()}
 
 
 def reference_names(space: SearchSpace) -> dict[Genome, str]:
@@ -35,7 +33,7 @@ def named_reference(text: str, space: SearchSpace) -> str | None:
 
     Upper and lower case are alike, and so are names with hyphens, with underscores and with neither.
     """
-    return next((name for name in references(space) if _plain(name) == _plain(text)), None)
+    return next((name for name in _as_written(space) if _plain(name) == _plain(text)), None)
 
 
 def find_reference(text: str, spec: str | None = None) -> tuple[str, str] | None:
@@ -51,9 +49,10 @@ def find_reference(text: str, spec: str | None = None) -> tuple[str, str] | None
     Raises:
         NasctlError: Several spaces have a network of that name.
     """
-    own = spec or _own_space(text)
+    head, dash, _ = text.lower().partition("-")
+    own = spec or (_own_space(head.partition(".")[0]) if dash else None)
     if own is not None:
-        name = named_reference(text, registry.create("spaces", own))
+        name = _names(own).get(_plain(text))
         return (own, name) if name else None
     found = _index().get(_plain(text), ())
     if len(found) > 1:
@@ -64,13 +63,24 @@ def find_reference(text: str, spec: str | None = None) -> tuple[str, str] | None
     return found[0] if found else None
 
 
-def _own_space(text: str) -> str | None:
-    """Return the space whose name a text with a hyphen begins with; None if there is none."""
-    head, dash, _ = text.lower().partition("-")
+@lru_cache(maxsize=64)  # finding plug-ins by name takes milliseconds, and files list thousands of ids
+def _own_space(head: str) -> str | None:
+    """Return the space of that name; None if there is none."""
     try:
-        return registry.known("spaces", head.partition(".")[0]) if dash else None
+        return registry.known("spaces", head)
     except UnknownName:
         return None
+
+
+@lru_cache(maxsize=64)
+def _names(spec: str) -> dict[str, str]:
+    """Return the names of the published networks of a space by plain name."""
+    return {_plain(name): name for name in _as_written(registry.create("spaces", spec))}
+
+
+def _as_written(space: SearchSpace) -> Mapping[str, Reference]:
+    """Return the published networks by name, without making their genomes canonical, which takes a while on cells."""
+    return space.references if isinstance(space, HasReferences) else {}
 
 
 @cache  # makes every space, which takes a while
@@ -79,8 +89,8 @@ def _index() -> dict[str, list[tuple[str, str]]]:
     index: dict[str, list[tuple[str, str]]] = {}
     for space in registry.trusted("spaces"):
         if registry.optional("spaces", space):
-            for name in references(registry.create("spaces", space)):
-                index.setdefault(_plain(name), []).append((space, name))
+            for plain, name in _names(space).items():
+                index.setdefault(plain, []).append((space, name))
     return index
 
 
