@@ -72,13 +72,12 @@ def search(
     recorded, failing = RecordedPath(journal, searcher), FailingObjectives(task.objectives)
     executor = executor or LocalExecutor(task)
     proposed = told = 0
-    for place, (before, batch) in enumerate(_batches(searcher, recorded, path, budget, first)):
-        generation = max(0, place - bool(first))  # the first genomes belong to the first generation
-        asked = [*before, *batch]
+    for generation, (before, batch) in enumerate(_batches(searcher, recorded, path, budget, first)):
+        asked, twice = [*before, *batch], set(before) & set(batch)
         new = [genome for genome in dict.fromkeys(asked) if genome not in path][: budget - len(path)]
         found = _evaluated(task, enumerate(new, len(path)), journal, executor, deadline)
-        for genome in asked:
-            proposed += 1
+        for place, genome in enumerate(asked):
+            proposed += place >= len(before) or genome not in twice
             if genome in path:
                 continue
             start = time.perf_counter()
@@ -92,7 +91,7 @@ def search(
         rows = [path[genome] for genome in batch]
         if rows:
             searcher.tell(losses(rows, task.objectives), violations(rows, task.constraints))
-            told = len(path)
+        told = len(path)
 
 
 def _batches(
@@ -109,21 +108,21 @@ def _batches(
         recorded: The path of the run so far.
         path: Visited genomes; the caller adds those of a batch before it takes the next one.
         budget: Different genomes to visit.
-        first: Genomes to visit before the first batch.
+        first: Genomes to visit before the first batch, with which they are evaluated, so that no worker waits.
 
     Yields:
-        Recorded genomes to visit before the batch, and the batch, which the searcher waits to be told about.
+        Genomes to visit before the batch, and the batch, which the searcher waits to be told about.
     """
     asked: set[Genome] = set()
     stale = 0
-    if first:
-        yield list(first), []
     while len(path) < budget and stale < PATIENCE and (batch := searcher.ask()):
         # On another machine, recorded genomes are visited before the searcher asks for them, so they count as new.
         stale = stale + 1 if all(genome in path and genome in asked for genome in batch) else 0
         asked |= set(batch)
-        yield recorded.reconcile(batch, path)
-    yield recorded.rest(path), []
+        before, batch = recorded.reconcile(batch, path or first)
+        yield [*first, *before], batch
+        first = ()
+    yield [*first, *recorded.rest(path or first)], []
 
 
 class _Prepared(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, islice, product
 from textwrap import wrap
 from typing import Any
 
@@ -118,8 +118,9 @@ class SearchRequest:
         if not records:
             return run
         began = self._past_references(space, today, records.values())
-        choices = product(settings, lists, began)
-        meant = (self._run(space, objectives, one, options, first) for one, objectives, first in choices)
+        choices = islice(product(settings, lists, began), 1, None)  # the first choice is the run above
+        others = (self._run(space, objectives, one, options, first) for one, objectives, first in choices)
+        meant = chain([run], others)
         return next((one for one in meant if one.name in records and _is_recorded(one, records[one.name])), run)
 
     def _past_references(self, space: SearchSpace, today: References, records: Iterable[RunRecord]) -> list[References]:
