@@ -64,17 +64,16 @@ def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[s
         "--run": named,
     }
     words = [word for option, values in options.items() for value in values for word in (option, str(value))]
-    if not asked.get("references") and _names_references(record.space):
-        words.append("--no-references")
-    return shlex.join(["nasctl", "search", *words]), list(dict.fromkeys(notes))
+    return shlex.join(["nasctl", "search", *words, *_flags(asked, record.space)]), list(dict.fromkeys(notes))
 
 
-def _names_references(spec: str) -> bool:
-    """Return whether a search of a space begins with published networks unless it is told not to."""
+def _flags(asked: Mapping[str, Any], spec: str) -> list[str]:
+    """Return the option of a run that began without the published networks of its space, if the space has any."""
     try:
-        return bool(references(registry.create("spaces", spec)))
+        named = references(registry.create("spaces", spec))
     except NasctlError:  # a plug-in that is not installed here
-        return False
+        return []
+    return ["--no-references"] if named and not asked.get("references") else []
 
 
 def _training_options(asked: Mapping[str, Any]) -> dict[str, list[Any]]:
