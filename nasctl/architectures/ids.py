@@ -89,13 +89,23 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     genes = registry.create("spaces", spec).genes
     if len(word) > width(genes):
         return spec, decode(word.lower(), genes)
-    ids = {encode(spec, genes, genome): genome for genome in store.genomes(registry.spelled_out("spaces", spec))}
-    begun = sorted(whole for whole in ids if whole.startswith(f"{head}-{word.lower()}"))
+    return spec, _begun(text, f"{head}-{word.lower()}", store, spec)
+
+
+def _begun(text: str, beginning: str, store: Store, spec: str) -> Genome:
+    """Return the genome of the one id in the store with a beginning.
+
+    Raises:
+        NasctlError: No id begins so, or several do.
+    """
+    genes, genomes = registry.create("spaces", spec).genes, store.genomes(registry.spelled_out("spaces", spec))
+    ids = {encode(spec, genes, genome): genome for genome in genomes}
+    begun = sorted(whole for whole in ids if whole.startswith(beginning))
     if len(begun) != 1:
         several = f"{len(begun)} in the store {store.path} begin so, such as {' and '.join(begun[:2])}"
         nothing = f"none in the store {store.path} begins so"
         raise NasctlError(f"{text!r} is no whole id, and {several if begun else nothing}")
-    return spec, ids[begun[0]]
+    return ids[begun[0]]
 
 
 def _resolved_reference(spec: str, name: str) -> tuple[str, Genome]:
