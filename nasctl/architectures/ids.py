@@ -62,9 +62,9 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
         return _resolved_reference(*reference)
     head, dash, word = text.rpartition("-")
     if not dash:
+        also = f"no reference network {_listed_references(spec)}"
         raise NasctlError(
-            f"{text!r} is no id, which looks like nb201-f882, no genome, which looks like 0,3,1, and no reference"
-            f" network {_listed_references(spec)}"
+            f"{text!r} is no id, which looks like nb201-f882, no genome, which looks like 0,3,1, and {also}"
         )
     head = head.lower()
     try:
@@ -72,10 +72,8 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     except UnknownName:
         if spec is None:
             raise
-        raise NasctlError(
-            f"{text!r} is no id, no genome such as 0,3,1, no reference network {_listed_references(spec)}, and nothing"
-            f" else that {spec} reads"
-        ) from None
+        also = f"no reference network {_listed_references(spec)}, and nothing else that {spec} reads"
+        raise NasctlError(f"{text!r} is no id, no genome such as 0,3,1, {also}") from None
     head = ".".join([name, *head.split(".")[1:]])
     if spec and prefix(spec) != head:
         raise NasctlError(f"{text!r} is an id of {head!r}, and --space {spec} has ids that begin with {prefix(spec)!r}")
