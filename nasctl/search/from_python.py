@@ -115,8 +115,8 @@ def search(
     Raises:
         NasctlError: A name does not exist, a constraint cannot be met, or every candidate fails.
     """
-    lists = tuple(map(_texts, (device, objectives, record, constraints)))
-    request = SearchRequest(space, *lists, searcher, seed, run, task, references)
+    devices, specs, metrics, bounds = map(_texts, (device, objectives, record, constraints))
+    request = SearchRequest(space, devices, specs, metrics, bounds, searcher, seed, run, task, references)
     asked = request.run(setting, store=Store.reading(store))
     doubts = request.remarks(asked) if request.objectives else []
     for sentence in [*asked.check(here=workers.in_process), *(one.removeprefix("Warning: ") for one in doubts)]:
