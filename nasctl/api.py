@@ -111,13 +111,14 @@ from nasctl.networks.token_mixing import (
 from nasctl.pareto.archive import Archive
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.ids import decode
-from nasctl.problem.sampling import promising, unseen
+from nasctl.problem.sampling import promising, starting_genomes, unseen
 from nasctl.problem.searcher import (
     AcceptsBatch,
     Direction,
     Evaluation,
     Goal,
     HasNeeds,
+    HasStartingGenomes,
     HasSurvivors,
     MixtureProblem,
     Problem,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 from nasctl.api import (
     Add,
@@ -22,9 +22,11 @@ from nasctl.api import (
     Logits,
     MBConv,
     Network,
+    Reference,
     validate,
 )
 from nasctl.spaces._images import checked_resolutions
+from nasctl.spaces._published import genome_of, nearest_size, under_options
 
 ACT = "swish"
 
@@ -43,6 +45,19 @@ class Stage(NamedTuple):
     se: bool  # squeeze-and-excitation in every block
 
 
+class StagedNetwork(NamedTuple):
+    """A published network; per stage, its width, depth, kernel and expansion."""
+
+    resolution: int
+    stem: int
+    widths: tuple[int, ...]
+    depths: str  # a digit per stage, like kernels and expansions
+    kernels: str
+    expansions: str
+    last: int
+    published: Reference  # without its genome
+
+
 class StagedSpace(ABC):
     """A stem convolution, stages named "mb1", "mb2", ..., and a head.
 
@@ -58,6 +73,7 @@ class StagedSpace(ABC):
     stem_widths: tuple[int, ...]  # choices of the stem's channels
     stages: Sequence[Stage]
     last_widths: tuple[int, ...]  # choices of the channels before the classifier
+    networks: ClassVar[Mapping[str, StagedNetwork]] = {}  # published networks by name
 
     def __init__(self, resolution: int = 224, classes: int = 1000, resolutions: tuple[int, ...] = ()) -> None:
         self._sizes = checked_resolutions(self.name, resolution, resolutions, classes)
@@ -74,6 +90,23 @@ class StagedSpace(ABC):
             [f"mb{k}.{place}" for place in range(max(stage.depths))] for k, stage in enumerate(self.stages, 1)
         ]
         self._logits = Logits(classes)
+        self.references = {name: self._reference(network, classes) for name, network in self.networks.items()}
+
+    def _reference(self, network: StagedNetwork, classes: int) -> Reference:
+        """Return a published network as a reference, at the resolution of this space nearest to its own."""
+        size = self._sizes[nearest_size(self._sizes, network.resolution)]
+        values: dict[str, object] = {"resolution": size, "stem.width": network.stem, "last.width": network.last}
+        chosen = zip(network.widths, network.depths, network.kernels, network.expansions, strict=True)
+        for k, (width, *digits) in enumerate(chosen, 1):
+            settings = zip(("width", "depth", "kernel", "expand"), (width, *map(int, digits)), strict=True)
+            values |= {f"mb{k}.{name}": value for name, value in settings}
+        return under_options(
+            replace(network.published, genome=genome_of(self.genes, values)),
+            {
+                "resolution": (size, network.resolution),
+                "classes": (classes, 1000),
+            },
+        )
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the genome unchanged: every gene applies to a whole stage, so no gene is redundant."""

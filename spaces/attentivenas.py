@@ -10,8 +10,12 @@ References:
 
 from __future__ import annotations
 
-from nasctl.api import Builder, ConvNormAct, GlobalAvgPool
-from nasctl.spaces._staged import ACT, Stage, StagedSpace
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from nasctl.api import Builder, ConvNormAct, GlobalAvgPool, Reference
+from nasctl.spaces._staged import ACT, Stage, StagedNetwork, StagedSpace
 
 __all__ = ["AttentiveNAS"]
 
@@ -30,6 +34,81 @@ LAST_WIDTHS = (1792, 1984)
 FINAL_EXPANSION = 6  # output channels per input channel of the convolution behind the last stage
 FINAL_CONVS = [ConvNormAct(FINAL_EXPANSION * channels, act=ACT) for channels in STAGES[-1].widths]
 MIX_CONVS = [ConvNormAct(channels, act=ACT, norm=False) for channels in LAST_WIDTHS]
+
+PUBLISHED = Reference((), "Wang et al., CVPR 2021, and the README of github.com/facebookresearch/AttentiveNAS")
+# Resolution, stem, widths, depths, kernels, expansions and last width of A0 to A6, and their accuracies.
+NETWORKS = (
+    StagedNetwork(
+        192,
+        16,
+        (16, 24, 32, 64, 112, 192, 216),
+        "1333331",
+        "3333333",
+        "1444466",
+        1792,
+        replace(PUBLISHED, accuracy=0.773),
+    ),
+    StagedNetwork(
+        224,
+        16,
+        (16, 24, 32, 64, 112, 192, 216),
+        "1333331",
+        "3335353",
+        "1444466",
+        1984,
+        replace(PUBLISHED, accuracy=0.784),
+    ),
+    StagedNetwork(
+        224,
+        16,
+        (16, 24, 32, 64, 112, 200, 224),
+        "1333341",
+        "3333353",
+        "1454466",
+        1984,
+        replace(PUBLISHED, accuracy=0.788),
+    ),
+    StagedNetwork(
+        224,
+        16,
+        (16, 24, 32, 64, 112, 208, 224),
+        "2334351",
+        "3335333",
+        "1444466",
+        1984,
+        replace(PUBLISHED, accuracy=0.791),
+    ),
+    StagedNetwork(
+        256,
+        16,
+        (16, 24, 32, 64, 112, 192, 216),
+        "1334351",
+        "3335353",
+        "1445466",
+        1984,
+        replace(PUBLISHED, accuracy=0.798),
+    ),
+    StagedNetwork(
+        256,
+        16,
+        (16, 24, 32, 72, 112, 192, 216),
+        "1333461",
+        "3335333",
+        "1454466",
+        1792,
+        replace(PUBLISHED, accuracy=0.801),
+    ),
+    StagedNetwork(
+        288,
+        16,
+        (16, 24, 32, 64, 112, 216, 224),
+        "1334461",
+        "3333353",
+        "1465466",
+        1984,
+        replace(PUBLISHED, accuracy=0.807),
+    ),
+)
 
 
 class AttentiveNAS(StagedSpace):
@@ -53,6 +132,9 @@ class AttentiveNAS(StagedSpace):
     stem_widths = (16, 24)
     stages = STAGES
     last_widths = LAST_WIDTHS
+    networks: ClassVar[Mapping[str, StagedNetwork]] = {
+        f"attentivenas-a{k}": network for k, network in enumerate(NETWORKS)
+    }
 
     def _head(self, net: Builder, x: int, width: int, last: int) -> int:
         x = net.add(FINAL_CONVS[width], x, name="final")

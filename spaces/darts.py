@@ -38,9 +38,12 @@ from nasctl.api import (
     Layer,
     MaxPool,
     Network,
+    Reference,
     ReLU,
     validate,
 )
+from nasctl.spaces._darts_published import DATA, NETWORKS, OPTIONS
+from nasctl.spaces._published import under_options
 
 __all__ = ["DARTS"]
 
@@ -129,6 +132,20 @@ class DARTS:
         self.genes: Sequence[Gene] = tuple(_genes())
         self._stem, self._channels, self._cells, self._classes = stem, channels, cells, classes
         self._pool_norms = pool_norms
+        chosen: dict[str, object] = {"channels": channels, "cells": cells, "classes": classes, "resolution": resolution}
+        options = {name: (value, OPTIONS[stem][name]) for name, value in chosen.items()}
+        self.references = {
+            name: under_options(self._reference(cells, source, accuracies.get(stem)), options, f"on {DATA[stem]}")
+            for name, (cells, source, accuracies) in NETWORKS.items()
+        }
+
+    def _reference(self, cells: str, source: str, accuracy: float | None) -> Reference:
+        """Return a published network from its cells in short; see `_darts_published.NETWORKS`."""
+        edges = [(OPERATIONS[int(edge[1])], int(edge[0])) for edge in cells.replace("|", " ").split()]
+        parts = {"normal": edges[:8], "normal_concat": [2, 3, 4, 5], "reduce": edges[8:], "reduce_concat": [2, 3, 4, 5]}
+        genome = self.parse(f"Genotype({', '.join(f'{name}={part}' for name, part in parts.items())})")
+        assert genome is not None
+        return Reference(genome, source, accuracy)
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the genome that comes first among all numberings of the nodes of the two cells.

@@ -29,8 +29,10 @@ from nasctl.api import (
     Input,
     MBConv,
     Network,
+    Reference,
     validate,
 )
+from nasctl.spaces._published import under_options
 
 __all__ = ["FBNet"]
 
@@ -90,6 +92,19 @@ class FBNet:
         self.genes: Sequence[Gene] = tuple(Gene(f"layer{k}", CHOICES) for k in range(len(layers)))
         self._blocks = [_layer_choices(*layer) for layer in layers]
         self._head, self._classifier = ConvNormAct(head), Classifier(classes)
+        self.references = {
+            name: under_options(
+                Reference(tuple(map(CHOICES.index, words.split())), SOURCE, accuracy, remark),
+                {
+                    "cifar": (cifar, False),
+                    "width": (width, 1.0),
+                    "head": (head, published_head),
+                    "resolution": (resolution, 224),
+                    "classes": (classes, 1000),
+                },
+            )
+            for name, (words, published_head, accuracy, remark) in PUBLISHED.items()
+        }
 
     def canonical(self, genome: Genome) -> Genome:
         """Move every skip that keeps the shape behind its neighbours, because its position has no effect.
@@ -129,6 +144,33 @@ class FBNet:
         size = min(size, max(self._min_resolution, fidelity.size or size))
         reduced.input = Input((3, size, size))
         return reduced
+
+
+SOURCE = "Wu et al., CVPR 2019, table 3; model definitions of github.com/facebookresearch/mobile-vision"
+# Name -> choice of each layer, channels before the classifier, accuracy and remark.
+PUBLISHED = {
+    "fbnet-a": (
+        "skip k3_e3 k3_e1 skip skip k5_e6 k3_e3 k5_e1 k3_e3 k5_e6 k5_e3 k5_e1_g2 k5_e6 k3_e6 k5_e1_g2 k5_e3"
+        " k3_e1_g2 k5_e6 k5_e6 k5_e3 k5_e6 k5_e6",
+        1504,
+        0.730,
+        "",
+    ),
+    "fbnet-b": (
+        "k3_e1 k3_e6 k5_e1 k3_e1 k3_e1 k5_e6 k5_e3 k3_e6 k5_e6 k5_e6 k5_e1 skip k5_e3 k5_e6 k3_e1 k5_e1 k5_e3"
+        " k5_e6 k5_e1 k5_e6 k5_e6 k3_e6",
+        1984,
+        0.741,
+        "layer10 is k5_e1 as in the paper's figure; the authors' code has k5_e6, which costs more than it prints",
+    ),
+    "fbnet-c": (
+        "k3_e1 k3_e6 skip k3_e1 k3_e1 k5_e6 k5_e3 k5_e6 k3_e6 k5_e6 k5_e3 k5_e6 k5_e6 k5_e6 k5_e6 k5_e6 k5_e3"
+        " k5_e6 k5_e6 k5_e6 k5_e6 k3_e6",
+        1984,
+        0.749,
+        "",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from nasctl.api import (
     Linear,
     MaxPool,
     Network,
+    Reference,
     Shape,
     Softmax,
     SqueezeExcite,
@@ -50,6 +51,7 @@ from nasctl.api import (
     validate,
 )
 from nasctl.spaces._images import checked_resolutions
+from nasctl.spaces._published import under_options
 
 __all__ = ["HyTra"]
 
@@ -66,6 +68,9 @@ SCALE_DIGITS = ("5", "4", "32", "10")  # digits of the supernet's encoding, by s
 DIGIT_LAYERS = {
     digit: (scale, operation) for scale, digits in enumerate(SCALE_DIGITS) for operation, digit in enumerate(digits)
 }
+
+BOSSNET_T = "5433323000100000"  # the layers of BossNet-T0 and T1
+BOSSNETS = {2: ("bossnet-t0", 0.808), 1: ("bossnet-t1", 0.819)}  # stride of the last scale -> name and accuracy
 
 
 class HyTra:
@@ -132,6 +137,16 @@ class HyTra:
             for channels, down in zip(CHANNELS, strides, strict=True)
         ]
         self._stem = ConvNormAct(STEM_CHANNELS, 7, 2, act=act)
+        self.references = {}
+        if (genome := self.parse(BOSSNET_T)) is not None:
+            name, accuracy = BOSSNETS[last_stride]
+            published = Reference(genome, "Li et al., ICCV 2021; README of github.com/changlin31/BossNAS", accuracy)
+            options: dict[str, tuple[object, object]] = {
+                "se": (se, True),
+                "resolution": (resolution, 224),
+                "classes": (classes, 1000),
+            }
+            self.references[name] = under_options(published, options)
         self._start_blocks = [Start(*arguments) for arguments in zip(CHANNELS, accumulate(strides, mul), strict=True)]
         self._final_convs = [ConvNormAct(channels, 3, 2, act=act) for channels in CHANNELS]
         self._classifier = Classifier(classes)

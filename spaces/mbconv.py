@@ -4,6 +4,7 @@ References:
     Cai et al., "Once-for-All: Train one network and specialize it for efficient deployment", ICLR 2020,
     arXiv:1908.09791; `ofa/imagenet_classification/elastic_nn/networks/ofa_mbv3.py` of
     github.com/mit-han-lab/once-for-all.
+    Howard et al., "Searching for MobileNetV3", ICCV 2019, arXiv:1905.02244, table 1.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from nasctl.api import (
     Logits,
     MBConv,
     Network,
+    Reference,
     make_divisible,
     validate,
 )
+from nasctl.spaces._published import nearest_size, under_options
 
 __all__ = ["MBConvSpace"]
 
@@ -112,6 +115,26 @@ class MBConvSpace:
         self._final = ConvNormAct(make_divisible(FINAL * width), act="hswish")
         self._mix = ConvNormAct(make_divisible(LAST * width), act="hswish", norm=False)
         self._logits = Logits(classes)
+        self.references = dict(self._references(width, classes))
+
+    def _references(self, width: float, classes: int) -> Iterator[tuple[str, Reference]]:
+        """Yield the published networks by name; MobileNetV3-Large is published at several widths."""
+        for name, (stages, published_width, size, accuracy, source, remark) in PUBLISHED.items():
+            if width != published_width and name != "mobilenetv3-large":
+                continue
+            choice = nearest_size(self._sizes, size)
+            genome = (*[choice] * self._elastic_resolution, *_genome(stages))
+            yield (
+                name,
+                under_options(
+                    Reference(genome, source, accuracy, remark),
+                    {
+                        "width": (width, published_width),
+                        "resolution": (self._sizes[choice], size),
+                        "classes": (classes, 1000),
+                    },
+                ),
+            )
 
     def canonical(self, genome: Genome) -> Genome:
         """Set every gene of a block beyond its stage's depth to choice 0; no other gene is redundant."""
@@ -151,6 +174,47 @@ class MBConvSpace:
 
 
 BLOCK_NAMES = [[f"stage{stage}.{place}" for place in range(BLOCKS)] for stage in range(1, len(STAGES) + 1)]
+
+
+OFA_SOURCE = "Cai et al., ICLR 2020; README of github.com/mit-han-lab/once-for-all"
+# Name -> kernel and expansion of each block of each stage, width, resolution, accuracy, source and remark.
+PUBLISHED = {
+    "mobilenetv3-large": (
+        ("34 33", "53 53 53", "36 33 33 33", "36 36", "56 56 56"),
+        1.0,
+        224,
+        0.752,
+        "Howard et al., ICCV 2019, tables 1 and 3",
+        "3 blocks of stage 3 expand 3 times (published: 2.5, 2.3, 2.3), and squeeze-and-excitation follows the"
+        " activation",
+    ),
+    "ofa-note10-30ms": (
+        ("33 33", "54 33 34", "54 54 33", "36 34 34", "36 36 34 33"),
+        1.2,
+        224,
+        0.784,
+        OFA_SOURCE,
+        "",
+    ),
+    "ofa-pixel1-20ms": (
+        ("33 33", "53 53", "74 33", "53 34", "36 76"),
+        1.0,
+        152,
+        0.714,
+        OFA_SOURCE,
+        "",
+    ),
+}
+
+
+def _genome(stages: Sequence[str]) -> Iterator[int]:
+    """Yield the genes of a network from its stages; each block is the digits of its kernel and its expansion."""
+    for stage in stages:
+        blocks = stage.split()
+        yield DEPTHS.index(len(blocks))
+        for block in blocks:
+            yield from (KERNELS.index(int(block[0])), EXPANSIONS.index(int(block[1])))
+        yield from (0, 0) * (BLOCKS - len(blocks))
 
 
 def _genes(resolutions: tuple[int, ...]) -> Iterator[Gene]:

@@ -27,10 +27,12 @@ from nasctl.api import (
     Genome,
     Input,
     Network,
+    Reference,
     SqueezeExcite,
     validate,
 )
 from nasctl.spaces._inverted import Inverted
+from nasctl.spaces._published import genome_of, under_options
 
 __all__ = ["MnasNet"]
 
@@ -97,6 +99,10 @@ class MnasNet:
         self._blocks = [_block_choices(*given) for given in zip(STRIDES, *REFERENCES[reference], strict=True)]
         self.genes: Sequence[Gene] = tuple(gene for k, block in enumerate(self._blocks, 1) for gene in _genes(k, block))
         self._stem, self._head, self._classifier = ConvNormAct(STEM, 3, 2), ConvNormAct(HEAD), Classifier(classes)
+        name, published = PUBLISHED[reference]
+        found = replace(published, genome=genome_of(self.genes, _published_values(reference)))
+        options: dict[str, tuple[object, object]] = {"resolution": (resolution, 224), "classes": (classes, 1000)}
+        self.references = {name: under_options(found, options)}
 
     def canonical(self, genome: Genome) -> Genome:
         """Set the skip to "none" where a block is one layer that the skip does not fit; no other gene is redundant."""
@@ -129,6 +135,40 @@ class MnasNet:
         size = max(32, min(largest, fidelity.size or largest))
         reduced.input = Input((3, size, size))
         return reduced
+
+
+# Name and publication of the network that each reference is, by option; `_published_values` has the genes.
+PUBLISHED = {
+    "mobilenet_v2": (
+        "mobilenetv2",
+        Reference((), "Sandler et al., CVPR 2018, tables 2 and 4", 0.72, "ReLU in place of ReLU6"),
+    ),
+    "mnasnet_a1": ("mnasnet-a1", Reference((), "Tan et al., CVPR 2019, table 1", 0.752)),
+}
+# Operation, kernel and squeeze-and-excitation ratio of blocks 2 to 7 of the published networks.
+PUBLISHED_BLOCKS = {
+    "mobilenet_v2": (("mbconv6", 3, 0.0),) * 6,
+    "mnasnet_a1": (
+        ("mbconv6", 3, 0.0),
+        ("mbconv3", 5, 0.25),
+        ("mbconv6", 3, 0.0),
+        ("mbconv6", 3, 0.25),
+        ("mbconv6", 5, 0.25),
+        ("mbconv6", 3, 0.0),
+    ),
+}
+
+
+def _published_values(reference: str) -> dict[str, object]:
+    """Return the choices of a published network by name of the gene."""
+    blocks = (("sepconv", 3, 0.0), *PUBLISHED_BLOCKS[reference])
+    values: dict[str, object] = {}
+    for k, (block, channels, layers) in enumerate(zip(blocks, *REFERENCES[reference], strict=True), 1):
+        names = ("operation", "kernel", "se", "skip", "channels", "layers")
+        skip = "none" if k == 1 else "identity"
+        settings = dict(zip(names, (*block, skip, channels, layers), strict=True))
+        values |= {f"block{k}.{name}": value for name, value in settings.items()}
+    return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,11 @@ from nasctl.api import (
     Layer,
     MaxPool,
     Network,
+    Reference,
     Truncate,
     validate,
 )
+from nasctl.spaces._published import under_options
 
 __all__ = ["NB101"]
 
@@ -53,6 +55,12 @@ NAMES_PATTERN = r"((?:'[\w-]+',){0,5})"
 # Matches a ModelSpec from which all white space is removed.
 SPEC_PATTERN = re.compile(
     rf"(?:\w+\.)?ModelSpec\(matrix=\[{ROWS_PATTERN}\],ops=\['input',{NAMES_PATTERN}'output',?\],?\)"
+)
+
+INCEPTION = (  # two 3x3 convolutions stand for Inception's 5x5
+    "ModelSpec(matrix=[[0,1,1,1,0,1,0],[0,0,0,0,0,0,1],[0,0,0,0,0,0,1],[0,0,0,0,1,0,0],[0,0,0,0,0,0,1],"
+    "[0,0,0,0,0,0,1],[0,0,0,0,0,0,0]], ops=['input','conv1x1-bn-relu','conv3x3-bn-relu','conv3x3-bn-relu',"
+    "'conv3x3-bn-relu','maxpool3x3','output'])"
 )
 
 
@@ -108,6 +116,12 @@ class NB101:
             raise BadOption(f"resolution must be 4 pixels or more, got {resolution} (option of nb101)")
         self.input = Input((3, resolution, resolution))
         self._channels, self._cells, self._classes = channels, cells, classes
+        genome = self.parse(INCEPTION)
+        assert genome is not None
+        inception = Reference(genome, "README of github.com/google-research/nasbench", None, "an Inception-like module")
+        options: dict[str, tuple[object, object]] = {"channels": (channels, 128), "cells": (cells, 3)}
+        options |= {"classes": (classes, 10), "resolution": (resolution, 32)}
+        self.references = {"nb101-inception": under_options(inception, options)}
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the module as the benchmark lists it.

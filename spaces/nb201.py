@@ -30,11 +30,13 @@ from nasctl.api import (
     Input,
     Layer,
     Network,
+    Reference,
     ReLU,
     Zero,
     validate,
 )
 from nasctl.spaces._cells import EDGES, EdgeTerm, add_cell, canonical_genome
+from nasctl.spaces._published import under_options
 
 __all__ = ["NB201"]
 
@@ -43,6 +45,14 @@ NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "av
 # Operations with weights, in the order of kernels 1 and 3.
 WEIGHTED = ("nor_conv_1x1", "nor_conv_3x3")
 IDENTITY_NODES = frozenset((0, 1, 2))  # nodes whose outgoing skip_connect is the identity: all
+
+SOURCE = "Dong and Yang, ICLR 2020, table 5"
+# Classes -> data set, its resolution, the operations of its best cell, and the accuracies of that cell and of ResNet's.
+BEST_CELLS = {
+    10: ("cifar10", 32, ("333132", 0.9437, 0.9397)),
+    100: ("cifar100", 32, ("333133", 0.7351, 0.7086)),
+    120: ("imagenet16-120", 16, ("223133", 0.4731, 0.4363)),
+}
 
 
 class NB201:
@@ -74,6 +84,17 @@ class NB201:
             raise BadOption(f"resolution must be a positive multiple of 4, got {resolution} (option of nb201)")
         self.input = Input((3, resolution, resolution))
         self._channels, self._cells, self._classes, self._merge_equal = channels, cells, classes, canonical
+        data, size, (best, *accuracies) = BEST_CELLS.get(classes, BEST_CELLS[10])
+        published = {"nb201-resnet": ("303101", accuracies[1], "the residual block of ResNet")}
+        published[f"nb201-best-{data}"] = (best, accuracies[0], f"the highest mean test accuracy on {data}")
+        options: dict[str, tuple[object, object]] = {"channels": (channels, 16), "cells": (cells, 5)}
+        options["resolution"] = resolution, size
+        if classes not in BEST_CELLS:
+            options["classes"] = classes, 10
+        self.references = {
+            name: under_options(Reference(tuple(map(int, digits)), SOURCE, accuracy, remark), options, f"on {data}")
+            for name, (digits, accuracy, remark) in published.items()
+        }
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the simplest genome that computes the same function.

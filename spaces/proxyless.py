@@ -6,12 +6,14 @@ References:
     github.com/mit-han-lab/once-for-all.
     Cai et al., "ProxylessNAS: Direct neural architecture search on target task and hardware", ICLR 2019,
     arXiv:1812.00332, for the channels and the strides of the stages.
+    Sandler et al., "MobileNetV2: Inverted residuals and linear bottlenecks", CVPR 2018, arXiv:1801.04381, table 2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 
 from nasctl.api import (
     BadOption,
@@ -24,9 +26,11 @@ from nasctl.api import (
     Input,
     MBConv,
     Network,
+    Reference,
     make_divisible,
     validate,
 )
+from nasctl.spaces._published import nearest_size, under_options
 
 __all__ = ["Proxyless"]
 
@@ -99,6 +103,26 @@ class Proxyless:
         ]
         self._mix = ConvNormAct(make_divisible(LAST * width), act=ACT)
         self._classifier = Classifier(classes)
+        self.references = dict(self._references(width, classes, widths))
+
+    def _references(self, width: float, classes: int, widths: tuple[int, ...]) -> Iterator[tuple[str, Reference]]:
+        """Yield the published networks by name, each if the space has its channels in all stages but the first."""
+        choice = nearest_size(self._sizes, 224)
+        for name, (stages, channels, published_width, published) in PUBLISHED.items():
+            if widths[1:] != channels[1:] or width != published_width:
+                continue
+            genome = (*[choice] * self._elastic_resolution, *_genome(stages))
+            yield (
+                name,
+                under_options(
+                    replace(published, genome=genome),
+                    {
+                        "widths": (widths, channels),
+                        "resolution": (self._sizes[choice], 224),
+                        "classes": (classes, 1000),
+                    },
+                ),
+            )
 
     def canonical(self, genome: Genome) -> Genome:
         """Set every gene of a block beyond its stage's depth to choice 0; no other gene is redundant."""
@@ -144,6 +168,41 @@ BLOCK_NAMES = [
 
 def _choices(channels: int, stride: int) -> list[MBConv]:
     return [MBConv(channels, kernel, expand, stride, ACT) for kernel in KERNELS for expand in EXPANSIONS]
+
+
+SOURCE = "Cai et al., ICLR 2019, tables 2 and 4"
+# Name -> kernel and expansion of each block of each stage, channels of the stages, width, and publication.
+PUBLISHED = {
+    "proxylessnas-mobile": (
+        ("53 33", "73 33 53 53", "76 53 53 53", "56 53 53 53", "76 76 73 73", "76"),
+        (32, 40, 80, 96, 192, 320),
+        1.0,
+        Reference((), SOURCE, 0.746),
+    ),
+    "proxylessnas-mobile-14": (
+        ("53 33", "73 33 53 53", "76 53 53 53", "56 53 53 53", "76 76 73 73", "76"),
+        (28, 40, 80, 96, 184, 320),
+        1.4,
+        Reference((), "proxyless_mobile_14 of github.com/mit-han-lab/proxylessnas", 0.767),
+    ),
+    "mobilenetv2": (
+        ("36 36", "36 36 36", "36 36 36 36", "36 36 36", "36 36 36", "36"),
+        (24, 32, 64, 96, 160, 320),
+        1.0,
+        Reference((), "Sandler et al., CVPR 2018, tables 2 and 4", 0.72),
+    ),
+}
+
+
+def _genome(stages: Sequence[str]) -> Iterator[int]:
+    """Yield the genes of a network from its stages; each block is the digits of its kernel and its expansion."""
+    for names, stage in zip(BLOCK_NAMES, stages, strict=True):
+        blocks = stage.split()
+        if len(names) == BLOCKS:
+            yield DEPTHS.index(len(blocks))
+        for block in blocks:
+            yield from (KERNELS.index(int(block[0])), EXPANSIONS.index(int(block[1])))
+        yield from (0, 0) * (len(names) - len(blocks))
 
 
 def _genes(resolutions: tuple[int, ...]) -> Iterator[Gene]:

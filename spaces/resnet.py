@@ -26,11 +26,13 @@ from nasctl.api import (
     Input,
     MaxPool,
     Network,
+    Reference,
     ReLU,
     make_divisible,
     validate,
 )
 from nasctl.spaces._images import checked_resolutions
+from nasctl.spaces._published import genome_of, nearest_size, under_options
 
 __all__ = ["ResNetSpace"]
 
@@ -43,6 +45,18 @@ BLOCK_NAMES = [
     [f"stage{k}.{place}" for place in range(min_blocks + max(DEPTHS))]
     for k, min_blocks in enumerate(MIN_BLOCKS, start=1)
 ]
+
+# Choices of ResNet-50-D: 3, 4, 6 and 3 bottlenecks whose middle is a quarter of their output, and three convolutions.
+RESNET_50_D: dict[str, object] = {
+    "stem.depth": 2,
+    "stem.middle.width": 1.0,
+    "stem.width": 1.0,
+    **{f"stage{k}.width": 1.0 for k in range(1, 5)},
+    **{f"stage{k}.depth": added for k, added in enumerate((1, 2, 2, 1), start=1)},
+    **{f"{name}.expand": 0.25 for names in BLOCK_NAMES for name in names},
+}
+RESNET_50_D_SOURCE = "He et al., CVPR 2019, figure 2 and table 5"
+RESNET_50_D_REMARK = "the second convolution of the stem has a shortcut, as in Once-for-All"
 
 
 class ResNetSpace:
@@ -73,6 +87,17 @@ class ResNetSpace:
         self.input = Input((3, self._sizes[-1], self._sizes[-1]))
         self.genes: Sequence[Gene] = tuple(_genes(resolutions))
         self._classifier = Classifier(classes)
+        choice = nearest_size(self._sizes, 224)
+        options: dict[str, tuple[object, object]] = {
+            "resolution": (self._sizes[choice], 224),
+            "classes": (classes, 1000),
+        }
+        values = RESNET_50_D | {"resolution": self._sizes[choice]}
+        self.references = {
+            "resnet-50d": under_options(
+                Reference(genome_of(self.genes, values), RESNET_50_D_SOURCE, 0.7716, RESNET_50_D_REMARK), options
+            )
+        }
 
     def canonical(self, genome: Genome) -> Genome:
         """Set unused expansions to choice 0 and the stem's middle width to the first width of equal effect.

@@ -23,6 +23,7 @@ from nasctl.api import (
     Input,
     Layer,
     Network,
+    Reference,
     Shape,
     validate,
 )
@@ -57,6 +58,35 @@ NODE_NAMES = tuple(f"node_{k}" for k in range(2 * NODES))  # name 2k is an opera
 GENES_PER_NODE = 5  # operation, activation and three inputs
 # Largest value of each option: words, words, layers, units, units.
 LIMITS = {"vocabulary": 10_000_000, "length": 4096, "layers": 100, "width": 65_536, "hidden": 65_536}
+
+SOURCE = "search_space.py of github.com/fmsnew/nas-bench-nlp-release"
+PUBLISHED: Mapping[str, Recipe] = {
+    "gru": (
+        ("r", LINEAR, ("x", "h_prev_0")),
+        ("r_act", "activation_sigm", ("r",)),
+        ("z", LINEAR, ("x", "h_prev_0")),
+        ("z_act", "activation_sigm", ("z",)),
+        ("rh", "elementwise_prod", ("r_act", "h_prev_0")),
+        ("h_tilde", LINEAR, ("x", "rh")),
+        ("h_tilde_act", "activation_tanh", ("h_tilde",)),
+        ("h_new_0", "blend", ("z_act", "h_prev_0", "h_tilde_act")),
+    ),
+    "lstm": (
+        ("i", LINEAR, ("x", "h_prev_0")),
+        ("i_act", "activation_tanh", ("i",)),
+        ("j", LINEAR, ("x", "h_prev_0")),
+        ("j_act", "activation_sigm", ("j",)),
+        ("f", LINEAR, ("x", "h_prev_0")),
+        ("f_act", "activation_sigm", ("f",)),
+        ("o", LINEAR, ("x", "h_prev_0")),
+        ("o_act", "activation_tanh", ("o",)),
+        ("kept", "elementwise_prod", ("f_act", "h_prev_1")),
+        ("added", "elementwise_prod", ("i_act", "j_act")),
+        ("h_new_1", "elementwise_sum", ("kept", "added")),
+        ("h_new_1_act", "activation_tanh", ("h_new_1",)),
+        ("h_new_0", "elementwise_prod", ("h_new_1_act", "o_act")),
+    ),
+}
 
 
 class RNN:
@@ -103,6 +133,11 @@ class RNN:
         self.input = Input((length,), "tokens", vocabulary)
         self.genes: Sequence[Gene] = tuple(_genes())
         self._layers, self._width, self._hidden = layers, width, hidden
+        self.references = {}
+        for name, steps in PUBLISHED.items():
+            genome = _encode(canonical_recipe(steps))
+            assert genome is not None
+            self.references[name] = Reference(genome, SOURCE)
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the genome of the recipe's canonical form.

@@ -36,11 +36,13 @@ from nasctl.api import (
     Network,
     PatchEmbedding,
     PositionEmbedding,
+    Reference,
     Shape,
     Softmax,
     WeightedValues,
     validate,
 )
+from nasctl.spaces._published import genome_of, under_options
 
 __all__ = ["AutoFormer"]
 
@@ -62,6 +64,24 @@ SUPERNETS = {
     "t": SupernetChoices((192, 216, 240), (12, 13, 14), (3, 4), (3.5, 4.0)),
     "s": SupernetChoices((320, 384, 448), (12, 13, 14), (5, 6, 7), (3.0, 3.5, 4.0)),
     "b": SupernetChoices((528, 576, 624), (14, 15, 16), (8, 9, 10), (3.0, 3.5, 4.0)),
+}
+
+SOURCE = "Chen et al., ICCV 2021, abstract; AutoFormer/experiments/subnet of github.com/microsoft/Cream"
+# Supernet -> width, heads and ratios of each layer, and accuracy of its released network. The released T is not in the
+# space of its supernet.
+PUBLISHED = {
+    "s": (
+        384,
+        (6, 6, 5, 7, 5, 5, 5, 6, 6, 7, 7, 6, 7),
+        (3.0, 3.5, 3.0, 3.5, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 4.0, 3.5, 4.0),
+        0.817,
+    ),
+    "b": (
+        576,
+        (9, 9, 9, 9, 9, 10, 9, 9, 10, 9, 10, 9, 9, 10),
+        (3.5, 3.5, 4.0, 3.5, 4.0, 3.5, 3.5, 3.0, 4.0, 4.0, 3.0, 4.0, 3.0, 3.5),
+        0.824,
+    ),
 }
 
 
@@ -103,6 +123,18 @@ class AutoFormer:
         self.genes: Sequence[Gene] = tuple(_genes(self._choices))
         self._attentions = [Attention(heads) for heads in self._choices.heads]
         self._logits = Linear(classes)
+        self.references = {}
+        if supernet in PUBLISHED:
+            published = Reference(self._published_genome(*PUBLISHED[supernet][:3]), SOURCE, PUBLISHED[supernet][3])
+            options: dict[str, tuple[object, object]] = {"resolution": (resolution, 224), "classes": (classes, 1000)}
+            self.references[f"autoformer-{supernet}"] = under_options(published, options)
+
+    def _published_genome(self, width: int, heads: Sequence[int], ratios: Sequence[float]) -> Genome:
+        """Return the genome of a released network."""
+        values: dict[str, object] = {"width": width, "depth": len(heads)}
+        for k, (number, ratio) in enumerate(zip(heads, ratios, strict=True), start=1):
+            values |= {f"layer{k}.heads": number, f"layer{k}.ratio": ratio}
+        return genome_of(self.genes, values)
 
     def canonical(self, genome: Genome) -> Genome:
         """Set heads and ratios of layers beyond the depth to choice 0; no other gene is redundant."""

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from nasctl import registry
+from nasctl.architectures.references import find_reference, references
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.problem.ids import ALPHABET, WRITERS, decode, listed_choices, remainder, spelled, width
 from nasctl.problem.space import Gene, Genome, validate
 from nasctl.store.store import Store
+from nasctl.system.terminal import say
 
 
 def encode(spec: str, genes: Sequence[Gene], genome: Genome) -> str:
@@ -44,10 +46,12 @@ def prefix(spec: str) -> str:
 def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Genome]:
     """Return the spec of the space and the genome of an architecture that a user names.
 
+    A reference network comes before the beginning of an id that is spelled alike. It is said what network that is.
+
     Args:
-        text: An id, or the beginning of exactly one id in the store. With `spec` also a genome such as "0,3,1",
-            a tuple of NASLib such as "naslib:(4, 0, 3, 1, 4, 3)", or an architecture in the notation of the space's
-            benchmark.
+        text: An id, the name of a reference network such as "mobilenetv3-large", or the beginning of exactly one id in
+            the store. With `spec` also a genome such as "0,3,1", a tuple of NASLib such as
+            "naslib:(4, 0, 3, 1, 4, 3)", or an architecture in the notation of the space's benchmark.
         store: The store, which knows the options of each digest.
         spec: The space; needed if `text` does not name it.
 
@@ -59,9 +63,14 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     writer, colon, rest = text.partition(":")
     if listed_choices(rest if colon and writer in WRITERS else text) is not None:
         raise NasctlError(f"the genome {text} may be of any space; give it with --space")
+    if (reference := find_reference(text, spec)) is not None:
+        return _resolved_reference(*reference)
     head, dash, word = text.rpartition("-")
     if not dash:
-        raise NasctlError(f"{text!r} is no id, which looks like nb201-f882, and no genome, which looks like 0,3,1")
+        also = f"no reference network {_listed_references(spec)}"
+        raise NasctlError(
+            f"{text!r} is no id, which looks like nb201-f882, no genome, which looks like 0,3,1, and {also}"
+        )
     head = head.lower()
     stem = head.partition(".")[0]
     files = [one for one in store.spaces() if registry.short_name(one).lower() == stem != registry.plugin_of(one)]
@@ -80,13 +89,23 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     genes = registry.create("spaces", spec).genes
     if len(word) > width(genes):
         return spec, decode(word.lower(), genes)
-    ids = {encode(spec, genes, genome): genome for genome in store.genomes(registry.spelled_out("spaces", spec))}
-    begun = sorted(whole for whole in ids if whole.startswith(f"{head}-{word.lower()}"))
+    return spec, _begun(text, f"{head}-{word.lower()}", store, spec)
+
+
+def _begun(text: str, beginning: str, store: Store, spec: str) -> Genome:
+    """Return the genome of the one id in the store with a beginning.
+
+    Raises:
+        NasctlError: No id begins so, or several do.
+    """
+    genes, genomes = registry.create("spaces", spec).genes, store.genomes(registry.spelled_out("spaces", spec))
+    ids = {encode(spec, genes, genome): genome for genome in genomes}
+    begun = sorted(whole for whole in ids if whole.startswith(beginning))
     if len(begun) != 1:
         several = f"{len(begun)} in the store {store.path} begin so, such as {' and '.join(begun[:2])}"
         nothing = f"none in the store {store.path} begins so"
         raise NasctlError(f"{text!r} is no whole id, and {several if begun else nothing}")
-    return spec, ids[begun[0]]
+    return ids[begun[0]]
 
 
 def _space_name(text: str, stem: str, spec: str | None, in_file: bool) -> str:
@@ -108,4 +127,20 @@ def _space_name(text: str, stem: str, spec: str | None, in_file: bool) -> str:
             return stem
         if spec is None:
             raise
-    raise NasctlError(f"{text!r} is no id, no genome such as 0,3,1, and nothing else that {spec} reads")
+    also = f"no reference network {_listed_references(spec)}, and nothing else that {spec} reads"
+    raise NasctlError(f"{text!r} is no id, no genome such as 0,3,1, {also}")
+
+
+def _resolved_reference(spec: str, name: str) -> tuple[str, Genome]:
+    """Return the spec and the genome of a reference network, and say which network it is."""
+    found = references(registry.create("spaces", spec))[name]
+    say(f"{name} is a network of {spec} ({found.source}){found.remark and f'; here: {found.remark}'}")
+    return spec, found.genome
+
+
+def _listed_references(spec: str | None) -> str:
+    """Return where reference networks are listed, to follow "no reference network"."""
+    names = list(references(registry.create("spaces", spec))) if spec else []
+    return (
+        f"of {spec}, which has {', '.join(names) or 'none'}" if spec else "(nasctl space references SPACE lists them)"
+    )

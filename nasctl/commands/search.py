@@ -56,10 +56,13 @@ class Effort:
         return None if self.limit is None else duration(self.limit)
 
 
-def _build_request(task: str | None, space: str | None, space_word: str | None, **values: Any) -> SearchRequest:
+def _build_request(
+    task: str | None, space: str | None, space_word: str | None, no_references: bool, **values: Any
+) -> SearchRequest:
     from nasctl.search.request import SearchRequest
 
-    return SearchRequest(word_or_option("space", space_word, space), **values, task=task or "")
+    space = word_or_option("space", space_word, space)
+    return SearchRequest(space, **values, task=task or "", references=not no_references)
 
 
 request_group = OptionGroup(
@@ -111,6 +114,11 @@ request_group = OptionGroup(
         ),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the searcher."),
         click.option("--run", "name", default="", metavar="NAME", help="Name for the run.  [default: a digest]"),
+        click.option(
+            "--no-references",
+            is_flag=True,
+            help="Do not begin with the published networks of the space, which `nasctl space references` lists.",
+        ),
     ),
 )
 

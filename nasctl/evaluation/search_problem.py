@@ -19,16 +19,17 @@ from nasctl.store.measurements import evaluation
 
 
 class SearchProblem(OldProblemNames):
-    """The part of a task that a searcher sees; implements `Problem` and `MixtureProblem`.
+    """The part of a task that a searcher sees; implements `Problem`, `HasStartingGenomes` and `MixtureProblem`.
 
     Objectives and constraints that need no module are computed on request, free of budget.
 
     Args:
         task: The task of the run.
+        starting_genomes: Different canonical genomes that the search begins with.
     """
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, starting_genomes: Sequence[Genome] = ()) -> None:
+        self._task, self._starting_genomes = task, tuple(starting_genomes)
 
     @property
     def space(self) -> SearchSpace:
@@ -39,6 +40,11 @@ class SearchProblem(OldProblemNames):
     def objectives(self) -> tuple[Goal, ...]:
         """The objectives, (M,)."""
         return self._task.objectives
+
+    @property
+    def starting_genomes(self) -> tuple[Genome, ...]:
+        """See `HasStartingGenomes`."""
+        return self._starting_genomes
 
     def cheap_losses(self, genomes: Sequence[Genome]) -> np.ndarray:
         """See `Problem`. The values are not stored: computing them is faster than reading them."""

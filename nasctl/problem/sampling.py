@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from nasctl.problem.searcher import Problem
+from nasctl.problem.searcher import HasStartingGenomes, Problem
 from nasctl.problem.space import Genome, SearchSpace
 
 ENUMERABLE = 20_000  # the most raw genomes of a space that is enumerated when random draws find nothing new
@@ -46,10 +46,10 @@ def unseen(space: SearchSpace, rng: np.random.Generator, number: int, seen: Coll
 
 
 def promising(problem: Problem, rng: np.random.Generator, number: int, seen: Collection[Genome] = ()) -> list[Genome]:
-    """Return raw genomes for the start of a search, as `unseen` does.
+    """Return raw genomes for the start of a search: those that the problem names, then random ones as of `unseen`.
 
-    If some of them violate constraints that need no module, the genomes come from a larger sample, and are those with
-    the least violation.
+    If some of the random ones violate constraints that need no module, they come from a larger sample, and are those
+    with the least violation.
 
     Args:
         problem: The problem to search.
@@ -57,13 +57,20 @@ def promising(problem: Problem, rng: np.random.Generator, number: int, seen: Col
         number: The number of genomes.
         seen: Canonical genomes to leave out.
     """
-    space = problem.space
+    space, first = problem.space, [one for one in starting_genomes(problem) if one not in seen][:number]
+    if first:
+        seen, number = {*seen, *first}, number - len(first)
     drawn = unseen(space, rng, number, seen)
     if not problem.violation([space.canonical(raw) for raw in drawn]).any():
-        return drawn
+        return first + drawn
     drawn = unseen(space, rng, number * OVERSAMPLING, seen)
     excess = problem.violation([space.canonical(raw) for raw in drawn])
-    return [drawn[k] for k in np.argsort(excess, kind="stable")[:number]]
+    return first + [drawn[k] for k in np.argsort(excess, kind="stable")[:number]]
+
+
+def starting_genomes(problem: Problem) -> list[Genome]:
+    """Return the canonical genomes that a problem names to begin with, whatever constraints they violate."""
+    return list(problem.starting_genomes) if isinstance(problem, HasStartingGenomes) else []
 
 
 def every(space: SearchSpace) -> Iterator[Genome]:

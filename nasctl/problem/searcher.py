@@ -40,7 +40,11 @@ class Goal:
 
 
 class Problem(Protocol):
-    """The part of a search that a searcher sees. A problem on a `MixableSpace` also implements `MixtureProblem`."""
+    """The part of a search that a searcher sees.
+
+    A problem on a `MixableSpace` also implements `MixtureProblem`, and a search that begins with published networks
+    `HasStartingGenomes`.
+    """
 
     @property
     def space(self) -> SearchSpace:
@@ -66,6 +70,19 @@ class Problem(Protocol):
         Returns:
             (N,), the sum over those constraints for each canonical genome; 0 where all of them hold.
         """
+        ...
+
+
+@runtime_checkable
+class HasStartingGenomes(Protocol):
+    """A problem that names genomes to begin with, such as published networks. They are evaluated first in any case.
+
+    A searcher that asks `promising` for its initial genomes is given them, so it learns about them.
+    """
+
+    @property
+    def starting_genomes(self) -> Sequence[Genome]:
+        """Different canonical genomes."""
         ...
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasctl import registry
+from nasctl.architectures.references import references
+from nasctl.errors import NasctlError
 from nasctl.hardware.tables_schema import KINDS
 from nasctl.search.recorded import recorded_task, setting_parts
 from nasctl.store.run_record import RunRecord
@@ -62,7 +64,16 @@ def command_line(name: str, record: RunRecord, budget: int) -> tuple[str, list[s
         "--run": named,
     }
     words = [word for option, values in options.items() for value in values for word in (option, str(value))]
-    return shlex.join(["nasctl", "search", *words]), list(dict.fromkeys(notes))
+    return shlex.join(["nasctl", "search", *words, *_flags(asked, record.space)]), list(dict.fromkeys(notes))
+
+
+def _flags(asked: Mapping[str, Any], spec: str) -> list[str]:
+    """Return the option of a run that began without the published networks of its space, if the space has any."""
+    try:
+        named = references(registry.create("spaces", spec))
+    except NasctlError:  # a plug-in that is not installed here
+        return []
+    return ["--no-references"] if named and not asked.get("references") else []
 
 
 def _training_options(asked: Mapping[str, Any]) -> dict[str, list[Any]]:

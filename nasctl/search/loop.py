@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from nasctl.evaluation.executor import Executor, in_order
@@ -46,6 +46,7 @@ def search(
     budget: int,
     deadline: float = math.inf,
     executor: Executor | None = None,
+    first: Sequence[Genome] = (),
 ) -> Iterator[Visit]:
     """Yield `budget` different genomes, or as many as the searcher finds, each as soon as it is on disk.
 
@@ -60,6 +61,8 @@ def search(
         budget: Different genomes to visit.
         deadline: Value of `time.monotonic()` after which no further genome is begun.
         executor: Where modules are measured; this process by default.
+        first: Different canonical genomes to visit before the searcher is asked. It learns about those that it asks
+            for.
 
     Raises:
         NasctlError: An objective failed for every candidate (see `FailingObjectives`), or the user has to mend
@@ -69,12 +72,12 @@ def search(
     recorded, failing = RecordedPath(journal, searcher), FailingObjectives(task.objectives)
     executor = executor or LocalExecutor(task)
     proposed = told = 0
-    for generation, (before, batch) in enumerate(_batches(searcher, recorded, path, budget)):
-        asked = [*before, *batch]
+    for generation, (before, batch) in enumerate(_batches(searcher, recorded, path, budget, first)):
+        asked, twice = [*before, *batch], set(before) & set(batch)
         new = [genome for genome in dict.fromkeys(asked) if genome not in path][: budget - len(path)]
         found = _evaluated(task, enumerate(new, len(path)), journal, executor, deadline)
-        for genome in asked:
-            proposed += 1
+        for place, genome in enumerate(asked):
+            proposed += place >= len(before) or genome not in twice
             if genome in path:
                 continue
             start = time.perf_counter()
@@ -92,7 +95,11 @@ def search(
 
 
 def _batches(
-    searcher: Searcher, recorded: RecordedPath, path: Mapping[Genome, Evaluation], budget: int
+    searcher: Searcher,
+    recorded: RecordedPath,
+    path: Mapping[Genome, Evaluation],
+    budget: int,
+    first: Sequence[Genome],
 ) -> Iterator[tuple[list[Genome], list[Genome]]]:
     """Yield the batches of a searcher until the budget or the space is used up.
 
@@ -101,9 +108,10 @@ def _batches(
         recorded: The path of the run so far.
         path: Visited genomes; the caller adds those of a batch before it takes the next one.
         budget: Different genomes to visit.
+        first: Genomes to visit before the first batch, with which they are evaluated, so that no worker waits.
 
     Yields:
-        Recorded genomes to visit before the batch, and the batch, which the searcher waits to be told about.
+        Genomes to visit before the batch, and the batch, which the searcher waits to be told about.
     """
     asked: set[Genome] = set()
     stale = 0
@@ -111,8 +119,10 @@ def _batches(
         # On another machine, recorded genomes are visited before the searcher asks for them, so they count as new.
         stale = stale + 1 if all(genome in path and genome in asked for genome in batch) else 0
         asked |= set(batch)
-        yield recorded.reconcile(batch, path)
-    yield recorded.rest(path), []
+        before, batch = recorded.reconcile(batch, path or first)
+        yield [*first, *before], batch
+        first = ()
+    yield [*first, *recorded.rest(path or first)], []
 
 
 class _Prepared(NamedTuple):

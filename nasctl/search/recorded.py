@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nasctl.candidates.objective import version_on
@@ -10,7 +11,8 @@ from nasctl.candidates.setting import DEFAULT_DATA, Setting, parts
 from nasctl.data import Data
 from nasctl.data.tokens import DrawnTokens
 from nasctl.errors import NasctlError
-from nasctl.problem.space import SearchSpace
+from nasctl.problem.ids import decode
+from nasctl.problem.space import Gene, Genome, SearchSpace
 from nasctl.search.run import Run
 from nasctl.store.run_record import RunRecord
 
@@ -46,6 +48,16 @@ def recorded_task(record: RunRecord) -> str:
     return record.task or str(record.config.get("task") or "")
 
 
+def recorded_references(record: RunRecord, genes: Sequence[Gene]) -> tuple[Genome, ...] | None:
+    """Return the genomes that a run began with; None if it began before searches did, or its space had none to name.
+
+    Raises:
+        InvalidGenome: The record names genomes of another space.
+    """
+    words = record.asked.get("references")
+    return None if words is None else tuple(decode(word.rpartition("-")[2], genes) for word in words)
+
+
 def filed_data(data: Data, space: SearchSpace) -> Data:
     """Return the data of a run, given the data that its record names.
 
@@ -63,7 +75,8 @@ def run_from_record(record: RunRecord) -> Run:
     asked, setting = record.asked, recorded_setting(record)
     objectives, metrics, constraints = (tuple(asked[key]) for key in ("objectives", "record", "constraints"))
     run = Run(record.space, objectives, asked["searcher"], asked["seed"], setting, metrics, constraints)
-    run = replace(run, trained_for=recorded_task(record))
+    genes = run.task.space.genes
+    run = replace(run, trained_for=recorded_task(record), references=recorded_references(record, genes))
     for name, metric in run.task.metrics.items():
         label = f"{measured_name(name)} v{version_on(metric, run.task.space)}"
         if record.labels[name].partition(" @ ")[0] != label:

@@ -38,10 +38,10 @@ def hypervolume_scale(record: RunRecord, visited: Sequence[Evaluation]) -> tuple
         if tracker.scale is None and "trainings" in record.asked:
             tracker.start(visited[: TrainingPlan(record.asked["trainings"], record.asked["measurements"]).first])
         elif tracker.scale is None:
-            searcher = registry.create(
-                "searchers", run.searcher, SearchProblem(run.task), np.random.default_rng(run.seed)
-            )
-            tracker.start(visited[: len(set(searcher.ask()))])
+            first = run.references or ()
+            problem, rng = SearchProblem(run.task, first), np.random.default_rng(run.seed)
+            searcher = registry.create("searchers", run.searcher, problem, rng)
+            tracker.start(visited[: len({*first, *searcher.ask()})])
         if tracker.scale:
             return tracker.scale, (
                 "as in the search: a cost by its range over the space, a metric by its range in the first generation"

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice, product
 from textwrap import wrap
 from typing import Any
 
 from nasctl import registry
+from nasctl.architectures.references import reference_names
 from nasctl.candidates.objective import closed_form
 from nasctl.candidates.setting import Setting, make_setting
 from nasctl.correlations.space_evidence import space_evidence
 from nasctl.defaults import DEFAULT_SEARCHER
-from nasctl.problem.space import SearchSpace, past_fidelities
+from nasctl.problem.space import Genome, SearchSpace, past_fidelities
 from nasctl.search.default_objectives import default_objectives, objective_doubts, past_defaults, space_kind
+from nasctl.search.recorded import recorded_references
 from nasctl.search.run import Run
+from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 from nasctl.system.argument_types import check_arguments, check_least
 
 LINE = 80  # characters of a line of remarks
+
+References = tuple[Genome, ...] | None  # genomes that a run begins with; see `Run`
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ class SearchRequest:
         name: A name for the run, in place of the default one.
         task: What the networks are to be trained for, one of `nasctl.defaults.TASKS`, which default objectives follow;
             "" for what is usual in the family of the space.
+        references: Whether the published networks of the space are evaluated first and bred from.
     """
 
     space: str
@@ -87,6 +94,7 @@ class SearchRequest:
     seed: int = 0
     name: str = ""
     task: str = ""
+    references: bool = True
 
     def run(self, setting: SettingOptions, options: Mapping[str, Any] | None = None, store: Store | None = None) -> Run:
         """Return the run, with default objectives filled in.
@@ -94,9 +102,9 @@ class SearchRequest:
         Args:
             setting: Conditions of measurements.
             options: Every option of the command line by its name, to be stored with the run.
-            store: Store in which a run may be found that was started with the default objectives, or the bounds of a
-                named fidelity, of an earlier version. Such a run is returned with its own objectives and fidelity, so
-                that the same words resume it.
+            store: Store in which a run may be found that was started with the default objectives, the bounds of a
+                named fidelity, or the published networks, of an earlier version. Such a run is returned with its own
+                objectives, fidelity and published networks, so that the same words resume it.
 
         Raises:
             NasctlError: A spec names something that does not exist.
@@ -108,12 +116,29 @@ class SearchRequest:
             lists = [default_objectives(self.space, space, self.task, with_device).objectives]
             lists += past_defaults(self.space, space, self.task, with_device) if store else []
         settings = [setting.setting(space), *setting.past_settings(space)]
-        run = self._run(space, lists[0], settings[0], options)
-        if store is None or len(lists) * len(settings) == 1:
+        named = reference_names(space)
+        today: References = (tuple(named) if self.references else ()) if named else None
+        run = self._run(space, lists[0], settings[0], options, today)
+        records = {one.name: one.record for one in store.runs()} if store else {}
+        spec = registry.spelled_out("spaces", self.space) if records else ""
+        records = {name: one for name, one in records.items() if one.space == spec}
+        if not records:
             return run
-        records = {one.name: one.record.asked for one in store.runs()}
-        meant = (self._run(space, objectives, one, options) for one in settings for objectives in lists)
-        return next((one for one in meant if _is_recorded(one, records.get(one.name, {}))), run)
+        began = self._past_references(space, today, records.values())
+        choices = islice(product(settings, lists, began), 1, None)  # the first choice is the run above
+        others = (self._run(space, objectives, one, options, first) for one, objectives, first in choices)
+        meant = chain([run], others)
+        return next((one for one in meant if one.name in records and _is_recorded(one, records[one.name])), run)
+
+    def _past_references(self, space: SearchSpace, today: References, records: Iterable[RunRecord]) -> list[References]:
+        """Return the published networks that runs of this space may have begun with, those of today first.
+
+        Runs of earlier versions began with others, or with none, which is also what `references=False` asks for.
+        """
+        if not self.references:
+            return list(dict.fromkeys([today, None]))
+        recorded = [recorded_references(one, space.genes) for one in records]
+        return list(dict.fromkeys([today, *(one for one in recorded if one), None]))
 
     def remarks(self, run: Run, setting: SettingOptions | None = None) -> list[str]:
         """Return lines for people on the objectives of a run, by measured correlations, and on an earlier fidelity.
@@ -126,12 +151,21 @@ class SearchRequest:
             NasctlError: A spec names something that does not exist.
         """
         space = registry.create("spaces", self.space)
-        lines = self._objective_remarks(space, run)
+        lines = [*self._objective_remarks(space, run), *self._reference_remarks(space, run)]
         own, today = run.setting.fidelity, setting.setting(space).fidelity if setting else run.setting.fidelity
         if own == today:
             return lines
         sentence = f"goes on with the run's own fidelity, {own}; the same option now means {today}, another run"
         return [*lines, *wrap(sentence, LINE, subsequent_indent="  ")]
+
+    def _reference_remarks(self, space: SearchSpace, run: Run) -> list[str]:
+        """Return the line of `remarks` for a run that began with other published networks than today's."""
+        today = tuple(reference_names(space))
+        if not self.references or not today or run.references == today:
+            return []
+        began = f"with {len(run.references)} others" if run.references else "without any"
+        sentence = f"goes on as it began, {began} in place of the {len(today)} reference networks of today"
+        return wrap(sentence, LINE, subsequent_indent="  ")
 
     def _objective_remarks(self, space: SearchSpace, run: Run) -> list[str]:
         """Return the lines of `remarks` on objectives."""
@@ -151,9 +185,14 @@ class SearchRequest:
         return [*wrap(sentence, LINE, subsequent_indent="  "), *lines]
 
     def _run(
-        self, space: SearchSpace, objectives: Sequence[str], setting: Setting, options: Mapping[str, Any] | None
+        self,
+        space: SearchSpace,
+        objectives: Sequence[str],
+        setting: Setting,
+        options: Mapping[str, Any] | None,
+        references: References,
     ) -> Run:
-        """Return the run with these objectives and the latency on each device."""
+        """Return the run with these objectives, the latency on each device, and these genomes first."""
         devices = registry.listed(self.devices)
         # With devices, each adds its own latency in place of a bare "latency".
         objectives = [spec for spec in objectives if spec != "latency" or not devices]
@@ -169,9 +208,10 @@ class SearchRequest:
             called=self.name,
             options=options or {},
             trained_for=self.task,
+            references=references,
         )
 
 
-def _is_recorded(run: Run, asked: Mapping[str, Any]) -> bool:
-    """Return whether a recorded question has the objectives and the setting of a run of the same name."""
-    return all(asked.get(key) == run.asked[key] for key in ("objectives", "setting"))
+def _is_recorded(run: Run, record: RunRecord) -> bool:
+    """Return whether a record has the objectives, the setting and the first genomes of a run of the same name."""
+    return all(record.asked.get(key) == run.asked.get(key) for key in ("objectives", "setting", "references"))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nasctl import registry
+from nasctl.architectures import ids
 from nasctl.candidates.objective import ChecksSetting, FilesTrainings, HasLabel, HasRemarks, Objective, closed_form
 from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
@@ -28,10 +29,11 @@ from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.problem import constraints
 from nasctl.problem.searcher import HasNeeds, Searcher
-from nasctl.problem.space import SearchSpace
+from nasctl.problem.space import Genome, SearchSpace
 from nasctl.search import applicability
 from nasctl.search.loop import Visit, search
 from nasctl.search.metrics import device_of, make_objective
+from nasctl.search.reference_bounds import GivenBound, with_number
 from nasctl.store.store import Store
 from nasctl.system.argument_types import check_arguments
 from nasctl.version import __version__
@@ -50,11 +52,15 @@ class Run:
         seed: Seed of the searcher. The seed of weights and data belongs to the setting.
         setting: The setting that measured values depend on.
         record: Specs of metrics to record beside the objectives.
-        constraints: Bounds such as "latency<=20"; see `nasctl.problem.constraints`.
+        constraints: Bounds such as "latency<=20", see `nasctl.problem.constraints`, or such as
+            "latency<=mobilenetv3-large", which is that reference network's own latency.
         called: Name of the run; "" for the name that follows from the question.
         options: Options of the command line by name, which are stored with the run; see `config`.
         trained_for: What the networks are to be trained for, one of `nasctl.defaults.TASKS`, which the score of the run
             follows; "" for what is usual in the family of the space.
+        references: Canonical genomes that are evaluated first and bred from, such as those of the published networks of
+            the space; none by default, as in runs of earlier versions. An empty tuple says that none is wanted, which
+            is part of the question.
     """
 
     space: str
@@ -67,6 +73,7 @@ class Run:
     called: str = field(default="", compare=False)
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
     trained_for: str = field(default="", compare=False)
+    references: tuple[Genome, ...] | None = None
 
     def __post_init__(self) -> None:
         check_arguments("make a run", Run, vars(self))
@@ -80,6 +87,9 @@ class Run:
         Raises:
             NasctlError: A spec names something that does not exist.
         """
+        genes, first = self.task.space.genes, dict[str, Any]()
+        if self.references is not None:  # runs of earlier versions have no such key
+            first["references"] = [ids.encode(self.space, genes, one) for one in self.references]
         return {
             "space": registry.spelled_out("spaces", self.space),
             "objectives": list(self._optimised),
@@ -90,6 +100,7 @@ class Run:
             "setting": str(self.task.setting),
             # A latency from another table is another question, even if the devices have the same name.
             "tables": {name: one.version for name, one in self.task.metrics.items() if isinstance(one, HasLabel)},
+            **first,
         }
 
     @property
@@ -124,22 +135,37 @@ class Run:
         objectives, others = self._optimised, dict(self._recorded)
         if not objectives:
             raise NasctlError("a search needs at least one objective; give it with --objective")
-        texts = [text for given in self.constraints for text in given.split(",")]
-        for text in texts:
-            subject = constraints.subject(text)
+        for given in self.bounds:
+            subject = constraints.subject(given.text)
             if not any(name == subject or name.startswith(f"{subject}@") for name in {**objectives, **others}):
                 others |= self._metrics((subject,))
         metrics = objectives | others
         applicability.refuse_inapplicable(space, metrics)
         units = {name: metric.unit for name, metric in metrics.items()}
         parsed = tuple(
-            constraints.parse(text, list(metrics), lambda name: self._maximum(space, name, metrics[name]), units)
-            for text in texts
+            constraints.parse(given.text, list(metrics), lambda name: self._maximum(space, name, metrics[name]), units)
+            for given in self.bounds
         )
         # Scores of a run are ranks of its metrics and sizes. A run of costs alone has no score.
         scored = not all(map(closed_form, metrics.values()))
         filed = dict(make_objective(name) for name in SIZES if name not in metrics) if scored else {}
         return Task(space, metrics, self.setting, frozenset(others.keys() - objectives.keys()), parsed, filed)
+
+    @cached_property
+    def bounds(self) -> tuple[GivenBound, ...]:
+        """The constraints with numbers, in the order of `Task.constraints`.
+
+        Raises:
+            NasctlError: A bound names no reference network, or one whose value is not known before the search.
+        """
+        space, known = registry.create("spaces", self.space), self._optimised | self._recorded
+
+        def metric(subject: str) -> tuple[str, Objective]:
+            named = [name for name in known if subject.replace("-", "_") in (name, name.partition("@")[0])]
+            return (named[0], known[named[0]]) if named else next(iter(self._metrics((subject,)).items()))
+
+        texts = [text for given in self.constraints for text in given.split(",")]
+        return tuple(with_number(text, space, self.setting, metric) for text in texts)
 
     @cached_property
     def remarks(self) -> dict[str, list[str]]:
@@ -206,7 +232,8 @@ class Run:
         record = task.record(self.asked["space"], self.asked, versions, self.remarks)
         config = self.config if self.options else {}
         record = replace(record, config=config, machines=(machine_of(task),), task=self.trained_for)
-        yield from search(task, searcher, store.journal(self.name, record), budget, deadline, executor)
+        journal = store.journal(self.name, record)
+        yield from search(task, searcher, journal, budget, deadline, executor, self.references or ())
 
     def file_under(self, store: Path | str) -> None:
         """Tell objectives that train candidates the store of the search. Workers get copies, so call this before.
@@ -220,7 +247,7 @@ class Run:
 
     def _make_searcher(self, store: Store) -> Searcher:
         """Return a fresh searcher for the run."""
-        problem, rng = SearchProblem(self.task), np.random.default_rng(self.seed)
+        problem, rng = SearchProblem(self.task, self.references or ()), np.random.default_rng(self.seed)
         made: Searcher = registry.create("searchers", self.searcher, problem, rng)
         return made
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nasctl.architectures import ids
+from nasctl.architectures.references import reference_names
 from nasctl.evaluation.executor import Executor
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.pareto.archive import Archive, closest_to_ideal
@@ -20,11 +21,13 @@ from nasctl.pareto.losses import front, losses, violations
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.search.loop import Visit
+from nasctl.search.reference_verdict import sentence, verdicts
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.system import progress, terminal
 
 LINE = 80  # characters of a line
+
 HYPERVOLUME_SHARE = 0.03  # share of a search's time above which no further hypervolume is computed for display
 
 
@@ -83,7 +86,12 @@ class Watch:
             f"objectives: {objectives}",
         ]
         if task.constraints:
-            lines.append(f"subject to: {', '.join(map(str, task.constraints))}")
+            bounds = zip(task.constraints, self._run.bounds, strict=True)
+            said = [f"{one}{given.reference and f' (as {given.reference} has)'}" for one, given in bounds]
+            lines.append(f"subject to: {', '.join(said)}")
+        if self._run.references:
+            named = ", ".join(map(self._called, self._run.references))
+            lines.append(f"begins with the reference networks {named}; --no-references leaves them out")
         if any(goal.cost == "module" for goal in task.objectives):
             lines.append(self._conditions())
         return lines + [f"{name}: {remark}" for name, remarks in self._run.remarks.items() for remark in remarks]
@@ -196,6 +204,10 @@ class Watch:
         if not size:
             relax = "relax a constraint, or " if self._task.constraints else ""
             return [*lines, f"the front is empty: {relax}give a larger --budget"]
+        said = sentence(
+            verdicts(self._task.space, self._found, self._task.objectives, self._task.constraints), self._called
+        )
+        lines += wrap(said, LINE, subsequent_indent="  ", break_on_hyphens=False)
         if not self._last:
             return lines
         best = self._archive.genomes[closest_to_ideal(self._archive.losses)]
@@ -227,6 +239,14 @@ class Watch:
     def json_values(self) -> dict[str, Any]:
         """Return the result as JSON has it."""
         task = self._task
+        judged = {
+            one.name: {
+                "id": self._id(one.genome),
+                "feasible": one.feasible,
+                "dominated_by": one.dominated_by and self._id(one.dominated_by),
+            }
+            for one in verdicts(task.space, self._found, task.objectives, task.constraints)
+        }
         return {
             "run": self._run.name,
             "evaluations": self._proposed,
@@ -234,7 +254,12 @@ class Watch:
             "failed": self._failed,
             "front": [self._id(found.genome) for found in front(self._found, task.objectives, task.constraints)],
             "seconds": round(time.monotonic() - self._start, 3),
+            **({"references": judged} if judged else {}),
         }
+
+    def _called(self, genome: Genome) -> str:
+        """Return the name of a reference network, or the id of another candidate."""
+        return reference_names(self._task.space).get(genome) or self._id(genome)
 
     def _id(self, genome: Genome) -> str:
         """Return the id of a candidate."""

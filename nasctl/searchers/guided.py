@@ -18,7 +18,7 @@ from itertools import combinations
 
 import numpy as np
 
-from nasctl.api import Archive, BadOption, Genome, Problem, promising, unseen
+from nasctl.api import Archive, BadOption, Genome, Problem, promising, starting_genomes, unseen
 from nasctl.searchers._mutation import redraw_genes
 
 __all__ = ["Guided"]
@@ -39,7 +39,8 @@ class Guided:
     Objectives that need no module are called exact below, because they are computed for every child without using
     budget.
 
-    Initial population: genomes spread over the exact objectives, including the minimum of each.
+    Initial population: the genomes that the problem names, then genomes spread over the exact objectives, including
+    the minimum of each.
 
     Later rounds: each round breeds `CHILDREN` times as many children as it evaluates. Each of two parents is the less
     crowded of two random archive members. Two-point crossover is followed by redrawing every gene with probability
@@ -115,17 +116,22 @@ class Guided:
         """
         if self._raw or not self._exact.any():
             return {}
-        drawn = unseen(self._space, self._rng, _number_of_draws(INITIAL_DRAWS, self._size))
+        first = starting_genomes(self._problem)[: self._size]
+        drawn = unseen(self._space, self._rng, _number_of_draws(INITIAL_DRAWS, self._size), first)
         genomes = [self._space.canonical(raw) for raw in drawn]
         held = np.flatnonzero(self._problem.violation(genomes) == 0)
-        exact = self._problem.cheap_losses(genomes)[held][:, self._exact]  # (H, E)
+        exact = self._problem.cheap_losses([*genomes, *first])[:, self._exact]
+        named, exact = exact[len(genomes) :], exact[held]  # (S, E), (H, E)
         if not len(held):
             return {}
-        least = np.unique(exact.argmin(axis=0))[: self._size]
-        places = _normalise(exact, np.ones(exact.shape[1], dtype=bool))
+        number = self._size - len(first)
+        least = np.unique(exact.argmin(axis=0))[:number]
+        named = named[~np.isnan(named).any(axis=1)]
+        places = _normalise(np.concatenate([exact, named]), np.ones(exact.shape[1], dtype=bool))
         others = np.setdiff1d(np.arange(len(held)), least)
-        taken = [*least, *_farthest(places, places[least], [others], self._size - len(least))]
-        return {genomes[held[k]]: drawn[held[k]] for k in taken}
+        known = np.concatenate([places[least], places[len(held) :]])
+        taken = [*least, *_farthest(places, known, [others], number - len(least))]
+        return dict(zip(first, first, strict=True)) | {genomes[held[k]]: drawn[held[k]] for k in taken}
 
     def _promising_children(self) -> dict[Genome, tuple[int, ...]]:
         """Return raw genomes of the children to evaluate by canonical genome, at most one batch."""

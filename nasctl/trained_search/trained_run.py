@@ -98,7 +98,8 @@ class TrainedRun(Run):
     def asked(self) -> dict[str, Any]:
         """The question of the run as JSON has it, with that of the training-free run."""
         own: dict[str, Any] = Run.asked.func(self)  # type: ignore[attr-defined]
-        first = {key: self.first.asked[key] for key in ("objectives", "record", "searcher")}
+        keys = ("objectives", "record", "searcher", "references")
+        first = {key: self.first.asked[key] for key in keys if key in self.first.asked}
         return {
             **own,
             "searcher": SEARCHER,

@@ -26,6 +26,7 @@ from nasctl.cli import cli
 from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.pareto.crowding import spread
 from nasctl.pareto.hypervolume import hypervolume, pareto
+from nasctl.problem.sampling import starting_genomes
 from nasctl.problem.searcher import Goal
 
 # Sizes of the true fronts and their hypervolumes, as published for these tables, and the best accuracy.
@@ -288,3 +289,8 @@ def test_a_table_that_is_absent_is_asked_for(monkeypatch, tmp_path):
     assert done.exit_code == 2
     assert "nasctl data import nb201 FILE" in done.stderr
     assert "set NASCTL_DATA to a folder that holds nb201/nb201_table.csv.gz" in done.stderr
+
+
+def test_replays_begin_with_no_published_network():
+    posed = BenchmarkProblem(registry.create("benchmarks", "nbmacro"), ["params", "macs"])
+    assert starting_genomes(posed) == []

@@ -42,7 +42,7 @@ OPTIONS = {  # and their defaults
         **{"space": None, "device": None, "objective": None, "record": None, "constraint": None},
         **{"searcher": "guided", "budget": 300, "time": None, "seed": 0, "weights-seed": 0},
         **{**MEASURED, **WORKERS, "threads": 1, "run": "", "store": "nasctl.db", "json": False},
-        **{"config": None, "set": None, "task": None},
+        **{"config": None, "set": None, "task": None, "no-references": False},
         **{"trainings": None, "recipe": "", "epochs": 0, "split": "0.8,0.1,0.1", "split-seed": 0},
     },
     "objective score": {

@@ -38,7 +38,7 @@ def test_every_part_of_the_question_is_an_option():
         *("--constraint", "params<=1000000", "--constraint", "macs>=1000"),
         *("--searcher", "nsga2:population=10", "--budget", "17", "--seed", "3", "--weights-seed", "2"),
         *("--fidelity", "size=8,batch=4,repeats=1", "--data", "noise", "--torch-device", "cpu", "--threads", "2"),
-        *("--run", "my run"),
+        *("--run", "my run", "--no-references"),
     ]
 
 

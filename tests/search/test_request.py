@@ -177,10 +177,10 @@ def test_the_same_words_resume_a_run_at_earlier_bounds_of_a_level(tmp_path, spac
     store, old = Store(tmp_path / "nasctl.db"), SettingOptions(bounds)
     asked = SearchRequest(space, searcher="random")
     costs = replace(asked, objectives=("params,macs",))
-    assert recorded(store, costs.run(old)) == with_costs
+    assert recorded(store, replace(costs.run(old), references=None)) == with_costs
     assert asked.run(DEFAULT, store=store).name != with_defaults  # not in the store yet
     past = past_defaults(space, registry.create("spaces", space), "", with_device=False)[-1]
-    assert recorded(store, replace(asked, objectives=past).run(old)) == with_defaults
+    assert recorded(store, replace(replace(asked, objectives=past).run(old), references=None)) == with_defaults
     for level in ("", "balanced"):
         options = SettingOptions(level)
         assert costs.run(options, store=store).name == with_costs

@@ -120,7 +120,7 @@ def test_a_search_is_handed_the_task_the_searcher_the_journal_and_its_limits(han
     run = Run("nbmacro", ("params", "macs"), "nsga2:population=8", 5)
     (task, *rest), _ = handed_over(run, 17, 3.5, "executor")
     assert task is run.task
-    assert rest == [made.given, "journal", 17, 3.5, "executor"]
+    assert rest == [made.given, "journal", 17, 3.5, "executor", ()]
     assert_made_once(made, run)
 
 

@@ -9,4 +9,4 @@ from nasctl.commands import Commands
 
 @click.group(cls=Commands, package=__name__)
 def command() -> None:
-    """List, show, sample and profile search spaces."""
+    """List, show, sample and profile search spaces, and their published networks."""

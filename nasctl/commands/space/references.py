@@ -1,0 +1,86 @@
+"""The command `nasctl space references`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nasctl.commands import device_option, json_option
+
+if TYPE_CHECKING:
+    from nasctl.candidates.objective import Objective
+    from nasctl.problem.space import Reference, SearchSpace
+
+
+@click.command("references")
+@click.argument("space")
+@device_option
+@json_option
+def command(space: str, devices: tuple[str, ...], as_json: bool) -> None:
+    """List the published networks of SPACE, which searches begin with: costs, published accuracy and source.
+
+    A name of the list stands for its network wherever a command takes ARCH, and for its own value in a constraint:
+    --constraint "latency<=mobilenetv3-large". Options of SPACE that differ from the published ones are named, and take
+    the accuracy away.
+
+    Example: nasctl space references mbconv:width=1.0 --device pixel4
+    """
+    import json
+
+    from nasctl import registry
+    from nasctl.architectures.references import references
+    from nasctl.system.terminal import quantity, say, table
+
+    made = registry.create("spaces", space)
+    found = references(made)
+    objectives = _objectives(space, devices)
+    costs = {name: _costs(made, one, objectives) for name, one in found.items()}
+    if as_json:
+        click.echo(json.dumps([_described(space, made, name, one) | costs[name] for name, one in found.items()]))
+        return
+    if not found:
+        say(f"{space} has no reference networks: it can express none of the published networks that nasctl knows")
+        return
+    units = {name: one.unit if name in ("params", "macs") else "" for name, one in objectives.items()}
+    heads = [name if units[name] else f"{name} ({objectives[name].unit})" for name in objectives]
+    rows = [
+        [
+            name,
+            *(quantity(value, units[cost]) for cost, value in costs[name].items()),
+            "-" if one.accuracy is None else f"{100 * one.accuracy:.2f}%",
+            one.source,
+        ]
+        for name, one in found.items()
+    ]
+    table(["network", *heads, "published accuracy", "source"], rows)
+    say(*(f"{name}: {one.remark}" for name, one in found.items() if one.remark))
+
+
+def _objectives(space: str, devices: tuple[str, ...]) -> dict[str, Objective]:
+    """Return the costs to list by name: parameters, multiply-accumulates, and the latency on each device."""
+    from nasctl import registry
+    from nasctl.search.metrics import make_objective
+
+    specs = ("params", "macs", *(f"latency@{device}" for device in registry.listed(devices)))
+    return dict(make_objective(spec, space) for spec in specs)
+
+
+def _costs(space: SearchSpace, one: Reference, objectives: Mapping[str, Objective]) -> dict[str, float]:
+    """Return the costs of a network by name."""
+    from nasctl.candidates.candidate import Candidate
+    from nasctl.candidates.setting import DEFAULT_SETTING
+
+    return {
+        name: objective(Candidate(space, one.genome, DEFAULT_SETTING, objective.needs))
+        for name, objective in objectives.items()
+    }
+
+
+def _described(spec: str, space: SearchSpace, name: str, one: Reference) -> dict[str, Any]:
+    """Return a network as JSON has it, without its costs."""
+    from nasctl.architectures import ids
+
+    identity = {"name": name, "id": ids.encode(spec, space.genes, one.genome), "genome": list(one.genome)}
+    return identity | {"accuracy": one.accuracy, "source": one.source, "remark": one.remark}
