@@ -28,6 +28,7 @@ from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.trained_search.training_searcher import TrainingSearcher
 from nasctl.training.candidate_training import CandidateTraining
+from nasctl.training.image_notes import flip_notes
 from nasctl.training.labelled import TrainingData
 from nasctl.training.training import Training, check_trainable
 
@@ -129,6 +130,12 @@ class TrainedRun(Run):
         space = self.task.space
         check_trainable(self._training(space.canonical((0,) * len(space.genes))), self._data)
         return []
+
+    @property
+    def recipe_notes(self) -> list[str]:
+        """Sentences for a user on what the recipe does to the data."""
+        recipe = self.how.recipe_for(self._data.task)
+        return flip_notes(self._data, recipe.flip, "A --recipe with the line 'flip = false'")
 
     @property
     def plan(self) -> TrainingPlan:

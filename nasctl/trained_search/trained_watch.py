@@ -73,6 +73,7 @@ class TrainedWatch(Watch):
             f"run {run.name}: {run.trainings} trainings, chosen among up to {run.measurements} networks of"
             f" {run.first.name} and of searches on a predictor",
             f"objectives: {objectives}",
+            *run.recipe_notes,
         ]
 
     def table(self) -> tuple[list[str], list[list[Any]]]:

@@ -25,7 +25,7 @@ from nasctl.training.events import Event, LearningProblem, Outcome, Ranks, Train
 from nasctl.training.folder import TrainingFolder, check_name, trainings_folder
 from nasctl.training.labelled import TrainingData
 from nasctl.training.loop import train
-from nasctl.training.recipe import ABOUT, Recipe, TrainingTask
+from nasctl.training.recipe import Recipe, TrainingTask
 from nasctl.training.recording import Recording
 from nasctl.training.rows import training_row
 from nasctl.training.starting_weights import load_start
@@ -75,14 +75,13 @@ class Training:
     @property
     def spec(self) -> dict[str, Any]:
         """The question as JSON. Fields of the recipe that change no weights are not part of it."""
-        recipe = {name: value for name, value in self.recipe.asdict().items() if ABOUT[name].bits}
         return {
             "space": self.space,
             "genome": list(self.genome),
             "trained_space": self.trained_space,
             "task": self.task,
             "data": self.data,
-            "recipe": recipe,
+            "recipe": self.recipe.question,
             "seed": self.seed,
             "threads": self.threads,
             "device": self.torch_device.partition(":")[0],
@@ -230,6 +229,25 @@ def check_trainable(training: Training, data: TrainingData, start: Path | None =
     if start is not None:
         module = trainable(problem.network, problem.input, training.task, classes, training.seed)
         load_start(module, start, training.start)
+
+
+def planned_row(training: Training, store: Store) -> dict[str, Any]:
+    """Return the row of a training that is not carried out, as `training_row` does.
+
+    Args:
+        training: The training.
+        store: The store, which may know the training.
+
+    Returns:
+        The row of the store; without one, a row in the state "not begun".
+
+    Raises:
+        NasctlError: The name is that of another training.
+    """
+    record = _record(training, store)
+    if not any(one.name == training.name for one in store.trainings()):
+        record = replace(record, state="not begun", started=0.0)
+    return training_row(record, store.path)
 
 
 def _is_whole(weights: Path) -> bool:

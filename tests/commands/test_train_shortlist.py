@@ -103,7 +103,10 @@ def test_without_halving_all_are_trained_to_the_end(nasctl):
 
 def test_a_dry_run_lists_the_candidates_and_writes_nothing(nasctl):
     said = nasctl(*SHORT, "--dry-run").stderr
-    assert said.count("  training nbmacro-") == 4
+    assert said.count("  would train nbmacro-") == 4
+    found = json.loads(nasctl(*SHORT, "--dry-run", "--json").stdout)
+    assert [one["state"] for one in found] == ["not begun"] * 4
+    assert all(f"{one['id']}  would train {one['training']}" in said for one in found)
     assert rows() == {}
     assert not Path("nasctl-trainings").exists()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from nasctl.store.store import Store
 from nasctl.trained_search.feature_metrics import feature_metrics
 from nasctl.trained_search.trained_run import TrainedRun
 from nasctl.training.candidate_training import CandidateTraining, labelled_classes
+from nasctl.training.evaluation import accuracy_error
 
 SPACE = "nbmacro:resolution=8,classes=10"
 HOW = CandidateTraining(epochs=1, split="0.1-0.1-0.1")
@@ -51,7 +51,7 @@ def test_trains_a_shortlist_and_then_what_a_predictor_prefers(first, tmp_path):
     best = max(visits, key=lambda one: next(iter(one.evaluation.values.values()))).evaluation.genome
     (row,) = run.records(store, [best]).values()
     accuracy, images = row.result["validation"]["accuracy"], row.result["validation"]["examples"]
-    assert run.label_errors(store, [best])[0] == pytest.approx(100 * math.sqrt(accuracy * (1 - accuracy) / images))
+    assert run.label_errors(store, [best])[0] == pytest.approx(100 * accuracy_error(accuracy, images))
 
 
 def test_a_replay_trains_nothing_again_and_takes_the_same_path(first, tmp_path, monkeypatch):
