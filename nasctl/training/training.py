@@ -18,7 +18,7 @@ from nasctl.errors import NasctlError
 from nasctl.problem.space import SearchSpace
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
-from nasctl.training import trained_weights
+from nasctl.training import checkpoint, trained_weights
 from nasctl.training.batches import steps_per_epoch
 from nasctl.training.evaluation import Result
 from nasctl.training.events import Event, LearningProblem, Outcome, Ranks, TrainingDiverged
@@ -196,6 +196,7 @@ def run_training(
         finished = record.state == "finished" and _is_whole(folder.weights)
         place.shared(b"finished" if finished else b"")
         if finished:
+            checkpoint.keep_newest(folder.path)  # a kill may have come between weights and deletion
             return Trained(record, store.path, 0)
         with _recording(training, data, store, record, folder, work, follow) as recording:
             try:
@@ -209,7 +210,10 @@ def run_training(
                 raise
             if outcome.finished:
                 trained_weights.write(folder.weights, outcome.state, _facts(training, data, outcome))
-            return Trained(recording.finish(outcome), store.path, recording.session_steps)
+            record = recording.finish(outcome)
+            if outcome.finished:
+                checkpoint.keep_newest(folder.path)
+            return Trained(record, store.path, recording.session_steps)
 
 
 def check_trainable(training: Training, data: TrainingData, start: Path | None = None) -> None:
