@@ -9,6 +9,7 @@ from typing import Any
 from nasctl.architectures import ids
 from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses
+from nasctl.prediction.training_choice import VERSION
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
 from nasctl.search.run import Run
@@ -73,6 +74,10 @@ class TrainedWatch(Watch):
             f"run {run.name}: {run.trainings} trainings, chosen among up to {run.measurements} networks of"
             f" {run.first.name} and of searches on a predictor",
             f"objectives: {objectives}",
+            *(
+                ["goes on with the run's own choice of trainings; another run would choose anew"]
+                * (run.choice < VERSION)
+            ),
             *run.recipe_notes,
         ]
 

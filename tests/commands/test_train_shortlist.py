@@ -76,7 +76,7 @@ def test_candidates_of_a_run_are_trained_rung_by_rung_and_shown(nasctl):
     for word in ("trained", "accuracy"):
         picked = json.loads(nasctl("pareto", "pick", f"--best={word}", "--json").stdout)
         assert picked["trained"]["training"] == best[-1]
-        assert picked["export"] == f"nasctl export --arch {best[0]} --weights {best[-1]}"
+        assert picked["export"] == f"nasctl export --arch {best[0]} --weights {best[-1]} --format python,onnx"
     text = nasctl("pareto", "pick", "--best=trained").stdout
     assert f"training {best[-1]} on photos.npz, 3 epochs, seed 0" in text
 
