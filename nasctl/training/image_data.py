@@ -49,7 +49,6 @@ class ImageTrainingData:
     """
 
     task: ClassVar[Literal["classes"]] = "classes"
-    mask: ClassVar[None] = None
 
     identity: str
     shape: tuple[int, ...]
