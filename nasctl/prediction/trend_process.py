@@ -33,7 +33,10 @@ class KernelSettings(NamedTuple):
 TRENDS, GENE_LENGTHS, NOISES = (0.0, 0.3, 1.0), (0.5, 1.0, 2.0), (0.01, 0.05, 0.2)
 # Settings from which the largest marginal likelihood chooses.
 METRIC_GRID = [KernelSettings(*one) for one in product(TRENDS, (0.3, 0.6, 1.2, 2.4), GENE_LENGTHS, NOISES)]
-GENE_GRID = [KernelSettings(trend, 1.0, *one, metrics=False) for trend, *one in product(TRENDS, GENE_LENGTHS, NOISES)]
+GENE_GRID = [
+    KernelSettings(trend, 1.0, length, noise, metrics=False)
+    for trend, length, noise in product(TRENDS, GENE_LENGTHS, NOISES)
+]
 
 
 class FeaturePoints:
