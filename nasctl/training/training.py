@@ -208,12 +208,20 @@ def run_training(
                 if not recording.opened:
                     folder.clear()  # the network cannot be trained, so there is nothing to resume
                 raise
-            if outcome.finished:
-                trained_weights.write(folder.weights, outcome.state, _facts(training, data, outcome))
-            record = recording.finish(outcome)
-            if outcome.finished:
-                checkpoint.keep_newest(folder.path)
+            record = _end(training, data, folder, recording, outcome)
             return Trained(record, store.path, recording.session_steps)
+
+
+def _end(
+    training: Training, data: TrainingData, folder: TrainingFolder, recording: Recording, outcome: Outcome
+) -> TrainingRecord:
+    """File the result of a training, and return its row; of a finished one write the weights, and tidy the folder."""
+    if not outcome.finished:
+        return recording.finish(outcome)
+    trained_weights.write(folder.weights, outcome.state, _facts(training, data, outcome))
+    record = recording.finish(outcome)
+    checkpoint.keep_newest(folder.path)
+    return record
 
 
 def check_trainable(training: Training, data: TrainingData, start: Path | None = None) -> None:
