@@ -28,6 +28,7 @@ from nasctl.data import (
     ImageContent,
     ImageData,
     ImageSizes,
+    KnowsMirrorImages,
     StoredImages,
     Summarized,
     TokenData,

@@ -104,11 +104,14 @@ def chosen_score(record: RunRecord) -> ChosenScore | None:
     """Return the score of a run for which a user names none; None if it has no metrics to score by.
 
     A run whose metrics are among those that measurements favour on its family, a default one at least, has the score
-    that they favour there, which may be a size. Any other run has the log rank of its own objectives except costs.
+    that they favour there, which may be a size. Any other run has the log rank of its own objectives except costs. A
+    run that trains its candidates has none, because their accuracy orders them better than a rank of it.
 
     Args:
         record: Record of the run.
     """
+    if any(goal.cost == "training" for goal in record.goals):
+        return None
     metrics = [goal.name for goal in record.goals if goal.cost == "module" or goal.direction == "max"]
     try:
         space: SearchSpace = registry.create("spaces", record.space)

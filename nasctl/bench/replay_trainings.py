@@ -16,7 +16,7 @@ from nasctl.bench.replay import replay
 from nasctl.pareto.hypervolume import hypervolume, pareto
 from nasctl.prediction.acquisition import Rule, shortlist
 from nasctl.prediction.feature_scale import GENES, METRICS
-from nasctl.prediction.training_choice import TrainingChoice, TrainingPlan
+from nasctl.prediction.training_choice import VERSION, TrainingChoice, TrainingPlan
 from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Genome
 
@@ -87,12 +87,20 @@ class TrainingReplayer:
         trainings: Number of trainings of a run.
         measurements: Maximum number of architectures whose metrics a run measures.
         rule: Rule by which `FITTED` chooses; see `nasctl.prediction.acquisition`.
+        version: Version of the choice of `FITTED`; see `nasctl.prediction.training_choice.VERSION`.
     """
 
     def __init__(
-        self, benchmark: Benchmark, objectives: Sequence[str], trainings: int, measurements: int, rule: Rule = "ehvi"
+        self,
+        benchmark: Benchmark,
+        objectives: Sequence[str],
+        trainings: int,
+        measurements: int,
+        rule: Rule = "ehvi",
+        version: int = VERSION,
     ) -> None:
         self._benchmark, self._trainings, self._measurements, self._rule = benchmark, trainings, measurements, rule
+        self._version = version
         self._objectives = tuple(objectives)
         self._problem = BenchmarkProblem(benchmark, objectives)
         self._searches: dict[tuple[int, int], np.ndarray] = {}
@@ -122,7 +130,7 @@ class TrainingReplayer:
 
     def _fitted(self, table: TrainingTable, seed: int) -> TrainingReplay:
         """Train what `TrainingChoice` chooses."""
-        plan = TrainingPlan(self._trainings, self._measurements, self._rule, seed=seed)
+        plan = TrainingPlan(self._trainings, self._measurements, self._rule, seed=seed, version=self._version)
         cost, rows = table.test.cost, self._problem.rows
         choice = TrainingChoice(self._benchmark.space, self._groups, lambda genomes: cost[rows(genomes)][:, None], plan)
         places = self._searched(seed, plan.searched)

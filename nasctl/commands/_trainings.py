@@ -157,7 +157,7 @@ def train_chosen(
 
     without_limits = replace(workers, seconds=None, memory=None)  # the limits are about metrics
     with ExitStack() as opened:
-        run = replace(run, open_metrics=_metrics_of(workers, opened))
+        run = replace(run.as_begun(Store.reading(store)), open_metrics=_metrics_of(workers, opened))
         run.file_under(store)
         watch = TrainedWatch(run, store, limit, options)
         say("", *watch.opening())

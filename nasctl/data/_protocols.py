@@ -92,6 +92,16 @@ class HasNotes(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsMirrorImages(Protocol):
+    """Data of images that says whether an image and its mirror image, left for right, are of one class."""
+
+    @property
+    def mirrored_keeps_class(self) -> bool:
+        """Whether mirror images keep their class. Of digits and letters they do not."""
+        ...
+
+
 class DataPlugin(Protocol):
     """A data plug-in: a class, called with options alone to make data, unless it is a `DataFormat`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import ClassVar
 
 from nasctl.data._content_images import ContentImages
 from nasctl.data._image_arrays import ImageArrays
@@ -23,6 +24,7 @@ class Digits(ContentImages):
     """
 
     name: str = field(default="digits", init=False)
+    mirrored_keeps_class: ClassVar[bool] = False
 
     def __str__(self) -> str:
         return "digits"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from nasctl.errors import NasctlError
 from nasctl.export.difference import Difference, difference
 from nasctl.export.model import Model, Runner
 from nasctl.training.batches import part_batches
+from nasctl.training.evaluation import accuracy_error
 from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.trained_weights import Facts
 
@@ -46,8 +46,8 @@ class ExportedAccuracy:
 
     @property
     def error(self) -> float:
-        """Standard error of `accuracy`, binomial."""
-        return sqrt(self.accuracy * (1 - self.accuracy) / self.total)
+        """Standard error of `accuracy`; see `nasctl.training.evaluation.accuracy_error`."""
+        return accuracy_error(self.accuracy, self.total)
 
 
 def labelled_data(model: Model, name: str) -> TrainingData:

@@ -21,10 +21,11 @@ from nasctl.export.formats import FORMATS
 from nasctl.export.int8 import INT8, INT8_SUFFIX, QuantisedFile, quantise
 from nasctl.export.model import Model, Runner
 from nasctl.problem.space import Genome, Input
-from nasctl.system.files import folder_replacement, replacement
+from nasctl.system.files import folder_replacement, replacement, room_error
 from nasctl.training.labelled import TrainingData
 
 CALIBRATION = 32  # examples of the batch from which batch norms take their statistics
+ROOM = 1 << 20  # bytes that a file may take beside its weights, such as for source and graph
 COMPARED = 3  # examples on which the module and a file are compared
 
 
@@ -154,7 +155,7 @@ def export(
         for name, draft in drafts.items():
             if name == INT8:
                 continue
-            with _explained(exported, name):
+            with _explained(exported, name, draft, paths[name]):
                 FORMATS[name].write(exported, draft)
                 runner = FORMATS[name].load(exported, draft)
                 computed = None if runner is None else difference(exported.outputs, runner(exported.examples))
@@ -167,7 +168,7 @@ def export(
                 both = [one for one in (found[name].difference, check_difference(name, largest)) if one is not None]
                 found[name] = ExportedFile(max(both, key=lambda one: one.relative), accuracy)
         if INT8 in drafts and data is not None:
-            with _explained(exported, INT8):
+            with _explained(exported, INT8, drafts[INT8], paths[INT8]):
                 int8 = quantise(exported, data, drafts["onnx"], drafts[INT8])
         for name, path in paths.items():
             _check_free(name, path, force)  # another process may have written it meanwhile
@@ -175,13 +176,24 @@ def export(
 
 
 @contextmanager
-def _explained(exported: Model, name: str) -> Iterator[None]:
-    """Turn every error of a library into one sentence: torch, onnx and modules of plug-ins may raise anything."""
+def _explained(exported: Model, name: str, draft: Path, path: Path) -> Iterator[None]:
+    """Turn every error of a library into one sentence: torch, onnx and modules of plug-ins may raise anything.
+
+    Args:
+        exported: The architecture.
+        name: The format.
+        draft: The file that the block writes.
+        path: The name that the file will have.
+    """
     try:
         yield
     except NasctlError:
         raise
     except Exception as error:
+        if no_room := room_error(draft, ROOM + sum(one.nbytes for one in exported.module.state_dict().values())):
+            raise NasctlError(
+                f"{path} cannot be written ({no_room.strerror}); free some space, or give another file with -o"
+            ) from error
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         whose = exported.architecture.id
         raise NasctlError(f"{whose} cannot be exported as {name} ({reason}); try another --format") from error

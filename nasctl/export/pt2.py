@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -16,7 +17,9 @@ def write_pt2(model: Model, draft: Path) -> None:
     """Write the model as a `torch.export` program, with the facts of the model as an extra file."""
     with silenced_exporter():
         facts = json.dumps(model.facts(), default=str)
-        torch.export.save(model.program, draft, extra_files={"architecture.json": facts})
+        content = BytesIO()  # on a full disk, torch's own writer of files ends the whole process
+        torch.export.save(model.program, content, extra_files={"architecture.json": facts})
+        draft.write_bytes(content.getbuffer())
 
 
 def load_pt2(model: Model, path: Path) -> Runner:

@@ -191,3 +191,24 @@ def shortlist(score: np.ndarray, costs: np.ndarray, number: int) -> np.ndarray:
     known = np.where(np.isfinite(score), score, -np.inf)
     groups = [one for one in np.array_split(order, number) if len(one)] if number else []
     return np.array([one[known[one].argmax()] for one in groups], dtype=int)
+
+
+def stratified(costs: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose candidates for a first round of trainings at random, spread over cost.
+
+    Candidates are sorted by cost and divided into as many groups of equal size as are to be chosen. The first group
+    gives its cheapest candidate, because a front without its cheap end lacks a large part of its hypervolume. Each
+    other group gives a random one.
+
+    Args:
+        costs: Cost, (N,); a candidate with NaN is never chosen.
+        number: Number of candidates to choose.
+        rng: Source of the draws.
+
+    Returns:
+        Rows of the chosen candidates, at most `number`, in ascending order of cost.
+    """
+    able = np.flatnonzero(np.isfinite(costs))
+    order = able[np.argsort(costs[able], kind="stable")]
+    groups = [one for one in np.array_split(order, number) if len(one)] if number else []
+    return np.array([one[0] if k == 0 else rng.choice(one) for k, one in enumerate(groups)], dtype=int)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nasctl.errors import BadOption
-from nasctl.prediction.acquisition import Candidates, Labelled, Rule, choose_batch, shortlist
-from nasctl.prediction.trend_process import TrendProcess, fit_trend_process
+from nasctl.prediction.acquisition import Candidates, Labelled, Rule, choose_batch, shortlist, stratified
+from nasctl.prediction.trend_process import GENE_GRID, METRIC_GRID, TrendProcess, fit_trend_process
 from nasctl.problem.space import Genome, SearchSpace
 
 SEARCH_SHARE = 0.7  # share of the measurements that the training-free search makes before the first training
@@ -20,6 +20,10 @@ PARENTS = 50  # known candidates that are parents of new ones in a round, beside
 CHILDREN = 20  # children bred per candidate to measure
 BREEDING_ROUNDS = 5  # rounds of breeding, after which fewer new children have to do
 SURROGATE_TREES = 30  # trees of the model that selects children before they are measured
+RANDOM_SHARE = 2  # 1 of this many trainings of the first round is drawn at random, in place of the best score
+# Version of the choice, of which a run is resumed by its own: 1 trusted the training-free score in the whole first
+# round, and the metrics in every fit.
+VERSION = 2
 
 Costs = Callable[[Sequence[Genome]], np.ndarray]  # canonical genomes, N -> costs to minimise, (N, D)
 
@@ -35,6 +39,7 @@ class TrainingPlan:
         accuracy_share: Share of the trainings after the first round that aim at the best label alone; the others aim at
             the hypervolume of label and costs.
         seed: Seed of all randomness.
+        version: Version of the choice, from 1 to `VERSION`.
     """
 
     trainings: int
@@ -42,6 +47,7 @@ class TrainingPlan:
     rule: Rule = "ehvi"
     accuracy_share: float = 0.5
     seed: int = 0
+    version: int = VERSION
 
     def __post_init__(self) -> None:
         if self.trainings < 1 or not 0 <= self.accuracy_share <= 1:
@@ -61,6 +67,11 @@ class TrainingPlan:
         return min(self.trainings, max(MIN_FIRST, self.trainings // FIRST_SHARE))
 
     @property
+    def drawn(self) -> int:
+        """Return the number of trainings in the first round that are drawn at random."""
+        return 0 if self.version == 1 else self.first // RANDOM_SHARE
+
+    @property
     def batch(self) -> int:
         """Return the number of trainings in a later round."""
         return max(MIN_BATCH, self.trainings // ROUNDS)
@@ -69,9 +80,12 @@ class TrainingPlan:
 class TrainingChoice:
     """A chooser of the networks to train.
 
-    First round: a shortlist of the measured candidates, the best by a training-free score at each level of cost.
+    First round: half of the trainings are a shortlist of the measured candidates, the best by a training-free score at
+    each level of cost. The others are drawn at random at each level of cost, because the score may mislead: on some
+    tasks, metrics order networks the wrong way round.
 
-    Later rounds: a predictor is fitted to the labels so far. Candidates that it ranks best, and trained networks, are
+    Later rounds: a predictor is fitted to the labels so far, with or without the metrics, whichever is more likely
+    given the labels. Candidates that it ranks best, and trained networks, are
     parents of new networks. Trees that imitate the predictor on genes and costs alone select the children that are
     worth measuring. The next trainings then maximise the expected improvement over all measured candidates; see
     `choose_batch`.
@@ -143,7 +157,7 @@ class TrainingChoice:
         free = np.setdiff1d(np.arange(self.measured), self._trained)
         free = free[np.isfinite(self._costs[free]).all(axis=1)]
         if (process := self._fit()) is None:
-            chosen = shortlist(self._score[free], self._costs[free, 0], size)
+            chosen = self._first(free, size)
         else:
             known = np.isfinite(self._labels)
             mean, deviation = process.scores(self._features[free])
@@ -157,6 +171,14 @@ class TrainingChoice:
         self._asked = free[chosen].tolist()
         genomes = list(self._rows)
         return [genomes[row] for row in self._asked]
+
+    def _first(self, free: np.ndarray, size: int) -> np.ndarray:
+        """Return the places in `free`, (K,) rows, of candidates to train where no predictor can be fitted, (size,)."""
+        score, costs = self._score[free], self._costs[free, 0]
+        drawn = 0 if self._trained else self._plan.drawn
+        best = shortlist(score, costs, size - drawn)
+        left = np.setdiff1d(np.arange(len(free)), best)
+        return np.concatenate([best, left[stratified(costs[left], min(drawn, size - len(best)), self._rng(2))]])
 
     def tell(self, labels: np.ndarray, errors: np.ndarray | None = None) -> None:
         """Learn the labels of the last ask.
@@ -202,8 +224,9 @@ class TrainingChoice:
         if self._fitted is None or self._fitted[0] != state:
             rows = np.array(self._trained)[known]
             errors = self._errors[known]
-            process = fit_trend_process(self._features[rows], self._labels[known], self._groups, self._features, errors)
-            self._fitted = state, process
+            labels, grid = self._labels[known], METRIC_GRID if self._plan.version == 1 else METRIC_GRID + GENE_GRID
+            features, groups = self._features[rows], self._groups
+            self._fitted = state, fit_trend_process(features, labels, groups, self._features, errors, grid)
         return self._fitted[1]
 
     def _breed(self, parents: np.ndarray, number: int, rng: np.random.Generator) -> list[Genome]:

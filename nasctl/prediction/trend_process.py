@@ -27,11 +27,15 @@ class KernelSettings(NamedTuple):
     length: float  # length scale of metrics and structure
     gene_length: float  # length scale of genes
     noise: float  # variance of the noise, in variances of the sum of the other kernels
+    metrics: bool = True  # False for kernels of genes alone, the linear one included
 
 
+TRENDS, GENE_LENGTHS, NOISES = (0.0, 0.3, 1.0), (0.5, 1.0, 2.0), (0.01, 0.05, 0.2)
 # Settings from which the largest marginal likelihood chooses.
-GRID = [
-    KernelSettings(*one) for one in product((0.0, 0.3, 1.0), (0.3, 0.6, 1.2, 2.4), (0.5, 1.0, 2.0), (0.01, 0.05, 0.2))
+METRIC_GRID = [KernelSettings(*one) for one in product(TRENDS, (0.3, 0.6, 1.2, 2.4), GENE_LENGTHS, NOISES)]
+GENE_GRID = [
+    KernelSettings(trend, 1.0, length, noise, metrics=False)
+    for trend, length, noise in product(TRENDS, GENE_LENGTHS, NOISES)
 ]
 
 
@@ -104,7 +108,7 @@ class TrendProcess:
     def _part(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         points = self.scaler.points(features)
         cross = _kernel(_products_and_distances(points, self.points), self.settings)
-        prior = 1.0 + self.settings.trend * (points[0] ** 2).sum(axis=1)
+        prior = 1.0 + self.settings.trend * (points[0 if self.settings.metrics else 1] ** 2).sum(axis=1)
         explained = (solve_triangular(self.factor, cross.T, lower=True) ** 2).sum(axis=0)
         return cross @ self.weights, np.sqrt(np.maximum(prior - explained, 1e-9) * self.variance)
 
@@ -115,12 +119,14 @@ def fit_trend_process(
     groups: Sequence[str],
     sample: np.ndarray,
     errors: np.ndarray | None = None,
+    grid: Sequence[KernelSettings] = METRIC_GRID,
 ) -> TrendProcess:
     """Fit a Gaussian process to the normal scores of labels.
 
     The kernel is linear in metrics and structure, plus half a squared exponential of metrics and structure, plus half a
-    squared exponential of genes. The hyperparameters maximise the marginal likelihood over a grid. The variance of all
-    kernels has a closed form.
+    squared exponential of genes. Settings without metrics are linear in genes, plus a squared exponential of genes. The
+    hyperparameters maximise the marginal likelihood over a grid, so that metrics that say nothing about the labels are
+    dropped where the grid has settings without them. The variance of all kernels has a closed form.
 
     References:
         Rasmussen & Williams, "Gaussian processes for machine learning", MIT Press 2006, equations 2.25, 2.26 and 5.8,
@@ -132,6 +138,7 @@ def fit_trend_process(
         groups: Group of each feature, (F,): "metrics", "structure" or "genes".
         sample: Features of networks with or without labels, (R, F), by which features are scaled.
         errors: Standard errors of the labels, (N,); NaN or 0 where none is known.
+        grid: Settings to choose from.
 
     Raises:
         ValueError: All labels are equal, or fewer than two.
@@ -144,7 +151,7 @@ def fit_trend_process(
     extra = (known / label_scale.slopes(labels)) ** 2
     parts = _products_and_distances(points, points)
     fits = []
-    for settings in GRID:
+    for settings in grid:
         try:
             factor = cholesky(_kernel(parts, settings) + np.diag(settings.noise + extra), lower=True)
         except LinAlgError:  # a covariance with equal networks and little noise
@@ -157,17 +164,19 @@ def fit_trend_process(
 
 
 def _products_and_distances(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return inner products of the first group, and squared distances of either group, (N, K) each."""
+    """Return inner products of either group, and squared distances of either group, (N, K) each."""
     products = [one @ other.T for one, other in zip(ones, others, strict=True)]
     squares = [
         np.maximum((one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * product, 0.0)
         for one, other, product in zip(ones, others, products, strict=True)
     ]
-    return [products[0], *squares]
+    return [*products, *squares]
 
 
 def _kernel(parts: Sequence[np.ndarray], settings: KernelSettings) -> np.ndarray:
     """Return the kernel, (N, K), without the noise, given what `_products_and_distances` returns."""
-    products, distances, genes = parts
+    products, gene_products, distances, genes = parts
+    if not settings.metrics:
+        return np.asarray(settings.trend * gene_products + np.exp(-genes / (2 * settings.gene_length**2)))
     smooth = np.exp(-distances / (2 * settings.length**2)) + np.exp(-genes / (2 * settings.gene_length**2))
     return np.asarray(settings.trend * products + smooth / 2)

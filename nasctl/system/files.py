@@ -6,8 +6,10 @@ import errno
 import gzip
 import json
 import os
+import re
 import shutil
 import stat
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +20,8 @@ from typing import Any, BinaryIO
 
 from nasctl.errors import NasctlError
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a full disk, a full quota, a limit of the file size
+STALE = 2.0  # seconds from its last change on, after which a draft without a lock is of a killed process
 GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
 
 
@@ -102,7 +106,7 @@ def replacement(
 
     Every file that nasctl writes goes through this function. After a kill or a power cut the file is the old one or
     the new one, never a part of either. The draft exists before the block begins, so that a folder that takes no file
-    is found before the work.
+    is found before the work. Drafts that killed processes left of the same file are removed.
 
     Args:
         path: The file, which may exist.
@@ -113,13 +117,16 @@ def replacement(
     Raises:
         NasctlError: The path is no regular file, or the block or the system cannot write it (`OSError`).
     """
-    draft = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{path.suffix if suffix is None else suffix}")
+    suffix = path.suffix if suffix is None else suffix
+    draft = path.with_name(f".{path.stem}.{os.urandom(4).hex()}{suffix}")
     second = draft.with_suffix(beside) if beside else draft
     try:
         if path.exists() and not path.is_file():  # a device would be replaced by a file of its name
             raise NasctlError(f"{path} is no file; {instead}")
-        draft.touch(exist_ok=False)
-        yield draft
+        with draft.open("xb") as held:
+            _locked(held)
+            _remove_stale(path, suffix)
+            yield draft
         for written in (second, draft) if beside else (draft,):
             with written.open("rb+") as file:  # the name must not reach the disk before the content does
                 os.fsync(file.fileno())
@@ -127,6 +134,8 @@ def replacement(
             second.replace(path.with_suffix(beside))
         draft.replace(path)
     except OSError as error:
+        if error.errno in NO_ROOM and not re.match("free|make room", instead):
+            instead = f"free some space, or {instead}"
         raise NasctlError(f"{path} cannot be written ({error.strerror or error}); {instead}") from None
     finally:
         for left in (draft, second):
@@ -162,6 +171,50 @@ def folder_replacement(path: Path, instead: str = "name another folder") -> Iter
     finally:
         for left in (draft, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def room_error(draft: Path, size: int) -> OSError | None:
+    """Return the error with which a draft takes no more bytes, or None; the content of the draft is lost.
+
+    Libraries hide a full disk in errors of their own. A trial tells it from other errors.
+
+    Args:
+        draft: The draft of `replacement`.
+        size: Bytes to try.
+    """
+    block = bytes(1 << 20)
+    try:
+        with draft.open("wb") as file:
+            for start in range(0, size, len(block)):
+                file.write(block[: size - start])
+            file.flush()
+            os.fsync(file.fileno())
+            file.truncate(0)
+    except OSError as error:
+        return error if error.errno in NO_ROOM else None
+    return None
+
+
+def _remove_stale(path: Path, suffix: str) -> None:
+    """Remove the drafts of a file that killed processes have left; the system has released their locks."""
+    name = re.compile(re.escape(f".{path.stem}.") + "[0-9a-f]{8}" + re.escape(suffix))
+    with suppress(OSError):
+        for stale in [one for one in path.parent.iterdir() if name.fullmatch(one.name)]:
+            with suppress(OSError), stale.open("rb+") as held:
+                # A draft of this moment may not be locked yet.
+                if time.time() - stale.stat().st_mtime > STALE and _locked(held):
+                    stale.unlink()
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Lock an open file until it is closed, if no other process has locked it; False where there are no such locks."""
+    try:
+        import fcntl  # POSIX alone has it
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _at_once(path: str, flags: int) -> int:

@@ -20,7 +20,7 @@ from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.pareto.losses import losses, violations
 from nasctl.prediction.features import FeatureBuilder
-from nasctl.prediction.training_choice import TrainingChoice, TrainingPlan
+from nasctl.prediction.training_choice import VERSION, TrainingChoice, TrainingPlan
 from nasctl.problem.searcher import Searcher
 from nasctl.problem.space import Genome
 from nasctl.search.run import Run
@@ -28,6 +28,7 @@ from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.trained_search.training_searcher import TrainingSearcher
 from nasctl.training.candidate_training import CandidateTraining
+from nasctl.training.image_notes import flip_notes
 from nasctl.training.labelled import TrainingData
 from nasctl.training.training import Training, check_trainable
 
@@ -46,6 +47,7 @@ class TrainedRun(Run):
         trainings: Number of networks to train.
         measurements: Number of networks whose metrics may be measured, those of the training-free run included.
         open_metrics: Opens the executor that measures the metrics of proposed networks; this process by default.
+        choice: Version of the choice of trainings; see `nasctl.prediction.training_choice.VERSION`.
     """
 
     first: Run = field(default_factory=lambda: Run("", ()))
@@ -55,6 +57,7 @@ class TrainedRun(Run):
     open_metrics: Callable[[Task], AbstractContextManager[Executor]] = field(
         default=lambda task: nullcontext(LocalExecutor(task)), compare=False
     )
+    choice: int = VERSION
 
     @classmethod
     def after(cls, first: Run, how: CandidateTraining, trainings: int, measurements: int) -> TrainedRun:
@@ -107,7 +110,22 @@ class TrainedRun(Run):
             "trainings": self.trainings,
             "measurements": self.measurements,
             "first": first,
+            # Runs of version 1 have no such key, and keep their names.
+            **({"choice": self.choice} if self.choice > 1 else {}),
         }
+
+    def as_begun(self, store: Store) -> TrainedRun:
+        """Return the run with the version of the choice that the store has begun it with; itself if it has not.
+
+        Args:
+            store: The store, which may hold the run from an earlier version of nasctl.
+        """
+        asked = {one.name: one.record.asked for one in store.runs()}
+        for version in range(self.choice, 0, -1):
+            run = replace(self, choice=version)
+            if run.name in asked and asked[run.name].get("choice", 1) == version:
+                return run
+        return self
 
     @property
     def config(self) -> dict[str, Any]:
@@ -132,9 +150,15 @@ class TrainedRun(Run):
         return []
 
     @property
+    def recipe_notes(self) -> list[str]:
+        """Sentences for a user on what the recipe does to the data."""
+        recipe = self.how.recipe_for(self._data.task)
+        return flip_notes(self._data, recipe.flip, "A --recipe with the line 'flip = false'")
+
+    @property
     def plan(self) -> TrainingPlan:
         """The budget of the choice of trainings."""
-        return TrainingPlan(self.trainings, self.measurements, seed=self.seed)
+        return TrainingPlan(self.trainings, self.measurements, seed=self.seed, version=self.choice)
 
     def _make_searcher(self, store: Store) -> Searcher:
         name, record = store.run(self.first.name)

@@ -8,6 +8,7 @@ from typing import Any
 
 from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses
+from nasctl.prediction.training_choice import VERSION
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
 from nasctl.search.run import Run
@@ -74,6 +75,11 @@ class TrainedWatch(Watch):
             f" {plural(run.measurements, 'network')} of"
             f" {run.first.name} and of searches on a predictor",
             f"objectives: {objectives}",
+            *(
+                ["goes on with the run's own choice of trainings; another run would choose anew"]
+                * (run.choice < VERSION)
+            ),
+            *run.recipe_notes,
         ]
 
     def table(self) -> tuple[list[str], list[list[Any]]]:

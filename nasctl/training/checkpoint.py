@@ -190,6 +190,12 @@ def tidy(folder: Path, recovery: int) -> None:
         path_of(folder, step).unlink(missing_ok=True)
 
 
+def keep_newest(folder: Path) -> None:
+    """Delete all checkpoints but the newest. Weights that are damaged later are written anew from it."""
+    for step in sorted(steps(folder))[:-1]:
+        path_of(folder, step).unlink(missing_ok=True)
+
+
 def delete_after(folder: Path, step: int) -> None:
     """Delete the checkpoints of later steps than this one."""
     for later in [one for one in steps(folder) if one > step]:
@@ -211,6 +217,7 @@ __all__ = [
     "Checkpoint",
     "at",
     "delete_after",
+    "keep_newest",
     "newest",
     "packed",
     "path_of",

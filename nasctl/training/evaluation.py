@@ -25,7 +25,7 @@ class Result:
     accuracy: float | None  # share of examples whose class has the largest logit; None for words
     perplexity: float | None  # exp of the loss, for words; None for classes
     examples: int  # images, or rows of words
-    error: float  # standard error of the accuracy; for words, of the mean loss
+    error: float  # standard error of the accuracy, see `accuracy_error`; for words, of the mean loss
 
     def asdict(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -44,8 +44,8 @@ def evaluate(
     """Return the result of a module in evaluation mode.
 
     The loss is the plain cross-entropy, without label smoothing, class weights and mixup, so that recipes compare. The
-    standard error of an accuracy p of n examples is sqrt(p (1 - p) / n). The standard error of a mean loss is that of
-    the mean over the rows, because words of one row are not independent.
+    standard error of an accuracy is that of `accuracy_error`. The standard error of a mean loss is that of the mean
+    over the rows, because words of one row are not independent.
 
     Args:
         run: The module.
@@ -79,6 +79,30 @@ def evaluate(
     return _result(sums.tolist(), learning.words)
 
 
+def accuracy_error(accuracy: float, examples: int) -> float:
+    """Return the standard error of an accuracy: half the width of Wilson's interval of one standard error.
+
+    With z = 1, the half width is sqrt(p (1 - p) / n + 1 / (4 n^2)) / (1 + 1 / n). With many examples it approaches
+    sqrt(p (1 - p) / n). It is above 0 where all answers are right or wrong: seven right answers of seven have an error
+    of 6.3%.
+
+    References:
+        Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American
+        Statistical Association 22 (1927) 209-212. Brown, Cai & DasGupta, "Interval estimation for a binomial
+        proportion", Statistical Science 16 (2001) 101-133, equation 4.
+
+    Args:
+        accuracy: Share of right answers; NaN without examples.
+        examples: Number of examples, n.
+
+    Returns:
+        The error, as a share; NaN without examples.
+    """
+    if not examples:
+        return math.nan
+    return math.sqrt(accuracy * (1 - accuracy) / examples + 1 / (4 * examples**2)) / (1 + 1 / examples)
+
+
 def _sums(losses: Tensor, outputs: Tensor, targets: Tensor, rows: Tensor | None, examples: int) -> Tensor:
     """Return examples, places, correct answers or squared row means, summed losses, and summed row means, (SUMS,)."""
     number = losses.new_tensor(len(losses))
@@ -96,11 +120,11 @@ def _result(sums: list[float], words: bool) -> Result:
     loss = total / places if places else math.nan
     if not words:
         accuracy = third / examples if examples else math.nan
-        return Result(loss, accuracy, None, int(examples), math.sqrt(accuracy * (1 - accuracy) / max(1.0, examples)))
+        return Result(loss, accuracy, None, int(examples), accuracy_error(accuracy, int(examples)))
     mean = fifth / max(1.0, examples)
     variance = max(0.0, third / max(1.0, examples) - mean**2) * examples / max(1.0, examples - 1)
     perplexity = math.exp(loss) if loss < 700 else math.inf
     return Result(loss, None, perplexity, int(examples), math.sqrt(variance / max(1.0, examples)))
 
 
-__all__ = ["Result", "evaluate"]
+__all__ = ["Result", "accuracy_error", "evaluate"]

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from nasctl.data import ImageContent, LabelledImages, Part, Summarized, fitted, pixel_range
+from nasctl.data import ImageContent, KnowsMirrorImages, LabelledImages, Part, Summarized, fitted, pixel_range
 from nasctl.errors import NasctlError
 from nasctl.training.duplicates import duplicate_notes
 from nasctl.training.image_notes import image_notes
@@ -45,10 +45,10 @@ class ImageTrainingData:
         mean: Mean of each channel over a sample of the fitted training images, in units of pixels from 0 to 255.
         deviation: Standard deviation of each channel over the pixels of the same sample; 1 where it is 0.
         notes: Sentences for a user.
+        mirrored_keeps_class: False if the data says that mirror images may be of another class.
     """
 
     task: ClassVar[Literal["classes"]] = "classes"
-    mask: ClassVar[None] = None
 
     identity: str
     shape: tuple[int, ...]
@@ -59,6 +59,7 @@ class ImageTrainingData:
     _span: tuple[float, float] = field(compare=False, repr=False)  # the values that become 0 and 255
     _parts: Mapping[Part, LabelledPart] = field(compare=False, repr=False)
     _kept: dict[Part, tuple[np.ndarray, np.ndarray]] | None = field(default_factory=dict, compare=False, repr=False)
+    mirrored_keeps_class: bool = field(default=True, compare=False)
 
     @classmethod
     def of(cls, data: LabelledImages, shape: tuple[int, ...], split: Split, seed: int) -> ImageTrainingData:
@@ -90,7 +91,9 @@ class ImageTrainingData:
             )
         )
         identity = f"{data} split={split} seed={seed}"
-        return cls(identity, tuple(shape), names, found.mean, found.deviation, notes, span, parts)
+        keeps = not isinstance(data, KnowsMirrorImages) or data.mirrored_keeps_class
+        means = found.mean, found.deviation
+        return cls(identity, tuple(shape), names, *means, notes, span, parts, mirrored_keeps_class=keeps)
 
     def __str__(self) -> str:
         return self.identity

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from nasctl.data import ImageContent, Part, Summarized
+from nasctl.data import ImageContent, KnowsMirrorImages, Part, Summarized
 from nasctl.system.wording import plural
 from nasctl.training.image_statistics import ImageStatistics
 from nasctl.training.split import PARTS
@@ -43,6 +43,22 @@ def image_notes(
     return tuple(notes)
 
 
+def flip_notes(data: object, flip: bool, remedy: str) -> list[str]:
+    """Return a sentence if random flips mirror images that may then be of another class.
+
+    Args:
+        data: Data for training.
+        flip: Whether the recipe flips images.
+        remedy: The option that sets flip to false, as a user types it.
+    """
+    if not flip or not isinstance(data, KnowsMirrorImages) or data.mirrored_keeps_class:
+        return []
+    return [
+        "Warning: the recipe mirrors images at random, and mirror images of this data may be of another class."
+        f" {remedy} trains without, under another name."
+    ]
+
+
 def _counts(names: Sequence[str], labels: Mapping[Part, np.ndarray]) -> Iterator[str]:
     """Yield sentences about the numbers of images of parts and classes."""
     counts = {part: np.bincount(labels[part], minlength=len(names)) for part in PARTS}
@@ -76,4 +92,4 @@ def _enlarged(statistics: ImageStatistics, shape: tuple[int, ...]) -> Iterator[s
             yield f"Of {plural(statistics.sampled, 'training image')}, {enlarged} to {size}."
 
 
-__all__ = ["image_notes"]
+__all__ = ["flip_notes", "image_notes"]

@@ -42,11 +42,6 @@ class TrainingData(Protocol):
         ...
 
     @property
-    def mask(self) -> int | None:
-        """The number that stands for a masked word and for no word of the text; None but for masked words."""
-        ...
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for a user: counts of classes, and files that are skipped or changed."""
         ...

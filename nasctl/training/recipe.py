@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -33,6 +34,7 @@ class About(NamedTuple):
     low: float = -math.inf
     high: float = math.inf
     bits: bool = True  # whether the field changes the trained weights
+    later: bool = False  # whether the field came after trainings were named: at its default it is no part of the name
 
 
 ABOUT: Mapping[str, About] = {
@@ -111,10 +113,20 @@ class Recipe:
             )
 
     @property
+    def question(self) -> dict[str, Any]:
+        """The fields that change the trained weights, by name; names of trainings and digests depend on these alone.
+
+        A field marked `later` in `ABOUT` is left out at its default, so that it renames no earlier training. Its
+        default must therefore train as nasctl did before it had the field.
+        """
+        found = {one.name: getattr(self, one.name) for one in fields(self) if ABOUT[one.name].bits}
+        usual_later = {one.name: one.default for one in fields(self) if ABOUT[one.name].later}
+        return {name: value for name, value in found.items() if name not in usual_later or value != usual_later[name]}
+
+    @property
     def digest(self) -> str:
-        """The first eight hexadecimal digits of the digest of all fields that change the trained weights."""
-        content = {one.name: getattr(self, one.name) for one in fields(self) if ABOUT[one.name].bits}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+        """The first eight hexadecimal digits of the digest of `question`."""
+        return hashlib.sha256(json.dumps(self.question, sort_keys=True).encode()).hexdigest()[:8]
 
     @property
     def peak_rate(self) -> float:
@@ -127,6 +139,8 @@ class Recipe:
         for one in fields(self):
             value = _literal(getattr(self, one.name))
             note = "" if getattr(self, one.name) == one.default else f" (default: {_literal(one.default)})"
+            if one.name == "rate" and self.peak_rate != self.rate:
+                note = f"; here {self.peak_rate:.4g}{note}"
             lines.append(f"{f'{one.name} = {value}':28}# {ABOUT[one.name].help}{note}")
         return "\n".join([*lines, ""])
 
@@ -201,37 +215,44 @@ def _checked(name: str, value: Any) -> Any:
     Raises:
         BadOption: The value has the wrong type or is out of its range.
     """
-    wanted = _types()[name]
+    wanted, typed = _types()[name], value
     if get_origin(wanted) is Literal:
         choices = get_args(wanted)
         if value not in choices:
             (near, *_) = (*get_close_matches(str(value), choices, 1), choices[0])
             raise BadOption(
-                f"Cannot use {name} = {value!r} in a recipe: it is not {' or '.join(choices)}. Give {near!r}."
+                f"Cannot use {name} = {_literal(value)} in a recipe: it is not {' or '.join(choices)}. Give {near!r}."
             )
         return value
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted is float and number:
+    if number and abs(value) > sys.float_info.max:
+        value = math.inf if value > 0 else -math.inf  # whole numbers of TOML have no limit
+    if number and wanted is float:
         value = float(value)
     elif wanted is int and number and float(value).is_integer():
         value = int(value)
-    if type(value) is not wanted:
+    if type(value) is not wanted and not (number and wanted is int and math.isinf(value)):
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[wanted]
-        raise BadOption(f"Cannot use {name} = {value!r} in a recipe: it is not {kind}. Give {kind}.")
+        raise BadOption(f"Cannot use {name} = {_literal(value)} in a recipe: it is not {kind}. Give {kind}.")
     about = ABOUT[name]
     if wanted is not bool and not about.low <= value <= about.high:
         raise BadOption(
-            f"Cannot use {name} = {value:g} in a recipe: it is not within {about.low:g} and {about.high:g}."
-            " Choose a value in this range."
+            f"Cannot use {name} = {_literal(typed)} in a recipe: it is not within {_bound(about.low)} and"
+            f" {_bound(about.high)}. Choose a value in this range."
         )
     return value
 
 
+def _bound(value: float) -> str:
+    """Return the bound of a range for people, such as "1,000,000" or "0.9999"."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.12g}"
+
+
 def _literal(value: object) -> str:
-    """Return a value as TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return json.dumps(value)
+    """Return a value as TOML has it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # inf and nan, which JSON has not
+    return json.dumps(value, ensure_ascii=False, default=str)  # dates of TOML as text
 
 
 __all__ = ["RATE_BATCH", "Recipe", "TrainingTask", "usual"]

@@ -15,11 +15,16 @@ from nasctl.errors import NasctlError
 from nasctl.system.terminal import duration, plural, quantity
 from nasctl.training.batches import steps_per_epoch
 from nasctl.training.display import Display, result_text
+from nasctl.training.evaluation import Result
 from nasctl.training.events import Diverged, Evaluated, Event, Resumed, StepDone
+from nasctl.training.image_notes import flip_notes
 from nasctl.training.labelled import TrainingData
 from nasctl.training.rows import accuracy_text
+from nasctl.training.split import PARTS
 from nasctl.training.training import Trained, Training, Work
 from nasctl.version import __version__
+
+CHANCE_ERRORS = 2  # standard errors above guessing, up to which a network counts as no better
 
 
 @dataclass(frozen=True)
@@ -71,20 +76,23 @@ class Report:
     def _epoch_steps(self) -> int:
         return steps_per_epoch(self._data, self._training.recipe.batch)
 
-    def opening(self, with_data: bool = True) -> list[str]:
+    def opening(self, with_data: bool = True, dry_run: bool = False) -> list[str]:
         """Return the lines that say what is about to be trained.
 
         Args:
             with_data: Whether the data is described too, as for the first of several trainings.
+            dry_run: Whether nothing is trained.
         """
         training, recipe, network = self._training, self._training.recipe, self._architecture.network
-        lines = [f"data {self._data}", *self._data.notes] if with_data else []
+        flips = flip_notes(self._data, recipe.flip, "--set flip=false")
+        lines = [f"data {self._data}", *self._data.notes, *flips] if with_data else []
         costs = f"{quantity(network.params, 'parameters')} parameters, {quantity(network.macs, 'MACs')} MACs"
         epochs = f"{plural(recipe.epochs, 'epoch')} of {plural(self._epoch_steps, 'step')}"
-        rate = f"rate {recipe.rate:g}, {recipe.schedule}"
+        scaled = "" if recipe.peak_rate == recipe.rate else f" ({recipe.peak_rate:.4g} at batch {recipe.batch})"
+        rate = f"rate {recipe.rate:g}{scaled}, {recipe.schedule}"
         return [
             *lines,
-            f"training {training.name}: {self._architecture.id}, {costs}",
+            f"{'would train' if dry_run else 'training'} {training.name}: {self._architecture.id}, {costs}",
             f"recipe: {epochs} of {plural(recipe.batch, self._unit[:-1])},"
             f" {recipe.optimiser}, {rate}; --print-recipe shows all of it",
             *([f"{training.world} processes train together, each on a share of every batch"] * (training.world > 1)),
@@ -132,13 +140,31 @@ class Report:
             text = accuracy_text(trained.record.result[part]) if by_class else result_text(result)
             lines.append(f"{part} {word}{text} on {plural(result.examples, f'{part} {self._unit[:-1]}')}")
         took = f"took {duration(trained.record.seconds)}"
-        done = took if trained.session_steps else f"was finished before ({took})"
+        done = took if trained.session_steps else f"is finished ({took})"
         export = f"nasctl export --arch {arch.id} --weights {name} --format python,onnx{self._options}"
         return [
             f"training {name} {done}; its weights are in {trained.folder.weights}",
             *lines,
+            *self._guessing(trained.results),
             f"next: {export}",
             f"      nasctl train plot {name}{self._options}",
+        ]
+
+    def _guessing(self, results: Mapping[str, Result]) -> list[str]:
+        """Return a line if the network is no better than guessing, on the last part that it was evaluated on."""
+        part, result = next(reversed(results.items()), ("", None))
+        counts = self._data.class_counts(part) if part in PARTS else None
+        if result is None or result.accuracy is None or counts is None:
+            return []
+        guessing = float(counts.max() / counts.sum())
+        if result.accuracy > guessing + CHANCE_ERRORS * result.error:
+            return []
+        lower = result.accuracy < guessing - CHANCE_ERRORS * result.error
+        within = "below" if lower else "within two standard errors of"
+        return [
+            f"Warning: {part} accuracy is {within} guessing: always answering the most frequent class has"
+            f" {100 * guessing:.1f}%. Train for more --epochs, or with --set rate=VALUE (it is"
+            f" {self._training.recipe.rate:g})."
         ]
 
 

@@ -18,14 +18,14 @@ from nasctl.errors import NasctlError
 from nasctl.problem.space import SearchSpace
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
-from nasctl.training import trained_weights
+from nasctl.training import checkpoint, trained_weights
 from nasctl.training.batches import steps_per_epoch
 from nasctl.training.evaluation import Result
 from nasctl.training.events import Event, LearningProblem, Outcome, Ranks, TrainingDiverged
 from nasctl.training.folder import TrainingFolder, check_name, trainings_folder
 from nasctl.training.labelled import TrainingData
 from nasctl.training.loop import train
-from nasctl.training.recipe import ABOUT, Recipe, TrainingTask
+from nasctl.training.recipe import Recipe, TrainingTask
 from nasctl.training.recording import Recording
 from nasctl.training.rows import training_row
 from nasctl.training.starting_weights import load_start
@@ -75,14 +75,13 @@ class Training:
     @property
     def spec(self) -> dict[str, Any]:
         """The question as JSON. Fields of the recipe that change no weights are not part of it."""
-        recipe = {name: value for name, value in self.recipe.asdict().items() if ABOUT[name].bits}
         return {
             "space": self.space,
             "genome": list(self.genome),
             "trained_space": self.trained_space,
             "task": self.task,
             "data": self.data,
-            "recipe": recipe,
+            "recipe": self.recipe.question,
             "seed": self.seed,
             "threads": self.threads,
             "device": self.torch_device.partition(":")[0],
@@ -197,6 +196,7 @@ def run_training(
         finished = record.state == "finished" and _is_whole(folder.weights)
         place.shared(b"finished" if finished else b"")
         if finished:
+            checkpoint.keep_newest(folder.path)  # a kill may have come between weights and deletion
             return Trained(record, store.path, 0)
         with _recording(training, data, store, record, folder, work, follow) as recording:
             try:
@@ -208,9 +208,20 @@ def run_training(
                 if not recording.opened:
                     folder.clear()  # the network cannot be trained, so there is nothing to resume
                 raise
-            if outcome.finished:
-                trained_weights.write(folder.weights, outcome.state, _facts(training, data, outcome))
-            return Trained(recording.finish(outcome), store.path, recording.session_steps)
+            record = _end(training, data, folder, recording, outcome)
+            return Trained(record, store.path, recording.session_steps)
+
+
+def _end(
+    training: Training, data: TrainingData, folder: TrainingFolder, recording: Recording, outcome: Outcome
+) -> TrainingRecord:
+    """File the result of a training, and return its row; of a finished one write the weights, and tidy the folder."""
+    if not outcome.finished:
+        return recording.finish(outcome)
+    trained_weights.write(folder.weights, outcome.state, _facts(training, data, outcome))
+    record = recording.finish(outcome)
+    checkpoint.keep_newest(folder.path)
+    return record
 
 
 def check_trainable(training: Training, data: TrainingData, start: Path | None = None) -> None:
@@ -230,6 +241,25 @@ def check_trainable(training: Training, data: TrainingData, start: Path | None =
     if start is not None:
         module = trainable(problem.network, problem.input, training.task, classes, training.seed)
         load_start(module, start, training.start)
+
+
+def planned_row(training: Training, store: Store) -> dict[str, Any]:
+    """Return the row of a training that is not carried out, as `training_row` does.
+
+    Args:
+        training: The training.
+        store: The store, which may know the training.
+
+    Returns:
+        The row of the store; without one, a row in the state "not begun".
+
+    Raises:
+        NasctlError: The name is that of another training.
+    """
+    record = _record(training, store)
+    if not any(one.name == training.name for one in store.trainings()):
+        record = replace(record, state="not begun", started=0.0)
+    return training_row(record, store.path)
 
 
 def _is_whole(weights: Path) -> bool:

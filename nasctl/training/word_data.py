@@ -86,11 +86,6 @@ class WordTrainingData:
     def __str__(self) -> str:
         return self.identity
 
-    @property
-    def mask(self) -> int | None:
-        """The number of the mask, the last of the vocabulary; None for next words."""
-        return self.vocabulary - 1 if self.task == "masked words" else None
-
     def size(self, part: Part) -> int:
         """Return the number of rows of a part."""
         return max(0, len(self._words[part]) - (self.task == "next words")) // self.length

@@ -18,10 +18,12 @@ from nasctl.cli import cli
 from nasctl.correlations.table import shipped
 from nasctl.library.search import search
 from nasctl.problem.fidelity import Fidelity
+from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.report.summary import ReportSummary
 from nasctl.search.command_line import command_line
 from nasctl.search.recorded import run_from_record
 from nasctl.search.request import SettingOptions
+from nasctl.store.run_record import Column, RunRecord
 from nasctl.store.store import Store
 
 SIZES = {"params", "macs", "depth"}
@@ -147,6 +149,17 @@ def test_sizes_that_no_search_has_filed_are_computed(nasctl):
     assert stored_sizes(store, name, record)["depth"] == {}
     nasctl("search", "--space=nbmacro", "-oplain,macs", "--searcher=random", "--budget=6", fidelity)
     assert len(stored_sizes(store, name, record)["depth"]) == 2
+
+
+def test_a_run_that_trains_its_candidates_has_no_score():
+    goals = [Goal("trained", "max", "identity", "training"), Goal("macs", "min", "log1p", "network")]
+    columns = {goal.name: Column(f"{goal.name} v1", "%", goal.cost, goal) for goal in goals}
+    record = RunRecord("nbmacro:resolution=8", columns)
+    assert chosen_score(record) is None
+    found = [Evaluation((k,) * 8, {"trained": 50.0 + k, "macs": 1e6 + k}, {}) for k in range(3)]
+    assert scores_of_run(record, found, None) is None
+    name, scores = scores_of_run(record, found, "log_rank:trained")  # where a user asks for one
+    assert (name, max(scores, key=scores.get)) == ("log_rank(trained)", (2,) * 8)
 
 
 def test_a_run_of_costs_alone_files_no_sizes(nasctl):

@@ -230,7 +230,7 @@ def test_a_table_that_cannot_be_written_leaves_nothing(nasctl, tmp_path, monkeyp
     monkeypatch.setattr("os.replace", full)
     done = nasctl("score", f"--space={SPACE}", "-oparams", "--sample=3", "--output=table.csv")
     assert done.exit_code == 2
-    assert "table.csv cannot be written (No space left on device); name another file" in done.stderr
+    assert "table.csv cannot be written (No space left on device); free some space, or name another file" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["nasctl.db"]
 
 

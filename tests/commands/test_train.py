@@ -54,6 +54,8 @@ def test_a_network_is_trained_listed_shown_drawn_and_deleted(nasctl):
     assert json.loads(nasctl("train", "show", name, "--json").stdout) == row
     assert nasctl("train", "plot", name, "-o", "c.png").stdout == "c.png\n"
     assert "c.png exists" in nasctl("train", "plot", name, "-o", "c.png", code=2).stderr
+    refusal = nasctl("train", "delete", name, code=2).stderr  # the test's stdin is no terminal
+    assert f"Cannot ask whether to delete training {name}: stdin is no terminal. Give --yes." in refusal
     nasctl("train", "delete", name, "--yes")
     assert json.loads(nasctl("train", "list", "--json").stdout) == []
     assert not Path(row["folder"]).exists()
@@ -63,7 +65,7 @@ def test_the_same_command_reads_a_finished_training(nasctl):
     first = json.loads(nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--json").stdout)
     again = nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--json")
     assert json.loads(again.stdout) == first
-    assert "was finished before" in again.stderr
+    assert f"training {first[0]['training']} is finished (took " in again.stderr
 
 
 def test_several_networks_are_trained_by_id_and_from_files(nasctl):
@@ -106,7 +108,16 @@ def test_weights_of_another_network_are_refused_before_any_training(nasctl):
 def test_a_dry_run_writes_nothing(nasctl):
     done = nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--dry-run")
     assert "2 epochs of 6 steps of 8 images" in done.stderr
+    assert "sgd, rate 0.5 (0.01562 at batch 8), cosine" in done.stderr
     assert [path.name for path in Path().iterdir()] == ["photos.npz"]
+    (row,) = json.loads(nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--dry-run", "--json").stdout)
+    assert f"would train {row['training']}: {row['id']}" in done.stderr
+    assert (row["state"], row["results"], row["weights"], row["started"]) == ("not begun", {}, None, 0.0)
+    assert [path.name for path in Path().iterdir()] == ["photos.npz"]
+    (done,) = json.loads(nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--json").stdout)
+    (again,) = json.loads(nasctl("train", *NETWORK, *PHOTOS, *QUICK, "--dry-run", "--json").stdout)
+    assert done == again
+    assert {key: done[key] for key in ("training", "id", "space", "genome", "spec", "folder")}.items() <= row.items()
 
 
 def test_the_recipe_is_printed_with_every_field_and_read_back(nasctl):
@@ -171,7 +182,8 @@ def test_data_that_cannot_be_trained_on_is_one_sentence(nasctl):
         (NETWORK, "say what to train on: --data digits"),
         ((*NETWORK, *PHOTOS, "--set=epocs=3"), "is called 'epocs'; did you mean 'epochs'?"),
         ((*NETWORK, *PHOTOS, "--set=epochs"), "--set takes FIELD=VALUE"),
-        ((*NETWORK, *PHOTOS, "--set=rate=fast"), "rate = 'fast'"),
+        ((*NETWORK, *PHOTOS, "--set=rate=fast"), 'rate = "fast"'),
+        ((*NETWORK, *PHOTOS, "--name="), "Cannot name a training '': a name has 1 to 100 characters"),
         ((*NETWORK, *PHOTOS, "--epochs=2", "--set=epochs=3"), "both --epochs 2 and --set epochs=3"),
         ((*NETWORK, *PHOTOS, "--recipe=none.toml"), "Cannot read the recipe none.toml"),
         ((*NETWORK, *PHOTOS, "--from=none.pt"), "none.pt cannot be read"),

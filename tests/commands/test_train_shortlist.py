@@ -76,7 +76,7 @@ def test_candidates_of_a_run_are_trained_rung_by_rung_and_shown(nasctl):
     for word in ("trained", "accuracy"):
         picked = json.loads(nasctl("pareto", "pick", f"--best={word}", "--json").stdout)
         assert picked["trained"]["training"] == best[-1]
-        assert picked["export"] == f"nasctl export --arch {best[0]} --weights {best[-1]}"
+        assert picked["export"] == f"nasctl export --arch {best[0]} --weights {best[-1]} --format python,onnx"
     text = nasctl("pareto", "pick", "--best=trained").stdout
     assert f"training {best[-1]} on photos.npz, 3 epochs, seed 0" in text
 
@@ -103,7 +103,10 @@ def test_without_halving_all_are_trained_to_the_end(nasctl):
 
 def test_a_dry_run_lists_the_candidates_and_writes_nothing(nasctl):
     said = nasctl(*SHORT, "--dry-run").stderr
-    assert said.count("  training nbmacro-") == 4
+    assert said.count("  would train nbmacro-") == 4
+    found = json.loads(nasctl(*SHORT, "--dry-run", "--json").stdout)
+    assert [one["state"] for one in found] == ["not begun"] * 4
+    assert all(f"{one['id']}  would train {one['training']}" in said for one in found)
     assert rows() == {}
     assert not Path("nasctl-trainings").exists()
 

@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -362,3 +363,19 @@ def _umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@pytest.mark.parametrize("name", ["torch", "pt2", "onnx"])
+def test_a_full_disk_is_named_and_leaves_nothing(name, tmp_path):
+    """Libraries hide a full disk in errors of their own, some of which name no cause."""
+    model = export.model(*MACRO)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(NasctlError) as raised:
+            export.export(model, {name: tmp_path / "net", "json": tmp_path / "net.json"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    remedy = "cannot be written (File too large); free some space, or give another file with -o"
+    assert str(raised.value) == f"{tmp_path / 'net'} {remedy}"
+    assert list(tmp_path.iterdir()) == []

@@ -52,7 +52,7 @@ def test_a_write_that_fails_while_the_file_is_opened_loses_nothing(tmp_path):
     path.write_text(torn)
     said = limited(path, 40)
     assert path.read_text() == torn
-    assert "cannot be written (File too large); name another file with -o" in said
+    assert "cannot be written (File too large); free some space, or name another file with -o" in said
     assert [one.name for one in tmp_path.iterdir()] == ["visits.jsonl"]
     assert numbers(path) == (2, 2)
 

@@ -18,6 +18,7 @@ from nasctl.prediction.acquisition import (
     choose_batch,
     expected_hypervolume_improvement,
     shortlist,
+    stratified,
 )
 
 UNIT = st.floats(0, 1, width=16)
@@ -108,3 +109,13 @@ def test_a_shortlist_has_the_best_of_each_level_of_cost():
     assert shortlist(score, costs, 2).tolist() == [3, 1]
     assert sorted(shortlist(score, costs, 9).tolist()) == [0, 1, 2, 3, 4]
     assert shortlist(score, costs, 0).tolist() == []
+
+
+def test_a_random_choice_is_spread_over_cost_and_has_the_cheapest():
+    costs = np.array([5.0, 1.0, 3.0, np.nan, 2.0, 4.0, 6.0])
+    draws = [stratified(costs, 3, np.random.default_rng(seed)).tolist() for seed in range(20)]
+    assert {one[0] for one in draws} == {1}  # the cheapest
+    assert {one[1] for one in draws} == {2, 5}  # costs 3 and 4
+    assert {one[2] for one in draws} == {0, 6}  # costs 5 and 6
+    assert stratified(costs, 9, np.random.default_rng(0)).tolist() == [1, 4, 2, 5, 0, 6]
+    assert stratified(costs, 0, np.random.default_rng(0)).tolist() == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nasctl.prediction.feature_scale import GENES, METRICS
-from nasctl.prediction.trend_process import fit_trend_process
+from nasctl.prediction.trend_process import GENE_GRID, METRIC_GRID, fit_trend_process
 
 RNG = np.random.default_rng(0)
 METRIC = RNG.normal(size=(200, 3))
@@ -53,3 +53,19 @@ def test_genes_alone_are_enough_and_equal_labels_are_not():
     assert process.scores(np.eye(3))[0].argsort().tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="two different labels"):
         fit_trend_process(genes[:30], np.zeros(30), (GENES,) * 3, genes)
+
+
+def test_metrics_that_say_nothing_are_dropped_and_others_are_kept():
+    grid = METRIC_GRID + GENE_GRID
+    genes = np.concatenate([np.eye(3)[RNG.integers(3, size=200)] for _ in range(3)], axis=1)
+    features, groups = np.concatenate([METRIC, genes], axis=1), (METRICS,) * 3 + (GENES,) * 9
+    of_genes, of_metrics = genes @ np.arange(9.0), METRIC @ [1.0, -0.5, 0.0]  # a metric of the wrong sign helps too
+    held_out = slice(30, None)
+    for labels, dropped in ((of_genes, True), (of_metrics, False)):
+        process = fit_trend_process(features[:30], labels[:30], groups, features, grid=grid)
+        assert process.settings.metrics != dropped
+        assert np.corrcoef(process.scores(features[held_out])[0], labels[held_out])[0, 1] > 0.85
+    best = fit_trend_process(features[:30], of_genes[:30], groups, features, grid=grid)
+    assert np.allclose(best.predict(features[:30])[0], of_genes[:30], atol=0.5)
+    far = best.scores(features)[1]
+    assert far[held_out].mean() > far[:30].mean()

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from paths import ROOT
@@ -55,7 +56,7 @@ def test_whatever_ends_the_block_early_leaves_the_old_file_and_no_draft(stop, tm
     with pytest.raises(NasctlError if isinstance(stop, OSError) else type(stop)) as raised:
         write()
     if isinstance(stop, OSError):
-        assert str(raised.value) == f"{path} cannot be written (No space left on device); do that"
+        assert str(raised.value) == f"{path} cannot be written (No space left on device); free some space, or do that"
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a", "old")]
 
 
@@ -63,8 +64,41 @@ def test_a_kill_leaves_the_old_file(tmp_path):
     (path := tmp_path / "a").write_text("old")
     assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode == -9
     assert path.read_text() == "old"
-    files.write(path, "new")  # the draft of the killed process is in nobody's way
+    (stale,) = [one for one in tmp_path.iterdir() if one != path]
+    files.write(path, "new")  # a draft of this moment could be of a process that is about to lock it
     assert path.read_text() == "new"
+    assert stale.exists()
+    old = time.time() - 60
+    mine = [tmp_path / name for name in (".a.txt", ".a.b", ".b.0123abcd", ".a.0123abcd.txt")]  # drafts of other files
+    for one in (stale, *mine):
+        one.touch()
+        os.utime(one, (old, old))
+    files.write(path, "newer")
+    assert {one.name for one in tmp_path.iterdir()} == {"a", *(one.name for one in mine)}
+
+
+def test_the_draft_of_a_running_process_stays(tmp_path):
+    path = tmp_path / "a"
+    with files.replacement(path) as draft:
+        draft.write_text("slow")
+        os.utime(draft, (0, 0))
+        files.write(path, "quick")
+        assert (path.read_text(), draft.read_text()) == ("quick", "slow")
+    assert path.read_text() == "slow"
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_draft_without_room_is_told_from_one_with_other_errors(tmp_path):
+    draft = tmp_path / "draft"
+    draft.touch()
+    assert files.room_error(draft, 3_000_000) is None
+    assert draft.read_bytes() == b""
+    assert files.room_error(tmp_path / "none" / "draft", 10) is None
+    code = (
+        "import sys, pathlib; from nasctl.system import files; print(files.room_error(pathlib.Path(sys.argv[1]), 3000))"
+    )
+    limited = ["bash", "-c", 'ulimit -f 1; exec "$0" "$@"', sys.executable, "-c", code, str(draft)]
+    assert "File too large" in subprocess.run(limited, capture_output=True, text=True, check=True).stdout
 
 
 def test_the_content_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):

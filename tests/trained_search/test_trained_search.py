@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import subprocess
 import sys
@@ -22,7 +21,9 @@ from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.trained_search.feature_metrics import feature_metrics
 from nasctl.trained_search.trained_run import TrainedRun
+from nasctl.trained_search.trained_watch import TrainedWatch
 from nasctl.training.candidate_training import CandidateTraining, labelled_classes
+from nasctl.training.evaluation import accuracy_error
 
 SPACE = "nbmacro:resolution=8,classes=10"
 HOW = CandidateTraining(epochs=1, split="0.1-0.1-0.1")
@@ -51,7 +52,7 @@ def test_trains_a_shortlist_and_then_what_a_predictor_prefers(first, tmp_path):
     best = max(visits, key=lambda one: next(iter(one.evaluation.values.values()))).evaluation.genome
     (row,) = run.records(store, [best]).values()
     accuracy, images = row.result["validation"]["accuracy"], row.result["validation"]["examples"]
-    assert run.label_errors(store, [best])[0] == pytest.approx(100 * math.sqrt(accuracy * (1 - accuracy) / images))
+    assert run.label_errors(store, [best])[0] == pytest.approx(100 * accuracy_error(accuracy, images))
 
 
 def test_a_replay_trains_nothing_again_and_takes_the_same_path(first, tmp_path, monkeypatch):
@@ -70,6 +71,28 @@ def test_a_replay_does_not_see_what_the_first_search_finds_later(first, tmp_path
     monkeypatch.setattr("nasctl.training.training.train", None)
     _, again = trained(first, store)
     assert [one.evaluation for one in again] == [one.evaluation for one in visits]
+
+
+def test_a_run_of_an_earlier_choice_goes_on_with_its_own(first, tmp_path):
+    store = Store(tmp_path / "s.db")
+    list(first.search(store, 6))
+    today = TrainedRun.after(first, HOW, 4, 9)
+    assert today.as_begun(store) == today
+    earlier = replace(today, choice=1)
+    assert "choice" not in earlier.asked  # so that its name is the one that it had
+    assert earlier.name != today.name
+    begun = list(earlier.search(store, 2))
+    resumed = today.as_begun(store)
+    assert (resumed.choice, resumed.name) == (1, earlier.name)
+    visits = list(resumed.search(store, 4))
+    assert [one.evaluation for one in visits[:2]] == [one.evaluation for one in begun]
+    assert TrainedWatch(resumed, store.path, None).opening()[2].startswith("goes on with the run's own choice")
+    named = replace(today, called="mine")
+    assert named.as_begun(store).choice == today.choice
+    list(replace(named, choice=1).search(store, 1))
+    assert named.as_begun(store).choice == 1
+    list(today.search(store, 1))
+    assert today.as_begun(store) == today
 
 
 def test_networks_that_break_a_constraint_are_neither_measured_again_nor_trained(first, tmp_path, monkeypatch):

@@ -25,7 +25,6 @@ class Arrays:
     class_names: tuple[str, ...] | None = ("0", "1", "2")
     mean: tuple[float, ...] = (128.0,)
     deviation: tuple[float, ...] = (64.0,)
-    mask: int | None = None
     notes: tuple[str, ...] = ()
     in_memory: bool = True
 

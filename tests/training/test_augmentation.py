@@ -11,7 +11,7 @@ from training.examples import images, space_problem
 from nasctl.errors import NasctlError
 from nasctl.training.augmentation import Augmentation
 from nasctl.training.divergence import DivergenceRule
-from nasctl.training.evaluation import evaluate
+from nasctl.training.evaluation import accuracy_error, evaluate
 from nasctl.training.losses import ClassLearning, MaskedWordLearning, NextWordLearning
 from nasctl.training.recipe import Recipe
 from nasctl.training.streams import STREAMS, generator
@@ -135,8 +135,31 @@ def test_results_and_their_standard_errors():
     right, wrong = math.log(1 + 2 * math.exp(-5)), 5 + math.log(1 + 2 * math.exp(-5))
     assert (found.examples, found.perplexity) == (3, None)
     assert found.accuracy == pytest.approx(2 / 3)
-    assert found.error == pytest.approx(math.sqrt(2 / 3 * 1 / 3 / 3))
+    assert found.error == pytest.approx(math.sqrt(2 / 27 + 1 / 36) / (4 / 3))
     assert found.loss == pytest.approx((2 * right + wrong) / 3, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("right", "of", "error"),
+    [
+        (7, 7, 1 / 16),  # 7 / 8 * 1 / 14
+        (0, 7, 1 / 16),
+        (1, 1, 1 / 4),
+        (1, 2, math.sqrt(3) / 6),  # 2 / 3 * sqrt(1 / 8 + 1 / 16)
+        (900, 1000, 0.0094904),  # above sqrt(p (1 - p) / n) = .0094868 by the term with n^2
+    ],
+)
+def test_the_error_of_an_accuracy_is_half_of_wilsons_interval(right, of, error):
+    found = accuracy_error(right / of, of)
+    assert found == pytest.approx(error, rel=1e-4)
+    # Wilson's interval has the shares from which the accuracy is one standard error away.
+    centre = (right / of + 1 / (2 * of)) / (1 + 1 / of)
+    for end in (centre - found, centre + found):
+        assert (right / of - end) ** 2 == pytest.approx(end * (1 - end) / of, abs=1e-12)
+
+
+def test_without_examples_an_accuracy_has_no_error():
+    assert math.isnan(accuracy_error(math.nan, 0))
 
 
 def test_the_error_of_a_mean_loss_is_that_of_the_rows():

@@ -2,7 +2,8 @@
 
 import math
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -11,14 +12,15 @@ from torch import nn
 
 from nasctl.errors import BadOption, NasctlError, UnknownName
 from nasctl.training.optimiser import optimiser, rates
-from nasctl.training.recipe import ABOUT, Recipe, usual
+from nasctl.training.recipe import ABOUT, About, Recipe, usual
 
 
 def test_every_field_is_explained_and_written():
     assert list(ABOUT) == [one.name for one in fields(Recipe)]
     for line, name in zip(Recipe().toml().splitlines(), ABOUT, strict=True):
         assert line.startswith(f"{name} = ")
-        assert line.endswith(f"# {ABOUT[name].help}")
+        assert line.endswith(f"# {ABOUT[name].help}" + "; here 0.025" * (name == "rate"))  # at the batch of 64
+    assert "; here" not in Recipe(batch=256).toml() + Recipe(optimiser="adamw").toml()
 
 
 @pytest.mark.parametrize("task", ["classes", "next words", "masked words"])
@@ -41,12 +43,17 @@ def test_a_file_changes_the_recipe_that_it_starts_from(tmp_path):
     ("line", "error", "message"),
     [
         ("epoch = 3", UnknownName, "did you mean 'epochs'"),
-        ("epochs = 0", BadOption, "epochs = 0 in a recipe: it is not within 1 and 1e"),
+        ("epochs = 0", BadOption, "epochs = 0 in a recipe: it is not within 1 and 1,000,000"),
+        (f"epochs = 1{26 * '0'}", BadOption, f"epochs = 1{26 * '0'} in a recipe: it is not within 1 and 1,000,000"),
+        (f"rate = 1{400 * '0'}", BadOption, "rate = 1(0{400}) in a recipe: it is not within 0 and 1,000"),
+        ("epochs = inf", BadOption, "epochs = inf in a recipe: it is not within"),
+        ("momentum = 1", BadOption, "momentum = 1 in a recipe: it is not within 0 and 0.9999"),
+        ("batch = true", BadOption, "batch = true in a recipe: it is not a whole number"),
         ("epochs = 1.5", BadOption, "epochs = 1.5 in a recipe: it is not a whole number"),
         ("flip = 1", BadOption, "flip = 1 in a recipe: it is not true or false"),
         ("rate = nan", BadOption, "rate = nan in a recipe: it is not within"),
-        ("rate = '0.1'", BadOption, "rate = '0.1' in a recipe: it is not a number"),
-        ("optimiser = 'adam'", BadOption, "optimiser = 'adam' in a recipe: it is not sgd or adamw"),
+        ("rate = '0.1'", BadOption, 'rate = "0.1" in a recipe: it is not a number'),
+        ("optimiser = 'adam'", BadOption, 'optimiser = "adam" in a recipe: it is not sgd or adamw'),
         ("warmup = 50", BadOption, "warm up for 50 of 30 epochs"),
         ("epochs", NasctlError, "it is not TOML"),
     ],
@@ -67,6 +74,22 @@ def test_the_digest_follows_from_the_fields_that_change_the_weights():
     assert Recipe().digest == replace(Recipe(), evaluate=5, checkpoint=1.0).digest
     assert len({replace(Recipe(), **{name: value}).digest for name, value in [("rate", 0.2), ("ema", 0.9)]}) == 2
     assert len(Recipe().digest) == 8
+
+
+def test_a_field_of_a_later_version_renames_no_training(monkeypatch):
+    digests = {task: usual(task).digest for task in ("classes", "next words", "masked words")}
+    assert digests == {"classes": "530bb063", "next words": "64bd6144", "masked words": "1eaadb0d"}  # of version 0.1
+
+    @dataclass(frozen=True)
+    class Later(Recipe):
+        swapped: float = 0.0
+
+    monkeypatch.setattr("nasctl.training.recipe.ABOUT", {**ABOUT, "swapped": About("...", 0.0, 1.0, later=True)})
+    monkeypatch.setattr("nasctl.training.recipe._types", lambda: get_type_hints(Later))
+    assert Later().question == Recipe().question
+    assert Later().digest == digests["classes"]
+    assert Later(swapped=0.5).question == {**Recipe().question, "swapped": 0.5}
+    assert Later(swapped=0.5).digest != digests["classes"]
 
 
 def test_rates_rise_linearly_and_fall_as_a_cosine():

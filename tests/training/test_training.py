@@ -239,3 +239,16 @@ def test_torn_weights_of_a_finished_training_are_written_anew(photos, store):
     again = run_training(training, data, store)
     assert again.folder.weights.read_bytes() == whole
     assert again.record.result == done.record.result
+    assert again.session_steps == 0  # from the last checkpoint
+
+
+def test_a_finished_training_keeps_the_newest_checkpoint_alone(photos, store):
+    training, data = asked(photos, store)
+    paused = run_training(training, data, store, until=7)
+    assert len(paused.folder.checkpoints) == 2
+    done = run_training(training, data, store)
+    (last,) = done.folder.checkpoints
+    assert last.name == "step-000000012.safetensors"
+    (done.folder.path / "step-000000007.safetensors").write_bytes(last.read_bytes())  # as a kill may leave
+    run_training(training, data, store)
+    assert done.folder.checkpoints == [last]

@@ -21,6 +21,7 @@ from nasctl.networks.python_source import source
 from nasctl.networks.weights import initialised
 from nasctl.training.batches import train_batches
 from nasctl.training.checkpoint import path_of, steps
+from nasctl.training.evaluation import accuracy_error
 from nasctl.training.events import Checkpointed, Diverged, Evaluated, Ranks, Resumed, StepDone, TrainingDiverged
 from nasctl.training.learner import Learner
 from nasctl.training.loop import train
@@ -331,5 +332,5 @@ def test_images_are_learnt_and_the_result_has_its_standard_error(tmp_path):
     outcome, events = run(problem(replace(QUICK, epochs=12, flip=False, crop=0, rate=1.0)), tmp_path)
     result = outcome.results["test"]
     assert result.accuracy > 0.8
-    assert result.error == pytest.approx(math.sqrt(result.accuracy * (1 - result.accuracy) / 96))
+    assert result.error == accuracy_error(result.accuracy, 96)
     assert [event.epoch for event in events if isinstance(event, Evaluated)] == [*range(1, 12), 12, 12]

@@ -27,7 +27,7 @@ def text(tmp_path):
 def test_next_words_are_the_words_that_follow(text):
     data = opened(text)
     assert data.task == "next words"
-    assert (data.class_names, data.mean, data.deviation, data.mask) == (None, (), (), None)
+    assert (data.class_names, data.mean, data.deviation) == (None, (), ())
     assert data.class_counts("train") is None
     rows, labels = every(data, "train")
     assert [data.size(part) for part in ("train", "validation", "test")] == [4, 2, 2]  # of 20, 10 and 10 words
@@ -62,7 +62,7 @@ def test_words_are_numbered_by_the_training_part(text):
 
 def test_masked_words_keep_the_last_number_for_the_mask(text):
     data = opened(text, vocabulary=3, classes=2)
-    assert (data.task, data.mask) == ("masked words", 2)
+    assert data.task == "masked words"
     rows, labels = every(data, "train")
     np.testing.assert_array_equal(rows, [[0, 1, 0, 1]] * 5)
     np.testing.assert_array_equal(labels, rows)

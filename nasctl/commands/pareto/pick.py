@@ -108,7 +108,7 @@ def command(
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     there = trained.finished.get(chosen.genome) if trained else None
-    weights = f" --weights {there.name}" if there else ""
+    weights = f" --weights {there.name} --format python,onnx" if there else ""
     export = f"nasctl export --arch {arch}{weights}" + (f" --store {shlex.quote(store)}" if given else "")
     if knee:
         say("note: --knee picks the knee of the front; the network nearest to the best of all is --closest now")

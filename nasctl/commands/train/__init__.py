@@ -49,6 +49,17 @@ def _build_devices(gpus: str, **values: Any) -> Devices:
     return Devices.asked(gpus=visible_gpus(gpus) if gpus else (), **values)
 
 
+def _name(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Return the name of a training.
+
+    Raises:
+        NasctlError: An empty name was typed, as by an unset variable of a shell.
+    """
+    if not value and ctx.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE:
+        raise NasctlError("Cannot name a training '': a name has 1 to 100 characters. Give one, or leave --name out.")
+    return value
+
+
 request_group = OptionGroup(
     "request",
     "Network and data",
@@ -87,7 +98,13 @@ request_group = OptionGroup(
             help="Begin with the weights of a state dict, .pt or .safetensors, or of a training.  [default: drawn from"
             " the seed]",
         ),
-        click.option("--name", default="", metavar="NAME", help="Name for the training.  [default: a digest]"),
+        click.option(
+            "--name",
+            default="",
+            metavar="NAME",
+            callback=_name,
+            help="Name for the training.  [default: a digest]",
+        ),
     ),
 )
 recipe_group = OptionGroup(
@@ -307,7 +324,7 @@ def _train(
     from nasctl.training.distributed import Job
     from nasctl.training.events import TrainingDiverged
     from nasctl.training.report import Report
-    from nasctl.training.training import check_trainable
+    from nasctl.training.training import check_trainable, planned_row
 
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
@@ -319,8 +336,9 @@ def _train(
     rows, failures = [], []
     for number, (training, data) in enumerate(asked):
         report = Report(training, data, options)
-        say(*report.opening(with_data=number == 0))
+        say(*report.opening(number == 0, dry_run))
         if dry_run:
+            rows.append(planned_row(training, Store.reading(store)))
             continue
         try:
             with report:

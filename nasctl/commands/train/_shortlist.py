@@ -133,6 +133,8 @@ def train_shortlist(
     say(*work.opening())
     if dry_run:
         say(*work.listed())
+        if as_json:
+            click.echo(json.dumps(work.planned()))
         return 0
     try:
         finished = work.train()
@@ -211,7 +213,14 @@ class ShortlistTraining:
     def listed(self) -> Iterator[str]:
         """Yield a line for each candidate."""
         for arch, (training, _) in zip(self._ids, self.trainings, strict=True):
-            yield f"  {arch}  training {training.name}"
+            yield f"  {arch}  would train {training.name}"
+
+    def planned(self) -> list[dict[str, Any]]:
+        """Return the trainings as JSON, of which none is carried out, in the order of the shortlist."""
+        from nasctl.store.store import Store
+        from nasctl.training.training import planned_row
+
+        return [planned_row(training, Store.reading(self._path)) for training, _ in self.trainings]
 
     def train(self) -> tuple[int, ...]:
         """Train the candidates, and return the places of those that are finished."""

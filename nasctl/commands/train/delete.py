@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from nasctl.commands import store_option
+from nasctl.errors import NasctlError
 
 
 @click.command()
@@ -21,6 +24,8 @@ def command(name: str, yes: bool, store: str) -> None:
     name = opened.training(name).name
     folder = TrainingFolder(trainings_folder(store) / name)
     if not yes:
+        if not sys.stdin.isatty():
+            raise NasctlError(f"Cannot ask whether to delete training {name}: stdin is no terminal. Give --yes.")
         click.confirm(printable(f"Delete training {name} and everything in {folder.path}?"), abort=True, err=True)
     folder.delete()
     Store(store).delete_training(name)
