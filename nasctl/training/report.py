@@ -152,7 +152,7 @@ class Report:
 
     def _guessing(self, results: Mapping[str, Result]) -> list[str]:
         """Return a line if the network is no better than guessing, on the last part that it was evaluated on."""
-        part, result = next(reversed(results.items()), ("", None))
+        part, result = next(reversed(list(results.items())), ("", None))
         counts = self._data.class_counts(part) if part in PARTS else None
         if result is None or result.accuracy is None or counts is None:
             return []
