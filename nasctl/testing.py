@@ -24,6 +24,7 @@ from torch import nn
 
 from nasctl import registry
 from nasctl.api import Builder, InvalidGenome, Linear, Network, Shape
+from nasctl.architectures.references import references
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.objective import FilesTrainings
 from nasctl.data import Data, TokenData
@@ -280,6 +281,8 @@ def found(run: Run, path: Path, budget: int) -> list[Evaluation]:
 
 def in_another_process(run: Run, path: Path, budget: int) -> list[Evaluation]:
     """Return the evaluations of `nasctl search` in another process, with other hashes of strings."""
+    if run.references is None and references(run.task.space):
+        run = replace(run, references=())
     environment = {**os.environ, "PYTHONHASHSEED": "42"}
     subprocess.run(_command(run, path, budget), env=environment, check=True, stderr=subprocess.DEVNULL)
     return Store(path).evaluations(run.name)
@@ -294,7 +297,8 @@ def _command(run: Run, path: Path, budget: int) -> list[str]:
     setting = {"fidelity": measured.fidelity, "weights-seed": measured.seed, "data": measured.data}
     lists = {"objective": run.objectives, "record": run.record, "constraint": run.constraints}
     given = [*((option, spec) for option, specs in lists.items() for spec in specs), *(options | setting).items()]
-    return [sys.executable, "-m", "nasctl", "search", *(f"--{option}={value}" for option, value in given)]
+    words = [f"--{option}={value}" for option, value in given]
+    return [sys.executable, "-m", "nasctl", "search", *words, *([] if run.references else ["--no-references"])]
 
 
 def _killed(run: Run, path: Path, after: int) -> None:

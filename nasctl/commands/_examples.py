@@ -10,6 +10,9 @@ from collections.abc import Mapping
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "bench list": ("nasctl bench list",),
     "bench run": ("nasctl bench run nb201 --searcher guided,random --evaluations 150 --seeds 20",),
+    "data import": ("nasctl data import nbmacro nas-bench-macro_cifar10.json",),
+    "data list": ("nasctl data list",),
+    "device adapt": ("nasctl device adapt note10 --space mbconv --csv five.csv --name myphone",),
     "device fit": ("nasctl device fit --space mbconv --csv times.csv --name myphone",),
     "device import": ("nasctl device import kit/ --csv times.csv --name myphone",),
     "device kit": ("nasctl device kit --space mbconv -o kit/",),
@@ -63,6 +66,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "space list": ("nasctl space list",),
     "space profile": ("nasctl space profile mbconv --device gpu",),
+    "space references": ("nasctl space references mbconv --device mobile",),
     "space sample": ("nasctl space sample nb201 -n 5",),
     "space show": ("nasctl space show mbconv:width=1.0",),
     "train": (

@@ -33,6 +33,8 @@ class OutputPath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            self.fail("the name is empty; name a file, or a folder", param, ctx)
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if os.fspath(value).endswith(("/", os.sep)):
             try:

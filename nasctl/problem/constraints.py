@@ -72,7 +72,9 @@ def parse(
         hint = f"say which: {', '.join(full)}" if full else f"there is: {', '.join(known)}"
         raise NasctlError(f"the constraint {text!r} is about {name!r}; {hint}")
     factor = maximum(full[0]) / 100 if suffix == "%" else scale(text, full[0], suffix, units.get(full[0], ""))
-    bound = float(f"{float(number) * factor:.15g}")  # 0.0033 s are 3.3 ms, without the last digit of the product
+    bound = float(number) * factor
+    if suffix != "%" and suffix.lower() not in FACTORS:  # whose bounds are part of the names of runs, to the last digit
+        bound = float(f"{bound:.15g}")  # 0.0033 s are 3.3 ms
     if not math.isfinite(bound):
         raise NasctlError(f"the bound of {text!r} is too large; write a smaller one")
     return Constraint(full[0], sign.startswith("<"), bound)

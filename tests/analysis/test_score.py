@@ -205,7 +205,7 @@ def test_the_whole_of_a_space(nasctl, tmp_path):
         (["--sample=3", "--output=noted.csv.gz"], "noted.json exists already; give --force"),
         (["--sample=3", "--output=none/table.csv"], "there is no folder none; create it"),
         (["--sample=3", "--output=there.csv/table.csv"], "there is no folder there.csv; create it"),
-        (["--sample=3", "--output="], ". is no name for a table"),
+        (["--sample=3", "--output="], "the name is empty; name a file, or a folder"),
         (["--sample=3", "--all"], "say what to score: --genomes FILE, --sample NUMBER or --all"),
         (["--sample=3", "-oparasm"], "no objective is called 'parasm'; did you mean 'params'?"),
         (["--sample=3", "-oall:x=1"], "no objective is called 'all'"),

@@ -32,7 +32,9 @@ def nasctl(tmp_path, monkeypatch):
 
 def test_search_and_pareto_speak_json(nasctl):
     searched = nasctl("search", "--space=nbmacro", "-oparams,macs", "--record=memory", "--budget=30", "--json")
-    assert searched.keys() == {"run", "evaluations", "distinct", "failed", "front", "seconds"}
+    assert searched.keys() == {
+        *("run", "evaluations", "distinct", "failed", "front", "seconds", "recommended", "why"),
+    }
     assert (searched["distinct"], searched["failed"]) == (30, 0)
     shown = nasctl("pareto", "show", "--json")
     assert [row["id"] for row in shown] == searched["front"]

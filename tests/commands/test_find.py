@@ -57,7 +57,7 @@ def test_what_the_data_says_is_said():
         (["--latency", "10"], "Cannot hold --latency: it depends on the device. Name one with --device"),
         (["--params", "5ms"], "params is in parameters. Write a bound such as 5M."),
         (["--params", "much"], "'params<=much' is no constraint"),
-        (["--params", "5M", "--device", "pixell4"], "did you mean 'pixel4'?"),
+        (["--params", "5M", "--device", "pixell4"], "did you mean 'pixel4'"),
         (["--params", "5M", "--trainings", "3"], "Cannot train without data."),
         (["--params", "5M", "--space", "vit", "--device", "pixel4"], "Cannot choose a space: none has a latency table"),
     ],

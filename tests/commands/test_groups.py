@@ -47,15 +47,24 @@ OPTIONS = {  # and their defaults
     },
     "objective score": {
         **{"space": None, "objective": None, "genomes": None, "sample": None, "all": False, "output": None},
-        **{"force": False, "seed": 0, **MEASURED, **WORKERS, "threads": 1, "store": "nasctl.db", "json": False},
+        **{
+            "force": False,
+            "seed": 0,
+            **MEASURED,
+            **WORKERS,
+            "threads": 1,
+            "store": "nasctl.db",
+            "csv": False,
+            "json": False,
+        },
     },
     "objective correlate": {
         **{"space": None, "objective": None, "truth": None, "column": None, "lower-is-better": False, "sample": 200},
-        **{"score": None, "few": None, "seed": 0, **MEASURED, "store": "nasctl.db", "json": False},
+        **{"score": None, "few": None, "seed": 0, **MEASURED, "store": "nasctl.db", "csv": False, "json": False},
     },
     "objective calibrate": {
         **{"space": None, "objective": None, "form": None, "sample": 30, "seed": 0, "data": None},
-        **{"torch-device": "cpu", "store": "nasctl.db", "json": False},
+        **{"torch-device": "cpu", "store": "nasctl.db", "csv": False, "json": False},
     },
     "train": {
         **{"arch": None, "space": None, "data": None, "split": "0.8,0.1,0.1", "split-seed": 0, "from": None},
@@ -65,7 +74,7 @@ OPTIONS = {  # and their defaults
         **{"store": "nasctl.db", "json": False, "gpus": "", "processes": None, "cluster": ""},
         **{"run": None, "top": None, "halving": None, "rungs": None},
     },
-    "runs retry": {"objective": None, "data": None, **WORKERS, "store": "nasctl.db", "json": False},
+    "runs retry": {"objective": None, "data": None, **WORKERS, "store": "nasctl.db", "csv": False, "json": False},
 }
 
 

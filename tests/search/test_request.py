@@ -142,12 +142,11 @@ def test_remarks_name_the_measurements_or_what_they_hold_against_an_objective():
     lines = asked.remarks(asked.run(SMALL))
     assert all(len(line) <= 80 for line in lines)
     said = " ".join(line.strip() for line in lines)
-    assert said.startswith("defaults for skeletons: swap .")
-    assert "networks of this space" in said
+    assert said.startswith("evidence: over 500 networks of nbmacro with known CIFAR-10 test accuracy, swap orders them")
     other = SearchRequest("resnet")
     assert "of nbmacro, not of this space" in " ".join(map(str.strip, other.remarks(other.run(SMALL))))
     given = replace(asked, objectives=("min:swap,progressivity", "macs"))
-    (said,) = given.remarks(given.run(SMALL))
+    said, *_ = given.remarks(given.run(SMALL))
     assert said.startswith("Warning: measurements on skeletons contradict the direction of min:swap (Spearman -.9")
     assert said.endswith(" on nbmacro); swap has the other")
 

@@ -164,6 +164,7 @@ def test_a_search_that_is_killed_ends_as_if_it_had_not_been(seed, whole, tmp_pat
 def test_ctrl_c_while_the_command_line_is_imported_leaves_no_traceback():
     interrupted = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background ignores it
         "class Pressed:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'nasctl.cli':\n"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import csv_option, json_option
-from nasctl.hardware.tables_schema import KINDS
 
 if TYPE_CHECKING:
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.tables_schema import Validation
 
+KINDS = ("gpu", "cpu", "mobile", "accelerator")  # in the order of the list; the schema takes long to import
 COLUMNS = ("kind", "processor", "runtime", "batch", "precision", "method")  # fields of a table
 
 

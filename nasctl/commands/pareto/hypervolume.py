@@ -37,11 +37,9 @@ def command(run: str | None, store: str, as_csv: bool, as_json: bool) -> None:
     if as_json:
         curve = [measured.volume(front) for front in fronts]
         ends = {"reference": REFERENCE, "best": measured.best, "worst": measured.worst, "normalisation": said}
-        growth = [list(point) for point in zip(counts, curve, strict=True)]
+        growth = list(zip(counts, curve, strict=True))
         found = {"run": name, "share": shares[-1], "hypervolume": curve[-1], "front": size, "scale": ends}
-        click.echo(
-            json.dumps({**found, "curve": growth, "shares": [list(p) for p in zip(counts, shares, strict=True)]})
-        )
+        click.echo(json.dumps({**found, "curve": growth, "shares": list(zip(counts, shares, strict=True))}))
         return
     ranges = {
         goal.name: f"{measured.best[goal.name]:.6g} is 0, {measured.worst[goal.name]:.6g} is 1"

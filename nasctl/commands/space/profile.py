@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import click
 
 from nasctl.commands import csv_option, device_option, json_option
 from nasctl.commands._complete import complete
+
+if TYPE_CHECKING:
+    from nasctl.system.terminal import TableCell
 
 FIGURES = ("least", "quarter", "median", "three_quarters", "most")  # keys of the JSON output
 
@@ -31,7 +37,7 @@ def command(space: str, devices: tuple[str, ...], number: int, as_csv: bool, as_
     from nasctl.hardware.pricing import held_out_error
     from nasctl.hardware.table import LatencyTable
     from nasctl.search.metrics import make_objective
-    from nasctl.system.terminal import UNITS, TableCell, TableColumn, quantity, table
+    from nasctl.system.terminal import TableColumn, table
 
     made = registry.create("spaces", space)
     drawn = ranges.sample(made, number)
@@ -63,13 +69,17 @@ def command(space: str, devices: tuple[str, ...], number: int, as_csv: bool, as_
         TableColumn("most"),
         TableColumn("least and most are", priority=4),
     ]
-    lines = []
-    for name, unit, row, proven in rows:
-        shown = name if unit in UNITS else f"{name} ({unit})"
-        texts = [quantity(figure, unit if unit in UNITS else "") for figure in row.values()]
-        figures = [TableCell(figure, text, text) for figure, text in zip(row.values(), texts, strict=True)]
-        heading = TableCell(f"{name} ({unit})", shown, shown)  # in CSV, figures have no prefix that tells their unit
-        lines.append([heading, *figures, "proven" if proven else "found"])
+    lines = [[*_cells(name, unit, row), "proven" if proven else "found"] for name, unit, row, proven in rows]
     table(columns, lines, as_csv=as_csv)
     for name, latencies in () if as_csv else tables.items():
         click.echo(f"{name}: table {latencies.device}; held-out error: {held_out_error(latencies, space)}")
+
+
+def _cells(name: str, unit: str, figures: Mapping[str, float]) -> list[TableCell]:
+    """Return the cells of an objective: its name and its figures, which have no prefix of their unit in CSV."""
+    from nasctl.system.terminal import UNITS, TableCell, quantity
+
+    shown = name if unit in UNITS else f"{name} ({unit})"
+    texts = [quantity(figure, unit if unit in UNITS else "") for figure in figures.values()]
+    cells = [TableCell(figure, text, text) for figure, text in zip(figures.values(), texts, strict=True)]
+    return [TableCell(f"{name} ({unit})", shown, shown), *cells]

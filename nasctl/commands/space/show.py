@@ -28,7 +28,7 @@ TOTALS = {"params": "parameters", "macs": "MACs", "memory": "bytes"}  # headings
 @csv_option
 @json_option
 def command(space: str, plot: Path | None, force: bool, as_csv: bool, as_json: bool) -> None:
-    """Show the genes, the options and the sizes of SPACE, which is NAME or NAME:key=value,...
+    """Show the genes, the options and the sizes of SPACE, such as nb201 or nb201:channels=8.
 
     The median network is the median by MACs of a random sample. --plot draws this network.
     --csv prints the table of genes.
