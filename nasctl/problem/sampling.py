@@ -15,6 +15,8 @@ ENUMERABLE = 20_000  # the most raw genomes of a space that is enumerated when r
 
 OVERSAMPLING = 50  # genomes drawn per requested genome if random genomes violate constraints
 
+DESCENT = 10_000  # changes of single genes that are tried in all if no random genome satisfies the constraints
+
 ROUNDS = 100  # rounds of draws, each for the genomes that are still missing
 
 
@@ -49,7 +51,9 @@ def promising(problem: Problem, rng: np.random.Generator, number: int, seen: Col
     """Return raw genomes for the start of a search: those that the problem names, then random ones as of `unseen`.
 
     If some of the random ones violate constraints that need no module, they come from a larger sample, and are those
-    with the least violation.
+    with the least violation. If none of the larger sample satisfies the constraints, single genes of the least
+    violating ones are changed as long as that lowers the violation, because a bound that a random genome meets once in
+    a million draws would leave the front empty.
 
     Args:
         problem: The problem to search.
@@ -65,7 +69,41 @@ def promising(problem: Problem, rng: np.random.Generator, number: int, seen: Col
         return first + drawn
     drawn = unseen(space, rng, number * OVERSAMPLING, seen)
     excess = problem.violation([space.canonical(raw) for raw in drawn])
-    return first + [drawn[k] for k in np.argsort(excess, kind="stable")[:number]]
+    order = np.argsort(excess, kind="stable")[:number]
+    best = [drawn[k] for k in order]
+    return first + (_descended(problem, rng, best, excess[order], seen) if len(excess) and excess.min() > 0 else best)
+
+
+def _descended(
+    problem: Problem, rng: np.random.Generator, genomes: list[Genome], excess: np.ndarray, seen: Collection[Genome]
+) -> list[Genome]:
+    """Return raw genomes with less violation, each reached from one of the given by changes of single genes.
+
+    Args:
+        problem: The problem to search.
+        rng: The random generator.
+        genomes: Raw genomes to begin with, whose canonical genomes are distinct, (N,).
+        excess: Their violations, (N,).
+        seen: Canonical genomes to leave out.
+    """
+    space = problem.space
+    cardinalities = np.array([len(gene.choices) for gene in space.genes])
+    found, excess = list(genomes), np.array(excess)
+    for _ in range(DESCENT // len(found)):
+        places = np.flatnonzero(excess > 0)
+        if not len(places):
+            break
+        changed = np.array(found)[places]
+        genes = rng.integers(len(cardinalities), size=len(places))
+        changed[np.arange(len(places)), genes] = rng.integers(cardinalities[genes])
+        children = [tuple(row) for row in changed.tolist()]
+        canonical = [space.canonical(child) for child in children]
+        taken = {*seen, *map(space.canonical, found)}
+        for place, child, own, after in zip(places, children, canonical, problem.violation(canonical), strict=True):
+            if after < excess[place] and own not in taken:
+                found[place], excess[place] = child, after
+                taken.add(own)
+    return found
 
 
 def starting_genomes(problem: Problem) -> list[Genome]:
