@@ -29,8 +29,8 @@ WIDTH = 80
 PAUSE = 1.0  # longest pause between lines of the picture, in seconds
 
 COMMANDS = (
-    'nasctl search --space mbconv --device mobile --constraint "latency<=20" --budget 60',
-    "nasctl pareto show",
+    'nasctl search --space mbconv --device mobile --constraint "latency<=31" --budget 100',
+    "nasctl pareto show --top 5",
     "nasctl pareto pick",
 )
 

@@ -8,13 +8,14 @@ network closest to the best of every objective is recommended.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from nasctl import registry
-from nasctl.analysis.percentiles import CANDIDATES, Percentiles, Rank
+from nasctl.analysis.percentiles import CANDIDATES, RANDOM, Percentiles, Rank
 from nasctl.analysis.quality import Quality, score_quality, trained_goal, trained_quality
 from nasctl.architectures import ids
 from nasctl.pareto.archive import closest_to_ideal
@@ -24,6 +25,8 @@ from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 from nasctl.system.terminal import quantity
+
+MOST = 0.5  # share of random networks from which on it is said that they cost more
 
 CLOSEST = "closest to the best of every objective"
 BEST = "the best"
@@ -158,7 +161,21 @@ def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluat
     values = np.fromiter(quality.values.values(), float)
     among_candidates = Rank(int((values < own).sum()), int((values > own).sum()), len(values) - 1, CANDIDATES)
     found = percentiles.score_standing(quality.score, chosen) or among_candidates
-    return str(found) if is_best else f"its {quality.name} is {found}"
+    said = f"{found}{_dearer(percentiles, chosen)}" if found.among == RANDOM else str(found)
+    return said if is_best else f"its {quality.name} is {said}"
+
+
+def _dearer(percentiles: Percentiles, chosen: Evaluation) -> str:
+    """Return how many random networks cost more than a network in a bounded cost, if most do; "" otherwise.
+
+    A network within a tight bound is compared with networks that could not be chosen.
+    """
+    bounded = {one.name for one in percentiles.record.constraints if one.upper}
+    ranks = [rank for name in bounded if (rank := percentiles.standing(name, chosen)) and rank.among == RANDOM]
+    share = max((rank.share for rank in ranks), default=0.0)
+    if share < MOST:
+        return ""
+    return f", {'all' if share == 1 else f'{math.floor(100 * share)}%'} of which cost more"
 
 
 def _costs(record: RunRecord, chosen: Evaluation, constraints: Sequence[Constraint]) -> str:
