@@ -145,8 +145,9 @@ class Picture:
     def labelled(self) -> list[int]:
         """Rows of the labelled points in the order of their numbers, best in the x of the first panel first."""
         first = self.losses[:, [self.panels[0].x, self.panels[0].y]].tolist()
-        named = {mark.row for mark in self.marks}
-        return sorted({k for panel in self.panels for k in panel.labelled} - named, key=lambda k: (first[k], k))
+        named = {tuple(self.points[mark.row]) for mark in self.marks if mark.row is not None}
+        rows = {k for panel in self.panels for k in panel.labelled if tuple(self.points[k]) not in named}
+        return sorted(rows, key=lambda k: (first[k], k))
 
     @property
     def letters(self) -> list[str]:
@@ -191,13 +192,17 @@ def lay_out_run(
         elif len(mark.values) == outside:
             marked[k, len(axes) - (trained is not None) - outside :][:outside] = mark.values
     losses = points * [1 if axis.direction == "min" else -1 for axis in axes]
+    # A number stands for all networks whose values are equal, in every panel for the same one.
+    _, inverse = np.unique(np.nan_to_num(points, nan=np.inf), axis=0, return_inverse=True)
+    places = {int(group): int(k) for k, group in reversed([*enumerate(inverse.ravel())]) if feasible[k]}
+    same = np.array([places.get(int(group), -1) for group in inverse.ravel()], dtype=int)
     panels = []
     for x, y in shown:
         both = losses[:, [x, y]]
         rows = np.flatnonzero(feasible & np.isfinite(both).all(axis=1))
         own = rows[non_dominated(both[rows])]
         labelled = choose_labelled(both[own], LABELS.get(len(shown), FEWER_LABELS))
-        panels.append(Panel(x, y, own, tuple(int(own[k]) for k in labelled)))
+        panels.append(Panel(x, y, own, tuple(int(same[own[k]]) for k in labelled)))
     return Picture(
         axes, points, losses, front, feasible, names, panels, omitted, trained, optimised, view.marks, marked
     )

@@ -15,7 +15,7 @@ from nasctl.report.run_plot import series_axis
 from nasctl.report.summary import ReportSummary, Series
 from nasctl.report.svg import Dot, Name, Stairs, axis_positions, scatter
 from nasctl.report.trained import trained_cell
-from nasctl.system.terminal import quantity
+from nasctl.system.terminal import plural, quantity
 
 MAX_DOTS = 5000  # candidates off the front that are drawn; browsers are slow with more
 DIGITS = 7  # significant digits of the values that the script draws
@@ -83,7 +83,7 @@ def _chart(found: ReportSummary, rows: Sequence[int], dots: Sequence[Dot], x: in
 
 
 def _table(found: ReportSummary) -> Iterator[str]:
-    """Yield the front as a table, one row per candidate."""
+    """Yield the front as a table, one row per candidate, or for several whose values are all equal."""
     head, scores = found.score
     shown = [one for one in found.series if one.role not in ("order", "trained")]
     trained = found.trained
@@ -93,15 +93,22 @@ def _table(found: ReportSummary) -> Iterator[str]:
         *(f"{one.name}\n{one.unit}" for one in shown),
         *([head.replace("(", "\n(", 1)] if head else []),
     ]
-    rows = []
-    for k in sorted(found.front, key=lambda k: k != found.recommended):
-        tag = f' <span class="tag">{escape(found.marked_rows[k])}</span>' if k in found.marked_rows else ""
-        cells = [f'<th scope="row"><span class="id">{escape(found.ids[k])}</span>{tag}</th>']
-        cells += [trained_cell(trained, found.visited[k].genome)] if trained else []
+    groups: dict[str, list[int]] = {}
+    for k in sorted(found.front, key=lambda k: (k != found.recommended, k not in found.marked_rows)):
+        cells = [trained_cell(trained, found.visited[k].genome)] if trained else []
         cells += [number_cell(one.values[k], one.unit) for one in shown]
         cells += [number_cell(scores.get(k, np.nan), "")] if head else []
-        rows.append(f'<tr data-id="{escape(found.ids[k])}">{"".join(cells)}</tr>')
+        groups.setdefault("".join(cells), []).append(k)
+    places = {k: place for place, k in enumerate(found.front)}
+    order = sorted(groups.items(), key=lambda one: (one[1][0] != found.recommended, places[one[1][0]]))
+    rows = [
+        f'<tr data-id="{escape(found.ids[same[0]])}"><th scope="row">{_names(found, same)}</th>{text}</tr>'
+        for text, same in order
+    ]
     yield tabulated(heads, rows, "sortable", "Networks on the Pareto front")
+    if hidden := len(found.front) - len(rows):
+        left = plural(hidden, "network has", "networks have")
+        yield f'<p class="soft">{left} the values of a row above. <code>nasctl pareto show --csv</code> lists all.</p>'
     if head:
         chosen = chosen_score(found.record)
         reason = f" {chosen.reason[:1].upper()}{chosen.reason[1:]}." if chosen and chosen.reason else ""
@@ -110,6 +117,19 @@ def _table(found: ReportSummary) -> Iterator[str]:
             f'<p class="soft"><strong>{escape(head)}</strong> is a score for display. {escape(meaning)}'
             f" It compares candidates of this run alone; no search sees it.{escape(reason)}</p>"
         )
+
+
+def _names(found: ReportSummary, same: Sequence[int]) -> str:
+    """Return the heading of a row of the table, the first network's id and the marks of all networks with its values.
+
+    Args:
+        found: The summary.
+        same: Rows of the networks that have the same values.
+    """
+    tags = [found.marked_rows[k] for k in same if k in found.marked_rows]
+    tags += [f"+{len(same) - 1:,} equal"] if len(same) > 1 else []
+    marks = "".join(f' <span class="tag">{escape(tag)}</span>' for tag in tags)
+    return f'<span class="id">{escape(found.ids[same[0]])}</span>{marks}'
 
 
 def _drawn(found: ReportSummary) -> list[int]:

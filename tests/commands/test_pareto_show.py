@@ -115,3 +115,39 @@ def test_a_terminal_shows_marks(monkeypatch):
     marks = [row[-1].terminal for row in rows]
     assert sum(mark.startswith("*") for mark in marks) == 1
     assert marks[-1] == "OldNet, not on the front"
+
+
+def test_equal_networks_are_one_row_of_a_terminal_and_of_the_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nasctl("search", "--space", "nb201", "-o", "params,macs", "--budget", "40", "--searcher", "random:batch=40")
+    whole = listed()
+    assert len(whole) > 2
+    assert len({json.dumps(one["values"]) for one in whole}) == 1  # of all cells without a convolution
+    assert len(table()) >= len(whole)  # programs get every network
+    assert len(nasctl("pareto", "show").stdout.splitlines()) == 1 + len(whole)
+    drawn = []
+    monkeypatch.setattr(terminal, "table", lambda columns, rows, **options: drawn.append(list(rows)))
+    monkeypatch.setattr("nasctl.commands.pareto.show.marks_shown", lambda as_csv: True)
+    for words in ((), ("--top", "1"), ("--sort", "id")):
+        done = nasctl("pareto", "show", *words)
+        (row,) = [one for one in drawn.pop() if "not on the front" not in one[-1].terminal]
+        assert row[0] == next(one["id"] for one in whole if one["recommended"])
+        assert row[-1].terminal == f"*, +{len(whole) - 1} equal"
+        assert f"note: {len(whole) - 1} networks have the values of a row above" in done.stderr
+    nasctl("report", "-o", "page.html")
+    page = (tmp_path / "page.html").read_text()
+    body = page.partition("Networks on the Pareto front")[2].partition("</table>")[0]
+    assert body.count("<tr data-id=") == 1
+    assert f"+{len(whole) - 1} equal" in body
+
+
+def test_networks_with_equal_objectives_and_other_records_keep_their_rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nasctl("search", "--space", "nb201", "-o", "params,macs", "--record", "depth", "--budget", "40")
+    whole = listed()
+    different = len({json.dumps(one["values"]) for one in whole})
+    drawn = []
+    monkeypatch.setattr(terminal, "table", lambda columns, rows, **options: drawn.append(list(rows)))
+    monkeypatch.setattr("nasctl.commands.pareto.show.marks_shown", lambda as_csv: True)
+    nasctl("pareto", "show")
+    assert len([one for one in drawn[0] if "not on the front" not in one[-1].terminal]) == different

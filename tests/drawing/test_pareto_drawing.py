@@ -20,6 +20,8 @@ from nasctl.drawing import canvas, pareto
 from nasctl.drawing.labels import MARKER, NUMBER, label_offsets
 from nasctl.drawing.pareto_layout import (
     Axis,
+    Mark,
+    View,
     choose_labelled,
     key_table,
     lay_out_run,
@@ -283,3 +285,12 @@ def test_nothing_is_written_over_or_half_written(tmp_path, monkeypatch):
 def test_importing_it_does_not_import_matplotlib():
     check = "import sys, nasctl.drawing.pareto; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_no_number_stands_for_a_network_equal_to_a_marked_one_and_one_number_for_equal_ones():
+    axes = [Axis(name, "", "min", cost) for name, cost in (("a", True), ("b", False), ("c", False))]
+    points = np.array([[1.0, 3, 3], [2, 1, 1], [1, 3, 3], [2, 1, 1], [3, 0, 0]])
+    view = View([Mark("recommended", "recommended", 2)])
+    shown = lay_out_run(axes, points, np.ones(5, bool), np.ones(5, bool), list("vwxyz"), None, view)
+    assert len(shown.panels) == 2
+    assert shown.labelled == [1, 4]

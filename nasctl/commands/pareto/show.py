@@ -39,7 +39,7 @@ MARK = "*"  # the same on a terminal, where a sentence below the table explains 
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    help="Show the first N networks only: those with the best score unless --sort is given.",
+    help="Show the first N networks only, on a terminal N rows: those with the best score unless --sort is given.",
 )
 @store_option
 @csv_option
@@ -50,7 +50,7 @@ def command(
     """Show the front of a run in the units of its objectives, with a score that no searcher sees.
 
     A terminal and --csv have remarks: the recommended network, and the published networks of the space that the run
-    evaluated, on its front or not.
+    evaluated, on its front or not. A terminal has one row for networks with equal values; JSON, CSV and pipes have all.
     """
     import json
 
@@ -83,13 +83,18 @@ def command(
         {one.genome: reference for reference, one in references.items()},
         best.chosen.genome if (best := recommend(opened, name, record, visited)) else None,
     )
-    rows = shown.sorted(sort, top)
+    whole = shown.sorted(sort, top)
+    rows = whole[:top]
     if as_json:
         click.echo(json.dumps([shown.facts(one) for one in rows]))
         return
-    _say_notes(shown, name, visited, chosen.reason if chosen else "", len(rows))
+    equal: dict[Genome, list[Evaluation]] = {}
+    if marks_shown(as_csv) and not as_csv:
+        equal = {one.genome: more for one, *more in shown.groups(whole)[:top]}
+        rows = [one for one in whole if one.genome in equal]
+    _say_notes(shown, name, visited, chosen.reason if chosen else "", len(rows) + sum(map(len, equal.values())))
     others = [one for one in references.values() if one.genome not in shown.genomes]
-    shown.print(rows, others, as_csv, best.why if best else "")
+    shown.print(rows, others, as_csv, best.why if best else "", equal)
 
 
 @dataclass(frozen=True)
@@ -127,20 +132,34 @@ class _Front:
         return ids.encode(self.record.space, self.genes, one.genome)
 
     def sorted(self, sort: str | None, top: int | None) -> list[Evaluation]:
-        """Return the evaluations that are shown, in their order.
+        """Return the evaluations of the front in the order in which they are shown.
 
         Args:
             sort: Name of a column; None for the order of the front, or for the score if only some are shown.
-            top: Number of networks; None for all.
+            top: Number of rows that are shown; None for all.
 
         Raises:
             NasctlError: There is no such column.
         """
         column = sort or ("score" if top and self.head else None)
         if column is None:
-            return list(self.evaluations[:top])
+            return list(self.evaluations)
         keys = {one.genome: key for one in self.evaluations if (key := self._key(one, column)) is not None}
-        return sorted(self.evaluations, key=lambda one: (one.genome not in keys, keys.get(one.genome)))[:top]
+        return sorted(self.evaluations, key=lambda one: (one.genome not in keys, keys.get(one.genome)))
+
+    def groups(self, rows: Sequence[Evaluation]) -> list[list[Evaluation]]:
+        """Return the networks that have the same values in every column, in the order of the rows.
+
+        The first of a group is its recommended network, else a published one.
+        """
+        found: dict[str, list[Evaluation]] = {}
+        for one in rows:
+            found.setdefault(repr(self._cells(one)[1:]), []).append(one)
+
+        def rank(one: Evaluation) -> tuple[bool, bool]:
+            return one.genome != self.recommended, one.genome not in self.references
+
+        return [sorted(group, key=rank) for group in found.values()]
 
     def _key(self, one: Evaluation, sort: str) -> Any:
         """Return what a network is sorted by, the least first; None if it has no value there."""
@@ -184,7 +203,14 @@ class _Front:
         facts = {"id": self.id(one), "genome": one.genome, "values": one.values, "score": score}
         return {**facts, **more, "recommended": recommended}
 
-    def print(self, rows: Sequence[Evaluation], others: Sequence[Evaluation], as_csv: bool, why: str) -> None:
+    def print(
+        self,
+        rows: Sequence[Evaluation],
+        others: Sequence[Evaluation],
+        as_csv: bool,
+        why: str,
+        equal: Mapping[Genome, Sequence[Evaluation]],
+    ) -> None:
         """Print the table, and on a terminal a sentence on the recommended network.
 
         Args:
@@ -192,8 +218,9 @@ class _Front:
             others: Published networks that are not on the front.
             as_csv: Whether the table is printed as CSV.
             why: Reason for the recommended network.
+            equal: Further networks with the values of a row, by the genome of the row.
         """
-        from nasctl.system.terminal import TableCell, TableColumn, say, table
+        from nasctl.system.terminal import TableCell, TableColumn, plural, say, table
 
         marks = marks_shown(as_csv)
         cells = [self._cells(one) for one in [*rows, *(others if marks else ())]]
@@ -201,13 +228,15 @@ class _Front:
         if marks:
             columns.append(TableColumn("remark", prose=True, short=""))
             cells = [
-                [*row, TableCell(text := self._remark(one), terminal=text.replace(RECOMMENDED, MARK))]
+                [*row, TableCell(text := self._remark(one, equal), terminal=text.replace(RECOMMENDED, MARK))]
                 for row, one in zip(cells, [*rows, *others], strict=True)
             ]
         table(columns, cells, as_csv=as_csv)
         best = next((one for one in self.evaluations if one.genome == self.recommended), None)
         if best and why:
             say(f"{MARK} " * (marks and not as_csv) + f"{RECOMMENDED}: {self.id(best)}, {why}")
+        if hidden := sum(map(len, equal.values())):
+            say(f"note: {plural(hidden, 'network has', 'networks have')} the values of a row above; --csv lists all")
 
     def _columns(self) -> list[TableColumn]:
         from nasctl.system.terminal import TableColumn
@@ -237,10 +266,12 @@ class _Front:
             row.append(TableCell(None, "-", "-") if score is None else TableCell(score, short))
         return row
 
-    def _remark(self, one: Evaluation) -> str:
-        """Return whether a network is recommended, published, or not on the front."""
+    def _remark(self, one: Evaluation, equal: Mapping[Genome, Sequence[Evaluation]]) -> str:
+        """Return whether a network is recommended, published, or not on the front, and how many more are equal."""
+        more = equal.get(one.genome, ())
         words = [RECOMMENDED] if one.genome == self.recommended else []
-        words += [self.references[one.genome]] if one.genome in self.references else []
+        words += [self.references[each.genome] for each in (one, *more) if each.genome in self.references]
+        words += [f"+{len(more):,} equal"] if more else []
         return ", ".join([*words, *([] if one.genome in self.genomes else ["not on the front"])])
 
 
