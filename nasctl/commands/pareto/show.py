@@ -94,7 +94,7 @@ def command(
         rows = [one for one in whole if one.genome in equal]
     _say_notes(shown, name, visited, chosen.reason if chosen else "", len(rows) + sum(map(len, equal.values())))
     others = [one for one in references.values() if one.genome not in shown.genomes]
-    shown.print(rows, others, as_csv, best.why if best else "", equal)
+    shown.print(rows, others, as_csv, best.reason if best else "", equal)
 
 
 @dataclass(frozen=True)
@@ -251,14 +251,15 @@ class _Front:
     def _cells(self, one: Evaluation) -> list[object]:
         from nasctl.system.terminal import TableCell
 
-        failed = TableCell(None, "failed", "failed")
         row: list[object] = [self.id(one)]
         if self.trained:
             value = self.trained.value(one.genome)
             percent = value is not None and self.trained.measure == "accuracy"
             text = self.trained.cell(one.genome)
             row.append(TableCell(100 * value if percent and value is not None else value, text, text))
-        row += [one.values.get(name, failed) for name in self.record.columns]
+        for name in self.record.columns:
+            missing = "failed" if name in one.errors else "-"  # a network beyond a bound is not scored
+            row.append(one.values.get(name, TableCell(None, missing, missing)))
         if self.head:
             score = self.scores.get(one.genome)
             # Beside accuracies, a score in a pipe has four digits.
