@@ -64,7 +64,7 @@ def test_the_readme_says_what_the_project_is_asked_for():
     text = (ROOT / "README.md").read_text()
     assert "pip install -c constraints.txt -e . && nasctl search --space mbconv --device gpu" in text
     assert "pip install -c constraints.txt -e '.[test]' && pytest" in text
-    for target in re.findall(r"\]\(([\w./]+)\)", text):
+    for target in re.findall(r"\]\(([\w./-]+)\)", text):
         assert (ROOT / target).exists(), target
 
 

@@ -18,6 +18,7 @@ from nasctl import registry
 from nasctl.analysis.percentiles import CANDIDATES, RANDOM, Percentiles, Rank
 from nasctl.analysis.quality import Quality, score_quality, trained_goal, trained_quality
 from nasctl.architectures import ids
+from nasctl.architectures.references import reference_names
 from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses, violations
 from nasctl.problem.constraints import Constraint
@@ -45,6 +46,7 @@ class Recommendation:
         costs: Its costs, such as "costs 25.5 ms"; "" for a run without costs.
         id: Its id.
         percentiles: Standing of each of its values, by column.
+        called: Its name if it is a published network of the space; "" otherwise.
     """
 
     chosen: Evaluation
@@ -54,6 +56,7 @@ class Recommendation:
     costs: str = ""
     id: str = ""
     percentiles: Mapping[str, Rank] = field(default_factory=dict)
+    called: str = ""
 
     @property
     def reason(self) -> str:
@@ -64,7 +67,7 @@ class Recommendation:
     @property
     def sentence(self) -> str:
         """The recommendation and its reason in one sentence without a full stop."""
-        return f"recommended: {self.id}, {self.reason}"
+        return f"recommended: {self.id}{f' ({self.called})' if self.called else ''}, {self.reason}"
 
 
 def recommend(
@@ -104,14 +107,16 @@ def recommend(
     chosen, why = _choose(found, goals, quality, constraints)
     percentiles = Percentiles(record, visited)
     is_best = why.startswith(BEST) and quality is not None
+    space = registry.create("spaces", record.space)
     return Recommendation(
         _visited(chosen, visited) if pool else chosen,
         len(found),
         f"{why}, of {len(pool)} trained networks" if pool else why,
         _standing(percentiles, quality, chosen, is_best),
         _costs(record, chosen, constraints),
-        ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome),
+        ids.encode(record.space, space.genes, chosen.genome),
         percentiles.standings(chosen),
+        reference_names(space).get(chosen.genome, ""),
     )
 
 
