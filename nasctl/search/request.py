@@ -164,7 +164,7 @@ class SearchRequest:
         if not self.references or not today or run.references == today:
             return []
         began = f"{len(run.references)} other reference networks" if run.references else "no reference networks"
-        sentence = f"goes on as it began, with {began}; a new run begins with {', '.join(today)}"
+        sentence = f"goes on as it began, with {began}; a new run begins with {len(today)}"
         return wrap(sentence, LINE, subsequent_indent="  ")
 
     def _objective_remarks(self, space: SearchSpace, run: Run) -> list[str]:
