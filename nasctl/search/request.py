@@ -163,8 +163,8 @@ class SearchRequest:
         today = tuple(reference_names(space))
         if not self.references or not today or run.references == today:
             return []
-        began = f"with {len(run.references)} others" if run.references else "without any"
-        sentence = f"goes on as it began, {began} in place of the {len(today)} reference networks of today"
+        began = f"{len(run.references)} other reference networks" if run.references else "no reference networks"
+        sentence = f"goes on as it began, with {began}; a new run begins with {len(today)}"
         return wrap(sentence, LINE, subsequent_indent="  ")
 
     def _objective_remarks(self, space: SearchSpace, run: Run) -> list[str]:

@@ -121,7 +121,7 @@ def test_the_same_words_resume_a_run_of_a_version_that_began_with_none_or_with_o
     found = ASKED.run(DEFAULT, store=store)
     assert (found.name, found.references) == (past.name, None)
     (remark,) = [" ".join(map(str.strip, ASKED.remarks(found, DEFAULT)[-2:]))]
-    assert "goes on as it began, without any in place of the 7 reference networks of today" in remark
+    assert "goes on as it began, with no reference networks; a new run begins with 7" in remark
     fewer = replace(today, references=tuple(named.values())[:2])
     visited(fewer, store, 5)
     assert ASKED.run(DEFAULT, store=store).name == fewer.name  # rather than one that began with none
