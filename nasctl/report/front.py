@@ -46,7 +46,7 @@ def front_section(found: ReportSummary) -> Iterator[str]:
     done = found.trained.finished if found.trained else {}
     dots = [Dot(kinds[k], found.ids[k], _said(found, k)) for k in rows]
     key = {"front": "non-dominated in all objectives", "recommended": "recommended"}
-    key |= {"reference": "published network"} if found.reference_rows else {}
+    key |= {"reference": "reference network"} if found.reference_rows else {}
     key |= {"other": "evaluated"} | ({"other trained": "trained"} if done else {})
     key |= {"broken": "violates a constraint"} if found.record.constraints else {}
     yield f"<p>{_key(key)}"

@@ -1,4 +1,4 @@
-"""The recommended network and the published networks of a run in its report, drawn as networks."""
+"""The recommended network and the reference networks of a run in its report, drawn as networks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def recommended_section(found: ReportSummary) -> Iterator[str]:
     if row is None:
         return
     names = [name for name, k in found.reference_rows.items() if k == row]
-    called = f", the published network {' and '.join(names)}" if names else ""
+    called = f", the reference network {' and '.join(names)}" if names else ""
     yield "<h2>Recommended network</h2>"
     yield f'<p><strong class="id">{escape(found.ids[row])}</strong>{escape(called)}: {escape(found.reason)}.</p>'
     shown = {one.name: quantity(float(one.values[row]), one.unit) for one in known_series(found, row)}
@@ -41,12 +41,12 @@ def recommended_section(found: ReportSummary) -> Iterator[str]:
 
 
 def references_section(found: ReportSummary) -> Iterator[str]:
-    """Yield the published networks that the run visited: their values, who dominates them, and their pictures."""
+    """Yield the reference networks that the run visited: values, place in the run, sources and pictures."""
     if not found.reference_rows:
         return
     space = registry.create("spaces", found.record.space)
     published = references(space)
-    yield "<h2>Published networks</h2>"
+    yield "<h2>Reference networks</h2>"
     shown = [one for one in found.series if one.role not in ("order", "trained")]
     rows = []
     for name, k in found.reference_rows.items():
@@ -55,12 +55,14 @@ def references_section(found: ReportSummary) -> Iterator[str]:
         cells = [f'<th scope="row">{escape(name)}</th>', f'<td class="words">{escape(_standing(found, k))}</td>']
         cells += [number_cell(series.values[k], series.unit) for series in shown]
         cells += [f'<td data-value="{one.accuracy or ""}">{accuracy}</td>']
-        source = ". ".join(text for text in (one.source, one.remark) if text)
-        cells += [f'<td class="words">{escape(source)}</td>', f'<td class="id">{escape(found.ids[k])}</td>']
+        cells += [f'<td class="id">{escape(found.ids[k])}</td>']
         rows.append(f'<tr data-id="{escape(found.ids[k])}">{"".join(cells)}</tr>')
-    heads = ["name", "in this run", *(f"{one.name}\n{one.unit}" for one in shown), "published accuracy", "source", "id"]
-    yield tabulated(heads, rows, "sortable", "Published networks of this run")
+    heads = ["name", "in this run", *(f"{one.name}\n{one.unit}" for one in shown), "published accuracy", "id"]
+    yield tabulated(heads, rows, "sortable", "Reference networks of this run")
     for name, k in found.reference_rows.items():
+        # Sources are prose: a column of the table would be cut off at the edge of the page.
+        source = ". ".join(text for text in (published[name].source, published[name].remark) if text)
+        yield f'<p class="soft"><strong>{escape(name)}</strong>: {escape(source)}</p>'
         yield f"<details><summary>{escape(name)} as a picture</summary>"
         yield from _drawn(space.network(found.visited[k].genome))
         yield "</details>"

@@ -224,13 +224,14 @@ def test_published_networks_are_shown_with_their_source(store, tmp_path, monkeyp
     text = reported(store, tmp_path / "report.html")
     words = " ".join(Page(text).words)
     for said in (
-        "Published networks",
+        "Reference networks",
         "a-net",
         "75.2%",
         "Doe et al., 2020. At half its width",
-        "the published network no-net",
+        "the reference network no-net",
     ):
         assert said in words, said
+    assert not re.search(r"<td[^>]*>[^<]*Doe et al", text), "a long source widens the table beyond the page"
     assert re.search(r"dominated by \d+ of the front|on the front", words)
     assert len(re.findall(r'<svg class="net"', text)) == 6
     names = re.findall(r'<text x=[^>]*data-row="\d+">(.*?)</text>', text)
