@@ -328,7 +328,7 @@ def test_a_single_objective_is_drawn_in_the_order_of_evaluation(tmp_path):
 
 def test_a_run_without_a_front_is_reported_too(tmp_path):
     store = str(tmp_path / "store")
-    bound = "--constraint=params>=2932586"
+    bound = "--constraint=params>=2932586,macs<=50%"  # each can be met, but not both
     call("search", "--space=nbmacro", "-oparams,macs", "--budget=3", "--searcher=nsga2", bound, "--store", store)
     words = " ".join(Page(reported(store, tmp_path / "report.html")).words)
     assert "The front is empty: no feasible candidate has a value in every objective." in words

@@ -233,8 +233,9 @@ class _Front:
             ]
         table(columns, cells, as_csv=as_csv)
         best = next((one for one in self.evaluations if one.genome == self.recommended), None)
+        shown = best in rows
         if best and why:
-            say(f"{MARK} " * (marks and not as_csv) + f"{RECOMMENDED}: {self.id(best)}, {why}")
+            say(f"{MARK} " * (marks and not as_csv and shown) + f"{RECOMMENDED}: {self.id(best)}, {why}")
         if hidden := sum(map(len, equal.values())):
             say(f"note: {plural(hidden, 'network has', 'networks have')} the values of a row above; --csv lists all")
 
@@ -244,8 +245,12 @@ class _Front:
         columns = [TableColumn("id")]
         if self.trained:
             columns.append(TableColumn(self.trained.head, priority=1))
+        bounded = {constraint.name for constraint in self.record.constraints}
+        first = next(iter(self.record.goals)).name
         for name, column in self.record.columns.items():
-            columns.append(TableColumn(name, column.unit, priority=1 if column.goal else 4))
+            # What a user has bounded, and the first objective, are the last to go.
+            priority = 1 if name in bounded or name == first else 2 if column.goal else 4
+            columns.append(TableColumn(name, column.unit, priority=priority))
         return [*columns, *([TableColumn(f"score: {self.head}", priority=3)] if self.head else [])]
 
     def _cells(self, one: Evaluation) -> list[object]:
