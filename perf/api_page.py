@@ -2,7 +2,7 @@
 
     python perf/api_page.py [--output FILE]
 
-Without an option, the page is written to docs/api.md. `pytest tests/library/test_api_page.py` checks that the page
+Without an option, the page is written to docs/api.md. `pytest tests/facade/test_api_page.py` checks that the page
 is up to date.
 """
 

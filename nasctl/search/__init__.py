@@ -1,6 +1,6 @@
 """Searches: the loop of ask, evaluate, record and tell, and the runs that a store holds.
 
-The package can be called: `nasctl.search("mbconv", device="gpu")` is `nasctl.library.search.search`. That function is
+The package can be called: `nasctl.search("mbconv", device="gpu")` is `nasctl.facade.search.search`. That function is
 imported when it is called, because its result stands above this package.
 """
 
@@ -10,4 +10,4 @@ from nasctl.system.lazy_names import make_callable
 
 __all__ = ["Run", "Visit"]
 
-make_callable(__name__, "nasctl.library.search")
+make_callable(__name__, "nasctl.facade.search")

@@ -36,7 +36,7 @@ MODULES: Mapping[str, Sequence[str]] = {
     "nasctl.indicators": ("nasctl.pareto.hypervolume", "nasctl.pareto.hypervolume_scale"),
     "nasctl.journal": ("nasctl.store.measurements", "nasctl.store.run_log"),
     "nasctl.layerwise": ("nasctl.candidates.layer_sum",),
-    "nasctl.loading": ("nasctl.library.loading",),
+    "nasctl.loading": ("nasctl.facade.loading",),
     "nasctl.networks.leaves": ("nasctl.networks.torch_layers",),
     "nasctl.networks.mixing": ("nasctl.networks.token_mixing", "nasctl.networks.torch_modules"),
     "nasctl.networks.module": ("nasctl.networks.torch_modules", "nasctl.networks.executable"),
@@ -54,7 +54,7 @@ MODULES: Mapping[str, Sequence[str]] = {
     "nasctl.sampling": ("nasctl.problem.sampling",),
     "nasctl.schema": ("nasctl.store.schema",),
     "nasctl.scoring": ("nasctl.analysis.score",),
-    "nasctl.search.from_python": ("nasctl.library.search", "nasctl.library.result"),
+    "nasctl.search.from_python": ("nasctl.facade.search", "nasctl.facade.result"),
     "nasctl.truth": ("nasctl.architectures.known_values",),
     "nasctl.values": (
         "nasctl.problem.searcher",

@@ -16,7 +16,7 @@ from nasctl.analysis.rank_correlation import agreement
 from nasctl.analysis.run_scores import chosen_score, scores_of_run, stored_sizes
 from nasctl.cli import cli
 from nasctl.correlations.table import shipped
-from nasctl.library.search import search
+from nasctl.facade.search import search
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.report.summary import ReportSummary

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import nasctl
 from nasctl.analysis.recommendation import recommend
 from nasctl.cli import cli
-from nasctl.library.result import Front, SearchResult, Solution
+from nasctl.facade.result import Front, SearchResult, Solution
 from nasctl.problem.searcher import Evaluation
 from nasctl.search.run import Run
 

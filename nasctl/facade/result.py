@@ -12,7 +12,7 @@ from nasctl.analysis import pick, pick_trained
 from nasctl.analysis.recommendation import recommend
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
-from nasctl.library.notebook import definitions_html, table_html
+from nasctl.facade.notebook import definitions_html, table_html
 from nasctl.pareto.losses import front
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome

@@ -8,9 +8,9 @@ import pytest
 
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
-from nasctl.library import search as from_python
-from nasctl.library.result import SearchResult, Solution
-from nasctl.library.search import search
+from nasctl.facade import search as from_python
+from nasctl.facade.result import SearchResult, Solution
+from nasctl.facade.search import search
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Evaluation
 from nasctl.search.request import SettingOptions
