@@ -12,6 +12,9 @@ import pytest
 import torch
 from paths import DATA
 
+if DATA.is_dir():
+    os.environ.setdefault("NASCTL_DATA", str(DATA))  # where benchmarks read published tables, in processes of tests too
+
 pytest.register_assert_rewrite("nasctl.testing")
 torch.set_num_threads(1)  # on a busy machine threads that wait for one another cost ten times what they bring
 
