@@ -211,12 +211,11 @@ class Found:
         return (self.arch, *(("--weights", self.training) if self.training else ()))
 
     def sentences(self) -> Iterator[str]:
-        """Yield lines that name the network and its values."""
+        """Yield the line with the values of the network, which the search has recommended with its reason."""
         from nasctl.system.terminal import quantity
 
-        yield f"recommended: {self.arch}, {self.recommended.why}"
         values, columns = self.recommended.chosen.values, self.record.columns
-        yield "  " + ", ".join(f"{name} {quantity(value, columns[name].unit)}" for name, value in values.items())
+        yield f"{self.arch}: {', '.join(f'{name} {quantity(v, columns[name].unit)}' for name, v in values.items())}"
 
     def facts(self) -> dict[str, Any]:
         """Return what --json prints of the network."""

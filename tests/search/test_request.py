@@ -146,7 +146,9 @@ def test_remarks_name_the_measurements_or_what_they_hold_against_an_objective():
     other = SearchRequest("resnet")
     assert "of nbmacro, not of this space" in " ".join(map(str.strip, other.remarks(other.run(SMALL))))
     given = replace(asked, objectives=("min:swap,progressivity", "macs"))
-    said, *_ = given.remarks(given.run(SMALL))
+    said, *evidence = given.remarks(given.run(SMALL))
+    assert evidence[0].startswith("evidence: over 500 networks of nbmacro")
+    assert not any(line.startswith("Warning") for line in evidence)
     assert said.startswith("Warning: measurements on skeletons contradict the direction of min:swap (Spearman -.9")
     assert said.endswith(" on nbmacro); swap has the other")
 

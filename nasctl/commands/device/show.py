@@ -47,6 +47,7 @@ def command(name: str, space: str | None, as_csv: bool, as_json: bool) -> None:
         return
     for plain in ("validation", "operators", "source", "inferred"):
         facts.pop(plain)
+    facts = {name: fact for name, fact in facts.items() if fact not in (None, {})}  # what nothing is known of
     definitions({**facts, "digest": shown.digest, **shown.source, "validated for": "; ".join(shown.spaces)})
     for sentence in shown.inferred:
         paragraphs(f"inferred: {sentence}")
