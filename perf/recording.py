@@ -44,14 +44,14 @@ def run(command: str, folder: str) -> list[tuple[float, str]]:
     """Return the lines that a command prints, stdout and stderr together, with their times in seconds."""
     terminal, inner = pty.openpty()
     errors, written = os.pipe()
-    environment = {**os.environ, "COLUMNS": str(WIDTH), "LINES": "40", "TERM": "xterm-256color", "NO_COLOR": ""}
-    environment.pop("NO_COLOR")
+    environment = {**os.environ, "COLUMNS": str(WIDTH), "LINES": "40", "TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     process = subprocess.Popen(["/bin/bash", "-c", command], cwd=folder, env=environment, stdout=inner, stderr=written)
     os.close(inner)
     os.close(written)
-    begun, lines, pending, sources = time.monotonic(), list[tuple[float, str]](), {terminal: "", errors: ""}, set()
-    sources |= {terminal, errors}
+    begun, lines = time.monotonic(), list[tuple[float, str]]()
+    pending, sources = {terminal: "", errors: ""}, {terminal, errors}
     while sources:
         for source in select.select(list(sources), [], [])[0]:
             try:

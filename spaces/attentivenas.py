@@ -37,77 +37,17 @@ MIX_CONVS = [ConvNormAct(channels, act=ACT, norm=False) for channels in LAST_WID
 
 PUBLISHED = Reference((), "Wang et al., CVPR 2021, and the README of github.com/facebookresearch/AttentiveNAS")
 # Resolution, stem, widths, depths, kernels, expansions and last width of A0 to A6, and their accuracies.
-NETWORKS = (
-    StagedNetwork(
-        192,
-        16,
-        (16, 24, 32, 64, 112, 192, 216),
-        "1333331",
-        "3333333",
-        "1444466",
-        1792,
-        replace(PUBLISHED, accuracy=0.773),
-    ),
-    StagedNetwork(
-        224,
-        16,
-        (16, 24, 32, 64, 112, 192, 216),
-        "1333331",
-        "3335353",
-        "1444466",
-        1984,
-        replace(PUBLISHED, accuracy=0.784),
-    ),
-    StagedNetwork(
-        224,
-        16,
-        (16, 24, 32, 64, 112, 200, 224),
-        "1333341",
-        "3333353",
-        "1454466",
-        1984,
-        replace(PUBLISHED, accuracy=0.788),
-    ),
-    StagedNetwork(
-        224,
-        16,
-        (16, 24, 32, 64, 112, 208, 224),
-        "2334351",
-        "3335333",
-        "1444466",
-        1984,
-        replace(PUBLISHED, accuracy=0.791),
-    ),
-    StagedNetwork(
-        256,
-        16,
-        (16, 24, 32, 64, 112, 192, 216),
-        "1334351",
-        "3335353",
-        "1445466",
-        1984,
-        replace(PUBLISHED, accuracy=0.798),
-    ),
-    StagedNetwork(
-        256,
-        16,
-        (16, 24, 32, 72, 112, 192, 216),
-        "1333461",
-        "3335333",
-        "1454466",
-        1792,
-        replace(PUBLISHED, accuracy=0.801),
-    ),
-    StagedNetwork(
-        288,
-        16,
-        (16, 24, 32, 64, 112, 216, 224),
-        "1334461",
-        "3333353",
-        "1465466",
-        1984,
-        replace(PUBLISHED, accuracy=0.807),
-    ),
+NETWORKS = tuple(
+    StagedNetwork(size, stem, widths, depths, kernels, expansions, last, replace(PUBLISHED, accuracy=accuracy))
+    for size, stem, widths, depths, kernels, expansions, last, accuracy in (
+        (192, 16, (16, 24, 32, 64, 112, 192, 216), "1333331", "3333333", "1444466", 1792, 0.773),
+        (224, 16, (16, 24, 32, 64, 112, 192, 216), "1333331", "3335353", "1444466", 1984, 0.784),
+        (224, 16, (16, 24, 32, 64, 112, 200, 224), "1333341", "3333353", "1454466", 1984, 0.788),
+        (224, 16, (16, 24, 32, 64, 112, 208, 224), "2334351", "3335333", "1444466", 1984, 0.791),
+        (256, 16, (16, 24, 32, 64, 112, 192, 216), "1334351", "3335353", "1445466", 1984, 0.798),
+        (256, 16, (16, 24, 32, 72, 112, 192, 216), "1333461", "3335333", "1454466", 1792, 0.801),
+        (288, 16, (16, 24, 32, 64, 112, 216, 224), "1334461", "3333353", "1465466", 1984, 0.807),
+    )
 )
 
 
