@@ -33,7 +33,7 @@ class Jacov:
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """Return a warning: this objective has the least stable ranking of all objectives here."""
-        return ["the ranking changes with the seed of weights and data, on mbconv completely: see docs/spaces.md"]
+        return ["the ranking changes with the seed of weights and data: see docs/spaces.md"]
 
     def __call__(self, candidate: Candidate) -> float:
         """Score the candidate.

@@ -29,6 +29,7 @@ from nasctl.system.terminal import quantity
 
 MOST = 0.5  # share of random networks from which on it is said that they cost more
 
+ONLY = "the only network on the front"
 CLOSEST = "closest to the best of every objective"
 BEST = "the best"
 
@@ -138,7 +139,7 @@ def _choose(
     if bounded and not quality and free:  # a run of costs alone
         best_word = "least" if free[0].direction == "min" else "largest"
         return found[int(rows[:, goals.index(free[0])].argmin())], f"the {best_word} {free[0].name}{bounds}"
-    return found[closest_to_ideal(rows)], CLOSEST + bounds
+    return found[closest_to_ideal(rows)], (CLOSEST if len(found) > 1 else ONLY) + bounds
 
 
 def _tightest(constraints: Sequence[Constraint]) -> list[Constraint]:

@@ -22,14 +22,11 @@ from nasctl.commands._types import OutputPath, file_in
 @click.option("--force", is_flag=True, help="Write over an existing page.")
 @store_option
 def command(run: str | None, output: Path | None, force: bool, store: str) -> None:
-    r"""Write a run as one self-contained HTML page.
+    """Write a run as one self-contained HTML page.
 
     The page begins with the recommended network, drawn as a network, and the front as a picture and a table. Trained
     candidates, published networks, convergence, rank correlations, devices and their errors, failures, settings and
     the command that repeats the run follow. It loads nothing from elsewhere, and is readable on a phone.
-
-    \b
-    Example: nasctl report -o run.html
     """
     from nasctl.errors import NasctlError
     from nasctl.report.html import page

@@ -79,16 +79,32 @@ def fitted_request(
     if setting.data is None:
         return finish(request), []
     setting.setting(registry.create("spaces", request.space))  # refuses data of the wrong kind
-    options = following_options(request.space, source(setting.data))
+    data = source(setting.data)
+    options, spare = following_options(request.space, data), _spare_outputs(request.space, setting.data, data)
     if "resolution" in options and not _priced(with_options(request.space, options), request.devices):
         del options["resolution"]  # the tables know the space at its own resolution alone
     if not options:
-        return finish(request), []
+        return finish(request), spare
     words = " and ".join(f"{key}={value}" for key, value in options.items())
     if (earlier := finish(request)) and _is_recorded(earlier, setting, store):
         return earlier, [f"goes on with the run's own space; the same words now mean {words}, another run"]
     fitted = finish(replace(request, space=with_options(request.space, options)))
-    return fitted, [f"{words} of the space {'follows' if len(options) == 1 else 'follow'} from {setting.data}"]
+    return fitted, [f"{words} of the space {'follows' if len(options) == 1 else 'follow'} from {setting.data}", *spare]
+
+
+def _spare_outputs(spec: str, name: str, data: Data) -> list[str]:
+    """Return the sentence on a space whose networks have more outputs than the data has classes; none otherwise.
+
+    Args:
+        spec: Spec of the space as a user wrote it.
+        name: Name of the data as a user wrote it.
+        data: The data.
+    """
+    outputs = registry.options("spaces", spec).get("classes")
+    classes = getattr(data, "classes", None)
+    if outputs is None or classes is None or outputs <= classes:
+        return []
+    return [f"{name} has {classes} classes and the networks {outputs} outputs; classes={classes} of the space fits"]
 
 
 def _priced(spec: str, devices: Sequence[str]) -> bool:

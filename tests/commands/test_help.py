@@ -40,6 +40,13 @@ def test_every_help_ends_with_examples_of_the_command(name):
         assert all(set(one.opts) & set(words) for one in required if isinstance(one, click.Option))
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_stand_at_the_end_alone_and_no_mark_of_click_is_shown(name):
+    said = CliRunner().invoke(cli, [*name.split(), "--help"]).stdout
+    assert "\\b" not in said
+    assert said.count("\n  Example") == (COMMANDS[name].epilog is not None)
+
+
 def test_there_are_no_examples_of_commands_that_do_not_exist():
     assert EXAMPLES.keys() <= COMMANDS.keys()
 

@@ -52,6 +52,15 @@ def test_a_search_says_what_follows(photos):
     assert "classes=5 and resolution=64 of the space follow from photos" in search("mbconv", "--data", "photos")
 
 
+def test_more_outputs_than_classes_are_said(photos):
+    said = "photos has 5 classes and the networks 10 outputs; classes=5 of the space fits"
+    assert said in search("nb201:channels=4,cells=1,classes=10", "--data", "photos")
+    assert "outputs" not in search("nb201:channels=4,cells=1,classes=5", "--data", "photos")
+    wide = search("mbconv:classes=100", "--data", "photos")
+    assert "resolution=64 of the space follows from photos" in wide
+    assert "photos has 5 classes and the networks 100 outputs" in wide
+
+
 def test_a_run_that_was_begun_before_is_resumed(photos):
     earlier = search("nb201:channels=4,cells=1,classes=10", "--data", "photos", "--run", "before")
     assert "follow" not in earlier

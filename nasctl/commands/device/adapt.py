@@ -57,19 +57,15 @@ def command(
     store: str,
     as_json: bool,
 ) -> None:
-    r"""Make the table NAME of a new device from existing tables and a few whole networks that were timed on it.
+    """Make the table NAME of a new device from existing tables and a few whole networks that were timed on it.
 
     The table is the sum of the tables BASE with factors of 0 or more that fit the measurements best. Without BASE, all
     tables that are listed for the space are mixed. Five networks of different sizes are enough for a first table; with
     one, a single table gets a factor. The error is that on each network, predicted from the other ones.
 
     The CSV file has a line such as "arch,ms", and a line per network: its id, its genome in quotes, the name of a
-    reference network, or its file in a kit, and milliseconds for one batch. To time five networks:
-
-    \b
-      nasctl device kit --space mbconv --only-networks --networks 5 -o five
-      python five/time_kit.py                       (on the device)
-      nasctl device adapt --csv five/times.csv --name mine
+    reference network, or its file in a kit, and milliseconds for one batch. `nasctl device kit --only-networks` writes
+    networks with a script that times them on the device.
     """
     from dataclasses import replace
     from datetime import date

@@ -35,8 +35,6 @@ def command(specs: tuple[str, ...], out: Path, networks: int, only_networks: boo
     README.txt in the folder says how to time them with ONNX Runtime, TensorRT, OpenVINO, TensorFlow Lite and ncnn, and
     time_kit.py does it and writes the times for `nasctl device import`. Weights are random and shared by all files. The
     same command resumes an interrupted kit, and a larger --networks adds to an existing one.
-
-    Example: nasctl device kit --space mbconv -o kit
     """
     from collections import deque
 

@@ -102,8 +102,6 @@ def command(
 
     Each block and network is timed several times. The measurements are kept in FILE.part until the table is complete,
     and the same command resumes an interrupted profile. Nothing else should run on the machine.
-
-    Example: nasctl device profile --space mbconv --name laptop --wait 60
     """
     import shutil
 

@@ -47,14 +47,11 @@ def command(
     force: bool,
     store: str,
 ) -> None:
-    r"""Draw the front of a run against all its candidates, a panel for each pair of cost and metric.
+    """Draw the front of a run against all its candidates, a panel for each pair of cost and metric.
 
     A star marks the recommended network, and squares the published networks that the run evaluated. Trained candidates
     are ringed, and their accuracy has a panel for each cost. The metadata of the file hold the settings of the run and
     the command that repeats it.
-
-    \b
-    Example: nasctl pareto plot --x latency --y snip --mark mobilenetv3-large
     """
     from nasctl.report.run_plot import ChosenView, draw_run
     from nasctl.store.store import Store

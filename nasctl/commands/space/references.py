@@ -24,8 +24,6 @@ def command(space: str, devices: tuple[str, ...], as_json: bool) -> None:
     A name of the list stands for its network wherever a command takes ARCH, and for its own value in a constraint:
     --constraint "latency<=mobilenetv3-large". Options of SPACE that differ from the published ones are named, and take
     the accuracy away.
-
-    Example: nasctl space references mbconv:width=1.0 --device pixel4
     """
     import json
 
