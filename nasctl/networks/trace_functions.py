@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
@@ -21,6 +22,10 @@ from nasctl.networks.trace_records import Record, Untraceable, is_in_place
 CONSTANT_BYTES = 16 << 20  # limit of all constants of a network together, compressed and in base64
 # Methods that need the memory of their input in one order, with those that do not.
 SAFE_NAMES = {".view": ".reshape", ".view_as": ".reshape_as"}
+# The parameters that layers of torch.nn have; a subclass such as a convolution with a mask may have others.
+LAYER_PARAMETERS = re.compile(
+    r"weight|bias|(weight|bias)_(ih|hh|hr)_l\d+(_reverse)?|(in|q|k|v)_proj_(weight|bias)|bias_[kv]"
+)
 TAKEN = frozenset(dir(nn.Module)) | {"steps", "decoded", "resolved"}  # names that no weight of a function can have
 
 
@@ -41,8 +46,8 @@ class FreeWeights(NamedTuple):
 def free_weights(module: nn.Module) -> FreeWeights:
     """Return which parameters are trained.
 
-    A parameter of a layer of torch.nn, or of a subclass, is trained whether it is frozen or not. Any other frozen
-    parameter keeps its value, unless all parameters of a module with such layers are frozen: then freezing says how the
+    A parameter of a layer of torch.nn is trained whether it is frozen or not; so is one that a subclass inherits. Any
+    other frozen parameter, such as the mask of a convolution's subclass, keeps its value, unless all parameters of a module with such layers are frozen: then freezing says how the
     module was used, not which parameters are constants, and all are trained, from the values that they hold.
     """
     names = {id(one): name for name, one in module.named_parameters()}
@@ -50,7 +55,8 @@ def free_weights(module: nn.Module) -> FreeWeights:
     of_layers: set[str] = set()
     for layer in module.modules():
         if torch_class(layer) not in (None, *CONTAINERS):
-            of_layers |= {names[id(one)] for one in layer.parameters(recurse=False)}
+            own = layer.named_parameters(recurse=False)
+            of_layers |= {names[id(one)] for name, one in own if LAYER_PARAMETERS.fullmatch(name)}
     every = frozenset(names.values())
     if of_layers and frozen == every:
         return FreeWeights(every, every - of_layers)

@@ -289,6 +289,15 @@ class Positions(nn.Module):
         return x + self.pos
 
 
+class MaskedConv(nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, 4, 3)
+        self.mask = nn.Parameter((torch.arange(108) % 3 == 0).float().view(4, 3, 3, 3), requires_grad=False)
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight * self.mask, self.bias)
+
+
 def table(self, x):
     bias = self.table[self.index.view(-1)].view(3, 3, -1).permute(2, 0, 1)
     return (x @ x.transpose(1, 2)).unsqueeze(1) + bias + self.mask
@@ -297,6 +306,7 @@ def table(self, x):
 CONSTANTS = {
     "frozen": (Positions(False), (6, 8)),
     "trained": (Positions(True), (6, 8)),
+    "mask of a layer": (nn.Sequential(MaskedConv(), nn.ReLU()), (3, 5, 5)),
     "buffer": (made(lambda self, x: x * self.scale, scale=torch.rand(4)), (4,)),
     "attribute": (made(lambda self, x: x * self.values[0], values=[torch.rand(4, dtype=torch.float64).float()]), (4,)),
     "numbers in forward": (made(lambda self, x: x * torch.tensor([1.0, 2.5, -1e-30, 4e20])), (4,)),
@@ -321,6 +331,10 @@ def test_frozen_parameters_and_buffers_keep_their_values(said):
     module, shape = CONSTANTS[said]
     network = traced(module, shape)
     assert "Constant" not in str(network.module().state_dict().keys())
+
+
+def test_a_frozen_mask_of_a_layer_is_no_parameter():
+    assert traced(MaskedConv(), (3, 5, 5)).params == 112
 
 
 def test_networks_with_other_constants_are_not_equal():
