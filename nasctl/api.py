@@ -143,6 +143,15 @@ from nasctl.problem.space import (
     declared_network,
     validate,
 )
+from nasctl.problem.strategy import (
+    ChoosesDistance,
+    HasCopies,
+    Pass,
+    ReadsNorms,
+    StartsAtZero,
+    Strategy,
+    StrategyContext,
+)
 from nasctl.system.files import parsed as parse_json
 
 if not TYPE_CHECKING:  # type checkers refuse old names and unknown names

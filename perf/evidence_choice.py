@@ -24,7 +24,7 @@ from evidence_sets import MetricSet, RankedNetworks, choose_set, ordering_metric
 from scipy.stats import spearmanr
 
 from nasctl.correlations.table import DefaultChoice, HeldOutResult, MeasuredScene
-from nasctl.defaults import SIZES, TASKS
+from nasctl.problem.defaults import SIZES, TASKS
 
 STABLE = 0.5  # rho between two seeds, below which a metric is no candidate
 REPEATED = 0.9  # rho between two metrics, from which one repeats the other

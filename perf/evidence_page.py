@@ -27,7 +27,7 @@ from nasctl.analysis.rank_correlation import spearman
 from nasctl.candidates.setting import make_setting
 from nasctl.correlations.defaults import correlation_text, default_choice
 from nasctl.correlations.table import MeasuredCorrelation, MeasuredScene, shipped
-from nasctl.defaults import DEFAULT_COST, SIZES
+from nasctl.problem.defaults import DEFAULT_COST, SIZES
 from nasctl.evaluation.task import Task
 from nasctl.search.default_objectives import default_objectives, space_kind
 

@@ -26,7 +26,7 @@ from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import make_setting
 from nasctl.correlations.defaults import default_choice, default_score
 from nasctl.correlations.random_networks import RandomNetworks, SampledMetric
-from nasctl.defaults import SIZES
+from nasctl.problem.defaults import SIZES
 from nasctl.evaluation.ranges import sample
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import SearchSpace

@@ -19,7 +19,7 @@ FILES = [path for folder in ("nasctl", *FOLDERS, "tests", "perf") for path in (R
 SOURCES = [path for path in FILES if path.relative_to(ROOT).parts[0] not in ("tests", "perf")]
 # What an objective may stand on: tables of latency, predictors of accuracy, and trainings.
 OBJECTIVE_ROOMS = ("nasctl.hardware", "nasctl.prediction", "nasctl.training")
-PLUGIN_FOLDERS = ("spaces", "objectives", "nasctl/searchers")
+PLUGIN_FOLDERS = ("spaces", "objectives", "nasctl/searchers", "nasctl/supernets/strategies")
 PLUGINS = [path for path in FILES if str(path.parent.relative_to(ROOT)) in PLUGIN_FOLDERS]
 
 

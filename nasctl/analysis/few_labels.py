@@ -19,9 +19,9 @@ from nasctl.analysis.correlate import BASELINES, REVERSED, KnownSample, looks_re
 from nasctl.analysis.labelled_networks import LabelledNetworks
 from nasctl.analysis.rank_correlation import spearman
 from nasctl.analysis.score import Scored
-from nasctl.defaults import DEFAULT_COST, SIZES
 from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
+from nasctl.problem.defaults import DEFAULT_COST, SIZES
 from nasctl.problem.space import Genome
 
 MOST = 3  # metrics of a pick

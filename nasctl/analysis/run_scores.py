@@ -12,11 +12,11 @@ from nasctl import registry
 from nasctl.analysis.aggregate import Score, orient
 from nasctl.candidates.setting import DEFAULT_SETTING
 from nasctl.correlations.defaults import default_choice, default_score, score_doubt
-from nasctl.defaults import SIZES
 from nasctl.errors import UnknownName
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
 from nasctl.pareto.losses import violations
+from nasctl.problem.defaults import SIZES
 from nasctl.problem.searcher import Direction, Evaluation
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.search.default_objectives import space_kind

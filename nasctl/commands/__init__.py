@@ -14,8 +14,8 @@ import click
 
 from nasctl.commands._complete import complete
 from nasctl.commands._examples import epilog
-from nasctl.defaults import DEFAULT_STORE
 from nasctl.errors import NasctlError, UnknownName
+from nasctl.problem.defaults import DEFAULT_STORE
 
 WORDS = "nasctl.words"  # key of a context's `meta`: the words of the command line, and those of its configuration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from nasctl.defaults import DEFAULT_STORE
+from nasctl.problem.defaults import DEFAULT_STORE
 
 if TYPE_CHECKING:
     import click

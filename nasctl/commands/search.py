@@ -26,7 +26,7 @@ from nasctl.commands._setting import (
 from nasctl.commands._trainings import SearchTrainings, train_chosen, trained_run, trainings_group
 from nasctl.commands._types import Count
 from nasctl.commands._workers import WorkerChoice, duration, worker_group
-from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_SEARCHER, TASKS
+from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_SEARCHER, TASKS
 
 if TYPE_CHECKING:
     from nasctl.search.request import SearchRequest, SettingOptions

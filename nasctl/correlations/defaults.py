@@ -9,7 +9,7 @@ from nasctl.candidates.objective import Objective, closed_form
 from nasctl.candidates.reversed_objective import ReversedObjective, measured_name, parse_direction
 from nasctl.correlations.families import FAMILIES, default_task
 from nasctl.correlations.table import DefaultChoice, MeasuredScene, mean_correlation, shipped
-from nasctl.defaults import DEFAULT_COST
+from nasctl.problem.defaults import DEFAULT_COST
 from nasctl.problem.searcher import Direction
 
 BASELINES = (DEFAULT_COST, "params")  # sizes that a score is to beat

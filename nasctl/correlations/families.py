@@ -28,7 +28,7 @@ FAMILIES = {
     RECURRENT: "recurrent cells",
 }
 
-CLASSIFICATION, LANGUAGE = "classification", "language"  # tasks, of those in `nasctl.defaults.TASKS`
+CLASSIFICATION, LANGUAGE = "classification", "language"  # tasks, of those in `nasctl.problem.defaults.TASKS`
 
 MOBILE_SIDE = 128  # pixels; depthwise convolutions on smaller images belong to no mobile network
 

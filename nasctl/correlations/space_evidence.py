@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nasctl.correlations.defaults import SpaceKind, correlation_text
 from nasctl.correlations.table import MeasuredScene, mean_correlation, shipped
-from nasctl.defaults import DEFAULT_COST
+from nasctl.problem.defaults import DEFAULT_COST
 
 NAMED = 3  # data sets that are named; more are counted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasctl.defaults import DEFAULT_STORE
+from nasctl.problem.defaults import DEFAULT_STORE
 
 
 def export(

@@ -8,7 +8,7 @@ from nasctl import registry
 from nasctl.architectures import ids
 from nasctl.architectures.architecture import Architecture, architecture
 from nasctl.candidates.objective import Objective
-from nasctl.defaults import DEFAULT_STORE
+from nasctl.problem.defaults import DEFAULT_STORE
 from nasctl.problem.space import SearchSpace
 from nasctl.search.metrics import make_objective
 from nasctl.store.store import Store

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from nasctl.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
 from nasctl.facade.result import SearchResult
+from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
 from nasctl.search.data_options import fitted_request
 from nasctl.search.request import SearchRequest, SettingOptions
 from nasctl.store.store import Store

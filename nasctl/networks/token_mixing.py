@@ -158,6 +158,9 @@ class RelativeScores(Layer):
         length, width = inputs[0]
         return length * length * width
 
+    def centred_axes(self, parameter: str) -> tuple[int, ...]:
+        return (0,)  # distance 0 is in the middle
+
     def module(self, *inputs: Shape) -> Call:
         length, width = inputs[0]
         return Call("RelativeScores", self.heads, length, width // self.heads)

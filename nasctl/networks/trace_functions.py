@@ -47,8 +47,9 @@ def free_weights(module: nn.Module) -> FreeWeights:
     """Return which parameters are trained.
 
     A parameter of a layer of torch.nn is trained whether it is frozen or not; so is one that a subclass inherits. Any
-    other frozen parameter, such as the mask of a convolution's subclass, keeps its value, unless all parameters of a module with such layers are frozen: then freezing says how the
-    module was used, not which parameters are constants, and all are trained, from the values that they hold.
+    other frozen parameter, such as the mask of a convolution's subclass, keeps its value, unless all parameters of a
+    module with such layers are frozen: then freezing says how the module was used, not which parameters are constants,
+    and all are trained, from the values that they hold.
     """
     names = {id(one): name for name, one in module.named_parameters()}
     frozen = {name for name, one in module.named_parameters() if not one.requires_grad}

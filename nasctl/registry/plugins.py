@@ -18,7 +18,9 @@ from typing import Any
 from nasctl.errors import NasctlError
 from nasctl.version import __version__
 
-KINDS = ("spaces", "objectives", "searchers", "devices", "benchmarks", "data")
+KINDS = ("spaces", "objectives", "searchers", "strategies", "devices", "benchmarks", "data")
+
+PACKAGES = {"strategies": "nasctl.supernets.strategies"}  # of nasctl's own plug-ins, where it is not nasctl.KIND
 
 NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # the form of a plug-in's name, which specs, ids and file names contain
 
@@ -65,7 +67,7 @@ class Plugin:
             NasctlError: The plug-in of another distribution cannot be imported, or is neither class nor path.
         """
         if self.point is None:
-            module = import_module(f"nasctl.{self.kind}.{self.name}")
+            module = import_module(f"{_package(self.kind)}.{self.name}")
             (public,) = module.__all__
             return getattr(module, public)
         wanted: Any = str | os.PathLike if self.kind == "devices" else type
@@ -102,13 +104,18 @@ def available(kind: str) -> dict[str, Plugin]:
     return found
 
 
+def _package(kind: str) -> str:
+    """Return the package of nasctl's own plug-ins of a kind."""
+    return PACKAGES.get(kind, f"nasctl.{kind}")
+
+
 @cache
 def _own(kind: str) -> tuple[str, ...]:
     """Return the names of nasctl's own plug-ins of a kind."""
     if kind == "devices":
         tables = (table.name for table in files("nasctl.hardware").joinpath("tables").iterdir())
         return tuple(name.removesuffix(".json") for name in tables if name.endswith(".json"))
-    modules = pkgutil.iter_modules(import_module(f"nasctl.{kind}").__path__)
+    modules = pkgutil.iter_modules(import_module(_package(kind)).__path__)
     return tuple(module.name for module in modules if not module.name.startswith("_"))
 
 

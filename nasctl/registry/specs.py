@@ -18,10 +18,13 @@ from nasctl.registry.plugins import TRUST, Plugin, available, installed
 
 SWITCHES = {"on": True, "off": False, "yes": True, "no": False}  # words for the values of a switch
 
-INJECTED = {"searchers": ("problem", "rng")}  # arguments of plug-ins, by kind, that no spec gives
+INJECTED = {
+    "searchers": ("problem", "rng"),
+    "strategies": ("context",),
+}  # arguments of plug-ins, by kind, that no spec gives
 
 
-FILE_KINDS = ("spaces", "objectives", "searchers")  # kinds that may also be named as FILE.py:CLASS
+FILE_KINDS = ("spaces", "objectives", "searchers", "strategies")  # kinds that may also be named as FILE.py:CLASS
 
 
 def names(kind: str) -> list[str]:
@@ -57,7 +60,7 @@ def known(kind: str, name: str) -> str:
             return spelling
     if (real := alias_of(kind, name)) is not None:
         return real
-    raise UnknownName(kind.removesuffix("s"), name, names(kind))
+    raise UnknownName("strategy" if kind == "strategies" else kind.removesuffix("s"), name, names(kind))
 
 
 def load(kind: str, name: str) -> Any:

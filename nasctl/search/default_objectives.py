@@ -10,9 +10,9 @@ from nasctl.candidates.objective import Objective
 from nasctl.correlations import defaults
 from nasctl.correlations.families import default_task, family_of
 from nasctl.correlations.table import shipped
-from nasctl.defaults import DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, TASKS
 from nasctl.errors import UnknownName
 from nasctl.evaluation import ranges
+from nasctl.problem.defaults import DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, TASKS
 from nasctl.problem.space import SearchSpace
 from nasctl.search.applicability import first_applicable
 

@@ -13,7 +13,7 @@ from nasctl.architectures.references import reference_names
 from nasctl.candidates.objective import closed_form
 from nasctl.candidates.setting import Setting, make_setting
 from nasctl.correlations.space_evidence import space_evidence
-from nasctl.defaults import DEFAULT_SEARCHER
+from nasctl.problem.defaults import DEFAULT_SEARCHER
 from nasctl.problem.space import Genome, SearchSpace, past_fidelities
 from nasctl.search.default_objectives import default_objectives, objective_doubts, past_defaults, space_kind
 from nasctl.search.recorded import recorded_references
@@ -80,8 +80,8 @@ class SearchRequest:
         searcher: Spec of the search algorithm.
         seed: Seed of the search algorithm.
         name: A name for the run, in place of the default one.
-        task: What the networks are to be trained for, one of `nasctl.defaults.TASKS`, which default objectives follow;
-            "" for what is usual in the family of the space.
+        task: What the networks are to be trained for, one of `nasctl.problem.defaults.TASKS`, which default objectives
+            follow; "" for what is usual in the family of the space.
         references: Whether the published networks of the space are evaluated first and bred from.
     """
 

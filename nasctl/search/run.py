@@ -19,7 +19,6 @@ from nasctl.architectures import ids
 from nasctl.candidates.objective import ChecksSetting, FilesTrainings, HasLabel, HasRemarks, Objective, closed_form
 from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
-from nasctl.defaults import SIZES
 from nasctl.errors import NasctlError
 from nasctl.evaluation import ranges
 from nasctl.evaluation.executor import Executor
@@ -28,6 +27,7 @@ from nasctl.evaluation.measure import measure
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.evaluation.task import Task
 from nasctl.problem import constraints
+from nasctl.problem.defaults import SIZES
 from nasctl.problem.searcher import HasNeeds, Searcher
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.search import applicability
@@ -56,8 +56,8 @@ class Run:
             "latency<=mobilenetv3-large", which is that reference network's own latency.
         called: Name of the run; "" for the name that follows from the question.
         options: Options of the command line by name, which are stored with the run; see `config`.
-        trained_for: What the networks are to be trained for, one of `nasctl.defaults.TASKS`, which the score of the run
-            follows; "" for what is usual in the family of the space.
+        trained_for: What the networks are to be trained for, one of `nasctl.problem.defaults.TASKS`, which the score of
+            the run follows; "" for what is usual in the family of the space.
         references: Canonical genomes that are evaluated first and bred from, such as those of the published networks of
             the space; none by default, as in runs of earlier versions. An empty tuple says that none is wanted, which
             is part of the question.

@@ -50,8 +50,8 @@ class RunRecord:
         config: Options of the command line that last started the run, by name; empty if a script started it.
         machines: Processor, instruction set and threads of every machine that the run was searched on, in order; empty
             for a run of an older nasctl.
-        task: What the networks are to be trained for, one of `nasctl.defaults.TASKS`; "" for what is usual in the
-            family of the space, and for a run of an older nasctl, which kept it in `config` alone.
+        task: What the networks are to be trained for, one of `nasctl.problem.defaults.TASKS`; "" for what is usual in
+            the family of the space, and for a run of an older nasctl, which kept it in `config` alone.
     """
 
     space: str

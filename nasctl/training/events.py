@@ -108,6 +108,7 @@ class Evaluated:
     result: Result
     step: int  # steps done
     epoch: float  # epochs done
+    subnet: str = ""  # name of the network among those of a supernet; "" if one network is trained
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,9 +12,12 @@ from torch.func import functional_call
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from nasctl.data import Part
 from nasctl.errors import NasctlError
 from nasctl.training.augmentation import Augmentation
+from nasctl.training.batches import part_batches
 from nasctl.training.checkpoint import Checkpoint
+from nasctl.training.evaluation import Result, evaluate
 from nasctl.training.events import LearningProblem, Ranks, RanksLost
 from nasctl.training.losses import ClassLearning, Learning, MaskedWordLearning, NextWordLearning
 from nasctl.training.optimiser import load_optimiser, optimiser, optimiser_tensors, set_rate
@@ -26,6 +29,30 @@ WISHES = 2  # numbers by which a rank asks all ranks for something after a step
 EXTRAS = 3 + WISHES  # numbers that ranks add up with the gradient: weight, loss, correct answers, wishes
 
 EMA_START = 10  # the average follows faster at first: its decay is at most (1 + n) / (EMA_START + n) at update n
+
+
+class Learns(Protocol):
+    """The trained state of a problem, as the loop of a training sees it; `Learner` documents its members."""
+
+    device: torch.device
+    learning: Learning
+    wishes: Tensor
+
+    def step(
+        self, given: Tensor, labels: Tensor, number: int, rate: float, wishes: Sequence[float] = ...
+    ) -> tuple[Tensor, Tensor | None]: ...
+
+    def evaluate(
+        self, part: Part, reduce: Callable[[Tensor], None] | None, stop: Callable[[], bool]
+    ) -> dict[str, Result]: ...
+
+    def tensors(self) -> dict[str, Tensor]: ...
+
+    def scaler_state(self) -> dict[str, Any]: ...
+
+    def load(self, checkpoint: Checkpoint) -> None: ...
+
+    def state(self) -> dict[str, Tensor]: ...
 
 
 class Learner:
@@ -103,6 +130,28 @@ class Learner:
                 raise
         self._update(number, rate)
         return found, correct
+
+    def evaluate(
+        self, part: Part, reduce: Callable[[Tensor], None] | None, stop: Callable[[], bool]
+    ) -> dict[str, Result]:
+        """Return the result of the module on a part of the data, over all ranks, under the name "".
+
+        Args:
+            part: The part.
+            reduce: Adds a tensor up over all ranks, in place; None for a single one.
+            stop: Returns whether this rank was asked to stop.
+
+        Raises:
+            KeyboardInterrupt: A rank was asked to stop.
+        """
+        problem, ranks = self._problem, self._ranks
+        given = part_batches(problem.data, part, problem.recipe.batch, problem.workers, ranks.rank, ranks.world)
+        self.module.eval()
+        try:
+            run = self.evaluated()
+            return {"": evaluate(run, self.learning, given, self.device, self.precision, reduce, stop)}
+        finally:
+            self.module.train()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state by "KIND/NAME", without copies."""
@@ -247,4 +296,4 @@ def learning_of(problem: LearningProblem, ranks: Ranks, device: torch.device) ->
     )
 
 
-__all__ = ["WISHES", "Learner", "learning_of"]
+__all__ = ["WISHES", "Learner", "Learns", "learning_of"]

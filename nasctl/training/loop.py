@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,10 +16,10 @@ from nasctl.candidates.determinism import deterministic_torch, seeded_globals, u
 from nasctl.errors import NasctlError
 from nasctl.system.signals import uninterrupted
 from nasctl.training import checkpoint as checkpoints
-from nasctl.training.batches import part_batches, steps_per_epoch, train_batches
+from nasctl.training.batches import steps_per_epoch, train_batches
 from nasctl.training.checkpoint import Checkpoint
 from nasctl.training.divergence import DivergenceRule
-from nasctl.training.evaluation import Result, evaluate
+from nasctl.training.evaluation import Result
 from nasctl.training.events import (
     Checkpointed,
     Diverged,
@@ -33,7 +33,7 @@ from nasctl.training.events import (
     StepDone,
     TrainingDiverged,
 )
-from nasctl.training.learner import WISHES, Learner
+from nasctl.training.learner import WISHES, Learner, Learns
 from nasctl.training.optimiser import rates
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def train(
     *,
     ranks: Ranks | None = None,
     until: int | None = None,
+    learner: Callable[[Any, Ranks], Learns] = Learner,
 ) -> Outcome:
     """Train a network to the end, or continue a training that a kill or a stop request has ended.
 
@@ -63,6 +64,7 @@ def train(
         on_event: Called with each event, in the training thread.
         ranks: The place of this process among those that train together.
         until: Number of steps after which the training pauses with a checkpoint; the last one if None.
+        learner: Makes the trained state of the problem.
 
     Raises:
         NasctlError: The network cannot be trained, the folder has a checkpoint of another training, or a checkpoint
@@ -73,7 +75,7 @@ def train(
     """
     usable_device(problem.device)
     with _reproducible(problem):
-        return Trainer(problem, folder, on_event, ranks or Ranks()).run(until)
+        return Trainer(problem, folder, on_event, ranks or Ranks(), learner).run(until)
 
 
 class Trainer:
@@ -84,11 +86,18 @@ class Trainer:
         folder: Folder of the checkpoints.
         on_event: Called with each event.
         ranks: The place of this process among those that train together.
+        learner: Makes the trained state of the problem.
     """
 
     def __init__(
-        self, problem: LearningProblem, folder: Path, on_event: Callable[[Event], object], ranks: Ranks
+        self,
+        problem: LearningProblem,
+        folder: Path,
+        on_event: Callable[[Event], object],
+        ranks: Ranks,
+        learner: Callable[[Any, Ranks], Learns] = Learner,
     ) -> None:
+        self._make_learner = learner
         self._problem, self._folder, self._on_event, self._ranks = problem, folder, on_event, ranks
         self._epoch = steps_per_epoch(problem.data, problem.recipe.batch)  # steps
         self._whole = min(problem.recipe.batch, problem.data.size("train"))  # examples of a step, over all ranks
@@ -128,7 +137,7 @@ class Trainer:
     def _begin(self) -> None:
         """Make the module with its initial weights."""
         recipe = self._problem.recipe
-        self.learner = Learner(self._problem, self._ranks)
+        self.learner = self._make_learner(self._problem, self._ranks)
         self._rule = DivergenceRule(self.learner.learning.chance, round(recipe.warmup * self._epoch))
         self._pending: list[tuple[Tensor, Tensor | None]] = []  # losses of steps that are done and not read
         self._wishes = torch.zeros(WISHES, device=self.learner.device)  # of all ranks in these steps: to stop, to save
@@ -232,25 +241,12 @@ class Trainer:
 
     def _evaluate(self, part: Part) -> Result:
         """Evaluate a part, over all ranks."""
-        problem, ranks = self._problem, self._ranks
-        given = part_batches(problem.data, part, problem.recipe.batch, problem.workers, ranks.rank, ranks.world)
-        learner = self.learner
-        learner.module.eval()
-        try:
-            result = evaluate(
-                learner.evaluated(),
-                learner.learning,
-                given,
-                learner.device,
-                learner.precision,
-                ranks.reduce if ranks.world > 1 else None,
-                ranks.stop,
-            )
-        finally:
-            learner.module.train()
+        ranks = self._ranks
+        results = self.learner.evaluate(part, ranks.reduce if ranks.world > 1 else None, ranks.stop)
         self._evaluated = self.step
-        self._on_event(Evaluated(part, result, self.step, self.step / self._epoch))
-        return result
+        for name, result in results.items():
+            self._on_event(Evaluated(part, result, self.step, self.step / self._epoch, name))
+        return next(iter(results.values()))
 
     def _read_losses(self) -> bool:
         """Read the losses of the last steps, report them, and return True if the training had to go back."""

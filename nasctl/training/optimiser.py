@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,11 @@ def optimiser(module: nn.Module, recipe: Recipe) -> Optimizer:
     parameters = [one for one in module.parameters() if one.requires_grad]
     decayed = [one for one in parameters if one.ndim > 1 and id(one) not in exempt]
     plain = [one for one in parameters if one.ndim <= 1 or id(one) in exempt]
+    return optimiser_of(decayed, plain, recipe)
+
+
+def optimiser_of(decayed: Sequence[nn.Parameter], plain: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+    """Return the optimiser of parameters with and without weight decay."""
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if recipe.optimiser == "sgd":
@@ -115,4 +120,4 @@ def load_optimiser(made: Optimizer, names: Mapping[Tensor, str], tensors: Mappin
     made.load_state_dict(content)
 
 
-__all__ = ["load_optimiser", "optimiser", "optimiser_tensors", "rates", "set_rate"]
+__all__ = ["load_optimiser", "optimiser", "optimiser_of", "optimiser_tensors", "rates", "set_rate"]

@@ -17,7 +17,7 @@ import torch
 
 from nasctl.candidates.determinism import seeded_globals
 
-Stream = Literal["augmentation", "mixing", "masking", "dropout", "head", "order", "split"]
+Stream = Literal["augmentation", "mixing", "masking", "dropout", "head", "order", "split", "genomes", "calibration"]
 
 # The second half of the key of each stream. Numbers are never reused, so that a recipe keeps its meaning.
 STREAMS: dict[Stream, int] = {
@@ -25,6 +25,8 @@ STREAMS: dict[Stream, int] = {
     "mixing": 3,
     "masking": 4,
     "dropout": 5,
+    "genomes": 9,  # that a step of a supernet's training trains
+    "calibration": 10,  # of the images that norms are calibrated with
     "head": 8,  # initial weights of a head that only the training has
     "order": 0x6F72646572,  # of the examples of an epoch, whose number is the part
     "split": 0x73706C6974,  # of the examples of a class, whose label is the part

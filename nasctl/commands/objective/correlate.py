@@ -94,7 +94,7 @@ def command(
     import json
 
     from nasctl.analysis import correlate, few_labels, score
-    from nasctl.defaults import SIZES
+    from nasctl.problem.defaults import SIZES
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, plural, say
 

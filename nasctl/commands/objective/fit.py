@@ -146,8 +146,8 @@ def command(
     from nasctl import registry
     from nasctl.analysis import score
     from nasctl.analysis.accuracy_fit import FitRequest, fit_accuracy
-    from nasctl.defaults import SIZES
     from nasctl.prediction.predictor import AccuracyPredictor
+    from nasctl.problem.defaults import SIZES
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted, say
 
@@ -278,7 +278,7 @@ def _report(result: FitResult, path: Path) -> dict[str, object]:
 
 def _print_result(result: FitResult, space: str, path: Path, setting: SettingOptions, as_csv: bool) -> None:
     """Print the figures on labels left out, the choice of the model, and the next command; beside CSV on stderr."""
-    from nasctl.defaults import DEFAULT_COST
+    from nasctl.problem.defaults import DEFAULT_COST
     from nasctl.system.terminal import TableCell, TableColumn, plural, say, table
 
     file = result.predictor.file

@@ -18,7 +18,7 @@ def command(as_json: bool) -> None:
     import json
 
     from nasctl import registry
-    from nasctl.defaults import DEFAULT_SEARCHER
+    from nasctl.problem.defaults import DEFAULT_SEARCHER
     from nasctl.system.terminal import table
 
     rows = []

@@ -1,0 +1,84 @@
+"""What a strategy knows of the training that it belongs to: genomes, costs and random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from nasctl.errors import NasctlError
+from nasctl.problem.space import Genome, SearchSpace
+from nasctl.supernets.hull import Hull, random_genome
+from nasctl.training.streams import generator
+
+TRIES = 1000  # random genomes that are drawn for one whose weights are in the supernet
+
+
+class TrainingContext:
+    """The context of a strategy; see `nasctl.problem.strategy.StrategyContext`.
+
+    Args:
+        hull: The slots of the supernet.
+        seed: Seed of the training.
+        steps: Steps of the whole training.
+    """
+
+    def __init__(self, hull: Hull, seed: int, steps: int) -> None:
+        self._hull, self._seed, self.steps = hull, seed, steps
+        self.space: SearchSpace = hull.networks.space
+        self.macs = lru_cache(maxsize=1 << 14)(self._macs)
+        self.largest, self.smallest = extremes(self.space, self.macs, hull)
+
+    def rng(self, step: int) -> np.random.Generator:
+        """Return the random generator of a step."""
+        return generator(self._seed, "genomes", step)
+
+    def draw(self, rng: np.random.Generator) -> Genome:
+        """Return a canonical genome with uniform genes, whose weights are in the supernet.
+
+        Raises:
+            NasctlError: None of many random genomes is.
+        """
+        for _ in range(TRIES):
+            if self._hull.fits(genome := random_genome(self.space, rng)):
+                return genome
+        raise NasctlError("Cannot draw networks for this supernet: none of 1,000 has its weights in it.")
+
+    def holds(self, genome: Genome) -> bool:
+        """Return whether the weights of a canonical genome are in the supernet."""
+        return self._hull.fits(genome)
+
+    def _macs(self, genome: Genome) -> float:
+        return float(self.space.network(genome).macs)
+
+
+def extremes(space: SearchSpace, macs: Callable[[Genome], float], hull: Hull) -> tuple[Genome, Genome]:
+    """Return the genomes with the most and the fewest multiply-accumulates.
+
+    Where every gene is ordered these are the last and the first choices. Elsewhere single genes are changed, starting
+    from there, as long as that helps; the result is a local optimum.
+    """
+    last = space.canonical(tuple(len(gene.choices) - 1 for gene in space.genes))
+    first = space.canonical((0,) * len(space.genes))
+    if all(gene.ordered for gene in space.genes):
+        return last, first
+    best = max(last, first, key=macs), min(last, first, key=macs)
+    return _climbed(space, best[0], macs, 1, hull), _climbed(space, best[1], macs, -1, hull)
+
+
+def _climbed(space: SearchSpace, genome: Genome, macs: Callable[[Genome], float], sign: int, hull: Hull) -> Genome:
+    """Return the genome that changes of single genes lead to, each the best choice of its gene."""
+    for _ in range(len(space.genes)):
+        before = genome
+        for place, gene in enumerate(space.genes):
+            others = [
+                space.canonical((*genome[:place], choice, *genome[place + 1 :])) for choice in range(len(gene.choices))
+            ]
+            genome = max((genome, *(one for one in others if hull.fits(one))), key=lambda one: sign * macs(one))
+        if genome == before:
+            break
+    return genome
+
+
+__all__ = ["TrainingContext", "extremes"]

@@ -1,0 +1,49 @@
+"""Distances of a network's outputs from those of its teacher."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Distance = Literal["kl", "alpha"]
+
+ALPHAS = (-1.0, 1.0)  # of the adaptive divergence
+
+CLIP = 1e3  # largest importance ratio, and largest power of one
+
+
+def distance_loss(outputs: Tensor, teacher: Tensor, distance: Distance) -> Tensor:
+    """Return a loss, (), whose gradient lowers the mean distance of logits (N, K) from a teacher's logits (N, K).
+
+    Args:
+        outputs: Logits of the network, (N, K).
+        teacher: Logits of the teacher, (N, K); no gradient reaches them.
+        distance: "kl" for cross-entropy with the teacher's probabilities, or "alpha" for the adaptive
+            alpha-divergence.
+
+    References:
+        Hinton et al., "Distilling the knowledge in a neural network", arXiv:1503.02531. Wang et al., "AlphaNet:
+        improved training of supernets with alpha-divergence", ICML 2021, arXiv:2102.07954, equations 8 and 9.
+    """
+    logarithms = outputs.float().log_softmax(1)
+    probabilities = teacher.detach().float().softmax(1)
+    if distance == "kl":
+        return -(probabilities * logarithms).sum(1).mean()
+    own = logarithms.detach().exp()
+    sizes, gradients = zip(*(_alpha(own, probabilities, logarithms, alpha) for alpha in ALPHAS), strict=True)
+    return torch.where(sizes[0] > sizes[1], gradients[0], gradients[1]).mean()
+
+
+def _alpha(own: Tensor, teacher: Tensor, logarithms: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Return the alpha-divergence of each example, (N,), and a loss with its gradient, (N,)."""
+    ratio = (teacher / own.clamp(min=1e-30)).clamp(max=CLIP)
+    if alpha == 1:
+        return (own * ratio * ratio.clamp(min=1e-30).log()).sum(1), -(own * ratio * logarithms).sum(1)
+    power, base = (ratio.clamp(min=1e-30) ** alpha).clamp(max=CLIP), 1 / (alpha * (alpha - 1))
+    size = (own * (power * base - base)).sum(1)
+    return size, -(own * (power / alpha + base) * logarithms).sum(1)
+
+
+__all__ = ["Distance", "distance_loss"]

@@ -1,0 +1,337 @@
+"""The trained state of a supernet: shared weights, their optimiser and a strategy, with one step of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn.functional import interpolate
+from torch.nn.utils import clip_grad_norm_
+
+from nasctl import registry
+from nasctl.data import Part
+from nasctl.errors import NasctlError
+from nasctl.problem.space import Genome
+from nasctl.problem.strategy import ChoosesDistance, HasCopies, Pass, ReadsNorms, StartsAtZero, Strategy
+from nasctl.supernets.calibration import BATCH, BATCHES, calibrate
+from nasctl.supernets.context import TrainingContext
+from nasctl.supernets.distances import distance_loss
+from nasctl.supernets.elastic_networks import ElasticNetworks
+from nasctl.supernets.hull import Hull
+from nasctl.supernets.problem import SupernetProblem
+from nasctl.supernets.shared_weights import SharedWeights
+from nasctl.training.batches import part_batches, steps_per_epoch
+from nasctl.training.checkpoint import Checkpoint
+from nasctl.training.evaluation import Result, evaluate
+from nasctl.training.events import Ranks
+from nasctl.training.learner import WISHES, learning_of
+from nasctl.training.losses import Prepared
+from nasctl.training.optimiser import load_optimiser, optimiser_of, optimiser_tensors, set_rate
+from nasctl.training.streams import generator, seed_torch
+
+SAMPLED = 3  # random networks that each evaluation judges, beside the largest and the smallest
+
+
+class SupernetLearner:
+    """The shared weights of a space in training, from their initial values on.
+
+    Args:
+        problem: The space, the data, the strategy and the recipe.
+        ranks: The place of this process among those that train together.
+
+    Raises:
+        NasctlError: The task cannot train the networks of the space, or its weights cannot be shared.
+    """
+
+    def __init__(self, problem: SupernetProblem, ranks: Ranks) -> None:
+        assert problem.space is not None
+        recipe, data = problem.recipe, problem.data
+        classes = None if data.class_names is None else len(data.class_names)
+        self._problem, self._ranks = problem, ranks
+        self.device = torch.device(problem.device)
+        self.networks = ElasticNetworks(problem.space, problem.share, data.task)
+        self.networks.check(problem.space.canonical((0,) * len(problem.space.genes)), classes)
+        hull = Hull.of(self.networks)
+        steps = recipe.epochs * steps_per_epoch(data, recipe.batch)
+        self.context = TrainingContext(hull, problem.seed, steps)
+        self.strategy: Strategy = registry.create("strategies", problem.strategy, self.context)
+        copies = self.strategy.copies if isinstance(self.strategy, HasCopies) else 1
+        zero = isinstance(self.strategy, StartsAtZero) and self.strategy.zero_last_gains
+        self.weights = SharedWeights(hull, problem.seed, copies, zero, self.device)
+        self.learning = learning_of(problem, ranks, self.device)
+        self._tensors = self.weights.tensors
+        self._names: dict[Tensor, str] = {value: name for name, value in self._tensors.items()}
+        parameters = list(self._tensors.values())
+        decayed = [one for one in parameters if one.ndim > 1]
+        self.optimiser = optimiser_of(decayed, [one for one in parameters if one.ndim <= 1], recipe)
+        self.wishes = torch.zeros(WISHES)
+        self._nominal = float(min(recipe.batch, data.size("train")))
+        self._type = torch.bfloat16 if recipe.amp else None
+        self._ema = {name: value.detach().clone() for name, value in self._tensors.items()} if recipe.ema else {}
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Return the context of mixed precision, which does nothing without `amp`."""
+        return nullcontext() if self._type is None else torch.autocast(self.device.type, self._type)
+
+    def step(
+        self, given: Tensor, labels: Tensor, number: int, rate: float, wishes: Sequence[float] = (0.0,) * WISHES
+    ) -> tuple[Tensor, Tensor | None]:
+        """Train on the rank's share of a batch, and return loss and number of correct answers of the first pass.
+
+        Args:
+            given: Examples, as `TrainingData.examples` returns them.
+            labels: Their labels.
+            number: Number of the step, from 0.
+            rate: The learning rate.
+            wishes: Numbers that are added up over several ranks, (WISHES,).
+
+        Raises:
+            RanksLost: Another rank has ended. The state is as before the step.
+        """
+        if isinstance(self.strategy, HasCopies) and number == self.strategy.splits_at:
+            self.weights.split()
+        prepared = self.learning.training(given.to(self.device), labels.to(self.device), number)
+        weight = self.learning.weight(prepared.targets)
+        self.optimiser.zero_grad(set_to_none=True)
+        trained, losses, norms, correct = self._back_propagate(self.strategy.passes(number), prepared, number, weight)
+        found = torch.stack(losses)
+        if self._ranks.world > 1:
+            found, correct, norms = self._reduce(found, weight, correct, norms, wishes)
+        for genome, copy in trained:
+            self.weights.count_visit(genome, copy)
+        self._update(number, rate)
+        self.strategy.told(number, found.tolist(), norms)
+        return found[0], correct
+
+    def _back_propagate(
+        self, passes: Sequence[Pass], prepared: Prepared, number: int, weight: Tensor
+    ) -> tuple[list[tuple[Genome, int]], list[Tensor], list[float], Tensor | None]:
+        """Add up the gradients of all passes, and return genomes with copies, losses, norms and correct answers."""
+        trained, losses, norms, correct, teacher = [], [], [], None, None
+        reads = isinstance(self.strategy, ReadsNorms) and self.strategy.reads_norms
+        for place, one in enumerate(passes):
+            genome = self._chosen(one, prepared)
+            seed_torch(self._problem.seed, "dropout", number, self._ranks.rank)
+            with self.precision():
+                outputs = self.run(genome, prepared.inputs, one.copy)
+                loss = self._loss(one, outputs, prepared.targets, teacher)
+            teacher = outputs.detach() if one.teaches else teacher
+            weighted = loss * one.weight
+            if self._ranks.world > 1:
+                weighted = weighted * (weight / self._nominal)
+            before = self._gradients() if reads else {}
+            weighted.backward()  # type: ignore[no-untyped-call]
+            if reads:
+                norms.append(self._norm_since(before))
+            if place == 0 and prepared.targets.ndim == 1 and prepared.rows is None:
+                correct = (outputs.detach().argmax(1) == prepared.targets).sum()
+            trained.append((genome, one.copy))
+            losses.append(loss.detach())
+        return trained, losses, norms, correct
+
+    def run(self, genome: Genome, inputs: Sequence[Tensor], copy: int = 0) -> Tensor:
+        """Return the outputs of a genome's network with its slices of the shared weights.
+
+        Args:
+            genome: The genome.
+            inputs: Inputs as `Learning` prepares them. Images are scaled to the network's resolution.
+            copy: The copy of the weights.
+        """
+        fitted = self.fitted(genome, inputs)
+        found: Tensor = functional_call(self.networks.module(genome), self.weights.views(genome, copy), fitted)
+        return found
+
+    def fitted(self, genome: Genome, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return inputs with images scaled to the resolution of a genome's network."""
+        return fitted(self.networks, genome, inputs)
+
+    def _loss(self, one: Pass, outputs: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
+        """Return the loss of a pass."""
+        if one.learns == "labels" or teacher is None:
+            return self.learning.loss(outputs, targets)
+        distance = self.strategy.distance if isinstance(self.strategy, ChoosesDistance) else "kl"
+        taught = distance_loss(outputs.flatten(0, -2), teacher.flatten(0, -2), distance)
+        return taught if one.learns == "teacher" else (taught + self.learning.loss(outputs, targets)) / 2
+
+    @torch.no_grad()
+    def _chosen(self, one: Pass, prepared: Prepared) -> Genome:
+        """Return the genome that a pass trains."""
+        if one.pick == "only" or len(one.genomes) == 1:
+            return one.genomes[0]
+        losses = []
+        for genome in one.genomes:
+            with self.precision():
+                losses.append(self.learning.loss(self.run(genome, prepared.inputs, one.copy), prepared.targets))
+        found = torch.stack(losses).float()
+        if self._ranks.world > 1:
+            found = found * self.learning.weight(prepared.targets)
+            self._ranks.reduce(found)
+        place = found.argmin() if one.pick == "best" else found.argmax()
+        return one.genomes[int(place)]
+
+    def _gradients(self) -> dict[str, Tensor]:
+        return {name: one.grad.clone() for name, one in self._tensors.items() if one.grad is not None}
+
+    def _norm_since(self, before: dict[str, Tensor]) -> float:
+        """Return the norm of the gradient that was added since an earlier state."""
+        total = 0.0
+        for name, one in self._tensors.items():
+            if one.grad is not None:
+                added = one.grad - before[name] if name in before else one.grad
+                total += float(added.square().sum())
+        return math.sqrt(total)
+
+    def _reduce(
+        self, losses: Tensor, weight: Tensor, correct: Tensor | None, norms: list[float], wishes: Sequence[float]
+    ) -> tuple[Tensor, Tensor | None, list[float]]:
+        """Average gradients over all ranks by one sum of one flat tensor; return losses, correct answers and norms."""
+        gradients = [one.grad for one in self._tensors.values() if one.grad is not None]
+        none = torch.zeros_like(weight)
+        facts = [losses.float() * weight, torch.stack([weight.float(), (none if correct is None else correct).float()])]
+        facts += [losses.new_tensor(norms).float(), losses.new_tensor(wishes).float()]
+        flat = torch.cat([*(one.flatten() for one in gradients), *facts])
+        self._ranks.reduce(flat)
+        start = sum(one.numel() for one in gradients)
+        sums = flat[start:].tolist()
+        total = sums[len(losses)]
+        start = 0
+        for one in gradients:
+            one.copy_(flat[start : start + one.numel()].view_as(one) * (self._nominal / total))
+            start += one.numel()
+        self.wishes = flat[-WISHES:]
+        right = None if correct is None else flat[start + len(losses) + 1]
+        means = sums[len(losses) + 2 : len(losses) + 2 + len(norms)]
+        return flat[start : start + len(losses)] / total, right, [one / self._ranks.world for one in means]
+
+    def _update(self, number: int, rate: float) -> None:
+        """Change the weights by the gradient. Slots that no pass has used keep weights and momentum."""
+        recipe = self._problem.recipe
+        touched = [one for one in self._tensors.values() if one.grad is not None]
+        if recipe.clip:
+            clip_grad_norm_(touched, recipe.clip)
+        set_rate(self.optimiser, rate)
+        self.optimiser.step()
+        with torch.no_grad():
+            decay = min(recipe.ema, (1 + number) / (10 + number))
+            for name, value in self._ema.items():
+                value.lerp_(self._tensors[name], 1 - decay)
+
+    @cached_property
+    def judged(self) -> dict[str, Genome]:
+        """The networks that evaluations judge, by name: largest, smallest, and some random ones."""
+        rng = generator(self._problem.seed, "calibration")
+        names = {"largest": self.context.largest, "smallest": self.context.smallest}
+        return names | {f"sample {k + 1}": self.context.draw(rng) for k in range(SAMPLED)}
+
+    def evaluate(
+        self, part: Part, reduce: Callable[[Tensor], None] | None, stop: Callable[[], bool]
+    ) -> dict[str, Result]:
+        """Return the results of the largest, the smallest and some random networks; the largest one's first.
+
+        Args:
+            part: The part of the data.
+            reduce: Adds a tensor up over all ranks, in place.
+            stop: Returns whether this rank was asked to stop.
+
+        Raises:
+            KeyboardInterrupt: A rank was asked to stop.
+        """
+        problem, ranks, found = self._problem, self._ranks, {}
+        for name, genome in self.judged.items():
+            copy = self.strategy.copy_of(genome) if isinstance(self.strategy, HasCopies) else 0
+            module = self.weights.module(genome, copy).to(self.device)
+            calibrate(module, self._calibration(genome))
+            batches = part_batches(problem.data, part, problem.recipe.batch, problem.workers, ranks.rank, ranks.world)
+
+            def run(*inputs: Tensor, genome: Genome = genome, module: torch.nn.Module = module) -> Tensor:
+                outputs: Tensor = module(*self.fitted(genome, inputs))
+                return outputs
+
+            found[name] = evaluate(run, self.learning, batches, self.device, self.precision, reduce, stop)
+        return found
+
+    def _calibration(self, genome: Genome) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the inputs that norms are calibrated with: the first training examples of an order of the seed."""
+        for given, labels in zip(*(torch.split(one, BATCH) for one in self.calibration_examples), strict=True):
+            prepared = self.learning.evaluation(given.to(self.device), labels.to(self.device))
+            yield self.fitted(genome, prepared.inputs)
+
+    @cached_property
+    def calibration_examples(self) -> tuple[Tensor, Tensor]:
+        """The training examples that norms are calibrated with, and their labels."""
+        data = self._problem.data
+        order = generator(self._problem.seed, "calibration").permutation(data.size("train"))[: BATCH * BATCHES]
+        examples, labels = data.examples("train", np.sort(order))
+        return torch.from_numpy(examples), torch.from_numpy(labels)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the whole state by "KIND/NAME", without copies."""
+        found: dict[str, Tensor] = {f"slots/{name}": value for name, value in self._tensors.items()}
+        found |= {f"optimiser/{name}": value for name, value in optimiser_tensors(self.optimiser, self._names).items()}
+        found |= {f"ema/{name}": value for name, value in self._ema.items()}
+        found |= {f"strategy/{name}": torch.from_numpy(value) for name, value in self.strategy.arrays.items()}
+        return found | {"visits/slots": torch.from_numpy(self.weights.visits)}
+
+    def scaler_state(self) -> dict[str, Any]:
+        """Return the state of the loss scaling of float16, which supernets do not use."""
+        return {}
+
+    @torch.no_grad()
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Restore the state of a checkpoint.
+
+        Raises:
+            NasctlError: Another version of nasctl, which names or shapes the slots otherwise, wrote it.
+        """
+        stored, average = checkpoint.part("slots"), checkpoint.part("ema")
+        shapes = {name: one.shape for name, one in self._tensors.items()}
+        if shapes != {name: one.shape for name, one in stored.items()}:
+            raise NasctlError(
+                f"Cannot continue from the checkpoint of step {checkpoint.step}: nasctl"
+                f" {checkpoint.versions.get('nasctl', 'of another version')} shared this space's weights otherwise."
+                " Continue with that version of nasctl, or give another --name."
+            )
+        for name, own in self._tensors.items():
+            own.copy_(stored[name])
+        load_optimiser(self.optimiser, self._names, checkpoint.part("optimiser"))
+        for name, value in average.items():
+            self._ema[name].copy_(value)
+        for name, array in checkpoint.part("strategy").items():
+            self.strategy.arrays[name][...] = array.numpy()
+        self.weights.visits[...] = checkpoint.part("visits")["slots"].numpy()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return a copy of the shared weights on the CPU, averaged if the recipe asks, and of all visits."""
+        values: Mapping[str, Tensor] = self._ema or self._tensors
+        found = {f"slots/{name}": value.detach().cpu().clone() for name, value in values.items()}
+        found |= {f"strategy/{k}": torch.from_numpy(v.copy()) for k, v in self.strategy.arrays.items()}
+        return found | {"visits/slots": torch.from_numpy(self.weights.visits.copy())}
+
+
+def fitted(networks: ElasticNetworks, genome: Genome, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return inputs with images scaled to the resolution of a genome's network.
+
+    Args:
+        networks: The networks of the space.
+        genome: The genome.
+        inputs: Images, (B, C, H, W), or words with what a task adds to them.
+    """
+    if networks.task != "classes":
+        return tuple(inputs)
+    (shape,) = networks.space.network(genome).input_shapes
+    return tuple(
+        one
+        if one.shape[2:] == shape[1:]
+        else interpolate(one, shape[1:], mode="bilinear", align_corners=False, antialias=True)
+        for one in inputs
+    )
+
+
+__all__ = ["SupernetLearner", "fitted"]

@@ -1,0 +1,39 @@
+"""What a supernet's training solves: a space, what its networks share, a strategy, data and a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nasctl.problem.space import SearchSpace
+from nasctl.supernets.slots import Share
+from nasctl.training.events import LearningProblem
+
+
+@dataclass(frozen=True)
+class SupernetProblem(LearningProblem):
+    """A supernet and everything that its trained weights depend on.
+
+    `network` is that of the last choices of all genes, whose input the data fit.
+
+    Args:
+        space: The search space, with the outputs that the data need.
+        share: What candidates share.
+        strategy: Spec of the strategy.
+    """
+
+    space: SearchSpace | None = None
+    share: Share = "entangled"
+    strategy: str = "single_path"
+
+
+def default_share(space: SearchSpace) -> Share:
+    """Return what the networks of a space share unless a user says otherwise.
+
+    The space may say so itself by an attribute `share`. Without it, weights are entangled where every gene promises
+    that later choices are larger, and each kind of block has its own weights elsewhere.
+    """
+    own: Share | None = getattr(space, "share", None)
+    return own or ("entangled" if all(gene.ordered for gene in space.genes) else "blocks")
+
+
+__all__ = ["SupernetProblem", "default_share"]

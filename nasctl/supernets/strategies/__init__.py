@@ -1,0 +1,1 @@
+"""Strategies that train a supernet, one file each."""

@@ -1,0 +1,181 @@
+"""A trained supernet: its weights in a safetensors file, and the networks that they give."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nasctl import registry
+from nasctl.errors import NasctlError
+from nasctl.problem.space import Genome, SearchSpace
+from nasctl.problem.strategy import HasCopies, Strategy
+from nasctl.supernets.calibration import BATCH, calibrate
+from nasctl.supernets.context import TrainingContext
+from nasctl.supernets.elastic_networks import ElasticNetworks
+from nasctl.supernets.hull import Hull
+from nasctl.supernets.learner import fitted
+from nasctl.supernets.shared_weights import SharedWeights
+from nasctl.supernets.slots import Share
+from nasctl.system.files import replacement
+from nasctl.training.recipe import TrainingTask
+
+KEY = "nasctl-supernet"  # of the facts in the metadata of the file
+
+
+@dataclass(frozen=True)
+class SupernetFacts:
+    """The origin of shared weights."""
+
+    space: str  # spec of the space as trained, with its number of classes
+    share: Share
+    strategy: str  # spec, with every option
+    seed: int
+    steps: int
+    task: TrainingTask
+    class_names: tuple[str, ...] | None
+    mean: tuple[float, ...]  # of each channel, in pixels from 0 to 255; () for words
+    deviation: tuple[float, ...]
+    data: str  # identity of the data, with its split
+    recipe: dict[str, Any]
+    result: dict[str, dict[str, dict[str, Any]]]  # by part of the data and name of the network: fields of `Result`
+    nasctl: str  # version
+    name: str = ""
+    judged: dict[str, list[int]] = field(default_factory=dict)  # genomes of the networks of `result`, by name
+
+
+def write(path: Path, state: Mapping[str, Tensor], calibration: Tensor, facts: SupernetFacts) -> None:
+    """Write shared weights with the inputs that norms are calibrated with. The file appears complete, or not at all.
+
+    Args:
+        path: The file, which is replaced.
+        state: The state as `SupernetLearner.state` returns it.
+        calibration: Training examples as the data give them: (N, C, H, W) uint8, or (N, T) int64.
+        facts: The origin of the weights.
+
+    Raises:
+        NasctlError: The file cannot be written.
+    """
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
+    tensors["calibration/examples"] = calibration.contiguous()
+    with replacement(path, "free some space, and give the same command again to continue") as draft:
+        try:
+            save_file(tensors, draft, {KEY: msgspec.json.encode(asdict(facts)).decode()})
+        except SafetensorError as error:  # its Rust code raises no OSError
+            raise OSError(str(error)) from None
+
+
+class TrainedSupernet:
+    """The weights of a trained supernet, which are read when they are needed; the file is mapped, not copied.
+
+    Args:
+        path: The file that `write` wrote.
+
+    Raises:
+        NasctlError: The file cannot be read, or holds no supernet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with safe_open(path, framework="pt") as opened:
+                self.facts = msgspec.json.decode((opened.metadata() or {})[KEY], type=SupernetFacts)
+        except (OSError, SafetensorError) as error:
+            raise NasctlError(f"Cannot read the supernet {path}: {error}. Give the name of a trained one.") from None
+        except (KeyError, msgspec.MsgspecError):
+            raise NasctlError(
+                f"Cannot read the supernet {path}: the file holds no shared weights. Give weights.safetensors of a"
+                " supernet."
+            ) from None
+
+    @cached_property
+    def digest(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of the file."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The space as trained."""
+        found: SearchSpace = registry.create("spaces", self.facts.space)
+        return found
+
+    @cached_property
+    def weights(self) -> SharedWeights:
+        """The shared weights, on the CPU.
+
+        Raises:
+            NasctlError: This version of nasctl shares the weights of the space otherwise than the one that trained.
+        """
+        hull = Hull.of(ElasticNetworks(self.space, self.facts.share, self.facts.task))
+        with safe_open(self.path, framework="pt") as opened:
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        slots = {key.removeprefix("slots/"): value for key, value in tensors.items() if key.startswith("slots/")}
+        visits = tensors["visits/slots"].numpy()
+        found = SharedWeights(hull, self.facts.seed, len(visits), drawn=False)
+        if {name: one.shape for name, one in found.tensors.items()} != {k: one.shape for k, one in slots.items()}:
+            raise NasctlError(
+                f"Cannot use the supernet {self.path}: nasctl {self.facts.nasctl} shared the weights of this space"
+                " otherwise. Train it again, or use that version."
+            )
+        found.load(slots, visits)
+        return found
+
+    @cached_property
+    def strategy(self) -> Strategy:
+        """The strategy, which knows the copy of the weights that a genome has."""
+        context = TrainingContext(self.weights.hull, self.facts.seed, self.facts.steps)
+        found: Strategy = registry.create("strategies", self.facts.strategy, context)
+        with safe_open(self.path, framework="pt") as opened:
+            for name, array in found.arrays.items():
+                array[...] = opened.get_tensor(f"strategy/{name}").numpy()
+        return found
+
+    def module(self, genome: Genome) -> nn.Module:
+        """Return a new module of a genome with its weights and calibrated statistics, in evaluation mode.
+
+        It is that which the task trains: for masked words, it has the head of the words.
+
+        Args:
+            genome: A canonical genome.
+
+        Raises:
+            DoesNotFit: The supernet has no place for its weights.
+            UntrainedWeights: No step has trained some of its weights.
+        """
+        copy = self.strategy.copy_of(genome) if isinstance(self.strategy, HasCopies) else 0
+        self.weights.check_trained(genome, copy)
+        module = self.weights.module(genome, copy)
+        calibrate(module, self.calibration(genome))
+        return module
+
+    def calibration(self, genome: Genome) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the batches that norms are calibrated with, as the genome's network takes them."""
+        with safe_open(self.path, framework="pt") as opened:
+            examples = opened.get_tensor("calibration/examples")
+        for some in examples.split(BATCH):
+            yield self.inputs(genome, some)
+
+    def inputs(self, genome: Genome, examples: Tensor) -> tuple[Tensor, ...]:
+        """Return the inputs of a genome's module for examples as the data give them."""
+        if self.facts.task != "classes":
+            return (examples,)
+        mean, deviation = (torch.tensor(one, dtype=torch.float32).view(1, -1, 1, 1) for one in self._normalisation)
+        return fitted(self.weights.networks, genome, ((examples.float() - mean) / deviation,))
+
+    @property
+    def _normalisation(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.asarray(self.facts.mean), np.maximum(np.asarray(self.facts.deviation), 1e-6)
+
+
+__all__ = ["SupernetFacts", "TrainedSupernet", "write"]
