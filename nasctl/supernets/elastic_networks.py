@@ -9,7 +9,7 @@ from torch import nn
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, Input, SearchSpace
 from nasctl.supernets.skeleton import skeleton
-from nasctl.supernets.slots import SlotAxis, Share, Use, described, uses
+from nasctl.supernets.slots import Share, SlotAxis, Use, described, uses
 from nasctl.training.recipe import TrainingTask
 from nasctl.training.trainable import check_task, learner
 

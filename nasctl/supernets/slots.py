@@ -137,4 +137,4 @@ def _input_axis(name: str, shape: Shape, kind: str) -> int | None:
     return 1 if name == "weight" and kind in ("Linear", "Conv1d", "Conv2d", "Conv3d") else None
 
 
-__all__ = ["SlotAxis", "Share", "Use", "described", "module_kind", "uses"]
+__all__ = ["Share", "SlotAxis", "Use", "described", "module_kind", "uses"]
