@@ -157,11 +157,16 @@ def command(
     from nasctl import registry
     from nasctl.analysis.space_choice import choose, option_words
     from nasctl.analysis.space_fit import BoundsQuestion
+    from nasctl.hardware.kinds import load_table
+    from nasctl.hardware.tables_schema import KINDS
     from nasctl.system.terminal import say
 
     if effort["trainings"] is not None and data is None:
         raise NasctlError("Cannot train without data. Name it with --data: digits, or a folder of images by class.")
     devices = tuple(registry.listed(devices))
+    for device in devices:
+        if device not in KINDS:
+            load_table(device)  # a device that does not exist is the first thing to say
     question = BoundsQuestion(devices, wanted.constraints(devices), data)
     choice = choose(question, spaces)
     say(*_choice_sentences(choice, question))

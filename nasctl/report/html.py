@@ -67,7 +67,7 @@ def _question(found: ReportSummary) -> Iterator[str]:
     """Yield the question of the run, and how many candidates answer it."""
     record = found.record
     wanted = ", ".join(f"{goal.name} ({DIRECTIONS[goal.direction]})" for goal in record.goals)
-    subject = f", subject to {' and '.join(map(str, record.constraints))}" if record.constraints else ""
+    subject = f", subject to {' and '.join(record.bounds)}" if record.constraints else ""
     question = f"Which networks of {registry.plugin_of(record.space)} are best in {wanted}{subject}?"
     failed = sum(bool(one.errors) for one in found.visited)
     counts = [f"{len(found.visited)} evaluated", f"{len(found.front)} on the front", f"{failed} failed"]

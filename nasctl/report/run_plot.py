@@ -260,8 +260,8 @@ def _results(found: ReportSummary, rows: Sequence[int]) -> TrainedPoints | None:
 
 def _sentences(found: ReportSummary) -> list[str]:
     """Return the lines below the title: the constraints, and the recommended network with the reason."""
-    asked = found.record.constraints
-    lines = [f"subject to {' and '.join(map(str, asked))}"] if asked else []
+    bounds = found.record.bounds
+    lines = [f"subject to {' and '.join(bounds)}"] if bounds else []
     if found.recommended is not None:
         lines.append(f"recommended: {found.ids[found.recommended]}, {found.why}")
     return lines

@@ -87,7 +87,11 @@ class Watch:
         ]
         if task.constraints:
             bounds = zip(task.constraints, self._run.bounds, strict=True)
-            said = [f"{one}{given.reference and f' (as {given.reference} has)'}" for one, given in bounds]
+            units = {name: metric.unit for name, metric in task.metrics.items()}
+            said = [
+                f"{one.text(units[one.name])}{given.reference and f' (as {given.reference} has)'}"
+                for one, given in bounds
+            ]
             lines.append(f"subject to: {', '.join(said)}")
         if self._run.references:
             named = ", ".join(map(self._called, self._run.references))
