@@ -12,7 +12,6 @@ from nasctl.errors import NasctlError
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Cost, Goal
 
-
 NEW_UNITS = {"norm": ""}  # units that earlier versions wrote, and what replaced them
 
 

@@ -160,9 +160,7 @@ def test_the_same_network_is_recommended_everywhere(tmp_path):
     found = json.loads(search.stdout)
     said = " ".join(search.stderr.partition("recommended: ")[2].partition("next:")[0].split())
     assert said == f"{found['recommended']}, {found['why']}"
-    assert re.match(
-        r"the best swap score within macs<=60M; rank 1 of \d+ candidates of this run, costs", found["why"]
-    )
+    assert re.match(r"the best swap score within macs<=60M; rank 1 of \d+ candidates of this run, costs", found["why"])
     assert f"export --arch {found['recommended']}" in search.stderr
     shown = json.loads(call("runs", "show", "--json").stdout)
     assert shown["recommended"] == {"id": found["recommended"], "why": found["why"]}
