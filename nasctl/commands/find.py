@@ -309,14 +309,18 @@ def _export(
 
     trained = bool(found.training)
     paths = destinations(found.training or found.arch, FORMATS, output, force=True, trained=trained)
-    missing = [name for name, path in paths.items() if force or not path.exists()]
-    if not missing:
-        say("its files are there already; --force writes them again")
-        for path in paths.values():
-            click.echo(path)
-        return list(paths.values()), 0
-    words = (*found.words, "--format", ",".join(missing), *_folder(output), *at, *(("--force",) if force else ()))
-    return list(paths.values()), _call(ctx, export_command.command, "export", words)
+    while missing := [name for name, path in paths.items() if force or not path.exists()]:
+        words = (*found.words, "--format", ",".join(missing), *_folder(output), *at, *(("--force",) if force else ()))
+        try:
+            return list(paths.values()), _call(ctx, export_command.command, "export", words)
+        except NasctlError:
+            # The same command, typed twice, writes the same files. Each turn finds fewer of them missing.
+            if force or not any(paths[name].exists() for name in missing):
+                raise
+    say("its files are there already; --force writes them again")
+    for path in paths.values():
+        click.echo(path)
+    return list(paths.values()), 0
 
 
 def _folder(output: Path | None) -> tuple[str, ...]:
