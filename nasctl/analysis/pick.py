@@ -56,7 +56,7 @@ def pick(record: RunRecord, visited: Sequence[Evaluation], rule: Rule, under: Se
     if not found:
         raise NasctlError(_empty(record, visited, further))
     index, why = rule(record, found)
-    bounds = f", among those with {' and '.join(map(str, further))}" if further else ""
+    bounds = f", among those with {' and '.join(map(record.bound_text, further))}" if further else ""
     return Pick(found[index], len(found), why + bounds)
 
 
