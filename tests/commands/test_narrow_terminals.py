@@ -224,7 +224,7 @@ NEEDED = ("l2_norm", "snip", "latency@pixel4", "params")
     ],
 )
 def test_remarks_and_ids_give_way_before_objectives_and_bounds(width, first, remarks):
-    rows, sentences = fitting_rows(with_remarks(COLUMNS), NETWORKS, SHORT, NEEDED, width)
+    rows, sentences = fitting_rows(with_remarks(COLUMNS), NETWORKS, lambda: SHORT, NEEDED, width)
     assert rows[0][0] == first
     assert [row[-1].terminal for row in rows] == remarks
     laid = table_layout.lay_out_table(with_remarks(COLUMNS), rows, width)

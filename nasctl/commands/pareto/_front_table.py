@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
 
@@ -53,7 +53,11 @@ def with_remarks(columns: Sequence[TableColumn]) -> list[TableColumn]:
 
 
 def fitting_rows(
-    columns: Sequence[TableColumn], rows: Sequence[FrontRow], short: Sequence[str], needed: Collection[str], width: int
+    columns: Sequence[TableColumn],
+    rows: Sequence[FrontRow],
+    short: Callable[[], Sequence[str]],
+    needed: Collection[str],
+    width: int,
 ) -> tuple[list[list[object]], list[str]]:
     """Return the rows of a table for a terminal, and sentences below it.
 
@@ -63,12 +67,11 @@ def fitting_rows(
     Args:
         columns: Columns, the remark included.
         rows: Networks.
-        short: Shortened ids of the networks.
+        short: Returns shortened ids of the networks; called if they are needed, because large stores have many ids.
         needed: Names of the columns that a reader needs: objectives and bounds.
         width: Cells in a line of the terminal.
     """
     whole, lettered = [row.whole for row in rows], list(_lettered(rows))
-    shortened = list(_lettered([replace(row, id=id) for row, id in zip(rows, short, strict=True)]))
     heads = {one.terminal_heading for one in columns if one.name in needed}
     names = [f"{letter} {name}" for name, letter in _letters(rows).items()]
     legend = [f"reference networks: {', '.join(names)}"] if names else []
@@ -76,7 +79,8 @@ def fitting_rows(
         laid = lay_out_table(columns, cells, width)
         if laid.head and not heads & {*laid.left_out}:
             return cells, sentences
-    return shortened, [*legend, "ids are shortened, which commands understand; --csv has whole ones"]
+    shortened = _lettered([replace(row, id=id) for row, id in zip(rows, short(), strict=True)])
+    return list(shortened), [*legend, "ids are shortened, which commands understand; --csv has whole ones"]
 
 
 def _letters(rows: Sequence[FrontRow]) -> dict[str, str]:

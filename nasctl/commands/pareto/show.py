@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,7 @@ def command(
     evaluated, on its front or not. A terminal has one row for networks with equal values; JSON, CSV and pipes have all.
     """
     import json
+    from functools import partial
 
     from nasctl import registry
     from nasctl.analysis.recommendation import recommend
@@ -92,7 +93,7 @@ def command(
         equal, rows = shown.drawn_rows(whole, top)
     _say_notes(shown, name, visited, chosen.reason if chosen else "", len(rows) + sum(map(len, equal.values())))
     others = [one for one in references.values() if one.genome not in shown.genomes]
-    known = [shown.encoded(genome) for genome in opened.genomes(record.space)] if equal else []
+    known = partial(opened.genomes, record.space)
     shown.print(_Printed(rows, others, as_csv, best.reason if best else "", equal, top, known))
 
 
@@ -107,7 +108,7 @@ class _Printed:
         why: Reason for the recommended network.
         equal: Further networks with the values of a row, by the genome of the row.
         top: Number of networks that the user asked for; None for all.
-        known: Ids of all networks of the store; none unless the table is drawn on a terminal.
+        known: Returns the genomes of all networks of the space in the store.
     """
 
     rows: Sequence[Evaluation]
@@ -116,7 +117,7 @@ class _Printed:
     why: str
     equal: Mapping[Genome, Sequence[Evaluation]]
     top: int | None
-    known: Sequence[str]
+    known: Callable[[], Sequence[Genome]]
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,10 @@ class _Front:
             columns = with_remarks(columns)
             cells = [row.whole for row in rows]
             if not given.as_csv:
-                short = shortest_prefixes([row.id for row in rows], given.known)
+
+                def short() -> list[str]:
+                    return shortest_prefixes([row.id for row in rows], list(map(self.encoded, given.known())))
+
                 needed = {goal.name for goal in self.record.goals} | {one.name for one in self.record.constraints}
                 needed |= {self.trained.head} if self.trained else set()
                 cells, sentences = fitting_rows(columns, rows, short, needed, terminal_width())
