@@ -23,7 +23,7 @@ class L2Norm:
         github.com/SamsungLabs/zero-cost-nas.
     """
 
-    unit = "norm"
+    unit = ""
     direction: Direction = "max"
     transform: Transform = "identity"
     needs = frozenset({"module"})

@@ -35,14 +35,14 @@ class Latency:
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """Return the provenance and held-out error of the table, and warnings about its limits."""
-        table = self.table
+        table, error = self.table, self.table.validated(space)
+        where = " on other networks" if error is None and table.validation else ""
         lines = [
             f"{table.device}: {table.processor.strip() or 'processor not stated'}, "
             f"{table.runtime_text}, batch {table.batch}, "
-            f"{table.precision}, {table.method}; held-out error: {table.accuracy(space)}"
+            f"{table.precision}, {table.method}; held-out error{where}: {table.accuracy(space)}"
         ]
         lines += filter(None, [whose_processor(self.called, table)])
-        error = table.validated(space)
         if error is None:
             lines.append(f"NOT VALIDATED for {space}: latencies are rough estimates")
         elif weakness := rank_weakness(error):

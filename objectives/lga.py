@@ -64,7 +64,7 @@ class LGA:
         """Return the requirement on the labels, and a warning that the default trains for too few steps."""
         return [
             "labels must be meaningful: dead_leaves and noise have random labels; give labelled images with --data",
-            "the score needs epochs of training: after a few steps it ranks nb201 in reverse, see docs/metrics.md",
+            "the score needs epochs of training: after a few steps it may rank in reverse, see docs/metrics.md",
         ]
 
     def __call__(self, candidate: Candidate) -> float:

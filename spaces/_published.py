@@ -38,7 +38,8 @@ def under_options(
         if here != there
     ]
     if differing:
-        return replace(reference, accuracy=None, remark="; ".join(filter(None, (*differing, reference.remark))))
+        remark = "; ".join(filter(None, (*differing, reference.remark)))
+        return replace(reference, accuracy=None, remark=remark, options=", ".join(differing))
     said = f"the accuracy is {accuracy_of}" if accuracy_of and reference.accuracy else ""
     return replace(reference, remark="; ".join(filter(None, (reference.remark, said))))
 

@@ -56,7 +56,7 @@ def pick(record: RunRecord, visited: Sequence[Evaluation], rule: Rule, under: Se
     if not found:
         raise NasctlError(_empty(record, visited, further))
     index, why = rule(record, found)
-    bounds = f", among those with {' and '.join(map(str, further))}" if further else ""
+    bounds = f", among those with {' and '.join(map(record.bound_text, further))}" if further else ""
     return Pick(found[index], len(found), why + bounds)
 
 
@@ -242,5 +242,8 @@ def _empty(record: RunRecord, visited: Sequence[Evaluation], further: Sequence[C
             nearest = min(values) if constraint.upper else max(values)
             word = "least" if constraint.upper else "most"
             amount = f"{nearest:.6g} {record.columns[constraint.name].unit}".strip()
-            return f"no candidate holds {constraint}: the {word} of the run is {amount}; relax --under"
-    return f"no candidate holds {' and '.join(map(str, further))} at once; relax --under, or search with them"
+            return (
+                f"no candidate holds {record.bound_text(constraint)}: the {word} of the run is {amount}; relax --under"
+            )
+    bounds = " and ".join(map(record.bound_text, further))
+    return f"no candidate holds {bounds} at once; relax --under, or search with them"

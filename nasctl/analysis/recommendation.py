@@ -9,7 +9,7 @@ network closest to the best of every objective is recommended.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from nasctl.analysis.quality import Quality, score_quality, trained_goal, traine
 from nasctl.architectures import ids
 from nasctl.architectures.references import reference_names
 from nasctl.pareto.archive import closest_to_ideal
-from nasctl.pareto.losses import front, losses, violations
+from nasctl.pareto.losses import feasible_losses, front, losses, violations
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.store.run_record import RunRecord
@@ -30,6 +30,7 @@ from nasctl.system.terminal import quantity
 MOST = 0.5  # share of random networks from which on it is said that they cost more
 
 ONLY = "the only network on the front"
+BEST_OF_ALL = "best in every objective"
 CLOSEST = "closest to the best of every objective"
 BEST = "the best"
 
@@ -105,7 +106,12 @@ def recommend(
         found = front(visited, goals, constraints)
     if not found:
         return None
-    chosen, why = _choose(found, goals, quality, constraints)
+    bounds = " and ".join(map(record.bound_text, _tightest(constraints)))
+    rows = feasible_losses(pool or visited, goals, constraints)
+    several = int((~np.isnan(rows).any(axis=1)).sum()) > 1
+    bounded = {constraint.name for constraint in constraints if constraint.upper}
+    chosen, why = _choose(found, goals, quality, bounded, several)
+    why += f" within {bounds}" if bounds else ""
     percentiles = Percentiles(record, visited)
     is_best = why.startswith(BEST) and quality is not None
     space = registry.create("spaces", record.space)
@@ -122,11 +128,17 @@ def recommend(
 
 
 def _choose(
-    found: Sequence[Evaluation], goals: Sequence[Goal], quality: Quality | None, constraints: Sequence[Constraint]
+    found: Sequence[Evaluation], goals: Sequence[Goal], quality: Quality | None, bounded: Collection[str], several: bool
 ) -> tuple[Evaluation, str]:
-    """Return the chosen network of a front that is not empty, and the reason."""
-    bounds = f" within {' and '.join(map(str, _tightest(constraints)))}" if constraints else ""
-    bounded = {constraint.name for constraint in constraints if constraint.upper}
+    """Return the chosen network of a front that is not empty, and the reason.
+
+    Args:
+        found: The front.
+        goals: Its objectives, (M,).
+        quality: Quality of the networks; None if the run has only costs.
+        bounded: Names of what has an upper bound.
+        several: Whether there are other candidates that satisfy the constraints.
+    """
     free = [goal for goal in goals if goal.name not in bounded]
     rows = losses(found, goals)
     if bounded and quality and any(one.genome in quality.values for one in found):
@@ -135,11 +147,14 @@ def _choose(
         best = np.flatnonzero(values == values.max())
         chosen = found[best[closest_to_ideal(rows[best])]]
         said = f" ({text})" if (text := quality.text(chosen.genome)) else ""
-        return chosen, f"{BEST} {quality.name}{said}{bounds}"
+        return chosen, f"{BEST} {quality.name}{said}"
     if bounded and not quality and free:  # a run of costs alone
         best_word = "least" if free[0].direction == "min" else "largest"
-        return found[int(rows[:, goals.index(free[0])].argmin())], f"the {best_word} {free[0].name}{bounds}"
-    return found[closest_to_ideal(rows)], (CLOSEST if len(found) > 1 else ONLY) + bounds
+        return found[int(rows[:, goals.index(free[0])].argmin())], f"the {best_word} {free[0].name}"
+    place = closest_to_ideal(rows)
+    if (rows[place] > rows.min(axis=0)).any():
+        return found[place], CLOSEST
+    return found[place], (BEST_OF_ALL if len(goals) > 1 else f"best in {goals[0].name}") if several else ONLY
 
 
 def _tightest(constraints: Sequence[Constraint]) -> list[Constraint]:

@@ -67,7 +67,7 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
         return _resolved_reference(*reference)
     head, dash, word = text.rpartition("-")
     if not dash:
-        also = f"no reference network {_listed_references(spec)}"
+        also = _listed_references(spec)
         raise NasctlError(
             f"{text!r} is no id, which looks like nb201-f882, no genome, which looks like 0,3,1, and {also}"
         )
@@ -127,7 +127,7 @@ def _space_name(text: str, stem: str, spec: str | None, in_file: bool) -> str:
             return stem
         if spec is None:
             raise
-    also = f"no reference network {_listed_references(spec)}, and nothing else that {spec} reads"
+    also = f"nothing else that {registry.normal('spaces', spec)} reads, and {_listed_references(spec)}"
     raise NasctlError(f"{text!r} is no id, no genome such as 0,3,1, {also}")
 
 
@@ -139,8 +139,9 @@ def _resolved_reference(spec: str, name: str) -> tuple[str, Genome]:
 
 
 def _listed_references(spec: str | None) -> str:
-    """Return where reference networks are listed, to follow "no reference network"."""
-    names = list(references(registry.create("spaces", spec))) if spec else []
-    return (
-        f"of {spec}, which has {', '.join(names) or 'none'}" if spec else "(nasctl space references SPACE lists them)"
-    )
+    """Return that a name is not among the reference networks, and which there are: the end of a sentence."""
+    if not spec:
+        return "no reference network (nasctl space references SPACE lists them)"
+    names = list(references(registry.create("spaces", spec)))
+    short = registry.normal("spaces", spec)
+    return f"no reference network of {short} ({', '.join(names)})" if names else f"{short} has no reference networks"

@@ -10,6 +10,7 @@ from nasctl import registry
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome, HasReferences, Reference, SearchSpace
+from nasctl.system.wording import listed
 
 
 def references(space: SearchSpace) -> dict[str, Reference]:
@@ -26,6 +27,22 @@ def visited_references(space: SearchSpace, visited: Iterable[Evaluation]) -> dic
     """Return the evaluations of the published networks among those of a run, by name."""
     names = reference_names(space)
     return {names[one.genome]: one for one in visited if one.genome in names}
+
+
+def differing_references(space: SearchSpace, genomes: Iterable[Genome]) -> list[str]:
+    """Return sentences on published networks that a space has with other options than those that are published.
+
+    Args:
+        space: The space.
+        genomes: Canonical genomes of candidates, of which the published networks are looked at.
+    """
+    chosen, groups = set(genomes), dict[str, list[str]]()
+    for name, one in references(space).items():
+        if one.options and one.genome in chosen:
+            groups.setdefault(one.options, []).append(name)
+    return [
+        f"{listed(names)} {'has' if len(names) == 1 else 'have'} {options} here" for options, names in groups.items()
+    ]
 
 
 def named_reference(text: str, space: SearchSpace) -> str | None:

@@ -157,11 +157,16 @@ def command(
     from nasctl import registry
     from nasctl.analysis.space_choice import choose, option_words
     from nasctl.analysis.space_fit import BoundsQuestion
+    from nasctl.hardware.kinds import load_table
+    from nasctl.hardware.tables_schema import KINDS
     from nasctl.system.terminal import say
 
     if effort["trainings"] is not None and data is None:
         raise NasctlError("Cannot train without data. Name it with --data: digits, or a folder of images by class.")
     devices = tuple(registry.listed(devices))
+    for device in devices:
+        if device not in KINDS:
+            load_table(device)  # a device that does not exist is the first thing to say
     question = BoundsQuestion(devices, wanted.constraints(devices), data)
     choice = choose(question, spaces)
     say(*_choice_sentences(choice, question))
@@ -304,14 +309,18 @@ def _export(
 
     trained = bool(found.training)
     paths = destinations(found.training or found.arch, FORMATS, output, force=True, trained=trained)
-    missing = [name for name, path in paths.items() if force or not path.exists()]
-    if not missing:
-        say("its files are there already; --force writes them again")
-        for path in paths.values():
-            click.echo(path)
-        return list(paths.values()), 0
-    words = (*found.words, "--format", ",".join(missing), *_folder(output), *at, *(("--force",) if force else ()))
-    return list(paths.values()), _call(ctx, export_command.command, "export", words)
+    while missing := [name for name, path in paths.items() if force or not path.exists()]:
+        words = (*found.words, "--format", ",".join(missing), *_folder(output), *at, *(("--force",) if force else ()))
+        try:
+            return list(paths.values()), _call(ctx, export_command.command, "export", words)
+        except NasctlError:
+            # The same command, typed twice, writes the same files. Each turn finds fewer of them missing.
+            if force or not any(paths[name].exists() for name in missing):
+                raise
+    say("its files are there already; --force writes them again")
+    for path in paths.values():
+        click.echo(path)
+    return list(paths.values()), 0
 
 
 def _folder(output: Path | None) -> tuple[str, ...]:

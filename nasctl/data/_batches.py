@@ -35,7 +35,10 @@ def batch(
         NasctlError: The network has fewer outputs than the data has classes, or the data cannot give such images.
     """
     if data.classes is not None and data.classes > classes:
-        raise NasctlError(f"{data} has {data.classes} classes and the network only {classes} outputs; give other data")
+        raise NasctlError(
+            f"Cannot measure on {data}: it has {data.classes} classes, and the network {classes} outputs. Give the"
+            f" space classes={data.classes}, or other data."
+        )
     images, labels = data.images(shape, number, seed, place)
     if labels is None:
         labels = np.random.default_rng([seed, place, 1]).integers(classes, size=number)

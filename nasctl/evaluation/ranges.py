@@ -96,10 +96,11 @@ def doubt(space: SearchSpace, objective: Objective, constraint: Constraint, sett
     if constraint.violation({constraint.name: nearest}) == 0 or math.isnan(nearest):
         return None
     word = "least" if constraint.upper else "most"
+    bound = constraint.text(objective.unit)
     said = f"{constraint.name} of this space is {nearest:.6g} {objective.unit} at {word}"
     if found.proven:
-        raise NasctlError(f"no candidate can meet {constraint}: {said}; give a bound beyond that")
-    return f"perhaps no candidate can meet {constraint}: {said}, as far as a quick look can tell"
+        raise NasctlError(f"no candidate can meet {bound}: {said}; give a bound beyond that")
+    return f"perhaps no candidate can meet {bound}: {said}, as far as a quick look can tell"
 
 
 def nearest(

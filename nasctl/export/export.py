@@ -26,6 +26,7 @@ from nasctl.training.labelled import TrainingData
 
 CALIBRATION = 32  # examples of the batch from which batch norms take their statistics
 ROOM = 1 << 20  # bytes that a file may take beside its weights, such as for source and graph
+EXISTS = "exists; add --force to overwrite it (force=True in Python),"  # part of a message
 COMPARED = 3  # examples on which the module and a file are compared
 
 
@@ -231,7 +232,7 @@ def _check_free(name: str, path: Path, force: bool) -> None:
         _check_path_free(path.with_suffix(FORMATS[name].beside), force)
     if name != INT8 and FORMATS[name].folder and path.is_dir() and (path / "Manifest.json").is_file():
         if not force:
-            raise NasctlError(f"{str(path)!r} exists; add --force to overwrite it, or give another name with -o")
+            raise NasctlError(f"{str(path)!r} {EXISTS} or give another name with -o")
         return
     _check_path_free(path, force)
 
@@ -242,7 +243,7 @@ def _check_path_free(path: Path, force: bool) -> None:
         what = "a folder" if path.is_dir() else "no file"
         raise NasctlError(f"{str(path)!r} is {what}; give the name of a file with -o")
     if not force and (path.exists() or path.is_symlink()):
-        raise NasctlError(f"{str(path)!r} exists; add --force to overwrite it, or give another file with -o")
+        raise NasctlError(f"{str(path)!r} {EXISTS} or give another file with -o")
 
 
 def _calibrate(module: nn.Module, batch: Tensor) -> None:

@@ -18,6 +18,8 @@ from nasctl.workers import WorkerOptions, open_executor
 
 DEFAULT_SETTING_OPTIONS, ONE_WORKER = SettingOptions(), WorkerOptions()
 
+EVIDENCE = "evidence: "  # beginning of the remark on what metrics are worth, which warns of nothing
+
 
 def search(
     space: str,
@@ -77,7 +79,7 @@ def search(
     request, _ = fitted_request(request, setting, reading := Store.reading(store))
     asked = request.run(setting, store=reading)
     doubts = request.remarks(asked) if request.objectives else []
-    for sentence in [*asked.check(here=workers.in_process), *(one.removeprefix("Warning: ") for one in doubts)]:
+    for sentence in [*asked.check(here=workers.in_process), *_warnings(doubts)]:
         warnings.warn(sentence, stacklevel=2)
     deadline = math.inf if seconds is None else time.monotonic() + seconds
     with open_executor(workers, asked.task) as executor:
@@ -89,3 +91,14 @@ def search(
 
 def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _warnings(lines: Sequence[str]) -> list[str]:
+    """Return the sentences of remarks that are warnings; a line that is indented goes on with the one before."""
+    sentences: list[str] = []
+    for line in lines:
+        if line.startswith(" ") and sentences:
+            sentences[-1] += f" {line.strip()}"
+        else:
+            sentences.append(line.removeprefix("Warning: "))
+    return [one for one in sentences if not one.startswith(EVIDENCE)]

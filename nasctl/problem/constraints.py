@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 from nasctl.errors import NasctlError
 from nasctl.registry.aliases import alias_of
+from nasctl.system.wording import UNITS as PREFIXED
+from nasctl.system.wording import prefix_power, unit_text
 
 FORM = re.compile(
     r"\s*([\w.@/:=-]+?)\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([a-z\u00b5\u03bc%]*)\s*", re.IGNORECASE
@@ -45,7 +47,24 @@ class Constraint:
         return max(0.0, excess / (abs(self.bound) or 1.0))
 
     def __str__(self) -> str:
-        return f"{self.name}{'<=' if self.upper else '>='}{repr(self.bound).removesuffix('.0')}"
+        """Return the constraint with all digits, as the record of a run has it."""
+        return f"{self.name}{self._sign}{repr(self.bound).removesuffix('.0')}"
+
+    def text(self, unit: str) -> str:
+        """Return the constraint as people write it, with six digits: "params<=5M".
+
+        Args:
+            unit: Unit of the objective, such as "parameters"; "" if it has none.
+        """
+        kind = unit.partition(",")[0]
+        if kind in PREFIXED:
+            power = prefix_power(self.bound)
+            return f"{self.name}{self._sign}{self.bound / 1000**power:.6g}{unit_text(power, kind)}"
+        return f"{self.name}{self._sign}{self.bound:.6g}" if abs(self.bound) < 1e6 else str(self)
+
+    @property
+    def _sign(self) -> str:
+        return "<=" if self.upper else ">="
 
 
 def parse(

@@ -100,12 +100,15 @@ class Reference:
         accuracy: Its published accuracy, a share of 1; None if none is known.
         remark: How the network of the space differs from the published one, and what the accuracy is of; "" if the
             network is the published one and the accuracy is ImageNet's top 1.
+        options: The options in which the space differs from the published network, such as "width=0.75 (published with
+            1.0)", a part of `remark`; "" if there are none.
     """
 
     genome: Genome
     source: str
     accuracy: float | None = None
     remark: str = ""
+    options: str = ""
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ import numpy as np
 
 from nasctl.analysis.run_scores import chosen_score
 from nasctl.drawing.pareto_layout import Axis, non_dominated, pairs
-from nasctl.report.elements import number_cell, tabulated
+from nasctl.report.elements import number_cell, number_writer, tabulated
 from nasctl.report.run_plot import series_axis
 from nasctl.report.summary import ReportSummary, Series
 from nasctl.report.svg import Dot, Name, Stairs, axis_positions, scatter
@@ -40,11 +40,12 @@ def front_section(found: ReportSummary) -> Iterator[str]:
     if not found.front:
         yield "<p>The front is empty: no feasible candidate has a value in every objective.</p>"
         return
-    rows = _drawn(found)
+    equal = _equal_rows(found)
+    rows = _drawn(found, equal)
     kinds = _kinds(found)
     series, (x, y) = found.series, _first(found)
     done = found.trained.finished if found.trained else {}
-    dots = [Dot(kinds[k], found.ids[k], _said(found, k)) for k in rows]
+    dots = [Dot(kinds[k], found.ids[k], _said(found, equal[k])) for k in rows]
     key = {"front": "non-dominated in all objectives", "recommended": "recommended"}
     key |= {"reference": "reference network"} if found.reference_rows else {}
     key |= {"other": "evaluated"} | ({"other trained": "trained"} if done else {})
@@ -54,18 +55,35 @@ def front_section(found: ReportSummary) -> Iterator[str]:
     yield "its values, or go to it with the tab and arrow keys.</span></p>"
     labels = " ".join(f'<label>{name} <select id="{name}"></select></label>' for name in ("across", "up"))
     yield f'<form class="axes" id="axes" hidden autocomplete="off">{labels}<span id="kinds"></span></form>'
-    yield f'<div class="chart">{_chart(found, rows, dots, x, y)}'
+    yield f'<div class="chart">{_chart(found, equal, dots, rows, (x, y))}'
     yield '<div class="tip" id="tip" role="status" hidden></div></div>'
-    if len(rows) < len(found.visited):
-        said = f"{len(rows)} of {len(found.visited)} candidates are drawn, including the whole front."
-        yield f'<p class="soft">{said}</p>'
+    said = []
+    if (drawn := sum(len(equal[k]) for k in rows)) < len(found.visited):
+        said = [f"{drawn} of {len(found.visited)} candidates are drawn, including the whole front."]
+    if len(rows) < drawn:
+        said.append("Candidates with equal values are one point, which says how many there are.")
+    yield from [f'<p class="soft">{" ".join(said)}</p>'] if said else []
     yield f'<script type="application/json" id="series">{_json(found, series, rows, x, y)}</script>'
     yield from _table(found)
 
 
-def _chart(found: ReportSummary, rows: Sequence[int], dots: Sequence[Dot], x: int, y: int) -> str:
-    """Return the picture on its initial axes; both axes span the candidates that are visible."""
-    one, other = found.series[x], found.series[y]
+def _chart(
+    found: ReportSummary,
+    equal: Mapping[int, Sequence[int]],
+    dots: Sequence[Dot],
+    rows: list[int],
+    shown: tuple[int, int],
+) -> str:
+    """Return the picture on its initial axes; both axes span the candidates that are visible.
+
+    Args:
+        found: The summary.
+        equal: Rows with the values of a row, itself included, by row.
+        dots: The points, (N,).
+        rows: Their rows, (N,).
+        shown: Positions of the series of the axes across and up.
+    """
+    one, other = (found.series[k] for k in shown)
     table = np.column_stack([one.values[rows], other.values[rows]])
     table[~np.isfinite(table).all(axis=1)] = np.nan
     laid = [axis_positions(column, part.transform) for column, part in zip(table.T, (one, other), strict=True)]
@@ -74,8 +92,10 @@ def _chart(found: ReportSummary, rows: Sequence[int], dots: Sequence[Dot], x: in
     kept = np.flatnonzero(np.isfinite(losses).all(axis=1) & ~found.broken[rows])
     best = [int(kept[k]) for k in non_dominated(losses[kept])]
     places = {k: place for place, k in enumerate(rows)}
-    names = [Name(name, places[k]) for k, name in found.marked_rows.items() if k in places]
-    said = f"{other.name} against {one.name}: {len(rows)} candidates, {len(found.front)} on the front"
+    marked = {k: [found.marked_rows[same] for same in equal[k] if same in found.marked_rows] for k in rows}
+    names = [Name(", ".join(marks), places[k]) for k, marks in marked.items() if marks]
+    number = sum(len(equal[k]) for k in rows)
+    said = f"{other.name} against {one.name}: {number} candidates, {len(found.front)} on the front"
     ordered = "order" in (one.role, other.role)
     stairs = Stairs([] if ordered else best, [-BETTER[axis.direction] for axis in axes])
     titles = _title(found, one), _title(found, other)
@@ -93,11 +113,13 @@ def _table(found: ReportSummary) -> Iterator[str]:
         *(f"{one.name}\n{one.unit}" for one in shown),
         *([head.replace("(", "\n(", 1)] if head else []),
     ]
+    writers = [number_writer(one.values[found.front], one.unit) for one in shown]
+    write_score = number_writer(np.array([scores.get(k, np.nan) for k in found.front]), "")
     groups: dict[str, list[int]] = {}
     for k in sorted(found.front, key=lambda k: (k != found.recommended, k not in found.marked_rows)):
         cells = [trained_cell(trained, found.visited[k].genome)] if trained else []
-        cells += [number_cell(one.values[k], one.unit) for one in shown]
-        cells += [number_cell(scores.get(k, np.nan), "")] if head else []
+        cells += [number_cell(one.values[k], write, one.name) for one, write in zip(shown, writers, strict=True)]
+        cells += [number_cell(scores.get(k, np.nan), write_score, head)] if head else []
         groups.setdefault("".join(cells), []).append(k)
     places = {k: place for place, k in enumerate(found.front)}
     order = sorted(groups.items(), key=lambda one: (one[1][0] != found.recommended, places[one[1][0]]))
@@ -105,7 +127,7 @@ def _table(found: ReportSummary) -> Iterator[str]:
         f'<tr data-id="{escape(found.ids[same[0]])}"><th scope="row">{_names(found, same)}</th>{text}</tr>'
         for text, same in order
     ]
-    yield tabulated(heads, rows, "sortable", "Networks on the Pareto front")
+    yield tabulated(heads, rows, "sortable cards", "Networks on the Pareto front")
     if hidden := len(found.front) - len(rows):
         left = plural(hidden, "network has", "networks have")
         yield f'<p class="soft">{left} the values of a row above. <code>nasctl pareto show --csv</code> lists all.</p>'
@@ -132,16 +154,41 @@ def _names(found: ReportSummary, same: Sequence[int]) -> str:
     return f'<span class="id">{escape(found.ids[same[0]])}</span>{marks}'
 
 
-def _drawn(found: ReportSummary) -> list[int]:
-    """Return the rows that are drawn, marked networks last, so that nothing lies on them."""
+def _equal_rows(found: ReportSummary) -> dict[int, list[int]]:
+    """Return the rows of candidates with the same values in every series, by the row that stands for them.
+
+    It is the row of the recommended network, else of a published one, else of the first one on the front: the same as
+    in the table of the front.
+    """
+    columns = [one.values for one in found.series if one.role != "order"]
+    places = {k: place for place, k in enumerate(found.front)}
+    groups: dict[bytes, list[int]] = {}
+    table = np.column_stack(columns)
+    for k, row in enumerate(np.where(np.isnan(table), np.nan, table) + 0.0):  # one NaN, and no negative zero
+        groups.setdefault(row.tobytes(), []).append(k)
+
+    def rank(k: int) -> tuple[bool, bool, int]:
+        return k != found.recommended, k not in found.marked_rows, places.get(k, k)
+
+    ordered = (sorted(group, key=rank) for group in groups.values())
+    return {group[0]: group for group in ordered}
+
+
+def _drawn(found: ReportSummary, equal: Mapping[int, Sequence[int]]) -> list[int]:
+    """Return the rows that are drawn, marked networks last, so that nothing lies on them.
+
+    Args:
+        found: The summary.
+        equal: Rows with the values of a row, by the row that stands for them.
+    """
     best, done = set(found.front), found.trained.finished if found.trained else {}
-    others = [k for k in range(len(found.visited)) if k not in best]
+    others = [k for k in equal if k not in best]
     if len(others) > MAX_DOTS:
         kept = set(np.linspace(0, len(others) - 1, MAX_DOTS).astype(int).tolist())
         always = {k for k in others if k in found.marked_rows or found.visited[k].genome in done}
         others = [one for k, one in enumerate(others) if k in kept or one in always]
     others.sort(key=lambda k: found.visited[k].genome in done)
-    every = [*others, *found.front]
+    every = [*others, *(k for k in found.front if k in equal)]
     return sorted(every, key=lambda k: (k in found.marked_rows) + (k == found.recommended))
 
 
@@ -174,8 +221,14 @@ def _title(found: ReportSummary, one: Series) -> str:
     return f"{one.name}{f' ({one.unit})' if one.unit else ''}{ARROWS[direction]}"
 
 
-def _said(found: ReportSummary, row: int) -> str:
-    """Return the text that is shown when a candidate is pointed at."""
+def _said(found: ReportSummary, same: Sequence[int]) -> str:
+    """Return the text that is shown when a point is pointed at.
+
+    Args:
+        found: The summary.
+        same: Rows of the candidates with the values of the point, the one that stands for them first.
+    """
+    row = same[0]
     known = [one for one in found.series if one.role != "order" and np.isfinite(one.values[row])]
     genome = found.visited[row].genome
     lines = [
@@ -184,8 +237,10 @@ def _said(found: ReportSummary, row: int) -> str:
         else f"{one.name}  {found.trained.text(genome)}"
         for one in known
     ]
-    name = f" ({found.marked_rows[row]})" if row in found.marked_rows else ""
-    return "\n".join([found.ids[row] + name, *lines, f"candidate {row + 1}"])
+    names = [found.marked_rows[k] for k in same if k in found.marked_rows]
+    name = f" ({', '.join(names)})" if names else ""
+    more = [f"{plural(len(same) - 1, 'more candidate has', 'more candidates have')} these values"] * (len(same) > 1)
+    return "\n".join([found.ids[row] + name, *lines, f"candidate {row + 1}", *more])
 
 
 def _json(found: ReportSummary, series: Sequence[Series], rows: Sequence[int], x: int, y: int) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from nasctl import registry
 from nasctl.drawing.palette import css_variables
 from nasctl.pareto.hypervolume import REFERENCE
-from nasctl.report.elements import definition_list, tabulated
+from nasctl.report.elements import breakable, definition_list, tabulated
 from nasctl.report.front import ARROWS, front_section
 from nasctl.report.networks import recommended_section, references_section
 from nasctl.report.summary import ReportSummary
@@ -36,7 +36,7 @@ def page(found: ReportSummary) -> str:
     )
     allowed = b64encode(sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
-    title = escape(f"{registry.normal('spaces', found.record.space)}: run {found.run.name}")
+    title = f"{registry.normal('spaces', found.record.space)}: run {found.run.name}"
     sections = (
         _question, recommended_section, front_section, trained_section, references_section, _convergence,
         _correlations, _devices, _failures, _setting, _repeat,
@@ -48,13 +48,13 @@ def page(found: ReportSummary) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{title}</title>
+<title>{escape(title)}</title>
 <style>
 {css_variables()}{style}</style>
 </head>
 <body>
 <main>
-<h1>{title}</h1>
+<h1>{breakable(title)}</h1>
 {body}
 </main>
 <script>{script}</script>
@@ -67,7 +67,7 @@ def _question(found: ReportSummary) -> Iterator[str]:
     """Yield the question of the run, and how many candidates answer it."""
     record = found.record
     wanted = ", ".join(f"{goal.name} ({DIRECTIONS[goal.direction]})" for goal in record.goals)
-    subject = f", subject to {' and '.join(map(str, record.constraints))}" if record.constraints else ""
+    subject = f", subject to {' and '.join(record.bounds)}" if record.constraints else ""
     question = f"Which networks of {registry.plugin_of(record.space)} are best in {wanted}{subject}?"
     failed = sum(bool(one.errors) for one in found.visited)
     counts = [f"{len(found.visited)} evaluated", f"{len(found.front)} on the front", f"{failed} failed"]
@@ -102,7 +102,7 @@ def _convergence(found: ReportSummary) -> Iterator[str]:
         return
     scale, said = found.measured_on
     counts, volumes = np.array(found.growth).T
-    ends = [f"{name} {best:.6g} to {scale.worst[name]:.6g}" for name, best in scale.best.items()]
+    ends = [f"{name} {best:.4g} to {scale.worst[name]:.4g}" for name, best in scale.best.items()]
     yield (
         f"<p>Hypervolume {volumes[-1]:.1%} of the ideal box after {len(found.visited)} evaluations."
         f' <span class="soft">Scaled {escape(said)}; reference {REFERENCE} in each, from'
@@ -159,7 +159,8 @@ def _failures(found: ReportSummary) -> Iterator[str]:
         words = (objective, str(len(names)), error, ", ".join(names[:MAX_IDS]) + more)
         cells = (f'<td class="words">{escape(word)}</td>' for word in words)
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    yield tabulated(["objective", "candidates", "reason", "ids"], rows, label="Failures of candidates")
+    heads = ["objective", "candidates", "reason", "ids"]
+    yield tabulated(heads, rows, label="Failures of candidates", words=heads)
 
 
 def _repeat(found: ReportSummary) -> Iterator[str]:

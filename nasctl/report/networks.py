@@ -11,7 +11,7 @@ from nasctl import registry
 from nasctl.architectures.references import references
 from nasctl.drawing.network import network_legend, network_svg
 from nasctl.networks.graph import Network
-from nasctl.report.elements import definition_list, number_cell, tabulated
+from nasctl.report.elements import definition_list, number_cell, number_writer, tabulated
 from nasctl.report.summary import ReportSummary, Series
 from nasctl.system.terminal import quantity
 
@@ -48,21 +48,28 @@ def references_section(found: ReportSummary) -> Iterator[str]:
     published = references(space)
     yield "<h2>Reference networks</h2>"
     shown = [one for one in found.series if one.role not in ("order", "trained")]
-    rows = []
+    rows, places = [], list(found.reference_rows.values())
+    writers = [number_writer(one.values[places], one.unit) for one in shown]
+    known = any(published[name].accuracy is not None for name in found.reference_rows)
     for name, k in found.reference_rows.items():
         one = published[name]
         accuracy = "-" if one.accuracy is None else f"{100 * one.accuracy:.1f}%"
-        cells = [f'<th scope="row">{escape(name)}</th>', f'<td class="words">{escape(_standing(found, k))}</td>']
-        cells += [number_cell(series.values[k], series.unit) for series in shown]
-        cells += [f'<td data-value="{one.accuracy or ""}">{accuracy}</td>']
-        cells += [f'<td class="id">{escape(found.ids[k])}</td>']
+        standing = f'<td class="words" data-label="in this run">{escape(_standing(found, k))}</td>'
+        cells = [f'<th scope="row">{escape(name)}</th>', standing]
+        cells += [
+            number_cell(series.values[k], write, series.name) for series, write in zip(shown, writers, strict=True)
+        ]
+        if known:
+            cells.append(f'<td data-value="{one.accuracy or ""}" data-label="published accuracy">{accuracy}</td>')
         rows.append(f'<tr data-id="{escape(found.ids[k])}">{"".join(cells)}</tr>')
-    heads = ["name", "in this run", *(f"{one.name}\n{one.unit}" for one in shown), "published accuracy", "id"]
-    yield tabulated(heads, rows, "sortable", "Reference networks of this run")
+    heads = ["name", "in this run", *(f"{one.name}\n{one.unit}" for one in shown)]
+    heads += ["published\naccuracy"] if known else []
+    yield tabulated(heads, rows, "sortable cards", "Reference networks of this run", ["in this run"])
     for name, k in found.reference_rows.items():
-        # Sources are prose: a column of the table would be cut off at the edge of the page.
+        # Sources are prose, and ids are long: columns of the table would be cut off at the edge of the page.
         source = ". ".join(text for text in (published[name].source, published[name].remark) if text)
-        yield f'<p class="soft"><strong>{escape(name)}</strong>: {escape(source)}</p>'
+        named = f'<strong>{escape(name)}</strong>, <span class="id">{escape(found.ids[k])}</span>'
+        yield f'<p class="soft">{named}: {escape(source)}</p>'
         yield f"<details><summary>{escape(name)} as a picture</summary>"
         yield from _drawn(space.network(found.visited[k].genome))
         yield "</details>"

@@ -11,7 +11,7 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.architectures import ids
-from nasctl.architectures.references import references
+from nasctl.architectures.references import differing_references, references
 from nasctl.drawing.canvas import check_free
 from nasctl.drawing.pareto import draw
 from nasctl.drawing.pareto_layout import Axis, Mark, TrainedPoints, View
@@ -99,7 +99,7 @@ def draw_run(
         feasible=violations(whole, record.constraints).max(axis=1, initial=0.0) == 0,
         overwrite=overwrite,
         trained=results,
-        view=View(marks, panels, len(goals), dict(_facts(found)), list(_warnings(record))),
+        view=View(marks, panels, len(goals), dict(_facts(found)), list(_warnings(found))),
     )
 
 
@@ -260,8 +260,8 @@ def _results(found: ReportSummary, rows: Sequence[int]) -> TrainedPoints | None:
 
 def _sentences(found: ReportSummary) -> list[str]:
     """Return the lines below the title: the constraints, and the recommended network with the reason."""
-    asked = found.record.constraints
-    lines = [f"subject to {' and '.join(map(str, asked))}"] if asked else []
+    bounds = found.record.bounds
+    lines = [f"subject to {' and '.join(bounds)}"] if bounds else []
     if found.recommended is not None:
         lines.append(f"recommended: {found.ids[found.recommended]}, {found.why}")
     return lines
@@ -281,7 +281,9 @@ def _facts(found: ReportSummary) -> Iterator[tuple[str, str]]:
         yield "command", command_line(found.run.name, record, len(found.visited))[0]
 
 
-def _warnings(record: RunRecord) -> Iterator[str]:
-    """Yield remarks on devices that a reader must not miss: tables that are not validated for the space."""
-    for name, column in record.columns.items():
+def _warnings(found: ReportSummary) -> Iterator[str]:
+    """Yield remarks that a reader must not miss: tables that are not validated, and published networks that differ."""
+    for name, column in found.record.columns.items():
         yield from (f"{name}: {remark}" for remark in column.remarks if "NOT VALIDATED" in remark)
+    space = registry.create("spaces", found.record.space)
+    yield from differing_references(space, [found.visited[k].genome for k in found.reference_rows.values()])

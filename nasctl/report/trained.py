@@ -28,26 +28,26 @@ def trained_section(found: ReportSummary) -> Iterator[str]:
         " choice. Networks that did not end were stopped early, and their validation results do not compare.</span></p>"
     )
     rows = []
+    heads = ["id", "test", "validation", "state", "on the front", "training"]
     for genome in sorted(trained.records, key=lambda one: _order(trained, one)):
         record = trained.records[genome]
         cells = [f'<th scope="row" class="id">{escape(names[genome])}</th>']
         for part in ("test", "validation"):
             result = record.parts.get(part)
             value = "" if result is None else repr(result.get(trained.measure))
-            cells.append(f'<td data-value="{value}">{escape(accuracy_text(result)) or "-"}</td>')
+            cells.append(f'<td data-value="{value}" data-label="{part}">{escape(accuracy_text(result)) or "-"}</td>')
         where = "yes" if genome in front else "no"
-        cells += [f"<td>{escape(word)}</td>" for word in (record.state, where, record.name)]
+        words = zip(heads[3:], (record.state, where, record.name), strict=True)
+        cells += [f'<td data-label="{head}">{escape(word)}</td>' for head, word in words]
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    yield tabulated(
-        ["id", "test", "validation", "state", "on the front", "training"], rows, "sortable", "Trained networks"
-    )
+    yield tabulated(heads, rows, "sortable cards", "Trained networks")
 
 
 def trained_cell(trained: TrainedNetworks, genome: Genome) -> str:
     """Return the result of a network as a cell of a table, with all of its digits for sorting."""
     value = trained.value(genome)
     data = "" if value is None else repr(value)
-    return f'<td data-value="{data}">{escape(trained.cell(genome)) or "-"}</td>'
+    return f'<td data-value="{data}" data-label="{escape(trained.head)}">{escape(trained.cell(genome)) or "-"}</td>'
 
 
 def _order(trained: TrainedNetworks, genome: Genome) -> tuple[bool, float, Genome]:

@@ -80,7 +80,8 @@ def fitted_request(
         return finish(request), []
     setting.setting(registry.create("spaces", request.space))  # refuses data of the wrong kind
     data = source(setting.data)
-    options, spare = following_options(request.space, data), _spare_outputs(request.space, setting.data, data)
+    options = following_options(request.space, data)
+    spare = [] if "classes" in options else spare_outputs(request.space, setting.data, data)
     if "resolution" in options and not _priced(with_options(request.space, options), request.devices):
         del options["resolution"]  # the tables know the space at its own resolution alone
     if not options:
@@ -92,7 +93,7 @@ def fitted_request(
     return fitted, [f"{words} of the space {'follows' if len(options) == 1 else 'follow'} from {setting.data}", *spare]
 
 
-def _spare_outputs(spec: str, name: str, data: Data) -> list[str]:
+def spare_outputs(spec: str, name: str, data: Data) -> list[str]:
     """Return the sentence on a space whose networks have more outputs than the data has classes; none otherwise.
 
     Args:
@@ -100,9 +101,9 @@ def _spare_outputs(spec: str, name: str, data: Data) -> list[str]:
         name: Name of the data as a user wrote it.
         data: The data.
     """
-    outputs = registry.options("spaces", spec).get("classes")
+    outputs = {**registry.option_defaults("spaces", spec), **registry.options("spaces", spec)}.get("classes")
     classes = getattr(data, "classes", None)
-    if outputs is None or classes is None or outputs <= classes:
+    if not isinstance(outputs, int) or classes is None or outputs <= classes:
         return []
     return [f"{name} has {classes} classes and the networks {outputs} outputs; classes={classes} of the space fits"]
 

@@ -12,6 +12,7 @@ from nasctl.pareto.losses import feasible_losses, violations
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.problem.space import Genome, SearchSpace
+from nasctl.system.wording import listed
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,8 @@ def sentence(given: Sequence[Verdict], label: Callable[[Genome], str]) -> str:
     broken = [one.name for one in given if one.broken]
     failed = [one.name for one in given if not one.feasible and not one.broken]
     parts = [f"{', '.join(beaten)} (no objective worse, one or more better)"] if beaten else []
-    parts += [f"{_listed(front)} {'is' if len(front) == 1 else 'are'} on the front"] if front else []
-    parts += [f"{_listed(broken)} {'breaks' if len(broken) == 1 else 'break'} a constraint"] if broken else []
-    parts += [f"{_listed(failed)} failed"] if failed else []
+    parts += [f"{listed(front)} {'is' if len(front) == 1 else 'are'} on the front"] if front else []
+    parts += [f"{listed(broken)} {'breaks' if len(broken) == 1 else 'break'} a constraint"] if broken else []
+    parts += [f"{listed(failed)} failed"] if failed else []
     counted = f", {len(beaten) or 'none'} of {len(beaten) + len(front)} dominated" if beaten or front else ""
     return f"reference networks{counted}: {'; '.join(parts)}" if given else ""
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them: "a", "a and b", "a, b and c"."""
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last

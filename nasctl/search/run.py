@@ -223,8 +223,10 @@ class Run:
             executor: Where modules are measured, as `nasctl.workers` opens it; this process by default.
 
         Raises:
-            NasctlError: A spec names something that does not exist, or the user has to mend something else.
+            NasctlError: An argument has the wrong type, a spec names something that does not exist, or the user has to
+                mend something else.
         """
+        check_arguments("search", Run.search, {"store": store, "budget": budget, "deadline": deadline})
         if any(isinstance(metric, FilesTrainings) for metric in self.task.measurable.values()):
             self.file_under(store.path)
         task, searcher = self.task, self._make_searcher(store)

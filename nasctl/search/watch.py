@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nasctl.architectures import ids
-from nasctl.architectures.references import reference_names
+from nasctl.architectures.references import differing_references, reference_names
 from nasctl.evaluation.executor import Executor
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.pareto.archive import Archive, closest_to_ideal
@@ -87,11 +87,17 @@ class Watch:
         ]
         if task.constraints:
             bounds = zip(task.constraints, self._run.bounds, strict=True)
-            said = [f"{one}{given.reference and f' (as {given.reference} has)'}" for one, given in bounds]
+            units = {name: metric.unit for name, metric in task.metrics.items()}
+            said = [
+                f"{one.text(units[one.name])}{given.reference and f' (as {given.reference} has)'}"
+                for one, given in bounds
+            ]
             lines.append(f"subject to: {', '.join(said)}")
         if self._run.references:
             named = ", ".join(map(self._called, self._run.references))
-            lines.append(f"begins with the reference networks {named}; --no-references leaves them out")
+            networks = "reference network" if len(self._run.references) == 1 else "reference networks"
+            lines.append(f"begins with the {networks} {named}; --no-references leaves them out")
+            lines += differing_references(space, self._run.references)
         if any(goal.cost == "module" for goal in task.objectives):
             lines.append(self._conditions())
         return lines + [f"{name}: {remark}" for name, remarks in self._run.remarks.items() for remark in remarks]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypedDict
 
 from nasctl.errors import NasctlError
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Cost, Goal
+
+NEW_UNITS = {"norm": ""}  # units that earlier versions wrote, and what replaced them
 
 
 class Question(TypedDict):
@@ -83,6 +85,16 @@ class RunRecord:
         """The constraints on columns that need no module. A candidate that breaks one is not measured further."""
         return tuple(constraint for constraint in self.constraints if constraint.name in self.cheap)
 
+    @property
+    def bounds(self) -> list[str]:
+        """The constraints as people write them, such as "params<=5M"."""
+        return [self.bound_text(one) for one in self.constraints]
+
+    def bound_text(self, constraint: Constraint) -> str:
+        """Return a constraint on a column as people write it; see `Constraint.text`."""
+        column = self.columns.get(constraint.name)
+        return constraint.text(column.unit if column else "")
+
     def json(self) -> str:
         """Return the record as the text that `parsed` reads."""
         return json.dumps(asdict(self))
@@ -102,6 +114,8 @@ class RunRecord:
             if found.asked:
                 msgspec.convert(found.asked, Question)
             found._check(content)
+            columns = {k: replace(one, unit=NEW_UNITS.get(one.unit, one.unit)) for k, one in found.columns.items()}
+            found = replace(found, columns=columns)
         except (msgspec.ValidationError, ValueError, TypeError, RecursionError) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
             raise NasctlError(

@@ -18,6 +18,7 @@ from nasctl.store.measurements import Ledger, Measurement, evaluation, genome_of
 from nasctl.store.run_log import RunLog, counted_labels
 from nasctl.store.run_record import RunRecord
 from nasctl.store.training_table import StoredTrainings, TrainingRecord
+from nasctl.system.argument_types import check_arguments
 
 VISITED = """
 SELECT visit.position, genome.genes, m.label, m.value, m.error, m.seconds, m.machine FROM visit
@@ -49,6 +50,7 @@ class Store:
     """
 
     def __init__(self, path: Path | str) -> None:
+        check_arguments("open a store", Store.__init__, {"path": path})
         self._open(Connection(path))
 
     @classmethod
@@ -58,6 +60,7 @@ class Store:
         Raises:
             NasctlError: As for a store that is written.
         """
+        check_arguments("open a store", Store.__init__, {"path": path})
         store = cls.__new__(cls)
         store._open(Connection(path, reading=True))
         return store
@@ -119,6 +122,7 @@ class Store:
             UnknownName: The store has no such run.
             NasctlError: The store has no run at all, or several that begin so.
         """
+        check_arguments("find a run", Store.run, {"name": name})
         with self.database.reading() as database:
             runs = dict(database.execute("SELECT name, spec FROM run ORDER BY turn DESC"))
         if not runs:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from threading import RLock
 from types import ModuleType
+
+# Threads that import modules of a package at once may see some that are half imported: Python breaks the deadlock of
+# two threads, each of which waits for a module that the other one is importing, in this way.
+IMPORTING = RLock()
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
@@ -19,7 +24,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
     def load(name: str) -> object:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = import_module(homes[name])
+        module = _imported(homes[name])
         return module if homes[name] == f"{package}.{name}" else getattr(module, name)
 
     return load, lambda: sorted({*vars(sys.modules[package]), *homes})
@@ -37,7 +42,7 @@ def make_callable(package: str, home: str) -> None:
     """
 
     def load() -> Callable[..., object]:
-        found: Callable[..., object] = getattr(import_module(home), package.rpartition(".")[2])
+        found: Callable[..., object] = getattr(_imported(home), package.rpartition(".")[2])
         return found
 
     def described() -> object:
@@ -51,3 +56,9 @@ def make_callable(package: str, home: str) -> None:
         __signature__ = property(lambda self: described())
 
     sys.modules[package].__class__ = CallablePackage
+
+
+def _imported(home: str) -> ModuleType:
+    """Import a module while no other thread imports on first use."""
+    with IMPORTING:
+        return import_module(home)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 UNITS = {"bytes": "B", "MACs": "", "parameters": ""}  # units that take a prefix, and how they are written: 389.5 M
 
@@ -60,6 +60,12 @@ def plural(number: int, one: str, several: str = "") -> str:
         several: Words after any other number; `one` with an "s" by default.
     """
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return one or more names as a sentence lists them: "a", "a and b", "a, b and c"."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def wrapped(text: str, width: int) -> list[str]:

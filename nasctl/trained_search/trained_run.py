@@ -160,6 +160,16 @@ class TrainedRun(Run):
         """The budget of the choice of trainings."""
         return TrainingPlan(self.trainings, self.measurements, seed=self.seed, version=self.choice)
 
+    @property
+    def budget_sentences(self) -> list[str]:
+        """The sentence on the networks that the training-free search leaves to the choice of trainings, if any."""
+        if (later := self.measurements - self.plan.searched) <= 0:
+            return []
+        between = f"up to {later:,} more between trainings, as their results suggest"
+        if self.trainings <= self.plan.first:
+            between = f"the other {later:,} are for later rounds, which --trainings {self.trainings} does not reach"
+        return [f"of the budget of {self.measurements:,}, this search measures {self.plan.searched:,}; {between}"]
+
     def _make_searcher(self, store: Store) -> Searcher:
         name, record = store.run(self.first.name)
         # With a larger budget the training-free run goes on. What it finds then is no part of this run.

@@ -70,10 +70,11 @@ class TrainedWatch(Watch):
         """Return the lines that say what is about to be trained. Remarks on costs were made by the search before."""
         run, arrows = self._trained_run, {"min": "down", "max": "up"}
         objectives = ", ".join(f"{goal.name} ({arrows[goal.direction]})" for goal in self._task.objectives)
+        among = f"up to {plural(run.measurements, 'network')} of {run.first.name} and of searches on a predictor"
+        if run.trainings <= run.plan.first:  # a single round, before there is a predictor
+            among = f"the {plural(run.plan.searched, 'network')} of {run.first.name}"
         return [
-            f"run {run.name}: {plural(run.trainings, 'training')}, chosen among up to"
-            f" {plural(run.measurements, 'network')} of"
-            f" {run.first.name} and of searches on a predictor",
+            f"run {run.name}: {plural(run.trainings, 'training')}, chosen among {among}",
             f"objectives: {objectives}",
             *(
                 ["goes on with the run's own choice of trainings; another run would choose anew"]

@@ -67,7 +67,7 @@ def test_it_says_why():
         "best in acc (2 left), then latency@phone (1 left), each to within 5% of its range on the front"
     )
     why = chosen(by_best(None, ["latency<=50,params<=5M"]), ["latency<=50,params<=5M"])[1]
-    assert why == "best in acc, among those with latency@phone<=50 and params<=5000000"
+    assert why == "best in acc, among those with latency@phone<=50 and params<=5M"
     assert chosen(by_wish(["latency=49"]))[1] == (
         "nearest to latency=49: 0.1 away, each scaled to its range on the front"  # 9 of 90
     )
@@ -138,7 +138,7 @@ def store(tmp_path_factory):
         (["--knee", "--order", "macs"], "--knee and --order are different rules; give one of them"),
         (["--closest", "--knee"], "--closest and --knee are different rules; give one of them"),
         (["--under", "macs<=1"], "no candidate holds macs<=1: the least of the run is"),
-        (["--under", "macs<=20M,params>=2.4M"], "no candidate holds macs<=20000000 and params>=2400000 at once; relax"),
+        (["--under", "macs<=20M,params>=2.4M"], "no candidate holds macs<=20M and params>=2.4M at once; relax"),
         (["--under", "macs"], "'macs' is no constraint; write one such as latency<=20"),
         (["--under", "macs<=50%"], "a percentage of macs is not known here; write 'macs<=50%' with a number"),
         (["--run", "other"], "no run is called 'other'"),
@@ -163,7 +163,7 @@ def test_the_command_says_what_to_type_next(store):
     assert (found["id"], found["values"]) in [(row["id"], row["values"]) for row in json.loads(typed("show", "--json"))]
     lines = typed("pick", "--under", "params<=1M").splitlines()
     assert [line.split()[0] for line in lines] == ["id", "params", "macs", "memory", "compared", "why", "export"]
-    why = r"why +the least macs within params<=1000000; costs [\d.]+ k parameters and [\d.]+ M MACs; of run nbmacro-"
+    why = r"why +the least macs within params<=1M; costs [\d.]+ k parameters and [\d.]+ M MACs; of run nbmacro-"
     assert re.match(why, lines[5])
     assert re.match(r"macs +[\d.]+ M, smaller than (\d+%|all)$", lines[2])
     lines = typed("pick", "--closest").splitlines()

@@ -45,7 +45,7 @@ def chosen(*under, record=RECORD, visited=VISITED):
         ([], 2, "closest to the best of every objective"),  # (0.25, 0.11) of the ranges from the best
         ([upper("latency@phone", 50)], 1, "the best swap score within latency@phone<=50"),
         ([upper("latency@phone", 500)], 0, "the best swap score within latency@phone<=500"),
-        ([upper("params", 3e6)], 4, "the best swap score within params<=3000000"),  # on the front within the bound
+        ([upper("params", 3e6)], 4, "the best swap score within params<=3M"),  # on the front within the bound
         # A lower bound is no budget. Without the last network, (0.2, 0.25) of the ranges from the best.
         ([Constraint("swap", upper=False, bound=60.0)], 1, "closest to the best of every objective within swap>=60"),
         # Of two bounds on one side, the tighter one is named.
@@ -54,6 +54,26 @@ def chosen(*under, record=RECORD, visited=VISITED):
 )
 def test_a_bound_decides_what_is_recommended(under, expected, why):
     assert chosen(*under) == (expected, why)
+
+
+def test_a_network_that_beats_all_others_is_best_in_every_objective(monkeypatch):
+    best = Evaluation((1, 1, *(0,) * 6), {"swap": 99.0, "latency@phone": 1.0, "params": 1e6})
+    one = recommend(EMPTY, "mine", RECORD, [*VISITED, best])
+    assert (one.chosen, one.front, one.why) == (best, 1, "best in every objective")
+    # So are two networks with equal values, which are both on the front.
+    twin = Evaluation((2, 2, *(0,) * 6), dict(best.values))
+    assert recommend(EMPTY, "mine", RECORD, [*VISITED, best, twin]).why == "best in every objective"
+    bounded = [Constraint("swap", upper=False, bound=60.0)]
+    assert recommend(EMPTY, "mine", RECORD, [*VISITED, best], under=bounded).why.endswith("objective within swap>=60")
+    # Nothing else satisfies the bound.
+    bounded = [Constraint("swap", upper=False, bound=95.0)]
+    why = recommend(EMPTY, "mine", RECORD, [*VISITED, best], under=bounded).why
+    assert why == "the only network on the front within swap>=95"
+    alone = RunRecord(SPEC, {"swap": SWAP})
+    assert recommend(EMPTY, "mine", alone, [*VISITED, best]).why == "best in swap"
+    accuracy = Quality("validation accuracy", {GENOMES[0]: 70.0, GENOMES[1]: 70.0}, unit="%")
+    monkeypatch.setattr(recommendation, "trained_quality", lambda *given: accuracy)
+    assert chosen() == (1, "best in every objective, of 2 trained networks")
 
 
 def test_a_bound_of_the_run_counts_like_one_that_is_given_later():
@@ -140,9 +160,7 @@ def test_the_same_network_is_recommended_everywhere(tmp_path):
     found = json.loads(search.stdout)
     said = " ".join(search.stderr.partition("recommended: ")[2].partition("next:")[0].split())
     assert said == f"{found['recommended']}, {found['why']}"
-    assert re.match(
-        r"the best swap score within macs<=60000000; rank 1 of \d+ candidates of this run, costs", found["why"]
-    )
+    assert re.match(r"the best swap score within macs<=60M; rank 1 of \d+ candidates of this run, costs", found["why"])
     assert f"export --arch {found['recommended']}" in search.stderr
     shown = json.loads(call("runs", "show", "--json").stdout)
     assert shown["recommended"] == {"id": found["recommended"], "why": found["why"]}

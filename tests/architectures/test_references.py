@@ -6,7 +6,12 @@ import pytest
 
 from nasctl import registry
 from nasctl.architectures import ids
-from nasctl.architectures.references import reference_names, references, visited_references
+from nasctl.architectures.references import (
+    differing_references,
+    reference_names,
+    references,
+    visited_references,
+)
 from nasctl.errors import NasctlError
 from nasctl.problem.searcher import Evaluation
 from nasctl.store.store import Store
@@ -110,6 +115,31 @@ def test_visited_references_are_found_by_genome():
     assert visited_references(space, seen) == {"ofa-note10-30ms": seen[1]}
 
 
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (
+            "mbconv:width=0.75,resolution=160",
+            ["mobilenetv3-large has width=0.75 (published with 1.0), resolution=160 (published with 224) here"],
+        ),
+        ("mbconv:width=1.0", ["ofa-pixel1-20ms has resolution=224 (published with 152) here"]),
+        (
+            "attentivenas",
+            [
+                "attentivenas-a0 has resolution=224 (published with 192) here",
+                "attentivenas-a4 and attentivenas-a5 have resolution=224 (published with 256) here",
+                "attentivenas-a6 has resolution=224 (published with 288) here",
+            ],
+        ),
+        ("mnasnet", []),
+    ],
+)
+def test_a_space_says_in_which_options_its_networks_differ(spec, said):
+    space = registry.create("spaces", spec)
+    assert differing_references(space, reference_names(space)) == said
+    assert differing_references(space, []) == []
+
+
 @pytest.fixture
 def store(tmp_path):
     return Store.reading(tmp_path / "nasctl.db")
@@ -147,8 +177,8 @@ def test_a_name_in_several_spaces_asks_for_one(store, monkeypatch):
     ("text", "spec", "message"),
     [
         ("mobilenetv9", None, r"no reference network \(nasctl space references SPACE lists them\)"),
-        ("mobilenetv9", "mbconv", "no reference network of mbconv, which has mobilenetv3-large, ofa-note10-30ms"),
-        ("mobilenetv9", "nbmacro", "no reference network of nbmacro, which has none"),
+        ("mobilenetv9", "mbconv", r"no reference network of mbconv \(mobilenetv3-large, ofa-note10-30ms"),
+        ("mobilenetv9", "nbmacro", "and nbmacro has no reference networks"),
     ],
 )
 def test_other_words_are_no_names(store, text, spec, message):

@@ -1,10 +1,12 @@
 """Sentences about latency and devices that commands print where a user would otherwise meet a riddle."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
 
+from nasctl import registry
 from nasctl.cli import cli
 from nasctl.errors import BadOption
 from nasctl.search.metrics import make_objective
@@ -38,3 +40,21 @@ def test_a_runtime_that_is_not_stated_is_said_in_a_sentence():
     refused = run("device", "validate", "raspi4-nb201", "--space", "nb201")
     assert refused.exit_code == 2
     assert "Cannot measure 'raspi4-nb201' here: the source of its table does not state the runtime" in refused.stderr
+
+
+@pytest.mark.parametrize(("space", "where"), [("mbconv", "held-out error: "), ("mnasnet", "on other networks: ")])
+def test_the_error_of_a_table_on_another_space_is_said_to_be_of_other_networks(space, where):
+    made = registry.create("spaces", space)
+    network = made.network(made.canonical((0,) * len(made.genes)))
+    first, *others = registry.create("objectives", "latency:device=x86-torch").remarks(space, network)
+    assert where in first
+    assert "whole random networks of mbconv" in first
+    assert (" on other networks" in first) == (space != "mbconv")
+    assert any(line.startswith(f"NOT VALIDATED for {space}") for line in others) == (space != "mbconv")
+
+
+@pytest.mark.parametrize("device", ["x86-torch", "pixel4", "raspi4-nb201", "fpga-nb201"])
+def test_what_is_not_known_of_a_device_is_left_out(device):
+    facts = run("device", "show", device).stdout.partition("\nblock\t")[0]
+    assert facts.startswith("device")
+    assert not re.search(r"^\w+ +(None|\{.*)$", facts, re.MULTILINE)

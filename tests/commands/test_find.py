@@ -2,12 +2,14 @@
 
 import json
 import shlex
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from nasctl.cli import cli
 from nasctl.commands import find
+from nasctl.errors import NasctlError
 from nasctl.store.store import Store
 
 
@@ -58,6 +60,7 @@ def test_what_the_data_says_is_said():
         (["--params", "5ms"], "params is in parameters. Write a bound such as 5M."),
         (["--params", "much"], "'params<=much' is no constraint"),
         (["--params", "5M", "--device", "pixell4"], "did you mean 'pixel4'"),
+        (["--device", "nope"], "no device is called 'nope'"),  # before that nothing is bounded
         (["--params", "5M", "--trainings", "3"], "Cannot train without data."),
         (["--params", "5M", "--space", "vit", "--device", "pixel4"], "Cannot choose a space: none has a latency table"),
     ],
@@ -74,3 +77,31 @@ def test_a_trained_network_is_exported_with_its_weights(tmp_path):
     found = json.loads(nasctl(*words, "--trainings", "2", "--epochs", "1", "-o", "net/", "--json").stdout)
     assert found["training"] in Store.reading("nasctl.db").training(found["training"]).name
     assert {path.suffix for path in (tmp_path / "net").iterdir()} == {".py", ".pt", ".onnx"}
+
+
+def test_files_that_the_same_command_has_just_written_are_no_obstacle(tmp_path, monkeypatch):
+    """Two commands at once: another one writes a file after this one has looked for it."""
+    found = SimpleNamespace(arch="nbmacro-572n", training="", words=("nbmacro-572n",))
+    asked = []
+
+    def export(ctx, command, name, words):
+        asked.append(words[words.index("--format") + 1])
+        if len(asked) == 1:
+            (tmp_path / "nbmacro_572n.py").write_text("by the other command")
+            raise NasctlError("'nbmacro_572n.py' exists; add --force to overwrite it")
+        (tmp_path / "nbmacro-572n.onnx").write_bytes(b"x")
+        return 0
+
+    monkeypatch.setattr(find, "_call", export)
+    paths, code = find._export(None, found, tmp_path, False, ())
+    assert (asked, code) == (["python,onnx", "onnx"], 0)
+    assert all(path.exists() for path in paths)
+    assert find._export(None, found, tmp_path, False, ()) == (paths, 0)
+    assert len(asked) == 2
+
+    def refuse(*given):
+        raise NasctlError("the disk is full")
+
+    monkeypatch.setattr(find, "_call", refuse)
+    with pytest.raises(NasctlError, match="the disk is full"):
+        find._export(None, found, tmp_path / "other", False, ())

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from paths import DATA
 
 from nasctl.cli import cli
+from nasctl.commands.pareto._front_table import FrontRow, fitting_rows, with_remarks
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.system import table_layout, terminal
@@ -193,3 +194,47 @@ def test_two_formats_are_refused(folder, monkeypatch):
         done = CliRunner().invoke(cli, ["runs", "list", *words])
         assert done.exit_code == 2
         assert "--json and --csv are two formats; give one of them." in done.stderr
+
+
+COLUMNS = (
+    table_layout.TableColumn("id"),
+    table_layout.TableColumn("l2_norm", priority=1),
+    table_layout.TableColumn("snip", "nats", priority=2),
+    table_layout.TableColumn("latency@pixel4", "ms, batch 1", priority=0),
+    table_layout.TableColumn("params", "parameters", priority=0),
+    table_layout.TableColumn("score: log_rank(l2_norm)", priority=3),
+)
+NETWORKS = [
+    FrontRow("mbconv.cre-0y0sf73r52y45pxn", [525.02, 111.642, 9.88143, 3.261e6, 0.0], recommended=True),
+    FrontRow("mbconv.cre-02yywnbtg86vmhq1", [503.77, 91.4695, 8.19518, 3.46e6, -0.13], names=["mobilenetv3-large"]),
+    FrontRow("mbconv.cre-04y9m5cfc1hwp74c", [506.42, 102.62, 9.7683, 3.148e6, -0.09], equal=3),
+    FrontRow("mbconv.cre-0003ca04aq8m4008", [50.2, 2.62, 9.99, 1e6, -0.9], names=["mnasnet-a1"], on_front=False),
+]
+SHORT = ["mbconv.cre-0y0s", "mbconv.cre-02yy", "mbconv.cre-04y9", "mbconv.cre-0003"]
+NEEDED = ("l2_norm", "snip", "latency@pixel4", "params")
+
+
+@pytest.mark.parametrize(
+    ("width", "first", "remarks"),
+    [
+        (120, NETWORKS[0].id, ["*", "mobilenetv3-large", "+3 equal", "mnasnet-a1, not on the front"]),
+        (80, NETWORKS[0].id, ["*", "a", "+3", "b"]),
+        (60, SHORT[0], ["*", "a", "+3", "b"]),
+        (40, SHORT[0], ["*", "a", "+3", "b"]),
+    ],
+)
+def test_remarks_and_ids_give_way_before_objectives_and_bounds(width, first, remarks):
+    rows, sentences = fitting_rows(with_remarks(COLUMNS), NETWORKS, lambda: SHORT, NEEDED, width)
+    assert rows[0][0] == first
+    assert [row[-1].terminal for row in rows] == remarks
+    laid = table_layout.lay_out_table(with_remarks(COLUMNS), rows, width)
+    assert all(table_layout.cells(line) <= width for line in (*laid.head, *laid.body))
+    assert len(laid.body) >= len(NETWORKS)
+    bounds = {COLUMNS[3].terminal_heading, COLUMNS[4].terminal_heading}
+    assert laid.head
+    assert not bounds & {*laid.left_out}
+    if width >= 60:
+        assert {*laid.left_out} <= {"score: log_rank(l2_norm)"}
+    legend = "reference networks: a mobilenetv3-large, b mnasnet-a1 (not on the front)"
+    assert (legend in sentences) == (width < 120)
+    assert any(text.startswith("ids are shortened") for text in sentences) == (first == SHORT[0])

@@ -89,6 +89,24 @@ def test_the_recommended_network_is_marked(folder, monkeypatch):
     assert f"recommended: {best}, " in nasctl("pareto", "show").stderr
 
 
+def test_the_recommended_network_is_a_row_below_the_first_ones(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (best,) = (one["id"] for one in listed() if one["recommended"])
+    sort = next(name for name in ("macs", "swap", "id") if listed("--sort", name)[0]["id"] != best)
+    words = ("--sort", sort, "--top", "1")
+    piped = nasctl("pareto", "show", *words)
+    assert f"recommended, not among the first: {best}, " in piped.stderr
+    assert best not in piped.stdout
+    assert [row["id"] for row in table(*words)] == [one["id"] for one in listed(*words)]
+    drawn = []
+    monkeypatch.setattr(terminal, "table", lambda columns, rows, **options: drawn.append(list(rows)))
+    monkeypatch.setattr("nasctl.commands.pareto.show.marks_shown", lambda as_csv: True)
+    done = nasctl("pareto", "show", *words)
+    assert [row[0] for row in drawn[0]][:2] == [listed(*words)[0]["id"], best]
+    assert [row[-1].terminal for row in drawn[0]][:2] == ["", "*"]
+    assert f"* recommended, below the first: {best}, " in done.stderr
+
+
 def test_published_networks_are_rows_by_name(published):
     visited, other = published
     space = registry.create("spaces", SPACE)

@@ -53,7 +53,7 @@ def test_a_name_is_an_architecture_of_other_commands(run):
 def test_a_search_takes_a_name_as_a_bound_and_ends_with_the_verdict(run):
     words = ("search", "--space", "attentivenas", "-o", "params,macs", "--budget", "20", "-c", "macs<=attentivenas-a2")
     result = run(*words)
-    assert "subject to: macs<=316730080 (as attentivenas-a2 has)" in result.stderr
+    assert "subject to: macs<=316.73M (as attentivenas-a2 has)" in result.stderr
     assert "reference networks, " in result.stderr
     without = run(*words, "--no-references")
     assert "reference networks" not in without.stderr

@@ -300,7 +300,7 @@ def test_an_image_that_breaks_after_the_check_is_named(animals, tmp_path):
 
 def test_a_network_with_too_few_outputs_or_other_channels(animals, tmp_path):
     data = source(str(zipped(tmp_path / "a.zip", animals)))
-    with pytest.raises(NasctlError, match="has 3 classes and the network only 2 outputs"):
+    with pytest.raises(NasctlError, match="it has 3 classes, and the network 2 outputs"):
         batch(data, SHAPE, 2, 4, 0)
     with pytest.raises(NasctlError, match="have 3 channels and the network takes 4"):
         batch(data, (4, 8, 8), 3, 4, 0)

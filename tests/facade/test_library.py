@@ -118,7 +118,7 @@ def test_the_same_call_resumes(tmp_path):
 
 
 def test_a_doubtful_constraint_is_a_warning(tmp_path):
-    with pytest.warns(UserWarning, match="perhaps no candidate can meet params<=1000"):
+    with pytest.warns(UserWarning, match="perhaps no candidate can meet params<=1k"):
         found = nasctl.search("nb101", objectives="macs", constraints="params<=1K", budget=3, store=tmp_path / "s.db")
     assert (found.front, len(found.evaluations)) == ([], 3)
 

@@ -79,6 +79,12 @@ def test_a_wrong_type_is_named(sentence, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def searched(**given):
+    """Begin the search of a run."""
+    store = nasctl.Store.reading("none.db")
+    return next(Run("nbmacro", ("macs",)).search(**{"store": store, "budget": 1, **given}))
+
+
 CALLS = [
     (lambda: Run("nbmacro", "synflow"), "make a run: objectives is 'synflow', of type str. Give a list of texts."),
     (lambda: Run("nbmacro", ("macs",), seed="0"), "make a run: seed is '0', of type str. Give a whole number."),
@@ -86,6 +92,12 @@ CALLS = [
     (lambda: nasctl.SettingOptions(threads=0), "set conditions of measurements: threads is 0. Give 1 or more."),
     (lambda: nasctl.WorkerOptions(gpus="0"), "start workers: gpus is '0', of type str. Give a list of texts."),
     (lambda: nasctl.export(formats=3), "export: formats is 3, of type int. Give a text or a list of texts."),
+    (lambda: nasctl.Store(3), "open a store: path is 3, of type int. Give a path or a text."),
+    (lambda: nasctl.Store.reading(None), "open a store: path is None, of type NoneType. Give a path or a text."),
+    (lambda: nasctl.Store.reading("none.db").run(3), "find a run: name is 3, of type int. Give a text or None."),
+    (lambda: searched(budget="3"), "search: budget is '3', of type str. Give a whole number."),
+    (lambda: searched(deadline="5m"), "search: deadline is '5m', of type str. Give a number."),
+    (lambda: searched(store="a.db"), "search: store is 'a.db', of type str. Give a Store."),
     (lambda: nasctl.load_space(3), "load a space: spec is 3, of type int. Give a text."),
     (lambda: nasctl.load_objective([]), "load an objective: spec is [], of type list. Give a text."),
     (lambda: nasctl.load_architecture(("a",)), "load an architecture: arch is ('a',), of type tuple. Give a text."),

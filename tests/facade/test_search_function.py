@@ -13,7 +13,7 @@ from nasctl.facade.result import SearchResult, Solution
 from nasctl.facade.search import search
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Evaluation
-from nasctl.search.request import SettingOptions
+from nasctl.search.request import SearchRequest, SettingOptions
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.workers import WorkerOptions
@@ -113,6 +113,13 @@ def test_doubts_are_warnings_of_the_line_that_calls(spied, tmp_path):
     spied.doubts += ["first", "second"]
     search("nbmacro", **COSTS, store=tmp_path / "store")
     assert spied.warned == [(("first",), {"stacklevel": 2}), (("second",), {"stacklevel": 2})]
+
+
+def test_evidence_is_no_warning_and_broken_lines_are_one_sentence(spied, tmp_path, monkeypatch):
+    lines = ["evidence: over 500 networks, swap", "  orders them", "Warning: it is", "  doubtful", "goes on"]
+    monkeypatch.setattr(SearchRequest, "remarks", lambda self, run: lines)
+    search("nbmacro", **COSTS, store=tmp_path / "store")
+    assert [given for (given,), _ in spied.warned] == ["it is doubtful", "goes on"]
 
 
 def test_the_front_is_what_nothing_dominates_the_best_in_the_first_objective_first():

@@ -61,3 +61,21 @@ def test_the_unit_of_another_quantity_is_refused(text, message):
     with pytest.raises(NasctlError) as refused:
         parsed(text)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("bound", "unit", "text"),
+    [
+        (5e6, "parameters", "cost<=5M"),
+        (1500.0, "parameters", "cost<=1.5k"),
+        (999.0, "MACs", "cost<=999"),
+        (57_482_939.4, "MACs", "cost<=57.4829M"),
+        (4e6, "bytes", "cost<=4MB"),
+        (10.0, "ms, batch 1", "cost<=10"),
+        (20_000.0, "ms, batch 1", "cost<=20000"),
+        (5e6, "", "cost<=5000000"),
+    ],
+)
+def test_people_read_a_bound_with_its_prefix(bound, unit, text):
+    assert constraints.Constraint("cost", True, bound).text(unit) == text
+    assert constraints.Constraint("cost", False, bound).text(unit) == text.replace("<=", ">=")

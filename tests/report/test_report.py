@@ -26,7 +26,7 @@ from nasctl.search.recorded import run_from_record
 from nasctl.spaces.nb201 import NB201
 from nasctl.store.store import Store
 
-VOID = {"meta", "br", "input", "link", "img"}
+VOID = {"meta", "br", "wbr", "input", "link", "img"}
 LOADING = ("src", "href", "srcset", "action", "data", "poster", "background", "xlink:href")
 
 

@@ -60,7 +60,11 @@ const check = (when) => {
       lying.push([when, one.text, other.text]);
   }));
   const wide = shown.filter((one) => one.box[2] > innerWidth + 1 || one.box[0] < -1).map((one) => [when, one.text]);
-  return { lying, wide, texts: shown.length, width: document.documentElement.scrollWidth };
+  const tables = [...document.querySelectorAll("table.cards")].map((one) => one.parentElement);
+  const cut = tables.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => [when, one.scrollWidth]);
+  const broken = [...document.querySelectorAll("h1 .whole")].filter((one) => one.getClientRects().length > 1);
+  const width = document.documentElement.scrollWidth;
+  return { lying, wide, cut, tables: tables.length, broken: broken.length, texts: shown.length, width };
 };
 addEventListener("load", () => {
   const findings = [check("at first")];
@@ -159,6 +163,9 @@ def test_nothing_is_wider_than_the_page_and_no_text_lies_on_another(name, pages,
             assert one["width"] <= width
             assert one["wide"] == []
             assert one["lying"] == []
+            assert one["tables"] == 2  # of the front, and of the published networks
+            assert one["cut"] == []  # all of their columns are visible
+            assert one["broken"] == 0  # the title breaks between words
         assert frame["stops"] == 1  # the tab key stops once, and arrow keys lead on
         assert frame["said"].startswith(("nbmacro-", "nb201."))
         assert any(text.startswith("recommended") for text in frame["names"])

@@ -1,5 +1,7 @@
 """`nasctl pareto plot` on axes that a user chooses, with the networks that it marks."""
 
+from dataclasses import replace
+
 import pytest
 from click.testing import CliRunner
 
@@ -55,6 +57,17 @@ def drawn(store, tmp_path, monkeypatch, written=False, **chosen):
     monkeypatch.setattr(run_plot, "draw", draw)
     draw_run(tmp_path / "a.svg", store, None, ChosenView(**chosen))
     return found
+
+
+def test_a_published_network_with_other_options_has_a_remark(store, references, tmp_path, monkeypatch):
+    footer = drawn(store, tmp_path, monkeypatch)["view"].footer
+    assert footer == ["latency@v100-b64: NOT VALIDATED for nbmacro: latencies are rough estimates"]
+    named = NBMacro.references
+    differing = {name: replace(one, options="resolution=32 (published with 224)") for name, one in named.items()}
+    monkeypatch.setattr(NBMacro, "references", differing)
+    # The network that the run has not visited is not in the picture.
+    said = [*footer, "seen-net has resolution=32 (published with 224) here"]
+    assert drawn(store, tmp_path, monkeypatch)["view"].footer == said
 
 
 def test_recommended_and_published_networks_are_marked(store, references, tmp_path, monkeypatch):

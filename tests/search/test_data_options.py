@@ -1,5 +1,7 @@
 """Options of a space that follow from data."""
 
+from shutil import copy
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -59,6 +61,23 @@ def test_more_outputs_than_classes_are_said(photos):
     wide = search("mbconv:classes=100", "--data", "photos")
     assert "resolution=64 of the space follows from photos" in wide
     assert "photos has 5 classes and the networks 100 outputs" in wide
+
+
+@pytest.mark.parametrize("command", [("score", "--sample", "1"), ("calibrate", "--sample", "3")])
+def test_every_command_with_data_says_more_outputs_than_classes(photos, command):
+    for folder in photos.iterdir():
+        for k in range(3, 13):  # a batch is of 64 images
+            copy(folder / "0.png", folder / f"{k}.png")
+
+    def said(space, code=0):
+        words = ["objective", *command, "--space", space, "--data", "photos", "-o", "swap"]
+        done = CliRunner().invoke(cli, words, catch_exceptions=False)
+        assert done.exit_code == code, done.stderr
+        return done.stderr
+
+    assert "photos has 5 classes and the networks 10 outputs; classes=5 of the space fits" in said("nbmacro")
+    assert "outputs" not in said("nbmacro:classes=5")
+    assert "it has 5 classes, and the network 3 outputs. Give the space classes=5" in said("nbmacro:classes=3", 2)
 
 
 def test_a_run_that_was_begun_before_is_resumed(photos):

@@ -152,7 +152,7 @@ def test_a_bound_may_be_a_reference_networks_own_value(named):
     assert (macs, params.bound) == (Constraint("macs", True, float(macs_of("attentivenas-a1"))), 9e6)
     assert [one.reference for one in run.bounds] == ["attentivenas-a1", ""]
     lines = Watch(run, 10, None).opening()
-    assert f"subject to: {macs} (as attentivenas-a1 has), params<=9000000" in lines
+    assert f"subject to: {macs.text('MACs')} (as attentivenas-a1 has), params<=9M" in lines
     assert any(line.startswith("begins with the reference networks attentivenas-a0, ") for line in lines)
 
 

@@ -74,7 +74,7 @@ def test_search_then_pareto(tmp_path):
             "Cannot predict a latency without a device.",
         ),
         (["search", "--space", "nb201", "-o", "macs", "-c", "macs<=1"], "no candidate can meet macs<=1"),
-        (["search", "--space", "mbconv", "-o", "params", "-c", "params<=1M"], "no candidate can meet params<=1000000"),
+        (["search", "--space", "mbconv", "-o", "params", "-c", "params<=1M"], "no candidate can meet params<=1M"),
         (["search", "--space", "nb201", "--torch-device", "cuda:99"], "torch cannot use 'cuda:99' here"),
         (["search", "--space", "nb201", "--torch-device", "gpu"], "torch cannot use 'gpu' here"),
         (["search", "--space", "nb201", "--device", "note10"], "nothing that its operators could be estimated from"),

@@ -288,7 +288,7 @@ def test_the_beginning_says_in_which_direction_every_objective_is_better():
     run = Run("nbmacro", ("naswot", "macs"), "random", constraints=("params<=3M", "macs>=1000"), called="mine")
     _, objectives, subject, _ = Watch(run, 40, None).opening()
     assert objectives == "objectives: naswot (up), macs (down)"
-    assert subject == "subject to: params<=3000000, macs>=1000"
+    assert subject == "subject to: params<=3M, macs>=1k"
 
 
 def test_the_beginning_says_what_is_searched():
@@ -296,7 +296,7 @@ def test_the_beginning_says_what_is_searched():
     first, objectives, subject, *remarks = Watch(run, 40, None).opening()
     assert first == "run mine: nsga2 on nbmacro (6.56e+03 genomes), up to 40 candidates"
     assert objectives == "objectives: latency@gpu (down), macs (down)"
-    assert subject == "subject to: params<=3000000"
+    assert subject == "subject to: params<=3M"
     assert remarks == [f"latency@gpu: {remark}" for remark in run.remarks["latency@gpu"]] != []
 
 

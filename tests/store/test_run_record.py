@@ -71,6 +71,12 @@ def test_an_older_record_may_lack_what_was_added_since(texts):
         assert RunRecord.parsed(json.dumps(content)).asked == whole.asked
 
 
+def test_a_unit_that_an_earlier_version_wrote_is_read_as_the_present_one():
+    content = json.loads(RECORD.json())
+    content["columns"]["params"]["unit"] = "norm"
+    assert RunRecord.parsed(json.dumps(content)).columns["params"].unit == ""
+
+
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [

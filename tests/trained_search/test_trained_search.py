@@ -144,6 +144,21 @@ def test_failed_metrics_and_unknown_errors_are_no_obstacle(first, tmp_path):
     assert np.isnan(run.label_errors(store, [(0,) * 8])).all()
 
 
+def test_it_is_said_what_the_budget_is_spent_on(first):
+    few = TrainedRun.after(first, HOW, 2, 12)
+    assert few.budget_sentences == [
+        "of the budget of 12, this search measures 8; the other 4 are for later rounds, which --trainings 2 does not"
+        " reach"
+    ]
+    assert f"2 trainings, chosen among the 8 networks of {first.name}" in TrainedWatch(few, "a.db", None).opening()[0]
+    many = TrainedRun.after(first, HOW, 12, 2000)
+    assert many.budget_sentences == [
+        "of the budget of 2,000, this search measures 1,400; up to 600 more between trainings, as their results suggest"
+    ]
+    assert "chosen among up to 2,000 networks of" in TrainedWatch(many, "a.db", None).opening()[0]
+    assert TrainedRun.after(first, HOW, 1, 1).budget_sentences == []
+
+
 def test_a_run_without_costs_is_refused(first):
     with pytest.raises(NasctlError, match=r"without a cost\. Give one"):
         TrainedRun.after(replace(first, objectives=("naswot",)), HOW, 2, 6)

@@ -48,6 +48,7 @@ def command(name: str, space: str | None, as_csv: bool, as_json: bool) -> None:
     for plain in ("validation", "operators", "source", "inferred"):
         facts.pop(plain)
     facts = {name: fact for name, fact in facts.items() if fact not in (None, {})}  # what nothing is known of
+    facts = {name: _written(fact) if isinstance(fact, dict) else fact for name, fact in facts.items()}
     definitions({**facts, "digest": shown.digest, **shown.source, "validated for": "; ".join(shown.spaces)})
     for sentence in shown.inferred:
         paragraphs(f"inferred: {sentence}")
@@ -63,6 +64,11 @@ def command(name: str, space: str | None, as_csv: bool, as_json: bool) -> None:
     _print_blocks(blocks, shown.batch)
     if space is not None and shown.validated(space) is None:
         say(f"{shown.device!r} was not validated for {space}: take its figures as rough")
+
+
+def _written(parts: Mapping[str, float]) -> str:
+    """Return the numbers of a fact by name: "alone 0.929, count 0"."""
+    return ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
 
 
 def _print_blocks(blocks: Sequence[Mapping[str, object]], batch: int, as_csv: bool = False) -> None:

@@ -64,6 +64,8 @@ def objective_task(
     from nasctl.commands._setting import say_data
     from nasctl.evaluation.task import Task
     from nasctl.search import applicability
+    from nasctl.search.data_options import spare_outputs
+    from nasctl.system.terminal import say
 
     made = registry.create("spaces", space)
     metrics = score.make_metrics([*(objectives or DEFAULT_METRICS), *also], space)
@@ -73,6 +75,8 @@ def objective_task(
     metrics = {name: metric for name, metric in metrics.items() if name not in inapplicable}
     task = Task(made, metrics, setting.setting(made))
     say_data(task.setting.data)
+    if setting.data is not None:
+        say(*spare_outputs(space, setting.data, task.setting.data))
     if here and not all(map(closed_form, task.metrics.values())):
         from nasctl.candidates.determinism import usable_device
 

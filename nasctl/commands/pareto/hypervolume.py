@@ -43,7 +43,7 @@ def command(run: str | None, store: str, as_csv: bool, as_json: bool) -> None:
         return
     ranges = {
         goal.name: f"{measured.best[goal.name]:.6g} is 0, {measured.worst[goal.name]:.6g} is 1"
-        f" ({record.columns[goal.name].unit})"
+        + (f" ({unit})" if (unit := record.columns[goal.name].unit) else "")
         for goal in record.goals
     }
     growth_rows = [[n, TableCell(share, text := f"{share:.1%}", text)] for n, share in zip(counts, shares, strict=True)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nasctl.commands import csv_option, json_option, run_option, store_option
+from nasctl.commands.pareto._front_table import MARK, RECOMMENDED, FrontRow, fitting_rows, with_remarks
 
 if TYPE_CHECKING:
     from nasctl.problem.searcher import Evaluation
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from nasctl.store.run_record import RunRecord
     from nasctl.system.terminal import TableColumn
     from nasctl.training.accuracies import TrainedNetworks
-
-RECOMMENDED = "recommended"  # remark on the recommended network
-MARK = "*"  # the same on a terminal, where a sentence below the table explains it
 
 
 @click.command("show")
@@ -39,7 +37,8 @@ MARK = "*"  # the same on a terminal, where a sentence below the table explains 
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    help="Show the first N networks only, on a terminal N rows: those with the best score unless --sort is given.",
+    help="Show the first N networks only, on a terminal N rows and the recommended network: those with the best score"
+    " unless --sort is given.",
 )
 @store_option
 @csv_option
@@ -53,6 +52,7 @@ def command(
     evaluated, on its front or not. A terminal has one row for networks with equal values; JSON, CSV and pipes have all.
     """
     import json
+    from functools import partial
 
     from nasctl import registry
     from nasctl.analysis.recommendation import recommend
@@ -90,11 +90,34 @@ def command(
         return
     equal: dict[Genome, list[Evaluation]] = {}
     if marks_shown(as_csv) and not as_csv:
-        equal = {one.genome: more for one, *more in shown.groups(whole)[:top]}
-        rows = [one for one in whole if one.genome in equal]
+        equal, rows = shown.drawn_rows(whole, top)
     _say_notes(shown, name, visited, chosen.reason if chosen else "", len(rows) + sum(map(len, equal.values())))
     others = [one for one in references.values() if one.genome not in shown.genomes]
-    shown.print(rows, others, as_csv, best.reason if best else "", equal)
+    known = partial(opened.genomes, record.space)
+    shown.print(_Printed(rows, others, as_csv, best.reason if best else "", equal, top, known))
+
+
+@dataclass(frozen=True)
+class _Printed:
+    """What is printed of a front.
+
+    Args:
+        rows: Networks of the front.
+        others: Published networks that are not on the front.
+        as_csv: Whether the table is printed as CSV.
+        why: Reason for the recommended network.
+        equal: Further networks with the values of a row, by the genome of the row.
+        top: Number of networks that the user asked for; None for all.
+        known: Returns the genomes of all networks of the space in the store.
+    """
+
+    rows: Sequence[Evaluation]
+    others: Sequence[Evaluation]
+    as_csv: bool
+    why: str
+    equal: Mapping[Genome, Sequence[Evaluation]]
+    top: int | None
+    known: Callable[[], Sequence[Genome]]
 
 
 @dataclass(frozen=True)
@@ -127,9 +150,13 @@ class _Front:
 
     def id(self, one: Evaluation) -> str:
         """Return the id of a network."""
+        return self.encoded(one.genome)
+
+    def encoded(self, genome: Genome) -> str:
+        """Return the id of a genome."""
         from nasctl.architectures import ids
 
-        return ids.encode(self.record.space, self.genes, one.genome)
+        return ids.encode(self.record.space, self.genes, genome)
 
     def sorted(self, sort: str | None, top: int | None) -> list[Evaluation]:
         """Return the evaluations of the front in the order in which they are shown.
@@ -160,6 +187,21 @@ class _Front:
             return one.genome != self.recommended, one.genome not in self.references
 
         return [sorted(group, key=rank) for group in found.values()]
+
+    def drawn_rows(
+        self, whole: Sequence[Evaluation], top: int | None
+    ) -> tuple[dict[Genome, list[Evaluation]], list[Evaluation]]:
+        """Return the networks that a terminal shows, those with equal values by the first, and the first ones.
+
+        The recommended network is always among them, as the last one if it is not among the first rows.
+
+        Args:
+            whole: Evaluations of the front in the order of the rows.
+            top: Number of rows; None for all.
+        """
+        groups = self.groups(whole)
+        kept = groups[:top] + [one for one in groups[top:] if one[0].genome == self.recommended] if top else groups
+        return {one.genome: more for one, *more in kept}, [one for one, *_ in kept]
 
     def _key(self, one: Evaluation, sort: str) -> Any:
         """Return what a network is sorted by, the least first; None if it has no value there."""
@@ -203,41 +245,43 @@ class _Front:
         facts = {"id": self.id(one), "genome": one.genome, "values": one.values, "score": score}
         return {**facts, **more, "recommended": recommended}
 
-    def print(
-        self,
-        rows: Sequence[Evaluation],
-        others: Sequence[Evaluation],
-        as_csv: bool,
-        why: str,
-        equal: Mapping[Genome, Sequence[Evaluation]],
-    ) -> None:
-        """Print the table, and on a terminal a sentence on the recommended network.
+    def print(self, given: _Printed) -> None:
+        """Print the table, and sentences on its marks and on the recommended network."""
+        from nasctl.drawing.pareto_layout import shortest_prefixes
+        from nasctl.system.terminal import plural, say, table, terminal_width
 
-        Args:
-            rows: Networks of the front.
-            others: Published networks that are not on the front.
-            as_csv: Whether the table is printed as CSV.
-            why: Reason for the recommended network.
-            equal: Further networks with the values of a row, by the genome of the row.
-        """
-        from nasctl.system.terminal import TableCell, TableColumn, plural, say, table
+        marks, columns = marks_shown(given.as_csv), self._columns()
+        rows = [self._row(one, given.equal) for one in [*given.rows, *(given.others if marks else ())]]
+        sentences: list[str] = []
+        if not marks:
+            cells = [[row.id, *row.cells] for row in rows]
+        else:
+            columns = with_remarks(columns)
+            cells = [row.whole for row in rows]
+            if not given.as_csv:
 
-        marks = marks_shown(as_csv)
-        cells = [self._cells(one) for one in [*rows, *(others if marks else ())]]
-        columns = self._columns()
-        if marks:
-            columns.append(TableColumn("remark", prose=True, short=""))
-            cells = [
-                [*row, TableCell(text := self._remark(one, equal), terminal=text.replace(RECOMMENDED, MARK))]
-                for row, one in zip(cells, [*rows, *others], strict=True)
-            ]
-        table(columns, cells, as_csv=as_csv)
-        best = next((one for one in self.evaluations if one.genome == self.recommended), None)
-        shown = best in rows
-        if best and why:
-            say(f"{MARK} " * (marks and not as_csv and shown) + f"{RECOMMENDED}: {self.id(best)}, {why}")
-        if hidden := sum(map(len, equal.values())):
+                def short() -> list[str]:
+                    return shortest_prefixes([row.id for row in rows], list(map(self.encoded, given.known())))
+
+                needed = {goal.name for goal in self.record.goals} | {one.name for one in self.record.constraints}
+                needed |= {self.trained.head} if self.trained else set()
+                cells, sentences = fitting_rows(columns, rows, short, needed, terminal_width())
+        table(columns, cells, as_csv=given.as_csv)
+        say(*sentences)
+        if best := next((one for one in self.evaluations if one.genome == self.recommended), None):
+            say(f"{self._recommended_words(given, best)}: {self.id(best)}, {given.why}")
+        if hidden := sum(map(len, given.equal.values())):
             say(f"note: {plural(hidden, 'network has', 'networks have')} the values of a row above; --csv lists all")
+
+    def _recommended_words(self, given: _Printed, best: Evaluation) -> str:
+        """Return the beginning of the sentence on the recommended network, which says where its row is."""
+        drawn = marks_shown(given.as_csv) and not given.as_csv
+        words = f"{MARK} {RECOMMENDED}" if drawn else RECOMMENDED
+        first = "the first" if given.top == 1 else f"the first {given.top}"
+        if best not in given.rows:
+            return f"{words}, not among {first}"
+        below = drawn and given.top is not None and len(given.rows) > given.top
+        return f"{words}, below {first}" if below else words
 
     def _columns(self) -> list[TableColumn]:
         from nasctl.system.terminal import TableColumn
@@ -248,8 +292,8 @@ class _Front:
         bounded = {constraint.name for constraint in self.record.constraints}
         first = next(iter(self.record.goals)).name
         for name, column in self.record.columns.items():
-            # What a user has bounded, and the first objective, are the last to go.
-            priority = 1 if name in bounded or name == first else 2 if column.goal else 4
+            # What a user has bounded stays, and the first objective is the last to go.
+            priority = 0 if name in bounded else 1 if name == first else 2 if column.goal else 4
             columns.append(TableColumn(name, column.unit, priority=priority))
         return [*columns, *([TableColumn(f"score: {self.head}", priority=3)] if self.head else [])]
 
@@ -272,13 +316,13 @@ class _Front:
             row.append(TableCell(None, "-", "-") if score is None else TableCell(score, short))
         return row
 
-    def _remark(self, one: Evaluation, equal: Mapping[Genome, Sequence[Evaluation]]) -> str:
-        """Return whether a network is recommended, published, or not on the front, and how many more are equal."""
+    def _row(self, one: Evaluation, equal: Mapping[Genome, Sequence[Evaluation]]) -> FrontRow:
+        """Return a network with its cells and all that its remark says."""
         more = equal.get(one.genome, ())
-        words = [RECOMMENDED] if one.genome == self.recommended else []
-        words += [self.references[each.genome] for each in (one, *more) if each.genome in self.references]
-        words += [f"+{len(more):,} equal"] if more else []
-        return ", ".join([*words, *([] if one.genome in self.genomes else ["not on the front"])])
+        names = [self.references[each.genome] for each in (one, *more) if each.genome in self.references]
+        id, *cells = self._cells(one)
+        recommended, on_front = one.genome == self.recommended, one.genome in self.genomes
+        return FrontRow(str(id), cells, recommended, names, len(more), on_front)
 
 
 def marks_shown(as_csv: bool) -> bool:

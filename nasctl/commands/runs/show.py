@@ -64,6 +64,8 @@ def command(name: str | None, config: bool, store: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result))
         return
+    if record.constraints:
+        result["constraints"] = record.bounds
     result["seconds"] = duration(float(str(result["seconds"])))
     if result["hypervolume"] is not None:
         result["hypervolume"] = f"{result['hypervolume']:.1%} of the ideal box"

@@ -79,7 +79,8 @@ def _cells(name: str, unit: str, figures: Mapping[str, float]) -> list[TableCell
     """Return the cells of an objective: its name and its figures, which have no prefix of their unit in CSV."""
     from nasctl.system.terminal import UNITS, TableCell, quantity
 
-    shown = name if unit in UNITS else f"{name} ({unit})"
+    headed = f"{name} ({unit})" if unit else name
+    shown = name if unit in UNITS else headed
     texts = [quantity(figure, unit if unit in UNITS else "") for figure in figures.values()]
     cells = [TableCell(figure, text, text) for figure, text in zip(figures.values(), texts, strict=True)]
-    return [TableCell(f"{name} ({unit})", shown, shown), *cells]
+    return [TableCell(headed, shown, shown), *cells]
