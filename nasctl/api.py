@@ -135,6 +135,7 @@ from nasctl.problem.space import (
     HasNASLibTuples,
     HasPastLevels,
     HasReferences,
+    HasShare,
     Input,
     MixableSpace,
     Notation,

@@ -27,8 +27,8 @@ from nasctl.analysis.rank_correlation import spearman
 from nasctl.candidates.setting import make_setting
 from nasctl.correlations.defaults import correlation_text, default_choice
 from nasctl.correlations.table import MeasuredCorrelation, MeasuredScene, shipped
-from nasctl.problem.defaults import DEFAULT_COST, SIZES
 from nasctl.evaluation.task import Task
+from nasctl.problem.defaults import DEFAULT_COST, SIZES
 from nasctl.search.default_objectives import default_objectives, space_kind
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -26,9 +26,9 @@ from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import make_setting
 from nasctl.correlations.defaults import default_choice, default_score
 from nasctl.correlations.random_networks import RandomNetworks, SampledMetric
-from nasctl.problem.defaults import SIZES
 from nasctl.evaluation.ranges import sample
 from nasctl.evaluation.task import Task
+from nasctl.problem.defaults import SIZES
 from nasctl.problem.space import SearchSpace
 from nasctl.search.applicability import inapplicable_reasons
 from nasctl.search.default_objectives import default_objectives, space_kind

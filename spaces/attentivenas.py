@@ -68,6 +68,8 @@ class AttentiveNAS(StagedSpace):
         resolutions: Choices of a resolution gene, which replaces `resolution`.
     """
 
+    share = "entangled"  # of weights in a supernet: layers differ in size, or operations in name
+
     name = "attentivenas"
     stem_widths = (16, 24)
     stages = STAGES

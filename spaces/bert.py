@@ -82,6 +82,8 @@ class Bert:
         vocabulary: Number of distinct tokens.
     """
 
+    share = "entangled"  # of weights in a supernet: layers differ in size, or operations in name
+
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=32),
         "balanced": Fidelity(size=64, batch=16),

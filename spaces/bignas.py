@@ -42,6 +42,8 @@ class BigNAS(StagedSpace):
         resolutions: Choices of a resolution gene, which replaces `resolution`.
     """
 
+    share = "entangled"  # of weights in a supernet: layers differ in size, or operations in name
+
     name = "bignas"
     stem_widths = (32, 40)
     stages = STAGES

@@ -95,6 +95,8 @@ class FlexiBERT:
         stacks: Choices of the number of feed-forward layers in a layer, each with its own units.
     """
 
+    share = "entangled"  # of weights in a supernet: layers differ in size, or operations in name
+
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=32),
         "balanced": Fidelity(size=64, batch=16),

@@ -57,6 +57,8 @@ class NATSSize:
         resolution: Height and width of the images in pixels, a multiple of 4.
     """
 
+    share = "entangled"  # of weights in a supernet: layers differ in size, or operations in name
+
     # Only the first gene is ordered: elsewhere, channels equal to the input's remove the skip's convolution.
     genes: Sequence[Gene] = tuple(Gene(f"{part}.channels", CHANNELS, ordered=part == "cell1") for part in PARTS)
     levels: Mapping[str, Fidelity] = {

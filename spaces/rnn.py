@@ -116,6 +116,8 @@ class RNN:
         hidden: Width of the states of the other layers.
     """
 
+    share = "entangled"  # of weights in a supernet: layers differ in size, or operations in name
+
     levels: Mapping[str, Fidelity] = {
         "full": Fidelity(batch=20),
         "balanced": Fidelity(batch=8),  # shorter sequences change the order of gradients, which grow with the length

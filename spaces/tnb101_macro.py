@@ -55,6 +55,8 @@ class TNB101Macro:
         resolution: Height and width of the images in pixels.
     """
 
+    share = "entangled"  # of weights in a supernet: layers differ in size, or operations in name
+
     genes: Sequence[Gene] = tuple(
         Gene(f"module{k + 1}", CODES if k < MIN_MODULES else ("none", *CODES)) for k in range(MAX_MODULES)
     )

@@ -35,7 +35,7 @@ class Input:
 class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
-    A space may also implement `HasLevels`, `HasPastLevels`, `HasFamily`, `HasReferences`, `Notation`,
+    A space may also implement `HasLevels`, `HasPastLevels`, `HasFamily`, `HasReferences`, `HasShare`, `Notation`,
     `HasNASLibTuples`, `MixableSpace` and `HasDeclaredForm`.
     """
 
@@ -116,6 +116,17 @@ class HasReferences(Protocol):
     """A space that names published networks of its own, which users know and compare with."""
 
     references: Mapping[str, Reference]  # by name, in lower case with hyphens, such as "mobilenetv3-large"
+
+
+@runtime_checkable
+class HasShare(Protocol):
+    """A space that names what the networks of a supernet share; see `nasctl.supernets.slots`.
+
+    Without the name, smaller layers are slices of larger ones where all genes are ordered, and each kind of block at a
+    place has weights of its own elsewhere.
+    """
+
+    share: Literal["entangled", "blocks"]
 
 
 @runtime_checkable

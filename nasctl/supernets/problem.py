@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nasctl.problem.space import SearchSpace
+from nasctl.problem.space import HasShare, SearchSpace
 from nasctl.supernets.slots import Share
 from nasctl.training.events import LearningProblem
 
@@ -29,11 +29,12 @@ class SupernetProblem(LearningProblem):
 def default_share(space: SearchSpace) -> Share:
     """Return what the networks of a space share unless a user says otherwise.
 
-    The space may say so itself by an attribute `share`. Without it, weights are entangled where every gene promises
-    that later choices are larger, and each kind of block has its own weights elsewhere.
+    A space may name it; see `HasShare`. Otherwise, weights are entangled where every gene promises that later choices
+    are larger, and each kind of block has its own weights elsewhere.
     """
-    own: Share | None = getattr(space, "share", None)
-    return own or ("entangled" if all(gene.ordered for gene in space.genes) else "blocks")
+    if isinstance(space, HasShare):
+        return space.share
+    return "entangled" if all(gene.ordered for gene in space.genes) else "blocks"
 
 
 __all__ = ["SupernetProblem", "default_share"]

@@ -17,8 +17,8 @@ from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.cli import cli
 from nasctl.commands.objective import objective_task
-from nasctl.problem.defaults import SIZES
 from nasctl.evaluation.task import Task
+from nasctl.problem.defaults import SIZES
 from nasctl.problem.fidelity import Fidelity
 from nasctl.search.request import SettingOptions
 from nasctl.testing import drawn

@@ -5,9 +5,9 @@ from torch import nn
 
 from nasctl import registry
 from nasctl.correlations.families import FAMILIES, default_task, family_of, layers_family
-from nasctl.problem.defaults import TASKS
 from nasctl.evaluation import ranges
 from nasctl.networks.graph import Network
+from nasctl.problem.defaults import TASKS
 from nasctl.problem.space import Input
 
 SHIPPED = {

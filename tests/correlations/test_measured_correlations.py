@@ -14,8 +14,8 @@ from nasctl.bench.listed import shipped_scores
 from nasctl.candidates.objective import closed_form
 from nasctl.correlations.families import FAMILIES, family_of
 from nasctl.correlations.table import mean_correlation, shipped
-from nasctl.problem.defaults import TASKS
 from nasctl.evaluation import ranges
+from nasctl.problem.defaults import TASKS
 from nasctl.search.default_objectives import default_objectives
 from nasctl.search.metrics import make_objective
 
