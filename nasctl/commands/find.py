@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 BUDGET = 150  # candidates, half of what `search` evaluates: minutes on a laptop
 FORMATS = ("python", "onnx")
-SHRUNK = 3  # times per side that images may shrink without a warning
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,6 @@ class Found:
 def _choice_sentences(choice: SpaceChoice, question: BoundsQuestion) -> Iterator[str]:
     """Yield sentences on the chosen space, and on what follows from the data."""
     from nasctl import registry
-    from nasctl.search.data_options import image_side
 
     spec, bounds = choice.fit.spec, " and ".join(question.texts)
     share = f"{100 * choice.fit.share:.3g}% of {len(choice.fit.within)} random networks hold {bounds}"
@@ -249,10 +247,6 @@ def _choice_sentences(choice: SpaceChoice, question: BoundsQuestion) -> Iterator
     classes = registry.options("spaces", spec).get("classes")
     if question.data is not None and classes is not None:
         yield f"  classes={classes} follows from {question.data}"
-    side = image_side(question.examples) if question.examples is not None else None
-    if side is not None and choice.fit.side and side > SHRUNK * choice.fit.side:
-        size = choice.fit.side
-        yield f"Warning: networks of {spec} take images of {size}x{size} pixels, and those of the data have {side}."
 
 
 def _effort_words(effort: dict[str, Any]) -> Iterator[str]:
