@@ -62,6 +62,25 @@ class SearchTrainings:
             return budget
         return self.trainings if self.are_candidates(request) else TrainingPlan(self.trainings, budget).searched
 
+    def budget_note(self, request: SearchRequest, budget: int) -> list[str]:
+        """Return the sentence on the networks of the budget that the search itself leaves to a predictor, if any.
+
+        Args:
+            request: The search.
+            budget: Number of networks whose metrics may be measured.
+        """
+        from nasctl.prediction.training_choice import TrainingPlan
+
+        if self.trainings is None or self.are_candidates(request):
+            return []
+        plan = TrainingPlan(self.trainings, budget)
+        if not (kept := budget - plan.searched):
+            return []
+        then = "after the first trainings"
+        if self.trainings <= plan.first:
+            then = f"which more than {plan.first} trainings are needed for"
+        return [f"{kept} networks of --budget {budget} are left to a predictor of accuracies, {then}"]
+
     def are_candidates(self, request: SearchRequest) -> bool:
         """Return whether an objective of the search itself trains, so that each candidate is a training."""
         from nasctl import registry

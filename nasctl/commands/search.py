@@ -199,7 +199,8 @@ def command(
         from nasctl.trained_search.trained_watch import CandidatesTrainedWatch
 
         watch = CandidatesTrainedWatch(run, first, seconds, also, store)
-    said = [*followed, *fewer, *([] if as_json else request.remarks(run, setting))]
+    followed = [*followed, *fewer, *trainings.budget_note(request, effort.budget)]
+    said = [*followed, *([] if as_json else request.remarks(run, setting))]
     said += [f"Warning: {sentence}" for sentence in warnings]
     code = _search(run, watch, said, worker_options, store, as_json and then is None)
     if code or then is None:

@@ -13,11 +13,13 @@ import pytest
 
 from nasctl.analysis.score import score_genomes
 from nasctl.candidates.setting import Setting
+from nasctl.commands._trainings import SearchTrainings
 from nasctl.data import source
 from nasctl.errors import NasctlError
 from nasctl.evaluation.measure import LocalExecutor
 from nasctl.problem.fidelity import Fidelity
 from nasctl.search.command_line import command_line
+from nasctl.search.request import SearchRequest
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.trained_search.feature_metrics import feature_metrics
@@ -76,6 +78,16 @@ def test_a_recommended_network_that_is_no_better_than_guessing_is_said_to_be_so(
     assert f" --weights {row.name} " in export
     right = replace(row, result={"validation": {**result, "accuracy": 0.5, "error": 0.04}})
     assert run.guessing_note(right) == ""
+
+
+def test_the_part_of_the_budget_that_is_left_to_the_predictor_is_said():
+    request = SearchRequest("nbmacro", ())
+    few, many = (SearchTrainings(number).budget_note(request, 40) for number in (4, 12))
+    assert few == [
+        "12 networks of --budget 40 are left to a predictor of accuracies, which more than 4 trainings are needed for"
+    ]
+    assert many == ["12 networks of --budget 40 are left to a predictor of accuracies, after the first trainings"]
+    assert SearchTrainings().budget_note(request, 40) == []
 
 
 def test_a_replay_trains_nothing_again_and_takes_the_same_path(first, tmp_path, monkeypatch):
