@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -29,6 +31,21 @@ def test_the_metric_of_the_page_is_measured(page_metric):
     rows = json.loads(done.stdout)
     assert [list(row["values"]) for row in rows] == 3 * [["spread.py:Spread", "params"]]
     assert len({row["values"]["spread.py:Spread"] for row in rows}) == 3
+
+
+def test_a_mended_metric_is_measured_again_under_another_version(page_metric):
+    path = page_metric / "spread.py"
+    right = path.read_text()
+    words = ["objective", "score", "--space", "nbmacro", "-o", "spread.py:Spread", "--sample", "1"]
+    path.write_text(right.replace("candidate.batch()", "candidate.images"))
+    failed = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert "1 of 1 failed in a metric, the last in spread.py:Spread: AttributeError" in failed.stderr
+    assert "the store keeps failures: change the `version`" in failed.stderr
+    path.write_text(right.replace('version = "1"', 'version = "2"'))
+    code = "import sys; from nasctl.cli import cli; cli(sys.argv[1:])"  # this process has imported the file already
+    again = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "failed" not in again.stdout + again.stderr.replace("spread.py has changed", "")
 
 
 class TestSpread(ObjectiveContract):
