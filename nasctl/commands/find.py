@@ -238,6 +238,8 @@ def _choice_sentences(choice: SpaceChoice, question: BoundsQuestion) -> Iterator
     spec, bounds = choice.fit.spec, " and ".join(question.texts)
     share = f"{100 * choice.fit.share:.3g}% of {len(choice.fit.within)} random networks hold {bounds}"
     yield f"space {spec}: {share}"
+    if choice.fit.side:
+        yield f"  its networks take images of {choice.fit.side}x{choice.fit.side} pixels"
     if choice.others:
         listed = ", ".join(f"{one.spec} ({one.mean_macs / 1e6:.4g} M)" for one in choice.others[:3])
         yield f"  its networks within the bounds have {choice.fit.mean_macs / 1e6:.4g} M MACs on average; also {listed}"

@@ -109,9 +109,7 @@ def command(
         note = f"{found.held_out.partition(';')[0]}; MAPE {found.validation.mape:.1f}%, batch {table.batch}"
         scatter(plot, found.measured, found.predicted, f"{table.device}: latency", note, validation.NEAR)
         say(f"picture: {plot}")
-    if meter.remark:
-        say(f"Warning: {meter.remark}, so the measured latencies may be too high")
-    refused = bool(meter.remark) and not accept_noise
+    refused = _refusal(meter, target, accept_noise)
     if target is not None and not refused:
         validation.with_validation(table, found.validation).save(target)
         say(f"saved in {target}")
@@ -119,11 +117,8 @@ def command(
         click.echo(json.dumps({"device": table.device, "batch": table.batch, **found.figures()}))
     else:
         _print_comparison(table, found)
-    if target is not None and refused:
-        raise NasctlError(
-            f"Cannot store the result in {target}: {meter.remark}. Stop what runs beside, or add --wait 60 or"
-            " --accept-noise."
-        )
+    if refused:
+        raise NasctlError(refused)
 
 
 def _target(name: str, save: bool, out: Path | None, force: bool) -> Path | None:
@@ -144,6 +139,20 @@ def _target(name: str, save: bool, out: Path | None, force: bool) -> Path | None
     if save and not name.endswith(".json"):
         raise NasctlError(f"{name!r} is installed with nasctl and stays as it is; save a copy with -o FILE.json")
     return Path(name) if save else None
+
+
+def _refusal(meter: BusyMeter, target: Path | None, accept_noise: bool) -> str:
+    """Warn of a machine that was busy during the measurement, and return why its result is not stored, or ""."""
+    from nasctl.system.terminal import say
+
+    if meter.remark:
+        say(f"Warning: {meter.remark}, so the measured latencies may be too high")
+    if target is None or accept_noise or not meter.remark:
+        return ""
+    return (
+        f"Cannot store the result in {target}: {meter.remark}. Stop what runs beside, or add --wait 60 or"
+        " --accept-noise."
+    )
 
 
 def _measured(
