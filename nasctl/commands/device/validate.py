@@ -191,7 +191,7 @@ def _measured(
     rows = {name: row for name in networks if (row := timings.row(name)) is not None}
     noisy = [name for name in networks if name not in rows]
     if len(rows) < validation.MIN_NETWORKS:
-        raise NasctlError(f"{len(noisy)} of {len(networks)} networks were too noisy to be believed; quiet the machine")
+        raise NasctlError(f"{len(noisy)} of {len(networks)} networks were too noisy to be believed; add --wait 60")
     if noisy:
         say(f"left out, too noisy to be believed: {', '.join(noisy)}")
     held_out = f"whole random networks of {spec}; drawn for this check, seed {seed}, and measured alone"
