@@ -169,10 +169,15 @@ def architecture_text(task: Task, space: str, genome: Genome) -> str:
 
 
 def failure_messages(rows: Sequence[Scored]) -> list[str]:
-    """Return a message about failed metrics, if any failed."""
+    """Return messages about failed metrics, if any failed."""
     errors = [error for row in rows for error in row.evaluation.errors.items()]
     number = sum(bool(row.evaluation.errors) for row in rows)
-    return [f"{number} of {len(rows)} failed in a metric, the last in {': '.join(errors[-1])}"] if errors else []
+    if not errors:
+        return []
+    said = [f"{number} of {len(rows)} failed in a metric, the last in {': '.join(errors[-1])}"]
+    if any(".py:" in name for name, _ in errors):  # the metric of a user's file, which may be mended
+        said.append("the store keeps failures: change the `version` of a metric that you mend, to measure them again")
+    return said
 
 
 def machines(rows: Sequence[Scored]) -> dict[str, int]:

@@ -96,6 +96,8 @@ def _sentences(model: Model, exported: Exported) -> Iterator[str]:
     if model.trained is not None:
         result = "; ".join(result_sentences(model.trained.result)) or "without a result"
         yield f"weights of {model.trained.training}, trained on {model.trained.data}: {result}"
+    else:
+        yield "the weights are untrained: train the network with nasctl train, and export it with --weights TRAINING"
     for name, file in exported.files.items():
         if (found := file.difference) is None:
             yield f"{name}: not run: {file.unrun}"

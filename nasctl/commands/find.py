@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 BUDGET = 150  # candidates, half of what `search` evaluates: minutes on a laptop
 FORMATS = ("python", "onnx")
-SHRUNK = 3  # times per side that images may shrink without a warning
 
 
 @dataclass(frozen=True)
@@ -240,11 +239,12 @@ class Found:
 def _choice_sentences(choice: SpaceChoice, question: BoundsQuestion) -> Iterator[str]:
     """Yield sentences on the chosen space, and on what follows from the data."""
     from nasctl import registry
-    from nasctl.search.data_options import image_side
 
     spec, bounds = choice.fit.spec, " and ".join(question.texts)
     share = f"{100 * choice.fit.share:.3g}% of {len(choice.fit.within)} random networks hold {bounds}"
     yield f"space {spec}: {share}"
+    if choice.fit.side:
+        yield f"  its networks take images of {choice.fit.side}x{choice.fit.side} pixels"
     if choice.others:
         listed = ", ".join(f"{one.spec} ({one.mean_macs / 1e6:.4g} M)" for one in choice.others[:3])
         yield f"  its networks within the bounds have {choice.fit.mean_macs / 1e6:.4g} M MACs on average; also {listed}"
@@ -254,10 +254,6 @@ def _choice_sentences(choice: SpaceChoice, question: BoundsQuestion) -> Iterator
     classes = registry.options("spaces", spec).get("classes")
     if question.data is not None and classes is not None:
         yield f"  classes={classes} follows from {question.data}"
-    side = image_side(question.examples) if question.examples is not None else None
-    if side is not None and choice.fit.side and side > SHRUNK * choice.fit.side:
-        size = choice.fit.side
-        yield f"Warning: networks of {spec} take images of {size}x{size} pixels, and those of the data have {side}."
 
 
 def _effort_words(effort: dict[str, Any]) -> Iterator[str]:

@@ -51,9 +51,12 @@ def known(kind: str, name: str) -> str:
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
+        NasctlError: The name is that of a file, without a class.
     """
     if kind in FILE_KINDS and named_files.is_file(name):
         return named_files.normal_name(name)
+    if kind in FILE_KINDS and name.endswith(".py"):
+        raise NasctlError(f"Cannot use {name}: it names a file without a class. Write {name}:CLASS.")
     name = current_plugin(kind, name)
     for spelling in (name, name.replace("-", "_"), name.replace("_", "-")):
         if spelling in names(kind):

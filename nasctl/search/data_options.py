@@ -14,6 +14,7 @@ from nasctl.hardware.kinds import TRIAL_NETWORKS, load_table
 from nasctl.search.request import SearchRequest, SettingOptions
 from nasctl.store.store import Store
 
+SHRUNK = 3  # times per side that images may shrink without a warning
 STEP = 32  # pixels; resolutions are multiples of it, because many spaces halve the resolution five times
 
 
@@ -21,6 +22,20 @@ def image_side(data: Data) -> int | None:
     """Return the shorter side of the largest image of data in pixels; None where sizes are not known."""
     sizes = data.summary.sizes if isinstance(data, Summarized) else None
     return None if sizes is None else min(sizes.largest)
+
+
+def _shrunk(spec: str, data: Data) -> list[str]:
+    """Return the warning that the networks of a space take much smaller images than those of data; none otherwise.
+
+    Args:
+        spec: Spec of the space.
+        data: The data; drawn data and text have no sizes.
+    """
+    given, side = registry.create("spaces", spec).input, image_side(data)
+    if side is None or given.kind != "images" or side <= SHRUNK * given.shape[-1]:
+        return []
+    size = given.shape[-1]
+    return [f"Warning: networks of {spec} take images of {size}x{size} pixels, and those of the data have {side}."]
 
 
 def following_options(spec: str, data: Data) -> dict[str, int]:
@@ -85,12 +100,13 @@ def fitted_request(
     if "resolution" in options and not _priced(with_options(request.space, options), request.devices):
         del options["resolution"]  # the tables know the space at its own resolution alone
     if not options:
-        return finish(request), spare
+        return finish(request), [*spare, *_shrunk(request.space, data)]
     words = " and ".join(f"{key}={value}" for key, value in options.items())
     if (earlier := finish(request)) and _is_recorded(earlier, setting, store):
         return earlier, [f"goes on with the run's own space; the same words now mean {words}, another run"]
     fitted = finish(replace(request, space=with_options(request.space, options)))
-    return fitted, [f"{words} of the space {'follows' if len(options) == 1 else 'follow'} from {setting.data}", *spare]
+    said = f"{words} of the space {'follows' if len(options) == 1 else 'follow'} from {setting.data}"
+    return fitted, [said, *spare, *_shrunk(fitted.space, data)]
 
 
 def spare_outputs(spec: str, name: str, data: Data) -> list[str]:

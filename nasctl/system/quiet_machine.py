@@ -1,4 +1,4 @@
-"""Waiting until a machine is quiet: until other processes leave its processors to a measurement."""
+"""Use of a machine's processors by other processes: waiting until it is low, and its mean during a measurement."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from nasctl.errors import NasctlError
 
@@ -54,6 +55,39 @@ def busy_processors(seconds: float = SAMPLE) -> float:
     time.sleep(seconds)
     after = _used()
     return max(after - before, 0.0) / seconds
+
+
+class BusyMeter:
+    """A context manager that counts the processors that other processes keep busy during its block.
+
+    Attributes:
+        processors: Mean number of these processors; None where the system does not count their use.
+    """
+
+    processors: float | None = None
+
+    def __enter__(self) -> Self:
+        self._begun, self._before = time.monotonic(), _used_if_counted()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        after, seconds = _used_if_counted(), time.monotonic() - self._begun
+        if self._before is not None and after is not None and seconds > 0:
+            self.processors = max(after - self._before, 0.0) / seconds
+
+    @property
+    def remark(self) -> str:
+        """A remark on timings of the block, "" if the machine was quiet."""
+        if self.processors is None or self.processors < MAX_BUSY:
+            return ""
+        return f"other processes kept {self.processors:.1f} of {os.cpu_count()} processors busy meanwhile"
+
+
+def _used_if_counted() -> float | None:
+    try:
+        return _used()
+    except NasctlError:
+        return None
 
 
 def _used() -> float:

@@ -28,7 +28,7 @@ from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.trained_search.training_searcher import TrainingSearcher
 from nasctl.training.candidate_training import CandidateTraining
-from nasctl.training.image_notes import flip_notes
+from nasctl.training.image_notes import flip_notes, guessing_note
 from nasctl.training.labelled import TrainingData
 from nasctl.training.training import Training, check_trainable
 
@@ -154,6 +154,13 @@ class TrainedRun(Run):
         """Sentences for a user on what the recipe does to the data."""
         recipe = self.how.recipe_for(self._data.task)
         return flip_notes(self._data, recipe.flip, "A --recipe with the line 'flip = false'")
+
+    def guessing_note(self, record: TrainingRecord) -> str:
+        """Return a clause if a training is no better than guessing on the validation part; "" otherwise."""
+        result, counts = record.result.get("validation"), self._data.class_counts("validation")
+        if result is None or counts is None or result.get("accuracy") is None:
+            return ""
+        return guessing_note("validation", result["accuracy"], result["error"], counts)
 
     @property
     def plan(self) -> TrainingPlan:

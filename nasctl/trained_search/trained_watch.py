@@ -115,8 +115,11 @@ class TrainedWatch(Watch):
         if best not in records:
             return lines
         weights = f" --weights {records[best].name}"
+        note = self._trained_run.guessing_note(records[best])
         return [
-            *lines[:-1],
+            *lines[:-2],
+            *([f"Warning: {note}. Train for more --epochs, or on more data."] * bool(note)),
+            lines[-2],
             f"      nasctl export --arch {self._id(best)}{weights} --format python,onnx{self._options}",
         ]
 

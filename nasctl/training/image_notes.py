@@ -13,6 +13,7 @@ from nasctl.training.split import PARTS
 
 SHOWN = 10  # classes that are named with their counts
 
+CHANCE_ERRORS = 2  # standard errors above guessing, up to which a network counts as no better
 UNEQUAL = 3  # ratio of the largest to the smallest class from which on it is mentioned
 
 
@@ -59,6 +60,22 @@ def flip_notes(data: object, flip: bool, remedy: str) -> list[str]:
     ]
 
 
+def guessing_note(part: str, accuracy: float, error: float, counts: np.ndarray) -> str:
+    """Return a clause if an accuracy is no better than guessing; "" if it is better.
+
+    Args:
+        part: Name of the part of the data.
+        accuracy: Share of right answers on the part.
+        error: Its standard error.
+        counts: The number of images of each class in the part, (K,) int64.
+    """
+    guessing = float(counts.max() / counts.sum())
+    if accuracy > guessing + CHANCE_ERRORS * error:
+        return ""
+    within = "below" if accuracy < guessing - CHANCE_ERRORS * error else "within two standard errors of"
+    return f"{part} accuracy is {within} guessing: always answering the most frequent class has {100 * guessing:.1f}%"
+
+
 def _counts(names: Sequence[str], labels: Mapping[Part, np.ndarray]) -> Iterator[str]:
     """Yield sentences about the numbers of images of parts and classes."""
     counts = {part: np.bincount(labels[part], minlength=len(names)) for part in PARTS}
@@ -92,4 +109,4 @@ def _enlarged(statistics: ImageStatistics, shape: tuple[int, ...]) -> Iterator[s
             yield f"Of {plural(statistics.sampled, 'training image')}, {enlarged} to {size}."
 
 
-__all__ = ["flip_notes", "image_notes"]
+__all__ = ["flip_notes", "guessing_note", "image_notes"]

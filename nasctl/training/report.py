@@ -17,14 +17,12 @@ from nasctl.training.batches import steps_per_epoch
 from nasctl.training.display import Display, result_text
 from nasctl.training.evaluation import Result
 from nasctl.training.events import Diverged, Evaluated, Event, Resumed, StepDone
-from nasctl.training.image_notes import flip_notes
+from nasctl.training.image_notes import flip_notes, guessing_note
 from nasctl.training.labelled import TrainingData
 from nasctl.training.rows import accuracy_text
 from nasctl.training.split import PARTS
 from nasctl.training.training import Trained, Training, Work
 from nasctl.version import __version__
-
-CHANCE_ERRORS = 2  # standard errors above guessing, up to which a network counts as no better
 
 
 @dataclass(frozen=True)
@@ -156,16 +154,9 @@ class Report:
         counts = self._data.class_counts(part) if part in PARTS else None
         if result is None or result.accuracy is None or counts is None:
             return []
-        guessing = float(counts.max() / counts.sum())
-        if result.accuracy > guessing + CHANCE_ERRORS * result.error:
-            return []
-        lower = result.accuracy < guessing - CHANCE_ERRORS * result.error
-        within = "below" if lower else "within two standard errors of"
-        return [
-            f"Warning: {part} accuracy is {within} guessing: always answering the most frequent class has"
-            f" {100 * guessing:.1f}%. Train for more --epochs, or with --set rate=VALUE (it is"
-            f" {self._training.recipe.rate:g})."
-        ]
+        note = guessing_note(part, result.accuracy, result.error, counts)
+        rate = f"Train for more --epochs, or with --set rate=VALUE (it is {self._training.recipe.rate:g})."
+        return [f"Warning: {note}. {rate}"] if note else []
 
 
 def _other_versions(versions: Mapping[str, str]) -> str:

@@ -41,7 +41,8 @@ def test_the_space_is_a_word_or_an_option(tmp_path):
 
 
 def test_the_architecture_of_an_export_is_a_word_or_an_option(tmp_path):
-    nasctl("export", "nbmacro-26wn", "--format", "json", "-o", "new dir/")
+    said = nasctl("export", "nbmacro-26wn", "--format", "json", "-o", "new dir/").stderr
+    assert "the weights are untrained: train the network with nasctl train" in said
     assert json.loads((tmp_path / "new dir" / "nbmacro-26wn.json").read_text())["id"] == "nbmacro-26wn"
     nasctl("export", "--arch", "nbmacro-26wn", "--format", "json", "-o", "b.json")
     assert "name two" in nasctl("export", "nbmacro-26wn", "--arch", "nbmacro-388d", code=2).stderr

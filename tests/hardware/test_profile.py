@@ -1,5 +1,7 @@
 """Profiles of this machine: what they measure, refuse, resume and write over, and the timer."""
 
+from itertools import count
+
 import pytest
 from click.testing import CliRunner
 
@@ -12,6 +14,7 @@ from nasctl.hardware.profiling import profile
 from nasctl.hardware.profiling.timing import time_in_turn
 from nasctl.hardware.profiling.timings import VISITS
 from nasctl.hardware.table import LatencyTable
+from nasctl.system import quiet_machine
 from nasctl.system.machine_lock import exclusive_machine
 
 pytestmark = pytest.mark.usefixtures("own_lock")
@@ -174,3 +177,11 @@ def test_a_busy_machine_is_waited_for(monkeypatch, tmp_path):
     assert "Cannot measure: the machine was not quiet within 30 s." in refused.stderr
     monkeypatch.setattr("nasctl.system.quiet_machine.wait_until_quiet", lambda seconds, report: True)
     assert run_profile(monkeypatch, tmp_path / "here.json", Recorder(stop=1), "--wait", "1").exit_code == 130
+
+
+def test_a_table_of_a_busy_machine_comes_with_a_warning(monkeypatch, tmp_path):
+    ever = count()
+    monkeypatch.setattr(quiet_machine, "_used", lambda: 1e6 * next(ever))
+    done = run_profile(monkeypatch, tmp_path / "here.json", Recorder())
+    assert (done.exit_code, "Warning: other processes kept " in done.stderr) == (0, True)
+    assert "--force --wait 60 measures all of it again on a quiet machine" in done.stderr

@@ -16,6 +16,7 @@ from nasctl.hardware.distinct_blocks import distinct_blocks
 from nasctl.hardware.profiling import profile
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row, Validation
+from nasctl.system import quiet_machine
 from nasctl.testing import drawn
 
 TINY = "nb201:channels=4,cells=1,resolution=8"
@@ -116,6 +117,7 @@ def test_networks_are_measured_here_that_no_profile_has_used(tmp_path, monkeypat
 
     monkeypatch.setattr(profile, "network_call", lambda network, *setting: network)
     monkeypatch.setattr(profile, "time_in_turn", in_turn)
+    monkeypatch.setattr(quiet_machine, "_used", lambda: 0.0)
     table().save(path := tmp_path / "toy.json")
     done = typed(path, "--space", TINY, "--networks", 12, "-o", tmp_path / "copy.json")
     assert done.exit_code == 0, done.output
@@ -128,6 +130,33 @@ def test_networks_are_measured_here_that_no_profile_has_used(tmp_path, monkeypat
     assert LatencyTable.load(str(tmp_path / "copy.json")).validation[0].number == 11
 
 
+def test_a_result_of_a_machine_that_was_busy_is_stored_only_on_request(tmp_path, monkeypatch):
+    ever = count()
+    monkeypatch.setattr(profile, "network_call", lambda network, *setting: network)
+    # Timings agree with each other, so nothing but the use of the processors tells that all are too long.
+    monkeypatch.setattr(profile, "time_in_turn", lambda networks, *given: [5 * table().latency(networks[0])])
+    monkeypatch.setattr(quiet_machine, "_used", lambda: 1e6 * next(ever))
+    table().save(path := tmp_path / "toy.json")
+    words = (path, "--space", TINY, "--networks", 12)
+    refused = typed(*words, "--save")
+    assert (refused.exit_code, LatencyTable.load(str(path)).validation) == (2, ())
+    assert "mean 80.00%" in refused.stdout
+    assert "Warning: other processes kept " in refused.stderr
+    assert f"Cannot store the result in {path}: other processes kept " in refused.stderr
+    assert typed(*words).exit_code == 0
+    assert typed(*words, "--save", "--accept-noise").exit_code == 0
+    (kept,) = LatencyTable.load(str(path)).validation
+    assert kept.held_out.endswith(" processors busy meanwhile")
+
+
+def test_a_validation_waits_for_a_quiet_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(quiet_machine, "wait_until_quiet", lambda seconds, report: False)
+    table().save(path := tmp_path / "toy.json")
+    refused = typed(path, "--space", TINY, "--wait", "0.5")
+    assert refused.exit_code == 2
+    assert "Cannot measure: the machine was not quiet within 30 s." in refused.stderr
+
+
 def test_a_machine_that_is_too_busy_is_named(tmp_path, monkeypatch):
     ever = count(1)
     monkeypatch.setattr(profile, "network_call", lambda network, *setting: network)
@@ -138,6 +167,7 @@ def test_a_machine_that_is_too_busy_is_named(tmp_path, monkeypatch):
 
 def test_what_cannot_be_compared_is_refused_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(profile, "time_in_turn", lambda *given: [1.0])
+    monkeypatch.setattr(quiet_machine, "_used", lambda: 0.0)
     table().save(path := tmp_path / "toy.json")
     table(processor="Apple M9").save(other := tmp_path / "other.json")
     table(runtime="TFLite 2.1").save(foreign := tmp_path / "foreign.json")

@@ -109,6 +109,7 @@ def test_another_process_finds_the_file_of_an_object(folder):
     [
         ("none.py:Plain", "Cannot read none.py for Plain (No such file or directory)"),
         ("own.py:Plian", "no class of own.py is called 'Plian'; did you mean 'Plain'?"),
+        ("own.py", "Cannot use own.py: it names a file without a class. Write own.py:CLASS."),
         ("own.py:Plain:classes=x", "that option is a whole number"),
         ("a,b.py:Plain", "its path has ',', which ends a name"),
         ("broken.py:Plain", "Cannot import broken.py: ZeroDivisionError"),

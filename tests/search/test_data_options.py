@@ -80,6 +80,13 @@ def test_every_command_with_data_says_more_outputs_than_classes(photos, command)
     assert "it has 5 classes, and the network 3 outputs. Give the space classes=5" in said("nbmacro:classes=3", 2)
 
 
+def test_images_that_shrink_more_than_three_times_are_warned_of(photos):
+    said = search("nb201:channels=4,cells=1,resolution=16", "--data", "photos")
+    (warning,) = [line for line in said.splitlines() if line.startswith("Warning: networks of nb201:")]
+    assert warning.endswith(" take images of 16x16 pixels, and those of the data have 60.")
+    assert "Warning" not in search("nb201:channels=4,cells=1,resolution=24", "--data", "photos")
+
+
 def test_a_run_that_was_begun_before_is_resumed(photos):
     earlier = search("nb201:channels=4,cells=1,classes=10", "--data", "photos", "--run", "before")
     assert "follow" not in earlier

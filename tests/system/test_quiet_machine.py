@@ -2,8 +2,9 @@
 
 import pytest
 
+from nasctl.errors import NasctlError
 from nasctl.system import quiet_machine
-from nasctl.system.quiet_machine import busy_processors, wait_until_quiet
+from nasctl.system.quiet_machine import BusyMeter, busy_processors, wait_until_quiet
 
 
 def waited(samples, limit):
@@ -26,3 +27,24 @@ def test_the_use_of_processors_is_counted(monkeypatch):
     monkeypatch.setattr(quiet_machine, "_used", lambda: next(used))
     monkeypatch.setattr(quiet_machine.time, "sleep", lambda seconds: None)
     assert busy_processors(2.0) == pytest.approx(1.5)
+
+
+def test_the_use_of_processors_during_a_block_is_counted(monkeypatch):
+    used, seconds = iter([10.0, 13.0]), iter([5.0, 7.0])
+    monkeypatch.setattr(quiet_machine, "_used", lambda: next(used))
+    monkeypatch.setattr(quiet_machine.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(quiet_machine.os, "cpu_count", lambda: 4)
+    with BusyMeter() as meter:
+        pass
+    assert meter.processors == pytest.approx(1.5)
+    assert meter.remark == "other processes kept 1.5 of 4 processors busy meanwhile"
+
+
+def test_a_system_that_does_not_count_is_not_called_busy(monkeypatch):
+    def uncounted():
+        raise NasctlError("no /proc/stat")
+
+    monkeypatch.setattr(quiet_machine, "_used", uncounted)
+    with BusyMeter() as meter:
+        pass
+    assert (meter.processors, meter.remark) == (None, "")

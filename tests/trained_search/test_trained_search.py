@@ -15,6 +15,7 @@ from nasctl.analysis.score import score_genomes
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.errors import NasctlError
+from nasctl.evaluation.measure import LocalExecutor
 from nasctl.problem.fidelity import Fidelity
 from nasctl.search.command_line import command_line
 from nasctl.search.run import Run
@@ -53,6 +54,28 @@ def test_trains_a_shortlist_and_then_what_a_predictor_prefers(first, tmp_path):
     (row,) = run.records(store, [best]).values()
     accuracy, images = row.result["validation"]["accuracy"], row.result["validation"]["examples"]
     assert run.label_errors(store, [best])[0] == pytest.approx(100 * accuracy_error(accuracy, images))
+
+
+def test_a_recommended_network_that_is_no_better_than_guessing_is_said_to_be_so(first, tmp_path, monkeypatch):
+    store = Store(tmp_path / "s.db")
+    run, visits = trained(first, store, 1)
+    (row,) = run.records(store, [visits[0].evaluation.genome]).values()
+    result = row.result["validation"]
+    counts = np.array([19] + 9 * [18])  # of the 181 validation images
+    guessed = replace(row, result={"validation": {**result, "accuracy": 0.11, "error": 0.02}})
+    monkeypatch.setattr(type(run._data), "class_counts", lambda data, part: counts)
+    monkeypatch.setattr(TrainedRun, "records", lambda run, store, genomes: dict.fromkeys(genomes, guessed))
+    watch = TrainedWatch(run, store.path, None)
+    watch.follow(store, LocalExecutor(run.task))
+    *_, warning, plot, export = watch.closing()
+    assert warning == (
+        "Warning: validation accuracy is within two standard errors of guessing: always answering the most frequent"
+        " class has 10.5%. Train for more --epochs, or on more data."
+    )
+    assert plot.startswith("next: ")
+    assert f" --weights {row.name} " in export
+    right = replace(row, result={"validation": {**result, "accuracy": 0.5, "error": 0.04}})
+    assert run.guessing_note(right) == ""
 
 
 def test_a_replay_trains_nothing_again_and_takes_the_same_path(first, tmp_path, monkeypatch):

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from nasctl.hardware.profiling.profile import ProfileProgress
     from nasctl.hardware.table import LatencyTable
 
+REPORT_SECONDS = 30.0  # between two lines about a machine that is not quiet yet
 MAX_PLAUSIBLE_MAPE = 30.0  # %; mean absolute error on whole networks above which a measurement is doubtful
+
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MINUTES",
+    help="Wait until the machine is quiet, at most so long; after that the command stops.",
+)
 
 
 @click.group(cls=Commands, package=__name__)
@@ -101,3 +109,31 @@ def accuracy_warnings(table: LatencyTable) -> list[str]:
             "predictions are far from whole networks; the device may have been busier at times: measure all of it again"
         ]
     return []
+
+
+def wait_until_quiet(seconds: float, accept_noise: bool) -> None:
+    """Wait until the machine is quiet.
+
+    Args:
+        seconds: Longest wait.
+        accept_noise: Whether a machine that is not quiet is measured all the same.
+
+    Raises:
+        NasctlError: It was not quiet in time, and noise is not accepted.
+    """
+    from nasctl.system import quiet_machine
+    from nasctl.system.terminal import duration, say
+
+    said = [float("inf")]
+
+    def report(used: float, left: float) -> None:
+        if said[-1] - left > REPORT_SECONDS:
+            say(f"waiting: others keep {used:.1f} processors busy; {duration(left)} left")
+            said.append(left)
+
+    if quiet_machine.wait_until_quiet(seconds, report=report):
+        return
+    text = f"the machine was not quiet within {duration(seconds)}"
+    if not accept_noise:
+        raise NasctlError(f"Cannot measure: {text}. Stop what runs beside, wait longer, or add --accept-noise.")
+    say(f"{text}; measuring all the same, because of --accept-noise")

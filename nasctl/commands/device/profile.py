@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from nasctl.commands._types import OutputPath
-from nasctl.commands.device import accuracy_warnings, table_file, with_progress
+from nasctl.commands.device import accuracy_warnings, table_file, wait_option, wait_until_quiet, with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +22,7 @@ QUIET = (
     "if it was busier when it began, begin again with --force",
     "--wait 60 waits until it is quiet, and --accept-noise makes the table all the same",
 )
-REPORT_SECONDS = 30.0  # between two lines about a machine that is not quiet yet
+BUSY = "Warning: {}, so all latencies may be too high; --force --wait 60 measures all of it again on a quiet machine"
 
 
 @click.command("profile")
@@ -67,12 +67,7 @@ REPORT_SECONDS = 30.0  # between two lines about a machine that is not quiet yet
     show_envvar=True,
     help="Total time of the repetitions of each block, in seconds.",
 )
-@click.option(
-    "--wait",
-    type=click.FloatRange(0, min_open=True),
-    metavar="MINUTES",
-    help="Wait until the machine is quiet, at most so long; after that the command stops.",
-)
+@wait_option
 @click.option(
     "--accept-noise",
     is_flag=True,
@@ -108,6 +103,7 @@ def command(
     from nasctl import registry
     from nasctl.hardware.profiling.profile import Host, Profile
     from nasctl.system.machine_lock import exclusive_machine
+    from nasctl.system.quiet_machine import BusyMeter
     from nasctl.system.terminal import say
 
     spaces = {registry.normal("spaces", s): registry.create("spaces", s) for s in registry.split(specs)}
@@ -116,8 +112,8 @@ def command(
     table = host.table(_command_line(host, spaces, accept_noise))
     folder = path.with_name(f"{path.name}.part")
     if wait is not None:
-        _wait(60 * wait, accept_noise)
-    with exclusive_machine():
+        wait_until_quiet(60 * wait, accept_noise)
+    with exclusive_machine(), BusyMeter() as meter:
         timings = _open_timings(folder, table, force)
         profile = Profile(spaces)
         try:
@@ -134,7 +130,7 @@ def command(
         table.save(path)
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
-    say(*table.inferred, *accuracy_warnings(table))
+    say(*table.inferred, *accuracy_warnings(table), *([BUSY.format(meter.remark)] if meter.remark else []))
     say(f"next: nasctl device show {path}")
 
 
@@ -151,31 +147,6 @@ def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:
     flags = [f"{option} {value}" for option, value, usual in options if value != usual]
     words = ["nasctl device profile --name", host.name, *(f"--space {spec}" for spec in spaces), *flags]
     return " ".join([*words, *["--accept-noise"] * accept_noise])
-
-
-def _wait(seconds: float, accept_noise: bool) -> None:
-    """Wait until the machine is quiet.
-
-    Raises:
-        NasctlError: It was not quiet in time, and noise is not accepted.
-    """
-    from nasctl.errors import NasctlError
-    from nasctl.system.quiet_machine import wait_until_quiet
-    from nasctl.system.terminal import duration, say
-
-    said = [float("inf")]
-
-    def report(used: float, left: float) -> None:
-        if said[-1] - left > REPORT_SECONDS:
-            say(f"waiting: others keep {used:.1f} processors busy; {duration(left)} left")
-            said.append(left)
-
-    if wait_until_quiet(seconds, report=report):
-        return
-    text = f"the machine was not quiet within {duration(seconds)}"
-    if not accept_noise:
-        raise NasctlError(f"Cannot measure: {text}. Stop what runs beside, wait longer, or add --accept-noise.")
-    say(f"{text}; measuring all the same, because of --accept-noise")
 
 
 def _open_timings(folder: Path, empty: LatencyTable, force: bool) -> Timings:

@@ -9,13 +9,14 @@ import click
 
 from nasctl.commands import json_option
 from nasctl.commands._types import OutputPath, file_in
-from nasctl.commands.device import with_progress
+from nasctl.commands.device import wait_option, wait_until_quiet, with_progress
 
 if TYPE_CHECKING:
     from nasctl.hardware.profiling.profile import Host
     from nasctl.hardware.table import LatencyTable
     from nasctl.hardware.tables_schema import Idle
     from nasctl.hardware.validation import TableComparison
+    from nasctl.system.quiet_machine import BusyMeter
 
 SEED = 2  # default seed of the random networks; differs from those of `nasctl device profile` (1) and kits (0)
 
@@ -45,6 +46,8 @@ SEED = 2  # default seed of the random networks; differs from those of `nasctl d
     show_envvar=True,
     help="Total time of the repetitions of each network, in seconds.",
 )
+@wait_option
+@click.option("--accept-noise", is_flag=True, help="Store the result even if the machine was not quiet meanwhile.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw predictions against measurements.")
 @click.option("--save", is_flag=True, help="Store the result in the table.")
 @click.option("-o", "--out", type=OutputPath(), help="Store it in a copy of the table.")
@@ -60,6 +63,8 @@ def command(
     seed: int,
     torch_device: str | None,
     seconds: float,
+    wait: float | None,
+    accept_noise: bool,
     plot: Path | None,
     save: bool,
     out: Path | None,
@@ -67,6 +72,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare predictions of the table NAME, or of a file, with random whole networks timed on this machine.
+
+    Nothing else should run on the machine. A result of a machine that was not quiet is printed, but not stored.
 
     For another device, --csv FILE gives the latencies of networks that were timed there, in ms for one batch of the
     table's size. The networks should be other ones than those that the table was made from.
@@ -80,16 +87,20 @@ def command(
     from nasctl.errors import NasctlError
     from nasctl.hardware import validation
     from nasctl.hardware.kinds import load_table
+    from nasctl.system.quiet_machine import BusyMeter
     from nasctl.system.terminal import say
 
     table = load_table(name, space)
     spec = registry.normal("spaces", space)
     target = _target(name, save, out, force)
+    meter = BusyMeter()
     if plot is not None:
         check_free(plot, force)
     if csv is None:
         host = validation.matching_host(table, torch_device, seconds)
-        found = _measured(table, spec, host, networks, seed, force)
+        if wait is not None:
+            wait_until_quiet(60 * wait, accept_noise)
+        found = _measured(table, spec, host, networks, seed, force, meter)
     else:
         found = _read(table, spec, csv, column, idle)
         if target is not None and sha256(csv.read_bytes()).hexdigest() in " ".join(table.source.values()):
@@ -98,13 +109,16 @@ def command(
         note = f"{found.held_out.partition(';')[0]}; MAPE {found.validation.mape:.1f}%, batch {table.batch}"
         scatter(plot, found.measured, found.predicted, f"{table.device}: latency", note, validation.NEAR)
         say(f"picture: {plot}")
-    if target is not None:
+    refused = _refusal(meter, target, accept_noise)
+    if target is not None and not refused:
         validation.with_validation(table, found.validation).save(target)
         say(f"saved in {target}")
     if as_json:
         click.echo(json.dumps({"device": table.device, "batch": table.batch, **found.figures()}))
     else:
         _print_comparison(table, found)
+    if refused:
+        raise NasctlError(refused)
 
 
 def _target(name: str, save: bool, out: Path | None, force: bool) -> Path | None:
@@ -127,7 +141,23 @@ def _target(name: str, save: bool, out: Path | None, force: bool) -> Path | None
     return Path(name) if save else None
 
 
-def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int, force: bool) -> TableComparison:
+def _refusal(meter: BusyMeter, target: Path | None, accept_noise: bool) -> str:
+    """Warn of a machine that was busy during the measurement, and return why its result is not stored, or ""."""
+    from nasctl.system.terminal import say
+
+    if meter.remark:
+        say(f"Warning: {meter.remark}, so the measured latencies may be too high")
+    if target is None or accept_noise or not meter.remark:
+        return ""
+    return (
+        f"Cannot store the result in {target}: {meter.remark}. Stop what runs beside, or add --wait 60 or"
+        " --accept-noise."
+    )
+
+
+def _measured(
+    table: LatencyTable, spec: str, host: Host, number: int, seed: int, force: bool, meter: BusyMeter
+) -> TableComparison:
     """Return the comparison with networks that are measured on this machine.
 
     Raises:
@@ -155,16 +185,17 @@ def _measured(table: LatencyTable, spec: str, host: Host, number: int, seed: int
         for genome in validation.unprofiled_genomes(space, number, seed)
     }
     timings = Timings()
-    with exclusive_machine(), tempfile.TemporaryDirectory() as folder:
+    with exclusive_machine(), meter, tempfile.TemporaryDirectory() as folder:
         for _step in with_progress(profile.time_groups([profile.TimingGroup(networks)], host, timings, Path(folder))):
             pass
     rows = {name: row for name in networks if (row := timings.row(name)) is not None}
     noisy = [name for name in networks if name not in rows]
     if len(rows) < validation.MIN_NETWORKS:
-        raise NasctlError(f"{len(noisy)} of {len(networks)} networks were too noisy to be believed; quiet the machine")
+        raise NasctlError(f"{len(noisy)} of {len(networks)} networks were too noisy to be believed; add --wait 60")
     if noisy:
         say(f"left out, too noisy to be believed: {', '.join(noisy)}")
     held_out = f"whole random networks of {spec}; drawn for this check, seed {seed}, and measured alone"
+    held_out += f"; {meter.remark}" * bool(meter.remark)
     return validation.compare(table, spec, held_out, ((name, networks[name], row.ms) for name, row in rows.items()))
 
 
