@@ -55,8 +55,8 @@ class SharedWeights:
             else {name: torch.empty(slot.shape, device="meta") for name, slot in hull.slots.items()}
         )
         self.parameters = [
-            {name: nn.Parameter(value.clone().to(device if drawn else "meta")) for name, value in values.items()}
-            for _ in range(copies)
+            {name: nn.Parameter(value.to(device, copy=copy > 0) if drawn else value) for name, value in values.items()}
+            for copy in range(copies)
         ]
         self.visits = np.zeros((copies, len(values)), np.int64)  # passes that trained each slot
         self._places = {name: k for k, name in enumerate(values)}
