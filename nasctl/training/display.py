@@ -35,6 +35,7 @@ class Standing:
         rate: Examples per second.
         left: Seconds left; None before they can be told.
         validation: The last evaluation on the validation part.
+        others: Results of the further networks of a supernet, as words; "" for none.
         evaluated_epoch: Epochs done at that evaluation.
         note: The last event that a person should know of.
     """
@@ -47,6 +48,7 @@ class Standing:
     rate: float | None = None
     left: float | None = None
     validation: Result | None = None
+    others: str = ""
     evaluated_epoch: float = 0.0
     note: str = ""
 
@@ -104,11 +106,18 @@ class Display:
         if self._live is None and now - self._said > QUIET:
             self._say(progress_line(state, self._unit))
 
-    def evaluated(self, result: Result, epoch: float) -> None:
-        """Show an evaluation on the validation part, after this many epochs."""
-        self.state.validation, self.state.evaluated_epoch = result, epoch
+    def evaluated(self, result: Result, epoch: float, others: str = "") -> None:
+        """Show an evaluation on the validation part.
+
+        Args:
+            result: The result.
+            epoch: Epochs done.
+            others: Results of the further networks of a supernet, as words; "" for none.
+        """
+        self.state.validation, self.state.evaluated_epoch, self.state.others = result, epoch, others
         if self._live is None:
-            self._say(f"{progress_line(self.state, self._unit)}; validation {result_text(result)}")
+            more = f"; {others}" if others else ""
+            self._say(f"{progress_line(self.state, self._unit)}; validation {result_text(result)}{more}")
 
     def note(self, sentence: str) -> None:
         """Show a sentence, which stays on the screen."""
@@ -148,6 +157,7 @@ class Display:
         if state.validation is not None:
             after = f" after epoch {state.evaluated_epoch:.4g}"
             lines.append(Text(f"validation {result_text(state.validation)}{after}"))
+        lines += [Text(state.others)] if state.others else []
         lines += [Text(state.note)] if state.note else []
         return Group(*lines, Text(HINT, style="dim"))
 
