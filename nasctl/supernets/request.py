@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from nasctl import registry
 from nasctl.candidates.determinism import usable_device
-from nasctl.problem.space import SearchSpace
+from nasctl.problem.space import Input, SearchSpace
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.problem import default_share
 from nasctl.supernets.question import Supernet, widest
 from nasctl.supernets.slots import Share
 from nasctl.training.labelled import TrainingData, training_data
+from nasctl.training.recipe import TrainingTask
 from nasctl.training.request import RecipeOptions, task_of, trained_space
 
 DEFAULT_STRATEGY = "sandwich"
@@ -59,9 +60,7 @@ class SupernetRequest:
         usable_device(self.torch_device)
         strategy = registry.spelled_out("strategies", self.strategy)
         space: SearchSpace = registry.create("spaces", self.space)
-        network = widest(space)
-        wanted = replace(space.input, shape=network.input_shapes[0])
-        task = task_of(network, wanted)
+        wanted, task = _input_and_task(space)
         data = training_data(self.data, wanted, None, self.split, self.split_seed, task)
         classes = None if data.class_names is None else len(data.class_names)
         supernet = Supernet(
@@ -83,4 +82,16 @@ class SupernetRequest:
         return supernet, data
 
 
-__all__ = ["DEFAULT_STRATEGY", "SupernetRequest"]
+def task_asked(spec: str) -> TrainingTask:
+    """Return the task that the networks of a space are trained for."""
+    return _input_and_task(registry.create("spaces", spec))[1]
+
+
+def _input_and_task(space: SearchSpace) -> tuple[Input, TrainingTask]:
+    """Return the largest input of the networks of a space, and the task that they are trained for."""
+    network = widest(space)
+    wanted = replace(space.input, shape=network.input_shapes[0])
+    return wanted, task_of(network, wanted)
+
+
+__all__ = ["DEFAULT_STRATEGY", "SupernetRequest", "task_asked"]

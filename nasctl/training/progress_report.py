@@ -14,12 +14,16 @@ from nasctl.errors import NasctlError
 from nasctl.system.terminal import plural
 from nasctl.training.batches import steps_per_epoch
 from nasctl.training.display import Display
+from nasctl.training.evaluation import Result
 from nasctl.training.events import Diverged, Evaluated, Event, Resumed, StepDone
 from nasctl.training.image_notes import flip_notes
 from nasctl.training.labelled import TrainingData
 from nasctl.training.recipe import Recipe
+from nasctl.training.split import PARTS
 from nasctl.training.training import Work
 from nasctl.version import __version__
+
+CHANCE_ERRORS = 2  # standard errors above guessing, up to which a network counts as no better
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,23 @@ class ProgressReport:
         return [
             f"recipe: {epochs} of {plural(recipe.batch, self._unit[:-1])}, {recipe.optimiser}, {rate}{print_recipe}",
             *([f"{world} processes train together, each on a share of every batch"] * (world > 1)),
+        ]
+
+    def guessing_lines(self, results: Mapping[str, Result]) -> list[str]:
+        """Return a line if the network is no better than guessing, on the last part that it was evaluated on."""
+        part, result = next(reversed(list(results.items())), ("", None))
+        counts = self._data.class_counts(part) if part in PARTS else None
+        if result is None or result.accuracy is None or counts is None:
+            return []
+        guessing = float(counts.max() / counts.sum())
+        if result.accuracy > guessing + CHANCE_ERRORS * result.error:
+            return []
+        lower = result.accuracy < guessing - CHANCE_ERRORS * result.error
+        within = "below" if lower else "within two standard errors of"
+        return [
+            f"Warning: {part} accuracy is {within} guessing: always answering the most frequent class has"
+            f" {100 * guessing:.1f}%. Train for more --epochs, or with --set rate=VALUE (it is"
+            f" {self._recipe.rate:g})."
         ]
 
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from nasctl.architectures.architecture import architecture
 from nasctl.system.terminal import duration, plural, quantity
 from nasctl.training.display import result_text
-from nasctl.training.evaluation import Result
 from nasctl.training.labelled import TrainingData
 from nasctl.training.progress_report import ProgressReport
 from nasctl.training.rows import accuracy_text
-from nasctl.training.split import PARTS
 from nasctl.training.training import Trained, Training
-
-CHANCE_ERRORS = 2  # standard errors above guessing, up to which a network counts as no better
 
 
 class Report(ProgressReport):
@@ -62,24 +56,7 @@ class Report(ProgressReport):
         return [
             f"training {name} {done}; its weights are in {trained.folder.weights}",
             *lines,
-            *self._guessing(trained.results),
+            *self.guessing_lines(trained.results),
             f"next: {export}",
             f"      nasctl train plot {name}{self._options}",
-        ]
-
-    def _guessing(self, results: Mapping[str, Result]) -> list[str]:
-        """Return a line if the network is no better than guessing, on the last part that it was evaluated on."""
-        part, result = next(reversed(list(results.items())), ("", None))
-        counts = self._data.class_counts(part) if part in PARTS else None
-        if result is None or result.accuracy is None or counts is None:
-            return []
-        guessing = float(counts.max() / counts.sum())
-        if result.accuracy > guessing + CHANCE_ERRORS * result.error:
-            return []
-        lower = result.accuracy < guessing - CHANCE_ERRORS * result.error
-        within = "below" if lower else "within two standard errors of"
-        return [
-            f"Warning: {part} accuracy is {within} guessing: always answering the most frequent class has"
-            f" {100 * guessing:.1f}%. Train for more --epochs, or with --set rate=VALUE (it is"
-            f" {self._training.recipe.rate:g})."
         ]
