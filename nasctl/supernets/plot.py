@@ -93,6 +93,7 @@ def _draw_curves(area: matplotlib.axes.Axes, curves: Mapping[str, Sequence[Mappi
         area.fill_between(epochs, values - errors, values + errors, color=colour, alpha=0.15, linewidth=0)
         area.plot(epochs, values, color=colour, linewidth=1.0, marker="o", markersize=2.2, label=label)
     area.set_xlabel("epoch")
+    area.set_xlim(left=0)
     area.set_title("band: \N{PLUS-MINUS SIGN} one standard error", fontsize=6, loc="right")
 
 
