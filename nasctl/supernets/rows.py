@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from nasctl import registry
 from nasctl.architectures import ids
@@ -15,7 +16,7 @@ from nasctl.errors import NasctlError, UnknownName
 from nasctl.problem.space import SearchSpace
 from nasctl.supernets.folder import supernets_folder
 from nasctl.supernets.running import seconds_of
-from nasctl.supernets.trained_supernet import TrainedSupernet
+from nasctl.supernets.trained_supernet import SupernetFacts, TrainedSupernet
 from nasctl.system import files
 from nasctl.system.terminal import duration, plural, quantity
 from nasctl.training.folder import QUESTION_LIMIT, TrainingFolder
@@ -55,18 +56,20 @@ def find_supernet(name: str, store: Path | str) -> TrainingFolder:
 def supernet_row(folder: TrainingFolder) -> dict[str, Any]:
     """Return a supernet as JSON: its name, question, state, progress, results by part and network, and files.
 
-    The state is "finished", "unfinished", or "diverged" for a training that has diverged for the second time. The
-    results of an unfinished one are its last validation.
+    The state is "finished", "unfinished", "diverged" for a training that has diverged for the second time, or "damaged"
+    for weights that cannot be read, which the command of the training writes anew. The results of an unfinished one are
+    its last validation.
 
     Raises:
-        NasctlError: A file of the supernet cannot be read.
+        NasctlError: The question or the log cannot be read.
     """
     spec = _question(folder)
     entries = read_log(folder.log) if folder.log.exists() else []
-    done = folder.weights.exists()
-    state = "finished" if done else "diverged" if entries and entries[-1]["event"] == "failed" else "unfinished"
+    facts = _facts(folder.weights)
+    state = "finished" if facts else "damaged" if folder.weights.exists() else "unfinished"
+    if state == "unfinished" and entries and entries[-1]["event"] == "failed":
+        state = "diverged"
     begun = [one for one in entries if one["event"] in ("begun", "resumed")]
-    facts = TrainedSupernet(folder.weights).facts if done else None
     results = last_results(entries) if facts is None else facts.result
     genomes = judged_genomes(entries) if facts is None else facts.judged
     return {
@@ -82,7 +85,7 @@ def supernet_row(folder: TrainingFolder) -> dict[str, Any]:
         "seconds": seconds_of(entries),
         "started": _started(folder.path),
         "folder": str(folder.path),
-        "weights": str(folder.weights) if done else None,
+        "weights": str(folder.weights) if facts else None,
         "spec": spec,
     }
 
@@ -135,9 +138,8 @@ def visits_text(visits: np.ndarray) -> str:
 def visits_of(folder: TrainingFolder) -> np.ndarray | None:
     """Return the passes that trained each slot, (copies, slots), by the weights or else the newest checkpoint."""
     for path in [folder.weights, *reversed(folder.checkpoints)]:
-        if path.exists():
-            with safe_open(path, framework="numpy") as opened:
-                found: np.ndarray = opened.get_tensor("visits/slots")
+        with suppress(OSError, SafetensorError), safe_open(path, framework="numpy") as opened:
+            found: np.ndarray = opened.get_tensor("visits/slots")
             return found
     return None
 
@@ -155,6 +157,16 @@ def last_results(entries: list[dict[str, Any]]) -> dict[str, dict[str, dict[str,
 def judged_genomes(entries: list[dict[str, Any]]) -> dict[str, list[int]]:
     """Return the genomes of the networks that are judged, by name, from the entries of a log."""
     return next((one["networks"] for one in reversed(entries) if one["event"] == "judged"), {})
+
+
+def _facts(weights: Path) -> SupernetFacts | None:
+    """Return the facts of trained weights; None if there are none, or they cannot be read."""
+    if not weights.exists():
+        return None
+    try:
+        return TrainedSupernet(weights).facts
+    except NasctlError:
+        return None
 
 
 def _judged(spec: str, genomes: Mapping[str, list[int]]) -> dict[str, dict[str, Any]]:

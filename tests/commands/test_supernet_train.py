@@ -8,40 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from supernets import small_space
 from training.examples import save_photos
 
 from nasctl.cli import cli
 from nasctl.supernets.trained_supernet import TrainedSupernet
 
-SPACE = '''
-"""Two convolutions, each with its own kernel size and number of channels."""
-
-from nasctl.api import Builder, Classifier, ConvNormAct, Gene, Input, validate
-
-
-class Two:
-    input = Input((3, 8, 8))
-    genes = tuple(Gene(f"{k}.{what}", choices, ordered=True) for k in range(2)
-                  for what, choices in (("kernel", (1, 3)), ("channels", (4, 8))))
-
-    def __init__(self, classes: int = 10) -> None:
-        self._classes = classes
-
-    def canonical(self, genome):
-        validate(self.genes, genome)
-        return genome
-
-    def network(self, genome):
-        net = Builder(self.input.shape)
-        (x,) = net.inputs
-        for k in range(2):
-            kernel, channels = (self.genes[2 * k + i].choices[genome[2 * k + i]] for i in range(2))
-            x = net.add(ConvNormAct(channels, kernel), x, name=f"conv{k}")
-        return net.build(net.add(Classifier(self._classes), x, name="classifier"))
-
-    def reduced(self, fidelity):
-        return self
-'''
+SPACE = Path(small_space.__file__).read_text()
 TRAIN = ("supernet", "train", "--space=two.py:Two", "--data=photos.npz", "--set=batch=8", "--set=rate=0.5")
 JUDGED = ["largest", "smallest", "sample 1", "sample 2", "sample 3"]
 
@@ -108,6 +81,11 @@ def test_the_same_command_reads_a_finished_supernet_and_another_question_is_refu
     assert json.loads(again.stdout) == first
     assert "supernet mine is finished (took " in again.stderr
     assert (first["strategy"], first["share"]) == ("single_path", "blocks")
+    weights = Path(first["weights"])
+    weights.write_bytes(weights.read_bytes()[:100])
+    assert "damaged" in nasctl("supernet", "list").stdout
+    assert "damaged, step 6 of 6 (100%)" in nasctl("supernet", "show", "mine").stdout
+    assert json.loads(nasctl(*words, "--json").stdout)["results"] == first["results"]
     other = nasctl(*words[:-2], "--share=entangled", "--name=mine", code=2).stderr
     assert "holds a training of another share; give this one another --name" in other
 
@@ -183,7 +161,7 @@ def test_an_unknown_supernet_is_one_sentence(words, nasctl):
 
 @pytest.mark.slow  # it waits for another process
 def test_a_killed_supernet_goes_on_to_the_same_bits(nasctl):
-    words = [*TRAIN, "--epochs=40", "--set=recovery=10", "--seed=3"]
+    words = [*TRAIN, "--epochs=40", "--set=rate=0.1", "--set=evaluate=0", "--set=recovery=10", "--seed=3"]
     whole = json.loads(nasctl(*words, "--json", "--store=whole.db").stdout)
     killed = subprocess.Popen(
         [sys.executable, "-m", "nasctl", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
