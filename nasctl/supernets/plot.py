@@ -15,6 +15,7 @@ from nasctl.pareto.hypervolume import pareto
 
 if TYPE_CHECKING:
     import matplotlib.axes
+    import matplotlib.axis
 
 HEIGHT = 2.6  # inches
 
@@ -52,6 +53,14 @@ def draw_supernet(path: Path, row: Mapping[str, Any], entries: Sequence[Mapping[
         figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False)
         figure.canvas.draw()
         thin_ticks(figure)
+
+
+def _whole_numbers(axis: matplotlib.axis.Axis) -> None:
+    """Label an axis with whole numbers, written as "12,000"."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    axis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def _curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -94,6 +103,7 @@ def _draw_curves(area: matplotlib.axes.Axes, curves: Mapping[str, Sequence[Mappi
         area.plot(epochs, values, color=colour, linewidth=1.0, marker="o", markersize=2.2, label=label)
     area.set_xlabel("epoch")
     area.set_xlim(left=0)
+    _whole_numbers(area.xaxis)
     area.set_title("band: \N{PLUS-MINUS SIGN} one standard error", fontsize=6, loc="right")
 
 
@@ -126,6 +136,8 @@ def _draw_visits(area: matplotlib.axes.Axes, visits: np.ndarray) -> None:
     area.fill_between(np.arange(1, len(ordered) + 1), ordered, color=BLUE, alpha=0.15, linewidth=0)
     area.set_ylim(bottom=0)
     area.set_xlim(1, max(2, len(ordered)))
+    _whole_numbers(area.xaxis)
+    _whole_numbers(area.yaxis)
     never = int((ordered == 0).sum())
     area.set_xlabel("slots, the most visited first")
     area.set_ylabel("passes that trained the slot")
