@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import click
     from click.shell_completion import CompletionItem
 
-Kind = Literal["spaces", "objectives", "searchers", "devices", "data", "runs", "ids"]
+Kind = Literal["spaces", "objectives", "searchers", "strategies", "devices", "data", "runs", "ids"]
 
 RUNS = 3  # newest runs whose ids are offered
 

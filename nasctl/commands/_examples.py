@@ -78,6 +78,14 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "space references": ("nasctl space references mbconv --device mobile",),
     "space sample": ("nasctl space sample nb201 -n 5",),
     "space show": ("nasctl space show mbconv:width=1.0",),
+    "supernet delete": ("nasctl supernet delete SUPERNET",),
+    "supernet list": ("nasctl supernet list",),
+    "supernet show": ("nasctl supernet show SUPERNET", "nasctl supernet show SUPERNET --plot supernet.png"),
+    "supernet train": (
+        "nasctl supernet train --space mbconv --data photos",
+        "nasctl supernet train --space nbmacro:resolution=16 --data photos --strategy single_path --epochs 50",
+        "nasctl supernet train --space nbmacro:resolution=8 --data digits --epochs 5 --dry-run",
+    ),
     "train": (
         "nasctl train --arch nb201-0me6 --data photos",
         "nasctl train --run nb201 --top 5 --data photos --epochs 20",

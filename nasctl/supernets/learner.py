@@ -36,6 +36,8 @@ from nasctl.training.losses import Prepared
 from nasctl.training.optimiser import load_optimiser, optimiser_of, optimiser_tensors, set_rate
 from nasctl.training.streams import generator, seed_torch
 
+HARMLESS = 3.0  # times the loss of chance, up to which the loss of a network that varies never counts as diverged
+
 SAMPLED = 3  # random networks that each evaluation judges, beside the largest and the smallest
 
 
@@ -222,6 +224,16 @@ class SupernetLearner:
             decay = min(recipe.ema, (1 + number) / (10 + number))
             for name, value in self._ema.items():
                 value.lerp_(self._tensors[name], 1 - decay)
+
+    @cached_property
+    def harmless_loss(self) -> float:
+        """The loss up to which no step counts as diverged: that of chance, if all steps begin with the same teacher.
+
+        Otherwise each step reports the loss of another network. One that is hardly trained may be worse than chance
+        while the others are good, so a multiple of the loss of chance is harmless.
+        """
+        teaches = any(one.teaches for one in self.strategy.passes(0)[:1])
+        return self.learning.chance * (1.0 if teaches else HARMLESS)
 
     @cached_property
     def judged(self) -> dict[str, Genome]:

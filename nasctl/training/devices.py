@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from nasctl.errors import NasctlError
-from nasctl.store.store import Store
-from nasctl.training.distributed import Job, TorchrunPlace, run_under_torchrun, torchrun_place
+from nasctl.training.distributed import Done, JointJob, TorchrunPlace, run_under_torchrun, torchrun_place
 from nasctl.training.events import Event
 from nasctl.training.local_ranks import train_in_processes
 from nasctl.training.ray_ranks import train_on_ray
-from nasctl.training.training import Trained, run_training
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Devices:
             return f"cuda:{self.place.local_rank}"
         return "cuda:0" if self.gpus else self.torch_device  # a process that is started sees no GPU but its own
 
-    def train(self, job: Job, follow: Callable[[Event], object] = lambda event: None) -> Trained:
+    def train(self, job: JointJob[Done], follow: Callable[[Event], object] = lambda event: None) -> Done:
         """Carry out a training on these devices.
 
         Args:
@@ -83,7 +81,7 @@ class Devices:
             follow: Called with each event.
 
         Raises:
-            NasctlError: As `run_training`; or a process has died.
+            NasctlError: As the job; or a process has died.
             KeyboardInterrupt: A signal asked to stop; a checkpoint is written before.
         """
         job.check()
@@ -92,7 +90,7 @@ class Devices:
         if self.gpus:
             return train_in_processes(job, self.gpus, follow)
         if self.world == 1:
-            return run_training(job.training, job.data, Store(job.store), job.work, follow, until=job.until)
+            return job.carry_out(follow)
         if self.place:
             return run_under_torchrun(job, self.place, follow)
         return train_in_processes(job, ("",) * self.world, follow)

@@ -35,6 +35,8 @@ class Standing:
         rate: Examples per second.
         left: Seconds left; None before they can be told.
         validation: The last evaluation on the validation part.
+        network: Name of the network of a supernet that it is the result of; "" if one network is trained.
+        others: Results of the further networks of a supernet, as words; "" for none.
         evaluated_epoch: Epochs done at that evaluation.
         note: The last event that a person should know of.
     """
@@ -47,6 +49,8 @@ class Standing:
     rate: float | None = None
     left: float | None = None
     validation: Result | None = None
+    network: str = ""
+    others: str = ""
     evaluated_epoch: float = 0.0
     note: str = ""
 
@@ -104,11 +108,20 @@ class Display:
         if self._live is None and now - self._said > QUIET:
             self._say(progress_line(state, self._unit))
 
-    def evaluated(self, result: Result, epoch: float) -> None:
-        """Show an evaluation on the validation part, after this many epochs."""
-        self.state.validation, self.state.evaluated_epoch = result, epoch
+    def evaluated(self, result: Result, epoch: float, network: str = "", others: str = "") -> None:
+        """Show an evaluation on the validation part.
+
+        Args:
+            result: The result.
+            epoch: Epochs done.
+            network: Name of the network of a supernet; "" if one network is trained.
+            others: Results of the further networks of a supernet, as words; "" for none.
+        """
+        state = self.state
+        state.validation, state.evaluated_epoch, state.network, state.others = result, epoch, network, others
         if self._live is None:
-            self._say(f"{progress_line(self.state, self._unit)}; validation {result_text(result)}")
+            of, more = (f" of the {network}" if network else ""), (f"; {others}" if others else "")
+            self._say(f"{progress_line(state, self._unit)}; validation{of} {result_text(result)}{more}")
 
     def note(self, sentence: str) -> None:
         """Show a sentence, which stays on the screen."""
@@ -147,7 +160,8 @@ class Display:
         ]
         if state.validation is not None:
             after = f" after epoch {state.evaluated_epoch:.4g}"
-            lines.append(Text(f"validation {result_text(state.validation)}{after}"))
+            lines.append(Text(f"{state.network or 'validation'} {result_text(state.validation)}{after}"))
+        lines += [Text(state.others)] if state.others else []
         lines += [Text(state.note)] if state.note else []
         return Group(*lines, Text(HINT, style="dim"))
 

@@ -9,12 +9,13 @@ import itertools
 import os
 import signal
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -27,10 +28,13 @@ from nasctl.system.signals import stop_asked, uninterrupted
 from nasctl.training.batches import usual_workers
 from nasctl.training.events import Event, Ranks, RanksLost, TrainingDiverged
 from nasctl.training.labelled import TrainingData
+from nasctl.training.recipe import Recipe
 from nasctl.training.training import Trained, Training, Work, run_training
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store as Meeting  # a class that torch.distributed has without declaring it
+
+Done = TypeVar("Done")
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}  # libraries that add tensors up, by kind of device
 
@@ -42,23 +46,52 @@ LOST = (
 )
 
 
+class JointQuestion(Protocol):
+    """The fields of a training's question that its processes need."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of torch in each process."""
+
+    @property
+    def torch_device(self) -> str:
+        """The torch device of each process."""
+
+    @property
+    def world(self) -> int:
+        """Number of processes."""
+
+
 @dataclass(frozen=True)
-class Job:
-    """A training as it is sent to the processes that carry it out.
+class JointJob(ABC, Generic[Done]):
+    """Something that several processes train together, as it is sent to them; `Done` is what a process returns.
 
     Args:
-        training: The training; its `world` is the number of processes.
+        training: The question.
         data: Its data.
         store: Path of the store. Only the first process opens it.
         work: How the training is carried out.
         until: Number of steps after which it pauses; None for the end.
     """
 
-    training: Training
+    training: JointQuestion
     data: TrainingData
     store: str
     work: Work = field(default_factory=Work)
     until: int | None = None
+
+    @abstractmethod
+    def carry_out(self, follow: Callable[[Event], object], ranks: Ranks | None = None) -> Done:
+        """Carry out one process's part of the training.
+
+        Args:
+            follow: Called with each event.
+            ranks: The place of the process; None if it trains alone.
+        """
 
     def check(self) -> None:
         """Raise a `NasctlError` if the processes are more than the examples of a batch."""
@@ -69,17 +102,17 @@ class Job:
                 " processes."
             )
 
-    def sharing_cores(self, processes: int) -> Job:
+    def sharing_cores(self, processes: int) -> Self:
         """Return the job with a default number of data workers for several processes on one machine."""
         if self.work.workers is not None or not (usual := usual_workers(self.data)):
             return self
         return replace(self, work=replace(self.work, workers=max(1, usual // processes)))
 
-    def portable(self) -> Job:
+    def portable(self) -> Self:
         """Return the job as it can be pickled: without the function that shows sentences."""
         return replace(self, work=replace(self.work, note=silent))
 
-    def noting(self, send: Callable[[Noted], object]) -> Job:
+    def noting(self, send: Callable[[Noted], object]) -> Self:
         """Return the job with sentences for a user sent as messages."""
         return replace(self, work=replace(self.work, note=lambda sentence: send(Noted(sentence))))
 
@@ -89,6 +122,19 @@ class Job:
             self.work.note(message.sentence)
         else:
             follow(message)
+
+
+@dataclass(frozen=True)
+class Job(JointJob[Trained]):
+    """The training of one network as it is sent to the processes that carry it out."""
+
+    training: Training
+
+    def carry_out(self, follow: Callable[[Event], object], ranks: Ranks | None = None) -> Trained:
+        """Carry out one process's part of the training; see `run_training`."""
+        return run_training(
+            self.training, self.data, Store(self.store), self.work, follow, ranks=ranks, until=self.until
+        )
 
 
 @dataclass(frozen=True)
@@ -116,13 +162,13 @@ class Ended:
 
     kind: Literal["done", "stopped", "diverged", "refused", "unexpected", "lost", "died"]
     text: str = ""
-    trained: Trained | None = None
+    trained: Any = None
     trace: str = ""
 
 
 def run_rank(
-    job: Job, rank: int, store: Meeting, follow: Callable[[Event], object], stop: Callable[[], bool]
-) -> Trained:
+    job: JointJob[Done], rank: int, store: Meeting, follow: Callable[[Event], object], stop: Callable[[], bool]
+) -> Done:
     """Carry out one process's part of a training; every launcher calls this function in every process.
 
     Args:
@@ -139,8 +185,7 @@ def run_rank(
     """
     training = job.training
     with process_group(training.torch_device, rank, training.world, store) as reduce:
-        ranks = Ranks(rank, training.world, reduce, stop)
-        return run_training(training, job.data, Store(job.store), job.work, follow, ranks=ranks, until=job.until)
+        return job.carry_out(follow, Ranks(rank, training.world, reduce, stop))
 
 
 @contextmanager
@@ -176,7 +221,7 @@ def process_group(device_name: str, rank: int, world: int, store: Meeting) -> It
     distributed.destroy_process_group()  # not after an error, because it might wait for the other processes
 
 
-def ended(work: Callable[[], Trained]) -> Ended:
+def ended(work: Callable[[], object]) -> Ended:
     """Call a function that trains, and return how it ended."""
     try:
         return Ended("done", trained=work())
@@ -192,7 +237,7 @@ def ended(work: Callable[[], Trained]) -> Ended:
         return Ended("unexpected", f"{type(error).__name__}: {error}", trace=traceback.format_exc())
 
 
-def result_of(endings: Mapping[int, Ended]) -> Trained:
+def result_of(endings: Mapping[int, Ended]) -> Any:
     """Return what the first process returned, or raise the error that explains how all processes ended.
 
     Args:
@@ -276,7 +321,7 @@ def torchrun_place(environment: Mapping[str, str] = os.environ) -> TorchrunPlace
     return TorchrunPlace(rank, world, local, here)
 
 
-def run_under_torchrun(job: Job, place: TorchrunPlace, follow: Callable[[Event], object]) -> Trained:
+def run_under_torchrun(job: JointJob[Done], place: TorchrunPlace, follow: Callable[[Event], object]) -> Done:
     """Carry out the part of a training that falls to this process of torchrun; see `run_rank`.
 
     All processes must be given the same trainings in the same order.
@@ -318,6 +363,7 @@ def _quiet_stdout() -> Iterator[None]:
 __all__ = [
     "Ended",
     "Job",
+    "JointJob",
     "Noted",
     "TorchrunPlace",
     "death",

@@ -22,7 +22,7 @@ class DivergenceRule:
     the loss of chance never counts: where the median is almost 0, one hard batch exceeds three times the median.
 
     Args:
-        chance: The loss of a network that has learnt nothing, such as log(classes).
+        chance: The loss of a network that has learnt nothing, such as log(classes); for supernets a multiple of it.
         warmup: Number of steps of the warm-up.
     """
 

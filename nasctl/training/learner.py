@@ -38,6 +38,9 @@ class Learns(Protocol):
     learning: Learning
     wishes: Tensor
 
+    @property
+    def harmless_loss(self) -> float: ...
+
     def step(
         self, given: Tensor, labels: Tensor, number: int, rate: float, wishes: Sequence[float] = ...
     ) -> tuple[Tensor, Tensor | None]: ...
@@ -86,6 +89,11 @@ class Learner:
         self._type = self._mixed_type()
         self._scaler = torch.amp.GradScaler(self.device.type) if self._type is torch.float16 else None
         self._ema = {name: value.detach().clone() for name, value in self._averaged().items()} if recipe.ema else {}
+
+    @property
+    def harmless_loss(self) -> float:
+        """The loss up to which no step counts as diverged: that of chance."""
+        return self.learning.chance
 
     def precision(self) -> AbstractContextManager[Any]:
         """Return the context of mixed precision, which does nothing without `amp`."""

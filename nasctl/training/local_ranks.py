@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing import connection, get_context, resource_tracker
 from pathlib import Path
+from typing import Any
 
 from nasctl.errors import NasctlError
 from nasctl.system.signals import SIGNALS, stop_asked, stop_if_asked, uninterrupted
-from nasctl.training.distributed import Ended, Job, Noted, death, ended, result_of, run_rank
+from nasctl.training.distributed import Done, Ended, JointJob, Noted, death, ended, result_of, run_rank
 from nasctl.training.events import Event
-from nasctl.training.training import Trained
 
 CONTEXT = get_context("spawn")  # a forked process would inherit the threads of torch in an undefined state
 
@@ -30,8 +30,8 @@ TICK = 0.2  # longest time in seconds before a stop request is passed on
 
 
 def train_in_processes(
-    job: Job, gpus: Sequence[str], follow: Callable[[Event], object] = lambda event: None
-) -> Trained:
+    job: JointJob[Done], gpus: Sequence[str], follow: Callable[[Event], object] = lambda event: None
+) -> Done:
     """Carry out a training by processes of this machine, one for each entry of `gpus`.
 
     If one process ends, all end. Processes end when this one does, however it ends. A stop request to this process
@@ -57,7 +57,8 @@ def train_in_processes(
         finally:
             watch.close()
         try:
-            return result_of(watch.endings)
+            found: Done = result_of(watch.endings)
+            return found
         except KeyboardInterrupt:
             stop_if_asked()
             raise
@@ -70,7 +71,7 @@ class _Watch:
         endings: The end of each process that has ended, by its number.
     """
 
-    def __init__(self, job: Job, gpus: Sequence[str], file: str, follow: Callable[[Event], object]) -> None:
+    def __init__(self, job: JointJob[Any], gpus: Sequence[str], file: str, follow: Callable[[Event], object]) -> None:
         self._job, self._gpus, self._file, self._follow = job, gpus, file, follow
         self._ranks: list[_Process] = []
         self.endings: dict[int, Ended] = {}
@@ -193,7 +194,7 @@ def _run_process(pipe: connection.Connection, rank: int, gpu: str, file: str) ->
     if (loopback := _loopback()) is not None:  # the name of this machine may have no address
         os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
     try:
-        job: Job = pipe.recv()
+        job: JointJob[Any] = pipe.recv()
     except (EOFError, OSError):
         return
     except Exception as error:  # as a rule, a module that cannot be imported here
@@ -206,7 +207,7 @@ def _run_process(pipe: connection.Connection, rank: int, gpu: str, file: str) ->
         job = job.noting(pipe.send)
     follow: Callable[[Event], object] = (lambda event: None) if rank else pipe.send
 
-    def work() -> Trained:
+    def work() -> object:
         from torch.distributed import FileStore  # type: ignore[attr-defined]  # it is there without declaration
 
         return run_rank(job, rank, FileStore(file, job.training.world), follow, stop.is_set)

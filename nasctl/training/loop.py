@@ -138,7 +138,7 @@ class Trainer:
         """Make the module with its initial weights."""
         recipe = self._problem.recipe
         self.learner = self._make_learner(self._problem, self._ranks)
-        self._rule = DivergenceRule(self.learner.learning.chance, round(recipe.warmup * self._epoch))
+        self._rule = DivergenceRule(self.learner.harmless_loss, round(recipe.warmup * self._epoch))
         self._pending: list[tuple[Tensor, Tensor | None]] = []  # losses of steps that are done and not read
         self._wishes = torch.zeros(WISHES, device=self.learner.device)  # of all ranks in these steps: to stop, to save
         self.step = 0

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from nasctl.errors import NasctlError
 from nasctl.system.ray_cluster import join_cluster, room
 from nasctl.system.signals import stop_asked, stop_if_asked, uninterrupted
-from nasctl.training.distributed import PATIENCE, Ended, Job, Noted, ended, result_of, run_rank
+from nasctl.training.distributed import PATIENCE, Done, Ended, JointJob, Noted, ended, result_of, run_rank
 from nasctl.training.events import Event
-from nasctl.training.training import Trained
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store as Meeting
@@ -32,7 +31,7 @@ TICK = 0.5  # seconds between two looks at the processes
 START = 120.0  # seconds after which a process that has not started makes the training give up
 
 
-def train_on_ray(job: Job, address: str, follow: Callable[[Event], object] = lambda event: None) -> Trained:
+def train_on_ray(job: JointJob[Done], address: str, follow: Callable[[Event], object] = lambda event: None) -> Done:
     """Carry out a training by actors of a Ray cluster.
 
     The first process runs on this machine, because it writes the folder of the training and the store. The others run
@@ -54,7 +53,8 @@ def train_on_ray(job: Job, address: str, follow: Callable[[Event], object] = lam
         try:
             watch = _Watch(ray, job, follow)
             watch.wait()
-            return result_of(watch.endings)
+            found: Done = result_of(watch.endings)
+            return found
         except KeyboardInterrupt:
             stop_if_asked()
             raise
@@ -72,7 +72,7 @@ class _Watch:
         endings: The end of each actor that has ended, by its number.
     """
 
-    def __init__(self, ray: Any, job: Job, follow: Callable[[Event], object]) -> None:
+    def __init__(self, ray: Any, job: JointJob[Any], follow: Callable[[Event], object]) -> None:
         self._ray, self._job, self._follow = ray, job, follow
         self._begun = self._told = self._stopping = False
         self._deadline = float("inf")  # value of `time.monotonic()` at which actors are killed
@@ -192,7 +192,7 @@ class _Rank:
         self._store = store
         return address, store.port
 
-    def run(self, job: Job, place: tuple[str, int], folder: str) -> Ended:
+    def run(self, job: JointJob[Any], place: tuple[str, int], folder: str) -> Ended:
         """Carry out the part of this process.
 
         Args:
@@ -208,7 +208,7 @@ class _Rank:
             job = job.noting(self._events.append)
         follow: Callable[[Event], object] = (lambda event: None) if self._rank else self._events.append
 
-        def work() -> Trained:
+        def work() -> object:
             store = self._store or TCPStore(*place, is_master=False, timeout=PATIENCE)
             return run_rank(job, self._rank, store, follow, self._stop.is_set)
 

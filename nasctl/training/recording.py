@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
-from nasctl.training.events import Checkpointed, Diverged, Evaluated, Event, Outcome, Resumed, StepDone
-from nasctl.training.training_log import TrainingLog
-from nasctl.version import __version__
-
-MOST_STEPS = 10_000  # steps of a training that its log holds; of longer ones, every second step or fewer
+from nasctl.training.event_log import EventLog
+from nasctl.training.events import Checkpointed, Event, Outcome
 
 
-class Recording:
-    """Records the events of a training.
+class Recording(EventLog):
+    """Records the events of a training in its log and in its row of the store.
 
     Args:
         record: The row of the training before this session.
@@ -43,47 +36,8 @@ class Recording:
         epoch_steps: int,
         follow: Callable[[Event], object],
     ) -> None:
-        self._record, self._store, self._follow = record, store, follow
-        self._logs, self._event_files = logs, event_files
-        self._every, self._steps, self._epoch = math.ceil(steps / MOST_STEPS), steps, epoch_steps
-        self._begun, self._opened, self._files = time.monotonic(), ExitStack(), list[TrainingLog]()
-        self._writer: Any = None
-        self.session_steps = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._opened.close()
-
-    @property
-    def opened(self) -> bool:
-        """True after the first event."""
-        return bool(self._files)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of all sessions of the training."""
-        return self._record.seconds + time.monotonic() - self._begun
-
-    def event(self, event: Event) -> None:
-        """Record an event."""
-        if not self._files:
-            self._open(event.step if isinstance(event, Resumed) else 0)
-        if isinstance(event, StepDone):
-            self.session_steps += 1
-            if event.step % self._every == 0 or event.step == self._steps:
-                self._write_step(event)
-        elif isinstance(event, Evaluated):
-            result = {"part": event.part, **asdict(event.result)}
-            self._write("evaluated", step=event.step, epoch=event.epoch, **result)
-            self._plot(event.step, {f"{event.part}/{key}": value for key, value in asdict(event.result).items()})
-        elif isinstance(event, Diverged):
-            self._write("diverged", **asdict(event))
-        elif isinstance(event, Checkpointed):
-            self._write("checkpoint", step=event.step)
-            self.file("unfinished")
-        self._follow(event)
+        super().__init__(record.name, logs, event_files, steps, epoch_steps, follow, record.seconds)
+        self._record, self._store = record, store
 
     def file(self, state: str, outcome: Outcome | None = None) -> TrainingRecord:
         """File the row of the training, and return it."""
@@ -101,37 +55,14 @@ class Recording:
     def finish(self, outcome: Outcome) -> TrainingRecord:
         """Record the end of the training, or of its first steps, and return its row."""
         state = "finished" if outcome.finished else "unfinished"
-        if self._files:
-            self._write(state, step=outcome.step, seconds=round(self.seconds, 3))
+        if self.opened:
+            self.write(state, step=outcome.step, seconds=round(self.seconds, 3))
         return self.file(state, outcome)
 
     def _open(self, step: int) -> None:
-        """File the row, open the logs after a step, and note the beginning of the session."""
         self.file("unfinished")
-        for path, name in self._logs.items():
-            log = TrainingLog(path, step, name)
-            self._opened.callback(log.close)
-            self._files.append(log)
-        if self._event_files is not None:
-            from torch.utils.tensorboard import SummaryWriter
+        super()._open(step)
 
-            self._writer = SummaryWriter(str(self._event_files), purge_step=step + 1)
-            self._opened.callback(self._writer.close)
-        word = "resumed" if step else "begun"
-        self._write(word, step=step, steps=self._steps, name=self._record.name, nasctl=__version__, time=time.time())
-
-    def _write_step(self, event: StepDone) -> None:
-        values = {"loss": event.loss, "accuracy": event.accuracy, "rate": event.rate}
-        speed = {"examples_per_second": round(event.examples_per_second, 1)}
-        self._write("step", step=event.step, epoch=event.step / self._epoch, **values, **speed)
-        self._plot(event.step, {f"train/{key}": value for key, value in {**values, **speed}.items()})
-
-    def _write(self, event: str, **values: Any) -> None:
-        for log in self._files:
-            log.write(event, **values)
-
-    def _plot(self, step: int, values: dict[str, float | None]) -> None:
-        """Write numbers for TensorBoard."""
-        for name, value in values.items() if self._writer is not None else ():
-            if value is not None:
-                self._writer.add_scalar(name, value, step)
+    def _write_checkpoint(self, event: Checkpointed) -> None:
+        super()._write_checkpoint(event)
+        self.file("unfinished")

@@ -44,6 +44,7 @@ def folder(tmp_path_factory):
         for seed in ("1", "2"):
             nasctl(*SEARCH, "--searcher", "random:batch=12", "--seed", seed, "--run", f"seed{seed}")
         _train(Store("nasctl.db"))
+        _begin_supernet(path / "nasctl-supernets" / "attentivenas-sandwich-entangled-1c9f2a07")
         rows = nasctl("objective", "score", "--space", SPACE, "--sample", "16", "-o", "macs", "--csv")
         (path / "known.csv").write_text(rows.replace("\r\n", "\n").replace("id,macs (MACs)", "arch,accuracy"))
         yield path
@@ -60,6 +61,18 @@ def _train(store):
         store.file_training(
             TrainingRecord(f"nbmacro-{k}1e0b44e", record.space, one.genome, spec, "finished", results, 9.5, 1e9 + k)
         )
+
+
+def _begin_supernet(folder):
+    """Write the question and the log of a supernet whose training has a step to go."""
+    spec = {"space": SPACE, "share": "blocks", "strategy": "sandwich:distance=kl,random=2", "recipe": {}, "seed": 0}
+    result = {"loss": 1.0, "accuracy": 0.713, "perplexity": None, "examples": 180, "error": 0.012}
+    events = [{"event": "begun", "step": 0, "steps": 660_000}]
+    for name in ("largest", "smallest"):
+        events.append({"event": "evaluated", "step": 659_999, "part": "validation", "subnet": name, **result})
+    folder.mkdir(parents=True)
+    (folder / "training.json").write_text(json.dumps({**spec, "data": "digits split=0.8-0.1-0.1 seed=0"}))
+    (folder / "log.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in events))
 
 
 def commands():
@@ -89,6 +102,7 @@ def commands():
         ("runs", "list"),
         ("runs", "compare", "seed1", "seed2"),
         ("train", "list"),
+        ("supernet", "list"),
         ("bench", "list"),
     )
     slow = pytest.mark.slow

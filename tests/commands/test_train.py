@@ -211,7 +211,7 @@ def test_an_unknown_field_of_a_recipe_file_names_the_nearest(nasctl):
 
 
 def test_tensorboard_is_an_extra(nasctl, monkeypatch):
-    monkeypatch.setattr("nasctl.training.report.find_spec", lambda name: None)
+    monkeypatch.setattr("nasctl.training.progress_report.find_spec", lambda name: None)
     message = refused(nasctl, *NETWORK, *PHOTOS, "--tensorboard")
     assert "pip install 'nasctl[tensorboard]'" in message
 

@@ -45,6 +45,14 @@ def test_a_pipe_gets_a_line_for_each_evaluation(capsys):
     assert shown.state.step == 10
 
 
+def test_the_networks_of_a_supernet_are_named(capsys):
+    shown = Display("net-1", "images", 40, 2)
+    shown.evaluated(CLASSES, 1.0, "largest", "smallest 9.1%; samples 21.0%, 40.4%, 33.3%")
+    (line,) = capsys.readouterr().err.splitlines()
+    networks = "validation of the largest 71.3% ± 1.3%, loss 0.912; smallest 9.1%; samples 21.0%, 40.4%, 33.3%"
+    assert line == f"net-1: epoch 1/2; {networks}"
+
+
 @pytest.mark.parametrize("columns", [60, 80])
 def test_a_terminal_shows_every_line_whole(columns, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)

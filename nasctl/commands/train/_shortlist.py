@@ -20,7 +20,7 @@ from nasctl.system.wording import plural
 if TYPE_CHECKING:
     from nasctl.store.training_table import TrainingRecord
     from nasctl.training.halving import Rung, RungResult
-    from nasctl.training.report import Reporting
+    from nasctl.training.progress_report import Reporting
     from nasctl.training.request import TrainRequest
 
 DEFAULT_TOP = 16  # candidates that are trained without --top

@@ -1,0 +1,29 @@
+"""`nasctl supernet delete`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from nasctl.commands import store_option
+from nasctl.errors import NasctlError
+
+
+@click.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@store_option
+def command(name: str, yes: bool, store: str) -> None:
+    """Delete the supernet NAME with its weights, checkpoints and log."""
+    from nasctl.supernets.rows import find_supernet
+    from nasctl.system.terminal import printable, say
+
+    folder = find_supernet(name, store)
+    name = folder.path.name
+    if not yes:
+        if not sys.stdin.isatty():
+            raise NasctlError(f"Cannot ask whether to delete supernet {name}: stdin is no terminal. Give --yes.")
+        click.confirm(printable(f"Delete supernet {name} and everything in {folder.path}?"), abort=True, err=True)
+    folder.delete()
+    say(f"deleted supernet {name}")

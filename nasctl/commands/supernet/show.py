@@ -1,0 +1,51 @@
+"""`nasctl supernet show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nasctl.commands import force_option, json_option, store_option
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--plot",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Draw learning curves, accuracy over MACs, and visits of the slots. FILE is a .png, .svg or .pdf.",
+)
+@force_option
+@store_option
+@json_option
+def command(name: str, plot: Path | None, force: bool, store: str, as_json: bool) -> None:
+    """Show the supernet NAME: what was trained, how far it is, its results, the visits of its slots, and its files."""
+    import json
+
+    from nasctl.errors import NasctlError
+    from nasctl.supernets.rows import find_supernet, supernet_facts, supernet_row, visits_of
+    from nasctl.system.terminal import definitions, say
+
+    if plot is not None:
+        from nasctl.drawing.canvas import check_free
+
+        check_free(plot, force)
+    folder = find_supernet(name, store)
+    row, visits = supernet_row(folder), visits_of(folder)
+    if plot is not None:
+        from nasctl.supernets.plot import draw_supernet
+        from nasctl.training.training_log import read_log
+
+        if visits is None:
+            raise NasctlError(
+                f"Cannot draw the supernet {row['supernet']}: it has no checkpoint yet. Let its training run."
+            )
+        draw_supernet(plot, row, read_log(folder.log), visits)
+        say(f"the picture of the supernet is in {plot}")
+    if as_json:
+        slots = None if visits is None else {"each": visits.tolist(), "never": int((visits == 0).sum())}
+        click.echo(json.dumps({**row, "visits": slots}))
+        return
+    definitions(supernet_facts(row, visits))

@@ -1,0 +1,147 @@
+"""The picture of a supernet: learning curves, accuracy over cost, and visits of its slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nasctl.drawing.canvas import WIDTH, canvas, thin_ticks
+from nasctl.drawing.palette import BLUE, CAPTION, GREEN, ORANGE, VERMILLION
+from nasctl.errors import NasctlError
+from nasctl.pareto.hypervolume import pareto
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.axis
+
+HEIGHT = 2.6  # inches
+
+COLOURS = {"largest": BLUE, "smallest": VERMILLION}  # of a sampled network: GREEN
+
+
+def draw_supernet(path: Path, row: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], visits: np.ndarray) -> None:
+    """Draw a supernet into a .png, .svg or .pdf, which is replaced if it exists.
+
+    The first panel has the accuracy of the judged networks on the validation part by epoch, the second one their last
+    accuracy over their multiply-accumulates, with the front, and the third one the visits of all slots, sorted.
+
+    Args:
+        path: The picture.
+        row: The supernet as `supernet_row` returns it.
+        entries: The entries of its log.
+        visits: Passes that trained each slot, (copies, slots).
+
+    Raises:
+        NasctlError: No network has been evaluated yet, or the file cannot be written.
+    """
+    curves = _curves(entries)
+    if not curves:
+        raise NasctlError(
+            f"Cannot draw the supernet {row['supernet']}: none of its networks has been evaluated yet. Wait for the end"
+            " of an epoch."
+        )
+    with canvas(path, WIDTH, HEIGHT) as figure:
+        left, middle, right = figure.subplots(1, 3)
+        _draw_curves(left, curves)
+        _draw_costs(middle, row)
+        _draw_visits(right, visits)
+        left.set_ylabel(_axis_title(next(iter(curves.values())), "validation"))
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False)
+        figure.canvas.draw()
+        thin_ticks(figure)
+
+
+def _whole_numbers(axis: matplotlib.axis.Axis) -> None:
+    """Label an axis with whole numbers, written as "12,000"."""
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    axis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def _curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the evaluations on the validation part by name of the network."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for one in entries:
+        if one.get("event") == "evaluated" and one.get("part") == "validation":
+            found.setdefault(one.get("subnet", ""), []).append(one)
+    return found
+
+
+def _value(result: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the accuracy in percent, or the perplexity, with its standard error."""
+    if result.get("accuracy") is not None:
+        return 100 * float(result["accuracy"]), 100 * float(result["error"])
+    perplexity = float(np.exp(result["loss"]))
+    return perplexity, perplexity * float(result["error"])
+
+
+def _axis_title(results: Sequence[Mapping[str, Any]], part: str) -> str:
+    """Return the title of the axis of results."""
+    return f"{part} accuracy (%)" if results[0].get("accuracy") is not None else f"{part} perplexity"
+
+
+def _group(name: str) -> str:
+    """Return the group of a network in the legend."""
+    return name if name in COLOURS else "random networks"
+
+
+def _draw_curves(area: matplotlib.axes.Axes, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Draw the result of each network by epoch."""
+    labelled: set[str] = set()
+    for name, some in curves.items():
+        epochs = np.array([one["epoch"] for one in some], float)
+        values, errors = np.array([_value(one) for one in some]).T
+        colour, group = COLOURS.get(name, GREEN), _group(name)
+        label = None if group in labelled else group
+        labelled.add(group)
+        area.fill_between(epochs, values - errors, values + errors, color=colour, alpha=0.15, linewidth=0)
+        area.plot(epochs, values, color=colour, linewidth=1.0, marker="o", markersize=2.2, label=label)
+    area.set_xlabel("epoch")
+    area.set_xlim(left=0)
+    _whole_numbers(area.xaxis)
+    area.set_title("band: \N{PLUS-MINUS SIGN} one standard error", fontsize=6, loc="right")
+
+
+def _draw_costs(area: matplotlib.axes.Axes, row: Mapping[str, Any]) -> None:
+    """Draw the last result of each network over its multiply-accumulates, with the front."""
+    part, results = next(reversed(list(row["results"].items())))
+    known = {name: one for name, one in results.items() if name in row["judged"]}
+    area.set_xlabel("MACs (millions)")
+    area.set_ylabel(_axis_title(list(results.values()), part))
+    if not known:
+        area.set(xticks=[], yticks=[])
+        area.text(0.5, 0.5, "the space is not installed", transform=area.transAxes, ha="center", color=CAPTION)
+        return
+    costs = np.array([row["judged"][name]["macs"] for name in known]) / 1e6
+    values, errors = np.array([_value(one) for one in known.values()]).T
+    sign = -1 if next(iter(known.values())).get("accuracy") is not None else 1
+    front = pareto(np.stack([costs, sign * values], axis=1))
+    front = front[np.argsort(front[:, 0], kind="stable")]
+    area.step(front[:, 0], sign * front[:, 1], where="post", color=ORANGE, linewidth=0.9, zorder=1)
+    for name, cost, value, error in zip(known, costs, values, errors, strict=True):
+        colour = COLOURS.get(name, GREEN)
+        area.errorbar(cost, value, error, color=colour, marker="o", markersize=3, linewidth=0.7, capsize=1.5, zorder=2)
+    area.set_title("line: front; bars: \N{PLUS-MINUS SIGN} one standard error", fontsize=6, loc="right")
+
+
+def _draw_visits(area: matplotlib.axes.Axes, visits: np.ndarray) -> None:
+    """Draw the visits of all slots, from the most to the least visited one."""
+    ordered = np.sort(visits.ravel())[::-1]
+    area.plot(np.arange(1, len(ordered) + 1), ordered, color=BLUE, linewidth=1.1)
+    area.fill_between(np.arange(1, len(ordered) + 1), ordered, color=BLUE, alpha=0.15, linewidth=0)
+    area.set_ylim(bottom=0)
+    area.set_xlim(1, max(2, len(ordered)))
+    _whole_numbers(area.xaxis)
+    _whole_numbers(area.yaxis)
+    never = int((ordered == 0).sum())
+    area.set_xlabel("slots, the most visited first")
+    area.set_ylabel("passes that trained the slot")
+    area.set_title(f"never trained: {never:,} of {len(ordered):,}", fontsize=6, loc="right")
+
+
+__all__ = ["draw_supernet"]

@@ -1,0 +1,132 @@
+"""The question of a supernet's training: everything that its weights depend on, and the name that follows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nasctl import registry
+from nasctl.networks.graph import Network
+from nasctl.problem.space import SearchSpace
+from nasctl.supernets.problem import SupernetProblem
+from nasctl.supernets.slots import Share
+from nasctl.training.folder import check_name
+from nasctl.training.labelled import TrainingData
+from nasctl.training.recipe import Recipe, TrainingTask
+
+
+@dataclass(frozen=True)
+class Supernet:
+    """The question of a supernet's training.
+
+    Args:
+        space: Spec of the search space as trained, with every option; it has the outputs that the data needs.
+        share: What candidates share.
+        strategy: Spec of the strategy, with every option.
+        task: The task.
+        data: The identity of the data, with its split.
+        recipe: The recipe.
+        seed: Seed of weights, order, augmentation and genomes.
+        threads: Threads of torch.
+        torch_device: The torch device. Devices of one kind count as the same question.
+        world: Processes that train together.
+        called: A name in place of the default one.
+
+    Raises:
+        NasctlError: No supernet can have the name `called`.
+    """
+
+    space: str
+    share: Share
+    strategy: str
+    task: TrainingTask
+    data: str
+    recipe: Recipe
+    seed: int = 0
+    threads: int = 1
+    torch_device: str = "cpu"
+    world: int = 1
+    called: str = ""
+
+    def __post_init__(self) -> None:
+        if self.called:
+            check_name(self.called)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The question as JSON. Fields of the recipe that change no weights are not part of it."""
+        return {
+            "space": self.space,
+            "share": self.share,
+            "strategy": self.strategy,
+            "task": self.task,
+            "data": self.data,
+            "recipe": self.recipe.question,
+            "seed": self.seed,
+            "threads": self.threads,
+            "device": self.torch_device.partition(":")[0],
+            "processes": self.world,
+        }
+
+    @property
+    def identity(self) -> str:
+        """The digest of the question, under which checkpoints are filed."""
+        return hashlib.sha256(json.dumps(self.spec, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """The name, such as "nbmacro-sandwich-blocks-1c9f2a07".
+
+        It ends in a digest of the question, so the same question resumes the training.
+        """
+        words = registry.short_name(self.space), registry.short_name(self.strategy), self.share, self.identity[:8]
+        return self.called or "-".join(words)
+
+    def problem(self, data: TrainingData, workers: int | None = 0) -> SupernetProblem:
+        """Return the problem that the training loop solves.
+
+        Args:
+            data: The data.
+            workers: Processes that decode examples; None for the usual number.
+        """
+        space: SearchSpace = registry.create("spaces", self.space)
+        network = widest(space)
+        return SupernetProblem(
+            network,
+            replace(space.input, shape=network.input_shapes[0]),
+            data,
+            self.recipe,
+            self.seed,
+            self.identity,
+            self.torch_device,
+            self.threads,
+            workers,
+            space=space,
+            share=self.share,
+            strategy=self.strategy,
+        )
+
+
+def widest(space: SearchSpace) -> Network:
+    """Return a network with the largest input among that of the last choices and its neighbours in single genes.
+
+    Where the resolution is a gene, images are read at the largest one, and scaled down for the other networks.
+    """
+    last = [len(gene.choices) - 1 for gene in space.genes]
+    found = space.network(space.canonical(tuple(last)))
+    for place, gene in enumerate(space.genes):
+        for choice in range(len(gene.choices) - 1):
+            one = space.network(space.canonical((*last[:place], choice, *last[place + 1 :])))
+            if _extent(one) > _extent(found):
+                found = one
+    return found
+
+
+def _extent(network: Network) -> int:
+    """Return the length of the longest axis of a network's input."""
+    return max(size for shape in network.input_shapes for size in shape)
+
+
+__all__ = ["Supernet", "widest"]

@@ -1,0 +1,105 @@
+"""The messages of a supernet's training: what is trained on what, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nasctl import registry
+from nasctl.supernets.learner import SAMPLED
+from nasctl.supernets.question import Supernet
+from nasctl.supernets.running import SupernetSession
+from nasctl.system.terminal import duration, plural
+from nasctl.training.display import result_text
+from nasctl.training.evaluation import Result
+from nasctl.training.events import Evaluated
+from nasctl.training.labelled import TrainingData
+from nasctl.training.progress_report import ProgressReport
+from nasctl.training.rows import accuracy_text
+
+SHARED = {"entangled": "across kinds of blocks", "blocks": "within a kind of block"}
+
+
+class SupernetReport(ProgressReport):
+    """Follows the training of a supernet and reports it to the user.
+
+    Args:
+        supernet: The question.
+        data: Its data.
+        options: Options that commands on the same store need, such as " --store FILE".
+    """
+
+    def __init__(self, supernet: Supernet, data: TrainingData, options: str = "") -> None:
+        super().__init__(supernet.name, supernet.recipe, data)
+        self._supernet, self._options = supernet, options
+        self._judged: dict[str, Result] = {}
+
+    def opening(self, dry_run: bool = False) -> list[str]:
+        """Return the lines that say what is about to be trained.
+
+        Args:
+            dry_run: Whether nothing is trained.
+        """
+        one = self._supernet
+        return [
+            *self.data_lines(),
+            f"{'would train' if dry_run else 'training'} {one.name}: the networks of {one.space} by {one.strategy},"
+            f" which share weights {SHARED[one.share]} (--share {one.share})",
+            *self.recipe_lines(one.world),
+        ]
+
+    def show_evaluation(self, event: Evaluated) -> None:
+        """Show an evaluation on the validation part, once the last network is judged."""
+        if event.subnet == "largest":
+            self._judged.clear()
+        self._judged[event.subnet] = event.result
+        if len(self._judged) == 2 + SAMPLED:
+            largest, *others = self._judged.items()
+            shown = [f"{name} {_short(result)}" for name, result in others if not name.startswith("sample ")]
+            shown.append(f"samples {', '.join(_short(one) for name, one in others if name.startswith('sample '))}")
+            self._display.evaluated(largest[1], event.epoch, largest[0], "; ".join(shown))
+
+    def closing(self, session: SupernetSession, row: Mapping[str, Any]) -> list[str]:
+        """Return the lines that say how the training ended, with the next commands to type.
+
+        Args:
+            session: The session that has ended.
+            row: The supernet as `supernet_row` returns it.
+        """
+        name, unit = row["supernet"], self._unit[:-1]
+        took = f"took {duration(row['seconds'])}"
+        lines = [
+            f"supernet {name} {took if session.session_steps else f'is finished ({took})'}; its weights are in"
+            f" {row['weights']}"
+        ]
+        for part, results in row["results"].items():
+            found = {key: Result(**value) for key, value in results.items()}
+            examples = next(iter(found.values())).examples
+            shown = "; ".join(f"{key} {_text(one)}" for key, one in found.items())
+            lines.append(f"{part} on {plural(examples, f'{part} {unit}')}: {shown}")
+        largest = {part: Result(**results["largest"]) for part, results in row["results"].items()}
+        space = registry.normal("spaces", row["space"])
+        return [
+            *lines,
+            *self.guessing_lines(largest),
+            f"next: nasctl search --space {space} -o {self._objective}@{name},macs{self._options}",
+            f"      nasctl export --arch {row['judged']['largest']['id']} --weights {name}{self._options}",
+            f"      nasctl supernet show {name} --plot {name}.png{self._options}",
+        ]
+
+    @property
+    def _objective(self) -> str:
+        return "accuracy" if self._supernet.task == "classes" else "loss"
+
+
+def _short(result: Result) -> str:
+    """Return the accuracy, or the perplexity of words, without its error."""
+    return f"{result.perplexity:.4g}" if result.accuracy is None else f"{100 * result.accuracy:.1f}%"
+
+
+def _text(result: Result) -> str:
+    """Return the accuracy with its standard error, or the result of words."""
+    return result_text(result) if result.accuracy is None else accuracy_text(result.asdict())
+
+
+__all__ = ["SupernetReport"]

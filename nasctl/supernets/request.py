@@ -1,0 +1,97 @@
+"""A supernet as a user asks for it: the options of `nasctl supernet train`, from which question and data follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from nasctl import registry
+from nasctl.candidates.determinism import usable_device
+from nasctl.problem.space import Input, SearchSpace
+from nasctl.supernets.elastic_networks import ElasticNetworks
+from nasctl.supernets.problem import default_share
+from nasctl.supernets.question import Supernet, widest
+from nasctl.supernets.slots import Share
+from nasctl.training.labelled import TrainingData, training_data
+from nasctl.training.recipe import TrainingTask
+from nasctl.training.request import RecipeOptions, task_of, trained_space
+
+DEFAULT_STRATEGY = "sandwich"
+
+
+@dataclass(frozen=True)
+class SupernetRequest:
+    """Options of `nasctl supernet train` that determine what is trained.
+
+    Args:
+        space: Spec of the search space.
+        data: The name or path of labelled data.
+        strategy: Spec of the strategy.
+        share: What candidates share; None for the default of the space.
+        split: Shares of the parts, such as "0.8,0.1,0.1".
+        split_seed: Seed of the split.
+        recipe: The recipe.
+        seed: Seed of weights, order, augmentation and genomes.
+        threads: Threads of torch.
+        torch_device: The torch device, such as "cpu" or "cuda:0".
+        world: Processes that train together.
+        name: A name for the supernet, in place of the default one.
+    """
+
+    space: str
+    data: str
+    strategy: str = DEFAULT_STRATEGY
+    share: Share | None = None
+    split: str = "0.8,0.1,0.1"
+    split_seed: int = 0
+    recipe: RecipeOptions = field(default_factory=RecipeOptions)
+    seed: int = 0
+    threads: int = 1
+    torch_device: str = "cpu"
+    world: int = 1
+    name: str = ""
+
+    def supernet(self) -> tuple[Supernet, TrainingData]:
+        """Return the question with its data, which are read at the resolution of the largest network.
+
+        Raises:
+            NasctlError: An option names something that does not exist, or the data cannot train the networks of the
+                space.
+        """
+        usable_device(self.torch_device)
+        strategy = registry.spelled_out("strategies", self.strategy)
+        space: SearchSpace = registry.create("spaces", self.space)
+        wanted, task = _input_and_task(space)
+        data = training_data(self.data, wanted, None, self.split, self.split_seed, task)
+        classes = None if data.class_names is None else len(data.class_names)
+        supernet = Supernet(
+            space=trained_space(self.space, classes if data.task == "classes" else None),
+            share=self.share or default_share(space),
+            strategy=strategy,
+            task=data.task,
+            data=str(data),
+            recipe=self.recipe.recipe(data.task),
+            seed=self.seed,
+            threads=self.threads,
+            torch_device=self.torch_device,
+            world=self.world,
+            called=self.name,
+        )
+        trained: SearchSpace = registry.create("spaces", supernet.space)
+        example = trained.canonical((0,) * len(trained.genes))
+        ElasticNetworks(trained, supernet.share, data.task).check(example, classes)
+        return supernet, data
+
+
+def task_asked(spec: str) -> TrainingTask:
+    """Return the task that the networks of a space are trained for."""
+    return _input_and_task(registry.create("spaces", spec))[1]
+
+
+def _input_and_task(space: SearchSpace) -> tuple[Input, TrainingTask]:
+    """Return the largest input of the networks of a space, and the task that they are trained for."""
+    network = widest(space)
+    wanted = replace(space.input, shape=network.input_shapes[0])
+    return wanted, task_of(network, wanted)
+
+
+__all__ = ["DEFAULT_STRATEGY", "SupernetRequest", "task_asked"]

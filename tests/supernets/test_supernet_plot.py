@@ -1,0 +1,37 @@
+"""The picture of a supernet whose networks learn words, and of one that is not evaluated yet."""
+
+import numpy as np
+import pytest
+
+from nasctl.errors import NasctlError
+from nasctl.supernets.plot import draw_supernet
+from nasctl.supernets.rows import last_results, visits_text
+
+NAMES = ("largest", "smallest", "sample 1")
+
+
+def entries():
+    for epoch in (1, 2):
+        for k, name in enumerate(NAMES):
+            result = {"loss": 4.0 + k - epoch / 2, "accuracy": None, "perplexity": None, "examples": 9, "error": 0.1}
+            yield {"event": "evaluated", "part": "validation", "subnet": name, "epoch": epoch, "step": epoch, **result}
+
+
+def test_the_perplexity_of_words_is_drawn(tmp_path):
+    found = last_results(list(entries()))
+    assert found["validation"]["largest"]["loss"] == 3.0  # the last one
+    row = {"supernet": "words", "results": found, "judged": {name: {"macs": 10.0**k} for k, name in enumerate(NAMES)}}
+    draw_supernet(tmp_path / "s.svg", row, list(entries()), np.array([[0, 4, 8]]))
+    text = (tmp_path / "s.svg").read_text()
+    assert all(title in text for title in ("validation perplexity", "random networks", "never trained: 1 of 3"))
+    draw_supernet(tmp_path / "t.svg", {**row, "judged": {}}, list(entries()), np.array([[0, 4, 8]]))
+    assert "the space is not installed" in (tmp_path / "t.svg").read_text()
+
+
+def test_a_supernet_without_an_evaluation_is_refused(tmp_path):
+    with pytest.raises(NasctlError, match="none of its networks has been evaluated yet"):
+        draw_supernet(tmp_path / "s.svg", {"supernet": "new", "results": {}, "judged": {}}, [], np.zeros((1, 3)))
+
+
+def test_slots_that_training_has_not_reached_are_counted():
+    assert visits_text(np.array([[0, 4], [8, 0]])) == "each of 4 slots 0 to 8 times, in the median 2; 2 slots never"
