@@ -1,0 +1,120 @@
+"""The evaluation of networks of a trained supernet on the validation examples in its file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasctl.errors import NasctlError
+from nasctl.problem.space import Genome
+from nasctl.supernets.trained_supernet import TrainedSupernet
+from nasctl.training.evaluation import Result, evaluate
+from nasctl.training.labelled import TrainingData
+from nasctl.training.losses import Learning, MaskedWordLearning, NextWordLearning, Prepared
+from nasctl.training.recipe import Recipe
+from nasctl.training.streams import generator
+
+KEPT = 1000  # validation examples that the file of a supernet holds at most
+
+BATCH = 100  # examples that are evaluated at once
+
+VALIDATION = 1  # part of the stream "calibration" that orders validation examples
+
+
+def validation_examples(data: TrainingData, seed: int) -> tuple[Tensor, Tensor] | None:
+    """Return the first validation examples in a random order of a seed, and their labels; None if there are none.
+
+    Args:
+        data: The data that a supernet is trained on.
+        seed: The seed of its training.
+    """
+    order = generator(seed, "calibration", part=VALIDATION).permutation(data.size("validation"))[:KEPT]
+    if not len(order):
+        return None
+    examples, labels = data.examples("validation", np.asarray(order))
+    return torch.from_numpy(examples), torch.from_numpy(labels)
+
+
+def evaluate_subnet(
+    supernet: TrainedSupernet,
+    genome: Genome,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    device: torch.device | str = "cpu",
+) -> Result:
+    """Return the result of a network with the shared weights of its genome and calibrated statistics.
+
+    Args:
+        supernet: The supernet.
+        genome: A canonical genome.
+        batches: Examples as the data give them, and their labels; see `stored_batches`.
+        device: The device that the network runs on.
+
+    Raises:
+        DoesNotFit: The supernet has no place for the weights.
+        UntrainedWeights: No step has trained some of the weights.
+    """
+    module = supernet.module(genome, device)
+    return evaluate(module, learning_of(supernet, genome), batches, device)
+
+
+def stored_batches(supernet: TrainedSupernet, images: int) -> list[tuple[Tensor, Tensor]]:
+    """Return the first validation examples of a supernet's file in batches, with their labels.
+
+    Args:
+        supernet: The supernet.
+        images: Number of examples; all are taken if there are fewer.
+
+    Raises:
+        NasctlError: The file has no validation examples.
+    """
+    if supernet.validation is None:
+        raise NasctlError(
+            f"Cannot evaluate networks of the supernet {supernet.name}: its data had no validation part. Train it with"
+            " --split 0.8,0.1,0.1."
+        )
+    examples, labels = (one[:images] for one in supernet.validation)
+    return list(zip(examples.split(BATCH), labels.split(BATCH), strict=True))
+
+
+class _Classes:
+    """The evaluation of classifiers of images.
+
+    Args:
+        supernet: The supernet.
+        genome: The genome, whose network may have a resolution of its own.
+    """
+
+    words = False
+    chance = float("nan")
+
+    def __init__(self, supernet: TrainedSupernet, genome: Genome) -> None:
+        self._supernet, self._genome = supernet, genome
+
+    def training(self, given: Tensor, labels: Tensor, step: int) -> Prepared:
+        return self.evaluation(given, labels)
+
+    def evaluation(self, given: Tensor, labels: Tensor) -> Prepared:
+        return Prepared(self._supernet.inputs(self._genome, given), labels)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(outputs, targets)
+
+    def weight(self, targets: Tensor) -> Tensor:
+        return torch.tensor(float(len(targets)))
+
+
+def learning_of(supernet: TrainedSupernet, genome: Genome) -> Learning:
+    """Return the task that a supernet was trained for, as far as evaluations need it."""
+    facts = supernet.facts
+    if facts.task == "classes":
+        return _Classes(supernet, genome)
+    recipe, vocabulary = Recipe(**facts.recipe), supernet.space.input.vocabulary
+    if facts.task == "next words":
+        return NextWordLearning(recipe, vocabulary)
+    return MaskedWordLearning(recipe, vocabulary, facts.seed)
+
+
+__all__ = ["KEPT", "evaluate_subnet", "learning_of", "stored_batches", "validation_examples"]
