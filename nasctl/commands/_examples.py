@@ -31,6 +31,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "nasctl export nb201-0me6",
         "nasctl export nb201-0me6 --format python,onnx -o net/",
         "nasctl export --weights TRAINING --format onnx --int8",
+        "nasctl export nb201-0me6 --weights SUPERNET",
     ),
     "find": (
         "nasctl find --device pixel4 --latency 20ms --params 6M",
@@ -78,6 +79,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "space references": ("nasctl space references mbconv --device mobile",),
     "space sample": ("nasctl space sample nb201 -n 5",),
     "space show": ("nasctl space show mbconv:width=1.0",),
+    "supernet evaluate": (
+        "nasctl supernet evaluate SUPERNET",
+        "nasctl supernet evaluate SUPERNET --arch nb201-0me6 --images 500",
+    ),
     "train": (
         "nasctl train --arch nb201-0me6 --data photos",
         "nasctl train --run nb201 --top 5 --data photos --epochs 20",

@@ -12,7 +12,7 @@ from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.training.evaluation import Result, evaluate
-from nasctl.training.labelled import TrainingData
+from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.losses import Learning, MaskedWordLearning, NextWordLearning, Prepared
 from nasctl.training.recipe import Recipe
 from nasctl.training.streams import generator
@@ -24,14 +24,15 @@ BATCH = 100  # examples that are evaluated at once
 VALIDATION = 1  # part of the stream "calibration" that orders validation examples
 
 
-def validation_examples(data: TrainingData, seed: int) -> tuple[Tensor, Tensor] | None:
+def validation_examples(data: TrainingData, seed: int, most: int = KEPT) -> tuple[Tensor, Tensor] | None:
     """Return the first validation examples in a random order of a seed, and their labels; None if there are none.
 
     Args:
         data: The data that a supernet is trained on.
         seed: The seed of its training.
+        most: Number of examples; all are taken if there are fewer.
     """
-    order = generator(seed, "calibration", part=VALIDATION).permutation(data.size("validation"))[:KEPT]
+    order = generator(seed, "calibration", part=VALIDATION).permutation(data.size("validation"))[:most]
     if not len(order):
         return None
     examples, labels = data.examples("validation", np.asarray(order))
@@ -75,7 +76,39 @@ def stored_batches(supernet: TrainedSupernet, images: int) -> list[tuple[Tensor,
             f"Cannot evaluate networks of the supernet {supernet.name}: its data had no validation part. Train it with"
             " --split 0.8,0.1,0.1."
         )
-    examples, labels = (one[:images] for one in supernet.validation)
+    return _batches(*(one[:images] for one in supernet.validation))
+
+
+def named_batches(supernet: TrainedSupernet, name: str, images: int) -> list[tuple[Tensor, Tensor]]:
+    """Return examples of the validation part of data that a user names, in batches, with their labels.
+
+    The data is split as that of the supernet's training, so of the same data no training example is among them.
+
+    Args:
+        supernet: The supernet.
+        name: Path or name of the data.
+        images: Number of examples; all are taken if there are fewer.
+
+    Raises:
+        NasctlError: There is no such data, or it has no validation part or other classes than the supernet.
+    """
+    facts = supernet.facts
+    split, _, seed = facts.data.rpartition(" split=")[2].partition(" seed=")
+    given = supernet.space.input
+    data = training_data(name, given, None, split.replace("-", ","), int(seed or 0), facts.task)
+    if data.class_names != facts.class_names:
+        own, other = (len(one or ()) for one in (facts.class_names, data.class_names))
+        raise NasctlError(
+            f"Cannot evaluate networks of the supernet {supernet.name} on {name}: it has {other} classes, and the"
+            f" supernet learned {own}, or their names differ. Give data with the classes of {facts.data}."
+        )
+    found = validation_examples(data, facts.seed, images)
+    if found is None:
+        raise NasctlError(f"Cannot evaluate on {name}: it has no validation part. Leave --data out.")
+    return _batches(*found)
+
+
+def _batches(examples: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor]]:
     return list(zip(examples.split(BATCH), labels.split(BATCH), strict=True))
 
 
@@ -117,4 +150,4 @@ def learning_of(supernet: TrainedSupernet, genome: Genome) -> Learning:
     return MaskedWordLearning(recipe, vocabulary, facts.seed)
 
 
-__all__ = ["KEPT", "evaluate_subnet", "learning_of", "stored_batches", "validation_examples"]
+__all__ = ["KEPT", "evaluate_subnet", "learning_of", "named_batches", "stored_batches", "validation_examples"]
