@@ -86,6 +86,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "train": (
         "nasctl train --arch nb201-0me6 --data photos",
         "nasctl train --run nb201 --top 5 --data photos --epochs 20",
+        "nasctl train --run nb201 --top 5 --data photos --from SUPERNET",
     ),
     "train delete": ("nasctl train delete TRAINING",),
     "train list": ("nasctl train list",),

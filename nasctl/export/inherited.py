@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
 
 from nasctl import registry
 from nasctl.architectures.architecture import architecture
@@ -13,32 +10,10 @@ from nasctl.errors import NasctlError
 from nasctl.export.model import Model
 from nasctl.export.trained import random_examples
 from nasctl.problem.space import Genome
-from nasctl.supernets.folder import supernet_names, weights_of
 from nasctl.supernets.subnets import check_space, subnet_state
-from nasctl.supernets.trained_supernet import KEY, TrainedSupernet
+from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.supernets.validation import KEPT, evaluate_subnet, stored_batches
-from nasctl.training.folder import trainings_folder
 from nasctl.training.trained_weights import Facts
-
-
-def supernet_named(name: str, store: str | Path) -> TrainedSupernet | None:
-    """Return the supernet that a user names as weights; None if the name is not that of a supernet.
-
-    A training of exactly that name comes first.
-
-    Args:
-        name: Name of a supernet of the store, or the path of its file or folder; or of something else.
-        store: Path of the store.
-    """
-    path = Path(name).expanduser()
-    if path.is_file():
-        return TrainedSupernet(path) if _holds_supernet(path) else None
-    file = path / "weights.safetensors"
-    if file.is_file():
-        return TrainedSupernet(file) if _holds_supernet(file) else None
-    if name in supernet_names(store) and not (trainings_folder(store) / name).is_dir():
-        return TrainedSupernet(weights_of(name, store))
-    return None
 
 
 def inherited_model(supernet: TrainedSupernet, asked: tuple[str, Genome] | None) -> Model:
@@ -62,7 +37,9 @@ def inherited_model(supernet: TrainedSupernet, asked: tuple[str, Genome] | None)
     try:
         state = subnet_state(supernet, genome)
     except NasctlError as error:
-        raise NasctlError(f"Cannot export {described.id} with the weights of supernet {supernet.name}: {error}.") from None
+        raise NasctlError(
+            f"Cannot export {described.id} with the weights of supernet {supernet.name}: {error}."
+        ) from None
     module = described.network.module()
     module.load_state_dict(state)
     result = {}
@@ -84,13 +61,4 @@ def inherited_model(supernet: TrainedSupernet, asked: tuple[str, Genome] | None)
     return Model(described, module.eval(), random_examples(described.input, facts.mean, facts.deviation), origin)
 
 
-def _holds_supernet(path: Path) -> bool:
-    """Return whether a file is that of a supernet; False if it is no safetensors file."""
-    try:
-        with safe_open(path, framework="pt") as opened:
-            return KEY in (opened.metadata() or {})
-    except (OSError, SafetensorError):
-        return False
-
-
-__all__ = ["inherited_model", "supernet_named"]
+__all__ = ["inherited_model"]

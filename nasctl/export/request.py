@@ -11,11 +11,12 @@ from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.export.accuracy import IDENTITY, labelled_data
 from nasctl.export.export import Exported, destinations, export, model
-from nasctl.export.inherited import inherited_model, supernet_named
+from nasctl.export.inherited import inherited_model
 from nasctl.export.model import Model
 from nasctl.export.trained import trained_model, weights_file
 from nasctl.problem.space import Genome
 from nasctl.store.store import Store
+from nasctl.supernets.named import supernet_named
 from nasctl.training.labelled import TrainingData
 
 
