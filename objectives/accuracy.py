@@ -19,9 +19,9 @@ class Accuracy:
     anew to the labelled networks in its file when the first candidate is scored, and a search shows how far it is to be
     believed.
 
-    With a supernet, which `nasctl supernet train` trains, the candidate has its slices of the shared weights. Batch-norm
-    statistics are calibrated for each candidate. The accuracy, in per cent, is that on a fixed set of validation images,
-    which the supernet's file holds.
+    With a supernet, which `nasctl supernet train` trains, the candidate has its slices of the shared weights.
+    Batch-norm statistics are calibrated for each candidate. The accuracy, in per cent, is that on a fixed set of
+    validation images, which the supernet's file holds.
 
     References:
         White et al., "How powerful are performance predictors in neural architecture search?", NeurIPS 2021,

@@ -109,7 +109,7 @@ def named_batches(supernet: TrainedSupernet, name: str, images: int) -> list[tup
 
 
 def _batches(examples: Tensor, labels: Tensor) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(examples.split(BATCH), labels.split(BATCH), strict=True))
+    return list(zip(torch.split(examples, BATCH), torch.split(labels, BATCH), strict=True))
 
 
 class _Classes:

@@ -25,7 +25,7 @@ from nasctl.supernets.subnets import space_difference, subnet_state
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.supernets.validation import evaluate_subnet, named_batches, stored_batches
 from nasctl.training.request import RecipeOptions, TrainRequest
-from nasctl.training.starting_weights import load_start, read_state
+from nasctl.training.starting_weights import load_start
 
 GENOME = (3, 2, 1, 3, 0, 3)
 
