@@ -73,8 +73,8 @@ def stored_batches(supernet: TrainedSupernet, images: int) -> list[tuple[Tensor,
     """
     if supernet.validation is None:
         raise NasctlError(
-            f"Cannot evaluate networks of the supernet {supernet.name}: its data had no validation part. Train it with"
-            " --split 0.8,0.1,0.1."
+            f"Cannot evaluate networks of the supernet {supernet.name}: its file has no validation examples. Train it"
+            " on data with a validation part, such as --split 0.8,0.1,0.1."
         )
     return _batches(*(one[:images] for one in supernet.validation))
 

@@ -1,15 +1,19 @@
 """Trained supernets in use: objectives, exports, and starting weights of trainings."""
 
+import json
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from supernets.trained import SPACE, supernet
 
+import nasctl
 from nasctl import registry
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import DEFAULT_SETTING
+from nasctl.cli import cli
 from nasctl.errors import BadOption, NasctlError, UnknownName
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
@@ -84,6 +88,19 @@ def test_names_versions_and_needs(beside, trained):
         assert fewer.version == f"{trained.digest}-100"
         assert make_objective(f"{measure_}@{beside}")[0] == f"{measure_}@tiny"
         assert Task(registry.create("spaces", SPACE), {name: objective}).objectives[0].cost == "module"
+
+
+def test_names_resolve_beside_the_store_of_a_command_and_of_a_search_from_python(store, path):
+    words = ["objective", "score", "--space", SPACE, "-o", "loss@tiny", "--sample", "2", "--json"]
+    done = CliRunner().invoke(cli, [*words, "--store", str(store)], catch_exceptions=False)
+    rows = json.loads(done.stdout)
+    words = ["supernet", "evaluate", "tiny", "--images", "500", "--json", "--store", str(store)]
+    archs = [word for row in rows for word in ("--arch", ",".join(map(str, row["genome"])))]
+    evaluated = json.loads(CliRunner().invoke(cli, [*words, *archs], catch_exceptions=False).stdout)
+    assert [row["values"]["loss@tiny"] for row in rows] == [row["loss"] for row in evaluated]
+    found = nasctl.search(SPACE, objectives=("loss@tiny", "macs"), budget=2, references=False, store=store)
+    assert len(found.evaluations) == 2
+    assert found.run.asked["tables"]["loss@tiny"] == TrainedSupernet(path).digest + "-358"
 
 
 def test_a_pickled_objective_holds_no_weights_and_has_the_same_values(beside):
