@@ -47,7 +47,7 @@ def weights_file(training: str, store: str | Path) -> Path:
         raise NasctlError(f"Cannot export {training!r}: {several}. Give more of the name.")
     listed = f"has {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else "has none"
     raise NasctlError(
-        f"Cannot export {training!r}: it is no file, and no training or supernet of the store {store}, which {listed}. "
+        f"Cannot export {training!r}: it is no file, no supernet and no training of the store {store}, which {listed}. "
         "Give the name that `nasctl train` printed, or the path of its weights."
     )
 

@@ -336,9 +336,7 @@ def _train(
     asked = request.trainings(Store.reading(store))
     starts = [request.start_of(training.trained_space, training.genome) for training, _ in asked]
     reporting.check()
-    for (training, data), start in zip(
-        asked, starts, strict=True
-    ):  # the last one is refused before the first is trained
+    for (training, data), start in zip(asked, starts, strict=True):  # before the first one is trained
         check_trainable(training, data, start)
     rows, failures = [], []
     say(*start_doubts(request, asked[0][1]))
