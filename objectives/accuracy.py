@@ -1,38 +1,53 @@
-"""Accuracy, predicted from metrics, structure and genes by a predictor that was fitted to labelled networks."""
+"""Accuracy, predicted by a predictor that was fitted to labelled networks, or with the weights of a supernet."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from nasctl.api import Candidate, Direction, NasctlError, Network, SearchSpace, Setting, Transform
+from nasctl.api import BadOption, Candidate, Direction, NasctlError, Network, SearchSpace, Setting, Transform
 from nasctl.prediction.candidate_metrics import metric_values, predictor_metrics, wrong_setting
 from nasctl.prediction.space_predictor import SpacePredictor, check_name
+from nasctl.supernets.inherited_quality import DEFAULT_IMAGES, InheritedQuality
 
 __all__ = ["Accuracy"]
 
 
 class Accuracy:
-    """Accuracy of the trained candidate, as a predictor that `nasctl objective fit` wrote predicts it.
+    """Accuracy of the trained candidate, from a predictor (`accuracy@FILE.json`) or from a supernet (`accuracy@NAME`).
 
-    A predictor is to accuracy what a latency table is to latency. It is fitted anew to the labelled networks in its
-    file when the first candidate is scored, and a search shows how far it is to be believed.
+    A predictor, which `nasctl objective fit` writes, is to accuracy what a latency table is to latency. It is fitted
+    anew to the labelled networks in its file when the first candidate is scored, and a search shows how far it is to be
+    believed.
+
+    With a supernet, which `nasctl supernet train` trains, the candidate has its slices of the shared weights.
+    Batch-norm statistics are calibrated for each candidate. The accuracy, in per cent, is that on a fixed set of
+    validation images, which the supernet's file holds.
 
     References:
         White et al., "How powerful are performance predictors in neural architecture search?", NeurIPS 2021,
-        arXiv:2104.01177.
+        arXiv:2104.01177. Guo et al., "Single path one-shot neural architecture search with uniform sampling", ECCV
+        2020, arXiv:1904.00420.
 
     Args:
-        file: Path of the predictor, a JSON file.
+        file: Path of the predictor, a JSON file; or name of a supernet beside the store, or the path of its weights.
+        images: Validation images that each candidate is evaluated on with the weights of a supernet.
     """
 
     unit = "label"
     direction: Direction = "max"
     transform: Transform = "identity"
-    needs = frozenset({"network"})  # and the needs of the predictor's metrics
+    needs = frozenset({"network"})  # and those of the predictor's metrics, or of modules
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, images: int = DEFAULT_IMAGES) -> None:
+        if not file.endswith(".json"):
+            self._inherited: InheritedQuality | None = InheritedQuality.of(file, images, "accuracy")
+            self.label, self.version = self._inherited.label, self._inherited.version
+            self.unit, self.needs = "%", self.needs | {"module"}
+            return
+        if images != DEFAULT_IMAGES:
+            raise BadOption(f"Cannot use images={images} with the predictor {file}: it reads none. Leave it out.")
         check_name(Path(file))
-        self.predictor = SpacePredictor.load(file)
+        self._inherited, self.predictor = None, SpacePredictor.load(file)
         self._metrics = predictor_metrics(self.predictor)
         self.label = f"accuracy@{Path(file).stem}"  # shown instead of the objective's spec
         self.unit = f"predicted {self.predictor.file.column}"
@@ -41,16 +56,20 @@ class Accuracy:
         self.needs = self.needs.union(*(metric.needs for metric in self._metrics.values()))
 
     def wrong_space(self, space: SearchSpace) -> str:
-        """Return why the predictor says nothing of a space; "" if it was fitted on the space."""
+        """Return why the objective says nothing of a space; "" if it was fitted or trained on the space."""
+        if self._inherited is not None:
+            return self._inherited.wrong_space(space)
         difference = self.predictor.difference(space)
         return f"it was fitted on {self.predictor.file.space}, and this space {difference}" if difference else ""
 
     def wrong_setting(self, setting: Setting) -> str:
         """Return why the predictor says nothing in the setting of a search, with a remedy; "" if it does."""
-        return wrong_setting(self.predictor, setting)
+        return "" if self._inherited is not None else wrong_setting(self.predictor, setting)
 
     def remarks(self, space: str, example: Network) -> list[str]:
-        """Return the held-out figures of the predictor, and warnings about its limits."""
+        """Return held-out figures of the predictor, or the origin of the supernet's weights, and their limits."""
+        if self._inherited is not None:
+            return self._inherited.remarks()
         file = self.predictor.file
         lines = [
             f"{file.model} fitted to {len(file.labelled)} labels ({file.column} of {file.source});"
@@ -59,13 +78,16 @@ class Accuracy:
         return [*lines, weakness] if (weakness := self.predictor.weakness) else lines
 
     def __call__(self, candidate: Candidate) -> float:
-        """Return the predicted label of the candidate.
+        """Return the predicted label of the candidate, or its accuracy with the weights of the supernet.
 
         A metric that fails on the candidate counts as failed, as it does in the fit.
 
         Raises:
-            NasctlError: The space or the setting of the candidate is not the predictor's.
+            NasctlError: The space or the setting of the candidate is not the predictor's, or not the supernet's.
+            ArithmeticError: The supernet's training has not reached some weights of the candidate.
         """
+        if self._inherited is not None:
+            return self._inherited(candidate)
         if reason := self.wrong_space(candidate.space):
             raise NasctlError(f"Cannot predict with {self.label}: {reason}. Fit a predictor on this space.")
         values = metric_values(self.predictor, self._metrics, candidate)

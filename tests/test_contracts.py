@@ -2,6 +2,8 @@
 
 import pytest
 from prediction.small_predictors import small_predictor
+from supernets.trained import SPACE as SUPERNET_SPACE
+from supernets.trained import supernet
 
 from nasctl import registry
 from nasctl.candidates.setting import Setting
@@ -37,6 +39,9 @@ class TestObjectives(ObjectiveContract):
     @pytest.fixture(params=registry.trusted("objectives"))
     def run(self, request, tmp_path_factory):
         space, objective = OPTIONS.get(request.param, (SMALL, request.param))
+        if objective == "loss":  # its option is a supernet that is trained first
+            space = SUPERNET_SPACE
+            objective = f"loss:supernet={supernet(tmp_path_factory.mktemp('supernet') / 'store')},images=100"
         if objective == "accuracy":  # its option is a file that is fitted first
             path = tmp_path_factory.mktemp("fit") / "small.json"
             small_predictor(path.parent, metrics=("params", "snip"), setting=Setting(seed=0)).predictor.save(path)

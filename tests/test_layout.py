@@ -17,8 +17,8 @@ import nasctl
 FOLDERS = ("spaces", "objectives", "hardware")
 FILES = [path for folder in ("nasctl", *FOLDERS, "tests", "perf") for path in (ROOT / folder).rglob("*.py")]
 SOURCES = [path for path in FILES if path.relative_to(ROOT).parts[0] not in ("tests", "perf")]
-# What an objective may stand on: tables of latency, predictors of accuracy, and trainings.
-OBJECTIVE_ROOMS = ("nasctl.hardware", "nasctl.prediction", "nasctl.training")
+# What an objective may stand on: tables of latency, predictors of accuracy, supernets, and trainings.
+OBJECTIVE_ROOMS = ("nasctl.hardware", "nasctl.prediction", "nasctl.supernets", "nasctl.training")
 PLUGIN_FOLDERS = ("spaces", "objectives", "nasctl/searchers", "nasctl/supernets/strategies")
 PLUGINS = [path for path in FILES if str(path.parent.relative_to(ROOT)) in PLUGIN_FOLDERS]
 

@@ -60,12 +60,21 @@ class Commands(click.Group):
         return {name.rstrip("_"): name for name in names}
 
 
+def _current_store(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    """Return the store, beside which supernets that objectives name are looked for from now on."""
+    from nasctl.supernets.folder import CURRENT_STORE
+
+    CURRENT_STORE.set(value)
+    return value
+
+
 store_option = click.option(
     "--store",
     default=DEFAULT_STORE,
     envvar="NASCTL_STORE",
     show_default=True,
     show_envvar=True,
+    callback=_current_store,
     type=click.Path(dir_okay=True),  # the store itself refuses a folder, with a better message than click's
     help="SQLite file that holds measurements, runs and trainings.",
 )

@@ -31,6 +31,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "nasctl export nb201-0me6",
         "nasctl export nb201-0me6 --format python,onnx -o net/",
         "nasctl export --weights TRAINING --format onnx --int8",
+        "nasctl export nb201-0me6 --weights SUPERNET",
     ),
     "find": (
         "nasctl find --device pixel4 --latency 20ms --params 6M",
@@ -86,9 +87,14 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "nasctl supernet train --space nbmacro:resolution=16 --data photos --strategy single_path --epochs 50",
         "nasctl supernet train --space nbmacro:resolution=8 --data digits --epochs 5 --dry-run",
     ),
+    "supernet evaluate": (
+        "nasctl supernet evaluate SUPERNET",
+        "nasctl supernet evaluate SUPERNET --arch nb201-0me6 --images 500",
+    ),
     "train": (
         "nasctl train --arch nb201-0me6 --data photos",
         "nasctl train --run nb201 --top 5 --data photos --epochs 20",
+        "nasctl train --run nb201 --top 5 --data photos --from SUPERNET",
     ),
     "train delete": ("nasctl train delete TRAINING",),
     "train list": ("nasctl train list",),

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--weights",
-    metavar="TRAINING",
-    help="Name of a training of the store, its unique beginning, or a file of trained weights.",
+    metavar="NAME",
+    help="Name of a training of the store, its unique beginning, or a file of trained weights; or name or file of a"
+    " supernet, whose network --arch is exported.",
 )
 @click.option(
     "--format",
@@ -59,8 +60,9 @@ if TYPE_CHECKING:
 def command(as_json: bool, formats: tuple[str, ...], arch_word: str | None, arch: str | None, **options: Any) -> None:
     """Export ARCH, an id or a genome such as 0,3,1, as files that run without nasctl.
 
-    The network is untrained, unless --weights gives it the weights of a training. Each file is run and compared with
-    nasctl's module before it is kept. The paths of the files go to stdout, the comparison to stderr.
+    The network is untrained, unless --weights gives it the weights of a training or its share of a supernet's, with
+    batch-norm statistics calibrated for it. Each file is run and compared with nasctl's module before it is kept. The
+    paths of the files go to stdout, the comparison to stderr.
 
     A trained network of images takes pixels from 0 to 255: all files but those of Python normalise them inside, float32
     (N, C, H, W). Their metadata hold the names of the classes and the size of the images. `python net.py photo.jpg`

@@ -11,10 +11,12 @@ from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.export.accuracy import IDENTITY, labelled_data
 from nasctl.export.export import Exported, destinations, export, model
+from nasctl.export.inherited import inherited_model
 from nasctl.export.model import Model
 from nasctl.export.trained import trained_model, weights_file
 from nasctl.problem.space import Genome
 from nasctl.store.store import Store
+from nasctl.supernets.named import supernet_named
 from nasctl.training.labelled import TrainingData
 
 
@@ -30,7 +32,7 @@ class ExportRequest:
         store: Path of the store.
         seed: Seed of initial weights.
         force: Whether existing files may be overwritten.
-        weights: A training of the store, or the path of trained weights; None for an untrained network.
+        weights: A training or a supernet of the store, or the path of their weights; None for an untrained network.
         data: Path or name of the training's data; None to look for it.
         int8: Whether an int8 ONNX file is written too.
     """
@@ -59,11 +61,8 @@ class ExportRequest:
         if self.weights is None:
             exported, paths = self._untrained()
             return exported, export(exported, paths, self.force)
-        path = weights_file(self.weights, self.store)
-        asked = None if self.arch is None else self._resolve(self.arch)
-        exported = trained_model(path, asked)
-        assert exported.trained is not None
-        paths = self._destinations(exported.trained.training)
+        exported, stem = self._trained(self.weights)
+        paths = self._destinations(stem)
         exported = replace(exported, weights_name=paths["torch"].name if "torch" in paths else "")
         data = self._data(exported, say)
         return exported, export(exported, paths, self.force, data)
@@ -78,6 +77,19 @@ class ExportRequest:
         spec, genome = self._resolve(self.arch)
         paths = self._destinations(ids.encode(spec, registry.create("spaces", spec).genes, genome))
         return model(spec, genome, self.seed), paths
+
+    def _trained(self, weights: str) -> tuple[Model, str]:
+        """Return the model with the weights of a training or of a supernet, and the name of its files."""
+        supernet = supernet_named(weights, self.store)
+        if supernet is not None:
+            spec = self.space or supernet.facts.space
+            asked = None if self.arch is None else ids.resolve(self.arch, Store.reading(self.store), spec)
+            exported = inherited_model(supernet, asked)
+            return exported, exported.architecture.id
+        path = weights_file(weights, self.store)
+        exported = trained_model(path, None if self.arch is None else self._resolve(self.arch))
+        assert exported.trained is not None
+        return exported, exported.trained.training
 
     def _resolve(self, arch: str) -> tuple[str, Genome]:
         return ids.resolve(arch, Store.reading(self.store), self.space)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nasctl import registry
 from nasctl.architectures import ids
@@ -12,7 +13,7 @@ from nasctl.architectures.architecture import Architecture, architecture
 from nasctl.errors import NasctlError
 from nasctl.export.export import COMPARED
 from nasctl.export.model import Model
-from nasctl.problem.space import Genome
+from nasctl.problem.space import Genome, Input
 from nasctl.training import trained_weights
 from nasctl.training.folder import TrainingFolder, trainings_folder
 from nasctl.training.request import trained_space
@@ -46,8 +47,8 @@ def weights_file(training: str, store: str | Path) -> Path:
         raise NasctlError(f"Cannot export {training!r}: {several}. Give more of the name.")
     listed = f"has {', '.join(known[:8])}{', ...' if len(known) > 8 else ''}" if known else "has none"
     raise NasctlError(
-        f"Cannot export {training!r}: it is no file, and no training of the store {store}, which {listed}. Give the "
-        "name that `nasctl train` printed, or the path of its weights."
+        f"Cannot export {training!r}: it is no file, no supernet and no training of the store {store}, which {listed}. "
+        "Give the name that `nasctl train` printed, or the path of its weights."
     )
 
 
@@ -74,16 +75,26 @@ def trained_model(path: Path, asked: tuple[str, Genome] | None = None, weights_n
             f"Cannot export {path}: its tensors are not those of {described.id}. It was written by nasctl "
             f"{facts.nasctl}; train the network again."
         ) from None
-    generator = torch.Generator().manual_seed(0)
-    if described.input.kind == "tokens":
-        shape = (COMPARED, *described.input.shape)
-        examples = torch.randint(described.input.vocabulary, shape, generator=generator)
-    else:
-        # Far from the pixels of training, rounding errors of deep networks grow.
-        drawn = torch.randn((COMPARED, *described.input.shape), generator=generator)
-        mean, deviation = (torch.tensor(values).view(1, -1, 1, 1) for values in (facts.mean, facts.deviation))
-        examples = (drawn * deviation + mean).round().clamp(0, 255)
+    examples = random_examples(described.input, facts.mean, facts.deviation)
     return Model(described, module.eval(), examples, facts, weights_name)
+
+
+def random_examples(given: Input, mean: tuple[float, ...], deviation: tuple[float, ...]) -> Tensor:
+    """Return random examples to compare files of a trained network on: pixels from 0 to 255, or words.
+
+    Args:
+        given: The input of the network.
+        mean: Mean of each channel of the training images, in pixels from 0 to 255; () for words.
+        deviation: Standard deviation of each channel.
+    """
+    generator = torch.Generator().manual_seed(0)
+    shape = (COMPARED, *given.shape)
+    if given.kind == "tokens":
+        return torch.randint(given.vocabulary, shape, generator=generator)
+    # Far from the pixels of training, rounding errors of deep networks grow.
+    drawn = torch.randn(shape, generator=generator)
+    centre, width = (torch.tensor(values).view(1, -1, 1, 1) for values in (mean, deviation))
+    return (drawn * width + centre).round().clamp(0, 255)
 
 
 def _finished(folder: Path) -> Path:

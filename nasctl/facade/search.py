@@ -13,6 +13,7 @@ from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_ST
 from nasctl.search.data_options import fitted_request
 from nasctl.search.request import SearchRequest, SettingOptions
 from nasctl.store.store import Store
+from nasctl.supernets.folder import CURRENT_STORE
 from nasctl.system.argument_types import check_arguments, check_least
 from nasctl.workers import WorkerOptions, open_executor
 
@@ -75,6 +76,7 @@ def search(
     check_least("search", 1, budget=budget)
     check_least("search", 0, seed=seed, seconds=seconds)
     devices, specs, metrics, bounds = map(_texts, (device, objectives, record, constraints))
+    CURRENT_STORE.set(str(store))  # not reset: the result makes objectives too
     request = SearchRequest(space, devices, specs, metrics, bounds, searcher, seed, run, task, references)
     request, _ = fitted_request(request, setting, reading := Store.reading(store))
     asked = request.run(setting, store=reading)

@@ -13,6 +13,7 @@ from nasctl.supernets.folder import supernets_folder
 from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.question import Supernet
+from nasctl.supernets.validation import validation_examples
 from nasctl.system.wording import plural, quantity
 from nasctl.training import checkpoint
 from nasctl.training.batches import steps_per_epoch
@@ -182,7 +183,8 @@ def _train(
         raise
     if outcome.finished:
         examples, _ = log.learner.calibration_examples
-        trained_supernet.write(folder.weights, outcome.state, examples, facts(outcome))
+        held_out = validation_examples(problem.data, problem.seed)
+        trained_supernet.write(folder.weights, outcome.state, examples, facts(outcome), held_out)
         log.write("finished", step=outcome.step, seconds=round(log.seconds, 3))
         checkpoint.keep_newest(folder.path)
 

@@ -54,7 +54,13 @@ class SupernetFacts:
     judged: dict[str, list[int]] = field(default_factory=dict)  # genomes of the networks of `result`, by name
 
 
-def write(path: Path, state: Mapping[str, Tensor], calibration: Tensor, facts: SupernetFacts) -> None:
+def write(
+    path: Path,
+    state: Mapping[str, Tensor],
+    calibration: Tensor,
+    facts: SupernetFacts,
+    validation: tuple[Tensor, Tensor] | None = None,
+) -> None:
     """Write shared weights with the inputs that norms are calibrated with. The file appears complete, or not at all.
 
     Args:
@@ -62,12 +68,17 @@ def write(path: Path, state: Mapping[str, Tensor], calibration: Tensor, facts: S
         state: The state as `SupernetLearner.state` returns it.
         calibration: Training examples as the data give them: (N, C, H, W) uint8, or (N, T) int64.
         facts: The origin of the weights.
+        validation: Validation examples as the data give them, and their labels; see `validation.validation_examples`.
+            Without them, the file alone judges no network.
 
     Raises:
         NasctlError: The file cannot be written.
     """
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     tensors["calibration/examples"] = calibration.contiguous()
+    if validation is not None:
+        examples, labels = validation
+        tensors |= {"validation/examples": examples.contiguous(), "validation/labels": labels.contiguous()}
     with replacement(path, "free some space, and give the same command again to continue") as draft:
         try:
             save_file(tensors, draft, {KEY: msgspec.json.encode(asdict(facts)).decode()})
@@ -97,6 +108,11 @@ class TrainedSupernet:
                 f"Cannot read the supernet {path}: the file holds no shared weights. Give weights.safetensors of a"
                 " supernet."
             ) from None
+
+    @property
+    def name(self) -> str:
+        """The name of the supernet; that of its folder if it has none."""
+        return self.facts.name or self.path.absolute().parent.name
 
     @cached_property
     def digest(self) -> str:
@@ -141,13 +157,14 @@ class TrainedSupernet:
                 array[...] = opened.get_tensor(f"strategy/{name}").numpy()
         return found
 
-    def module(self, genome: Genome) -> nn.Module:
+    def module(self, genome: Genome, device: torch.device | str = "cpu") -> nn.Module:
         """Return a new module of a genome with its weights and calibrated statistics, in evaluation mode.
 
         It is that which the task trains: for masked words, it has the head of the words.
 
         Args:
             genome: A canonical genome.
+            device: The device of the module.
 
         Raises:
             DoesNotFit: The supernet has no place for its weights.
@@ -155,9 +172,17 @@ class TrainedSupernet:
         """
         copy = self.strategy.copy_of(genome) if isinstance(self.strategy, HasCopies) else 0
         self.weights.check_trained(genome, copy)
-        module = self.weights.module(genome, copy)
-        calibrate(module, self.calibration(genome))
+        module = self.weights.module(genome, copy).to(device)
+        calibrate(module, (tuple(one.to(device) for one in inputs) for inputs in self.calibration(genome)))
         return module
+
+    @cached_property
+    def validation(self) -> tuple[Tensor, Tensor] | None:
+        """Validation examples as the data give them, and their labels, in the order to use them; None without any."""
+        with safe_open(self.path, framework="pt") as opened:
+            if "validation/examples" not in opened.keys():  # noqa: SIM118
+                return None
+            return opened.get_tensor("validation/examples"), opened.get_tensor("validation/labels")
 
     def calibration(self, genome: Genome) -> Iterator[tuple[Tensor, ...]]:
         """Yield the batches that norms are calibrated with, as the genome's network takes them."""
@@ -170,7 +195,10 @@ class TrainedSupernet:
         """Return the inputs of a genome's module for examples as the data give them."""
         if self.facts.task != "classes":
             return (examples,)
-        mean, deviation = (torch.tensor(one, dtype=torch.float32).view(1, -1, 1, 1) for one in self._normalisation)
+        mean, deviation = (
+            torch.tensor(one, dtype=torch.float32, device=examples.device).view(1, -1, 1, 1)
+            for one in self._normalisation
+        )
         return fitted(self.weights.networks, genome, ((examples.float() - mean) / deviation,))
 
     @property

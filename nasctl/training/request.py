@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,14 @@ class TrainRequest:
         split: Shares of the parts, such as "0.8,0.1,0.1".
         split_seed: Seed of the split.
         recipe: The recipe.
-        start: File of a state dict, or the name of a training, to begin with; None for drawn weights.
+        start: File of a state dict, or the name of a training, to begin with; None for drawn weights, or `slices`.
         seed: Seed of weights, order and augmentation.
         threads: Threads of torch.
         torch_device: The torch device, such as "cpu" or "cuda:0".
         world: Processes that train together.
         name: A name for the training, in place of the default one.
+        slices: Returns the file of the weights that a network begins with, for the spec of its space and its genome;
+            None if all begin with `start`.
     """
 
     archs: tuple[str, ...]
@@ -88,6 +90,19 @@ class TrainRequest:
     torch_device: str = "cpu"
     world: int = 1
     name: str = ""
+    slices: Callable[[str, Genome], Path] | None = None
+
+    def start_of(self, space: str, genome: Genome) -> Path | None:
+        """Return the file of the weights that a network begins with; None for drawn weights.
+
+        Args:
+            space: Spec of the space that is trained.
+            genome: The genome.
+
+        Raises:
+            NasctlError: The network cannot begin with the weights that are asked for.
+        """
+        return self.start if self.slices is None else self.slices(space, genome)
 
     def located(self, store: Store) -> TrainRequest:
         """Return the request with `start` as a file where it names a training of the store, or begins its name.
@@ -151,10 +166,12 @@ class TrainRequest:
             known[wanted, task] = training_data(self.data, wanted, None, self.split, self.split_seed, task)
         data = known[wanted, task]
         classes = None if data.class_names is None else len(data.class_names)
+        trained = trained_space(spec, classes if data.task == "classes" else None)
+        start = self.start_of(trained, genome)
         training = Training(
             space=registry.spelled_out("spaces", spec),
             genome=genome,
-            trained_space=trained_space(spec, classes if data.task == "classes" else None),
+            trained_space=trained,
             task=data.task,
             data=str(data),
             recipe=self.recipe.recipe(data.task),
@@ -162,7 +179,7 @@ class TrainRequest:
             threads=self.threads,
             torch_device=self.torch_device,
             world=self.world,
-            start="" if self.start is None else weights_digest(self.start),
+            start="" if start is None else weights_digest(start),
             called=self.name,
         )
         return training, data

@@ -14,6 +14,7 @@ import threading
 import pytest
 from click.testing import CliRunner
 from paths import DATA
+from supernets.trained import supernet
 
 from nasctl.cli import cli
 from nasctl.commands.pareto._front_table import FrontRow, fitting_rows, with_remarks
@@ -35,7 +36,7 @@ def nasctl(*words):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a store of three runs and two trainings, and with a table of known values."""
+    """A folder with a store of three runs, two trainings and a supernet, and with a table of known values."""
     path = tmp_path_factory.mktemp("tables")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
@@ -45,6 +46,7 @@ def folder(tmp_path_factory):
             nasctl(*SEARCH, "--searcher", "random:batch=12", "--seed", seed, "--run", f"seed{seed}")
         _train(Store("nasctl.db"))
         _begin_supernet(path / "nasctl-supernets" / "attentivenas-sandwich-entangled-1c9f2a07")
+        supernet(path / "nasctl.db")
         rows = nasctl("objective", "score", "--space", SPACE, "--sample", "16", "-o", "macs", "--csv")
         (path / "known.csv").write_text(rows.replace("\r\n", "\n").replace("id,macs (MACs)", "arch,accuracy"))
         yield path
@@ -103,6 +105,7 @@ def commands():
         ("runs", "compare", "seed1", "seed2"),
         ("train", "list"),
         ("supernet", "list"),
+        ("supernet", "evaluate", "tiny", "--sample", "2", "--images", "20"),
         ("bench", "list"),
     )
     slow = pytest.mark.slow

@@ -56,8 +56,8 @@ request_group = OptionGroup(
             "start",
             metavar="FILE|NAME",
             type=click.Path(path_type=Path),
-            help="Begin with the weights of a state dict, .pt or .safetensors, or of a training.  [default: drawn from"
-            " the seed]",
+            help="Begin with the weights of a state dict, .pt or .safetensors, of a training, or of a supernet, whose"
+            " slices each network gets.  [default: drawn from the seed]",
         ),
         name_option,
     ),
@@ -169,13 +169,16 @@ def _recipe_text(request: dict[str, Any], shortlist: ShortlistOptions, recipe: R
 def _train_silently(request: TrainRequest, devices: Devices, reporting: Reporting, store: str) -> int:
     """Take part in trainings that another process of torchrun reports, and return the exit code."""
     from nasctl.store.store import Store
+    from nasctl.supernets.starting_slices import located
     from nasctl.system.signals import exit_code
     from nasctl.training.distributed import Job, silent
     from nasctl.training.events import TrainingDiverged
 
+    request = located(request, Store.reading(store))
     for training, data in request.trainings(Store.reading(store)):
+        start = request.start_of(training.trained_space, training.genome)
         try:
-            devices.train(Job(training, data, store, reporting.work(request.start, silent)))
+            devices.train(Job(training, data, store, reporting.work(start, silent)))
         except KeyboardInterrupt as stop:
             return exit_code(stop)
         except TrainingDiverged:
@@ -196,6 +199,7 @@ def _train(
     import json
 
     from nasctl.store.store import Store
+    from nasctl.supernets.starting_slices import located, start_doubts
     from nasctl.system.signals import exit_code
     from nasctl.system.terminal import say
     from nasctl.training.distributed import Job
@@ -205,12 +209,14 @@ def _train(
 
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
-    request = request.located(Store.reading(store))
+    request = located(request, Store.reading(store))
     asked = request.trainings(Store.reading(store))
+    starts = [request.start_of(training.trained_space, training.genome) for training, _ in asked]
     reporting.check()
-    for training, data in asked:  # the last network is refused before the first one is trained
-        check_trainable(training, data, request.start)
+    for (training, data), start in zip(asked, starts, strict=True):  # before the first one is trained
+        check_trainable(training, data, start)
     rows, failures = [], []
+    say(*start_doubts(request, asked[0][1]))
     for number, (training, data) in enumerate(asked):
         report = Report(training, data, options)
         say(*report.opening(number == 0, dry_run))
@@ -219,7 +225,7 @@ def _train(
             continue
         try:
             with report:
-                work = reporting.work(request.start, report.note)
+                work = reporting.work(starts[number], report.note)
                 trained = devices.train(Job(training, data, store, work), report.follow)
         except KeyboardInterrupt as stop:
             say(*report.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))

@@ -174,11 +174,12 @@ class ShortlistTraining:
         from nasctl.analysis.run_scores import stored_sizes
         from nasctl.analysis.shortlist import shortlist
         from nasctl.store.store import Store
+        from nasctl.supernets.starting_slices import located, start_doubts
         from nasctl.training.training import check_trainable
 
         reporting.check()
         opened = Store.reading(store)
-        request = request.located(opened)
+        request = located(request, opened)
         self._run, self._record = opened.run(options.run)
         visited = opened.evaluations(self._run)
         sizes = stored_sizes(opened, self._run, self._record)
@@ -187,7 +188,9 @@ class ShortlistTraining:
         self.trainings = request.trainings_of(chosen)
         for training, data in self.trainings:
             check_trainable(training, data)
-        self._options, self._reporting, self._start = options, reporting, request.start
+        self._starts = [request.start_of(one.trained_space, one.genome) for one, _ in self.trainings]
+        self._doubts = start_doubts(request, self.trainings[0][1])
+        self._options, self._reporting = options, reporting
         self._path, self._with_store = store, with_store
         self._ladder = self._rungs()
 
@@ -202,6 +205,7 @@ class ShortlistTraining:
         yield f"shortlist of run {self._run}: {plural(number, 'network')}, front of {found.front}{by}{spread}{beyond}"
         first = Report(*self.trainings[0]).opening()
         yield from first[:-2]
+        yield from self._doubts
         yield first[-1]
         left, eta = number, self._options.halving or 1
         for rung in self._ladder:
@@ -305,7 +309,7 @@ class ShortlistTraining:
         say(f"network {place + 1} of {len(self.trainings)}: {self._ids[place]}, training {training.name}")
         try:
             with report:
-                work = self._reporting.work(self._start, report.note)
+                work = self._reporting.work(self._starts[place], report.note)
                 run_training(training, data, self._store, work, report.follow, until=until)
         except TrainingDiverged as failure:
             say(str(failure))

@@ -1,0 +1,191 @@
+"""Accuracy or loss of candidates with the weights of a trained supernet, as objectives measure it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nasctl.errors import BadOption, NasctlError
+from nasctl.supernets.folder import weights_of
+
+if TYPE_CHECKING:
+    from nasctl.candidates.candidate import Candidate
+    from nasctl.problem.space import Genome, SearchSpace
+    from nasctl.supernets.trained_supernet import TrainedSupernet
+    from nasctl.training.evaluation import Result
+
+DEFAULT_IMAGES = 500  # validation examples that a candidate is evaluated on
+
+FEW = 2000  # validation images below which the standard error is larger than differences within most fronts
+
+Measure = Literal["accuracy", "loss"]
+
+
+@dataclass(frozen=True)
+class InheritedQuality:
+    """Validation accuracy or loss of candidates whose weights are slices of a supernet's.
+
+    A copy in another process maps the file, and reads no weights before the first candidate.
+
+    Args:
+        path: The file of the supernet.
+        digest: Its digest. A file that has changed is refused.
+        name: Name of the supernet.
+        images: Validation examples that a candidate is evaluated on.
+        measure: "accuracy", in per cent, or "loss", in nats.
+    """
+
+    path: Path
+    digest: str
+    name: str
+    images: int
+    measure: Measure
+
+    @classmethod
+    def of(cls, named: str, images: int, measure: Measure) -> InheritedQuality:
+        """Return the quality under the weights of a supernet that a user names.
+
+        Args:
+            named: Name of the supernet, or the path of its file or folder.
+            images: Validation examples to evaluate on; all of the file are taken if there are fewer.
+            measure: "accuracy" or "loss".
+
+        Raises:
+            NasctlError: There is no such supernet, it cannot be read, or its networks have no such quality.
+        """
+        from nasctl.supernets.trained_supernet import TrainedSupernet
+        from nasctl.supernets.validation import stored_batches
+
+        if images < 1:
+            raise BadOption(f"Cannot evaluate on {images} images. Give images=1 or more.")
+        supernet = TrainedSupernet(weights_of(named))
+        if measure == "accuracy" and supernet.facts.task != "classes":
+            raise BadOption(
+                f"Cannot measure accuracy@{named}: its networks learned {supernet.facts.task}, which have a loss and no"
+                f" accuracy. Give loss@{named}."
+            )
+        stored_batches(supernet, images)  # refuses a supernet without validation examples
+        return cls(supernet.path, supernet.digest, _short(named, supernet.name), images, measure)
+
+    @property
+    def label(self) -> str:
+        """Text in place of the spec: "accuracy@NAME", or "accuracy@NAME,images=1000"."""
+        images = "" if self.images == DEFAULT_IMAGES else f",images={self.images}"
+        return f"{self.measure}@{self.name}{images}"
+
+    @property
+    def version(self) -> str:
+        """Text that differs wherever values differ: the digest of the weights, and the number of images."""
+        return f"{self.digest}-{self.used}"
+
+    @cached_property
+    def used(self) -> int:
+        """Number of examples that candidates are evaluated on: those asked for, as far as the file has them."""
+        stored = self.supernet.validation
+        return min(self.images, len(stored[0])) if stored is not None else 0
+
+    @property
+    def supernet(self) -> TrainedSupernet:
+        """The supernet.
+
+        Raises:
+            NasctlError: The file has changed.
+        """
+        return _opened(self.path, self.digest)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: getattr(self, key) for key in ("path", "digest", "name", "images", "measure")}
+
+    def wrong_space(self, space: SearchSpace) -> str:
+        """Return why the supernet has no weights for the networks of a space; "" if it has."""
+        from nasctl.supernets.subnets import space_difference
+
+        difference = space_difference(self.supernet, space)
+        spec = self.supernet.facts.space
+        return f"the supernet was trained on {spec}, and this space {difference}" if difference else ""
+
+    def remarks(self) -> list[str]:
+        """Return the origin of the weights, the results of the extremes, and how exact values are."""
+        from nasctl.training.evaluation import accuracy_error
+
+        facts = self.supernet.facts
+        found = next((facts.result[part] for part in ("validation", "test") if facts.result.get(part)), {})
+        ends = ", ".join(f"{end} {_shown(found[end])}" for end in ("largest", "smallest") if end in found)
+        trained = f"{facts.strategy}, {facts.steps:,} steps, seed {facts.seed}, on {facts.data}"
+        lines = [f"weights of supernet {self.name}: {trained}{f'; {ends}' if ends else ''}"]
+        what = "validation images" if facts.task == "classes" else "validation rows"
+        fewer = f", all that its file has of {self.images:,}" if self.used < self.images else ""
+        lines.append(f"evaluated on {self.used:,} {what}{fewer}; batch-norm statistics calibrated for each network")
+        shares = [one["accuracy"] for one in found.values() if one.get("accuracy") is not None]
+        if self.measure == "accuracy" and shares:
+            error = 100 * max(accuracy_error(share, self.used) for share in shares)
+            lines.append(f"standard error ±{error:.1f} points")
+            if self.used < FEW:
+                lines[-1] += f"; smaller differences order nothing, and loss@{self.name} ranks better on few images"
+        return lines
+
+    def __call__(self, candidate: Candidate) -> float:
+        """Return the quality of a candidate.
+
+        Raises:
+            NasctlError: The candidate is no network of the supernet's space, or the file has changed.
+            ArithmeticError: Training has not reached some of the candidate's weights.
+        """
+        from nasctl.supernets.hull import DoesNotFit
+        from nasctl.supernets.shared_weights import UntrainedWeights
+        from nasctl.supernets.subnets import same_but_classes
+
+        supernet = self.supernet
+        if not same_but_classes(supernet.space.network(candidate.genome), candidate.network):
+            raise NasctlError(
+                f"Cannot evaluate with {self.label}: the supernet was trained on {supernet.facts.space}, and this space"
+                " has other networks. Search that space."
+            )
+        try:
+            found = _evaluated(self.path, self.digest, candidate.genome, self.used, candidate.setting.device)
+        except (DoesNotFit, UntrainedWeights) as failure:  # this candidate has failed; the search goes on
+            raise ArithmeticError(str(failure)) from None
+        if self.measure == "loss":
+            return found.loss
+        assert found.accuracy is not None
+        return 100 * found.accuracy
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path, digest: str) -> TrainedSupernet:
+    """Return the supernet of a file, which all objectives of a process share.
+
+    Raises:
+        NasctlError: The file has changed.
+    """
+    from nasctl.supernets.trained_supernet import TrainedSupernet
+
+    found = TrainedSupernet(path)
+    if found.digest != digest:
+        raise NasctlError(f"Cannot evaluate with the supernet {path}: its file has changed. Give the command again.")
+    return found
+
+
+# Accuracy and loss of a candidate come from one evaluation, and so do the draws of a fidelity with several.
+@lru_cache(maxsize=4)
+def _evaluated(path: Path, digest: str, genome: Genome, images: int, device: str) -> Result:
+    from nasctl.supernets.validation import evaluate_subnet, stored_batches
+
+    supernet = _opened(path, digest)
+    return evaluate_subnet(supernet, genome, stored_batches(supernet, images), device)
+
+
+def _short(named: str, own: str) -> str:
+    """Return the name to show for a supernet that is named by a path or by its own name."""
+    return own if "/" in named or named.endswith(".safetensors") else named
+
+
+def _shown(result: dict[str, float | None]) -> str:
+    """Return the accuracy of a result in per cent, or its loss."""
+    accuracy, loss = result.get("accuracy"), result.get("loss")
+    return f"loss {loss:.3f}" if accuracy is None else f"{100 * accuracy:.1f}%"
+
+
+__all__ = ["DEFAULT_IMAGES", "InheritedQuality"]
