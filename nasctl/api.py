@@ -149,6 +149,7 @@ from nasctl.problem.strategy import (
     Pass,
     ReadsNorms,
     StartsAtZero,
+    StartsFromWeights,
     Strategy,
     StrategyContext,
 )
