@@ -78,6 +78,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "space references": ("nasctl space references mbconv --device mobile",),
     "space sample": ("nasctl space sample nb201 -n 5",),
     "space show": ("nasctl space show mbconv:width=1.0",),
+    "supernet strategies": ("nasctl supernet strategies",),
     "train": (
         "nasctl train --arch nb201-0me6 --data photos",
         "nasctl train --run nb201 --top 5 --data photos --epochs 20",

@@ -89,6 +89,7 @@ def commands():
         ("runs", "compare", "seed1", "seed2"),
         ("train", "list"),
         ("bench", "list"),
+        ("supernet", "strategies"),
     )
     slow = pytest.mark.slow
     yield pytest.param(("objective", "fit", "--space", SPACE, *predictor, "--force"), marks=slow)

@@ -14,8 +14,6 @@ __all__ = ["FewShot"]
 
 TRIES = 100  # genomes that are drawn for one of a part before one of a list is taken
 
-LISTED = 2000  # networks of the list
-
 
 class FewShot:
     """Train one supernet for a share of the training, then a copy of it for each part of the space.
@@ -30,6 +28,7 @@ class FewShot:
         after: Share of the training before the split.
         sandwich: Whether each step trains the largest network of the part on labels, and its smallest and a random one
             on the outputs of the largest, as AutoDistil does. Otherwise it trains a random one.
+        listed: Random networks of the space, which say where bands end, and which networks a part has.
 
     References:
         Zhao et al., "Few-shot neural architecture search", ICML 2021, arXiv:2006.06863. Xu et al.,
@@ -38,15 +37,21 @@ class FewShot:
     """
 
     def __init__(
-        self, context: StrategyContext, by: str = "macs", bands: int = 3, after: float = 0.5, sandwich: bool = False
+        self,
+        context: StrategyContext,
+        by: str = "macs",
+        bands: int = 3,
+        after: float = 0.5,
+        sandwich: bool = False,
+        listed: int = 2000,
     ) -> None:
         if not 0 <= after < 1:
             raise BadOption(f"Cannot use few_shot with after={after:g}. Give a share from 0 to below 1.")
         names = [gene.name for gene in context.space.genes]
         if by != "macs" and by not in names:
             raise BadOption(str(UnknownName("gene of the space", by, ["macs", *names])))
-        check_bins("few_shot", bands, LISTED)
-        self._context, self._sandwich = context, sandwich
+        check_bins("few_shot", bands, listed)
+        self._context, self._sandwich, self._number = context, sandwich, listed
         self.zero_last_gains = sandwich
         self._gene = None if by == "macs" else names.index(by)
         self._edges = self._quantiles(bands) if by == "macs" else np.zeros(0)
@@ -103,7 +108,7 @@ class FewShot:
 
     def _listed(self) -> list[tuple[Genome, float]]:
         """Return listed genomes; for a gene, each also with all other choices of the gene."""
-        context, listed = self._context, covering_list(self._context, LISTED)
+        context, listed = self._context, covering_list(self._context, self._number)
         if self._gene is None:
             return listed
         choices = range(len(context.space.genes[self._gene].choices))
@@ -117,7 +122,7 @@ class FewShot:
         Raises:
             BadOption: The networks of the space have too few different costs.
         """
-        costs = [macs for _, macs in uniform_list(self._context, LISTED)]
+        costs = [macs for _, macs in uniform_list(self._context, self._number)]
         edges: np.ndarray = np.quantile(costs, np.arange(1, bands) / bands, method="higher")
         if len({min(costs), *edges}) < bands:
             raise BadOption(
