@@ -32,7 +32,7 @@ def begin(problem: SupernetProblem, strategy: Strategy, weights: SharedWeights, 
         The given network, frozen and in evaluation mode, if the strategy learns from its outputs; None otherwise.
 
     Raises:
-        NasctlError: The strategy needs given weights, and the problem has none.
+        NasctlError: The strategy needs given weights, and the problem has none or lacks those of a layer.
         DoesNotFit: The supernet has no place for the weights.
     """
     wants = isinstance(strategy, StartsFromWeights)
@@ -44,11 +44,10 @@ def begin(problem: SupernetProblem, strategy: Strategy, weights: SharedWeights, 
             )
         return None
     genome = largest if problem.start_genome is None else problem.start_genome
-    module = _given(problem, weights.networks, genome)
+    teaches = isinstance(strategy, StartsFromWeights) and strategy.start_teaches
+    module = _given(problem, weights.networks, genome, teaches)
     write(weights, genome, module)
-    if isinstance(strategy, StartsFromWeights) and strategy.start_teaches:
-        return module.eval().requires_grad_(False)
-    return None
+    return module.eval().requires_grad_(False) if teaches else None
 
 
 @torch.no_grad()
@@ -74,15 +73,32 @@ def _write_slice(slot: Tensor, cut: Cut | None, value: Tensor) -> None:
         slot[tuple(into for into, _ in corner)] = value[tuple(at for _, at in corner)]
 
 
-def _given(problem: SupernetProblem, networks: ElasticNetworks, genome: Genome) -> nn.Module:
-    """Return the task's module of a genome with the given weights."""
+def _given(problem: SupernetProblem, networks: ElasticNetworks, genome: Genome, teaches: bool) -> nn.Module:
+    """Return the task's module of a genome with the given weights.
+
+    Raises:
+        NasctlError: The module is to teach, and a layer has the weights that were drawn for it.
+    """
     data, network = problem.data, networks.space.network(genome)
     classes = None if data.class_names is None else len(data.class_names)
     wanted = networks.input_of(network)
     body = trainable(network, wanted, data.task, classes, problem.seed)
+    drawn = {name: one.detach().clone() for name, one in body.named_parameters() if one.ndim > 1} if teaches else {}
     assert problem.start is not None
     problem.start(body)
-    return learner(network, body, wanted, data.task, problem.seed).to(problem.device)
+    for name, before in drawn.items():
+        if torch.equal(before, body.get_parameter(name)):  # such as a classifier of other classes
+            raise NasctlError(
+                f"Cannot let the given network teach: it has no weights of {name}, perhaps because its classes are"
+                " others. Give a network of these classes, or let the largest network teach: teacher=largest."
+            )
+    made = learner(network, body, wanted, data.task, problem.seed)
+    if teaches and made is not body:
+        raise NasctlError(
+            f"Cannot let the given network teach: it has no head for {data.task}. Let the largest network teach:"
+            " teacher=largest."
+        )
+    return made.to(problem.device)
 
 
 __all__ = ["begin", "write"]

@@ -288,6 +288,15 @@ def test_elastic_needs_weights_and_says_so():
         SupernetLearner(problem("elastic"), Ranks())
 
 
+def test_a_given_network_without_its_classifier_does_not_teach():
+    state = largest_weights().state_dict()
+    body = {name: value for name, value in state.items() if not name.startswith("classifier")}
+    start = problem("elastic:teacher=given", start=lambda own: own.load_state_dict(body, strict=False))
+    with pytest.raises(NasctlError, match=r"it has no weights of classifier.weight"):
+        SupernetLearner(start, Ranks())
+    SupernetLearner(replace(start, strategy="elastic"), Ranks())  # a new classifier may be trained
+
+
 def test_the_loss_of_elastic_is_that_of_the_paper():
     module, share = largest_weights(), 0.3
     start = problem("elastic:labels=0.3", start=lambda own: own.load_state_dict(module.state_dict()))

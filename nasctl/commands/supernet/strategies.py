@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nasctl.commands import csv_option, json_option
@@ -21,7 +23,7 @@ def command(as_csv: bool, as_json: bool) -> None:
     from nasctl import registry
     from nasctl.system.terminal import TableColumn, table
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in registry.trusted("strategies"):
         summary = (inspect.getdoc(registry.load("strategies", name)) or "").partition("\n")[0]
         options = registry.option_defaults("strategies", name)
