@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import torch
@@ -16,8 +17,12 @@ from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.training.trainable import learner, trainable
 
+Fitted = Callable[[Genome, Sequence[Tensor]], tuple[Tensor, ...]]  # inputs at the resolution of a genome's network
 
-def begin(problem: SupernetProblem, strategy: Strategy, weights: SharedWeights, largest: Genome) -> nn.Module | None:
+
+def begin(
+    problem: SupernetProblem, strategy: Strategy, weights: SharedWeights, largest: Genome, fitted: Fitted
+) -> Callable[[Sequence[Tensor]], Tensor] | None:
     """Copy the weights that a training starts from into the slots of every copy of the shared weights.
 
     Slots and parts of slots that the given network does not use keep their drawn values.
@@ -27,9 +32,11 @@ def begin(problem: SupernetProblem, strategy: Strategy, weights: SharedWeights, 
         strategy: The strategy.
         weights: The shared weights.
         largest: The genome of the given network if the problem names none.
+        fitted: Scales inputs to the resolution of a genome's network.
 
     Returns:
-        The given network, frozen and in evaluation mode, if the strategy learns from its outputs; None otherwise.
+        The given network as a function of the inputs of a batch, without gradients and with its own statistics of
+        norms, if the strategy learns from its outputs; None otherwise.
 
     Raises:
         NasctlError: The strategy needs given weights, and the problem has none or lacks those of a layer.
@@ -47,7 +54,16 @@ def begin(problem: SupernetProblem, strategy: Strategy, weights: SharedWeights, 
     teaches = isinstance(strategy, StartsFromWeights) and strategy.start_teaches
     module = _given(problem, weights.networks, genome, teaches)
     write(weights, genome, module)
-    return module.eval().requires_grad_(False) if teaches else None
+    if not teaches:
+        return None
+    module.eval()
+
+    @torch.no_grad()
+    def outputs(inputs: Sequence[Tensor]) -> Tensor:
+        found: Tensor = module(*fitted(genome, inputs))
+        return found
+
+    return outputs
 
 
 @torch.no_grad()

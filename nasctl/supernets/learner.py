@@ -66,7 +66,7 @@ class SupernetLearner:
         copies = self.strategy.copies if isinstance(self.strategy, HasCopies) else 1
         zero = isinstance(self.strategy, StartsAtZero) and self.strategy.zero_last_gains
         self.weights = SharedWeights(hull, problem.seed, copies, zero, self.device)
-        self._given = begin(problem, self.strategy, self.weights, self.context.largest)
+        self._given = begin(problem, self.strategy, self.weights, self.context.largest, self.fitted)
         self._steps_done = 0
         self.learning = learning_of(problem, ranks, self.device)
         self._tensors = self.weights.tensors
@@ -132,7 +132,8 @@ class SupernetLearner:
     ) -> tuple[list[tuple[Genome, int]], list[Tensor], list[float], Tensor | None]:
         """Add up the gradients of all passes, and return genomes with copies, losses, norms and correct answers."""
         trained, losses, norms, correct = [], [], [], None
-        teacher = self._given_outputs(prepared)
+        with self.precision():
+            teacher = None if self._given is None else self._given(prepared.inputs)
         reads = isinstance(self.strategy, ReadsNorms) and self.strategy.reads_norms
         for place, one in enumerate(passes):
             genome = self._chosen(one, prepared)
@@ -179,16 +180,6 @@ class SupernetLearner:
         if one.learns == "teacher":
             return taught
         return one.labels * self.learning.loss(outputs, targets) + (1 - one.labels) * taught
-
-    @torch.no_grad()
-    def _given_outputs(self, prepared: Prepared) -> Tensor | None:
-        """Return the outputs of the network whose weights the training started from, if they teach."""
-        if self._given is None:
-            return None
-        genome = self._problem.start_genome or self.context.largest
-        with self.precision():
-            outputs: Tensor = self._given(*self.fitted(genome, prepared.inputs))
-        return outputs
 
     @torch.no_grad()
     def _chosen(self, one: Pass, prepared: Prepared) -> Genome:

@@ -267,7 +267,7 @@ def test_a_training_starts_from_given_weights(strategy):
     torch.testing.assert_close(learner.run(learner.context.largest, (x,)), module(x), rtol=0, atol=0)
     if strategy.endswith("given"):
         module.load_state_dict(largest_weights().state_dict())
-        torch.testing.assert_close(learner._given(x), module.eval()(x), rtol=0, atol=0)
+        torch.testing.assert_close(learner._given((x,)), module.eval()(x), rtol=0, atol=0)
 
 
 def test_a_smaller_network_may_be_given():
