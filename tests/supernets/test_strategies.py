@@ -7,55 +7,16 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from supernets.stack import RECIPE, Stack, problem, trained
 from training.examples import equal, images
 
 from nasctl import registry
-from nasctl.errors import BadOption, NasctlError
-from nasctl.networks.graph import Builder, Network
-from nasctl.networks.layers import Add, BatchNorm, Conv, Flatten, GlobalAvgPool, Linear, ReLU
-from nasctl.problem.space import Gene, Input
+from nasctl.errors import BadOption
 from nasctl.supernets.learner import SupernetLearner
-from nasctl.supernets.problem import SupernetProblem
 from nasctl.testing import Chain, StrategyContract, strategy_context
 from nasctl.training.events import Evaluated, Ranks
-from nasctl.training.loop import train
-from nasctl.training.recipe import Recipe
 
 STEPS = 40
-RECIPE = Recipe(epochs=2, batch=16, warmup=0.0, recovery=4, checkpoint=0.0, rate=0.05)  # 12 steps of `images()`
-
-
-class Stack:
-    """Two blocks of a width and a kernel, the second of which may be missing."""
-
-    input = Input((1, 8, 8))
-    genes = (
-        Gene("first.width", (2, 4, 6, 8), ordered=True),
-        Gene("first.kernel", (1, 3), ordered=True),
-        Gene("deep", (False, True), ordered=True),
-        Gene("second.width", (2, 4, 6), ordered=True),
-    )
-
-    def canonical(self, genome):
-        return genome if genome[2] else (*genome[:3], 0)
-
-    def network(self, genome):
-        width, kernel, deep, other = (gene.choices[k] for gene, k in zip(self.genes, genome, strict=True))
-        net = Builder(self.input.shape)
-        x = self._block(net, net.inputs[0], "first", width, kernel)
-        if deep:
-            y = self._block(net, x, "second", other, 3)
-            x = net.add(Add(), x, net.add(Conv(width, 1), y, name="second.out"), name="second.add")
-        x = net.add(Flatten(), net.add(GlobalAvgPool(), x, name="pool"), name="flatten")
-        return net.build(net.add(Linear(3), x, name="classifier"))
-
-    def reduced(self, fidelity):
-        return self
-
-    @staticmethod
-    def _block(net, x, name, width, kernel):
-        x = net.add(Conv(width, kernel), x, name=f"{name}.conv")
-        return net.add(ReLU(), net.add(BatchNorm(), x, name=f"{name}.norm"), name=f"{name}.act")
 
 
 @cache
@@ -66,18 +27,6 @@ def context_of(spec, seed=0, steps=STEPS):
 
 def made(spec, context=None):
     return registry.create("strategies", spec, context or context_of("stack"))
-
-
-def problem(strategy, **changes):
-    """A problem of the space, on images whose class any network of it learns."""
-    space, data = Stack(), images()
-    network = space.network((3, 1, 1, 2))
-    found = SupernetProblem(network, space.input, data, RECIPE, identity="x", space=space, strategy=strategy)
-    return replace(found, **changes)
-
-
-def trained(given, folder, **options):
-    return train(given, folder, learner=SupernetLearner, **options)
 
 
 SPECS = (
@@ -243,114 +192,6 @@ def test_bands_of_macs_have_equal_shares_of_random_networks():
     assert counts.min() > 120  # costs of cells are few, so bands cannot be equal
     with pytest.raises(BadOption, match="fewer bands"):
         made("few_shot:bands=200", context)
-
-
-def largest_weights(seed=3):
-    """The state dict of the largest network with statistics of its own, as of a trained one."""
-    module = Stack().network((3, 1, 1, 2)).module()
-    draw = torch.Generator().manual_seed(seed)
-    state = {
-        name: value if value.ndim == 0 else torch.rand(value.shape, generator=draw) + 0.1
-        for name, value in module.state_dict().items()
-    }
-    module.load_state_dict(state)
-    return module.eval()
-
-
-@pytest.mark.parametrize("strategy", ["elastic", "elastic:teacher=given", "sandwich"])
-def test_a_training_starts_from_given_weights(strategy):
-    module = largest_weights()
-    start = problem(strategy, start=lambda own: own.load_state_dict(module.state_dict()))
-    learner = SupernetLearner(start, Ranks())
-    x = torch.randn(5, 1, 8, 8)
-    module.train()  # as supernets run, with the statistics of the batch
-    torch.testing.assert_close(learner.run(learner.context.largest, (x,)), module(x), rtol=0, atol=0)
-    if strategy.endswith("given"):
-        module.load_state_dict(largest_weights().state_dict())
-        torch.testing.assert_close(learner._given((x,)), module.eval()(x), rtol=0, atol=0)
-
-
-def test_a_smaller_network_may_be_given():
-    space, genome = Stack(), (1, 0, 1, 1)
-    module = space.network(genome).module()
-    start = problem("sandwich", start=lambda own: own.load_state_dict(module.state_dict()), start_genome=genome)
-    learner, drawn = SupernetLearner(start, Ranks()), SupernetLearner(problem("sandwich"), Ranks())
-    for name, value in learner.weights.module(genome).named_parameters():
-        assert torch.equal(value, module.get_parameter(name))
-    kernel = next(name for name in drawn.weights.tensors if name.startswith("second.conv.weight"))
-    ours, others = learner.weights.tensors[kernel], drawn.weights.tensors[kernel]
-    assert torch.equal(ours[4:], others[4:])  # beyond the slice: as drawn
-    assert not torch.equal(ours[:4, :4], others[:4, :4])
-
-
-def test_elastic_needs_weights_and_says_so():
-    with pytest.raises(NasctlError, match=r"Cannot train a supernet by elastic from drawn weights"):
-        SupernetLearner(problem("elastic"), Ranks())
-
-
-def test_a_given_network_without_its_classifier_does_not_teach():
-    state = largest_weights().state_dict()
-    body = {name: value for name, value in state.items() if not name.startswith("classifier")}
-    start = problem("elastic:teacher=given", start=lambda own: own.load_state_dict(body, strict=False))
-    with pytest.raises(NasctlError, match=r"it has no weights of classifier.weight"):
-        SupernetLearner(start, Ranks())
-    SupernetLearner(replace(start, strategy="elastic"), Ranks())  # a new classifier may be trained
-
-
-def test_the_loss_of_elastic_is_that_of_the_paper():
-    module, share = largest_weights(), 0.3
-    start = problem("elastic:labels=0.3", start=lambda own: own.load_state_dict(module.state_dict()))
-    learner, data = SupernetLearner(start, Ranks()), images()
-    labels = torch.from_numpy(data.labels[:16])
-    prepared = learner.learning.training(torch.from_numpy(data.inputs[:16]), labels, 0)
-    first, second = learner.strategy.passes(0)
-    whole, part = (learner.run(one.genomes[0], prepared.inputs) for one in (first, second))
-    cross = [learner.learning.loss(one, labels) for one in (whole, part)]
-    taught = -(whole.detach().softmax(1) * part.log_softmax(1)).sum(1).mean()
-    (share * (cross[0] + cross[1]) + (1 - share) * taught).backward()
-    expected = {name: one.grad.clone() for name, one in learner.weights.tensors.items() if one.grad is not None}
-    learner.optimiser.zero_grad()
-    learner._back_propagate((first, second), prepared, 0, learner.learning.weight(labels))
-    for name, gradient in expected.items():
-        torch.testing.assert_close(learner.weights.tensors[name].grad, gradient)
-
-
-class Torch(Stack):
-    """The space made of torch modules that know nothing of nasctl."""
-
-    def network(self, genome):
-        return Network.from_module(plain(genome), self.input.shape)
-
-
-def plain(genome):
-    """The modules of `Torch`: a convolution whose width and kernel are genes."""
-    width, kernel = Stack.genes[0].choices[genome[0]], Stack.genes[1].choices[genome[1]]
-    layers = {
-        "conv": torch.nn.Conv2d(1, width, kernel, padding=kernel // 2),
-        "norm": torch.nn.BatchNorm2d(width),
-        "act": torch.nn.GELU(),
-        "pool": torch.nn.AdaptiveAvgPool2d(1),
-        "flat": torch.nn.Flatten(),
-        "out": torch.nn.Linear(width, 3),
-    }
-    net = torch.nn.Sequential()
-    for name, layer in layers.items():
-        net.add_module(name, layer)
-    return net
-
-
-def test_a_trained_module_of_a_user_becomes_elastic():
-    space = Torch()
-    own = plain((3, 1, 0, 0)).train()
-    own(torch.randn(16, 1, 8, 8))  # statistics of its own
-    weights = Network.weights_of_module(own.eval(), space.input.shape)
-    module = space.network((3, 1, 0, 0)).module()
-    module.load_state_dict(weights)
-    x = torch.randn(4, 1, 8, 8)
-    torch.testing.assert_close(module.eval()(x), own(x), rtol=0, atol=0)
-    given = problem("elastic", space=space, network=space.network((3, 1, 0, 0)))
-    learner = SupernetLearner(replace(given, start=lambda one: one.load_state_dict(weights)), Ranks())
-    torch.testing.assert_close(learner.run(learner.context.largest, (x,)), own.train()(x), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
