@@ -150,6 +150,7 @@ from nasctl.problem.strategy import (
     Pass,
     ReadsNorms,
     StartsAtZero,
+    StartsFromWeights,
     Strategy,
     StrategyContext,
 )

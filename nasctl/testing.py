@@ -38,6 +38,8 @@ from nasctl.problem.space import Gene, Genome, Input, SearchSpace
 from nasctl.search.loop import search
 from nasctl.search.run import Run
 from nasctl.store.store import Store
+from nasctl.supernets.contract import StrategyContract as StrategyContract
+from nasctl.supernets.contract import strategy_context as strategy_context
 from nasctl.system.global_generators import forbidden_global_generators
 
 # Outcomes that the contract of searchers tells: the last loss and the violation of each candidate of a batch, by its

@@ -91,6 +91,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "nasctl supernet evaluate SUPERNET",
         "nasctl supernet evaluate SUPERNET --arch nb201-0me6 --images 500",
     ),
+    "supernet strategies": ("nasctl supernet strategies",),
     "train": (
         "nasctl train --arch nb201-0me6 --data photos",
         "nasctl train --run nb201 --top 5 --data photos --epochs 20",

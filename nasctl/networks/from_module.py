@@ -10,17 +10,17 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nasctl.errors import NasctlError
 from nasctl.networks.exported_program import exported_records
 from nasctl.networks.function_names import last_part
-from nasctl.networks.module_trace import ModuleTrace, example_input
+from nasctl.networks.module_trace import ModuleTrace, example_input, named_tensors
 from nasctl.networks.node import Shape
 from nasctl.networks.trace_layouts import BATCH, OTHER_BATCH
 from nasctl.networks.trace_reader import TracedLayer, TraceReader
 from nasctl.networks.trace_records import Record, Unrecordable, Untraceable
-from nasctl.networks.trace_verification import TracedModule, Wired, check_same
+from nasctl.networks.trace_verification import TracedModule, Wired, check_same, with_tensors
 
 N = TypeVar("N", bound=Wired)
 Build = Callable[[list[TracedLayer], int], N]  # makes a network of layers and the place of the output's layer
@@ -38,6 +38,21 @@ def traced_network(module: nn.Module, shape: Shape, build: Build[N]) -> N:
     Raises:
         NasctlError: The module is no fixed graph of layers, or the network computes something else.
     """
+    return _checked(module, shape, build)[0]
+
+
+def weights_of_module(module: nn.Module, shape: Shape, build: Build[N]) -> dict[str, Tensor]:
+    """Return copies of the weights of a module under the names of its network's module, as a state dict on the CPU.
+
+    Statistics of norms are among them. The arguments and errors are those of `traced_network`.
+    """
+    _, traced = _checked(module, shape, build)
+    state = with_tensors(traced, named_tensors(traced.trace.module)).state_dict()
+    return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+def _checked(module: nn.Module, shape: Shape, build: Build[N]) -> tuple[N, TracedModule]:
+    """Return the network of a module and its trace; see `traced_network`."""
     if not isinstance(module, nn.Module):
         raise NasctlError(f"cannot make a network of a {type(module).__name__}: it is no torch.nn.Module")
     with _generators_kept(), warnings.catch_warnings():
@@ -49,7 +64,7 @@ def traced_network(module: nn.Module, shape: Shape, build: Build[N]) -> N:
             raise NasctlError(f"{type(module).__name__} cannot be made a network: {reason.rstrip('.')}") from error
 
 
-def _traced(module: nn.Module, shape: Shape, build: Build[N]) -> N:
+def _traced(module: nn.Module, shape: Shape, build: Build[N]) -> tuple[N, TracedModule]:
     """Trace a module for the type of input that it takes, with the recorder, or else with torch.export."""
     tokens = len(shape) == 1 and any(isinstance(one, nn.Embedding) for one in module.modules())
     dtypes = (torch.int64, torch.float32) if tokens else (torch.float32, torch.int64)
@@ -96,14 +111,16 @@ def _exported(module: nn.Module, shape: Shape, dtype: torch.dtype) -> _Reading:
     return _Reading(trace, TraceReader(first, second, result, trace), True, False)
 
 
-def _verified(reading: _Reading, shape: Shape, dtype: torch.dtype, build: Build[N]) -> N:
-    """Return the network that a reader finds, if it computes what the module computes."""
+def _verified(reading: _Reading, shape: Shape, dtype: torch.dtype, build: Build[N]) -> tuple[N, TracedModule]:
+    """Return the network that a reader finds, and its trace, if it computes what the module computes."""
     trace, reader, checks_gradients, recorded = reading
     steps, output = reader.steps()
     network = build(steps, output)
     vocabulary = _vocabulary(reader.plan.records)
-    check_same(TracedModule(trace, network, steps, reader.plan, shape, dtype, vocabulary, checks_gradients, recorded))
-    return network
+    plan = reader.plan
+    traced = TracedModule(trace, network, steps, plan, shape, dtype, vocabulary, checks_gradients, recorded)
+    check_same(traced)
+    return network, traced
 
 
 def _vocabulary(records: Sequence[Record]) -> int:

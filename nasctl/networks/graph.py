@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from nasctl.networks.node import Layer, Node, Shape, Sharing, attribute_name, check_names, name_clash
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from nasctl.networks.trace_reader import TracedLayer
 
@@ -166,6 +166,27 @@ class Network:
 
         shape = tuple(input_shape)
         return traced_network(module, shape, lambda steps, output: _network_of(steps, output, shape))
+
+    @staticmethod
+    def weights_of_module(module: nn.Module, input_shape: Shape) -> dict[str, Tensor]:
+        """Return the weights of a trained torch module as a state dict of the module of `from_module`'s network.
+
+        A training of nasctl can begin with them. Statistics of norms are among them.
+
+        Args:
+            module: A module as `from_module` takes it.
+            input_shape: Shape of one example, without the batch.
+
+        Returns:
+            Copies of the tensors on the CPU, by their names in `Network.from_module(module, input_shape).module()`.
+
+        Raises:
+            NasctlError: The module cannot be traced, or its network would compute something else.
+        """
+        from nasctl.networks.from_module import weights_of_module
+
+        shape = tuple(input_shape)
+        return weights_of_module(module, shape, lambda steps, output: _network_of(steps, output, shape))
 
     def module(self) -> nn.Module:
         """Return a new torch module with weights drawn from torch's global generator."""

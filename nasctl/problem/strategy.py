@@ -25,9 +25,10 @@ class Pass:
             own batch without a gradient.
         pick: "only" for a single genome, or the genome with the lowest ("best") or the highest ("worst") loss.
         teaches: Whether later passes of the step may learn from the outputs of this one.
-        learns: What the pass learns from: labels, the outputs of the pass that teaches, or both alike.
+        learns: What the pass learns from: labels, the outputs of the pass that teaches, or both.
         weight: Factor of the loss.
         copy: Number of the copy of the shared weights that the pass trains.
+        labels: Share of the loss on labels where `learns` is "both".
     """
 
     genomes: tuple[Genome, ...]
@@ -36,6 +37,7 @@ class Pass:
     learns: Lessons = "labels"
     weight: float = 1.0
     copy: int = 0
+    labels: float = 0.5
 
 
 class StrategyContext(Protocol):
@@ -66,8 +68,8 @@ class StrategyContext(Protocol):
 class Strategy(Protocol):
     """A way to train a supernet.
 
-    A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance` and `ReadsNorms`. Its first argument is
-    a `StrategyContext`; its other arguments are options of its spec.
+    A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance`, `ReadsNorms` and `StartsFromWeights`.
+    Its first argument is a `StrategyContext`; its other arguments are options of its spec.
     """
 
     def passes(self, step: int) -> Sequence[Pass]:
@@ -123,6 +125,13 @@ class ReadsNorms(Protocol):
     reads_norms: bool
 
 
+@runtime_checkable
+class StartsFromWeights(Protocol):
+    """A strategy that trains on from the weights of a trained network, and cannot begin without them."""
+
+    start_teaches: bool  # whether the given network, which stays as it is, teaches until a pass of the step does
+
+
 __all__ = [
     "ChoosesDistance",
     "HasCopies",
@@ -131,6 +140,7 @@ __all__ = [
     "Pick",
     "ReadsNorms",
     "StartsAtZero",
+    "StartsFromWeights",
     "Strategy",
     "StrategyContext",
 ]

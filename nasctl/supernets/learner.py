@@ -24,6 +24,7 @@ from nasctl.supernets.calibration import BATCH, BATCHES, calibrate
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.distances import distance_loss
 from nasctl.supernets.elastic_networks import ElasticNetworks
+from nasctl.supernets.given_weights import begin
 from nasctl.supernets.hull import Hull
 from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.shared_weights import SharedWeights
@@ -67,6 +68,8 @@ class SupernetLearner:
         copies = self.strategy.copies if isinstance(self.strategy, HasCopies) else 1
         zero = isinstance(self.strategy, StartsAtZero) and self.strategy.zero_last_gains
         self.weights = SharedWeights(hull, problem.seed, copies, zero, self.device)
+        self._given = begin(problem, self.strategy, self.weights, self.context.largest, self.fitted)
+        self._steps_done = 0
         self.learning = learning_of(problem, ranks, self.device)
         self._tensors = self.weights.tensors
         self._names: dict[Tensor, str] = {value: name for name, value in self._tensors.items()}
@@ -98,7 +101,7 @@ class SupernetLearner:
             RanksLost: Another rank has ended. The state is as before the step.
         """
         if isinstance(self.strategy, HasCopies) and number == self.strategy.splits_at:
-            self.weights.split()
+            self._split()
         prepared = self.learning.training(given.to(self.device), labels.to(self.device), number)
         weight = self.learning.weight(prepared.targets)
         self.optimiser.zero_grad(set_to_none=True)
@@ -110,13 +113,29 @@ class SupernetLearner:
             self.weights.count_visit(genome, copy)
         self._update(number, rate)
         self.strategy.told(number, found.tolist(), norms)
+        self._steps_done = number + 1
         return found[0], correct
+
+    @torch.no_grad()
+    def _split(self) -> None:
+        """Give every copy of the weights, and of their average, the values of the first."""
+        self.weights.split()
+        for name, value in self._ema.items():
+            value.copy_(self._ema[name.partition("@")[0]])
+
+    def copy_of(self, genome: Genome) -> int:
+        """Return the copy that has the weights of a genome, which is copy 0 before the split."""
+        strategy = self.strategy
+        split = isinstance(strategy, HasCopies) and self._steps_done > strategy.splits_at
+        return strategy.copy_of(genome) if split and isinstance(strategy, HasCopies) else 0
 
     def _back_propagate(
         self, passes: Sequence[Pass], prepared: Prepared, number: int, weight: Tensor
     ) -> tuple[list[tuple[Genome, int]], list[Tensor], list[float], Tensor | None]:
         """Add up the gradients of all passes, and return genomes with copies, losses, norms and correct answers."""
-        trained, losses, norms, correct, teacher = [], [], [], None, None
+        trained, losses, norms, correct = [], [], [], None
+        with self.precision():
+            teacher = None if self._given is None else self._given(prepared.inputs)
         reads = isinstance(self.strategy, ReadsNorms) and self.strategy.reads_norms
         for place, one in enumerate(passes):
             genome = self._chosen(one, prepared)
@@ -160,7 +179,9 @@ class SupernetLearner:
             return self.learning.loss(outputs, targets)
         distance = self.strategy.distance if isinstance(self.strategy, ChoosesDistance) else "kl"
         taught = distance_loss(outputs.flatten(0, -2), teacher.flatten(0, -2), distance)
-        return taught if one.learns == "teacher" else (taught + self.learning.loss(outputs, targets)) / 2
+        if one.learns == "teacher":
+            return taught
+        return one.labels * self.learning.loss(outputs, targets) + (1 - one.labels) * taught
 
     @torch.no_grad()
     def _chosen(self, one: Pass, prepared: Prepared) -> Genome:
@@ -257,8 +278,7 @@ class SupernetLearner:
         """
         problem, ranks, found = self._problem, self._ranks, {}
         for name, genome in self.judged.items():
-            copy = self.strategy.copy_of(genome) if isinstance(self.strategy, HasCopies) else 0
-            module = self.weights.module(genome, copy).to(self.device)
+            module = self.weights.module(genome, self.copy_of(genome)).to(self.device)
             calibrate(module, self._calibration(genome))
             batches = part_batches(problem.data, part, problem.recipe.batch, problem.workers, ranks.rank, ranks.world)
 
@@ -318,6 +338,7 @@ class SupernetLearner:
         for name, array in checkpoint.part("strategy").items():
             self.strategy.arrays[name][...] = array.numpy()
         self.weights.visits[...] = checkpoint.part("visits")["slots"].numpy()
+        self._steps_done = checkpoint.step
 
     def state(self) -> dict[str, Tensor]:
         """Return a copy of the shared weights on the CPU, averaged if the recipe asks, and of all visits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nasctl.problem.space import HasShare, SearchSpace
+from nasctl.problem.space import Genome, HasShare, SearchSpace
 from nasctl.supernets.slots import Share
 from nasctl.training.events import LearningProblem
 
@@ -13,17 +13,20 @@ from nasctl.training.events import LearningProblem
 class SupernetProblem(LearningProblem):
     """A supernet and everything that its trained weights depend on.
 
-    `network` is that of the last choices of all genes, whose input the data fit.
+    `network` is that of the last choices of all genes, whose input the data fit. `start` replaces the weights of the
+    module of one network, whose slices of the shared weights then begin with these.
 
     Args:
         space: The search space, with the outputs that the data need.
         share: What candidates share.
         strategy: Spec of the strategy.
+        start_genome: Canonical genome of the network that `start` has weights of; the largest one if None.
     """
 
     space: SearchSpace | None = None
     share: Share = "entangled"
     strategy: str = "single_path"
+    start_genome: Genome | None = None
 
 
 def default_share(space: SearchSpace) -> Share:

@@ -107,6 +107,7 @@ def commands():
         ("supernet", "list"),
         ("supernet", "evaluate", "tiny", "--sample", "2", "--images", "20"),
         ("bench", "list"),
+        ("supernet", "strategies"),
     )
     slow = pytest.mark.slow
     yield pytest.param(("objective", "fit", "--space", SPACE, *predictor, "--force"), marks=slow)
