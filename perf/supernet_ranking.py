@@ -96,8 +96,8 @@ def judged(learner: SupernetLearner, genome: Genome, images: Tensor, labels: Ten
     return found
 
 
-def main() -> None:
-    """Train, judge and print."""
+def arguments() -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="nbmacro:resolution=16")
     parser.add_argument("--strategies", nargs="+", default=["single_path"])
@@ -110,7 +110,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("supernet-ranking"))
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train, judge and print."""
+    given = arguments()
     given.work.mkdir(parents=True, exist_ok=True)
     source = photos(Path(os.environ.get("NASCTL_DATA", "../shared/data")) / "images", given.work / "cifar10.zip")
     space = registry.create("spaces", given.space)
