@@ -38,7 +38,7 @@ def fitted(genomes: Sequence[Genome], losses: np.ndarray, cardinalities: np.ndar
     """Return the additive model of losses by ridge regression on one-hot genes.
 
     The penalty is the one of least squared error when each observation is left out once. A choice that no observation
-    has gets the mean loss of its gene.
+    has gets the mean loss of the other choices of its gene.
 
     Args:
         genomes: Observed genomes, N.

@@ -146,8 +146,8 @@ class AdditiveFront:
         known = np.isfinite(costs[half:])
         share = explained(costs[half:][known], tested[known]) if known.any() else 0.0
         self._findings.append(
-            f"additive_front: {goal.name} is no sum over genes; a sum explains {share:.1%} of its variance on"
-            f" {int(known.sum())} random networks, so the front of sums is a guide only"
+            f"additive_front: {goal.name} is no sum over genes; a sum explains {min(share, 0.9999):.2%} of its"
+            f" variance on {int(known.sum())} random networks, so the front of sums is a guide only"
         )
         return model
 
@@ -261,7 +261,7 @@ class AdditiveFront:
             return
         self._has_said_size = True
         bound = f", within {error:.2g} of the range of each objective" if error else ", complete"
-        self._findings.append(f"additive_front: the front of sums has {number:,} points{bound}")
+        self._findings.append(f"additive_front: the front of sums has {number:,} point{'s' * (number != 1)}{bound}")
 
 
 def _single_changes(genome: Genome, cardinalities: np.ndarray) -> list[Genome]:
