@@ -9,7 +9,7 @@ import numpy as np
 from nasctl.api import Genome
 from nasctl.searchers._ranking import one_hot
 
-PENALTIES = 10.0 ** np.arange(-9.0, 3.0)  # L2 penalties of ridge regression to choose from, in observations
+PENALTIES = 10.0 ** np.arange(-6.0, 3.0)  # L2 penalties of ridge regression to choose from, in observations
 
 
 class AdditiveModel:
@@ -37,7 +37,8 @@ class AdditiveModel:
 def fitted(genomes: Sequence[Genome], losses: np.ndarray, cardinalities: np.ndarray) -> AdditiveModel:
     """Return the additive model of losses by ridge regression on one-hot genes.
 
-    The penalty is the one of least squared error when each observation is left out once. A choice that no observation
+    The penalty is the one of least squared error when each observation is left out once, or the smallest penalty if no
+    observation can be left out, because each alone determines the loss of a choice. A choice that no observation
     has gets the mean loss of the other choices of its gene.
 
     Args:
@@ -54,13 +55,13 @@ def fitted(genomes: Sequence[Genome], losses: np.ndarray, cardinalities: np.ndar
     held = singular > 1e-9 * max(singular.max(), 1.0)
     left, singular, right = left[:, held], singular[held], right[held]
     projected = left.T @ (targets - mean)
+    tested = 1 - (left**2).sum(axis=1) - 1 / len(targets) > 1e-6  # observations that the others can predict
     best, weights = np.inf, np.zeros(features.shape[1])
     for penalty in PENALTIES.tolist():
         shrunk = singular**2 / (singular**2 + penalty)
         leverage = (left**2) @ shrunk + 1 / len(targets)
         residual = targets - mean - left @ (shrunk * projected)
-        # An observation that alone shows a choice has leverage 1, and leaving it out predicts nothing.
-        error = float(np.mean((residual / np.maximum(1 - leverage, 1e-6)) ** 2))
+        error = float(((residual[tested] / (1 - leverage[tested])) ** 2).sum())
         if error < best:
             best, weights = error, right.T @ (shrunk / singular * projected)
     return AdditiveModel(cardinalities, weights, mean - float(centre @ weights))

@@ -25,7 +25,7 @@ BASES = 8  # random genomes among which the base network is chosen, besides publ
 COST_CHECKS = 100  # random genomes on which a cost is compared with its sum over genes
 COST_SAMPLES = 1000  # random genomes to which a cost that is no sum is fitted
 MAX_COVERING_DRAWS = 1000  # random genomes among which choices are looked for that the base network cannot take
-EXACT = 1e-9  # relative error up to which a cost counts as a sum over genes
+EXACT = 1e-9  # error up to which a cost counts as a sum over genes, as a share of the largest cost met
 WEAK = 0.5  # share of the variance below which an additive model is called weak
 
 
@@ -33,8 +33,8 @@ class AdditiveFront:
     """A searcher that treats objectives as sums over genes and evaluates the exact front of these sums.
 
     1. Tables of objectives that need a module: a base network is evaluated, and every network that differs from it in
-       one gene. Ridge regression turns all evaluations into a loss per choice of each gene. `table` gives such scores
-       instead, for example block scores of a supernet.
+       one gene, or as many random networks. Ridge regression turns all evaluations into a loss per choice of each gene.
+       `table` gives such scores instead, for example block scores of a supernet.
     2. Tables of costs need no evaluations. A cost that is no sum over genes, such as MACs where the depth or the width
        of a stage decides the cost of other genes, is approximated by a sum. The search says so; the sums are then a
        guide only. The costs by which the front's members are compared are exact in any case.
@@ -47,12 +47,15 @@ class AdditiveFront:
     Steps 1 and 3 take 1 + (sum of (choices of a gene - 1)) + `held_out` evaluations. The front of sums is exact unless
     `epsilon` is above 0, or more than `states` partial sums remain after a gene; the search then says the error.
     Members that violate a constraint on a cost are left out. The front within an upper bound is therefore complete only
-    if the bounded cost is an objective.
+    if the bounded cost is an objective. Networks beyond a bound are not measured, so a tight bound leaves few networks
+    to fit, and additivity is tested on networks within it.
 
     Args:
         problem: Search space, objectives and constraints.
         rng: Source of all randomness.
         table: Block table, a CSV file with the columns "gene", "choice" and objectives. "" fits all tables.
+        design: "singles" for a base network and its single changes, or "random" for random networks. Effects of
+            "singles" hold around the base network, and those of "random" on average over the space.
         held_out: Number of random networks on which additivity is tested.
         epsilon: Allowed error of the front of sums, as a share of the range of each objective.
         states: Maximum number of partial sums per gene.
@@ -64,14 +67,21 @@ class AdditiveFront:
         problem: Problem,
         rng: np.random.Generator,
         table: str = "",
+        design: str = "singles",
         held_out: int = 20,
         epsilon: float = 0.0,
         states: int = 5000,
         batch: int = 20,
     ) -> None:
-        _check_options(held_out, epsilon, states, batch)
+        _check_options(design, held_out, epsilon, states, batch)
         self._problem, self._space, self._rng = problem, problem.space, rng
-        self._n_held_out, self._epsilon, self._states, self._batch = held_out, epsilon, states, batch
+        self._design_name, self._n_held_out, self._epsilon, self._states, self._batch = (
+            design,
+            held_out,
+            epsilon,
+            states,
+            batch,
+        )
         self._cardinalities = np.array([len(gene.choices) for gene in problem.space.genes])  # (G,)
         names = [goal.name for goal in problem.objectives]
         self._given = read_block_table(table, problem.space.genes, names) if table else {}
@@ -96,7 +106,8 @@ class AdditiveFront:
 
     def replace_batch(self, genomes: Sequence[Genome]) -> None:
         """Put other genomes in place of the last ask; see `AcceptsBatch`."""
-        self._plan = [genome for genome in self._plan or () if genome not in set(genomes)]
+        planned = [*(() if self._is_judged else self._asked), *(self._plan or ())]
+        self._plan = [genome for genome in planned if genome not in set(genomes)]  # those not taken are asked again
         self._asked = list(genomes)
 
     def tell(self, losses: np.ndarray, violations: np.ndarray) -> None:
@@ -135,8 +146,8 @@ class AdditiveFront:
             0.0 if choice == 0 else next(apart) for size in self._cardinalities.tolist() for choice in range(size)
         ]
         exact = AdditiveModel(self._cardinalities, np.array(weights), float(true[0]))
-        errors = np.abs(exact.predict(checks) - true[len(singles) :]) / np.maximum(np.abs(true[len(singles) :]), 1e-300)
-        if np.isfinite(errors).all() and errors.max() <= EXACT:
+        errors = np.abs(exact.predict(checks) - true[len(singles) :])
+        if (errors <= EXACT * np.abs(true).max()).all():  # false if a cost failed
             return exact
         draws = self._rng.integers(self._cardinalities, size=(COST_SAMPLES, len(base))).tolist()
         drawn = list(dict.fromkeys(self._space.canonical(tuple(row)) for row in draws))
@@ -170,25 +181,41 @@ class AdditiveFront:
         drawn = promising(self._problem, self._rng, self._n_held_out, design) if self._n_held_out else []
         held_out = [self._space.canonical(raw) for raw in drawn]
         self._held_out = set(held_out)
+        if design or held_out:
+            self._findings.append(
+                f"additive_front: the first {len(design + held_out)} networks fit and test sums over genes; networks on"
+                " the front of sums follow"
+            )
         return design + held_out
 
     def _design(self, first: Sequence[Genome]) -> list[Genome]:
-        """Return a base network, its feasible single changes, and random networks with the choices that these lack."""
-        drawn = [self._space.canonical(raw) for raw in promising(self._problem, self._rng, BASES, first)]
-        feasible = [one for one in (*first, *drawn) if self._problem.violation([one])[0] == 0] or drawn
-        if not feasible:
-            return []
-        designs = [self._feasible(map(self._space.canonical, self._star(base))) for base in feasible]
-        design = max(designs, key=len)
+        """Return the canonical genomes to which tables are fitted.
+
+        Args:
+            first: Canonical genomes that the search begins with.
+        """
+        number = 1 + int((self._cardinalities - 1).sum()) if self._design_name == "random" else BASES
+        drawn = [self._space.canonical(raw) for raw in promising(self._problem, self._rng, number, first)]
+        if self._design_name == "random" or not drawn:
+            return drawn
+        stars = [self._feasible(map(self._space.canonical, self._star(base))) for base in (*first, *drawn)]
+        # Around another base, more single changes would violate constraints or leave the network as it is.
+        design = max(stars, key=len)
+        return design + self._covering(design)
+
+    def _covering(self, design: Sequence[Genome]) -> list[Genome]:
+        """Return random feasible genomes with choices that no genome of a design has, a genome for each if possible."""
         choices = {(gene, choice) for gene, size in enumerate(self._cardinalities.tolist()) for choice in range(size)}
         lacking = choices - {pair for one in design for pair in enumerate(one)}
+        if not lacking:
+            return []
         pool = [self._space.canonical(raw) for raw in unseen(self._space, self._rng, MAX_COVERING_DRAWS, design)]
-        covering: list[Genome] = []
-        for genome in self._feasible(pool) if lacking else ():
+        found = []
+        for genome in self._feasible(pool):
             if lacking & set(enumerate(genome)):
-                covering.append(genome)
+                found.append(genome)
                 lacking -= set(enumerate(genome))
-        return design + covering
+        return found
 
     def _star(self, base: Genome) -> list[Genome]:
         """Return a genome and all genomes that differ from it in one gene, not canonical."""
@@ -206,11 +233,15 @@ class AdditiveFront:
         design = [genome for genome in self._told if genome not in self._held_out]
         models = self._fitted_models(design)
         for place, goal in enumerate(self._problem.objectives):
-            if self._cheap[place] or len(held) < 2:
+            if self._cheap[place]:
                 continue
             losses = np.array([self._told[genome][0][place] for genome in held])
             known = np.isfinite(losses)
             if known.sum() < 2:
+                self._findings.append(
+                    f"additive_front: whether {goal.name} is a sum over genes is untested, because fewer than two"
+                    " held-out networks were measured"
+                )
                 continue
             losses, predicted = losses[known], models[place].predict(held)[known]
             tau, share = kendall(losses, predicted), explained(losses, predicted)
@@ -293,12 +324,14 @@ def _farthest_first(points: np.ndarray, known: np.ndarray, number: int) -> list[
     return taken
 
 
-def _check_options(held_out: int, epsilon: float, states: int, batch: int) -> None:
+def _check_options(design: str, held_out: int, epsilon: float, states: int, batch: int) -> None:
     """Check the options of `AdditiveFront`.
 
     Raises:
         BadOption: An option is out of range.
     """
+    if design not in ("singles", "random"):
+        raise BadOption(f'design must be "singles" or "random", got {design!r} (option of additive_front)')
     if not 0 <= held_out <= 10_000 or not 1 <= batch <= 10_000:
         raise BadOption(
             "held_out must be 0 to 10,000 and batch must be 1 to 10,000, "
