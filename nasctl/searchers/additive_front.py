@@ -26,6 +26,7 @@ COST_CHECKS = 100  # random genomes on which a cost is compared with its sum ove
 COST_SAMPLES = 1000  # random genomes to which a cost that is no sum is fitted
 MAX_COVERING_DRAWS = 1000  # random genomes among which choices are looked for that the base network cannot take
 EXACT = 1e-9  # error up to which a cost counts as a sum over genes, as a share of the largest cost met
+GROWTH = 1.1  # growth of the number of evaluations after which the models are fitted anew
 WEAK = 0.5  # share of the variance below which an additive model is called weak
 
 
@@ -40,7 +41,7 @@ class AdditiveFront:
        guide only. The costs by which the front's members are compared are exact in any case.
     3. Random networks are evaluated. The search says how well the sums predict them, before the model learns from them.
     4. Dynamic programming over genes finds the front of the sums. Its members are evaluated, each time those that are
-       farthest from evaluated ones. After each batch the model is fitted anew.
+       farthest from evaluated ones. The model is fitted anew when evaluations have grown by a tenth.
     5. When all members of the front are evaluated, neighbours of the best networks follow, in the order of their
        predicted losses, then random networks.
 
@@ -90,6 +91,10 @@ class AdditiveFront:
         self._plan: list[Genome] | None = None  # canonical genomes of steps 1 and 3 that remain to be evaluated
         self._held_out: set[Genome] = set()
         self._told: dict[Genome, tuple[np.ndarray, float]] = {}  # canonical -> losses, (M,), and total violation
+        self._fitted: list[AdditiveModel] = []  # models of all objectives, (M,)
+        self._n_fitted = 0  # evaluations that the models were fitted to
+        self._members: list[Genome] = []  # canonical genomes of the front of sums that satisfy constraints on costs
+        self._points = np.zeros((0, len(names)))  # predicted losses of the members, scaled to 0 to 1, (F, M)
         self._archive = Archive(len(names))
         self._asked: list[Genome] = []
         self._findings: list[str] = []
@@ -263,27 +268,43 @@ class AdditiveFront:
 
     def _next_genomes(self) -> list[Genome]:
         """Return the genomes of steps 4 and 5."""
-        models = self._fitted_models(list(self._told))
-        tables = [np.column_stack(columns) for columns in zip(*(model.tables for model in models), strict=True)]
-        front = front_of_sums(tables, self._epsilon, self._states)
-        self._say_size(len(front.sums), front.error)
-        members = self._feasible(self._space.canonical(tuple(row)) for row in front.genomes.tolist())
-        fresh = [genome for genome in members if genome not in self._told]
+        if len(self._told) >= GROWTH * self._n_fitted:
+            self._solve()
+        if not (fresh := self._fresh_members()) and len(self._told) > self._n_fitted:
+            self._solve()
+            fresh = self._fresh_members()
         if fresh:
-            points = np.nan_to_num(self._predicted(models, members))
-            scaled = (points - points.min(axis=0)) / np.where(np.ptp(points, axis=0) > 0, np.ptp(points, axis=0), 1.0)
-            known = np.array([genome in self._told for genome in members])
-            return [fresh[k] for k in _farthest_first(scaled[~known], scaled[known], self._batch)]
+            return fresh
         near = {self._space.canonical(raw) for one in self._archive.genomes for raw in self._star(one)}
         if candidates := self._feasible(sorted(near - self._told.keys())):
-            order = best_first(self._predicted(models, candidates), np.zeros(len(candidates)), self._batch)
+            order = best_first(self._predicted(candidates), np.zeros(len(candidates)), self._batch)
             return [candidates[k] for k in order.tolist()]
         drawn = promising(self._problem, self._rng, self._batch, self._told)
         return [self._space.canonical(raw) for raw in drawn]
 
-    def _predicted(self, models: Sequence[AdditiveModel], genomes: Sequence[Genome]) -> np.ndarray:
+    def _solve(self) -> None:
+        """Fit the models to all evaluations and find the front of their sums."""
+        self._fitted, self._n_fitted = self._fitted_models(list(self._told)), len(self._told)
+        tables = [np.column_stack(columns) for columns in zip(*(one.tables for one in self._fitted), strict=True)]
+        front = front_of_sums(tables, self._epsilon, self._states)
+        self._say_size(len(front.sums), front.error)
+        self._members = self._feasible(self._space.canonical(tuple(row)) for row in front.genomes.tolist())
+        if self._members:
+            points = np.nan_to_num(self._predicted(self._members))
+            span = np.ptp(points, axis=0)
+            self._points = (points - points.min(axis=0)) / np.where(span > 0, span, 1.0)
+
+    def _fresh_members(self) -> list[Genome]:
+        """Return the next members of the front of sums to evaluate; none if all are evaluated."""
+        known = np.array([genome in self._told for genome in self._members], dtype=bool)
+        if known.all():
+            return []
+        fresh = [genome for genome, one in zip(self._members, known.tolist(), strict=True) if not one]
+        return [fresh[k] for k in _farthest_first(self._points[~known], self._points[known], self._batch)]
+
+    def _predicted(self, genomes: Sequence[Genome]) -> np.ndarray:
         """Return the losses of canonical genomes, (N, M): costs as they are, other objectives as sums over genes."""
-        sums = np.column_stack([model.predict(genomes) for model in models])
+        sums = np.column_stack([model.predict(genomes) for model in self._fitted])
         return np.where(self._cheap, self._problem.cheap_losses(genomes), sums)
 
     def _say_size(self, number: int, error: float) -> None:
@@ -314,8 +335,9 @@ def _farthest_first(points: np.ndarray, known: np.ndarray, number: int) -> list[
         number: Maximum number of positions.
     """
     taken = [] if len(known) else list(dict.fromkeys(points.argmin(axis=0).tolist()))[:number]
-    there = np.concatenate([known, points[taken]])
-    near = np.linalg.norm(points[:, None] - there, axis=2).min(axis=1)  # (N,)
+    near = np.full(len(points), np.inf)  # distance of each point to the nearest point chosen before
+    for there in (*known, *points[taken]):
+        near = np.minimum(near, np.linalg.norm(points - there, axis=1))
     near[taken] = -1.0
     while len(taken) < min(number, len(points)):
         taken.append(int(near.argmax()))
