@@ -118,6 +118,7 @@ from nasctl.problem.searcher import (
     Direction,
     Evaluation,
     Goal,
+    HasFindings,
     HasNeeds,
     HasStartingGenomes,
     HasSurvivors,

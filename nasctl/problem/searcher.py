@@ -134,6 +134,15 @@ class HasSurvivors(Protocol):
 
 
 @runtime_checkable
+class HasFindings(Protocol):
+    """A searcher that tells users what it has found out about the problem, such as whether its assumptions hold."""
+
+    def findings(self) -> list[str]:
+        """Return the sentences that are new since the last call."""
+        ...
+
+
+@runtime_checkable
 class AcceptsBatch(Protocol):
     """A searcher that can learn about genomes that it did not propose.
 

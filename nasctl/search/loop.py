@@ -11,12 +11,13 @@ from nasctl.evaluation.executor import Executor, in_order
 from nasctl.evaluation.measure import LocalExecutor, measure
 from nasctl.evaluation.task import Task
 from nasctl.pareto.losses import losses, violations
-from nasctl.problem.searcher import Evaluation, Searcher
+from nasctl.problem.searcher import Evaluation, HasFindings, Searcher
 from nasctl.problem.space import Genome
 from nasctl.search.failing_objectives import FailingObjectives
 from nasctl.search.recorded_path import RecordedPath
 from nasctl.store.measurements import Measurement, evaluation
 from nasctl.store.run_log import RunLog, counted_labels
+from nasctl.system.terminal import say
 
 PATIENCE = 20  # consecutive batches without a new genome after which the space counts as used up
 
@@ -91,6 +92,8 @@ def search(
         rows = [path[genome] for genome in batch]
         if rows:
             searcher.tell(losses(rows, task.objectives), violations(rows, task.constraints))
+            if isinstance(searcher, HasFindings):
+                say(*searcher.findings())
         told = len(path)
 
 
