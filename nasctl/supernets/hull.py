@@ -22,6 +22,8 @@ QUIET_ORDERED = 50  # the same where every gene promises that the last choice is
 
 LIMIT = 20_000  # random genomes that are tried at most
 
+MOST_SLOTS = 50_000  # of a hull; files of weights have a line for each
+
 ANCHORS = 2  # random genomes whose genes are swept, beside the first and the last genome
 
 Part = tuple[int, int]  # start and length of a slice
@@ -122,7 +124,8 @@ class Hull:
         tried on each anchor, and then random genomes until 1,000 in a row have fitted.
 
         Raises:
-            NasctlError: A slot would have to hold tensors of several kinds; the message names it.
+            NasctlError: A slot would have to hold tensors of several kinds, which the message names, or there are too
+                many slots.
         """
         hull, rng, space = cls(networks), np.random.default_rng(0), networks.space
         for genome in _anchored(space, rng):
@@ -156,6 +159,11 @@ class Hull:
                 )
             wider = [axis.widen(own) for axis, own in zip(slot.axes, use.axes, strict=True)]  # each of them
             grown |= any(wider)
+            if len(self.slots) > MOST_SLOTS:
+                raise NasctlError(
+                    f"Cannot share the weights of this space by {self.networks.share}: its networks have more than"
+                    f" {MOST_SLOTS:,} different layers. Give share=entangled."
+                )
             if _size(use) > _size(slot.largest[1]):
                 slot.largest = genome, use
         return grown

@@ -162,6 +162,12 @@ def test_layers_of_other_kinds_have_slots_of_their_own():
     assert len(hull_of(Conv(4, 3), Conv(4, 5), share="blocks").slots) == 4
 
 
+def test_a_space_of_ever_new_blocks_is_not_shared_by_blocks(monkeypatch):
+    monkeypatch.setattr("nasctl.supernets.hull.MOST_SLOTS", 100)
+    with pytest.raises(NasctlError, match=r"by blocks: its networks have more than 100 .* Give share=entangled"):
+        Hull.of(ElasticNetworks(registry.create("spaces", "rnn"), "blocks"))
+
+
 def test_untrained_weights_are_an_error():
     weights = SharedWeights(hull_of(Conv(4, 3), Conv(4, 3, groups=1, dilation=2), share="blocks"), 0)
     weights.count_visit((0,))
