@@ -1,0 +1,39 @@
+"""The adaptive alpha divergence: closed forms of its gradient."""
+
+import torch
+
+from nasctl.supernets import distances
+from nasctl.supernets.distances import distance_loss
+
+
+def gradient(outputs, teacher, distance):
+    outputs = outputs.clone().requires_grad_()
+    distance_loss(outputs, teacher, distance).backward()
+    return outputs.grad
+
+
+def test_the_gradient_is_that_of_the_larger_of_two_divergences():
+    """With alpha 1 the divergence is KL(p, q); with -1 it is (sum of q^2 / p - 1) / 2."""
+    draw = torch.Generator().manual_seed(0)
+    outputs, teacher = torch.randn(64, 5, generator=draw), torch.randn(64, 5, generator=draw)
+    p, z = teacher.softmax(1), outputs.clone().requires_grad_()
+    q = z.softmax(1)
+    inside = ((p / q).amax(1) < distances.CLIP) & ((q / p).amax(1) < distances.CLIP)  # elsewhere ratios are clipped
+    assert 10 < inside.sum() < 64
+    forward, backward = (p * (p / q).log()).sum(1), ((q * q / p).sum(1) - 1) / 2
+    torch.maximum(forward, backward).sum().backward()
+    found = gradient(outputs, teacher, "alpha") * len(outputs)
+    torch.testing.assert_close(found[inside], z.grad[inside], rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_that_equals_its_teacher_has_no_gradient():
+    outputs = torch.randn(8, 5, generator=torch.Generator().manual_seed(1))
+    for distance in ("kl", "alpha"):
+        assert gradient(outputs, outputs, distance).abs().max() < 1e-6
+
+
+def test_a_confident_teacher_makes_no_large_gradient():
+    teacher = torch.tensor([[20.0, 0.0, 0.0]])
+    found = gradient(-teacher, teacher, "alpha")
+    assert found.isfinite().all()
+    assert found.abs().max() <= distances.CLIP
