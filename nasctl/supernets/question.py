@@ -7,14 +7,18 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import nn
+
 from nasctl import registry
 from nasctl.networks.graph import Network
-from nasctl.problem.space import SearchSpace
+from nasctl.problem.space import Genome, SearchSpace
 from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.slots import Share
 from nasctl.training.folder import check_name
 from nasctl.training.labelled import TrainingData
 from nasctl.training.recipe import Recipe, TrainingTask
+from nasctl.training.starting_weights import load_start
+from nasctl.training.training import Work
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Supernet:
         threads: Threads of torch.
         torch_device: The torch device. Devices of one kind count as the same question.
         world: Processes that train together.
+        start: Digest of the file whose weights the training begins with; "" for drawn weights.
+        start_genome: Genome of the network that these are the weights of; None for the largest network.
         called: A name in place of the default one.
 
     Raises:
@@ -48,6 +54,8 @@ class Supernet:
     threads: int = 1
     torch_device: str = "cpu"
     world: int = 1
+    start: str = ""
+    start_genome: Genome | None = None
     called: str = ""
 
     def __post_init__(self) -> None:
@@ -68,6 +76,8 @@ class Supernet:
             "threads": self.threads,
             "device": self.torch_device.partition(":")[0],
             "processes": self.world,
+            "start": self.start,
+            "start_genome": None if self.start_genome is None else list(self.start_genome),
         }
 
     @property
@@ -84,13 +94,21 @@ class Supernet:
         words = registry.short_name(self.space), registry.short_name(self.strategy), self.share, self.identity[:8]
         return self.called or "-".join(words)
 
-    def problem(self, data: TrainingData, workers: int | None = 0) -> SupernetProblem:
+    def problem(self, data: TrainingData, work: Work | None = None) -> SupernetProblem:
         """Return the problem that the training loop solves.
 
         Args:
             data: The data.
-            workers: Processes that decode examples; None for the usual number.
+            work: How the training is carried out, with the file of the weights of `start`.
         """
+        work, start = work or Work(workers=0), None
+        if self.start:
+            path, note = work.start, work.note
+            assert path is not None
+
+            def start(module: nn.Module) -> None:
+                note(load_start(module, path, self.start))
+
         space: SearchSpace = registry.create("spaces", self.space)
         network = widest(space)
         return SupernetProblem(
@@ -102,10 +120,12 @@ class Supernet:
             self.identity,
             self.torch_device,
             self.threads,
-            workers,
+            work.workers,
+            start,
             space=space,
             share=self.share,
             strategy=self.strategy,
+            start_genome=self.start_genome,
         )
 
 

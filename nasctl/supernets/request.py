@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from nasctl import registry
 from nasctl.candidates.determinism import usable_device
-from nasctl.problem.space import Input, SearchSpace
+from nasctl.errors import NasctlError
+from nasctl.problem.space import Genome, Input, SearchSpace
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.problem import default_share
 from nasctl.supernets.question import Supernet, widest
 from nasctl.supernets.slots import Share
+from nasctl.training import trained_weights
 from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.recipe import TrainingTask
 from nasctl.training.request import RecipeOptions, task_of, trained_space
+from nasctl.training.starting_weights import weights_digest
 
 DEFAULT_STRATEGY = "sandwich"
 
@@ -35,6 +39,7 @@ class SupernetRequest:
         torch_device: The torch device, such as "cpu" or "cuda:0".
         world: Processes that train together.
         name: A name for the supernet, in place of the default one.
+        start: File of the weights of a network to begin with; None for drawn weights.
     """
 
     space: str
@@ -49,6 +54,7 @@ class SupernetRequest:
     torch_device: str = "cpu"
     world: int = 1
     name: str = ""
+    start: Path | None = None
 
     def supernet(self) -> tuple[Supernet, TrainingData]:
         """Return the question with its data, which are read at the resolution of the largest network.
@@ -74,6 +80,8 @@ class SupernetRequest:
             threads=self.threads,
             torch_device=self.torch_device,
             world=self.world,
+            start="" if self.start is None else weights_digest(self.start),
+            start_genome=None if self.start is None else _trained_genome(self.start, space),
             called=self.name,
         )
         trained: SearchSpace = registry.create("spaces", supernet.space)
@@ -85,6 +93,25 @@ class SupernetRequest:
 def task_asked(spec: str) -> TrainingTask:
     """Return the task that the networks of a space are trained for."""
     return _input_and_task(registry.create("spaces", spec))[1]
+
+
+def _trained_genome(weights: Path, space: SearchSpace) -> Genome | None:
+    """Return the canonical genome that nasctl trained the weights of; None for other weights.
+
+    Raises:
+        NasctlError: The weights are of a network of another space.
+    """
+    try:
+        _, facts = trained_weights.read(weights)
+    except NasctlError:
+        return None
+    own: SearchSpace = registry.create("spaces", facts.space)
+    if [gene.choices for gene in own.genes] != [gene.choices for gene in space.genes]:
+        raise NasctlError(
+            f"Cannot begin with the weights {weights}: they are of a network of {facts.space}. Give those of a"
+            " network of this space."
+        )
+    return space.canonical(tuple(facts.genome))
 
 
 def _input_and_task(space: SearchSpace) -> tuple[Input, TrainingTask]:

@@ -132,7 +132,7 @@ def run_supernet(
         supernet: The question.
         data: Its data.
         store: Path of the store.
-        work: How the training is carried out; `start` is not used.
+        work: How the training is carried out.
         follow: Called with each event.
         ranks: The place of this process among those that train together.
         until: Number of steps after which the training pauses with a checkpoint; None for the end.
@@ -146,7 +146,7 @@ def run_supernet(
     work, place = work or Work(), ranks or Ranks()
     assert (supernet.data, supernet.world) == (str(data), place.world)
     folder = TrainingFolder(supernets_folder(store) / supernet.name)
-    problem = supernet.problem(data, work.workers)
+    problem = supernet.problem(data, work)
     if place.rank:  # perhaps on another machine, without the folder
         steps = 0
         if not place.shared(b""):

@@ -110,16 +110,7 @@ class TrainRequest:
         Raises:
             NasctlError: There is neither such a file nor such a training, or the training has no weights yet.
         """
-        if self.start is None or self.start.exists() or self.start.suffix:
-            return self
-        try:
-            name = store.training(str(self.start)).name
-        except NasctlError as error:
-            raise NasctlError(f"--from {self.start} is no file, and {error}") from None
-        path = TrainingFolder(trainings_folder(store.path) / name).weights
-        if not path.exists():
-            raise NasctlError(f"training {name} has no weights yet; type its command again, or give another --from")
-        return replace(self, start=path)
+        return self if self.start is None else replace(self, start=weights_file(self.start, store))
 
     def trainings(self, store: Store) -> list[tuple[Training, TrainingData]]:
         """Return the trainings with their data.
@@ -183,6 +174,28 @@ class TrainRequest:
             called=self.name,
         )
         return training, data
+
+
+def weights_file(start: Path, store: Store) -> Path:
+    """Return the file of the weights that a training begins with.
+
+    Args:
+        start: The file, or the name of a training of the store, or the beginning of its name.
+        store: The store.
+
+    Raises:
+        NasctlError: There is neither such a file nor such a training, or the training has no weights yet.
+    """
+    if start.exists() or start.suffix:
+        return start
+    try:
+        name = store.training(str(start)).name
+    except NasctlError as error:
+        raise NasctlError(f"--from {start} is no file, and {error}") from None
+    path = TrainingFolder(trainings_folder(store.path) / name).weights
+    if not path.exists():
+        raise NasctlError(f"training {name} has no weights yet; type its command again, or give another --from")
+    return path
 
 
 def task_of(network: Network, wanted: Input) -> TrainingTask:

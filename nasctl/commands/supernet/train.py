@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,10 +25,9 @@ from nasctl.commands._training_options import (
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
-    from nasctl.supernets.question import Supernet
     from nasctl.supernets.request import SupernetRequest
+    from nasctl.supernets.running import SupernetJob
     from nasctl.training.devices import Devices
-    from nasctl.training.labelled import TrainingData
     from nasctl.training.progress_report import Reporting
     from nasctl.training.request import RecipeOptions
 
@@ -52,6 +52,14 @@ request_group = OptionGroup(
             " block.  [default: by space]",
         ),
         *data_options,
+        click.option(
+            "--from",
+            "start",
+            metavar="FILE|NAME",
+            type=click.Path(path_type=Path),
+            help="Begin with the weights of one network: a training of the store, or a state dict of the largest"
+            " network, .pt or .safetensors. The strategy elastic needs it.  [default: drawn from the seed]",
+        ),
         name_option,
     ),
 )
@@ -93,8 +101,12 @@ def command(
         return
     if request["data"] is None:
         raise NasctlError("say what to train on: --data digits, or a folder of images by class")
+    from nasctl.store.store import Store
     from nasctl.supernets.request import SupernetRequest
+    from nasctl.training.request import weights_file
 
+    if request["start"] is not None:
+        request["start"] = weights_file(request["start"], Store.reading(store))
     asked = SupernetRequest(**request, **machine, recipe=recipe, torch_device=devices.trained_on, world=devices.world)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
@@ -119,12 +131,13 @@ def _dry_run(request: SupernetRequest, devices: Devices, options: str, as_json: 
     from nasctl.supernets.running import size_text
     from nasctl.system.terminal import say
     from nasctl.training.events import Ranks
+    from nasctl.training.training import Work
 
     if not devices.reports:
         return 0
     supernet, data = request.supernet()
     say(*SupernetReport(supernet, data, options).opening(dry_run=True))
-    learner = SupernetLearner(supernet.problem(data), Ranks())
+    learner = SupernetLearner(supernet.problem(data, Work(workers=0, start=request.start)), Ranks())
     say(size_text(learner))
     if as_json:
         judged = {name: list(genome) for name, genome in learner.judged.items()}
@@ -144,17 +157,18 @@ def _train(
     from nasctl.supernets.running import SupernetJob
     from nasctl.system.signals import exit_code
     from nasctl.system.terminal import say
+    from nasctl.training.distributed import silent
     from nasctl.training.folder import TrainingFolder
 
     reporting.check()
     supernet, data = request.supernet()
     if not devices.reports:
-        return _train_silently(supernet, data, devices, reporting, store)
+        return _train_silently(SupernetJob(supernet, data, store, reporting.work(request.start, silent)), devices)
     report = SupernetReport(supernet, data, options)
     say(*report.opening())
     try:
         with report:
-            job = SupernetJob(supernet, data, store, reporting.work(None, report.note))
+            job = SupernetJob(supernet, data, store, reporting.work(request.start, report.note))
             session = devices.train(job, report.follow)
     except KeyboardInterrupt as stop:
         say(*report.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
@@ -166,14 +180,12 @@ def _train(
     return 0
 
 
-def _train_silently(supernet: Supernet, data: TrainingData, devices: Devices, reporting: Reporting, store: str) -> int:
+def _train_silently(job: SupernetJob, devices: Devices) -> int:
     """Take part in a training that another process of torchrun reports, and return the exit code."""
-    from nasctl.supernets.running import SupernetJob
     from nasctl.system.signals import exit_code
-    from nasctl.training.distributed import silent
 
     try:
-        devices.train(SupernetJob(supernet, data, store, reporting.work(None, silent)))
+        devices.train(job)
     except KeyboardInterrupt as stop:
         return exit_code(stop)
     return 0
