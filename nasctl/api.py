@@ -145,12 +145,20 @@ from nasctl.problem.space import (
 )
 from nasctl.problem.strategy import (
     ChoosesDistance,
+    GivesLosses,
     HasCopies,
+    HasMeanTeacher,
+    HasModules,
+    MixesCopies,
     Pass,
     ReadsNorms,
+    ScoresGenomes,
     StartsAtZero,
+    StepBatch,
+    StepNetworks,
     Strategy,
     StrategyContext,
+    TeacherNetwork,
 )
 from nasctl.system.files import parsed as parse_json
 

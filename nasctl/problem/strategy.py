@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from nasctl.problem.space import Genome, SearchSpace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
+    from torch import Tensor, nn
 
 Lessons = Literal["labels", "teacher", "both"]
 
@@ -45,6 +48,7 @@ class StrategyContext(Protocol):
     steps: int  # of the whole training
     largest: Genome  # the network with the most multiply-accumulates
     smallest: Genome  # the one with the fewest
+    layers: tuple[str, ...]  # names of all layers that have shared weights, of any network
 
     def rng(self, step: int) -> np.random.Generator:
         """Return the random generator of a step, which depends on seed and step alone."""
@@ -62,12 +66,90 @@ class StrategyContext(Protocol):
         """Return the multiply-accumulates of a genome's network for one example."""
         ...
 
+    def teacher(self, path: Path) -> TeacherNetwork:
+        """Return the trained network of a file that `nasctl train` wrote.
+
+        Raises:
+            NasctlError: The file cannot be read, or holds no network that nasctl trained.
+        """
+        ...
+
+
+class TeacherNetwork(Protocol):
+    """A trained network in evaluation mode, whose weights stay as they are."""
+
+    digest: str  # of its file: 16 hexadecimal digits
+    genome: Genome
+    space: SearchSpace
+
+    def values(self, inputs: Sequence[Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
+        """Return the outputs of layers or blocks by their names; "" is the output of the network.
+
+        Args:
+            inputs: The inputs of a batch, as `StepBatch.inputs` returns them.
+            wanted: Names of layers or blocks.
+        """
+        ...
+
+
+class StepBatch(Protocol):
+    """The examples of a step that this process has."""
+
+    size: int  # examples
+
+    def inputs(self, view: int = 0) -> tuple[Tensor, ...]:
+        """Return the inputs of networks with the random changes of the recipe. Each view has changes of its own."""
+        ...
+
+    def loss(self, outputs: Tensor) -> Tensor:
+        """Return the loss of the task, (), for the outputs of a network for view 0."""
+        ...
+
+
+class StepNetworks(Protocol):
+    """The networks of a space with shared weights, in a step.
+
+    Gradients reach the shared weights unless the caller turns them off, and only weights that they reach count as
+    trained.
+    """
+
+    def outputs(self, genome: Genome, inputs: Sequence[Tensor], copy: int = 0) -> Tensor:
+        """Return the outputs of a genome's network."""
+        ...
+
+    def values(
+        self,
+        genome: Genome,
+        inputs: Sequence[Tensor],
+        wanted: Sequence[str],
+        given: Mapping[str, Tensor] | None = None,
+        copy: int = 0,
+    ) -> dict[str, Tensor]:
+        """Return the outputs of layers or blocks of a genome's network by their names.
+
+        Only the layers that are needed run. With values in `given`, the layers before them are not needed, so a piece
+        of a network runs alone.
+
+        Args:
+            genome: The genome.
+            inputs: Inputs of the network; () where `given` replaces them.
+            wanted: Names of layers or blocks; "" is the output of the network.
+            given: Outputs of layers or blocks, by their names.
+            copy: The copy of the weights.
+        """
+        ...
+
+    def gathered(self, own: Tensor) -> Tensor:
+        """Return the rows of all processes, (sum of N, ...), for those of this process, (N, ...), without gradient."""
+        ...
+
 
 class Strategy(Protocol):
     """A way to train a supernet.
 
-    A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance` and `ReadsNorms`. Its first argument is
-    a `StrategyContext`; its other arguments are options of its spec.
+    A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance` and `ReadsNorms`. One with weights or
+    losses of its own implements `HasModules`, `MixesCopies`, `HasMeanTeacher`, `GivesLosses` or `ScoresGenomes`. Its
+    first argument is a `StrategyContext`; its other arguments are options of its spec.
     """
 
     def passes(self, step: int) -> Sequence[Pass]:
@@ -123,14 +205,76 @@ class ReadsNorms(Protocol):
     reads_norms: bool
 
 
+@runtime_checkable
+class HasModules(Protocol):
+    """A strategy with torch modules of its own.
+
+    Their parameters are trained beside the shared weights, with the same optimiser; those without `requires_grad` are
+    left to the strategy. Checkpoints and the trained supernet hold parameters and buffers. Initial values must follow
+    from the options alone, and changes in `told` from the step and from sums over all processes: batch norms need
+    `track_running_stats=False`.
+    """
+
+    modules: Mapping[str, nn.Module]
+
+
+@runtime_checkable
+class MixesCopies(Protocol):
+    """A strategy that mixes several copies of the shared weights, which begin with values of their own."""
+
+    copies: int
+
+    def mixture(self, genome: Genome) -> Tensor:
+        """Return the share of each copy in each layer of `StrategyContext.layers`, (layers, copies)."""
+        ...
+
+
+@runtime_checkable
+class HasMeanTeacher(Protocol):
+    """A strategy for which copy 1 of the shared weights is a moving average of copy 0, and is never trained."""
+
+    def teacher_decay(self, step: int) -> float:
+        """Return the share that copy 1 keeps of its values, where a step has trained copy 0."""
+        ...
+
+
+@runtime_checkable
+class GivesLosses(Protocol):
+    """A strategy that computes its losses itself."""
+
+    def losses(self, step: int, passes: Sequence[Pass], batch: StepBatch, networks: StepNetworks) -> Iterator[Tensor]:
+        """Yield the loss of each pass, (), the mean over the examples of this process.
+
+        The gradient of each is computed before the next is asked for. A loss without a gradient trains nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class ScoresGenomes(Protocol):
+    """A strategy whose supernet scores networks by itself, without accuracies."""
+
+    def score(self, genome: Genome) -> float | None:
+        """Return the score of a canonical genome, of which less is better; None before there is one."""
+        ...
+
+
 __all__ = [
     "ChoosesDistance",
+    "GivesLosses",
     "HasCopies",
+    "HasMeanTeacher",
+    "HasModules",
     "Lessons",
+    "MixesCopies",
     "Pass",
     "Pick",
     "ReadsNorms",
+    "ScoresGenomes",
     "StartsAtZero",
+    "StepBatch",
+    "StepNetworks",
     "Strategy",
     "StrategyContext",
+    "TeacherNetwork",
 ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.supernets.hull import Hull, random_genome
+from nasctl.supernets.shared_weights import layers
+from nasctl.supernets.teacher import TrainedTeacher
 from nasctl.training.streams import generator
 
 TRIES = 1000  # random genomes that are drawn for one whose weights are in the supernet
@@ -29,6 +32,7 @@ class TrainingContext:
         self.space: SearchSpace = hull.networks.space
         self.macs = lru_cache(maxsize=1 << 14)(self._macs)
         self.largest, self.smallest = extremes(self.space, self.macs, hull)
+        self.layers = layers(hull)
 
     def rng(self, step: int) -> np.random.Generator:
         """Return the random generator of a step."""
@@ -48,6 +52,14 @@ class TrainingContext:
     def holds(self, genome: Genome) -> bool:
         """Return whether the weights of a canonical genome are in the supernet."""
         return self._hull.fits(genome)
+
+    def teacher(self, path: Path) -> TrainedTeacher:
+        """Return the trained network of a file.
+
+        Raises:
+            NasctlError: The file cannot be read, or holds no network that nasctl trained.
+        """
+        return TrainedTeacher(path)
 
     def _macs(self, genome: Genome) -> float:
         return float(self.space.network(genome).macs)
