@@ -110,6 +110,7 @@ from nasctl.networks.token_mixing import (
     TokenType,
 )
 from nasctl.pareto.archive import Archive
+from nasctl.problem.chain_blocks import ChainBlock, block_ends, chain_blocks
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.ids import decode
 from nasctl.problem.sampling import promising, starting_genomes, unseen

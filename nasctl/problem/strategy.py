@@ -233,6 +233,8 @@ class MixesCopies(Protocol):
 class HasMeanTeacher(Protocol):
     """A strategy for which copy 1 of the shared weights is a moving average of copy 0, and is never trained."""
 
+    mean_teacher: bool  # whether there is such a copy
+
     def teacher_decay(self, step: int) -> float:
         """Return the share that copy 1 keeps of its values, where a step has trained copy 0."""
         ...

@@ -245,7 +245,7 @@ class SupernetLearner:
             clip_grad_norm_(touched, recipe.clip)
         set_rate(self.optimiser, rate)
         self.optimiser.step()
-        if isinstance(self.strategy, HasMeanTeacher):
+        if isinstance(self.strategy, HasMeanTeacher) and self.strategy.mean_teacher:
             self._follow(self.strategy.teacher_decay(number))
         with torch.no_grad():
             decay = min(recipe.ema, (1 + number) / (10 + number))
@@ -370,7 +370,7 @@ def copies_of(strategy: Strategy) -> int:
     """Return the number of copies of the shared weights that a strategy needs."""
     if isinstance(strategy, HasCopies | MixesCopies):
         return strategy.copies
-    return 2 if isinstance(strategy, HasMeanTeacher) else 1
+    return 2 if isinstance(strategy, HasMeanTeacher) and strategy.mean_teacher else 1
 
 
 def module_parameters(modules: Mapping[str, torch.nn.Module]) -> dict[str, torch.nn.Parameter]:
