@@ -244,6 +244,8 @@ class HasMeanTeacher(Protocol):
 class GivesLosses(Protocol):
     """A strategy that computes its losses itself."""
 
+    chance: float  # a loss of a step below this never counts as diverged; infinite for losses without a scale
+
     def losses(self, step: int, passes: Sequence[Pass], batch: StepBatch, networks: StepNetworks) -> Iterator[Tensor]:
         """Yield the loss of each pass, (), the mean over the examples of this process.
 

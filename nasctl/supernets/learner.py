@@ -91,6 +91,8 @@ class SupernetLearner:
         copies = copies_of(self.strategy)
         self.weights = SharedWeights(hull, problem.seed, copies, zero, self.device, mixture=mixture)
         self.learning = learning_of(problem, ranks, self.device)
+        if isinstance(self.strategy, GivesLosses):
+            self.learning.chance = self.strategy.chance
         self._networks = SharedNetworks(self.weights, ranks)
         self._tensors = self.weights.tensors | {
             f"{MODULES}{name}": value for name, value in module_parameters(own).items() if value.requires_grad

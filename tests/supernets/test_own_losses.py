@@ -3,14 +3,12 @@
 from dataclasses import replace
 from threading import Thread
 
-import numpy as np
 import pytest
 import torch
 from training.examples import QUICK, colour, images
 from training.test_distributed import Group
 
 from nasctl import registry
-from nasctl.errors import NasctlError
 from nasctl.problem.space import Input
 from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.problem import SupernetProblem
@@ -20,7 +18,7 @@ from nasctl.training.loop import train
 
 SPEC = "nb201:resolution=8,cells=1,channels=4,classes=3"
 SHORT = replace(QUICK, epochs=1, batch=8, warmup=0.0, evaluate=0)
-STRATEGIES = ["experts:hidden=8", "blockwise:paths=2,hidden=8,width=4"]
+STRATEGIES = ["experts:hidden=8", "blockwise:paths=2,hidden=8,width=4", "cross_path:queue=20,hidden=8,width=4"]
 
 
 def supernet(strategy, recipe=SHORT, spec=SPEC, share="blocks"):

@@ -95,6 +95,7 @@ class Blockwise:
         self.modules: Mapping[str, nn.Module] = {f"block{k}": one for k, one in enumerate(self._heads)}
         self._teacher: TeacherNetwork | None = None
         self.mean_teacher = not teacher
+        self.chance = np.inf if teacher else 4.0
 
     def teacher_decay(self, step: int) -> float:
         first, _, end = self._phase(self._block_of(step))
