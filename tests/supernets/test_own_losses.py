@@ -1,24 +1,67 @@
 """Strategies with weights and losses of their own: resumption, several processes, and what each of them trains."""
 
 from dataclasses import replace
+from itertools import product
 from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 from training.examples import QUICK, colour, images
 from training.test_distributed import Group
 
 from nasctl import registry
-from nasctl.problem.space import Input
+from nasctl.errors import NasctlError
+from nasctl.networks.blocks import Classifier, ConvNormAct
+from nasctl.networks.graph import Builder
+from nasctl.networks.weights import initialised
+from nasctl.problem.space import Gene, Input
 from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.problem import SupernetProblem
+from nasctl.supernets.teacher import TrainedTeacher
 from nasctl.supernets.trained_supernet import SupernetFacts, TrainedSupernet, write
-from nasctl.training.events import Ranks
+from nasctl.training.events import Evaluated, Ranks
 from nasctl.training.loop import train
+from nasctl.training.trained_weights import Facts
+from nasctl.training.trained_weights import write as write_weights
 
 SPEC = "nb201:resolution=8,cells=1,channels=4,classes=3"
-SHORT = replace(QUICK, epochs=1, batch=8, warmup=0.0, evaluate=0)
+SHORT = replace(QUICK, epochs=2, batch=8, warmup=0.0, evaluate=0)
 STRATEGIES = ["experts:hidden=8", "blockwise:paths=2,hidden=8,width=4", "cross_path:queue=20,hidden=8,width=4"]
+
+
+class Chain:
+    """A stem, two blocks of two choices each, and a classifier; the last choice of the first block is wider."""
+
+    genes = (Gene("one.kernel", (1, 3)), Gene("two.kernel", (1, 3)), Gene("two.width", (4, 6)))
+    input = Input((3, 8, 8))
+
+    def canonical(self, genome):
+        return tuple(genome)
+
+    def network(self, genome):
+        kernel, other, width = (gene.choices[k] for gene, k in zip(self.genes, genome, strict=True))
+        net = Builder(self.input.shape)
+        x = net.add(ConvNormAct(4, 3, 2), *net.inputs, name="stem")
+        x = net.add(ConvNormAct(4, kernel), x, name="one.0")
+        x = net.add(ConvNormAct(width, other), x, name="two.0")
+        return net.build(net.add(Classifier(3), x, name="classifier"))
+
+
+def chain(strategy, recipe=SHORT):
+    space = Chain()
+    network, data = space.network((1, 1, 1)), colour(images(number=32, side=8))
+    return SupernetProblem(
+        network,
+        space.input,
+        data,
+        recipe,
+        3,
+        "s",
+        space=space,
+        share="blocks",
+        strategy=strategy,
+    )
 
 
 def supernet(strategy, recipe=SHORT, spec=SPEC, share="blocks"):
@@ -41,13 +84,13 @@ def trained(path, asked, state):
 
 
 def one_step(learner, asked, number=0):
-    given, labels = (torch.from_numpy(one[:8]) for one in asked.data.examples("train", list(range(48))))
+    given, labels = (torch.from_numpy(one[:8]) for one in asked.data.examples("train", list(range(32))))
     return learner.step(given, labels, number, 0.1)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_a_paused_training_with_own_weights_ends_in_the_same_bits(strategy, tmp_path):
-    asked = supernet(strategy, replace(SHORT, ema=0.5))
+    asked = chain(strategy, replace(SHORT, ema=0.5))
     whole = train(asked, tmp_path / "a", learner=SupernetLearner)
     train(asked, tmp_path / "b", learner=SupernetLearner, until=3)
     again = train(asked, tmp_path / "b", learner=SupernetLearner)
@@ -58,7 +101,7 @@ def test_a_paused_training_with_own_weights_ends_in_the_same_bits(strategy, tmp_
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_ranks_have_the_same_weights(strategy, tmp_path):
-    asked, group, outcomes = supernet(strategy), Group(2), [None, None]
+    asked, group, outcomes = chain(strategy), Group(2), [None, None]
 
     def run(rank):
         with group.turn:
@@ -75,7 +118,7 @@ def test_two_ranks_have_the_same_weights(strategy, tmp_path):
 
 
 def test_experts_mix_slices_of_all_copies():
-    asked = supernet("experts:copies=3,hidden=8")
+    asked = chain("experts:copies=3,hidden=8")
     learner = SupernetLearner(asked, Ranks())
     for number in range(3):  # the last layer of the router leaves zero, then the first one learns too
         one_step(learner, asked, number)
@@ -112,9 +155,118 @@ def test_a_trained_mixture_gives_the_weights_that_were_trained(tmp_path):
 
 def test_one_expert_is_a_single_path_training(tmp_path):
     alone, mixed = (
-        train(supernet(one), tmp_path / one[:3], learner=SupernetLearner, until=3)
+        train(chain(one), tmp_path / one[:3], learner=SupernetLearner, until=3)
         for one in ("single_path", "experts:copies=1,hidden=8")
     )
     slots = [key for key in alone.state if key.startswith("slots/")]
     assert slots
     assert all(torch.equal(alone.state[key], mixed.state[key]) for key in slots)
+
+
+def test_blocks_are_trained_one_after_another(tmp_path):
+    learner = SupernetLearner(chain("blockwise:hidden=8,width=4"), Ranks())
+    strategy = learner.strategy
+    assert [block.groups for block in strategy._blocks] == [("stem", "one"), ("two",)]
+    assert [block.genes.tolist() for block in strategy._blocks] == [[True, False, False], [False, True, True]]
+    changed = []
+    for number in range(8):
+        before = {name: value.detach().clone() for name, value in learner.weights.tensors.items()}
+        average = {name: value for name, value in before.items() if name.endswith("@1")}
+        one_step(learner, chain("single_path"), number)
+        moved = {name for name, value in learner.weights.tensors.items() if not torch.equal(value, before[name])}
+        changed.append({name.partition(".")[0] for name in moved})
+        assert {name.removesuffix("@1") for name in moved & average.keys()} == moved - average.keys()
+    assert changed == [{"stem", "one"}] * 3 + [set()] + [{"two"}] * 3 + [set()]
+    visits = learner.weights.visits_by_slot()
+    assert sum(count for name, count in visits.items() if name.startswith("stem.conv.weight")) == 3 * 4
+    assert not any(count for name, count in visits.items() if name.startswith("classifier"))
+
+
+def test_the_score_of_a_network_is_the_sum_of_the_effects_of_its_choices():
+    strategy = SupernetLearner(chain("blockwise:hidden=8,width=4", replace(SHORT, epochs=50)), Ranks()).strategy
+    assert strategy.table is None
+    assert strategy.score((0, 0, 0)) is None
+    truth = (np.array([0.5, 0.25]), np.array([0.5, 0.75]), np.array([0.0, 0.1]))
+    for step in range(200):
+        genomes = [one.genomes[0] for one in strategy.passes(step)]
+        block = strategy._block_of(step)
+        own = (0,) if block == 0 else (1, 2)
+        strategy.told(step, [1 + sum(truth[gene][one[gene]] for gene in own) for one in genomes], [])
+        if block == 1:  # the best choice of the first block is kept for the second
+            assert {one[0] for one in genomes} == {1}
+    table = strategy.table
+    assert [len(one) for one in table] == [2, 2, 2]
+    for effects, right in zip(table, truth, strict=True):
+        assert effects[1] - effects[0] == pytest.approx(right[1] - right[0], abs=0.02)
+    scores = {genome: strategy.score(genome) for genome in product((0, 1), repeat=3)}
+    assert min(scores, key=scores.get) == (1, 0, 0)
+    assert scores[1, 0, 0] == pytest.approx(2 + 0.25 + 0.5, abs=0.02)
+
+
+def test_a_supernet_without_labels_is_judged_by_its_scores(tmp_path):
+    events = []
+    outcome = train(chain("blockwise:hidden=8,width=4"), tmp_path, events.append, learner=SupernetLearner)
+    judged = [event.result for event in events if isinstance(event, Evaluated) and event.part == "test"]
+    assert outcome.results["test"] == judged[0]
+    assert all(one.accuracy is None for one in judged)
+    assert all(0 < one.loss < 8 for one in judged)
+
+
+def teacher(path, genome, spec=SPEC):
+    """Write a network with drawn weights as a training does."""
+    module = initialised(registry.create("spaces", spec).network(genome), 5)
+    facts = Facts(spec, genome, "t", "classes", ("0", "1", "2"), (128.0,) * 3, (64.0,) * 3, "d", {}, {}, "0")
+    write_weights(path, module.state_dict(), facts)
+    return module.eval()
+
+
+def test_a_teacher_gives_the_outputs_of_its_layers(tmp_path):
+    genome = registry.create("spaces", SPEC).canonical((3,) * 6)
+    module, found = teacher(tmp_path / "t.safetensors", genome), TrainedTeacher(tmp_path / "t.safetensors")
+    inputs, kept = torch.rand(2, 3, 8, 8), []
+    module.get_submodule("stem_norm").register_forward_hook(lambda part, given, output: kept.append(output))
+    values = found.values((inputs,), ["stem", ""])
+    assert torch.equal(values[""], module(inputs))
+    assert torch.equal(values["stem"], kept[0])
+    with pytest.raises(NasctlError, match="reads inputs of"):
+        found.values((torch.rand(2, 3, 4, 4),), [""])
+
+
+def test_blocks_learn_from_those_of_a_teacher(tmp_path):
+    path = tmp_path / "t.safetensors"
+    teacher(path, registry.create("spaces", SPEC).canonical((3,) * 6))
+    asked = supernet(f"blockwise:teacher={path},paths=2")
+    learner = SupernetLearner(asked, Ranks())
+    assert learner.weights.copies == 1
+    losses = [float(one_step(learner, asked, 0)[0]) for _ in range(8)]
+    assert losses[-1] < losses[0]
+    teacher(path, registry.create("spaces", SPEC).canonical((2,) * 6))
+    again = SupernetLearner(asked, Ranks())
+    for name, value in again.strategy.arrays.items():
+        value[...] = learner.strategy.arrays[name]
+    with pytest.raises(NasctlError, match="has changed since the training began"):
+        one_step(again, asked, 1)
+
+
+def test_two_paths_share_no_choice_and_leave_the_classifier_to_labels():
+    asked = chain("cross_path:queue=20,hidden=8,width=4")
+    learner = SupernetLearner(asked, Ranks())
+    for step in range(20):
+        first, second = (one.genomes[0] for one in learner.strategy.passes(step))
+        assert not any(one == other for one, other in zip(first, second, strict=True))
+    before = {name: value.detach().clone() for name, value in learner.weights.tensors.items()}
+    queue = learner.strategy.modules["heads"].queue.clone()
+    one_step(learner, asked)
+    moved = {name for name, value in learner.weights.tensors.items() if not torch.equal(value, before[name])}
+    assert {name.removesuffix("@1") for name in moved if name.endswith("@1")} == {
+        name for name in moved if not name.endswith("@1")
+    }
+    assert any(name.startswith("classifier") for name in moved)
+    after = learner.strategy.modules["heads"].queue
+    assert not torch.equal(after[:16], queue[:16])
+    assert torch.equal(after[16:], queue[16:])
+
+
+def test_mixed_images_have_no_two_views():
+    with pytest.raises(NasctlError, match="Give mixup=0"):
+        SupernetLearner(chain("cross_path", replace(SHORT, mixup=0.2)), Ranks())
