@@ -66,11 +66,16 @@ class StrategyContext(Protocol):
         """Return the multiply-accumulates of a genome's network for one example."""
         ...
 
-    def teacher(self, path: Path) -> TeacherNetwork:
+    def teacher(self, path: Path, known: np.ndarray) -> TeacherNetwork:
         """Return the trained network of a file that `nasctl train` wrote.
 
+        Args:
+            path: The file.
+            known: Its digest when the training began, (16,) uint8, or zeros, which are overwritten. An array of
+                `Strategy.arrays`.
+
         Raises:
-            NasctlError: The file cannot be read, or holds no network that nasctl trained.
+            NasctlError: The file cannot be read, holds no network that nasctl trained, or has changed.
         """
         ...
 
@@ -115,6 +120,12 @@ class StepNetworks(Protocol):
 
     def outputs(self, genome: Genome, inputs: Sequence[Tensor], copy: int = 0) -> Tensor:
         """Return the outputs of a genome's network."""
+        ...
+
+    def outputs_and_values(
+        self, genome: Genome, inputs: Sequence[Tensor], wanted: Sequence[str], copy: int = 0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the outputs of a genome's network, and those of layers by their names, in one pass."""
         ...
 
     def values(

@@ -53,13 +53,25 @@ class TrainingContext:
         """Return whether the weights of a canonical genome are in the supernet."""
         return self._hull.fits(genome)
 
-    def teacher(self, path: Path) -> TrainedTeacher:
+    def teacher(self, path: Path, known: np.ndarray) -> TrainedTeacher:
         """Return the trained network of a file.
 
+        Args:
+            path: The file.
+            known: Its digest when the training began, (16,) uint8, or zeros, which are overwritten.
+
         Raises:
-            NasctlError: The file cannot be read, or holds no network that nasctl trained.
+            NasctlError: The file cannot be read, holds no network that nasctl trained, or has changed.
         """
-        return TrainedTeacher(path)
+        found = TrainedTeacher(path)
+        digest = np.frombuffer(found.digest.encode(), np.uint8)
+        if known.any() and not np.array_equal(known, digest):
+            raise NasctlError(
+                f"Cannot continue: the teacher {path} has changed since the training began. Give the file that it began"
+                " with."
+            )
+        known[...] = digest
+        return found
 
     def _macs(self, genome: Genome) -> float:
         return float(self.space.network(genome).macs)

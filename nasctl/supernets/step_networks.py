@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import interpolate
 
 from nasctl.networks.executable import Executable
+from nasctl.networks.node import attribute_name
 from nasctl.problem.space import Genome
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.pieces import Pieces
@@ -72,6 +74,22 @@ class SharedNetworks:
         found: Tensor = functional_call(networks.module(genome), views, fitted(networks, genome, inputs))
         return found
 
+    def outputs_and_values(
+        self, genome: Genome, inputs: Sequence[Tensor], wanted: Sequence[str], copy: int = 0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the outputs of a genome's network, and those of layers by their names, in one pass."""
+        body, kept = self._body(genome), dict[str, Tensor]()
+
+        def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+            return lambda part, given, found: kept.__setitem__(name, found)
+
+        handles = [body.get_submodule(attribute_name(one)).register_forward_hook(keep(one)) for one in wanted]
+        try:
+            return self.outputs(genome, inputs, copy), kept
+        finally:
+            for one in handles:
+                one.remove()
+
     def values(
         self,
         genome: Genome,
@@ -118,10 +136,12 @@ class SharedNetworks:
         return flat
 
     def _new_pieces(self, genome: Genome) -> Pieces:
-        networks = self._weights.networks
-        module = networks.module(genome)
-        body = module if isinstance(module, Executable) else module.get_submodule(networks.prefix.rstrip("."))
-        return Pieces(networks.space.network(genome), body)
+        return Pieces(self._weights.networks.space.network(genome), self._body(genome))
+
+    def _body(self, genome: Genome) -> nn.Module:
+        """Return the layers of a genome's network, without a head that only the training has."""
+        module = self._weights.networks.module(genome)
+        return module if isinstance(module, Executable) else module.get_submodule("body")
 
 
 def fitted(networks: ElasticNetworks, genome: Genome, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

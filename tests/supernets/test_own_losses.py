@@ -7,17 +7,20 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
-from training.examples import QUICK, colour, images
+from training.examples import QUICK, colour, images, words
 from training.test_distributed import Group
 
 from nasctl import registry
-from nasctl.errors import NasctlError
+from nasctl.errors import BadOption, NasctlError
 from nasctl.networks.blocks import Classifier, ConvNormAct
 from nasctl.networks.graph import Builder
+from nasctl.networks.layers import Linear
+from nasctl.networks.sequences import AttentionScores, Embedding, MeanToken, Softmax, WeightedValues
 from nasctl.networks.weights import initialised
 from nasctl.problem.space import Gene, Input
 from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.problem import SupernetProblem
+from nasctl.supernets.strategies.distil import Distil
 from nasctl.supernets.teacher import TrainedTeacher
 from nasctl.supernets.trained_supernet import SupernetFacts, TrainedSupernet, write
 from nasctl.training.events import Evaluated, Ranks
@@ -270,3 +273,79 @@ def test_two_paths_share_no_choice_and_leave_the_classifier_to_labels():
 def test_mixed_images_have_no_two_views():
     with pytest.raises(NasctlError, match="Give mixup=0"):
         SupernetLearner(chain("cross_path", replace(SHORT, mixup=0.2)), Ranks())
+
+
+TEXT = "bert:vocabulary=20,length=12"
+
+
+class Encoder:
+    """Encoders of one layer, with or without attention."""
+
+    genes = (Gene("width", (8, 16)), Gene("attention", (False, True)))
+    input = Input((12,), "tokens", 20)
+
+    def canonical(self, genome):
+        return tuple(genome)
+
+    def network(self, genome):
+        width, attends = (gene.choices[k] for gene, k in zip(self.genes, genome, strict=True))
+        net = Builder(self.input.shape)
+        x = net.add(Embedding(20, 16), *net.inputs, name="words")
+        if attends:
+            query, key, value = (net.add(Linear(width), x, name=f"mix.{one}") for one in ("query", "key", "value"))
+            weights = net.add(Softmax(), net.add(AttentionScores(2), query, key, name="mix.scores"), name="mix.weights")
+            x = net.add(Linear(16), net.add(WeightedValues(), weights, value, name="mix.attend"), name="mix.output")
+        x = net.add(Linear(16), x, name="last")
+        return net.build(net.add(Linear(2), net.add(MeanToken(), x, name="mean"), name="logits"))
+
+
+def text(strategy):
+    space, data = Encoder(), words("masked words", number=16)
+    return SupernetProblem(
+        space.network((1, 1)), space.input, data, SHORT, 3, "s", space=space, share="entangled", strategy=strategy
+    )
+
+
+def text_teacher(path, spec=TEXT, choice=1):
+    """Write an encoder with drawn weights."""
+    space = registry.create("spaces", spec)
+    genome = space.canonical(tuple(min(choice, len(gene.choices) - 1) for gene in space.genes))
+    module = initialised(space.network(genome), 5)
+    write_weights(path, module.state_dict(), Facts(spec, genome, "t", "masked words", None, (), (), "d", {}, {}, "0"))
+    return space.network(genome)
+
+
+def test_encoders_learn_the_relations_of_a_teacher(tmp_path):
+    path = tmp_path / "t.safetensors"
+    text_teacher(path)
+    asked = text(f"distil:teacher={path},random=1")
+    learner = SupernetLearner(asked, Ranks())
+    given, labels = (torch.from_numpy(one[:8]) for one in asked.data.examples("train", list(range(16))))
+    losses = [float(learner.step(given, labels, 0, 0.01)[0]) for _ in range(5)]
+    assert losses[-1] < losses[0]
+    trained_slots = {name for name, count in learner.weights.visits_by_slot().items() if count}
+    assert any("query" in name for name in trained_slots)
+    assert any(name.startswith("head") for name in trained_slots)
+    assert all(one.genomes[0][1] == 1 for step in range(9) for one in learner.strategy.passes(step))
+
+
+def test_relations_are_softmaxes_over_words_and_a_network_has_none_from_itself():
+    vectors = torch.randn(2, 5, 8)
+    strategy = Distil.__new__(Distil)
+    strategy._heads = 2
+    found = strategy._relations(vectors)
+    first = (vectors[0, :, :4] @ vectors[0, :, :4].T / 2).softmax(1)
+    assert torch.allclose(found[0, 0].exp(), first, atol=1e-6)
+    with pytest.raises(NasctlError, match="divisor"):
+        strategy._relations(torch.randn(2, 5, 7))
+
+
+def test_a_teacher_of_another_text_is_refused(tmp_path):
+    path = tmp_path / "t.safetensors"
+    text_teacher(path, "bert:vocabulary=21,length=12")
+    learner = SupernetLearner(text(f"distil:teacher={path}"), Ranks())
+    given, labels = (torch.from_numpy(one[:8]) for one in words("masked words").examples("train", list(range(8))))
+    with pytest.raises(NasctlError, match="a vocabulary of 21"):
+        learner.step(given, labels, 0, 0.01)
+    with pytest.raises(BadOption, match="teacher=FILE"):
+        SupernetLearner(text("distil"), Ranks())
