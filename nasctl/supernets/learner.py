@@ -39,6 +39,7 @@ from nasctl.supernets.hull import Hull
 from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.step_networks import RankBatch, SharedNetworks, fitted
+from nasctl.supernets.strategy_weights import MODULES, copies_of, module_parameters, module_tensors
 from nasctl.training.batches import part_batches, steps_per_epoch
 from nasctl.training.checkpoint import Checkpoint
 from nasctl.training.evaluation import Result, evaluate
@@ -47,8 +48,6 @@ from nasctl.training.learner import WISHES, learning_of
 from nasctl.training.losses import Prepared
 from nasctl.training.optimiser import load_optimiser, optimiser_of, optimiser_tensors, set_rate
 from nasctl.training.streams import generator, seed_torch
-
-MODULES = "modules/"  # prefix of the tensors of a strategy's own modules, among those of the slots
 
 Visit = tuple[list[str], int]  # slots that a pass has trained, and their copy
 
@@ -368,22 +367,4 @@ class SupernetLearner:
         return found | {"visits/slots": torch.from_numpy(self.weights.visits.copy())}
 
 
-def copies_of(strategy: Strategy) -> int:
-    """Return the number of copies of the shared weights that a strategy needs."""
-    if isinstance(strategy, HasCopies | MixesCopies):
-        return strategy.copies
-    return 2 if isinstance(strategy, HasMeanTeacher) and strategy.mean_teacher else 1
-
-
-def module_parameters(modules: Mapping[str, torch.nn.Module]) -> dict[str, torch.nn.Parameter]:
-    """Return the parameters of modules by "MODULE.PARAMETER"."""
-    return {f"{key}.{name}": one for key, module in modules.items() for name, one in module.named_parameters()}
-
-
-def module_tensors(modules: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
-    """Return the parameters and buffers of modules by "MODULE.TENSOR"."""
-    buffers = {f"{key}.{name}": one for key, module in modules.items() for name, one in module.named_buffers()}
-    return {**module_parameters(modules), **buffers}
-
-
-__all__ = ["SupernetLearner", "copies_of", "fitted", "module_tensors"]
+__all__ = ["SupernetLearner", "fitted"]

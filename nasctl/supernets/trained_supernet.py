@@ -24,9 +24,10 @@ from nasctl.supernets.calibration import BATCH, calibrate
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.hull import Hull
-from nasctl.supernets.learner import fitted, module_tensors
+from nasctl.supernets.learner import fitted
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.slots import Share
+from nasctl.supernets.strategy_weights import module_tensors
 from nasctl.system.files import replacement
 from nasctl.training.recipe import TrainingTask
 
