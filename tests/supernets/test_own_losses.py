@@ -243,6 +243,9 @@ def test_blocks_learn_from_those_of_a_teacher(tmp_path):
     assert learner.weights.copies == 1
     losses = [float(one_step(learner, asked, 0)[0]) for _ in range(8)]
     assert losses[-1] < losses[0]
+    wrong = torch.rand(8, 5, 8, 8)
+    with pytest.raises(NasctlError, match=r"values of shape \(5, 8, 8\)"):
+        learner.strategy._check_shapes(0, learner.context.largest, wrong, wrong)
     teacher(path, registry.create("spaces", SPEC).canonical((2,) * 6))
     again = SupernetLearner(asked, Ranks())
     for name, value in again.strategy.arrays.items():

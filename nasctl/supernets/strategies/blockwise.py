@@ -229,18 +229,25 @@ class Blockwise:
         of_teacher = block_ends(teacher.space.network(teacher.genome), self._blocks)
         before, after = of_teacher[place], of_teacher[place + 1]
         values = teacher.values(inputs, [name for name in (before, after) if name is not None])
-        given = None if before is None else values[before]
-        target = inputs[0] if after is None else values[after]
+        given, target = (inputs[0] if name is None else values[name] for name in (before, after))
         scale = target.float().var(_others(target), keepdim=True).clamp(min=1e-6)
         for genome in genomes:
+            self._check_shapes(place, genome, given, target)
             found = self._output(place, genome, inputs, given, networks, 0)
-            if found.shape != target.shape:
-                raise NasctlError(
-                    f"Cannot learn from the teacher {self._path}: its block {self._blocks[place].groups[-1]} puts out"
-                    f" {tuple(target.shape[1:])}, and that of a network of the space {tuple(found.shape[1:])}. Train a"
-                    " teacher whose blocks have the shapes of the space."
-                )
             yield ((found.float() - target.float()).square() / scale).mean()
+
+    def _check_shapes(self, place: int, genome: Genome, given: Tensor, target: Tensor) -> None:
+        """Raise an error if a network's block reads or puts out other shapes than the teacher's."""
+        network = self._context.space.network(genome)
+        shapes = {span.name: span.emission.out_shape for span in network.spans}
+        for name, value in zip(self._ends(genome)[place : place + 2], (given, target), strict=True):
+            own = network.input_shapes[0] if name is None else shapes[name]
+            if own != tuple(value.shape[1:]):
+                raise NasctlError(
+                    f"Cannot learn from the teacher {self._path}: at block {self._blocks[place].groups[-1]} it has"
+                    f" values of shape {tuple(value.shape[1:])}, and a network of the space {own}. Train a teacher"
+                    " whose blocks have the shapes of the space, or choose a space whose blocks all have the same."
+                )
 
     def _opened(self) -> TeacherNetwork:
         """Return the teacher."""
@@ -264,10 +271,11 @@ class Blockwise:
     ) -> Tensor:
         """Return the output of a block of a genome's network, given the block's input, or the network's if None."""
         before, after = self._ends(genome)[place : place + 2]
-        if before is None or given is None:
-            return inputs[0] if after is None else networks.values(genome, inputs, [after], copy=copy)[after]
+        inputs = inputs if given is None else (given,)
         if after is None or after == before:  # no layer
-            return given
+            return inputs[0]
+        if before is None or given is None:
+            return networks.values(genome, inputs, [after], copy=copy)[after]
         return networks.values(genome, (), [after], {before: given}, copy)[after]
 
     def _ends(self, genome: Genome) -> list[str | None]:
