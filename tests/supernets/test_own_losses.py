@@ -194,7 +194,9 @@ def test_the_score_of_a_network_is_the_sum_of_the_effects_of_its_choices():
         genomes = [one.genomes[0] for one in strategy.passes(step)]
         block = strategy._block_of(step)
         own = (0,) if block == 0 else (1, 2)
-        strategy.told(step, [1 + sum(truth[gene][one[gene]] for gene in own) for one in genomes], [])
+        strategy.told(
+            step, [1 + (-1) ** step * 0.3 + sum(truth[gene][one[gene]] for gene in own) for one in genomes], []
+        )
         if block == 1:  # the best choice of the first block is kept for the second
             assert {one[0] for one in genomes} == {1}
     table = strategy.table
@@ -203,7 +205,7 @@ def test_the_score_of_a_network_is_the_sum_of_the_effects_of_its_choices():
         assert effects[1] - effects[0] == pytest.approx(right[1] - right[0], abs=0.02)
     scores = {genome: strategy.score(genome) for genome in product((0, 1), repeat=3)}
     assert min(scores, key=scores.get) == (1, 0, 0)
-    assert scores[1, 0, 0] == pytest.approx(2 + 0.25 + 0.5, abs=0.02)
+    assert scores[1, 0, 0] == pytest.approx(2 + 0.25 + 0.5, abs=0.05)
 
 
 def test_a_supernet_without_labels_is_judged_by_its_scores(tmp_path):

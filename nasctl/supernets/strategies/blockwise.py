@@ -87,8 +87,9 @@ class Blockwise:
         self._counts = np.array([len(gene.choices) for gene in context.space.genes])
         size, number = int(self._counts.sum()), len(self._blocks)
         self.arrays: dict[str, np.ndarray] = {
-            "gram": np.zeros((number, size + 1, size + 1)),  # of genes, one number for each choice, and a constant
-            "moments": np.zeros((number, size + 1)),  # sums of distances by choice, and of all
+            # Products of choices within steps, one number for each choice; last, how often each was drawn, and all.
+            "gram": np.zeros((number, size + 1, size + 1)),
+            "moments": np.zeros((number, size + 1)),  # products of distances and choices; last, the sum of distances
             "teacher": np.zeros(16, np.uint8),  # digest of its file
         }
         self._heads = [_Heads(width, hidden, one.channels) for one in self._blocks] if not teacher else []
@@ -133,10 +134,14 @@ class Blockwise:
         if self._heads and step < self._phase(place)[1]:
             self._heads[place].follow(self.teacher_decay(step))
         if step >= self._phase(place)[1]:
-            for one, loss in zip(self.passes(step), losses, strict=True):
-                encoded = self._encoded(one.genomes[0])
-                self.arrays["gram"][place] += np.outer(encoded, encoded)
-                self.arrays["moments"][place] += loss * encoded
+            encoded = np.stack([self._encoded(one.genomes[0]) for one in self.passes(step)])
+            gram, moments = self.arrays["gram"][place], self.arrays["moments"][place]
+            # Networks of a step see the same batch, so their differences tell more than their distances.
+            centred = encoded[:, :-1] - encoded[:, :-1].mean(0)
+            gram[:-1, :-1] += centred.T @ centred
+            gram[-1] += encoded.sum(0)
+            moments[:-1] += centred.T @ np.asarray(losses)
+            moments[-1] += sum(losses)
 
     @property
     def table(self) -> list[np.ndarray] | None:
@@ -164,13 +169,14 @@ class Blockwise:
         return offset, np.split(effects, np.cumsum(self._counts)[:-1])
 
     def _effects(self, place: int) -> tuple[float, np.ndarray]:
-        """Return the mean distance of a block, and the effect of each choice of its genes on it, (all choices,)."""
+        """Return the mean distance of a block, and the effect of each choice of its genes on it, (all choices,).
+
+        Effects are least squares of the differences within steps. A choice that was never drawn has none.
+        """
         gram, moments = self.arrays["gram"][place], self.arrays["moments"][place]
         number, used = gram[-1, -1], np.repeat(self._blocks[place].genes, self._counts)
-        # Effects relative to the mean: a choice that was never drawn has none.
-        shares, mean = gram[:-1, -1] / number, moments[-1] / number
-        covariance = gram[:-1, :-1] / number - np.outer(shares, shares)
-        target = moments[:-1] / number - shares * mean
+        shares, mean = gram[-1, :-1] / number, moments[-1] / number
+        covariance, target = gram[:-1, :-1] / number, moments[:-1] / number
         found = np.zeros(len(used))
         if used.any():
             inner = covariance[np.ix_(used, used)]
