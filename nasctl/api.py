@@ -110,6 +110,7 @@ from nasctl.networks.token_mixing import (
     TokenType,
 )
 from nasctl.pareto.archive import Archive
+from nasctl.problem.chain_blocks import ChainBlock, block_ends, chain_blocks
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.ids import decode
 from nasctl.problem.sampling import promising, starting_genomes, unseen
@@ -147,13 +148,21 @@ from nasctl.problem.space import (
 )
 from nasctl.problem.strategy import (
     ChoosesDistance,
+    GivesLosses,
     HasCopies,
+    HasMeanTeacher,
+    HasModules,
+    MixesCopies,
     Pass,
     ReadsNorms,
+    ScoresGenomes,
     StartsAtZero,
     StartsFromWeights,
+    StepBatch,
+    StepNetworks,
     Strategy,
     StrategyContext,
+    TeacherNetwork,
 )
 from nasctl.system.files import parsed as parse_json
 

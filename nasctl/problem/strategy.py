@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from nasctl.problem.space import Genome, SearchSpace
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
+    from torch import Tensor, nn
 
 Lessons = Literal["labels", "teacher", "both"]
 
@@ -47,6 +50,7 @@ class StrategyContext(Protocol):
     steps: int  # of the whole training
     largest: Genome  # the network with the most multiply-accumulates
     smallest: Genome  # the one with the fewest
+    layers: tuple[str, ...]  # names of all layers that have shared weights, of any network
 
     def rng(self, step: int) -> np.random.Generator:
         """Return the random generator of a step, which depends on seed and step alone."""
@@ -64,12 +68,101 @@ class StrategyContext(Protocol):
         """Return the multiply-accumulates of a genome's network for one example."""
         ...
 
+    def teacher(self, path: Path, known: np.ndarray) -> TeacherNetwork:
+        """Return the trained network of a file that `nasctl train` wrote.
+
+        Args:
+            path: The file.
+            known: Its digest when the training began, (16,) uint8, or zeros, which are overwritten. An array of
+                `Strategy.arrays`.
+
+        Raises:
+            NasctlError: The file cannot be read, holds no network that nasctl trained, or has changed.
+        """
+        ...
+
+
+class TeacherNetwork(Protocol):
+    """A trained network in evaluation mode, whose weights stay as they are."""
+
+    digest: str  # of its file: 16 hexadecimal digits
+    genome: Genome
+    space: SearchSpace
+
+    def values(self, inputs: Sequence[Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
+        """Return the outputs of layers or blocks by their names; "" is the output of the network.
+
+        Args:
+            inputs: The inputs of a batch, as `StepBatch.inputs` returns them.
+            wanted: Names of layers or blocks.
+        """
+        ...
+
+
+class StepBatch(Protocol):
+    """The examples of a step that this process has."""
+
+    size: int  # examples
+
+    def inputs(self, view: int = 0) -> tuple[Tensor, ...]:
+        """Return the inputs of networks with the random changes of the recipe. Each view has changes of its own."""
+        ...
+
+    def loss(self, outputs: Tensor) -> Tensor:
+        """Return the loss of the task, (), for the outputs of a network for view 0."""
+        ...
+
+
+class StepNetworks(Protocol):
+    """The networks of a space with shared weights, in a step.
+
+    Gradients reach the shared weights unless the caller turns them off, and only weights that they reach count as
+    trained.
+    """
+
+    def outputs(self, genome: Genome, inputs: Sequence[Tensor], copy: int = 0) -> Tensor:
+        """Return the outputs of a genome's network."""
+        ...
+
+    def outputs_and_values(
+        self, genome: Genome, inputs: Sequence[Tensor], wanted: Sequence[str], copy: int = 0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the outputs of a genome's network, and those of layers by their names, in one pass."""
+        ...
+
+    def values(
+        self,
+        genome: Genome,
+        inputs: Sequence[Tensor],
+        wanted: Sequence[str],
+        given: Mapping[str, Tensor] | None = None,
+        copy: int = 0,
+    ) -> dict[str, Tensor]:
+        """Return the outputs of layers or blocks of a genome's network by their names.
+
+        Only the layers that are needed run. With values in `given`, the layers before them are not needed, so a piece
+        of a network runs alone.
+
+        Args:
+            genome: The genome.
+            inputs: Inputs of the network; () where `given` replaces them.
+            wanted: Names of layers or blocks; "" is the output of the network.
+            given: Outputs of layers or blocks, by their names.
+            copy: The copy of the weights.
+        """
+        ...
+
+    def gathered(self, own: Tensor) -> Tensor:
+        """Return the rows of all processes, (sum of N, ...), for those of this process, (N, ...), without gradient."""
+        ...
+
 
 class Strategy(Protocol):
     """A way to train a supernet.
 
     A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance`, `ReadsNorms` and `StartsFromWeights`.
-    Its first argument is a `StrategyContext`; its other arguments are options of its spec.
+    One with weights or losses of its own implements `HasModules`, `MixesCopies`, `HasMeanTeacher`, `GivesLosses` or
+    `ScoresGenomes`. Its first argument is a `StrategyContext`; its other arguments are options of its spec.
     """
 
     def passes(self, step: int) -> Sequence[Pass]:
@@ -132,15 +225,81 @@ class StartsFromWeights(Protocol):
     start_teaches: bool  # whether the given network, which stays as it is, teaches until a pass of the step does
 
 
+@runtime_checkable
+class HasModules(Protocol):
+    """A strategy with torch modules of its own.
+
+    Their parameters are trained beside the shared weights, with the same optimiser; those without `requires_grad` are
+    left to the strategy. Checkpoints and the trained supernet hold parameters and buffers. Initial values must follow
+    from the options alone, and changes in `told` from the step and from sums over all processes: batch norms need
+    `track_running_stats=False`.
+    """
+
+    modules: Mapping[str, nn.Module]
+
+
+@runtime_checkable
+class MixesCopies(Protocol):
+    """A strategy that mixes several copies of the shared weights, which begin with values of their own."""
+
+    copies: int
+
+    def mixture(self, genome: Genome) -> Tensor:
+        """Return the share of each copy in each layer of `StrategyContext.layers`, (layers, copies)."""
+        ...
+
+
+@runtime_checkable
+class HasMeanTeacher(Protocol):
+    """A strategy for which copy 1 of the shared weights is a moving average of copy 0, and is never trained."""
+
+    mean_teacher: bool  # whether there is such a copy
+
+    def teacher_decay(self, step: int) -> float:
+        """Return the share that copy 1 keeps of its values, where a step has trained copy 0."""
+        ...
+
+
+@runtime_checkable
+class GivesLosses(Protocol):
+    """A strategy that computes its losses itself."""
+
+    chance: float  # a loss of a step below this never counts as diverged; infinite for losses without a scale
+
+    def losses(self, step: int, passes: Sequence[Pass], batch: StepBatch, networks: StepNetworks) -> Iterator[Tensor]:
+        """Yield the loss of each pass, (), the mean over the examples of this process.
+
+        The gradient of each is computed before the next is asked for. A loss without a gradient trains nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class ScoresGenomes(Protocol):
+    """A strategy whose supernet scores networks by itself, without accuracies."""
+
+    def score(self, genome: Genome) -> float | None:
+        """Return the score of a canonical genome, of which less is better; None before there is one."""
+        ...
+
+
 __all__ = [
     "ChoosesDistance",
+    "GivesLosses",
     "HasCopies",
+    "HasMeanTeacher",
+    "HasModules",
     "Lessons",
+    "MixesCopies",
     "Pass",
     "Pick",
     "ReadsNorms",
+    "ScoresGenomes",
     "StartsAtZero",
     "StartsFromWeights",
+    "StepBatch",
+    "StepNetworks",
     "Strategy",
     "StrategyContext",
+    "TeacherNetwork",
 ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.supernets.hull import Hull, random_genome
+from nasctl.supernets.shared_weights import layers
+from nasctl.supernets.teacher import TrainedTeacher
 from nasctl.training.streams import generator
 
 TRIES = 1000  # random genomes that are drawn for one whose weights are in the supernet
@@ -29,6 +32,7 @@ class TrainingContext:
         self.space: SearchSpace = hull.networks.space
         self.macs = lru_cache(maxsize=1 << 14)(self._macs)
         self.largest, self.smallest = extremes(self.space, self.macs, hull)
+        self.layers = layers(hull)
 
     def rng(self, step: int) -> np.random.Generator:
         """Return the random generator of a step."""
@@ -48,6 +52,26 @@ class TrainingContext:
     def holds(self, genome: Genome) -> bool:
         """Return whether the weights of a canonical genome are in the supernet."""
         return self._hull.fits(genome)
+
+    def teacher(self, path: Path, known: np.ndarray) -> TrainedTeacher:
+        """Return the trained network of a file.
+
+        Args:
+            path: The file.
+            known: Its digest when the training began, (16,) uint8, or zeros, which are overwritten.
+
+        Raises:
+            NasctlError: The file cannot be read, holds no network that nasctl trained, or has changed.
+        """
+        found = TrainedTeacher(path)
+        digest = np.frombuffer(found.digest.encode(), np.uint8)
+        if known.any() and not np.array_equal(known, digest):
+            raise NasctlError(
+                f"Cannot continue: the teacher {path} has changed since the training began. Give the file that it began"
+                " with."
+            )
+        known[...] = digest
+        return found
 
     def _macs(self, genome: Genome) -> float:
         return float(self.space.network(genome).macs)

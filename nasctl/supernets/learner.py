@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
@@ -12,22 +11,36 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn.functional import interpolate
 from torch.nn.utils import clip_grad_norm_
 
 from nasctl import registry
 from nasctl.data import Part
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome
-from nasctl.problem.strategy import ChoosesDistance, HasCopies, Pass, ReadsNorms, StartsAtZero, Strategy
+from nasctl.problem.strategy import (
+    ChoosesDistance,
+    GivesLosses,
+    HasCopies,
+    HasMeanTeacher,
+    HasModules,
+    MixesCopies,
+    Pass,
+    ReadsNorms,
+    ScoresGenomes,
+    StartsAtZero,
+    Strategy,
+)
 from nasctl.supernets.calibration import BATCH, BATCHES, calibrate
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.distances import distance_loss
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.given_weights import begin
+from nasctl.supernets.gradients import StepSums, gradients_of, norm_since, reduced
 from nasctl.supernets.hull import Hull
 from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.shared_weights import SharedWeights
+from nasctl.supernets.step_networks import RankBatch, SharedNetworks, fitted
+from nasctl.supernets.strategy_weights import MODULES, copies_of, module_parameters, module_tensors
 from nasctl.training.batches import part_batches, steps_per_epoch
 from nasctl.training.checkpoint import Checkpoint
 from nasctl.training.evaluation import Result, evaluate
@@ -38,6 +51,8 @@ from nasctl.training.optimiser import load_optimiser, optimiser_of, optimiser_te
 from nasctl.training.streams import generator, seed_torch
 
 HARMLESS = 3.0  # times the loss of chance, up to which the loss of a network that varies never counts as diverged
+
+Visit = tuple[list[str], int]  # slots that a pass has trained, and their copy
 
 SAMPLED = 3  # random networks that each evaluation judges, beside the largest and the smallest
 
@@ -65,13 +80,27 @@ class SupernetLearner:
         steps = recipe.epochs * steps_per_epoch(data, recipe.batch)
         self.context = TrainingContext(hull, problem.seed, steps)
         self.strategy: Strategy = registry.create("strategies", problem.strategy, self.context)
-        copies = self.strategy.copies if isinstance(self.strategy, HasCopies) else 1
+        if isinstance(self.strategy, GivesLosses) and recipe.mixup:
+            raise NasctlError(
+                f"Cannot train a supernet by {problem.strategy} with mixup={recipe.mixup:g}: its losses compare views"
+                " of single images. Give mixup=0 in the recipe."
+            )
         zero = isinstance(self.strategy, StartsAtZero) and self.strategy.zero_last_gains
-        self.weights = SharedWeights(hull, problem.seed, copies, zero, self.device)
+        mixture = self.strategy.mixture if isinstance(self.strategy, MixesCopies) else None
+        own = self.modules = dict(self.strategy.modules) if isinstance(self.strategy, HasModules) else {}
+        for module in own.values():
+            module.to(self.device)
+        copies = copies_of(self.strategy)
+        self.weights = SharedWeights(hull, problem.seed, copies, zero, self.device, mixture=mixture)
         self._given = begin(problem, self.strategy, self.weights, self.context.largest, self.fitted)
         self._steps_done = 0
         self.learning = learning_of(problem, ranks, self.device)
-        self._tensors = self.weights.tensors
+        if isinstance(self.strategy, GivesLosses):
+            self.learning.chance = self.strategy.chance
+        self._networks = SharedNetworks(self.weights, ranks)
+        self._tensors = self.weights.tensors | {
+            f"{MODULES}{name}": value for name, value in module_parameters(own).items() if value.requires_grad
+        }
         self._names: dict[Tensor, str] = {value: name for name, value in self._tensors.items()}
         parameters = list(self._tensors.values())
         decayed = [one for one in parameters if one.ndim > 1]
@@ -90,12 +119,7 @@ class SupernetLearner:
     ) -> tuple[Tensor, Tensor | None]:
         """Train on the rank's share of a batch, and return loss and number of correct answers of the first pass.
 
-        Args:
-            given: Examples, as `TrainingData.examples` returns them.
-            labels: Their labels.
-            number: Number of the step, from 0.
-            rate: The learning rate.
-            wishes: Numbers that are added up over several ranks, (WISHES,).
+        Arguments are those of `nasctl.training.learner.Learner.step`.
 
         Raises:
             RanksLost: Another rank has ended. The state is as before the step.
@@ -105,16 +129,24 @@ class SupernetLearner:
         prepared = self.learning.training(given.to(self.device), labels.to(self.device), number)
         weight = self.learning.weight(prepared.targets)
         self.optimiser.zero_grad(set_to_none=True)
-        trained, losses, norms, correct = self._back_propagate(self.strategy.passes(number), prepared, number, weight)
-        found = torch.stack(losses)
+        passes = self.strategy.passes(number)
+        if isinstance(self.strategy, GivesLosses):
+            weight = weight.new_tensor(float(len(given)))
+            batch = RankBatch(self.learning, given.to(self.device), labels.to(self.device), number, prepared)
+            visits, sums = self._back_propagate_own(self.strategy, passes, batch, number, weight)
+        else:
+            visits, sums = self._back_propagate(passes, prepared, number, weight)
         if self._ranks.world > 1:
-            found, correct, norms = self._reduce(found, weight, correct, norms, wishes)
-        for genome, copy in trained:
-            self.weights.count_visit(genome, copy)
+            gradients = [one.grad for one in self._tensors.values() if one.grad is not None]
+            given_sums = sums._replace(wishes=torch.tensor(wishes))
+            sums = reduced(gradients, given_sums, weight, self._nominal, self._ranks)
+            self.wishes = sums.wishes
+        for slots, copy in visits:
+            self.weights.count_visits(slots, copy)
         self._update(number, rate)
-        self.strategy.told(number, found.tolist(), norms)
+        self.strategy.told(number, sums.losses.tolist(), sums.norms)
         self._steps_done = number + 1
-        return found[0], correct
+        return sums.losses[0], sums.correct
 
     @torch.no_grad()
     def _split(self) -> None:
@@ -131,9 +163,9 @@ class SupernetLearner:
 
     def _back_propagate(
         self, passes: Sequence[Pass], prepared: Prepared, number: int, weight: Tensor
-    ) -> tuple[list[tuple[Genome, int]], list[Tensor], list[float], Tensor | None]:
-        """Add up the gradients of all passes, and return genomes with copies, losses, norms and correct answers."""
-        trained, losses, norms, correct = [], [], [], None
+    ) -> tuple[list[Visit], StepSums]:
+        """Add up the gradients of all passes, and return the slots that they have trained, losses and norms."""
+        visits, losses, norms, correct = [], [], [], None
         with self.precision():
             teacher = None if self._given is None else self._given(prepared.inputs)
         reads = isinstance(self.strategy, ReadsNorms) and self.strategy.reads_norms
@@ -144,18 +176,43 @@ class SupernetLearner:
                 outputs = self.run(genome, prepared.inputs, one.copy)
                 loss = self._loss(one, outputs, prepared.targets, teacher)
             teacher = outputs.detach() if one.teaches else teacher
-            weighted = loss * one.weight
-            if self._ranks.world > 1:
-                weighted = weighted * (weight / self._nominal)
-            before = self._gradients() if reads else {}
-            weighted.backward()  # type: ignore[no-untyped-call]
+            before = gradients_of(self._tensors) if reads else {}
+            self._backward(loss * one.weight, weight)
             if reads:
-                norms.append(self._norm_since(before))
+                norms.append(norm_since(self._tensors, before))
             if place == 0 and prepared.targets.ndim == 1 and prepared.rows is None:
                 correct = (outputs.detach().argmax(1) == prepared.targets).sum()
-            trained.append((genome, one.copy))
+            visits.append(([slot for _, slot, _ in self.weights.hull.cuts(genome)], one.copy))
             losses.append(loss.detach())
-        return trained, losses, norms, correct
+        return visits, StepSums(torch.stack(losses), correct, norms, self.wishes)
+
+    def _back_propagate_own(
+        self, strategy: GivesLosses, passes: Sequence[Pass], batch: RankBatch, number: int, weight: Tensor
+    ) -> tuple[list[Visit], StepSums]:
+        """Add up the gradients of a strategy's own losses, and return the slots that they have trained, and losses."""
+        networks, losses = self._networks, []
+        networks.visits.clear()
+        seed_torch(self._problem.seed, "dropout", number, self._ranks.rank)
+        given = strategy.losses(number, passes, batch, networks)
+        while True:
+            with self.precision():
+                loss = next(given, None)
+            if loss is None:
+                break
+            if loss.requires_grad:
+                self._backward(loss, weight)
+            losses.append(loss.detach().float())
+        reached = {name for name, one in self._tensors.items() if one.grad is not None}
+        visits = [
+            ([slot for slot in slots if (slot if copy == 0 else f"{slot}@{copy}") in reached], copy)
+            for slots, copy in networks.visits
+        ]
+        return visits, StepSums(torch.stack(losses), None, [], self.wishes)
+
+    def _backward(self, loss: Tensor, weight: Tensor) -> None:
+        """Add the gradient of a loss, which counts by this rank's share of the batch."""
+        weighted = loss if self._ranks.world == 1 else loss * (weight / self._nominal)
+        weighted.backward()  # type: ignore[no-untyped-call]
 
     def run(self, genome: Genome, inputs: Sequence[Tensor], copy: int = 0) -> Tensor:
         """Return the outputs of a genome's network with its slices of the shared weights.
@@ -199,40 +256,6 @@ class SupernetLearner:
         place = found.argmin() if one.pick == "best" else found.argmax()
         return one.genomes[int(place)]
 
-    def _gradients(self) -> dict[str, Tensor]:
-        return {name: one.grad.clone() for name, one in self._tensors.items() if one.grad is not None}
-
-    def _norm_since(self, before: dict[str, Tensor]) -> float:
-        """Return the norm of the gradient that was added since an earlier state."""
-        total = 0.0
-        for name, one in self._tensors.items():
-            if one.grad is not None:
-                added = one.grad - before[name] if name in before else one.grad
-                total += float(added.square().sum())
-        return math.sqrt(total)
-
-    def _reduce(
-        self, losses: Tensor, weight: Tensor, correct: Tensor | None, norms: list[float], wishes: Sequence[float]
-    ) -> tuple[Tensor, Tensor | None, list[float]]:
-        """Average gradients over all ranks by one sum of one flat tensor; return losses, correct answers and norms."""
-        gradients = [one.grad for one in self._tensors.values() if one.grad is not None]
-        none = torch.zeros_like(weight)
-        facts = [losses.float() * weight, torch.stack([weight.float(), (none if correct is None else correct).float()])]
-        facts += [losses.new_tensor(norms).float(), losses.new_tensor(wishes).float()]
-        flat = torch.cat([*(one.flatten() for one in gradients), *facts])
-        self._ranks.reduce(flat)
-        start = sum(one.numel() for one in gradients)
-        sums = flat[start:].tolist()
-        total = sums[len(losses)]
-        start = 0
-        for one in gradients:
-            one.copy_(flat[start : start + one.numel()].view_as(one) * (self._nominal / total))
-            start += one.numel()
-        self.wishes = flat[-WISHES:]
-        right = None if correct is None else flat[start + len(losses) + 1]
-        means = sums[len(losses) + 2 : len(losses) + 2 + len(norms)]
-        return flat[start : start + len(losses)] / total, right, [one / self._ranks.world for one in means]
-
     def _update(self, number: int, rate: float) -> None:
         """Change the weights by the gradient. Slots that no pass has used keep weights and momentum."""
         recipe = self._problem.recipe
@@ -241,10 +264,20 @@ class SupernetLearner:
             clip_grad_norm_(touched, recipe.clip)
         set_rate(self.optimiser, rate)
         self.optimiser.step()
+        if isinstance(self.strategy, HasMeanTeacher) and self.strategy.mean_teacher:
+            self._follow(self.strategy.teacher_decay(number))
         with torch.no_grad():
             decay = min(recipe.ema, (1 + number) / (10 + number))
             for name, value in self._ema.items():
                 value.lerp_(self._tensors[name], 1 - decay)
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        """Move the mean teacher, which is copy 1, towards copy 0, where the step has trained copy 0."""
+        own, average = self.weights.parameters
+        for name, value in own.items():
+            if value.grad is not None:
+                average[name].lerp_(value, 1 - decay)
 
     @cached_property
     def harmless_loss(self) -> float:
@@ -268,6 +301,9 @@ class SupernetLearner:
     ) -> dict[str, Result]:
         """Return the results of the largest, the smallest and some random networks; the largest one's first.
 
+        Where the strategy scores networks by itself, the loss of a result is the score, and there is no accuracy. There
+        is no result before there is a score.
+
         Args:
             part: The part of the data.
             reduce: Adds a tensor up over all ranks, in place.
@@ -277,6 +313,10 @@ class SupernetLearner:
             KeyboardInterrupt: A rank was asked to stop.
         """
         problem, ranks, found = self._problem, self._ranks, {}
+        if isinstance(self.strategy, ScoresGenomes):
+            scores = {name: self.strategy.score(genome) for name, genome in self.judged.items()}
+            examples = problem.data.size("train")  # scores come from training examples, whatever part is asked for
+            return {name: Result(one, None, None, examples, 0.0) for name, one in scores.items() if one is not None}
         for name, genome in self.judged.items():
             module = self.weights.module(genome, self.copy_of(genome)).to(self.device)
             calibrate(module, self._calibration(genome))
@@ -305,10 +345,11 @@ class SupernetLearner:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state by "KIND/NAME", without copies."""
-        found: dict[str, Tensor] = {f"slots/{name}": value for name, value in self._tensors.items()}
+        found: dict[str, Tensor] = {f"slots/{name}": value for name, value in self.weights.tensors.items()}
         found |= {f"optimiser/{name}": value for name, value in optimiser_tensors(self.optimiser, self._names).items()}
         found |= {f"ema/{name}": value for name, value in self._ema.items()}
         found |= {f"strategy/{name}": torch.from_numpy(value) for name, value in self.strategy.arrays.items()}
+        found |= {f"modules/{name}": value for name, value in module_tensors(self.modules).items()}
         return found | {"visits/slots": torch.from_numpy(self.weights.visits)}
 
     def scaler_state(self) -> dict[str, Any]:
@@ -323,15 +364,19 @@ class SupernetLearner:
             NasctlError: Another version of nasctl, which names or shapes the slots otherwise, wrote it.
         """
         stored, average = checkpoint.part("slots"), checkpoint.part("ema")
-        shapes = {name: one.shape for name, one in self._tensors.items()}
-        if shapes != {name: one.shape for name, one in stored.items()}:
+        own = {
+            **self.weights.tensors,
+            **{f"{MODULES}{name}": one for name, one in module_tensors(self.modules).items()},
+        }
+        stored |= {f"{MODULES}{name}": one for name, one in checkpoint.part("modules").items()}
+        if {name: one.shape for name, one in own.items()} != {name: one.shape for name, one in stored.items()}:
             raise NasctlError(
                 f"Cannot continue from the checkpoint of step {checkpoint.step}: nasctl"
                 f" {checkpoint.versions.get('nasctl', 'of another version')} shared this space's weights otherwise."
                 " Continue with that version of nasctl, or give another --name."
             )
-        for name, own in self._tensors.items():
-            own.copy_(stored[name])
+        for name, value in own.items():
+            value.copy_(stored[name])
         load_optimiser(self.optimiser, self._names, checkpoint.part("optimiser"))
         for name, value in average.items():
             self._ema[name].copy_(value)
@@ -342,29 +387,12 @@ class SupernetLearner:
 
     def state(self) -> dict[str, Tensor]:
         """Return a copy of the shared weights on the CPU, averaged if the recipe asks, and of all visits."""
-        values: Mapping[str, Tensor] = self._ema or self._tensors
-        found = {f"slots/{name}": value.detach().cpu().clone() for name, value in values.items()}
+        values: Mapping[str, Tensor] = {**self._tensors, **self._ema}
+        found = {f"slots/{name}": values[name].detach().cpu().clone() for name in self.weights.tensors}
+        for name, value in module_tensors(self.modules).items():
+            found[f"modules/{name}"] = values.get(f"{MODULES}{name}", value).detach().cpu().clone()
         found |= {f"strategy/{k}": torch.from_numpy(v.copy()) for k, v in self.strategy.arrays.items()}
         return found | {"visits/slots": torch.from_numpy(self.weights.visits.copy())}
 
 
-def fitted(networks: ElasticNetworks, genome: Genome, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return inputs with images scaled to the resolution of a genome's network.
-
-    Args:
-        networks: The networks of the space.
-        genome: The genome.
-        inputs: Images, (B, C, H, W), or words with what a task adds to them.
-    """
-    if networks.task != "classes":
-        return tuple(inputs)
-    (shape,) = networks.space.network(genome).input_shapes
-    return tuple(
-        one
-        if one.shape[2:] == shape[1:]
-        else interpolate(one, shape[1:], mode="bilinear", align_corners=False, antialias=True)
-        for one in inputs
-    )
-
-
-__all__ = ["SupernetLearner", "fitted"]
+__all__ = ["SupernetLearner"]

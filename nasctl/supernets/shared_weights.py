@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from math import prod, sqrt
 
@@ -36,6 +36,8 @@ class SharedWeights:
         zero_last_gains: Whether the gain of the last norm of each residual branch begins at zero.
         device: The device of the tensors.
         drawn: Whether values are drawn; without, tensors are empty until `load`.
+        mixture: Returns the share of each copy in each of the `layers`, (layers, copies), for a genome. The weights of
+            a network are then a mixture of all copies, which begin with values of their own.
     """
 
     def __init__(
@@ -47,17 +49,21 @@ class SharedWeights:
         device: torch.device | str = "cpu",
         *,
         drawn: bool = True,
+        mixture: Callable[[Genome], Tensor] | None = None,
     ) -> None:
-        self.hull, self.copies = hull, copies
+        self.hull, self.copies, self._mixture = hull, copies, mixture
         values = (
             _initial(hull, seed, zero_last_gains)
             if drawn
             else {name: torch.empty(slot.shape, device="meta") for name, slot in hull.slots.items()}
         )
-        self.parameters = [
-            {name: nn.Parameter(value.to(device, copy=copy > 0) if drawn else value) for name, value in values.items()}
-            for copy in range(copies)
-        ]
+        self.parameters = []
+        for copy in range(copies):
+            own = _initial(hull, seed, zero_last_gains, copy) if mixture and drawn and copy else values
+            self.parameters.append(
+                {name: nn.Parameter(value.to(device, copy=copy > 0) if drawn else value) for name, value in own.items()}
+            )
+        self._layers = {name: row for row, name in enumerate(layers(hull))}
         self.visits = np.zeros((copies, len(values)), np.int64)  # passes that trained each slot
         self._places = {name: k for k, name in enumerate(values)}
 
@@ -85,16 +91,36 @@ class SharedWeights:
     def views(self, genome: Genome, copy: int = 0) -> Views:
         """Return the weights of a genome, as slices through which gradients reach the shared tensors.
 
+        Where copies are mixed, the weights are sums over the slices of all copies, and `copy` has no effect.
+
         Raises:
             DoesNotFit: The supernet has no place for them.
         """
+        if self._mixture is not None:
+            return self._mixed(genome, self._mixture(genome))
         own = self.parameters[copy]
         return {parameter: sliced(own[slot], cut) for parameter, slot, cut in self.hull.cuts(genome)}
 
+    def _mixed(self, genome: Genome, shares: Tensor) -> Views:
+        """Return the mixture of all copies, given the share of each in each layer."""
+        rows = [row.unbind() for row in shares.unbind()]
+        found = {}
+        for parameter, slot, cut in self.hull.cuts(genome):
+            row = rows[self._layers[layer_of(slot)]]
+            # Slices before the sum: a sum of whole slots would cost as much for the smallest network as for the hull.
+            first, *others = (share * sliced(own[slot], cut) for share, own in zip(row, self.parameters, strict=True))
+            found[parameter] = sum(others, first)
+        return found
+
     def count_visit(self, genome: Genome, copy: int = 0) -> None:
         """Count that a pass has trained the slots of a genome."""
-        for _, slot, _ in self.hull.cuts(genome):
-            self.visits[copy, self._places[slot]] += 1
+        self.count_visits([slot for _, slot, _ in self.hull.cuts(genome)], copy)
+
+    def count_visits(self, slots: Iterable[str], copy: int = 0) -> None:
+        """Count that a pass has trained slots; of all copies, where they are mixed."""
+        trained = copy if self._mixture is None else slice(None)
+        for slot in slots:
+            self.visits[trained, self._places[slot]] += 1
 
     def check_trained(self, genome: Genome, copy: int = 0) -> None:
         """Check that training has reached each slot of a genome.
@@ -141,7 +167,17 @@ def with_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     return module
 
 
-def _initial(hull: Hull, seed: int, zero_last_gains: bool) -> dict[str, Tensor]:
+def layers(hull: Hull) -> tuple[str, ...]:
+    """Return the names of all layers that have slots, in the order of the slots."""
+    return tuple(dict.fromkeys(map(layer_of, hull.slots)))
+
+
+def layer_of(slot: str) -> str:
+    """Return the name of the layer that a slot has weights of."""
+    return slot.partition("|")[0].rpartition(".")[0]
+
+
+def _initial(hull: Hull, seed: int, zero_last_gains: bool, copy: int = 0) -> dict[str, Tensor]:
     """Return the initial tensor of each slot.
 
     Weights and biases of convolutions and linear layers are from U(-1/sqrt(n), 1/sqrt(n)), PyTorch's default, where n
@@ -152,7 +188,7 @@ def _initial(hull: Hull, seed: int, zero_last_gains: bool) -> dict[str, Tensor]:
     drawn = lru_cache(maxsize=2)(lambda genome: _drawn(hull.networks, genome, seed))
     found = {}
     for name, slot in hull.slots.items():
-        generator = torch.Generator().manual_seed(_slot_seed(seed, name))
+        generator = torch.Generator().manual_seed(_slot_seed(seed, name if copy == 0 else f"{name}@{copy}"))
         if slot.role in ("weight", "bias"):
             weight = hull.slots[_weight_of(name)] if slot.role == "bias" else slot
             bound = 1 / sqrt(max(1, prod(weight.shape[1:])))
@@ -196,4 +232,4 @@ def _last_gain_slots(hull: Hull) -> frozenset[str]:
     return frozenset(found)
 
 
-__all__ = ["SharedWeights", "UntrainedWeights", "Views", "with_weights"]
+__all__ = ["SharedWeights", "UntrainedWeights", "Views", "layer_of", "layers", "with_weights"]

@@ -19,14 +19,15 @@ from torch import Tensor, nn
 from nasctl import registry
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome, SearchSpace
-from nasctl.problem.strategy import HasCopies, Strategy
+from nasctl.problem.strategy import HasCopies, HasModules, MixesCopies, ScoresGenomes, Strategy
 from nasctl.supernets.calibration import BATCH, calibrate
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.hull import Hull
-from nasctl.supernets.learner import fitted
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.slots import Share
+from nasctl.supernets.step_networks import fitted
+from nasctl.supernets.strategy_weights import module_tensors
 from nasctl.system.files import replacement
 from nasctl.training.recipe import TrainingTask
 
@@ -127,18 +128,22 @@ class TrainedSupernet:
         return found
 
     @cached_property
+    def _hull(self) -> Hull:
+        return Hull.of(ElasticNetworks(self.space, self.facts.share, self.facts.task))
+
+    @cached_property
     def weights(self) -> SharedWeights:
         """The shared weights, on the CPU.
 
         Raises:
             NasctlError: This version of nasctl shares the weights of the space otherwise than the one that trained.
         """
-        hull = Hull.of(ElasticNetworks(self.space, self.facts.share, self.facts.task))
         with safe_open(self.path, framework="pt") as opened:
             tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
         slots = {key.removeprefix("slots/"): value for key, value in tensors.items() if key.startswith("slots/")}
         visits = tensors["visits/slots"].numpy()
-        found = SharedWeights(hull, self.facts.seed, len(visits), drawn=False)
+        mixture = self.strategy.mixture if isinstance(self.strategy, MixesCopies) else None
+        found = SharedWeights(self._hull, self.facts.seed, len(visits), drawn=False, mixture=mixture)
         if {name: one.shape for name, one in found.tensors.items()} != {k: one.shape for k, one in slots.items()}:
             raise NasctlError(
                 f"Cannot use the supernet {self.path}: nasctl {self.facts.nasctl} shared the weights of this space"
@@ -149,13 +154,24 @@ class TrainedSupernet:
 
     @cached_property
     def strategy(self) -> Strategy:
-        """The strategy, which knows the copy of the weights that a genome has."""
-        context = TrainingContext(self.weights.hull, self.facts.seed, self.facts.steps)
+        """The strategy, which knows the copy of the weights that a genome has, or how copies are mixed."""
+        context = TrainingContext(self._hull, self.facts.seed, self.facts.steps)
         found: Strategy = registry.create("strategies", self.facts.strategy, context)
-        with safe_open(self.path, framework="pt") as opened:
+        own = module_tensors(found.modules) if isinstance(found, HasModules) else {}
+        with safe_open(self.path, framework="pt") as opened, torch.no_grad():
             for name, array in found.arrays.items():
                 array[...] = opened.get_tensor(f"strategy/{name}").numpy()
+            for name, value in own.items():
+                value.copy_(opened.get_tensor(f"modules/{name}"))
         return found
+
+    def score(self, genome: Genome) -> float | None:
+        """Return the strategy's own score of a genome, of which less is better; None if it gives none.
+
+        Args:
+            genome: A canonical genome.
+        """
+        return self.strategy.score(genome) if isinstance(self.strategy, ScoresGenomes) else None
 
     def module(self, genome: Genome, device: torch.device | str = "cpu") -> nn.Module:
         """Return a new module of a genome with its weights and calibrated statistics, in evaluation mode.

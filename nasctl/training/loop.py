@@ -125,7 +125,7 @@ class Trainer:
             if self.step not in checkpoints.steps(self._folder):
                 self._save()
             parts: tuple[Part, ...] = ("validation", "test") if self.step == self.steps else ("validation",)
-            results = {part: self._evaluate(part) for part in parts if self._problem.data.size(part)}
+            results = {part: result for part in parts if (result := self._evaluate(part)) is not None}
         except (KeyboardInterrupt, RanksLost):
             self._save_at_end()
             raise
@@ -239,14 +239,16 @@ class Trainer:
             self._read_at = time.perf_counter()
         return False
 
-    def _evaluate(self, part: Part) -> Result:
-        """Evaluate a part, over all ranks."""
+    def _evaluate(self, part: Part) -> Result | None:
+        """Evaluate a part, over all ranks; None for a part without examples, and before there is a result."""
         ranks = self._ranks
+        if not self._problem.data.size(part):
+            return None
         results = self.learner.evaluate(part, ranks.reduce if ranks.world > 1 else None, ranks.stop)
         self._evaluated = self.step
         for name, result in results.items():
             self._on_event(Evaluated(part, result, self.step, self.step / self._epoch, name))
-        return next(iter(results.values()))
+        return next(iter(results.values()), None)
 
     def _read_losses(self) -> bool:
         """Read the losses of the last steps, report them, and return True if the training had to go back."""

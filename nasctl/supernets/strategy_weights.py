@@ -1,0 +1,32 @@
+"""The weights that a strategy asks for: copies of the slots, and modules of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from nasctl.problem.strategy import HasCopies, HasMeanTeacher, MixesCopies, Strategy
+
+MODULES = "modules/"  # prefix of the tensors of a strategy's own modules, among those of the slots
+
+
+def copies_of(strategy: Strategy) -> int:
+    """Return the number of copies of the shared weights that a strategy needs."""
+    if isinstance(strategy, HasCopies | MixesCopies):
+        return strategy.copies
+    return 2 if isinstance(strategy, HasMeanTeacher) and strategy.mean_teacher else 1
+
+
+def module_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """Return the parameters of modules by "MODULE.PARAMETER"."""
+    return {f"{key}.{name}": one for key, module in modules.items() for name, one in module.named_parameters()}
+
+
+def module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Return the parameters and buffers of modules by "MODULE.TENSOR"."""
+    buffers = {f"{key}.{name}": one for key, module in modules.items() for name, one in module.named_buffers()}
+    return {**module_parameters(modules), **buffers}
+
+
+__all__ = ["MODULES", "copies_of", "module_parameters", "module_tensors"]
