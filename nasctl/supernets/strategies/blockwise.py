@@ -133,7 +133,7 @@ class Blockwise:
         place = self._block_of(step)
         if self._heads and step < self._phase(place)[1]:
             self._heads[place].follow(self.teacher_decay(step))
-        if step >= self._phase(place)[1]:
+        if step >= self._phase(place)[1] and np.isfinite(losses).all():
             encoded = np.stack([self._encoded(one.genomes[0]) for one in self.passes(step)])
             gram, moments = self.arrays["gram"][place], self.arrays["moments"][place]
             # Networks of a step see the same batch, so their differences tell more than their distances.
