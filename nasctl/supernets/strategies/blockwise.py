@@ -174,7 +174,7 @@ class Blockwise:
         Effects are least squares of the differences within steps. A choice that was never drawn has none.
         """
         gram, moments = self.arrays["gram"][place], self.arrays["moments"][place]
-        number, used = gram[-1, -1], np.repeat(self._blocks[place].genes, self._counts)
+        number, used = max(1.0, gram[-1, -1]), np.repeat(self._blocks[place].genes, self._counts)
         shares, mean = gram[-1, :-1] / number, moments[-1] / number
         covariance, target = gram[:-1, :-1] / number, moments[:-1] / number
         found = np.zeros(len(used))
