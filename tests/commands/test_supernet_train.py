@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 from supernets import small_space
 from training.examples import save_photos
 
@@ -72,6 +74,24 @@ def test_a_supernet_is_trained_listed_shown_drawn_and_deleted(nasctl):
     nasctl("supernet", "delete", name, "--yes")
     assert json.loads(nasctl("supernet", "list", "--json").stdout) == []
     assert not Path(row["folder"]).exists()
+
+
+def test_a_trained_network_becomes_elastic(nasctl):
+    """Without a step, the starting network of a supernet is the trained one; `elastic` needs one."""
+    own = ("--data=photos.npz", "--set=batch=8", "--set=evaluate=0", "--epochs=1")
+    trained = json.loads(nasctl("train", "--space=two.py:Two", "--arch=1,0,1,0", *own, "--json").stdout)[0]
+    words = ("supernet", "train", "--space=two.py:Two", *own, "--strategy=elastic", "--set=warmup=0")
+    assert "elastic from drawn weights: it trains a trained network further" in nasctl(*words, code=2).stderr
+    done = nasctl(*words, f"--from={trained['training']}", "--set=rate=0", "--set=weight_decay=0", "--json")
+    row = json.loads(done.stdout)
+    assert "begins with the weights of " in done.stderr
+    path = Path(row["weights"])
+    views = TrainedSupernet(path).weights.views((1, 0, 1, 0))
+    given = load_file(trained["weights"])
+    assert all(torch.equal(view, given[name]) for name, view in views.items())
+    again = json.loads(nasctl(*words, f"--from={trained['training']}", "--set=rate=0", "--json", "--dry-run").stdout)
+    assert again["spec"]["start_genome"] == [1, 0, 1, 0]
+    assert "--from nope is no file" in nasctl(*words, "--from=nope", code=2).stderr
 
 
 def test_the_same_command_reads_a_finished_supernet_and_another_question_is_refused(nasctl):
