@@ -40,6 +40,9 @@ from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.supernets.contract import StrategyContract as StrategyContract
 from nasctl.supernets.contract import strategy_context as strategy_context
+from nasctl.supernets.elastic_networks import ElasticNetworks
+from nasctl.supernets.hull import Hull
+from nasctl.supernets.problem import default_share
 from nasctl.system.global_generators import forbidden_global_generators
 
 # Outcomes that the contract of searchers tells: the last loss and the violation of each candidate of a batch, by its
@@ -119,6 +122,14 @@ class SpaceContract:
             assert seen == 2 * [node.out_shape for node in network.nodes]
             assert sum(map(torch.numel, module.parameters())) == network.params
             assert macs == network.macs
+
+    def test_networks_of_a_supernet_can_share_weights(self, space: SearchSpace) -> None:
+        """Layers of one name and kind have tensors with equally many axes; the error names a layer that has not."""
+        hull = Hull(ElasticNetworks(space, default_share(space)))
+        genomes = [space.canonical(genome) for genome in drawn(space, 20)]
+        for genome in genomes:
+            hull.add(genome)
+        assert all(map(hull.fits, genomes))
 
     def test_reduced_has_the_same_genes_and_costs_no_more(self, space: SearchSpace) -> None:
         full, reduced = space.reduced(Fidelity()), space.reduced(Fidelity(size=max(space.input.shape) // 2, cells=1))

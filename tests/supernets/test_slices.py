@@ -1,5 +1,7 @@
 """Slices of shared weights give the same network as copies do, in every space."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from torch import nn
 from torch.func import functional_call
 
 from nasctl import registry
-from nasctl.api import Conv, Fidelity, Flatten, Gene, GlobalAvgPool, Input, Linear, NasctlError, Network
+from nasctl.api import Call, Conv, Fidelity, Flatten, Gene, GlobalAvgPool, Input, Layer, Linear, NasctlError, Network
 from nasctl.networks.graph import Builder
 from nasctl.problem.space import levels
 from nasctl.supernets.elastic_networks import ElasticNetworks
@@ -160,6 +162,32 @@ def test_layers_of_other_kinds_have_slots_of_their_own():
     assert len(hull_of(Conv(6, 3), Conv(6, 3, groups=3)).slots) == 4  # two convolutions; weight and bias of the logits
     assert len(hull_of(Conv(4, 3), Conv(4, 5)).slots) == 3
     assert len(hull_of(Conv(4, 3), Conv(4, 5), share="blocks").slots) == 4
+
+
+class Matrix(nn.Module):
+    def __init__(self, *shape):
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x):
+        return x * self.table.sum()
+
+
+@dataclass(frozen=True)
+class Table(Layer):
+    axes: int
+
+    def params(self, *inputs):
+        return 3**self.axes
+
+    def module(self, *inputs):
+        return Call(Matrix, *[3] * self.axes)
+
+
+def test_a_name_that_stands_for_tensors_of_two_kinds_is_named():
+    with pytest.raises(NasctlError, match=r"Cannot share the weights of mix\.table\|Matrix: it has [12] axes in one"):
+        hull_of(Table(1), Table(2))
+    assert len(hull_of(Table(1), Table(2), share="blocks").slots) == 4
 
 
 def test_a_space_of_ever_new_blocks_is_not_shared_by_blocks(monkeypatch):
