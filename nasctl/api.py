@@ -12,6 +12,7 @@ from nasctl.candidates.objective import (
     FilesTrainings,
     HasLabel,
     HasRemarks,
+    HasSharedWeights,
     HasSubstitutes,
     MaybeMonotone,
     Objective,

@@ -37,12 +37,14 @@ class Accuracy:
     direction: Direction = "max"
     transform: Transform = "identity"
     needs = frozenset({"network"})  # and those of the predictor's metrics, or of modules
+    shared_weights = ""
 
     def __init__(self, file: str, images: int = DEFAULT_IMAGES) -> None:
         if not file.endswith(".json"):
             self._inherited: InheritedQuality | None = InheritedQuality.of(file, images, "accuracy")
             self.label, self.version = self._inherited.label, self._inherited.version
             self.unit, self.needs = "%", self.needs | {"module"}
+            self.shared_weights = self._inherited.name
             return
         if images != DEFAULT_IMAGES:
             raise BadOption(f"Cannot use images={images} with the predictor {file}: it reads none. Leave it out.")

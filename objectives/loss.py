@@ -32,6 +32,7 @@ class InheritedLoss:
     def __init__(self, supernet: str, images: int = DEFAULT_IMAGES) -> None:
         self._quality = InheritedQuality.of(supernet, images, "loss")
         self.label, self.version = self._quality.label, self._quality.version
+        self.shared_weights = self._quality.name
 
     def wrong_space(self, space: SearchSpace) -> str:
         """Return why the supernet has no weights for the networks of a space; "" if it has."""

@@ -29,7 +29,7 @@ class Objective(Protocol):
     """One number about a candidate, in its natural unit and direction.
 
     An objective may also implement `HasLabel`, `HasRemarks`, `ChecksApplicability`, `ChecksSpace`, `ChecksSetting`,
-    `HasSubstitutes`, `FilesTrainings`, `VersionedByNetwork` and `MaybeMonotone`.
+    `HasSubstitutes`, `FilesTrainings`, `HasSharedWeights`, `VersionedByNetwork` and `MaybeMonotone`.
     """
 
     unit: str  # printed behind the number: "ms", "MACs", "log10"
@@ -111,6 +111,13 @@ class FilesTrainings(Protocol):
             store: Path of the store.
         """
         ...
+
+
+@runtime_checkable
+class HasSharedWeights(Protocol):
+    """An objective that measures candidates with the weights of a supernet."""
+
+    shared_weights: str  # name of the supernet, as `nasctl export --weights` takes it; "" for no supernet
 
 
 @runtime_checkable

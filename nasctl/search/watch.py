@@ -14,6 +14,7 @@ import numpy as np
 
 from nasctl.architectures import ids
 from nasctl.architectures.references import differing_references, reference_names
+from nasctl.candidates.objective import HasSharedWeights
 from nasctl.evaluation.executor import Executor
 from nasctl.evaluation.hypervolume_tracker import HypervolumeTracker
 from nasctl.pareto.archive import Archive, closest_to_ideal
@@ -225,8 +226,9 @@ class Watch:
         return [*lines, f"next: {then[0]}", f"      {then[1]}"]
 
     def _weights(self, genome: Genome) -> str:
-        """Return the further options of `nasctl export` for a network that the search trained; none here."""
-        return ""
+        """Return the further options of `nasctl export` for a network that has weights, as those of a supernet."""
+        given = [one.shared_weights for one in self._task.metrics.values() if isinstance(one, HasSharedWeights)]
+        return next((f" --weights {name}" for name in given if name), "")
 
     def interrupted(self, command: str) -> list[str]:
         """Return the lines for an interrupted search; the same command resumes it."""

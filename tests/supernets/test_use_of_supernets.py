@@ -98,6 +98,9 @@ def test_names_resolve_beside_the_store_of_a_command_and_of_a_search_from_python
     archs = [word for row in rows for word in ("--arch", ",".join(map(str, row["genome"])))]
     evaluated = json.loads(CliRunner().invoke(cli, [*words, *archs], catch_exceptions=False).stdout)
     assert [row["values"]["loss@tiny"] for row in rows] == [row["loss"] for row in evaluated]
+    words = ["search", SPACE, "-o", "loss@tiny,macs", "--budget", "2", "--no-references", "--store", str(store)]
+    said = CliRunner().invoke(cli, words, catch_exceptions=False).stderr
+    assert " --weights tiny --store " in said.splitlines()[-1]
     found = nasctl.search(SPACE, objectives=("loss@tiny", "macs"), budget=2, references=False, store=store)
     assert len(found.evaluations) == 2
     assert found.run.asked["tables"]["loss@tiny"] == TrainedSupernet(path).digest + "-358"
