@@ -122,7 +122,8 @@ def main() -> None:
     data = training_data(str(source), space.input, None, "0.9,0.1,0", 0)
     genomes, accuracies, known = truth_of(given.space)
     chosen = np.random.default_rng(0).permutation(len(genomes))[: given.networks]
-    pixels, classes = data.examples("test", np.arange(data.size("test"))[: given.images])
+    held_out = np.random.default_rng(0).permutation(data.size("test"))[: given.images]  # they lie class by class
+    pixels, classes = data.examples("test", held_out)
     rows = []
     for strategy in given.strategies:
         for seed in given.seeds:
