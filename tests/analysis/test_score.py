@@ -266,7 +266,7 @@ def test_two_processes_share_a_store(tmp_path):
 
 def test_all_is_every_metric_that_needs_no_option():
     names = set(registry.names("objectives"))
-    assert set(score.expand_specs(["all"])) == names - {"latency", "accuracy", "trained"}
+    assert set(score.expand_specs(["all"])) == names - {"latency", "accuracy", "loss", "trained"}
     assert score.expand_specs(["params,all", "swap:mu=1,sigma=2"])[0] == "params"
     assert score.expand_specs(["params,all", "swap:mu=1,sigma=2"])[-1] == "swap:mu=1,sigma=2"
     assert list(score.make_metrics(["grad-norm", "grad_norm", "expected_synflow:linear"], SPACE)) == [
@@ -283,7 +283,8 @@ def test_the_list_has_every_metric_and_loads_nothing_heavy_but_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     listed, loaded = done.stdout.splitlines()
     assert [row["name"] for row in json.loads(listed)] == registry.names("objectives")
-    assert all(row["summary"] and row["unit"] for row in json.loads(listed))
+    assert all(row["summary"] for row in json.loads(listed))
+    assert [row["name"] for row in json.loads(listed) if not row["unit"]] == ["l2_norm"]
     assert not {"matplotlib", "onnx", "fvcore", "pymoo", "rich"} & set(loaded.split())
 
 

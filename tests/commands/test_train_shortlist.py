@@ -92,7 +92,7 @@ def test_candidates_of_a_run_are_trained_rung_by_rung_and_shown(nasctl):
     page = Path("r.html").read_text()
     assert "<h2>Trained networks</h2>" in page
     assert page.count('trained" r="4"') == 2
-    assert page.count("<td>stopped at rung 1</td>") == 2
+    assert page.count(">stopped at rung 1</td>") == 2
 
 
 def test_without_halving_all_are_trained_to_the_end(nasctl):

@@ -15,6 +15,7 @@ from nasctl.problem.fidelity import Fidelity
 from nasctl.search import run as run_module
 from nasctl.search.metrics import device_of
 from nasctl.search.run import Run
+from nasctl.store.store import Store
 from nasctl.version import __version__
 
 ON_META = Setting(source("noise"), Fidelity(size=8, batch=4), device="meta")
@@ -105,7 +106,16 @@ def handed_over(made, monkeypatch):
     loops, journals = [], []
     monkeypatch.setattr(run_module, "search", lambda *given: loops.append(given) or iter(["visit"]))
     monkeypatch.setattr(run_module, "machine_of", lambda task: f"machine of {','.join(task.metrics)}")
-    store = SimpleNamespace(path="runs.db", journal=lambda *given: journals.append(given) or "journal")
+
+    class Journals(Store):
+        def __init__(self):
+            self.path = "runs.db"
+
+        def journal(self, *given):
+            journals.append(given)
+            return "journal"
+
+    store = Journals()
 
     def searched(run, *given):
         assert list(run.search(store, *given)) == ["visit"]
