@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome
-from nasctl.problem.strategy import StartsFromWeights, Strategy
+from nasctl.problem.strategy import MixesCopies, StartsFromWeights, Strategy
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.hull import Cut
 from nasctl.supernets.problem import SupernetProblem
@@ -51,6 +51,7 @@ def begin(
             )
         return None
     genome = largest if problem.start_genome is None else problem.start_genome
+    _check_start(problem, strategy, genome, largest)
     teaches = isinstance(strategy, StartsFromWeights) and strategy.start_teaches
     module = _given(problem, weights.networks, genome, teaches)
     write(weights, genome, module)
@@ -64,6 +65,20 @@ def begin(
         return found
 
     return outputs
+
+
+def _check_start(problem: SupernetProblem, strategy: Strategy, genome: Genome, largest: Genome) -> None:
+    """Raise a `NasctlError` if a strategy cannot begin with the weights of a genome."""
+    if isinstance(strategy, MixesCopies):
+        raise NasctlError(
+            f"Cannot begin {problem.strategy.partition(':')[0]} with given weights: equal copies stay equal, and mix"
+            " nothing. Begin with drawn weights, or choose another strategy."
+        )
+    if isinstance(strategy, StartsFromWeights) and genome != largest:
+        raise NasctlError(
+            f"Cannot make this network elastic by {problem.strategy.partition(':')[0]}: it is not the largest of the"
+            f" space, whose genome is {','.join(map(str, largest))}. Train that one first."
+        )
 
 
 @torch.no_grad()

@@ -7,7 +7,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nasctl import registry
 from nasctl.errors import BadOption, NasctlError
+from nasctl.problem.strategy import ScoresGenomes
 from nasctl.supernets.folder import weights_of
 
 if TYPE_CHECKING:
@@ -65,6 +67,12 @@ class InheritedQuality:
             raise BadOption(
                 f"Cannot measure accuracy@{named}: its networks learned {supernet.facts.task}, which have a loss and no"
                 f" accuracy. Give loss@{named}."
+            )
+        kind = registry.plugin_of(supernet.facts.strategy)
+        if issubclass(registry.load("strategies", kind), ScoresGenomes):
+            raise BadOption(
+                f"Cannot measure {measure}@{named}: its strategy, {kind}, scores networks and trains no classifier."
+                " Give a supernet of another strategy."
             )
         stored_batches(supernet, images)  # refuses a supernet without validation examples
         return cls(supernet.path, supernet.digest, _short(named, supernet.name), images, measure)

@@ -30,6 +30,7 @@ from nasctl.problem.strategy import (
     StartsAtZero,
     Strategy,
 )
+from nasctl.supernets.averages import averaged
 from nasctl.supernets.calibration import BATCH, BATCHES, calibrate
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.distances import distance_loss
@@ -170,8 +171,8 @@ class SupernetLearner:
             teacher = None if self._given is None else self._given(prepared.inputs)
         reads = isinstance(self.strategy, ReadsNorms) and self.strategy.reads_norms
         for place, one in enumerate(passes):
-            genome = self._chosen(one, prepared)
             seed_torch(self._problem.seed, "dropout", number, self._ranks.rank)
+            genome = self._chosen(one, prepared)
             with self.precision():
                 outputs = self.run(genome, prepared.inputs, one.copy)
                 loss = self._loss(one, outputs, prepared.targets, teacher)
@@ -318,7 +319,8 @@ class SupernetLearner:
             examples = problem.data.size("train")  # scores come from training examples, whatever part is asked for
             return {name: Result(one, None, None, examples, 0.0) for name, one in scores.items() if one is not None}
         for name, genome in self.judged.items():
-            module = self.weights.module(genome, self.copy_of(genome)).to(self.device)
+            with averaged(self._tensors, self._ema):
+                module = self.weights.module(genome, self.copy_of(genome)).to(self.device)
             calibrate(module, self._calibration(genome))
             batches = part_batches(problem.data, part, problem.recipe.batch, problem.workers, ranks.rank, ranks.world)
 

@@ -73,16 +73,20 @@ def _curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str,
 
 
 def _value(result: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the accuracy in percent, or the perplexity, with its standard error."""
+    """Return the accuracy in percent, the perplexity, or the score of a strategy, with its standard error."""
     if result.get("accuracy") is not None:
         return 100 * float(result["accuracy"]), 100 * float(result["error"])
+    if result.get("perplexity") is None:
+        return float(result["loss"]), float(result["error"])
     perplexity = float(np.exp(result["loss"]))
     return perplexity, perplexity * float(result["error"])
 
 
 def _axis_title(results: Sequence[Mapping[str, Any]], part: str) -> str:
     """Return the title of the axis of results."""
-    return f"{part} accuracy (%)" if results[0].get("accuracy") is not None else f"{part} perplexity"
+    if results[0].get("accuracy") is not None:
+        return f"{part} accuracy (%)"
+    return f"{part} perplexity" if results[0].get("perplexity") is not None else "score of the strategy"
 
 
 def _group(name: str) -> str:

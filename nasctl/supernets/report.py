@@ -79,6 +79,8 @@ class SupernetReport(ProgressReport):
             lines.append(f"{part} on {plural(examples, f'{part} {unit}')}: {shown}")
         largest = {part: Result(**results["largest"]) for part, results in row["results"].items()}
         space = registry.normal("spaces", row["space"])
+        if any(one.accuracy is None and one.perplexity is None for one in largest.values()):
+            return [*lines, "its strategy scores networks and trains no classifier: less is better"]
         return [
             *lines,
             *self.guessing_lines(largest),
@@ -93,12 +95,16 @@ class SupernetReport(ProgressReport):
 
 
 def _short(result: Result) -> str:
-    """Return the accuracy, or the perplexity of words, without its error."""
-    return f"{result.perplexity:.4g}" if result.accuracy is None else f"{100 * result.accuracy:.1f}%"
+    """Return the accuracy, the perplexity of words, or the score that a strategy gives, without its error."""
+    if result.accuracy is not None:
+        return f"{100 * result.accuracy:.1f}%"
+    return f"score {result.loss:.4g}" if result.perplexity is None else f"{result.perplexity:.4g}"
 
 
 def _text(result: Result) -> str:
-    """Return the accuracy with its standard error, or the result of words."""
+    """Return the accuracy with its standard error, the result of words, or the score that a strategy gives."""
+    if result.accuracy is None and result.perplexity is None:
+        return _short(result)
     return result_text(result) if result.accuracy is None else accuracy_text(result.asdict())
 
 

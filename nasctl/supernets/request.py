@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.problem import default_share
 from nasctl.supernets.question import Supernet, widest
 from nasctl.supernets.slots import Share
+from nasctl.supernets.starting_slices import split_doubts
 from nasctl.training import trained_weights
 from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.recipe import TrainingTask
@@ -88,6 +90,21 @@ class SupernetRequest:
         example = trained.canonical((0,) * len(trained.genes))
         ElasticNetworks(trained, supernet.share, data.task).check(example, classes)
         return supernet, data
+
+    def doubts(self, data: TrainingData) -> list[str]:
+        """Return warnings if the weights to begin with, or a teacher, have learned examples that are held out here.
+
+        Args:
+            data: The data of the supernet.
+        """
+        teacher = registry.options("strategies", self.strategy).get("teacher", "")
+        given = {"the network of --from": self.start, "the teacher": Path(str(teacher)) if teacher else None}
+        found = []
+        for what, path in given.items():
+            with suppress(NasctlError):  # weights that nasctl did not train name no data
+                if path is not None:
+                    found += split_doubts(what, trained_weights.read(path)[1].data, data)
+        return found
 
 
 def task_asked(spec: str) -> TrainingTask:

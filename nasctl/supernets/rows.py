@@ -107,7 +107,9 @@ def supernet_facts(row: Mapping[str, Any], visits: np.ndarray | None) -> dict[st
             judged = row["judged"].get(name)
             about = f", {judged['id']}, {quantity(judged['macs'], 'MACs')} MACs" if judged else ""
             examples = plural(result["examples"], "example")
-            shown[f"{part}, {name}"] = f"{accuracy_text(result)} on {examples}, loss {result['loss']:.4g}{about}"
+            scored = result.get("accuracy") is None and result.get("perplexity") is None
+            found = f"{accuracy_text(result)} on {examples}, loss {result['loss']:.4g}"
+            shown[f"{part}, {name}"] = f"score {result['loss']:.4g}{about}" if scored else f"{found}{about}"
     if visits is not None:
         shown["visits"] = visits_text(visits)
     shown |= {key: spec[key] for key in ("data", "task", "seed", "threads", "device", "processes")}

@@ -102,15 +102,25 @@ def start_doubts(request: TrainRequest, data: TrainingData) -> list[str]:
     """
     if not isinstance(request.slices, StartingSlices):
         return []
-    facts = request.slices.supernet.facts
-    learned, asked = facts.data.rpartition(" split="), str(data).rpartition(" split=")
+    return split_doubts("the supernet", request.slices.supernet.facts.data, data)
+
+
+def split_doubts(what: str, learned_data: str, data: TrainingData) -> list[str]:
+    """Return a warning if given weights have learned examples that a training tests on.
+
+    Args:
+        what: The given weights, for the sentence.
+        learned_data: Identity of the data that they were trained on.
+        data: The data of the training.
+    """
+    learned, asked = learned_data.rpartition(" split="), str(data).rpartition(" split=")
     if learned[0] != asked[0] or learned[2] == asked[2]:
         return []
     split, _, seed = learned[2].partition(" seed=")
     return [
-        "Warning: the supernet was trained on another split of this data, so it has learned some validation and test"
+        f"Warning: {what} was trained on another split of this data, so it has learned some validation and test"
         f" examples, and results are too good. Give --split {split.replace('-', ',')} --split-seed {seed or 0}."
     ]
 
 
-__all__ = ["StartingSlices", "located", "start_doubts"]
+__all__ = ["StartingSlices", "located", "split_doubts", "start_doubts"]

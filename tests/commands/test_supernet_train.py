@@ -79,19 +79,38 @@ def test_a_supernet_is_trained_listed_shown_drawn_and_deleted(nasctl):
 def test_a_trained_network_becomes_elastic(nasctl):
     """Without a step, the starting network of a supernet is the trained one; `elastic` needs one."""
     own = ("--data=photos.npz", "--set=batch=8", "--set=evaluate=0", "--epochs=1")
-    trained = json.loads(nasctl("train", "--space=two.py:Two", "--arch=1,0,1,0", *own, "--json").stdout)[0]
+    smaller, trained = (
+        json.loads(nasctl("train", "--space=two.py:Two", f"--arch={arch}", *own, "--json").stdout)[0]
+        for arch in ("1,0,1,0", "1,1,1,1")
+    )
     words = ("supernet", "train", "--space=two.py:Two", *own, "--strategy=elastic", "--set=warmup=0")
     assert "elastic from drawn weights: it trains a trained network further" in nasctl(*words, code=2).stderr
     done = nasctl(*words, f"--from={trained['training']}", "--set=rate=0", "--set=weight_decay=0", "--json")
     row = json.loads(done.stdout)
     assert "begins with the weights of " in done.stderr
     path = Path(row["weights"])
-    views = TrainedSupernet(path).weights.views((1, 0, 1, 0))
+    views = TrainedSupernet(path).weights.views((1, 1, 1, 1))
     given = load_file(trained["weights"])
     assert all(torch.equal(view, given[name]) for name, view in views.items())
     again = json.loads(nasctl(*words, f"--from={trained['training']}", "--set=rate=0", "--json", "--dry-run").stdout)
-    assert again["spec"]["start_genome"] == [1, 0, 1, 0]
+    assert again["spec"]["start_genome"] == [1, 1, 1, 1]
     assert "--from nope is no file" in nasctl(*words, "--from=nope", code=2).stderr
+    other = nasctl(*words, f"--from={smaller['training']}", code=2).stderr
+    assert "it is not the largest of the space, whose genome is 1,1,1,1" in other
+    experts = [one.replace("elastic", "experts") for one in words]
+    assert "equal copies stay equal" in nasctl(*experts, f"--from={smaller['training']}", code=2).stderr
+    split = nasctl(*words, f"--from={trained['training']}", "--split-seed=1", "--set=rate=0")
+    assert "Warning: the network of --from was trained on another split of this data" in split.stderr
+
+
+def test_a_strategy_that_scores_networks_says_scores(nasctl):
+    words = ("--data=photos.npz", "--set=batch=8", "--set=evaluate=0", "--epochs=4", "--strategy=blockwise:paths=2")
+    done = nasctl("supernet", "train", "--space=two.py:Two", *words, "--name=blocks")
+    assert "largest score " in done.stderr
+    assert done.stderr.splitlines()[-1] == "its strategy scores networks and trains no classifier: less is better"
+    assert "score" in nasctl("supernet", "show", "blocks").stdout
+    refused = nasctl("objective", "score", "--space=two.py:Two", "--sample=1", "-o", "accuracy@blocks", code=2)
+    assert "blockwise, scores networks and trains no classifier" in refused.stderr
 
 
 def test_the_same_command_reads_a_finished_supernet_and_another_question_is_refused(nasctl):

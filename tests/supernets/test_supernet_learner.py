@@ -220,3 +220,23 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert first == second
     assert len(one) >= 10
     assert first[:10] == pytest.approx(one[:10], abs=1e-5)
+
+
+def test_an_average_of_weights_is_what_is_evaluated_and_written(tmp_path):
+    asked = supernet(recipe=replace(QUICK, epochs=1, evaluate=0, ema=0.5))
+    learners = []
+
+    def made(problem, ranks):
+        learners.append(SupernetLearner(problem, ranks))
+        return learners[-1]
+
+    outcome = train(asked, tmp_path / "t", learner=made)
+    learner = learners[0]
+    raw = learner.weights.tensors
+    assert not all(torch.equal(value, outcome.state[f"slots/{name}"]) for name, value in raw.items())
+    with torch.no_grad():
+        for name, value in learner.weights.tensors.items():
+            value.copy_(outcome.state[f"slots/{name}"])
+    learner._ema = {}
+    again = learner.evaluate("test", None, lambda: False)
+    assert again["largest"] == outcome.results["test"]

@@ -1,5 +1,7 @@
 """The picture of a supernet whose networks learn words, and of one that is not evaluated yet."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,8 @@ NAMES = ("largest", "smallest", "sample 1")
 def entries():
     for epoch in (1, 2):
         for k, name in enumerate(NAMES):
-            result = {"loss": 4.0 + k - epoch / 2, "accuracy": None, "perplexity": None, "examples": 9, "error": 0.1}
+            loss = 4.0 + k - epoch / 2
+            result = {"loss": loss, "accuracy": None, "perplexity": math.exp(loss), "examples": 9, "error": 0.1}
             yield {"event": "evaluated", "part": "validation", "subnet": name, "epoch": epoch, "step": epoch, **result}
 
 

@@ -165,7 +165,7 @@ def _train(
     if not devices.reports:
         return _train_silently(SupernetJob(supernet, data, store, reporting.work(request.start, silent)), devices)
     report = SupernetReport(supernet, data, options)
-    say(*report.opening())
+    say(*report.opening(), *request.doubts(data))
     try:
         with report:
             job = SupernetJob(supernet, data, store, reporting.work(request.start, report.note))
