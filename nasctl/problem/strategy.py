@@ -47,6 +47,7 @@ class StrategyContext(Protocol):
     """The training that a strategy belongs to. Everything here is the same on each processor and after a resumption."""
 
     space: SearchSpace
+    seed: int  # of the training
     steps: int  # of the whole training
     largest: Genome  # the network with the most multiply-accumulates
     smallest: Genome  # the one with the fewest
@@ -231,8 +232,8 @@ class HasModules(Protocol):
 
     Their parameters are trained beside the shared weights, with the same optimiser; those without `requires_grad` are
     left to the strategy. Checkpoints and the trained supernet hold parameters and buffers. Initial values must follow
-    from the options alone, and changes in `told` from the step and from sums over all processes: batch norms need
-    `track_running_stats=False`.
+    from the options and the seed alone, and changes in `told` from the step and from sums over all processes: batch
+    norms need `track_running_stats=False`.
     """
 
     modules: Mapping[str, nn.Module]

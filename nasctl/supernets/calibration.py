@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,11 @@ from torch.nn.modules.batchnorm import _NormBase
 BATCHES = 4  # of 64 examples, unless a supernet says otherwise
 
 BATCH = 64
+
+
+def calibration_batches(examples: Tensor) -> Sequence[Tensor]:
+    """Return examples in batches of at most 64 that differ by one example at most, since each counts alike."""
+    return examples.tensor_split(max(1, -(-len(examples) // BATCH)))
 
 
 @torch.no_grad()
@@ -44,4 +49,4 @@ def calibrate(module: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
     module.eval()
 
 
-__all__ = ["BATCH", "BATCHES", "calibrate"]
+__all__ = ["BATCH", "BATCHES", "calibrate", "calibration_batches"]

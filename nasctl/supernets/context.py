@@ -28,7 +28,7 @@ class TrainingContext:
     """
 
     def __init__(self, hull: Hull, seed: int, steps: int) -> None:
-        self._hull, self._seed, self.steps = hull, seed, steps
+        self._hull, self.seed, self.steps = hull, seed, steps
         self.space: SearchSpace = hull.networks.space
         self.macs = lru_cache(maxsize=1 << 14)(self._macs)
         self.largest, self.smallest = extremes(self.space, self.macs, hull)
@@ -36,7 +36,7 @@ class TrainingContext:
 
     def rng(self, step: int) -> np.random.Generator:
         """Return the random generator of a step."""
-        return generator(self._seed, "genomes", step)
+        return generator(self.seed, "genomes", step)
 
     def draw(self, rng: np.random.Generator) -> Genome:
         """Return a canonical genome with uniform genes, whose weights are in the supernet.

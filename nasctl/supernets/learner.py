@@ -31,7 +31,7 @@ from nasctl.problem.strategy import (
     Strategy,
 )
 from nasctl.supernets.averages import averaged
-from nasctl.supernets.calibration import BATCH, BATCHES, calibrate
+from nasctl.supernets.calibration import BATCH, BATCHES, calibrate, calibration_batches
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.distances import distance_loss
 from nasctl.supernets.elastic_networks import ElasticNetworks
@@ -333,7 +333,7 @@ class SupernetLearner:
 
     def _calibration(self, genome: Genome) -> Iterator[tuple[Tensor, ...]]:
         """Yield the inputs that norms are calibrated with: the first training examples of an order of the seed."""
-        for given, labels in zip(*(torch.split(one, BATCH) for one in self.calibration_examples), strict=True):
+        for given, labels in zip(*map(calibration_batches, self.calibration_examples), strict=True):
             prepared = self.learning.evaluation(given.to(self.device), labels.to(self.device))
             yield self.fitted(genome, prepared.inputs)
 

@@ -20,7 +20,7 @@ from nasctl import registry
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.problem.strategy import HasCopies, HasModules, MixesCopies, ScoresGenomes, Strategy
-from nasctl.supernets.calibration import BATCH, calibrate
+from nasctl.supernets.calibration import calibrate, calibration_batches
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.hull import Hull
@@ -204,7 +204,7 @@ class TrainedSupernet:
         """Yield the batches that norms are calibrated with, as the genome's network takes them."""
         with safe_open(self.path, framework="pt") as opened:
             examples = opened.get_tensor("calibration/examples")
-        for some in examples.split(BATCH):
+        for some in calibration_batches(examples):
             yield self.inputs(genome, some)
 
     def inputs(self, genome: Genome, examples: Tensor) -> tuple[Tensor, ...]:

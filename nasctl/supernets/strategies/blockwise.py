@@ -92,7 +92,7 @@ class Blockwise:
             "moments": np.zeros((number, size + 1)),  # products of distances and choices; last, the sum of distances
             "teacher": np.zeros(16, np.uint8),  # digest of its file
         }
-        self._heads = [_Heads(width, hidden, one.channels) for one in self._blocks] if not teacher else []
+        self._heads = [_Heads(width, hidden, one.channels, context.seed) for one in self._blocks] if not teacher else []
         self.modules: Mapping[str, nn.Module] = {f"block{k}": one for k, one in enumerate(self._heads)}
         self._teacher: TeacherNetwork | None = None
         self.mean_teacher = not teacher
@@ -297,12 +297,13 @@ class _Heads(nn.Module):
         width: Width of projections.
         hidden: Units of the hidden layers.
         channels: Most channels of the block; fewer use the first columns of the first layer.
+        seed: Seed of the initial values.
     """
 
-    def __init__(self, width: int, hidden: int, channels: int) -> None:
+    def __init__(self, width: int, hidden: int, channels: int, seed: int) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
             self.projector = _perceptron(channels, hidden, width)
             self.predictor = _perceptron(width, hidden, width)
         self.average = deepcopy(self.projector).requires_grad_(False)

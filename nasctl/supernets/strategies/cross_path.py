@@ -65,7 +65,7 @@ class CrossPath:
         self._context, self._temperature, self._momentum = context, temperature, momentum
         outputs = context.space.network(context.largest).out_shape[0]
         self.chance = log(queue + 1) + log(max(2, outputs))
-        self._heads = _Heads(_most_features(context), hidden, width, queue)
+        self._heads = _Heads(_most_features(context), hidden, width, queue, context.seed)
         self.modules: Mapping[str, nn.Module] = {"heads": self._heads}
         self._keys = torch.empty(0, width)  # of the step in progress
 
@@ -128,15 +128,16 @@ class _Heads(nn.Module):
         hidden: Units of the projector.
         width: Width of projections.
         queue: Number of earlier projections, which are random at first.
+        seed: Seed of the initial values.
     """
 
     queue: Tensor
     place: Tensor
 
-    def __init__(self, features: int, hidden: int, width: int, queue: int) -> None:
+    def __init__(self, features: int, hidden: int, width: int, queue: int, seed: int) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.manual_seed(seed)
             self.projector = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, width))
             self.register_buffer("queue", normalize(torch.randn(queue, width), dim=1))
         self.average = deepcopy(self.projector).requires_grad_(False)

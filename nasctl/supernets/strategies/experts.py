@@ -39,7 +39,7 @@ class Experts:
         self._context, self._random, self.copies = context, random, copies
         counts = [len(gene.choices) for gene in context.space.genes]
         self._starts = np.concatenate([[0], np.cumsum(counts)])
-        self._router = _router(int(self._starts[-1]), hidden, len(context.layers) * copies)
+        self._router = _router(int(self._starts[-1]), hidden, len(context.layers) * copies, context.seed)
         self.modules: Mapping[str, nn.Module] = {"router": self._router}
 
     def mixture(self, genome: Genome) -> Tensor:
@@ -61,12 +61,11 @@ class Experts:
         return {}
 
 
-def _router(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Return a network of two linear layers, the first with the values of a fixed seed and the last with zeros."""
+def _router(inputs: int, hidden: int, outputs: int, seed: int) -> nn.Sequential:
+    """Return a network of two linear layers, the first with the values of a seed and the last with zeros."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        first = nn.Linear(inputs, hidden)
-    last = nn.Linear(hidden, outputs)
+        torch.manual_seed(seed)
+        first, last = nn.Linear(inputs, hidden), nn.Linear(hidden, outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     return nn.Sequential(first, nn.ReLU(), last)
