@@ -11,8 +11,8 @@ Distance = Literal["kl", "alpha"]
 
 ALPHAS = (-1.0, 1.0)  # of the adaptive divergence
 
-# Largest importance ratio, and largest power of one. The paper's code has 1,000. With small data and a confident
-# teacher, gradients of that size outweigh those of the step's other networks: a training learns nothing or diverges.
+# Largest importance ratio, and largest power of one. The paper's code has 1,000: gradients of that size, which a
+# confident teacher gives at first, would outweigh those of the step's other networks.
 CLIP = 10.0
 
 

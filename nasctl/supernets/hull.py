@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
@@ -233,9 +233,4 @@ def _size(use: Use) -> int:
     return prod(axis.size for axis in use.axes)
 
 
-def layout(hull: Hull) -> Mapping[str, tuple[int, ...]]:
-    """Return the shape of each slot by name."""
-    return {name: slot.shape for name, slot in hull.slots.items()}
-
-
-__all__ = ["Cut", "DoesNotFit", "Hull", "layout", "random_genome", "sliced"]
+__all__ = ["Cut", "DoesNotFit", "Hull", "random_genome", "sliced"]

@@ -51,8 +51,8 @@ class Ranks:
     Args:
         rank: Number of the process.
         world: Number of processes.
-        reduce: Adds a flat tensor up over all processes, in place. It is called once a step. It raises `RanksLost` if a
-            process has ended.
+        reduce: Adds a flat tensor up over all processes, in place. Each process calls it equally often. It raises
+            `RanksLost` if a process has ended.
         stop: Returns whether this process was asked to stop. All processes then stop after the same step.
     """
 

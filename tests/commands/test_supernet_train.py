@@ -119,7 +119,7 @@ def test_the_same_command_reads_a_finished_supernet_and_another_question_is_refu
     again = nasctl(*words, "--json")
     assert json.loads(again.stdout) == first
     assert "supernet mine is finished (took " in again.stderr
-    assert (first["strategy"].partition(":")[0], first["share"]) == ("single_path", "blocks")
+    assert (first["strategy"], first["share"]) == ("single_path:calr=false,sampling=uniform", "blocks")
     weights = Path(first["weights"])
     weights.write_bytes(weights.read_bytes()[:100])
     assert "damaged" in nasctl("supernet", "list").stdout
