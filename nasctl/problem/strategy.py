@@ -113,6 +113,13 @@ class StepBatch(Protocol):
         """Return the loss of the task, (), for the outputs of a network for view 0."""
         ...
 
+    def halves(self) -> tuple[StepBatch, StepBatch]:
+        """Return the examples of the first and of the second half of the training examples, as many of each.
+
+        No example is ever in both, where the strategy `SplitsExamples`.
+        """
+        ...
+
 
 class StepNetworks(Protocol):
     """The networks of a space with shared weights, in a step.
@@ -153,6 +160,49 @@ class StepNetworks(Protocol):
         """
         ...
 
+    def mixed(
+        self,
+        allowed: Sequence[Sequence[int]],
+        weights: Mapping[int, Tensor],
+        inputs: Sequence[Tensor],
+        copy: int = 0,
+        frozen: bool = False,
+    ) -> Tensor:
+        """Return the outputs of the network that sums the weighted outputs of several choices of each gene.
+
+        The operations have the weights that the networks of single choices have. The space is a `MixableSpace`.
+
+        Args:
+            allowed: Choices of each gene, (genes,), one or more of each.
+            weights: Factors of the allowed choices, (choices,), by the place of the gene. A gene without factors has
+                one choice.
+            inputs: Inputs of the network.
+            copy: The copy of the weights.
+            frozen: Whether the shared weights get no gradient, so that only `weights` do.
+        """
+        ...
+
+    def entangled(
+        self, weights: Mapping[int, Tensor], inputs: Sequence[Tensor], copy: int = 0, frozen: bool = False
+    ) -> Tensor:
+        """Return the outputs of one network whose weights are mixtures of the slices of several choices.
+
+        Each number of a shared weight is multiplied by the sum of the factors of the choices whose slice has it
+        (TangleNAS). Genes whose choices are no slices are mixed as in `mixed`.
+
+        Args:
+            weights: Factors of all choices, (choices,), by the place of the gene. A gene without factors has the choice
+                of the largest network.
+            inputs: Inputs of the network.
+            copy: The copy of the weights.
+            frozen: Whether the shared weights get no gradient, so that only `weights` do.
+        """
+        ...
+
+    def tensors(self, copy: int = 0) -> Mapping[str, Tensor]:
+        """Return the shared weights by the names of their slots; leaves of the graph of gradients."""
+        ...
+
     def gathered(self, own: Tensor) -> Tensor:
         """Return the rows of all processes, (sum of N, ...), for those of this process, (N, ...), without gradient."""
         ...
@@ -163,7 +213,8 @@ class Strategy(Protocol):
 
     A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance`, `ReadsNorms` and `StartsFromWeights`.
     One with weights or losses of its own implements `HasModules`, `MixesCopies`, `HasMeanTeacher`, `GivesLosses` or
-    `ScoresGenomes`. Its first argument is a `StrategyContext`; its other arguments are options of its spec.
+    `ScoresGenomes`; one that learns choices implements `LearnsChoices` and `SplitsExamples`. Its first argument is a
+    `StrategyContext`; its other arguments are options of its spec.
     """
 
     def passes(self, step: int) -> Sequence[Pass]:
@@ -262,6 +313,26 @@ class HasMeanTeacher(Protocol):
 
 
 @runtime_checkable
+class SplitsExamples(Protocol):
+    """A strategy that learns weights from one half of the training examples and choices from the other."""
+
+    splits_examples: bool
+
+
+@runtime_checkable
+class LearnsChoices(Protocol):
+    """A strategy that learns which choices of the genes are good."""
+
+    def probabilities(self) -> Sequence[np.ndarray]:
+        """Return the probability of each choice of each gene, (genes,) arrays of (choices,) that add up to 1."""
+        ...
+
+    def chosen(self) -> Genome:
+        """Return the canonical genome that the strategy would choose now. Its weights are in the supernet."""
+        ...
+
+
+@runtime_checkable
 class GivesLosses(Protocol):
     """A strategy that computes its losses itself."""
 
@@ -290,12 +361,14 @@ __all__ = [
     "HasCopies",
     "HasMeanTeacher",
     "HasModules",
+    "LearnsChoices",
     "Lessons",
     "MixesCopies",
     "Pass",
     "Pick",
     "ReadsNorms",
     "ScoresGenomes",
+    "SplitsExamples",
     "StartsAtZero",
     "StartsFromWeights",
     "StepBatch",

@@ -12,7 +12,15 @@ import torch
 from nasctl import registry
 from nasctl.errors import NasctlError
 from nasctl.problem.space import SearchSpace
-from nasctl.problem.strategy import HasCopies, Pass, ReadsNorms, StartsFromWeights, Strategy, StrategyContext
+from nasctl.problem.strategy import (
+    HasCopies,
+    LearnsChoices,
+    Pass,
+    ReadsNorms,
+    StartsFromWeights,
+    Strategy,
+    StrategyContext,
+)
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.hull import Hull
@@ -71,6 +79,18 @@ class StrategyContract:
                     own = {made.copy_of(genome) for genome in one.genomes}
                     assert one.copy == 0 if step < made.splits_at else own == {one.copy}
                 teaches |= one.teaches
+
+    def test_learned_choices_are_distributions(self, strategy: str, context: StrategyContext) -> None:
+        made = registry.create("strategies", strategy, context)
+        if not isinstance(made, LearnsChoices):
+            pytest.skip("the strategy learns no choices")
+        for before in (0, context.steps):
+            _outcomes(made, range(before))
+            found = made.probabilities()
+            assert [one.shape for one in found] == [(len(gene.choices),) for gene in context.space.genes]
+            assert all((one >= 0).all() and abs(one.sum() - 1) < 1e-6 for one in found)
+            assert context.space.canonical(made.chosen()) == made.chosen()
+            assert context.holds(made.chosen())
 
     def test_survives_losses_that_are_not_finite(self, strategy: str, context: StrategyContext) -> None:
         made = registry.create("strategies", strategy, context)

@@ -22,11 +22,11 @@ from nasctl.problem.strategy import (
     GivesLosses,
     HasCopies,
     HasMeanTeacher,
-    HasModules,
     MixesCopies,
     Pass,
     ReadsNorms,
     ScoresGenomes,
+    SplitsExamples,
     StartsAtZero,
     Strategy,
 )
@@ -41,7 +41,7 @@ from nasctl.supernets.hull import Hull
 from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.step_networks import RankBatch, SharedNetworks, fitted
-from nasctl.supernets.strategy_weights import MODULES, copies_of, module_parameters, module_tensors
+from nasctl.supernets.strategy_weights import MODULES, copies_of, module_parameters, module_tensors, own_modules
 from nasctl.training.batches import part_batches, steps_per_epoch
 from nasctl.training.checkpoint import Checkpoint
 from nasctl.training.evaluation import Result, evaluate
@@ -88,9 +88,8 @@ class SupernetLearner:
             )
         zero = isinstance(self.strategy, StartsAtZero) and self.strategy.zero_last_gains
         mixture = self.strategy.mixture if isinstance(self.strategy, MixesCopies) else None
-        own = self.modules = dict(self.strategy.modules) if isinstance(self.strategy, HasModules) else {}
-        for module in own.values():
-            module.to(self.device)
+        own = self.modules = own_modules(self.strategy, self.device)
+        self.halves = isinstance(self.strategy, SplitsExamples) and self.strategy.splits_examples
         copies = copies_of(self.strategy)
         self.weights = SharedWeights(hull, problem.seed, copies, zero, self.device, mixture=mixture)
         self._given = begin(problem, self.strategy, self.weights, self.context.largest, self.fitted)

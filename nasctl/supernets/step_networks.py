@@ -41,6 +41,19 @@ class RankBatch:
         self.size = len(given)
         self._views = {0: first}
 
+    def halves(self) -> tuple[RankBatch, RankBatch]:
+        """Return the rows 0, 2, ... and 1, 3, ..., which are of the two halves of the training examples."""
+        found = []
+        for start in (0, 1):
+            given, labels, whole = self._given[start::2], self._labels[start::2], self._views[0]
+            if whole.rows is None:
+                own = Prepared(tuple(one[start::2] for one in whole.inputs), whole.targets[start::2])
+            else:  # places of words are rows of one list, so each half is prepared anew
+                own = self._learning.training(given, labels, self._step)
+            found.append(RankBatch(self._learning, given, labels, self._step, own))
+        first, second = found
+        return first, second
+
     def inputs(self, view: int = 0) -> tuple[Tensor, ...]:
         """Return the inputs of networks. Each view has random changes of its own."""
         if view not in self._views:
@@ -118,6 +131,10 @@ class SharedNetworks:
         read = fitted(self._weights.networks, genome, inputs)[:1]  # places of masked words are for the head alone
         found: dict[str, Tensor] = functional_call(pieces, own, (read, tuple(wanted), given))
         return found
+
+    def tensors(self, copy: int = 0) -> Mapping[str, Tensor]:
+        """Return the shared weights by the names of their slots; leaves of the graph of gradients."""
+        return self._weights.parameters[copy]
 
     @torch.no_grad()
     def gathered(self, own: Tensor) -> Tensor:

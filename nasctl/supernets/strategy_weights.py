@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
-from nasctl.problem.strategy import HasCopies, HasMeanTeacher, MixesCopies, Strategy
+from nasctl.problem.strategy import HasCopies, HasMeanTeacher, HasModules, MixesCopies, Strategy
 
 MODULES = "modules/"  # prefix of the tensors of a strategy's own modules, among those of the slots
 
@@ -16,6 +17,13 @@ def copies_of(strategy: Strategy) -> int:
     if isinstance(strategy, HasCopies | MixesCopies):
         return strategy.copies
     return 2 if isinstance(strategy, HasMeanTeacher) and strategy.mean_teacher else 1
+
+
+def own_modules(strategy: Strategy, device: torch.device) -> dict[str, nn.Module]:
+    """Return the modules of a strategy by name, on a device."""
+    if not isinstance(strategy, HasModules):
+        return {}
+    return {name: module.to(device) for name, module in strategy.modules.items()}
 
 
 def module_parameters(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:

@@ -49,6 +49,7 @@ def train_batches(
     workers: int | None,
     rank: int = 0,
     world: int = 1,
+    halves: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of training examples from a step on, without end.
 
@@ -63,6 +64,8 @@ def train_batches(
         workers: Number of processes that decode examples; 0 for none; None for `usual_workers`.
         rank: The number of this process among those that train together. It gets a contiguous share of each batch.
         world: The number of processes that train together.
+        halves: Whether the examples are in two halves for good, of which a batch has one and the other in turn: the
+            rows 0, 2, ... of each rank are of the first half, the rows 1, 3, ... of the second.
 
     Yields:
         Examples, (N, C, H, W) uint8 or (N, T) int64, and their labels, int64.
@@ -75,7 +78,13 @@ def train_batches(
             f"Cannot share a batch of {min(batch, data.size('train'))} examples among {world} processes. Give a larger"
             " batch."
         )
-    indices = (np.array_split(one, world)[rank] for one in _order(data.size("train"), batch, seed, first_step))
+    if halves and (whole := min(batch, data.size("train") // 2 * 2)) % (2 * world):
+        raise NasctlError(
+            f"Cannot split batches of {whole} examples into two halves for {world} process{'es' * (world > 1)}. Give a"
+            f" batch that is a multiple of {2 * world} in the recipe."
+        )
+    order = _order(data.size("train"), batch, seed, first_step, halves)
+    indices = (np.array_split(one, world)[rank] for one in order)
     return _loaded(data, "train", indices, workers)
 
 
@@ -102,12 +111,14 @@ def part_batches(
     return _loaded(data, part, (share[k : k + batch] for k in range(0, len(share), batch)), workers)
 
 
-def _order(size: int, batch: int, seed: int, first_step: int) -> Iterator[np.ndarray]:
+def _order(size: int, batch: int, seed: int, first_step: int, halves: bool) -> Iterator[np.ndarray]:
     """Yield the indices of the examples of each batch from a step on, without end."""
     steps = max(1, size // batch)
     epoch, step = divmod(first_step, steps)
+    fixed = generator(seed, "halves").permutation(size)[: size // 2 * 2].reshape(2, -1) if halves else np.arange(0)
     while True:
-        order = generator(seed, "order", part=epoch).permutation(size)
+        rng = generator(seed, "order", part=epoch)
+        order = rng.permuted(fixed, axis=1).T.ravel() if halves else rng.permutation(size)
         for place in range(step, steps):
             yield order[place * batch : (place + 1) * batch]
         epoch, step = epoch + 1, 0

@@ -37,6 +37,7 @@ class Learns(Protocol):
     device: torch.device
     learning: Learning
     wishes: Tensor
+    halves: bool  # whether each batch is of two halves of the training examples; see `train_batches`
 
     @property
     def harmless_loss(self) -> float: ...
@@ -68,6 +69,8 @@ class Learner:
     Raises:
         NasctlError: The task cannot train the network.
     """
+
+    halves = False
 
     def __init__(self, problem: LearningProblem, ranks: Ranks) -> None:
         recipe, data = problem.recipe, problem.data

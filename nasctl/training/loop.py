@@ -147,7 +147,9 @@ class Trainer:
         """Train up to a step, or until the training has gone back."""
         problem, rank, world = self._problem, self._ranks.rank, self._ranks.world
         recipe = problem.recipe
-        batches = train_batches(problem.data, recipe.batch, problem.seed, self.step, problem.workers, rank, world)
+        batches = train_batches(
+            problem.data, recipe.batch, problem.seed, self.step, problem.workers, rank, world, self.learner.halves
+        )
         self._read_at = time.perf_counter()
         while self.step < end:
             if self._evaluate_epoch():

@@ -17,7 +17,9 @@ import torch
 
 from nasctl.candidates.determinism import seeded_globals
 
-Stream = Literal["augmentation", "mixing", "masking", "dropout", "head", "order", "split", "genomes", "calibration"]
+Stream = Literal[
+    "augmentation", "mixing", "masking", "dropout", "head", "order", "split", "halves", "genomes", "calibration"
+]
 
 # The second half of the key of each stream. Numbers are never reused, so that a recipe keeps its meaning.
 STREAMS: dict[Stream, int] = {
@@ -29,6 +31,7 @@ STREAMS: dict[Stream, int] = {
     "calibration": 10,  # of the images that norms are calibrated with
     "head": 8,  # initial weights of a head that only the training has
     "order": 0x6F72646572,  # of the examples of an epoch, whose number is the part
+    "halves": 11,  # of the training examples, where a strategy learns from each half something else
     "split": 0x73706C6974,  # of the examples of a class, whose label is the part
 }
 

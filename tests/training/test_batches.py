@@ -95,6 +95,28 @@ def test_processes_and_ranks_change_no_bit(folder):
     assert torch.equal(torch.cat(ranks), torch.cat([images for images, _ in part]))
 
 
+def test_halves_never_mix(digits) -> None:
+    data = digits
+    size = data.size("train")
+    rows = {examples.tobytes(): place for place, examples in enumerate(data.examples("train", np.arange(size))[0])}
+    seen: tuple[set[int], set[int]] = (set(), set())
+    whole = some(train_batches(data, 12, 3, 0, 0, halves=True), 2 * (size // 12))
+    for examples, _ in whole:
+        for k, one in enumerate(examples.numpy()):
+            seen[k % 2].add(rows[one.tobytes()])
+    assert not seen[0] & seen[1]
+    assert min(map(len, seen)) > 0.9 * (size // 2)
+    assert equal(some(train_batches(data, 12, 3, 5, 0, halves=True), 4), whole[5:9])
+    shares = [some(train_batches(data, 12, 3, 0, 0, rank, 3, halves=True), 4) for rank in range(3)]
+    for step in range(4):
+        assert torch.equal(torch.cat([share[step][0] for share in shares]), whole[step][0])
+
+
+def test_batches_that_cannot_be_halved(digits) -> None:
+    with pytest.raises(NasctlError, match="multiple of 4"):
+        train_batches(digits, 6, 0, 0, 0, 0, 2, halves=True)
+
+
 def test_torch_draws_nothing_from_its_global_generator(folder):
     data = training_data(str(folder), INPUT, 2, "0.5,0.25,0.25", 0)
     before = torch.get_rng_state()
