@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Dirichlet
 from torch.nn.functional import elu, one_hot
 
-from nasctl.api import BadOption, Genome, NasctlError, StepNetworks, StrategyContext
+from nasctl.api import BadOption, StepNetworks, StrategyContext
 
 METHODS = ("darts", "drnas", "gdas")
 
@@ -22,8 +21,6 @@ BETAS = 0.5, 0.999  # shares that Adam's means of gradients and of their squares
 EPSILON = 1e-8  # of Adam
 
 HOTTEST, COLDEST = 10.0, 0.1  # temperature of Gumbel softmax at the first and at the last step
-
-TRIES = 10_000  # genomes that are tried, the most probable first, for one whose weights are in the supernet
 
 
 class Alphas:
@@ -66,8 +63,8 @@ class Alphas:
             raise BadOption(f"Cannot learn choices with method={method}. Give method=darts, drnas or gdas.")
         if not rate > 0 or not decay >= 0:
             raise BadOption(
-                f"Cannot learn choices with rate={rate:g} and decay={decay:g}. Give a positive rate, and a decay of 0 or"
-                " more."
+                f"Cannot learn choices with rate={rate:g} and decay={decay:g}. Give a positive rate, and a decay of at"
+                " least 0."
             )
         self._method, self._rate, self._decay = method, rate, decay
         self.counts = [len(gene.choices) for gene in context.space.genes]
@@ -149,41 +146,6 @@ class Alphas:
 
     def _split(self, values: np.ndarray) -> list[np.ndarray]:
         return np.split(values, self._stops[:-1])
-
-
-def likeliest(context: StrategyContext, probabilities: Sequence[np.ndarray]) -> Genome:
-    """Return the canonical genome of the most probable choices whose weights are in the supernet.
-
-    Raises:
-        NasctlError: None of the 10,000 most probable genomes has its weights there.
-    """
-    for genome, _ in zip(_by_probability(probabilities), range(TRIES), strict=False):
-        canonical = context.space.canonical(genome)
-        if context.holds(canonical):
-            return canonical
-    raise NasctlError(
-        "Cannot choose a network: none of the 10,000 most probable ones has its weights in this supernet. Train it for"
-        " longer."
-    )
-
-
-def _by_probability(probabilities: Sequence[np.ndarray]) -> Iterator[Genome]:
-    """Yield genomes, as they are, by descending product of the probabilities of their choices."""
-    orders = [np.argsort(-one, kind="stable").tolist() for one in probabilities]
-    with np.errstate(divide="ignore"):
-        logs = [np.log(one[order]) for one, order in zip(probabilities, orders, strict=True)]
-    # Losses of the places in each order, from 0; a choice of probability 0 comes after all others.
-    costs = [np.where(np.isfinite(one), one[0] - one, 1e6).tolist() for one in logs]
-    first = (0,) * len(orders)
-    heap, listed = [(0.0, first)], {first}
-    while heap:
-        total, places = heapq.heappop(heap)
-        yield tuple(order[place] for order, place in zip(orders, places, strict=True))
-        for gene, place in enumerate(places):
-            later = (*places[:gene], place + 1, *places[gene + 1 :])
-            if place + 1 < len(orders[gene]) and later not in listed:
-                listed.add(later)
-                heapq.heappush(heap, (total + costs[gene][place + 1] - costs[gene][place], later))
 
 
 def _concentration(parameters: Tensor) -> Tensor:
