@@ -42,6 +42,11 @@ class TestObjectives(ObjectiveContract):
         if objective == "loss":  # its option is a supernet that is trained first
             space = SUPERNET_SPACE
             objective = f"loss:supernet={supernet(tmp_path_factory.mktemp('supernet') / 'store')},images=100"
+        if objective == "score":  # its option is a supernet whose strategy scores networks
+            path = supernet(
+                tmp_path_factory.mktemp("supernet") / "store", strategy="blockwise:paths=2,hidden=8,width=4", steps=40
+            )
+            space, objective = SUPERNET_SPACE, f"score:supernet={path}"
         if objective == "accuracy":  # its option is a file that is fitted first
             path = tmp_path_factory.mktemp("fit") / "small.json"
             small_predictor(path.parent, metrics=("params", "snip"), setting=Setting(seed=0)).predictor.save(path)

@@ -61,7 +61,7 @@ class ExportRequest:
         if self.weights is None:
             exported, paths = self._untrained()
             return exported, export(exported, paths, self.force)
-        exported, stem = self._trained(self.weights)
+        exported, stem = self._trained(self.weights, say)
         paths = self._destinations(stem)
         exported = replace(exported, weights_name=paths["torch"].name if "torch" in paths else "")
         data = self._data(exported, say)
@@ -78,13 +78,18 @@ class ExportRequest:
         paths = self._destinations(ids.encode(spec, registry.create("spaces", spec).genes, genome))
         return model(spec, genome, self.seed), paths
 
-    def _trained(self, weights: str) -> tuple[Model, str]:
+    def _trained(self, weights: str, say: Callable[[str], None]) -> tuple[Model, str]:
         """Return the model with the weights of a training or of a supernet, and the name of its files."""
         supernet = supernet_named(weights, self.store)
         if supernet is not None:
             spec = self.space or supernet.facts.space
             asked = None if self.arch is None else ids.resolve(self.arch, Store.reading(self.store), spec)
             exported = inherited_model(supernet, asked)
+            if exported.trained is not None and exported.trained.result:
+                say(
+                    "if a search has chosen this network on these validation examples, they flatter it: `nasctl"
+                    f" supernet evaluate {supernet.name} --arch {exported.architecture.id} --data DATA --part test` does not"
+                )
             return exported, exported.architecture.id
         path = weights_file(weights, self.store)
         exported = trained_model(path, None if self.arch is None else self._resolve(self.arch))

@@ -1,4 +1,4 @@
-"""Accuracy or loss of candidates with the weights of a trained supernet, as objectives measure it."""
+"""Accuracy, loss or score of candidates with the weights of a trained supernet, as objectives measure it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DEFAULT_IMAGES = 500  # validation examples that a candidate is evaluated on
 
 FEW = 2000  # validation images below which the standard error is larger than differences within most fronts
 
-Measure = Literal["accuracy", "loss"]
+Measure = Literal["accuracy", "loss", "score"]
 
 
 @dataclass(frozen=True)
 class InheritedQuality:
-    """Validation accuracy or loss of candidates whose weights are slices of a supernet's.
+    """Validation accuracy or loss of candidates whose weights are slices of a supernet's, or its own score of them.
 
     A copy in another process maps the file, and reads no weights before the first candidate.
 
@@ -35,8 +35,8 @@ class InheritedQuality:
         path: The file of the supernet.
         digest: Its digest. A file that has changed is refused.
         name: Name of the supernet.
-        images: Validation examples that a candidate is evaluated on.
-        measure: "accuracy", in per cent, or "loss", in nats.
+        images: Validation examples that a candidate is evaluated on; 0 for a score.
+        measure: "accuracy", in per cent, "loss", in nats, or "score", of which less is better.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class InheritedQuality:
         Args:
             named: Name of the supernet, or the path of its file or folder.
             images: Validation examples to evaluate on; all of the file are taken if there are fewer.
-            measure: "accuracy" or "loss".
+            measure: "accuracy", "loss" or "score".
 
         Raises:
             NasctlError: There is no such supernet, it cannot be read, or its networks have no such quality.
@@ -60,7 +60,7 @@ class InheritedQuality:
         from nasctl.supernets.trained_supernet import TrainedSupernet
         from nasctl.supernets.validation import stored_batches
 
-        if images < 1:
+        if measure != "score" and images < 1:
             raise BadOption(f"Cannot evaluate on {images} images. Give images=1 or more.")
         supernet = TrainedSupernet(weights_of(named))
         if measure == "accuracy" and supernet.facts.task != "classes":
@@ -68,25 +68,21 @@ class InheritedQuality:
                 f"Cannot measure accuracy@{named}: its networks learned {supernet.facts.task}, which have a loss and no"
                 f" accuracy. Give loss@{named}."
             )
-        kind = registry.plugin_of(supernet.facts.strategy)
-        if issubclass(registry.load("strategies", kind), ScoresGenomes):
-            raise BadOption(
-                f"Cannot measure {measure}@{named}: its strategy, {kind}, scores networks and trains no classifier."
-                " Give a supernet of another strategy."
-            )
-        stored_batches(supernet, images)  # refuses a supernet without validation examples
+        _check_strategy(supernet, named, measure)
+        if measure != "score":
+            stored_batches(supernet, images)  # refuses a supernet without validation examples
         return cls(supernet.path, supernet.digest, _short(named, supernet.name), images, measure)
 
     @property
     def label(self) -> str:
         """Text in place of the spec: "accuracy@NAME", or "accuracy@NAME,images=1000"."""
-        images = "" if self.images == DEFAULT_IMAGES else f",images={self.images}"
+        images = "" if self.images in (0, DEFAULT_IMAGES) else f",images={self.images}"
         return f"{self.measure}@{self.name}{images}"
 
     @property
     def version(self) -> str:
-        """Text that differs wherever values differ: the digest of the weights, and the number of images."""
-        return f"{self.digest}-{self.used}"
+        """Text that differs wherever values differ: the digest of the weights, and the number of images, if any."""
+        return f"{self.digest}-{self.used}" if self.images else self.digest
 
     @cached_property
     def used(self) -> int:
@@ -123,6 +119,8 @@ class InheritedQuality:
         ends = ", ".join(f"{end} {_shown(found[end])}" for end in ("largest", "smallest") if end in found)
         trained = f"{facts.strategy}, {facts.steps:,} steps, seed {facts.seed}, on {facts.data}"
         lines = [f"weights of supernet {self.name}: {trained}{f'; {ends}' if ends else ''}"]
+        if self.measure == "score":
+            return [*lines, "scores are sums over genes that the training has fitted; less is better"]
         what = "validation images" if facts.task == "classes" else "validation rows"
         fewer = f", all that its file has of {self.images:,}" if self.used < self.images else ""
         lines.append(f"evaluated on {self.used:,} {what}{fewer}; batch-norm statistics calibrated for each network")
@@ -151,6 +149,10 @@ class InheritedQuality:
                 f"Cannot evaluate with {self.label}: the supernet was trained on {supernet.facts.space}, and this space"
                 " has other networks. Search that space."
             )
+        if self.measure == "score":
+            score = supernet.score(candidate.genome)
+            assert score is not None
+            return score
         try:
             found = _evaluated(self.path, self.digest, candidate.genome, self.used, candidate.setting.device)
         except (DoesNotFit, UntrainedWeights) as failure:  # this candidate has failed; the search goes on
@@ -159,6 +161,27 @@ class InheritedQuality:
             return found.loss
         assert found.accuracy is not None
         return 100 * found.accuracy
+
+
+def _check_strategy(supernet: TrainedSupernet, named: str, measure: Measure) -> None:
+    """Raise a `BadOption` if the networks of a supernet have no such quality by its strategy."""
+    kind = registry.plugin_of(supernet.facts.strategy)
+    scores = issubclass(registry.load("strategies", kind), ScoresGenomes)
+    if scores and measure != "score":
+        raise BadOption(
+            f"Cannot measure {measure}@{named}: its strategy, {kind}, scores networks and trains no classifier. Give"
+            f" score@{named}, or a supernet of another strategy."
+        )
+    if measure != "score":
+        return
+    if not scores:
+        raise BadOption(
+            f"Cannot measure score@{named}: its strategy, {kind}, trains networks and scores none. Give loss@{named}."
+        )
+    if supernet.score(supernet.space.canonical((0,) * len(supernet.space.genes))) is None:
+        raise BadOption(
+            f"Cannot measure score@{named}: its training was too short to rate all blocks. Train it for more epochs."
+        )
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.training.evaluation import Result, evaluate
-from nasctl.training.labelled import TrainingData, training_data
+from nasctl.training.labelled import Part, TrainingData, training_data
 from nasctl.training.losses import Learning, MaskedWordLearning, NextWordLearning, Prepared
 from nasctl.training.recipe import Recipe
 from nasctl.training.streams import generator
@@ -32,10 +32,15 @@ def validation_examples(data: TrainingData, seed: int, most: int = KEPT) -> tupl
         seed: The seed of its training.
         most: Number of examples; all are taken if there are fewer.
     """
-    order = generator(seed, "calibration", part=VALIDATION).permutation(data.size("validation"))[:most]
+    return part_examples(data, "validation", seed, most)
+
+
+def part_examples(data: TrainingData, part: Part, seed: int, most: int) -> tuple[Tensor, Tensor] | None:
+    """Return the first examples of a part in a random order of a seed, and their labels; None if there are none."""
+    order = generator(seed, "calibration", part=VALIDATION).permutation(data.size(part))[:most]
     if not len(order):
         return None
-    examples, labels = data.examples("validation", np.asarray(order))
+    examples, labels = data.examples(part, np.asarray(order))
     return torch.from_numpy(examples), torch.from_numpy(labels)
 
 
@@ -79,18 +84,22 @@ def stored_batches(supernet: TrainedSupernet, images: int) -> list[tuple[Tensor,
     return _batches(*(one[:images] for one in supernet.validation))
 
 
-def named_batches(supernet: TrainedSupernet, name: str, images: int) -> list[tuple[Tensor, Tensor]]:
-    """Return examples of the validation part of data that a user names, in batches, with their labels.
+def named_batches(
+    supernet: TrainedSupernet, name: str, images: int, part: Part = "validation"
+) -> list[tuple[Tensor, Tensor]]:
+    """Return examples of a part of data that a user names, in batches, with their labels.
 
-    The data is split as that of the supernet's training, so of the same data no training example is among them.
+    The data is split as that of the supernet's training, so of the same data no training example is among them. The
+    test part has neither trained the weights nor chosen a network.
 
     Args:
         supernet: The supernet.
         name: Path or name of the data.
         images: Number of examples; all are taken if there are fewer.
+        part: The part of the data.
 
     Raises:
-        NasctlError: There is no such data, or it has no validation part or other classes than the supernet.
+        NasctlError: There is no such data, or it has no such part or other classes than the supernet.
     """
     facts = supernet.facts
     split, _, seed = facts.data.rpartition(" split=")[2].partition(" seed=")
@@ -102,9 +111,9 @@ def named_batches(supernet: TrainedSupernet, name: str, images: int) -> list[tup
             f"Cannot evaluate networks of the supernet {supernet.name} on {name}: it has {other} classes, and the"
             f" supernet learned {own}, or their names differ. Give data with the classes of {facts.data}."
         )
-    found = validation_examples(data, facts.seed, images)
+    found = part_examples(data, part, facts.seed, images)
     if found is None:
-        raise NasctlError(f"Cannot evaluate on {name}: it has no validation part. Leave --data out.")
+        raise NasctlError(f"Cannot evaluate on {name}: it has no {part} part. Give other data, or leave --data out.")
     return _batches(*found)
 
 

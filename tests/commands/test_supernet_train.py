@@ -108,7 +108,14 @@ def test_a_strategy_that_scores_networks_says_scores(nasctl):
     done = nasctl("supernet", "train", "--space=two.py:Two", *words, "--name=blocks")
     assert "largest score " in done.stderr
     assert done.stderr.splitlines()[-1] == "its strategy scores networks and trains no classifier: less is better"
-    assert "score" in nasctl("supernet", "show", "blocks").stdout
+    table = ("supernet", "show", "blocks", "--table=scores.csv")
+    done = nasctl(*table, "--networks=16")
+    assert "score" in done.stdout
+    assert "-o score@blocks,macs --searcher additive_front:table=scores.csv" in done.stderr
+    assert Path("scores.csv").read_text().startswith("gene,choice,score@blocks\n0.kernel,1,")
+    assert "scores.csv exists; give another name" in nasctl(*table, code=2).stderr
+    assert "tables are CSV files" in nasctl(*table[:-1], "--table=scores.txt", code=2).stderr
+    assert "Add --table" in nasctl("supernet", "show", "blocks", "--networks=16", code=2).stderr
     refused = nasctl("objective", "score", "--space=two.py:Two", "--sample=1", "-o", "accuracy@blocks", code=2)
     assert "blockwise, scores networks and trains no classifier" in refused.stderr
 

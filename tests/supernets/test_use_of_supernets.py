@@ -4,6 +4,7 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -193,6 +194,20 @@ def test_rows_of_the_extremes_and_of_named_data(trained):
         assert torch.equal(one[1], other[1])
 
 
+def test_test_examples_are_those_of_the_split(beside, trained, store):
+    from nasctl.training.labelled import training_data
+
+    data = training_data("digits", trained.space.input, None, "0.7,0.2,0.1", 0, "classes")
+    ((examples, labels), *others) = named_batches(trained, "digits", 1000, "test")
+    assert sum(len(one) for _, one in ((examples, labels), *others)) == data.size("test") == 180
+    known = {image.tobytes(): label for image, label in zip(*data.examples("test", np.arange(180)), strict=True)}
+    assert all(known[one.numpy().tobytes()] == label for one, label in zip(examples, labels, strict=True))
+    words = ["supernet", "evaluate", "tiny", "--arch", "3,2,1,3,0,3", "--part", "test", "--store", str(store)]
+    assert "the supernet's file has none. Give --data" in CliRunner().invoke(cli, words).stderr
+    done = CliRunner().invoke(cli, [*words, "--data", "digits"], catch_exceptions=False)
+    assert "evaluating on 180 test images of digits" in done.stderr
+
+
 def test_an_export_has_the_accuracy_of_the_objective(beside, store, trained, tmp_path):
     model = inherited_model(trained, (SPACE, GENOME))
     accuracy = value(made("accuracy@tiny"))
@@ -202,7 +217,9 @@ def test_an_export_has_the_accuracy_of_the_objective(beside, store, trained, tmp
         right = (model.deployed(examples.float()).argmax(1) == labels).float().mean().item()
     assert 100 * right == pytest.approx(accuracy, abs=1e-4)
     request = ExportRequest("3,2,1,3,0,3", ("torch",), tmp_path, store=str(store), weights="tiny")
-    model, exported = request.run(lambda sentence: None)
+    said = []
+    model, exported = request.run(said.append)
+    assert f"nasctl supernet evaluate tiny --arch {model.architecture.id} --data DATA --part test" in said[0]
     assert exported.files["torch"].accuracy.accuracy == pytest.approx(accuracy / 100)
     assert (model.classes, exported.paths["torch"].stem) == (tuple("0123456789"), model.architecture.id)
 

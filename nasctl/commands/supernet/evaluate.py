@@ -9,8 +9,10 @@ import click
 from nasctl.commands import csv_option, json_option, store_option
 from nasctl.commands._complete import complete
 from nasctl.commands._setting import SEED_RANGE, threads_option, torch_device_option
+from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
+    from nasctl.data import Part
     from nasctl.problem.space import Genome
     from nasctl.supernets.subnet_rows import SubnetRow
     from nasctl.supernets.trained_supernet import TrainedSupernet
@@ -41,12 +43,19 @@ DRAWN = 8  # random networks that are evaluated if no network is named
     default=1000,
     show_default=True,
     type=click.IntRange(1),
-    help="Validation images, or rows of words, to evaluate on; the supernet's file has 1,000 at most.",
+    help="Images, or rows of words, to evaluate on; the supernet's file has 1,000 validation images at most.",
 )
 @click.option(
     "--data",
     metavar="DATA",
-    help="Evaluate on the validation part of this data, split as for the supernet.  [default: images in its file]",
+    help="Evaluate on a part of this data, split as for the supernet.  [default: validation images in its file]",
+)
+@click.option(
+    "--part",
+    default="validation",
+    show_default=True,
+    type=click.Choice(["validation", "test"]),
+    help="Part of --data. Only test images have neither trained the weights nor chosen a network in a search.",
 )
 @torch_device_option
 @threads_option
@@ -60,6 +69,7 @@ def command(
     seed: int,
     images: int,
     data: str | None,
+    part: Part,
     torch_device: str,
     threads: int,
     store: str,
@@ -68,8 +78,9 @@ def command(
 ) -> None:
     """Evaluate networks with their shares of the weights of the supernet NAME.
 
-    NAME may also be the path of the weights. Batch-norm statistics are calibrated for each network. The values are
-    those of the objectives accuracy@NAME and loss@NAME on as many images.
+    NAME may also be the path of the weights. Batch-norm statistics are calibrated for each network. On validation
+    images, the values are those of the objectives accuracy@NAME and loss@NAME on as many images. A network that a
+    search has chosen by these is judged fairly on test images alone: --data DATA --part test.
     """
     import json
 
@@ -80,13 +91,15 @@ def command(
     from nasctl.supernets.validation import named_batches, stored_batches
     from nasctl.system.terminal import counted, plural, say, table
 
+    if part == "test" and data is None:
+        raise NasctlError("Cannot evaluate on test images: the supernet's file has none. Give --data DATA.")
     device = usable_device(torch_device)
     supernet = TrainedSupernet(weights_of(name, store))
-    batches = stored_batches(supernet, images) if data is None else named_batches(supernet, data, images)
+    batches = stored_batches(supernet, images) if data is None else named_batches(supernet, data, images, part)
     chosen = _chosen(supernet, archs, sample, seed, store)
     number = sum(len(labels) for _, labels in batches)
     what = "image" if supernet.facts.task == "classes" else "row"
-    say(f"evaluating on {plural(number, f'validation {what}')} of {data or supernet.facts.data}")
+    say(f"evaluating on {plural(number, f'{part} {what}')} of {data or supernet.facts.data}")
     with deterministic_torch(threads):
         rows = list(counted(subnet_rows(supernet, chosen, batches, device), len(chosen), "evaluated"))
     ids = [_id(supernet, row.genome) for row in rows]

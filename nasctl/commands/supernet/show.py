@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nasctl.commands import force_option, json_option, store_option
+
+if TYPE_CHECKING:
+    from nasctl.training.folder import TrainingFolder
 
 
 @click.command()
@@ -17,10 +21,30 @@ from nasctl.commands import force_option, json_option, store_option
     type=click.Path(path_type=Path),
     help="Draw learning curves, accuracy over MACs, and visits of the slots. FILE is a .png, .svg or .pdf.",
 )
+@click.option(
+    "--table",
+    metavar="FILE.csv",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the block table, a loss of every choice of every gene, for --searcher additive_front:table=FILE.csv.",
+)
+@click.option(
+    "--networks",
+    type=click.IntRange(2, 100_000),
+    metavar="N",
+    help="Random networks that --table is fitted to.  [default: four for each choice]",
+)
 @force_option
 @store_option
 @json_option
-def command(name: str, plot: Path | None, force: bool, store: str, as_json: bool) -> None:
+def command(
+    name: str,
+    plot: Path | None,
+    table: Path | None,
+    networks: int | None,
+    force: bool,
+    store: str,
+    as_json: bool,
+) -> None:
     """Show the supernet NAME: what was trained, how far it is, its results, the visits of its slots, and its files."""
     import json
 
@@ -32,6 +56,10 @@ def command(name: str, plot: Path | None, force: bool, store: str, as_json: bool
         from nasctl.drawing.canvas import check_free
 
         check_free(plot, force)
+    if networks is not None and table is None:
+        raise NasctlError("Cannot use --networks without --table: it counts the networks of a table. Add --table.")
+    if table is not None:
+        _check_table(table, force)
     folder = find_supernet(name, store)
     row, visits = supernet_row(folder), visits_of(folder)
     if plot is not None:
@@ -44,8 +72,49 @@ def command(name: str, plot: Path | None, force: bool, store: str, as_json: bool
             )
         draw_supernet(plot, row, read_log(folder.log), visits)
         say(f"the picture of the supernet is in {plot}")
+    if table is not None:
+        say(*_write_table(folder, table, networks))
     if as_json:
         slots = None if visits is None else {"each": visits.tolist(), "never": int((visits == 0).sum())}
         click.echo(json.dumps({**row, "visits": slots}))
         return
     definitions(supernet_facts(row, visits))
+
+
+def _check_table(path: Path, force: bool) -> None:
+    """Check, before any work, that a table can be written at a path."""
+    from nasctl.errors import NasctlError
+
+    if path.suffix.lower() != ".csv":
+        raise NasctlError(f"Cannot write a table to {path}: tables are CSV files. Give a name that ends in .csv.")
+    if path.exists() and not force:
+        raise NasctlError(f"{path} exists; give another name, or replace it with --force")
+
+
+def _write_table(folder: TrainingFolder, path: Path, networks: int | None) -> list[str]:
+    """Write the block table of a supernet, and return sentences about it."""
+    from nasctl.analysis.block_table import block_table
+    from nasctl.candidates.determinism import deterministic_torch
+    from nasctl.errors import NasctlError
+    from nasctl.supernets.trained_supernet import TrainedSupernet
+    from nasctl.system.terminal import plural
+
+    if not folder.weights.exists():
+        raise NasctlError(
+            f"Cannot write a table of the supernet {folder.path.name}: its training has not ended. Let it run to its"
+            " end."
+        )
+    supernet = TrainedSupernet(folder.weights)
+    with deterministic_torch(1):
+        found = block_table(supernet, networks)
+    found.write(path)
+    said = [
+        f"the block table is in {path}: sums over genes, fitted to half of {plural(found.networks, 'random network')},"
+        f" order the other half with Kendall's tau {found.tau:.2f} and explain {found.share:.0%} of its variance"
+    ]
+    if found.left_out:
+        said.append(f"{plural(found.left_out, 'network')} left out: training has not reached some of their weights")
+    if found.absent:
+        said.append(f"{plural(found.absent, 'choice')} in none of these networks: the mean of the gene stands there")
+    command = f"next: nasctl search --space {supernet.facts.space} -o {found.column},macs"
+    return [*said, f"{command} --searcher additive_front:table={path}"]
