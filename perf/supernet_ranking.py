@@ -1,9 +1,17 @@
-"""Do shared weights rank networks? python perf/supernet_ranking.py --strategies single_path sandwich.
+"""Do shared weights rank networks? python perf/supernet_ranking.py --strategies single_path sandwich --seeds 0 1 2.
 
-For each strategy and seed, a supernet is trained on the 12,000 images of CIFAR-10 and judges random canonical networks
-on held-out images. Kendall's tau with the accuracies of the benchmark, which were reached by full trainings, stands
-beside that of MACs and `swap` on the same networks. Four ways to judge are compared: accuracy or loss, with the
-statistics of each batch or with calibrated ones. A training that was stopped goes on; finished ones are only judged.
+For each strategy and seed, a supernet is trained on the 12,000 photos of CIFAR-10 and judges networks on held-out
+photos, with calibrated norms. Kendall's tau with the accuracies of the benchmark, which were reached by full trainings,
+stands beside that of metrics on the same networks. There are two sets of networks:
+
+- random: random canonical networks of the benchmark;
+- spread: the range of accuracies is cut into equal intervals, and one network of each is taken. Papers that take 400
+  intervals of NAS-Bench-201 report a higher tau, because bad networks are as frequent as good ones.
+
+"top" is the share of the best tenth that is in the best tenth by the loss. "seeds agree" is Kendall's tau between the
+losses of two seeds, the mean over pairs. --epochs is the number of passes over the photos of a strategy which trains
+one network a step; others have fewer epochs, so that all train equally often. With --statistics, the ways to judge are
+compared. What is judged is kept in the folder --work; the tables are made from there.
 
 The data are `cifar10_train_12000.zip` and `cifar10_test_2000.zip` in the folder `images` of NASCTL_DATA, and the
 accuracies are those of nasctl's benchmarks, whose tables lie in NASCTL_DATA too.
@@ -13,148 +21,184 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import kendalltau
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from trained_front import photos
+from supernet_trainings import Examples, Setup, inherited, judged, photos, spread
 
 from nasctl import registry
+from nasctl.analysis.aggregate import log_rank, orient
 from nasctl.problem.space import Genome
-from nasctl.supernets.calibration import calibrate
-from nasctl.supernets.hull import DoesNotFit
-from nasctl.supernets.learner import SupernetLearner
-from nasctl.supernets.problem import SupernetProblem, default_share
-from nasctl.supernets.shared_weights import UntrainedWeights
-from nasctl.supernets.skeleton import without_statistics
-from nasctl.training.events import Checkpointed, Evaluated, Event, Ranks, StepDone
-from nasctl.training.labelled import TrainingData, training_data
-from nasctl.training.loop import Trainer, train
 from nasctl.training.recipe import Recipe
 
-COLUMNS = ("accuracy, batch", "loss, batch", "accuracy, calibrated", "loss, calibrated")
-EVERY = 200  # steps between two lines on the progress
+# Networks that a step trains, of the strategies that train several.
+PASSES = {"fair": 0, "sandwich": 4, "attentive": 4, "cross_path": 2}
+
+SIX = ("expressivity", "progressivity", "trainability", "macs", "synflow", "jacov")  # of docs/metrics.md
+
+BEST = 0.1  # share of the networks that counts as the top
 
 
-def truth_of(space: str) -> tuple[list[Genome], np.ndarray, dict[str, np.ndarray]]:
-    """Return the genomes of a benchmark, their accuracies in per cent, and the columns to compare with."""
-    benchmark = registry.create("benchmarks", registry.plugin_of(space))
-    scene = next(iter(benchmark.scenes.values()))
-    known = {name: benchmark.column(name).values for name in ("macs", "swap", "params") if name in benchmark.names}
-    return list(benchmark.genomes), np.asarray(scene.accuracy), known
+class Truth:
+    """The results of a benchmark.
+
+    Args:
+        space: Spec of the space whose networks are judged; other options than the benchmark's change no genome.
+    """
+
+    def __init__(self, space: str) -> None:
+        benchmark = registry.create("benchmarks", registry.plugin_of(space))
+        self.genomes: list[Genome] = list(benchmark.genomes)
+        self.accuracies = np.asarray(next(iter(benchmark.scenes.values())).accuracy)
+        self._benchmark, self._full = benchmark, registry.create("spaces", registry.plugin_of(space))
+        self._place = {genome: place for place, genome in enumerate(self.genomes)}
+
+    def of(self, genomes: Iterable[Genome]) -> np.ndarray:
+        """Return the accuracies of networks."""
+        return self.accuracies[[self._place[genome] for genome in genomes]]
+
+    def random(self, number: int) -> list[Genome]:
+        """Return random networks."""
+        order = np.random.default_rng(0).permutation(len(self.genomes))[:number]
+        return [self.genomes[place] for place in order]
+
+    def spread(self, intervals: int) -> list[Genome]:
+        """Return a random network of each interval of accuracies that has one."""
+        low, high = self.accuracies.min(), self.accuracies.max()
+        places = np.minimum((self.accuracies - low) / (high - low) * intervals, intervals - 1).astype(int)
+        order = np.random.default_rng(0).permutation(len(self.genomes))
+        first: dict[int, int] = {}
+        for place in order:
+            first.setdefault(int(places[place]), int(place))
+        return [self.genomes[place] for place in sorted(first.values())]
+
+    def baselines(self, genomes: Sequence[Genome]) -> dict[str, np.ndarray]:
+        """Return scores of networks without training, higher is better: cost, metrics, and the six together."""
+        networks = [self._full.network(genome) for genome in genomes]
+        found = {name: np.array([getattr(one, name) for one in networks], dtype=float) for name in ("macs", "params")}
+        places = [self._place[genome] for genome in genomes]
+        for name in ("swap", *SIX, "val_acc_12"):
+            if name in self._benchmark.names and name not in found:
+                column = self._benchmark.column(name)
+                found[name] = orient(column.values, column.goal.direction)[places]
+        if set(SIX) <= set(found):
+            found["six metrics"] = log_rank(np.array([found[name] for name in SIX]))
+        return {name: found[name] for name in ("macs", "params", "swap", "six metrics", "val_acc_12") if name in found}
 
 
-def problem_of(given: argparse.Namespace, strategy: str, seed: int, data: TrainingData) -> SupernetProblem:
-    """Return the problem of a training."""
-    space = registry.create("spaces", given.space)
-    network = space.network(space.canonical((0,) * len(space.genes)))
-    recipe = replace(Recipe(), epochs=given.epochs, evaluate=0, cutout=0.0, checkpoint=2.0, warmup=0.5)
-    share = given.share or default_share(space)
-    identity = f"{given.space} {share} {strategy} {seed} {given.epochs}"
-    return SupernetProblem(
-        network, space.input, data, recipe, seed, identity, threads=given.threads, space=space, share=share,
-        strategy=strategy,
-    )  # fmt: skip
+def precision(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Return the share of the truly best tenth that is in the best tenth by a score."""
+    number = max(1, round(BEST * len(truth)))
+    return len({*np.argsort(-scores)[:number]} & {*np.argsort(-truth)[:number]}) / number
 
 
-def follow(event: Event) -> None:
-    """Print the progress."""
-    if isinstance(event, StepDone) and event.step % EVERY == 0:
-        print(
-            f"  step {event.step}/{event.steps}, loss {event.loss:.3f}, {event.examples_per_second:.0f}/s", flush=True
-        )
-    elif isinstance(event, Evaluated):
-        print(f"  {event.part} {event.subnet}: {100 * (event.result.accuracy or 0):.1f}%", flush=True)
-    elif isinstance(event, Checkpointed) and event.step == 0:
-        print(f"  {event.path}", flush=True)
+def tau(scores: Iterable[float], truth: np.ndarray) -> float:
+    """Return Kendall's tau of scores with the truth."""
+    return float(kendalltau([*scores], truth).statistic)
 
 
-def judged(learner: SupernetLearner, genome: Genome, images: Tensor, labels: Tensor, batch: int) -> list[float]:
-    """Return accuracy and loss of a network with the statistics of batches, and with calibrated ones."""
-    learner.weights.check_trained(genome)
-    module = learner.weights.module(genome)
-
-    def judge() -> Iterator[float]:
-        logits = torch.cat([module(*learner.fitted(genome, (some,))) for some in images.split(batch)])
-        yield float((logits.argmax(1) == labels).float().mean())
-        yield float(cross_entropy(logits, labels))
-
-    with torch.no_grad():
-        module.train()
-        with without_statistics(module):
-            found = [*judge()]
-        calibrate(module, learner._calibration(genome))
-        found += [*judge()]
-    assert isinstance(module, nn.Module)
-    return found
+def epochs_of(strategy: str, epochs: int, space: str) -> int:
+    """Return the epochs in which a strategy trains as many networks as another that trains one a step."""
+    name = strategy.partition(":")[0]
+    number = PASSES.get(name, 1) or max(len(gene.choices) for gene in registry.create("spaces", space).genes)
+    return max(1, round(epochs / number))
 
 
-def arguments() -> argparse.Namespace:
+def measured(given: argparse.Namespace, setup: Setup, truth: Truth, strategy: str, seed: int) -> dict[str, Any]:
+    """Train a supernet and judge networks, or read what was judged."""
+    epochs = epochs_of(strategy, given.epochs, given.space)
+    sets = {"random": truth.random(given.networks), "spread": truth.spread(given.intervals) if given.intervals else []}
+    learner, seconds = setup.supernet(strategy, seed, epochs, given.share)
+    name = "-".join([strategy.replace(":", "-"), learner.networks.share, str(epochs), str(seed), str(given.images)])
+    record = setup.work / f"judged-{name}.json"
+    known = json.loads(record.read_text()) if record.exists() else []
+    examples = Examples.held_out(setup.data(), given.images)
+    found = {tuple(one["genome"]): (one["accuracy"], one["loss"]) for one in known}
+    found |= judged(learner, (one for some in sets.values() for one in some if one not in found), examples)
+    kept = [{"genome": one, "accuracy": accuracy, "loss": loss} for one, (accuracy, loss) in found.items()]
+    record.write_text(json.dumps(kept))
+    row: dict[str, Any] = {"strategy": strategy, "share": learner.networks.share, "seed": seed, "epochs": epochs}
+    row |= {"steps": learner.context.steps, "seconds": seconds}
+    for name, genomes in sets.items():
+        some = [one for one in genomes if one in found]
+        if len(some) > 2:
+            row[name] = [{"genome": one, "accuracy": found[one][0], "loss": found[one][1]} for one in some]
+    if given.statistics:
+        batch = [inherited(learner, one, examples, True) for one in map(tuple, (e["genome"] for e in row["random"]))]
+        right = truth.of(tuple(one["genome"]) for one in row["random"])
+        row["batch"] = {
+            "accuracy": tau((one for one, _ in batch), right),
+            "loss": tau((-one for _, one in batch), right),
+        }
+    return row
+
+
+def summary(rows: Sequence[dict[str, Any]], truth: Truth, name: str) -> list[str]:
+    """Return the Markdown table of one set of networks."""
+    used = [row for row in rows if name in row]
+    common = sorted(set.intersection(*({tuple(one["genome"]) for one in row[name]} for row in used)))
+    right = truth.of(common)
+    lines = [f"{name}: {len(common)} networks", ""]
+    lines += ["| judged by | tau, loss | tau, accuracy | top | mean accuracy | seeds agree | epochs | seconds |"]
+    lines += ["| --- |" + " --- |" * 7]
+    for strategy in dict.fromkeys((row["strategy"], row["share"], row["epochs"]) for row in used):
+        own = [row for row in used if (row["strategy"], row["share"], row["epochs"]) == strategy]
+        tables = [{tuple(one["genome"]): one for one in row[name]} for row in own]
+        losses = [-np.array([table[one]["loss"] for one in common]) for table in tables]
+        shares = [np.array([table[one]["accuracy"] for one in common]) for table in tables]
+        agree = [tau(one, other) for one, other in combinations(losses, 2)]
+        cells = [f"`{strategy[0]}`, {strategy[1]}", spread(tau(one, right) for one in losses)]
+        cells += [spread(tau(one, right) for one in shares), spread((precision(one, right) for one in losses), 2)]
+        cells += [spread((one.mean() for one in shares), 1), spread(agree) if agree else "", str(strategy[2])]
+        lines.append("| " + " | ".join([*cells, spread((row["seconds"] for row in own), 0)]) + " |")
+    for metric, scores in truth.baselines(common).items():
+        lines.append(f"| {metric} | {spread([tau(scores, right)])} | | {precision(scores, right):.2f} | | | | |")
+    return lines
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", default="nbmacro:resolution=16")
     parser.add_argument("--strategies", nargs="+", default=["single_path"])
-    parser.add_argument("--share", choices=("entangled", "blocks"))
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--share", choices=("entangled", "blocks"), default="")
+    parser.add_argument("--epochs", type=int, default=10, help="of a strategy that trains one network a step")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--networks", type=int, default=200)
-    parser.add_argument("--images", type=int, default=500, help="held-out images that networks are judged on")
-    parser.add_argument("--batch", type=int, default=250)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--networks", type=int, default=200, help="random networks")
+    parser.add_argument("--intervals", type=int, default=0, help="of accuracies, with one network each; 0: none")
+    parser.add_argument("--images", type=int, default=500, help="held-out photos that networks are judged on")
+    parser.add_argument("--statistics", action="store_true", help="also judge with the statistics of batches")
+    parser.add_argument("--data", help="data in place of the photos")
     parser.add_argument("--work", type=Path, default=Path("supernet-ranking"))
     parser.add_argument("--json", type=Path)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Train, judge and print."""
-    given = arguments()
+    given = arguments(words)
     given.work.mkdir(parents=True, exist_ok=True)
-    source = photos(Path(os.environ.get("NASCTL_DATA", "../shared/data")) / "images", given.work / "cifar10.zip")
-    space = registry.create("spaces", given.space)
-    data = training_data(str(source), space.input, None, "0.9,0.1,0", 0)
-    genomes, accuracies, known = truth_of(given.space)
-    chosen = np.random.default_rng(0).permutation(len(genomes))[: given.networks]
-    held_out = np.random.default_rng(0).permutation(data.size("test"))[: given.images]  # they lie class by class
-    pixels, classes = data.examples("test", held_out)
-    rows = []
-    for strategy in given.strategies:
-        for seed in given.seeds:
-            asked = problem_of(given, strategy, seed, data)
-            folder = given.work / "-".join([strategy.replace(":", "-"), asked.share, str(given.epochs), str(seed)])
-            print(f"{strategy}, {asked.share}, seed {seed}", flush=True)
-            start = time.monotonic()
-            train(asked, folder, follow, learner=SupernetLearner)
-            seconds = time.monotonic() - start
-            trainer = Trainer(asked, folder, follow, Ranks(), SupernetLearner)
-            trainer.run(0)  # which restores the last checkpoint
-            learner = trainer.learner
-            assert isinstance(learner, SupernetLearner)
-            mean, deviation = (torch.tensor(one).view(1, -1, 1, 1).float() for one in (data.mean, data.deviation))
-            images, labels = (torch.from_numpy(pixels).float() - mean) / deviation, torch.from_numpy(classes)
-            values, kept = [], []
-            for place in chosen:
-                try:
-                    values.append(judged(learner, genomes[place], images, labels, given.batch))
-                    kept.append(place)
-                except (DoesNotFit, UntrainedWeights):
-                    continue
-            table, right = np.array(values), accuracies[kept]
-            taus = [kendalltau(table[:, k] * (1 if k % 2 == 0 else -1), right).statistic for k in range(4)]
-            row = dict(zip(COLUMNS, taus, strict=True))
-            row |= {name: kendalltau(values[kept], right).statistic for name, values in known.items()}
-            print("  " + ", ".join(f"{name} {value:.3f}" for name, value in row.items()), flush=True)
-            row |= {"strategy": strategy, "share": asked.share, "seed": seed, "networks": len(kept)}
-            rows.append(row | {"seconds": seconds, "mean": float(table[:, 0].mean()), "epochs": given.epochs})
+    recipe = Recipe(evaluate=0, cutout=0.0, checkpoint=2.0, warmup=0.5)
+    source, split = (given.data, "0.8,0.1,0.1") if given.data else (str(photos(0, given.work)), "0.9,0.1,0")
+    setup = Setup(given.space, source, recipe, given.work, split)
+    truth = Truth(given.space)
+    measure = partial(measured, given, setup, truth)
+    rows = [measure(strategy, seed) for strategy in given.strategies for seed in given.seeds]
+    print(f"{given.space}, judged on {given.images} held-out photos")
+    for name in ("random", "spread"):
+        if any(name in row for row in rows):
+            print("", *summary(rows, truth, name), sep="\n")
+    for row in rows:
+        if "batch" in row:
+            taus = ", ".join(f"{name} {value:.3f}" for name, value in row["batch"].items())
+            print(f"{row['strategy']}, seed {row['seed']}, statistics of batches: tau {taus}")
     if given.json:
-        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+        given.json.write_text(json.dumps(rows) + "\n")
 
 
 if __name__ == "__main__":

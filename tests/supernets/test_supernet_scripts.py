@@ -1,0 +1,76 @@
+"""The scripts that measure supernets: short trainings that are not repeated, the test of a claim, and their tables."""
+
+import sys
+
+import numpy as np
+import pytest
+from paths import ROOT
+
+from nasctl.training.recipe import Recipe
+
+sys.path.append(str(ROOT / "perf"))  # scripts import each other as they do on the command line
+
+import supernet_claims  # noqa: E402
+import supernet_ranking  # noqa: E402
+import supernet_trainings  # noqa: E402
+
+sys.path.pop()
+
+SPACE = "nb201:resolution=8,cells=1,channels=4"
+
+
+@pytest.mark.parametrize(
+    ("differences", "margin", "expected"),
+    [
+        ([1.0, 1.1, 0.9], 0.0, "holds"),
+        ([-1.0, -1.1, -0.9], 0.0, "does not hold"),
+        ([-1.0, -1.1, -0.9], -1.5, "holds"),
+        ([1.0, -1.2, 0.3], 0.0, "too small to tell"),
+        ([1.0], 0.0, "one seed"),
+    ],
+)
+def test_a_claim_is_tested_over_seeds(differences, margin, expected):
+    assert supernet_trainings.verdict(differences, margin) == expected
+
+
+def test_the_top_of_a_score_is_compared_with_the_true_top():
+    truth = np.arange(20.0)
+    assert supernet_ranking.precision(truth, truth) == 1
+    assert supernet_ranking.precision(-truth, truth) == 0
+    swapped = truth.copy()
+    swapped[[18, 3]] = swapped[[3, 18]]
+    assert supernet_ranking.precision(swapped, truth) == 0.5
+
+
+@pytest.mark.parametrize(("strategy", "epochs"), [("single_path", 20), ("fair", 4), ("sandwich:random=2", 5)])
+def test_strategies_train_equally_often(strategy, epochs):
+    assert supernet_ranking.epochs_of(strategy, 20, "nb201") == epochs
+
+
+def test_a_finished_training_is_only_read(tmp_path, monkeypatch):
+    recipe = Recipe(evaluate=0, warmup=0.0, flip=False, batch=32)
+    setup = supernet_trainings.Setup(SPACE, "digits", recipe, tmp_path, "0.04,0.02,0.05")
+    learner, seconds = setup.supernet("single_path", 0, 1)
+    network = learner.context.draw(np.random.default_rng(0))
+    learner.weights.visits[...] = 1  # two steps train few networks
+    examples = supernet_trainings.Examples.held_out(setup.data(), 20)
+    found = supernet_trainings.inherited(learner, network, examples)
+    monkeypatch.delattr(supernet_trainings, "train")
+    again, same_seconds = setup.supernet("single_path", 0, 1)
+    again.weights.visits[...] = 1
+    assert supernet_trainings.inherited(again, network, examples) == found
+    assert same_seconds == seconds > 0
+
+
+def test_the_table_of_sizes_compares_strategies_of_one_seed():
+    rows = [
+        {"strategy": name, "seed": seed, "largest": 50 + seed + more, "smallest": 30, "mean": 40}
+        | {"hypervolume": 0.5 + more / 100, "seconds": 9}
+        for seed in (0, 1, 2)
+        for name, more in (("sandwich", 0), ("attentive", 1 + seed / 10))
+    ]
+    alone = [{"seed": k, "largest": True, "inherited": 50 + k / 10, "alone": 50} for k in (0, 1, 2)]
+    text = "\n".join(supernet_claims.sizes_lines({"rows": rows, "alone": alone}))
+    assert "at most 1 points worse than alone | 0.1 ± 0.1 points | holds" in text
+    assert "| `attentive` above `sandwich`: hypervolume | .011 ± .001 | holds |" in text
+    assert "| `attentive` above `sandwich`: smallest | 0.0 ± 0.0 |" in text
