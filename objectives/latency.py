@@ -46,8 +46,8 @@ class Latency:
         if error is None:
             lines.append(
                 f"NOT VALIDATED for {space}: latencies are rough estimates; `nasctl device list --space {space}"
-                f" --validated` lists tables that were, and `nasctl device adapt {self.called or table.device}` corrects"
-                " this one by five networks that you time"
+                f" --validated` lists tables that were, and `nasctl device adapt {table.device}` corrects this one by"
+                " five networks that you time"
             )
         elif weakness := rank_weakness(error):
             lines.append(f"NOT BETTER THAN CHANCE: {weakness}")

@@ -26,9 +26,7 @@ class Wait(NamedTuple):
 
 
 @contextmanager
-def locked(
-    path: Path, conflict: str, remedy: str, shared: bool = False, wait: Wait | None = None
-) -> Iterator[None]:
+def locked(path: Path, conflict: str, remedy: str, shared: bool = False, wait: Wait | None = None) -> Iterator[None]:
     """Hold a lock on a file inside the block. The file is created if it does not exist, and stays.
 
     Args:
