@@ -131,8 +131,11 @@ class LatencyTable:
         if first is None:
             return "never validated"
         rank = "" if first.spearman is None else f", Spearman {first.spearman:.4f}"
-        sums = ", which are sums and were not timed" if first.against == "sums" else ""
-        return f"{first.mape:.1f}%{rank}, {first.number} {first.held_out.partition(';')[0]}{sums}"
+        held_out = first.held_out.partition(";")[0]
+        sums = ""
+        if first.against == "sums":
+            sums = ", which nobody timed" if "sums" in held_out else ", which are sums and were not timed"
+        return f"{first.mape:.1f}%{rank}, {first.number} {held_out}{sums}"
 
     def validated(self, space: str) -> Validation | None:
         """Return the first validation on a space, given by its spec, or None if there is none.

@@ -137,6 +137,7 @@ from nasctl.problem.space import (
     HasDeclaredForm,
     HasFamily,
     HasLevels,
+    HasMissingReferences,
     HasNASLibTuples,
     HasPastLevels,
     HasReferences,

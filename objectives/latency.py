@@ -44,7 +44,11 @@ class Latency:
         ]
         lines += filter(None, [whose_processor(self.called, table)])
         if error is None:
-            lines.append(f"NOT VALIDATED for {space}: latencies are rough estimates")
+            lines.append(
+                f"NOT VALIDATED for {space}: latencies are rough estimates; `nasctl device list --space {space}"
+                f" --validated` lists tables that were, and `nasctl device adapt {table.device}` corrects this one by"
+                " five networks that you time"
+            )
         elif weakness := rank_weakness(error):
             lines.append(f"NOT BETTER THAN CHANCE: {weakness}")
         if table.idle == "count":

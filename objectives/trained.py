@@ -20,6 +20,7 @@ class TrainedQuality:
         epochs: Passes over the training part; 0 for those of the recipe.
         split: Shares of training, validation and test examples, joined by "-".
         split_seed: Seed of the split.
+        batch: Examples of a step; 0 for those of the recipe.
         measure: "accuracy", in per cent; or "loss", in nats, which spaces of language need.
     """
 
@@ -36,14 +37,15 @@ class TrainedQuality:
         split: str = "0.8-0.1-0.1",
         split_seed: int = 0,
         measure: str = "accuracy",
+        batch: int = 0,
     ) -> None:
         if measure not in ("accuracy", "loss"):
             raise BadOption(f"Cannot measure {measure!r} of a trained network. Give measure=accuracy or measure=loss.")
-        if epochs < 0 or split_seed < 0:
+        if min(epochs, split_seed, batch) < 0:
             raise BadOption(
-                "Cannot train for a negative number of epochs, or split by a negative seed. Give 0 or more."
+                "Cannot train with a negative number of epochs or batch, or split by a negative seed. Give 0 or more."
             )
-        self._training = CandidateTraining(recipe, epochs, split, split_seed)
+        self._training = CandidateTraining(recipe, epochs, split, split_seed, batch)
         self._measure = measure
         if measure == "loss":
             self.direction, self.unit = "min", "nats"

@@ -116,6 +116,9 @@ class MBConvSpace:
         self._mix = ConvNormAct(make_divisible(LAST * width), act="hswish", norm=False)
         self._logits = Logits(classes)
         self.references = dict(self._references(width, classes))
+        self.missing_references = MISSING | {
+            name: f"give width={published[1]}" for name, published in PUBLISHED.items() if name not in self.references
+        }
 
     def _references(self, width: float, classes: int) -> Iterator[tuple[str, Reference]]:
         """Yield the published networks by name; MobileNetV3-Large is published at several widths."""
@@ -175,6 +178,9 @@ class MBConvSpace:
 
 BLOCK_NAMES = [[f"stage{stage}.{place}" for place in range(BLOCKS)] for stage in range(1, len(STAGES) + 1)]
 
+
+# Published networks that users look for here, with the reason why no option makes them.
+MISSING = {"mobilenetv3-small": "its stages have other channels, strides and numbers of blocks"}
 
 OFA_SOURCE = "Cai et al., ICLR 2020; README of github.com/mit-han-lab/once-for-all"
 # Name -> kernel and expansion of each block of each stage, width, resolution, accuracy, source and remark.

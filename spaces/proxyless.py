@@ -104,6 +104,11 @@ class Proxyless:
         self._mix = ConvNormAct(make_divisible(LAST * width), act=ACT)
         self._classifier = Classifier(classes)
         self.references = dict(self._references(width, classes, widths))
+        self.missing_references = {
+            name: f"give width={published_width},widths={','.join(map(str, channels))}"
+            for name, (_, channels, published_width, _) in PUBLISHED.items()
+            if name not in self.references
+        }
 
     def _references(self, width: float, classes: int, widths: tuple[int, ...]) -> Iterator[tuple[str, Reference]]:
         """Yield the published networks by name, each if the space has its channels in all stages but the first."""

@@ -29,6 +29,8 @@ from nasctl.system.terminal import quantity
 
 MOST = 0.5  # share of random networks from which on it is said that they cost more
 
+MEDIAN = 0.5  # share of networks below which a sentence says why the quality of the recommended one is no better
+
 ONLY = "the only network on the front"
 BEST_OF_ALL = "best in every objective"
 CLOSEST = "closest to the best of every objective"
@@ -113,13 +115,12 @@ def recommend(
     chosen, why = _choose(found, goals, quality, bounded, several)
     why += f" within {bounds}" if bounds else ""
     percentiles = Percentiles(record, visited)
-    is_best = why.startswith(BEST) and quality is not None
     space = registry.create("spaces", record.space)
     return Recommendation(
         _visited(chosen, visited) if pool else chosen,
         len(found),
         f"{why}, of {len(pool)} trained networks" if pool else why,
-        _standing(percentiles, quality, chosen, is_best),
+        _standing(percentiles, quality, chosen, why),
         _costs(record, chosen, constraints),
         ids.encode(record.space, space.genes, chosen.genome),
         percentiles.standings(chosen),
@@ -167,14 +168,14 @@ def _tightest(constraints: Sequence[Constraint]) -> list[Constraint]:
     return list(found.values())
 
 
-def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluation, is_best: bool) -> str:
+def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluation, why: str) -> str:
     """Return the standing of a network's score in words; "" for true accuracies, and for a network without a score.
 
     Args:
         percentiles: The standings of the run.
         quality: The quality of the run's networks.
         chosen: The network.
-        is_best: Whether the sentence has named the score before.
+        why: The reason for the choice, which may have named the score before.
     """
     if quality is None or quality.score is None or chosen.genome not in quality.values:
         return ""
@@ -183,7 +184,12 @@ def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluat
     among_candidates = Rank(int((values < own).sum()), int((values > own).sum()), len(values) - 1, CANDIDATES)
     found = percentiles.score_standing(quality.score, chosen) or among_candidates
     said = f"{found}{_dearer(percentiles, chosen)}" if found.among == RANDOM else str(found)
-    return said if is_best else f"its {quality.name} is {said}"
+    if why.startswith(BEST):
+        return said
+    # The network closest to the best of every objective may be a cheap one of little quality.
+    costs = [one.name for one in percentiles.record.goals if one.cost == "network"]
+    traded = f", because it trades quality for {' and '.join(costs)}"
+    return f"its {quality.name} is {said}{traded if why == CLOSEST and costs and found.share < MEDIAN else ''}"
 
 
 def _dearer(percentiles: Percentiles, chosen: Evaluation) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -36,12 +36,14 @@ class SpaceChoice:
         question: The bounds, with a device in place of each kind of device.
         base: Spec of the space before a width and a resolution were chosen.
         others: The best width and resolution of other spaces that suit as well.
+        passed: For each space that suits better, a sentence that says why it was not chosen.
     """
 
     fit: SpaceFit
     question: BoundsQuestion
     base: str
     others: tuple[SpaceFit, ...] = ()
+    passed: tuple[str, ...] = ()
 
 
 def choose(question: BoundsQuestion, spaces: Sequence[str] = ()) -> SpaceChoice:
@@ -72,10 +74,11 @@ def choose(question: BoundsQuestion, spaces: Sequence[str] = ()) -> SpaceChoice:
         found = [best for fit, one in group if (best := _best(_variants(fit, one, tried))) is not None]
         found.sort(key=lambda one: -one.fit.mean_macs)
         if enough := [one for one in found if one.fit.share >= ENOUGH]:
-            return enough[0].choice(one.fit for one in found if one is not enough[0])
+            others = tuple(one.fit for one in found if one is not enough[0])
+            return replace(_chosen(enough[0], tried, side), others=others)
     if some := [one for one in tried if one.fit.within.any()]:
-        return max(some, key=lambda one: one.fit.share).choice()
-    return _rare(tried)
+        return _chosen(max(some, key=lambda one: one.fit.share), tried, side)
+    return _chosen(_rare(tried), tried, side)
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,33 @@ class _Tried:
     question: BoundsQuestion
     base: str
 
-    def choice(self, others: Iterable[SpaceFit] = ()) -> SpaceChoice:
-        return SpaceChoice(self.fit, self.question, self.base, tuple(others))
+
+def _chosen(one: _Tried, tried: Sequence[_Tried], side: int | None) -> SpaceChoice:
+    """Return the choice of a space, with the reasons against spaces that suit better at their defaults."""
+    defaults = {fit.base: suitability(fit.fit, side) for fit in tried if fit.fit.spec == fit.base}
+    better = [base for base, key in defaults.items() if key < defaults[one.base]]
+    passed = tuple(_reason_against([fit for fit in tried if fit.base == base]) for base in better)
+    return SpaceChoice(one.fit, one.question, one.base, passed=passed)
+
+
+def _reason_against(variants: Sequence[_Tried]) -> str:
+    """Return a sentence that says why no width and resolution of a space was chosen."""
+    base, texts = variants[0].base, " and ".join(variants[0].question.texts)
+    most = max(variants, key=lambda one: one.fit.share)
+    if most.fit.within.any():
+        return f"{base} was passed over: at most {100 * most.fit.share:.2g}% of its networks hold {texts}"
+    for k, bound in enumerate(variants[0].fit.constraints):
+        bounds = [(one, one.fit.constraints[k]) for one in variants]
+        ends = [(one, limit.violation({limit.name: one.fit.end(limit)}), limit) for one, limit in bounds]
+        nearest, violation, limit = min(ends, key=lambda end: end[1])
+        if violation > 0:
+            unit = nearest.fit.units[limit.name].partition(",")[0]
+            least = "least" if bound.upper else "largest"
+            reached = f"{quantity(nearest.fit.end(limit), unit)}, of {nearest.fit.spec}"
+            return f"{base} was passed over: its {least} known {limit.name} at any width and resolution is {reached}"
+    return (
+        f"{base} was passed over: none of {len(most.fit.within)} random networks at any width and resolution is within"
+    )
 
 
 def _best(tried: Sequence[_Tried]) -> _Tried | None:
@@ -117,7 +145,7 @@ def _variants(fit: SpaceFit, question: BoundsQuestion, tried: list[_Tried]) -> l
     return found
 
 
-def _rare(tried: Sequence[_Tried]) -> SpaceChoice:
+def _rare(tried: Sequence[_Tried]) -> _Tried:
     """Return a space in which no random network, but a sought one is within the bounds.
 
     Raises:
@@ -133,7 +161,7 @@ def _rare(tried: Sequence[_Tried]) -> SpaceChoice:
         values = nearest_values(one.fit, one.question)
         violation = sum(bound.violation(values) for bound in one.fit.constraints)
         if violation == 0:
-            return one.choice()
+            return one
         nearest.append((violation, one.fit, values))
     _, fit, values = min(nearest, key=lambda found: found[0])
     texts = " and ".join(tried[0].question.texts)

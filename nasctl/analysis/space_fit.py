@@ -107,11 +107,10 @@ class SpaceFit:
     @property
     def possible(self) -> bool:
         """Whether a network is known for each bound alone that holds it."""
-        return all(
-            not constraint.violation({constraint.name: self._end(constraint)}) for constraint in self.constraints
-        )
+        return all(not constraint.violation({constraint.name: self.end(constraint)}) for constraint in self.constraints)
 
-    def _end(self, constraint: Constraint) -> float:
+    def end(self, constraint: Constraint) -> float:
+        """Return the known value of a cost that comes closest to a bound on it."""
         found = self.reach[constraint.name]
         return found.least if constraint.upper else found.most
 

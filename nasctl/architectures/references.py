@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -9,7 +10,7 @@ from functools import cache, lru_cache
 from nasctl import registry
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.problem.searcher import Evaluation
-from nasctl.problem.space import Genome, HasReferences, Reference, SearchSpace
+from nasctl.problem.space import Genome, HasMissingReferences, HasReferences, Reference, SearchSpace
 from nasctl.system.wording import listed
 
 
@@ -21,6 +22,17 @@ def references(space: SearchSpace) -> dict[str, Reference]:
 def reference_names(space: SearchSpace) -> dict[Genome, str]:
     """Return the names of the published networks of a space by canonical genome."""
     return {one.genome: name for name, one in references(space).items()}
+
+
+def missing_references(space: SearchSpace) -> dict[str, str]:
+    """Return why a space lacks published networks that users look for in it, by name."""
+    return dict(space.missing_references) if isinstance(space, HasMissingReferences) else {}
+
+
+def spaces_with_references() -> dict[str, int]:
+    """Return the number of published networks of each space that has some at its default options."""
+    counts = Counter(space for found in _index().values() for space, _ in found)
+    return dict(sorted(counts.items()))
 
 
 def visited_references(space: SearchSpace, visited: Iterable[Evaluation]) -> dict[str, Evaluation]:

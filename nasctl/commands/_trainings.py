@@ -157,7 +157,7 @@ def train_chosen(
 
     without_limits = replace(workers, seconds=None, memory=None)  # the limits are about metrics
     with ExitStack() as opened:
-        run = replace(run.as_begun(Store.reading(store)), open_metrics=_metrics_of(workers, opened))
+        run = replace(run, open_metrics=_metrics_of(workers, opened))
         run.file_under(store)
         watch = TrainedWatch(run, store, limit, options)
         say("", *watch.opening())
@@ -202,15 +202,22 @@ def _metrics_of(workers: WorkerOptions, opened: ExitStack) -> Callable[[Task], A
     return metrics
 
 
-def trained_run(first: Run, options: SearchTrainings, budget: int) -> TrainedRun:
-    """Return the run that trains networks after a search.
+def trained_run(first: Run, options: SearchTrainings, budget: int, store: str) -> TrainedRun:
+    """Return the run that trains networks after a search, which is checked.
 
     Args:
         first: The search.
         options: The trainings.
         budget: Number of networks whose metrics may be measured.
+        store: Path of the store, which may have begun the run with another recipe.
+
+    Raises:
+        NasctlError: The trainings cannot work; see `TrainedRun.check`.
     """
+    from nasctl.store.store import Store
     from nasctl.trained_search.trained_run import TrainedRun
 
     assert options.trainings is not None
-    return TrainedRun.after(first, options.how, options.trainings, budget)
+    run = TrainedRun.after(first, options.how, options.trainings, budget)
+    run.check()  # before the work
+    return run.as_begun(Store.reading(store))

@@ -241,13 +241,19 @@ def _choice_sentences(choice: SpaceChoice, question: BoundsQuestion) -> Iterator
     from nasctl import registry
 
     spec, bounds = choice.fit.spec, " and ".join(question.texts)
-    share = f"{100 * choice.fit.share:.3g}% of {len(choice.fit.within)} random networks hold {bounds}"
-    yield f"space {spec}: {share}"
+    share = f"{100 * choice.fit.share:.3g}%" if choice.fit.within.any() else "none"
+    yield f"space {spec}: {share} of {len(choice.fit.within)} random networks hold {bounds}"
     if choice.fit.side:
         yield f"  its networks take images of {choice.fit.side}x{choice.fit.side} pixels"
     if choice.others:
         listed = ", ".join(f"{one.spec} ({one.mean_macs / 1e6:.4g} M)" for one in choice.others[:3])
         yield f"  its networks within the bounds have {choice.fit.mean_macs / 1e6:.4g} M MACs on average; also {listed}"
+    yield from (f"  {reason}" for reason in choice.passed)
+    if not choice.fit.within.any():
+        yield (
+            f"Warning: networks within {bounds} are rare in {spec}, so the search has almost no choice. Relax a bound,"
+            " or take another device."
+        )
     for asked, meant in zip(question.devices, choice.question.devices, strict=True):
         if asked != meant:
             yield f"  {asked} stands for {meant}, whose table is the best of its kind for this space"

@@ -191,8 +191,7 @@ def command(
     begun, first = time.monotonic(), trainings.budget(request, effort.budget)
     then = None
     if trainings.trainings is not None and not trainings.are_candidates(request):
-        then = trained_run(run, trainings, effort.budget)
-        then.check()  # before the work
+        then = trained_run(run, trainings, effort.budget, store)
         ctx.meta[RUN] = then.name
     watch = Watch(run, first, seconds, also, last=then is None)
     if trainings.are_candidates(request):

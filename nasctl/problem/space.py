@@ -35,8 +35,8 @@ class Input:
 class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
-    A space may also implement `HasLevels`, `HasPastLevels`, `HasFamily`, `HasReferences`, `HasShare`, `Notation`,
-    `HasNASLibTuples`, `MixableSpace` and `HasDeclaredForm`.
+    A space may also implement `HasLevels`, `HasPastLevels`, `HasFamily`, `HasReferences`, `HasMissingReferences`,
+    `HasShare`, `Notation`, `HasNASLibTuples`, `MixableSpace` and `HasDeclaredForm`.
     """
 
     input: Input
@@ -116,6 +116,13 @@ class HasReferences(Protocol):
     """A space that names published networks of its own, which users know and compare with."""
 
     references: Mapping[str, Reference]  # by name, in lower case with hyphens, such as "mobilenetv3-large"
+
+
+@runtime_checkable
+class HasMissingReferences(Protocol):
+    """A space that says of published networks which its users look for why it has not got them."""
+
+    missing_references: Mapping[str, str]  # reason by name, such as "give width=1.2"
 
 
 @runtime_checkable

@@ -284,6 +284,7 @@ def _facts(found: ReportSummary) -> Iterator[tuple[str, str]]:
 def _warnings(found: ReportSummary) -> Iterator[str]:
     """Yield remarks that a reader must not miss: tables that are not validated, and published networks that differ."""
     for name, column in found.record.columns.items():
-        yield from (f"{name}: {remark}" for remark in column.remarks if "NOT VALIDATED" in remark)
+        # A picture has room for the warning, and not for the commands that follow it.
+        yield from (f"{name}: {one.partition(';')[0]}" for one in column.remarks if "NOT VALIDATED" in one)
     space = registry.create("spaces", found.record.space)
     yield from differing_references(space, [found.visited[k].genome for k in found.reference_rows.values()])

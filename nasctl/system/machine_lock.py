@@ -9,21 +9,26 @@ another user can be locked but not written; and it would not exclude an older na
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nasctl.system.file_lock import locked
+from nasctl.system.file_lock import Wait, locked
 
 
 @contextmanager
-def exclusive_machine() -> Iterator[None]:
+def exclusive_machine(wait: float = 0.0, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Keep measurements of latency and searches off this machine inside the block.
 
+    Args:
+        wait: Seconds to wait for a search or another measurement to end.
+        waiting: Called once if one of them is running and is waited for.
+
     Raises:
-        NasctlError: One of them is running, or the system has no such locks.
+        NasctlError: One of them is running, also after the wait, or the system has no such locks.
     """
-    with _locked("another `nasctl device profile`, or a search, is running on this machine", shared=False):
+    conflict = "another `nasctl device profile`, or a search, is running on this machine"
+    with _locked(conflict, shared=False, wait=Wait(wait, waiting)):
         yield
 
 
@@ -39,13 +44,14 @@ def shared_machine() -> Iterator[None]:
 
 
 @contextmanager
-def _locked(conflict: str, shared: bool) -> Iterator[None]:
+def _locked(conflict: str, shared: bool, wait: Wait | None = None) -> Iterator[None]:
     """Hold the lock inside the block.
 
     Args:
         conflict: What holds the lock if this process cannot have it.
         shared: Admit other processes that ask for a shared lock.
+        wait: How long to wait for the lock; None not to wait.
     """
     path = Path(tempfile.gettempdir()) / "nasctl-device-profile.lock"
-    with locked(path, f"{conflict}; type the same command when it is done", "remove it, or set TMPDIR", shared):
+    with locked(path, f"{conflict}; type the same command when it is done", "remove it, or set TMPDIR", shared, wait):
         yield

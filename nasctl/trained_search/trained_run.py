@@ -28,6 +28,7 @@ from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.trained_search.training_searcher import TrainingSearcher
 from nasctl.training.candidate_training import CandidateTraining
+from nasctl.training.few_examples import few_examples_note
 from nasctl.training.image_notes import flip_notes, guessing_note
 from nasctl.training.labelled import TrainingData
 from nasctl.training.training import Training, check_trainable
@@ -115,17 +116,26 @@ class TrainedRun(Run):
         }
 
     def as_begun(self, store: Store) -> TrainedRun:
-        """Return the run with the version of the choice that the store has begun it with; itself if it has not.
+        """Return the run with the recipe and the version of the choice that the store has begun it with.
+
+        A run that the store has not begun gets the recipe of `CandidateTraining.for_examples`.
 
         Args:
             store: The store, which may hold the run from an earlier version of nasctl.
         """
         asked = {one.name: one.record.asked for one in store.runs()}
-        for version in range(self.choice, 0, -1):
-            run = replace(self, choice=version)
-            if run.name in asked and asked[run.name].get("choice", 1) == version:
-                return run
-        return self
+        how = self.how.for_examples(self._data.task, self._data.size("train"))
+        today = self
+        if how != self.how:
+            fitted = type(self).after(self.first, how, self.trainings, self.measurements)
+            today = replace(fitted, open_metrics=self.open_metrics, choice=self.choice)
+        for begun in (today,) if today is self else (today, self):
+            for version in range(self.choice, 0, -1):
+                run = replace(begun, choice=version)
+                known = asked.get(run.name, {})  # a name that the user gave says nothing of version and recipe
+                if known and (known.get("choice", 1), known.get("recipe")) == (version, run.asked["recipe"]):
+                    return run
+        return today
 
     @property
     def config(self) -> dict[str, Any]:
@@ -153,7 +163,8 @@ class TrainedRun(Run):
     def recipe_notes(self) -> list[str]:
         """Sentences for a user on what the recipe does to the data."""
         recipe = self.how.recipe_for(self._data.task)
-        return flip_notes(self._data, recipe.flip, "A --recipe with the line 'flip = false'")
+        few = few_examples_note(recipe, self._data.task, self._data.size("train"))
+        return [*filter(None, [few]), *flip_notes(self._data, recipe.flip, "A --recipe with the line 'flip = false'")]
 
     def guessing_note(self, record: TrainingRecord) -> str:
         """Return a clause if a training is no better than guessing on the validation part; "" otherwise."""

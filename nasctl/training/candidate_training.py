@@ -31,6 +31,7 @@ class CandidateTraining:
         epochs: Passes over the training part; 0 for those of the recipe.
         split: Shares of the parts of the data, "0.8-0.1-0.1".
         split_seed: Seed of the split.
+        batch: Examples of a step; 0 for those of the recipe.
 
     Raises:
         NasctlError: The path of the recipe cannot be part of the spec of an objective.
@@ -40,6 +41,7 @@ class CandidateTraining:
     epochs: int = 0
     split: str = "0.8-0.1-0.1"
     split_seed: int = 0
+    batch: int = 0
 
     def __post_init__(self) -> None:
         if any(one in self.recipe for one in ",=:@"):
@@ -68,7 +70,25 @@ class CandidateTraining:
         from nasctl.training.request import RecipeOptions  # it imports torch
 
         file = Path(self.recipe) if self.recipe else None
-        return RecipeOptions(file, self.epochs or None).recipe(task)
+        fields = (f"batch={self.batch}",) if self.batch else ()
+        return RecipeOptions(file, self.epochs or None, fields).recipe(task)
+
+    def for_examples(self, task: TrainingTask, examples: int) -> CandidateTraining:
+        """Return the trainings with the epochs and the batch of the default recipe, where neither was chosen.
+
+        Epochs and batch are part of the objective, so that labels of few examples never mix with others.
+
+        Args:
+            task: The task.
+            examples: Number of training examples.
+        """
+        from nasctl.training.few_examples import default_recipe
+        from nasctl.training.recipe import usual
+
+        found = default_recipe(task, examples)
+        if self.recipe or self.epochs or self.batch or found == usual(task):
+            return self
+        return replace(self, epochs=found.epochs, batch=found.batch)
 
     def version(self, given: Input, example: Network) -> str:
         """Return a text that differs wherever the trained weights of a network may differ.

@@ -16,6 +16,7 @@ from nasctl.training.batches import steps_per_epoch
 from nasctl.training.display import Display
 from nasctl.training.evaluation import Result
 from nasctl.training.events import Diverged, Evaluated, Event, Resumed, StepDone
+from nasctl.training.few_examples import few_examples_note
 from nasctl.training.image_notes import flip_notes, guessing_note
 from nasctl.training.labelled import TrainingData
 from nasctl.training.recipe import Recipe
@@ -104,7 +105,9 @@ class ProgressReport:
 
     def data_lines(self) -> list[str]:
         """Return the lines that describe the data."""
-        return [f"data {self._data}", *self._data.notes, *flip_notes(self._data, self._recipe.flip, "--set flip=false")]
+        few = few_examples_note(self._recipe, self._data.task, self._data.size("train"))
+        flips = flip_notes(self._data, self._recipe.flip, "--set flip=false")
+        return [f"data {self._data}", *self._data.notes, *flips, *filter(None, [few])]
 
     def recipe_lines(self, world: int, print_recipe: str = "; --print-recipe shows all of it") -> list[str]:
         """Return the lines that describe the recipe and the number of processes."""

@@ -16,6 +16,7 @@ from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, Input, SearchSpace
 from nasctl.store.store import Store
+from nasctl.training.few_examples import default_recipe
 from nasctl.training.folder import TrainingFolder, trainings_folder
 from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.recipe import Recipe, TrainingTask, usual
@@ -37,15 +38,22 @@ class RecipeOptions:
     epochs: int | None = None
     fields: tuple[str, ...] = ()
 
-    def recipe(self, task: TrainingTask) -> Recipe:
+    def recipe(self, task: TrainingTask, examples: int | None = None) -> Recipe:
         """Return the recipe for a task.
+
+        Without a file, epochs and batch it is `default_recipe`, which follows from the number of training examples.
+
+        Args:
+            task: The task.
+            examples: Number of training examples; None for the usual recipe of the task, whatever their number.
 
         Raises:
             NasctlError: The file cannot be read, a field does not exist or has a bad value, or two options give other
                 numbers of epochs.
         """
-        start = usual(task)
         values = dict(_field(text) for text in self.fields)
+        fixed = self.file is not None or self.epochs is not None or values.keys() & {"epochs", "batch"}
+        start = usual(task) if fixed or examples is None else default_recipe(task, examples)
         if self.epochs is not None:
             if values.get("epochs", self.epochs) != self.epochs:
                 raise NasctlError(
@@ -121,13 +129,14 @@ class TrainRequest:
         Raises:
             NasctlError: An option names something that does not exist, or does not fit the network.
         """
-        return self.trainings_of(resolve_all(self.archs, store, self.space))
+        return self.trainings_of(resolve_all(self.archs, store, self.space), store)
 
-    def trainings_of(self, chosen: Sequence[tuple[str, Genome]]) -> list[tuple[Training, TrainingData]]:
+    def trainings_of(self, chosen: Sequence[tuple[str, Genome]], store: Store) -> list[tuple[Training, TrainingData]]:
         """Return the trainings of networks with their data.
 
         Args:
             chosen: Spec of the search space and genome of each network.
+            store: The store. A training that it has begun with the usual recipe keeps that.
 
         Raises:
             NasctlError: An option names something that does not exist, or does not fit a network.
@@ -136,7 +145,16 @@ class TrainRequest:
         if self.name and len(chosen) > 1:
             raise NasctlError(f"--name {self.name} is for one training, and here are {len(chosen)}; leave it out")
         known: dict[tuple[Input, TrainingTask], TrainingData] = {}
-        return [self._training(spec, genome, known) for spec, genome in chosen]
+        found = [self._training(spec, genome, known) for spec, genome in chosen]
+        return [(self._as_begun(training, store), data) for training, data in found]
+
+    def _as_begun(self, training: Training, store: Store) -> Training:
+        """Return a training with the usual recipe if the store has begun it so, as an earlier version of nasctl did."""
+        earlier = replace(training, recipe=self.recipe.recipe(training.task))
+        if earlier.recipe == training.recipe:
+            return training
+        begun = [one.spec for one in store.trainings(training.space, training.genome) if one.name == earlier.name]
+        return earlier if earlier.spec in begun else training
 
     def _training(
         self, spec: str, genome: Genome, known: dict[tuple[Input, TrainingTask], TrainingData]
@@ -165,7 +183,7 @@ class TrainRequest:
             trained_space=trained,
             task=data.task,
             data=str(data),
-            recipe=self.recipe.recipe(data.task),
+            recipe=self.recipe.recipe(data.task, data.size("train")),
             seed=self.seed,
             threads=self.threads,
             torch_device=self.torch_device,

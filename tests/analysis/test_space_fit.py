@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nasctl import registry
-from nasctl.analysis.space_choice import choose, option_words
+from nasctl.analysis.space_choice import _chosen, _Tried, choose, option_words
 from nasctl.analysis.space_fit import BoundsQuestion, best_variant, space_fit, specs_for, suitability, variants
 from nasctl.errors import NasctlError
 from nasctl.evaluation import ranges
@@ -106,6 +106,25 @@ def test_a_space_is_chosen_with_its_devices_and_the_same_words_ask_again():
     assert list(option_words(choice.question)) == [
         *("--device", device, "--constraint", "latency<=20ms", "--constraint", "params<=5M")
     ]
+
+
+def test_better_suited_spaces_are_passed_over_for_a_reason():
+    """Made-up shares of mbconv, which suits photos better than nbmacro."""
+    question = BoundsQuestion(constraints=("params<=2M",))
+    fit = space_fit("nbmacro", question, 10)
+    none, some = np.zeros(10, dtype=bool), np.arange(10) < 1
+    far = replace(fit, spec="mbconv", side=224, within=none, reach={"params": ranges.Bounds(3e6, 9e6, proven=False)})
+    near = replace(far, spec="mbconv:width=0.5", reach={"params": ranges.Bounds(2.5e6, 9e6, proven=False)})
+    possible = replace(far, reach=fit.reach)
+    rare = replace(possible, within=some)
+    for seen, reason in (
+        ([far, near], "its least known params at any width and resolution is 2.5 M, of mbconv:width=0.5"),
+        ([far, possible], "none of 10 random networks at any width and resolution is within"),
+        ([rare, near], "at most 10% of its networks hold params<=2M"),
+    ):
+        tried = [_Tried(one, question, "mbconv") for one in seen] + [_Tried(fit, question, "nbmacro")]
+        assert _chosen(tried[-1], tried, None).passed == (f"mbconv was passed over: {reason}",)
+        assert _chosen(tried[0], tried, None).passed == ()
 
 
 def test_an_impossible_bound_names_the_nearest():

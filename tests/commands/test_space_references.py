@@ -29,6 +29,11 @@ def test_the_list_has_costs_accuracy_and_source(run):
     ]  # fmt: skip
     assert second[:5] == ["ofa-pixel1-20ms", "4.305 M", "153.1 M", "15.74", "-"]
     assert "ofa-pixel1-20ms: resolution=224 (published with 152)" in result.stderr
+    said = " ".join(result.stderr.split())
+    assert "not in mbconv:width=1.0: mobilenetv3-small (its stages have other channels" in said
+    assert "; ofa-note10-30ms (give width=1.2)" in said
+    assert "other spaces have other published networks: " in said
+    assert " resnet (1)," in said
 
 
 def test_the_list_as_json(run):

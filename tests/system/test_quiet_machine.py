@@ -1,9 +1,12 @@
 """Waiting for a quiet machine."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from nasctl.errors import NasctlError
 from nasctl.system import quiet_machine
+from nasctl.system.machine_lock import exclusive_machine, shared_machine
 from nasctl.system.quiet_machine import BusyMeter, busy_processors, wait_until_quiet
 
 
@@ -48,3 +51,21 @@ def test_a_system_that_does_not_count_is_not_called_busy(monkeypatch):
     with BusyMeter() as meter:
         pass
     assert (meter.processors, meter.remark) == (None, "")
+
+
+def test_the_lock_of_the_machine_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # apart from searches on this machine
+    said = []
+    with ExitStack() as held:
+        held.enter_context(shared_machine())
+        with pytest.raises(NasctlError, match="another `nasctl device profile`, or a search"), exclusive_machine(0.01):
+            pass
+
+        def ends():
+            said.append("waits")
+            held.close()  # the search ends while it is waited for
+
+        with exclusive_machine(60, ends):
+            pass
+    with exclusive_machine(60, ends):  # free at once
+        assert said == ["waits"]

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ wait_option = click.option(
     "--wait",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
-    help="Wait until the machine is quiet, at most so long; after that the command stops.",
+    help="Wait until no other nasctl works on the machine and it is quiet, at most so long; after that the command"
+    " stops.",
 )
 
 
@@ -89,7 +91,8 @@ def with_progress(steps: Iterator[ProfileProgress]) -> Iterator[ProfileProgress]
     for step in steps:
         first = step.done if first is None else first
         share = (step.total - step.done) / max(1, step.done - first)
-        text = f"{step.done} of {step.total} visits, {step.noisy} too noisy yet"
+        noisy = f"{step.noisy} too noisy{' so far' if step.done < step.total else ''}"
+        text = f"{step.done} of {step.total} visits, {noisy}"
         text += f", {duration((time.monotonic() - start) * share)} left" if step.done > first else ""
         if live:
             click.echo(f"\r{text:70}", err=True, nl=False)
@@ -109,6 +112,35 @@ def accuracy_warnings(table: LatencyTable) -> list[str]:
             "predictions are far from whole networks; the device may have been busier at times: measure all of it again"
         ]
     return []
+
+
+@contextmanager
+def quiet_machine_lock(minutes: float | None, accept_noise: bool) -> Iterator[None]:
+    """Keep other measurements and searches of nasctl off this machine inside the block, which begins when it is quiet.
+
+    Args:
+        minutes: Longest wait for others to end and for the machine to be quiet; None to wait for neither.
+        accept_noise: Whether a machine that is not quiet is measured all the same.
+
+    Raises:
+        NasctlError: Another nasctl has not ended in time, or the machine was not quiet in time and noise is not
+            accepted.
+    """
+    from nasctl.system.machine_lock import exclusive_machine
+    from nasctl.system.terminal import duration, say
+
+    seconds = 60 * (minutes or 0.0)
+    begun: list[float] = []  # when the wait for another nasctl began, if there is one
+
+    def waiting() -> None:
+        begun.append(time.monotonic())
+        say(f"waiting for another nasctl on this machine to end, at most {duration(seconds)}")
+
+    with exclusive_machine(seconds, waiting):
+        if minutes is not None:
+            waited = time.monotonic() - begun[0] if begun else 0.0
+            wait_until_quiet(max(seconds - waited, 0.0), accept_noise)
+        yield
 
 
 def wait_until_quiet(seconds: float, accept_noise: bool) -> None:

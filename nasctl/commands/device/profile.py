@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from nasctl.commands._types import OutputPath
-from nasctl.commands.device import accuracy_warnings, table_file, wait_option, wait_until_quiet, with_progress
+from nasctl.commands.device import accuracy_warnings, quiet_machine_lock, table_file, wait_option, with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,7 +102,6 @@ def command(
 
     from nasctl import registry
     from nasctl.hardware.profiling.profile import Host, Profile
-    from nasctl.system.machine_lock import exclusive_machine
     from nasctl.system.quiet_machine import BusyMeter
     from nasctl.system.terminal import say
 
@@ -111,9 +110,7 @@ def command(
     host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
     table = host.table(_command_line(host, spaces, accept_noise))
     folder = path.with_name(f"{path.name}.part")
-    if wait is not None:
-        wait_until_quiet(60 * wait, accept_noise)
-    with exclusive_machine(), BusyMeter() as meter:
+    with quiet_machine_lock(wait, accept_noise), BusyMeter() as meter:
         timings = _open_timings(folder, table, force)
         profile = Profile(spaces)
         try:

@@ -9,7 +9,7 @@ import click
 
 from nasctl.commands import json_option
 from nasctl.commands._types import OutputPath, file_in
-from nasctl.commands.device import wait_option, wait_until_quiet, with_progress
+from nasctl.commands.device import quiet_machine_lock, wait_option, with_progress
 
 if TYPE_CHECKING:
     from nasctl.hardware.profiling.profile import Host
@@ -98,9 +98,8 @@ def command(
         check_free(plot, force)
     if csv is None:
         host = validation.matching_host(table, torch_device, seconds)
-        if wait is not None:
-            wait_until_quiet(60 * wait, accept_noise)
-        found = _measured(table, spec, host, networks, seed, force, meter)
+        with quiet_machine_lock(wait, accept_noise):
+            found = _measured(table, spec, host, networks, seed, force, meter)
     else:
         found = _read(table, spec, csv, column, idle)
         if target is not None and sha256(csv.read_bytes()).hexdigest() in " ".join(table.source.values()):
@@ -114,7 +113,8 @@ def command(
         validation.with_validation(table, found.validation).save(target)
         say(f"saved in {target}")
     if as_json:
-        click.echo(json.dumps({"device": table.device, "batch": table.batch, **found.figures()}))
+        busy = {} if meter.processors is None else {"busy_processors": round(meter.processors, 3)}
+        click.echo(json.dumps({"device": table.device, "batch": table.batch, **found.figures(), **busy}))
     else:
         _print_comparison(table, found)
     if refused:
@@ -171,7 +171,6 @@ def _measured(
     from nasctl.hardware import validation
     from nasctl.hardware.profiling import profile
     from nasctl.hardware.profiling.timings import Timings
-    from nasctl.system.machine_lock import exclusive_machine
     from nasctl.system.terminal import say
 
     here = host.table("")
@@ -185,7 +184,7 @@ def _measured(
         for genome in validation.unprofiled_genomes(space, number, seed)
     }
     timings = Timings()
-    with exclusive_machine(), meter, tempfile.TemporaryDirectory() as folder:
+    with meter, tempfile.TemporaryDirectory() as folder:
         for _step in with_progress(profile.time_groups([profile.TimingGroup(networks)], host, timings, Path(folder))):
             pass
     rows = {name: row for name in networks if (row := timings.row(name)) is not None}

@@ -69,7 +69,10 @@ def command(
     if unproven := [fit.spec for fit in fits if fit.tables and not fit.validated]:
         some = ", ".join(unproven[:3]) + (f" and {len(unproven) - 3} more" if len(unproven) > 3 else "")
         where = "any of these" if len(unproven) == len(fits) else some
-        say(f"NOT VALIDATED on {where}: latencies there are rough estimates")
+        say(
+            f"NOT VALIDATED on {where}: latencies there are rough estimates; `nasctl device adapt` corrects a table by"
+            " five networks that you time"
+        )
 
 
 def _headed(name: str, unit: str) -> str:

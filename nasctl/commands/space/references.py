@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +23,7 @@ def command(space: str, devices: tuple[str, ...], as_json: bool) -> None:
 
     A name of the list stands for its network wherever a command takes ARCH, and for its own value in a constraint:
     --constraint "latency<=mobilenetv3-large". Options of SPACE that differ from the published ones are named, and take
-    the accuracy away.
+    the accuracy away. Published networks that SPACE lacks with these options are named with the reason.
     """
     import json
 
@@ -40,6 +40,7 @@ def command(space: str, devices: tuple[str, ...], as_json: bool) -> None:
         return
     if not found:
         say(f"{space} has no reference networks: it can express none of the published networks that nasctl knows")
+        say(*_missing(space, made))
         return
     units = {name: one.unit if name in ("params", "macs") else "" for name, one in objectives.items()}
     heads = [name if units[name] else f"{name} ({objectives[name].unit})" for name in objectives]
@@ -53,7 +54,19 @@ def command(space: str, devices: tuple[str, ...], as_json: bool) -> None:
         for name, one in found.items()
     ]
     table(["network", *heads, "published accuracy", "source"], rows)
-    say(*(f"{name}: {one.remark}" for name, one in found.items() if one.remark))
+    say(*(f"{name}: {one.remark}" for name, one in found.items() if one.remark), *_missing(space, made))
+
+
+def _missing(spec: str, space: SearchSpace) -> Iterator[str]:
+    """Yield sentences on published networks that the space lacks with its options, and on those of other spaces."""
+    from nasctl import registry
+    from nasctl.architectures.references import missing_references, spaces_with_references
+
+    if missing := missing_references(space):
+        yield f"not in {spec}: {'; '.join(f'{name} ({reason})' for name, reason in missing.items())}"
+    plugin = registry.plugin_of(registry.normal("spaces", spec))
+    others = [f"{name} ({number})" for name, number in spaces_with_references().items() if name != plugin]
+    yield f"other spaces have other published networks: {', '.join(others)}"
 
 
 def _objectives(space: str, devices: tuple[str, ...]) -> dict[str, Objective]:

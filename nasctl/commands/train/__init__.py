@@ -157,11 +157,16 @@ def _request(
 
 
 def _recipe_text(request: dict[str, Any], shortlist: ShortlistOptions, recipe: RecipeOptions, store: str) -> str:
-    """Return the recipe as TOML: that of the space's task, or of classes where no space is given."""
+    """Return the recipe as TOML: that of the space's task, or of classes where no space is given.
+
+    With a network and data it is the recipe of its training, which may follow from the number of training examples.
+    """
     from nasctl.store.store import Store
-    from nasctl.training.request import task_asked
+    from nasctl.training.request import TrainRequest, task_asked
 
     opened = Store.reading(store)
+    if request["archs"] and request["data"] is not None:
+        return TrainRequest(**request | {"start": None}, recipe=recipe).trainings(opened)[0][0].recipe.toml()
     space = request["space"] if shortlist.run is None else opened.run(shortlist.run)[1].space
     return recipe.recipe(task_asked(request["archs"], opened, space)).toml()
 

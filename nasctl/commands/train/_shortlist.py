@@ -185,7 +185,7 @@ class ShortlistTraining:
         sizes = stored_sizes(opened, self._run, self._record)
         self._shortlist = shortlist(self._record, visited, options.top or DEFAULT_TOP, sizes)
         chosen = [(self._record.space, one.genome) for one in self._shortlist.candidates]
-        self.trainings = request.trainings_of(chosen)
+        self.trainings = request.trainings_of(chosen, opened)
         for training, data in self.trainings:
             check_trainable(training, data)
         self._starts = [request.start_of(one.trained_space, one.genome) for one, _ in self.trainings]
