@@ -113,6 +113,13 @@ class StepBatch(Protocol):
         """Return the loss of the task, (), for the outputs of a network for view 0."""
         ...
 
+    def quality(self, outputs: Tensor) -> Tensor:
+        """Return the accuracy, (), for the outputs of a network for view 0; the inverse of the perplexity for words.
+
+        It is from 0 to 1, and has no gradient.
+        """
+        ...
+
     def halves(self) -> tuple[StepBatch, StepBatch]:
         """Return the examples of the first and of the second half of the training examples, as many of each.
 
@@ -333,6 +340,15 @@ class LearnsChoices(Protocol):
 
 
 @runtime_checkable
+class DrawsGenomes(LearnsChoices, Protocol):
+    """A strategy that learns a distribution of whole genomes, whose genes are not independent."""
+
+    def draw(self, rng: np.random.Generator) -> Genome:
+        """Return a canonical genome drawn from the distribution, whose weights are in the supernet."""
+        ...
+
+
+@runtime_checkable
 class GivesLosses(Protocol):
     """A strategy that computes its losses itself."""
 
@@ -357,6 +373,7 @@ class ScoresGenomes(Protocol):
 
 __all__ = [
     "ChoosesDistance",
+    "DrawsGenomes",
     "GivesLosses",
     "HasCopies",
     "HasMeanTeacher",
