@@ -107,7 +107,8 @@ def plot(path, regrets, bound):
             curves = np.array([one.max(axis=0) for one in some])
             area.fill_between(at, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0)
             area.plot(at, curves.mean(axis=0), color=colour, linewidth=1.1, label=name)
-        area.set(xlabel="draws T", ylabel="largest regret of a gene", xlim=(1, len(bound)), ylim=(0, None))
+        area.set(xlabel="draws T", ylabel="largest regret of a gene", xscale="log", yscale="log")
+        area.set(xlim=(10, len(bound)), ylim=(0.1, None))
         figure.legend(loc="outside upper left", ncols=3, frameon=False)
 
 

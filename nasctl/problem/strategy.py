@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from nasctl.problem.choice_controller import ChoiceController
+
 Lessons = Literal["labels", "teacher", "both"]
 
 Pick = Literal["only", "best", "worst"]
@@ -349,6 +351,13 @@ class DrawsGenomes(LearnsChoices, Protocol):
 
 
 @runtime_checkable
+class HasController(Protocol):
+    """A strategy whose choices a recurrent network draws, which `nasctl supernet controller` examines."""
+
+    controller: ChoiceController
+
+
+@runtime_checkable
 class GivesLosses(Protocol):
     """A strategy that computes its losses itself."""
 
@@ -375,6 +384,7 @@ __all__ = [
     "ChoosesDistance",
     "DrawsGenomes",
     "GivesLosses",
+    "HasController",
     "HasCopies",
     "HasMeanTeacher",
     "HasModules",

@@ -21,7 +21,11 @@ from nasctl.commands import force_option, json_option, store_option
 @store_option
 @json_option
 def command(name: str, plot: Path | None, force: bool, store: str, as_json: bool) -> None:
-    """Show the supernet NAME: what was trained, how far it is, its results, the visits of its slots, and its files."""
+    """Show the supernet NAME: what was trained, how far it is, its results, the visits of its slots, and its files.
+
+    For a strategy that learns choices, a table has the most probable choice of each gene, and --plot the probabilities
+    over the training.
+    """
     import json
 
     from nasctl.errors import NasctlError
@@ -35,6 +39,7 @@ def command(name: str, plot: Path | None, force: bool, store: str, as_json: bool
     folder = find_supernet(name, store)
     row, visits = supernet_row(folder), visits_of(folder)
     if plot is not None:
+        from nasctl.supernets.learned_choices import history_of
         from nasctl.supernets.plot import draw_supernet
         from nasctl.training.training_log import read_log
 
@@ -42,10 +47,28 @@ def command(name: str, plot: Path | None, force: bool, store: str, as_json: bool
             raise NasctlError(
                 f"Cannot draw the supernet {row['supernet']}: it has no checkpoint yet. Let its training run."
             )
-        draw_supernet(plot, row, read_log(folder.log), visits)
+        draw_supernet(plot, row, read_log(folder.log), visits, history_of(folder))
         say(f"the picture of the supernet is in {plot}")
     if as_json:
         slots = None if visits is None else {"each": visits.tolist(), "never": int((visits == 0).sum())}
         click.echo(json.dumps({**row, "visits": slots}))
         return
     definitions(supernet_facts(row, visits))
+    if choices := row["choices"]:
+        _print_choices(choices["probabilities"])
+
+
+def _print_choices(probabilities: dict[str, dict[str, float]]) -> None:
+    """Print the learned probabilities, a row for each gene."""
+    from nasctl.supernets.learned_choices import choice_rows
+    from nasctl.system.terminal import TableColumn, table
+
+    columns = [
+        TableColumn("gene"),
+        TableColumn("best choice"),
+        TableColumn("probability"),
+        TableColumn("entropy", "bits", priority=1),
+        TableColumn("other choices", priority=2, prose=True),
+    ]
+    click.echo()
+    table(columns, choice_rows(probabilities), title="learned choices")
