@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from nasctl.problem.choice_controller import ChoiceController
+
 Lessons = Literal["labels", "teacher", "both"]
 
 Pick = Literal["only", "best", "worst"]
@@ -111,6 +113,13 @@ class StepBatch(Protocol):
 
     def loss(self, outputs: Tensor) -> Tensor:
         """Return the loss of the task, (), for the outputs of a network for view 0."""
+        ...
+
+    def quality(self, outputs: Tensor) -> Tensor:
+        """Return the accuracy, (), for the outputs of a network for view 0; the inverse of the perplexity for words.
+
+        It is from 0 to 1, and has no gradient.
+        """
         ...
 
     def halves(self) -> tuple[StepBatch, StepBatch]:
@@ -333,6 +342,22 @@ class LearnsChoices(Protocol):
 
 
 @runtime_checkable
+class DrawsGenomes(LearnsChoices, Protocol):
+    """A strategy that learns a distribution of whole genomes, whose genes are not independent."""
+
+    def draw(self, rng: np.random.Generator) -> Genome:
+        """Return a canonical genome drawn from the distribution, whose weights are in the supernet."""
+        ...
+
+
+@runtime_checkable
+class HasController(Protocol):
+    """A strategy whose choices a recurrent network draws, which `nasctl supernet controller` examines."""
+
+    controller: ChoiceController
+
+
+@runtime_checkable
 class GivesLosses(Protocol):
     """A strategy that computes its losses itself."""
 
@@ -357,7 +382,9 @@ class ScoresGenomes(Protocol):
 
 __all__ = [
     "ChoosesDistance",
+    "DrawsGenomes",
     "GivesLosses",
+    "HasController",
     "HasCopies",
     "HasMeanTeacher",
     "HasModules",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nasctl.drawing.canvas import WIDTH, canvas, thin_ticks
-from nasctl.drawing.palette import BLUE, CAPTION, GREEN, ORANGE, VERMILLION
+from nasctl.drawing.palette import BLUE, CAPTION, GREEN, ORANGE, SERIES, VERMILLION
 from nasctl.errors import NasctlError
 from nasctl.pareto.hypervolume import pareto
 
@@ -17,22 +17,33 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.axis
 
-HEIGHT = 2.6  # inches
+HEIGHT = 2.6  # inches, of a row of panels
+
+NAMED = 6  # curves of a panel of choices that have a name; the others are one curve together
 
 COLOURS = {"largest": BLUE, "smallest": VERMILLION}  # of a sampled network: GREEN
 
 
-def draw_supernet(path: Path, row: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], visits: np.ndarray) -> None:
+def draw_supernet(
+    path: Path,
+    row: Mapping[str, Any],
+    entries: Sequence[Mapping[str, Any]],
+    visits: np.ndarray,
+    history: np.ndarray | None = None,
+) -> None:
     """Draw a supernet into a .png, .svg or .pdf, which is replaced if it exists.
 
     The first panel has the accuracy of the judged networks on the validation part by epoch, the second one their last
-    accuracy over their multiply-accumulates, with the front, and the third one the visits of all slots, sorted.
+    accuracy over their multiply-accumulates, with the front, and the third one the visits of all slots, sorted. With
+    learned choices, a second row has their probabilities over the training: the mean over the genes that have the same
+    choices, so that a collapse to one kind of operation shows, and the entropy of each group of such genes.
 
     Args:
         path: The picture.
         row: The supernet as `supernet_row` returns it.
         entries: The entries of its log.
         visits: Passes that trained each slot, (copies, slots).
+        history: Probabilities of all choices over the training, (101, choices of all genes); None if none are learned.
 
     Raises:
         NasctlError: No network has been evaluated yet, or the file cannot be written.
@@ -43,8 +54,14 @@ def draw_supernet(path: Path, row: Mapping[str, Any], entries: Sequence[Mapping[
             f"Cannot draw the supernet {row['supernet']}: none of its networks has been evaluated yet. Wait for the end"
             " of an epoch."
         )
-    with canvas(path, WIDTH, HEIGHT) as figure:
-        left, middle, right = figure.subplots(1, 3)
+    groups = [] if history is None or not row.get("choices") else gene_groups(row["choices"]["probabilities"])
+    with canvas(path, WIDTH, HEIGHT * (2 if groups else 1)) as figure:
+        grid = figure.add_gridspec(2 if groups else 1, 3)
+        left, middle, right = (figure.add_subplot(grid[0, place]) for place in range(3))
+        if groups and history is not None:
+            places = [grid[1, :2]] if len(groups) == 1 else [grid[1, 0], grid[1, 1]]
+            areas = [figure.add_subplot(place) for place in (*places, grid[1, 2])]
+            _draw_choices(areas, groups, history)
         _draw_curves(left, curves)
         _draw_costs(middle, row)
         _draw_visits(right, visits)
@@ -53,6 +70,59 @@ def draw_supernet(path: Path, row: Mapping[str, Any], entries: Sequence[Mapping[
         figure.legend(handles, labels, loc="outside upper left", ncols=3, frameon=False)
         figure.canvas.draw()
         thin_ticks(figure)
+
+
+def gene_groups(choices: Mapping[str, Mapping[str, float]]) -> list[tuple[list[str], list[str], np.ndarray]]:
+    """Return the genes that have the same choices, the largest group first.
+
+    Args:
+        choices: Probabilities by the names of genes and choices.
+
+    Returns:
+        Names of the genes, names of the choices, and columns of the history, (genes, choices), of each group of genes
+        with two choices or more.
+    """
+    found: dict[tuple[str, ...], tuple[list[str], list[np.ndarray]]] = {}
+    start = 0
+    for gene, shares in choices.items():
+        genes, columns = found.setdefault(tuple(shares), ([], []))
+        genes.append(gene)
+        columns.append(np.arange(start, start + len(shares)))
+        start += len(shares)
+    listed = [(genes, list(names), np.array(columns)) for names, (genes, columns) in found.items() if len(names) > 1]
+    return sorted(listed, key=lambda one: -len(one[0]))
+
+
+def _draw_choices(
+    areas: Sequence[matplotlib.axes.Axes],
+    groups: Sequence[tuple[list[str], list[str], np.ndarray]],
+    history: np.ndarray,
+) -> None:
+    """Draw the mean probability of each choice over the training, of the two largest groups, and entropies of all."""
+    done = np.flatnonzero(~np.isnan(history).any(axis=1))
+    for area, (genes, names, columns) in zip(areas, groups[:2], strict=False):
+        means = history[done][:, columns].mean(axis=1)  # (rows, choices)
+        order = np.argsort(-means[-1], kind="stable")
+        for place, choice in enumerate(order[:NAMED]):
+            area.plot(done, means[:, choice], color=SERIES[place], linewidth=1.0, label=names[choice])
+        if len(order) > NAMED:
+            rest = means[:, order[NAMED:]].sum(axis=1)
+            area.plot(done, rest, color=CAPTION, linewidth=1.0, linestyle=":", label=f"{len(order) - NAMED} others")
+        area.set(xlabel="part of the training (%)", ylabel="probability", xlim=(0, 100), ylim=(0, 1))
+        about = genes[0] if len(genes) == 1 else f"mean over {len(genes)} genes, {genes[0]} to {genes[-1]}"
+        area.set_title(about, fontsize=6, loc="right")
+        area.legend(loc="upper left", fontsize=5.5, ncols=2, framealpha=0.8, handlelength=1.2, borderpad=0.3)
+    last = areas[-1]
+    for place, (genes, names, columns) in enumerate(groups):
+        shares = history[done][:, columns]  # (rows, genes, choices)
+        bits = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=2) / np.log2(len(names))
+        colour = SERIES[place % len(SERIES)]
+        last.fill_between(done, bits.min(axis=1), bits.max(axis=1), color=colour, alpha=0.12, linewidth=0)
+        label = genes[0] if len(genes) == 1 else f"{genes[0]} and {len(genes) - 1} more"
+        last.plot(done, bits.mean(axis=1), color=colour, linewidth=1.0, label=label if place < NAMED else None)
+    last.set(xlabel="part of the training (%)", ylabel="entropy / entropy of equal choices", xlim=(0, 100), ylim=(0, 1))
+    last.set_title("line: mean over genes; band: range", fontsize=6, loc="right")
+    last.legend(loc="lower left", fontsize=5.5, framealpha=0.8, handlelength=1.2, borderpad=0.3)
 
 
 def _whole_numbers(axis: matplotlib.axis.Axis) -> None:

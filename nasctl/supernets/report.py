@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasctl import registry
+from nasctl.supernets.learned_choices import certainty_text
 from nasctl.supernets.learner import SAMPLED
 from nasctl.supernets.question import Supernet
 from nasctl.supernets.running import SupernetSession
-from nasctl.system.terminal import duration, plural
+from nasctl.system.terminal import duration, plural, quantity
 from nasctl.training.display import result_text
 from nasctl.training.evaluation import Result
 from nasctl.training.events import Evaluated
@@ -81,17 +82,41 @@ class SupernetReport(ProgressReport):
         space = registry.normal("spaces", row["space"])
         if any(one.accuracy is None and one.perplexity is None for one in largest.values()):
             return [*lines, "its strategy scores networks and trains no classifier: less is better"]
+        if row["choices"]:
+            lines += _choice_lines(row["choices"])
+        first, *others = (f"nasctl {one}{self._options}" for one in self._commands(row, space))
+        return [*lines, *self.guessing_lines(largest), f"next: {first}", *(f"      {one}" for one in others)]
+
+    def _commands(self, row: Mapping[str, Any], space: str) -> list[str]:
+        """Return the next commands to type, for the network that the strategy has chosen or else the largest one."""
+        name, (data, _, digest) = row["supernet"], self._supernet.data.partition(" split=")[0].partition("#")
+        arch, learnt = row["judged"]["largest"]["id"], list[str]()
+        if row["choices"]:
+            arch = row["choices"]["chosen"]["id"]
+            learnt = [
+                f"supernet evaluate {name} --arch {arch}",
+                f"train --arch {arch} --data {'DATA' if digest else data} --from {name}",  # a digest is of files
+                f"space sample {space} --from {name}",
+            ]
         return [
-            *lines,
-            *self.guessing_lines(largest),
-            f"next: nasctl search --space {space} -o {self._objective}@{name},macs{self._options}",
-            f"      nasctl export --arch {row['judged']['largest']['id']} --weights {name}{self._options}",
-            f"      nasctl supernet show {name} --plot {name}.png{self._options}",
+            f"search --space {space} -o {self._objective}@{name},macs",
+            *learnt,
+            f"export --arch {arch} --weights {name}",
+            f"supernet show {name} --plot {name}.png",
         ]
 
     @property
     def _objective(self) -> str:
         return "accuracy" if self._supernet.task == "classes" else "loss"
+
+
+def _choice_lines(choices: Mapping[str, Any]) -> list[str]:
+    """Return the lines that say what the strategy has chosen, and how far it has decided."""
+    one = choices["chosen"]
+    return [
+        f"chosen: {one['id']}, {quantity(one['macs'], 'MACs')} MACs",
+        f"choices: {certainty_text(choices['probabilities'])}",
+    ]
 
 
 def _short(result: Result) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from nasctl.architectures import ids
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.problem.space import SearchSpace
 from nasctl.supernets.folder import supernets_folder
+from nasctl.supernets.learned_choices import certainty_text, history_of, last_probabilities, named
 from nasctl.supernets.running import seconds_of
 from nasctl.supernets.trained_supernet import SupernetFacts, TrainedSupernet
 from nasctl.system import files
@@ -60,6 +61,9 @@ def supernet_row(folder: TrainingFolder) -> dict[str, Any]:
     for weights that cannot be read, which the command of the training writes anew. The results of an unfinished one are
     its last validation.
 
+    `choices` has the learned choices of a strategy that learns any: `chosen`, the network that it chooses, and
+    `probabilities` by the names of genes and choices.
+
     Raises:
         NasctlError: The question or the log cannot be read.
     """
@@ -82,6 +86,7 @@ def supernet_row(folder: TrainingFolder) -> dict[str, Any]:
         "steps": facts.steps if facts else int(begun[-1]["steps"]) if begun else None,
         "results": results,
         "judged": _judged(spec["space"], genomes),
+        "choices": _choices(folder, spec["space"], facts),
         "seconds": seconds_of(entries),
         "started": _started(folder.path),
         "folder": str(folder.path),
@@ -110,6 +115,10 @@ def supernet_facts(row: Mapping[str, Any], visits: np.ndarray | None) -> dict[st
             scored = result.get("accuracy") is None and result.get("perplexity") is None
             found = f"{accuracy_text(result)} on {examples}, loss {result['loss']:.4g}"
             shown[f"{part}, {name}"] = f"score {result['loss']:.4g}{about}" if scored else f"{found}{about}"
+    if choices := row["choices"]:
+        if one := choices["chosen"]:
+            shown["chosen"] = f"{one['id']}, {quantity(one['macs'], 'MACs')} MACs"
+        shown["choices"] = certainty_text(choices["probabilities"])
     if visits is not None:
         shown["visits"] = visits_text(visits)
     shown |= {key: spec[key] for key in ("data", "task", "seed", "threads", "device", "processes")}
@@ -185,6 +194,26 @@ def _judged(spec: str, genomes: Mapping[str, list[int]]) -> dict[str, dict[str, 
         }
         for name, genome in genomes.items()
     }
+
+
+def _choices(folder: TrainingFolder, spec: str, facts: SupernetFacts | None) -> dict[str, Any] | None:
+    """Return what the strategy has learned: the network that it chooses, and probabilities by gene and choice.
+
+    None if it learns no choices, has not begun, or the plug-in of the space is gone. Before the end of the training,
+    there is no chosen network.
+    """
+    history = history_of(folder)
+    if history is None:
+        return None
+    try:
+        space: SearchSpace = registry.create("spaces", spec)
+    except NasctlError:
+        return None
+    given: Sequence[Sequence[float] | np.ndarray] = facts.probabilities if facts else []
+    if not (found := given or last_probabilities(history, space.genes)):
+        return None
+    chosen = _judged(spec, {"chosen": facts.chosen}) if facts and facts.chosen else {}
+    return {"chosen": chosen.get("chosen"), "probabilities": named(found, space.genes)}
 
 
 def _question(folder: TrainingFolder) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from nasctl.errors import NasctlError
 from nasctl.supernets import trained_supernet
 from nasctl.supernets.folder import supernets_folder
+from nasctl.supernets.learned_choices import learned
 from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.question import Supernet
@@ -193,6 +194,7 @@ def _facts(
     supernet: Supernet, data: TrainingData, log: SupernetLog, outcome: Outcome
 ) -> trained_supernet.SupernetFacts:
     """Return the facts that are stored with the weights."""
+    chosen, probabilities = learned(log.learner.strategy)
     return trained_supernet.SupernetFacts(
         space=supernet.space,
         share=supernet.share,
@@ -209,6 +211,8 @@ def _facts(
         nasctl=__version__,
         name=supernet.name,
         judged=log.judged,
+        chosen=chosen,
+        probabilities=probabilities,
     )
 
 

@@ -67,6 +67,14 @@ class RankBatch:
         """Return the loss of the task, (), for the outputs of a network for view 0."""
         return self._learning.loss(outputs, self._views[0].targets)
 
+    @torch.no_grad()
+    def quality(self, outputs: Tensor) -> Tensor:
+        """Return the accuracy, (), for the outputs of a network for view 0; for words exp(-loss)."""
+        targets = self._views[0].targets
+        if self._learning.words:
+            return (-self.loss(outputs).float()).exp()
+        return (outputs.argmax(1) == targets).float().mean()
+
 
 class SharedNetworks:
     """The networks of a space with shared weights; see `nasctl.problem.strategy.StepNetworks`.

@@ -53,6 +53,8 @@ class SupernetFacts:
     nasctl: str  # version
     name: str = ""
     judged: dict[str, list[int]] = field(default_factory=dict)  # genomes of the networks of `result`, by name
+    chosen: list[int] | None = None  # genome that the strategy chooses; None if it learns no choices
+    probabilities: list[list[float]] = field(default_factory=list)  # of the choices of each gene; [] likewise
 
 
 def write(

@@ -45,7 +45,42 @@ def command(
     store: str,
     as_json: bool,
 ) -> None:
-    """Show the supernet NAME: what was trained, how far it is, its results, the visits of its slots, and its files."""
+    """Check, before any work, that a table can be written at a path."""
+    from nasctl.errors import NasctlError
+
+    if path.suffix.lower() != ".csv":
+        raise NasctlError(f"Cannot write a table to {path}: tables are CSV files. Give a name that ends in .csv.")
+    if path.exists() and not force:
+        raise NasctlError(f"{path} exists; give another name, or replace it with --force")
+
+
+def _write_table(folder: TrainingFolder, path: Path, networks: int | None) -> list[str]:
+    """Write the block table of a supernet, and return sentences about it."""
+    from nasctl.analysis.block_table import block_table
+    from nasctl.candidates.determinism import deterministic_torch
+    from nasctl.errors import NasctlError
+    from nasctl.supernets.trained_supernet import TrainedSupernet
+    from nasctl.system.terminal import plural
+
+    if not folder.weights.exists():
+        raise NasctlError(
+            f"Cannot write a table of the supernet {folder.path.name}: its training has not ended. Let it run to its"
+            " end."
+        )
+    supernet = TrainedSupernet(folder.weights)
+    with deterministic_torch(1):
+        found = block_table(supernet, networks)
+    found.write(path)
+    said = [
+        f"the block table is in {path}: sums over genes, fitted to half of {plural(found.networks, 'random network')},"
+        f" order the other half with Kendall's tau {found.tau:.2f} and explain {found.share:.0%} of its variance"
+    ]
+    if found.left_out:
+        said.append(f"{plural(found.left_out, 'network')} left out: training has not reached some of their weights")
+    if found.absent:
+        said.append(f"{plural(found.absent, 'choice')} in none of these networks: the mean of the gene stands there")
+    command = f"next: nasctl search --space {supernet.facts.space} -o {found.column},macs"
+    return [*said, f"{command} --searcher additive_front:table={path}"]
     import json
 
     from nasctl.errors import NasctlError
@@ -63,6 +98,7 @@ def command(
     folder = find_supernet(name, store)
     row, visits = supernet_row(folder), visits_of(folder)
     if plot is not None:
+        from nasctl.supernets.learned_choices import history_of
         from nasctl.supernets.plot import draw_supernet
         from nasctl.training.training_log import read_log
 
@@ -70,7 +106,7 @@ def command(
             raise NasctlError(
                 f"Cannot draw the supernet {row['supernet']}: it has no checkpoint yet. Let its training run."
             )
-        draw_supernet(plot, row, read_log(folder.log), visits)
+        draw_supernet(plot, row, read_log(folder.log), visits, history_of(folder))
         say(f"the picture of the supernet is in {plot}")
     if table is not None:
         say(*_write_table(folder, table, networks))
@@ -79,6 +115,8 @@ def command(
         click.echo(json.dumps({**row, "visits": slots}))
         return
     definitions(supernet_facts(row, visits))
+    if choices := row["choices"]:
+        _print_choices(choices["probabilities"])
 
 
 def _check_table(path: Path, force: bool) -> None:
@@ -118,3 +156,19 @@ def _write_table(folder: TrainingFolder, path: Path, networks: int | None) -> li
         said.append(f"{plural(found.absent, 'choice')} in none of these networks: the mean of the gene stands there")
     command = f"next: nasctl search --space {supernet.facts.space} -o {found.column},macs"
     return [*said, f"{command} --searcher additive_front:table={path}"]
+
+
+def _print_choices(probabilities: dict[str, dict[str, float]]) -> None:
+    """Print the learned probabilities, a row for each gene."""
+    from nasctl.supernets.learned_choices import choice_rows
+    from nasctl.system.terminal import TableColumn, table
+
+    columns = [
+        TableColumn("gene"),
+        TableColumn("best choice"),
+        TableColumn("probability"),
+        TableColumn("entropy", "bits", priority=1),
+        TableColumn("other choices", priority=2, prose=True),
+    ]
+    click.echo()
+    table(columns, choice_rows(probabilities), title="learned choices")

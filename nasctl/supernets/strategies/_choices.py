@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from nasctl.api import Genome, StrategyContext
+from nasctl.api import Genome, StrategyContext, drawn_choices
 
 ROWS = 101  # of a history: one for each per cent of the steps, and one for the beginning
 
@@ -62,13 +62,33 @@ def drawn_genome(context: StrategyContext, probabilities: Distribution, rng: np.
         probabilities: Probabilities of the choices of each gene.
         rng: Source of randomness.
     """
-    sums = [np.cumsum(one) for one in probabilities]
+    return drawn_pair(context, probabilities, rng)[1]
+
+
+def drawn_pair(
+    context: StrategyContext, probabilities: Distribution, rng: np.random.Generator
+) -> tuple[Genome, Genome]:
+    """Return a raw genome with independent genes, and its canonical one, whose weights are in the supernet.
+
+    Choices that `canonical` replaces have been drawn all the same, so they are what a bandit learns about.
+
+    Args:
+        context: The training.
+        probabilities: Probabilities of the choices of each gene.
+        rng: Source of randomness.
+    """
     for _ in range(DRAWS):
-        places = zip(sums, rng.random(len(sums)), strict=True)
-        raw = tuple(min(int(np.searchsorted(one, at * one[-1], "right")), len(one) - 1) for one, at in places)
+        raw = drawn_choices(probabilities, rng)
         if context.holds(genome := context.space.canonical(raw)):
-            return genome
-    return context.draw(rng)
+            return raw, genome
+    genome = context.draw(rng)
+    return genome, genome
+
+
+def loss_of_chance(context: StrategyContext) -> float:
+    """Return the cross-entropy of guessing: the logarithm of the number of classes, or of words, in nats."""
+    given, largest = context.space.input, context.space.network(context.largest)
+    return math.log(max(2, largest.out_shape[0] if given.kind == "images" else given.vocabulary))
 
 
 def most_probable_genome(context: StrategyContext, probabilities: Distribution) -> Genome:
