@@ -88,7 +88,7 @@ class ExportRequest:
             if exported.trained is not None and exported.trained.result:
                 say(
                     "if a search has chosen this network on these validation examples, they flatter it: `nasctl"
-                    f" supernet evaluate {supernet.name} --arch {exported.architecture.id} --data DATA --part test` does not"
+                    f" supernet evaluate {supernet.name} --arch {exported.architecture.id} --data DATA --part test`"
                 )
             return exported, exported.architecture.id
         path = weights_file(weights, self.store)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from nasctl.training.labelled import TrainingData
+from nasctl.training.streams import generator
+
 BATCHES = 4  # of 64 examples, unless a supernet says otherwise
 
 BATCH = 64
+
+
+def calibration_examples(data: TrainingData, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the training examples of a supernet that norms are calibrated with, and their labels."""
+    order = generator(seed, "calibration").permutation(data.size("train"))[: BATCH * BATCHES]
+    examples, labels = data.examples("train", np.sort(order))
+    return torch.from_numpy(examples), torch.from_numpy(labels)
 
 
 def calibration_batches(examples: Tensor) -> Sequence[Tensor]:
@@ -49,4 +60,4 @@ def calibrate(module: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
     module.eval()
 
 
-__all__ = ["BATCH", "BATCHES", "calibrate", "calibration_batches"]
+__all__ = ["BATCH", "BATCHES", "calibrate", "calibration_batches", "calibration_examples"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
@@ -31,7 +30,7 @@ from nasctl.problem.strategy import (
     Strategy,
 )
 from nasctl.supernets.averages import averaged
-from nasctl.supernets.calibration import BATCH, BATCHES, calibrate, calibration_batches
+from nasctl.supernets.calibration import calibrate, calibration_batches, calibration_examples
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.distances import distance_loss
 from nasctl.supernets.elastic_networks import ElasticNetworks
@@ -41,7 +40,14 @@ from nasctl.supernets.hull import Hull
 from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.step_networks import RankBatch, SharedNetworks, fitted
-from nasctl.supernets.strategy_weights import MODULES, copies_of, module_parameters, module_tensors, own_modules
+from nasctl.supernets.strategy_weights import (
+    MODULES,
+    copies_of,
+    module_parameters,
+    module_tensors,
+    own_modules,
+    trained_state,
+)
 from nasctl.training.batches import part_batches, steps_per_epoch
 from nasctl.training.checkpoint import Checkpoint
 from nasctl.training.evaluation import Result, evaluate
@@ -106,6 +112,7 @@ class SupernetLearner:
         decayed = [one for one in parameters if one.ndim > 1]
         self.optimiser = optimiser_of(decayed, [one for one in parameters if one.ndim <= 1], recipe)
         self.wishes = torch.zeros(WISHES)
+        self.on_untrained: Callable[[Sequence[str]], object] = lambda names: None  # networks that are not judged
         self._nominal = float(min(recipe.batch, data.size("train")))
         self._type = torch.bfloat16 if recipe.amp else None
         self._ema = {name: value.detach().clone() for name, value in self._tensors.items()} if recipe.ema else {}
@@ -270,6 +277,7 @@ class SupernetLearner:
             decay = min(recipe.ema, (1 + number) / (10 + number))
             for name, value in self._ema.items():
                 value.lerp_(self._tensors[name], 1 - decay)
+        self.optimiser.zero_grad(set_to_none=True)  # gradients would lie beside evaluations and checkpoints
 
     @torch.no_grad()
     def _follow(self, decay: float) -> None:
@@ -302,7 +310,7 @@ class SupernetLearner:
         """Return the results of the largest, the smallest and some random networks; the largest one's first.
 
         Where the strategy scores networks by itself, the loss of a result is the score, and there is no accuracy. There
-        is no result before there is a score.
+        is no result before there is a score, and none of a network some of whose weights no step has reached.
 
         Args:
             part: The part of the data.
@@ -317,7 +325,10 @@ class SupernetLearner:
             scores = {name: self.strategy.score(genome) for name, genome in self.judged.items()}
             examples = problem.data.size("train")  # scores come from training examples, whatever part is asked for
             return {name: Result(one, None, None, examples, 0.0) for name, one in scores.items() if one is not None}
-        for name, genome in self.judged.items():
+        judged = {name: one for name, one in self.judged.items() if self.weights.is_trained(one, self.copy_of(one))}
+        if untrained := self.judged.keys() - judged.keys():
+            self.on_untrained(sorted(untrained))
+        for name, genome in judged.items():
             with averaged(self._tensors, self._ema):
                 module = self.weights.module(genome, self.copy_of(genome)).to(self.device)
             calibrate(module, self._calibration(genome))
@@ -339,10 +350,7 @@ class SupernetLearner:
     @cached_property
     def calibration_examples(self) -> tuple[Tensor, Tensor]:
         """The training examples that norms are calibrated with, and their labels."""
-        data = self._problem.data
-        order = generator(self._problem.seed, "calibration").permutation(data.size("train"))[: BATCH * BATCHES]
-        examples, labels = data.examples("train", np.sort(order))
-        return torch.from_numpy(examples), torch.from_numpy(labels)
+        return calibration_examples(self._problem.data, self._problem.seed)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state by "KIND/NAME", without copies."""
@@ -388,12 +396,7 @@ class SupernetLearner:
 
     def state(self) -> dict[str, Tensor]:
         """Return a copy of the shared weights on the CPU, averaged if the recipe asks, and of all visits."""
-        values: Mapping[str, Tensor] = {**self._tensors, **self._ema}
-        found = {f"slots/{name}": values[name].detach().cpu().clone() for name in self.weights.tensors}
-        for name, value in module_tensors(self.modules).items():
-            found[f"modules/{name}"] = values.get(f"{MODULES}{name}", value).detach().cpu().clone()
-        found |= {f"strategy/{k}": torch.from_numpy(v.copy()) for k, v in self.strategy.arrays.items()}
-        return found | {"visits/slots": torch.from_numpy(self.weights.visits.copy())}
+        return trained_state({**self._tensors, **self._ema}, self.weights, self.modules, self.strategy)
 
 
 __all__ = ["SupernetLearner"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 from nasctl import registry
@@ -13,7 +14,7 @@ from nasctl.supernets.running import SupernetSession
 from nasctl.system.terminal import duration, plural, quantity
 from nasctl.training.display import result_text
 from nasctl.training.evaluation import Result
-from nasctl.training.events import Evaluated
+from nasctl.training.events import Evaluated, Event
 from nasctl.training.labelled import TrainingData
 from nasctl.training.progress_report import ProgressReport
 from nasctl.training.rows import accuracy_text
@@ -33,7 +34,8 @@ class SupernetReport(ProgressReport):
     def __init__(self, supernet: Supernet, data: TrainingData, options: str = "") -> None:
         super().__init__(supernet.name, supernet.recipe, data)
         self._supernet, self._options = supernet, options
-        self._judged: dict[str, Result] = {}
+        self._judged: dict[str, Result] = {}  # of the evaluation in progress, by name of the network
+        self._epochs = 0.0  # done at this evaluation
 
     def opening(self, dry_run: bool = False) -> list[str]:
         """Return the lines that say what is about to be trained.
@@ -49,16 +51,34 @@ class SupernetReport(ProgressReport):
             *self.recipe_lines(one.world),
         ]
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._show_judged()
+        super().__exit__(kind, error, trace)
+
+    def follow(self, event: Event) -> None:
+        """Show an event."""
+        if not isinstance(event, Evaluated) or event.part != "validation":
+            self._show_judged()  # networks with untrained weights are not judged, so fewer have come than usual
+        super().follow(event)
+
     def show_evaluation(self, event: Evaluated) -> None:
         """Show an evaluation on the validation part, once the last network is judged."""
-        if event.subnet == "largest":
-            self._judged.clear()
-        self._judged[event.subnet] = event.result
+        self._judged[event.subnet], self._epochs = event.result, event.epoch
         if len(self._judged) == 2 + SAMPLED:
-            largest, *others = self._judged.items()
-            shown = [f"{name} {_short(result)}" for name, result in others if not name.startswith("sample ")]
-            shown.append(f"samples {', '.join(_short(one) for name, one in others if name.startswith('sample '))}")
-            self._display.evaluated(largest[1], event.epoch, largest[0], "; ".join(shown))
+            self._show_judged()
+
+    def _show_judged(self) -> None:
+        """Show the results that have come since the last call."""
+        if not self._judged:
+            return
+        first, *others = self._judged.items()
+        shown = [f"{name} {_short(result)}" for name, result in others if not name.startswith("sample ")]
+        if samples := [_short(one) for name, one in others if name.startswith("sample ")]:
+            shown.append(f"samples {', '.join(samples)}")
+        self._display.evaluated(first[1], self._epochs, first[0], "; ".join(shown))
+        self._judged.clear()
 
     def closing(self, session: SupernetSession, row: Mapping[str, Any]) -> list[str]:
         """Return the lines that say how the training ended, with the next commands to type.
@@ -78,7 +98,7 @@ class SupernetReport(ProgressReport):
             examples = next(iter(found.values())).examples
             shown = "; ".join(f"{key} {_text(one)}" for key, one in found.items())
             lines.append(f"{part} on {plural(examples, f'{part} {unit}')}: {shown}")
-        largest = {part: Result(**results["largest"]) for part, results in row["results"].items()}
+        largest = {part: Result(**one["largest"]) for part, one in row["results"].items() if "largest" in one}
         space = registry.normal("spaces", row["space"])
         if any(one.accuracy is None and one.perplexity is None for one in largest.values()):
             return [*lines, "its strategy scores networks and trains no classifier: less is better"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ class SupernetLog(EventLog):
         super().__init__(supernet.name, logs, event_files, supernet.recipe.epochs * epoch, epoch, follow)
         self._own = folder.log
         self._note, self._learners = work.note, list[SupernetLearner]()
+        self._has_said_untrained = False
         self.results: dict[str, dict[str, dict[str, Any]]] = {}  # of the last step, by part and network
 
     @property
@@ -92,11 +94,25 @@ class SupernetLog(EventLog):
 
     def make_learner(self, problem: SupernetProblem, ranks: Ranks) -> SupernetLearner:
         """Return the trained state of the problem, and say how large it is."""
+        is_first = not self._learners
+        if not is_first:  # after a divergence: two of them would take twice the memory
+            self._learners.clear()
+            gc.collect()  # its caches refer to it
         found = SupernetLearner(problem, ranks)
-        if not self._learners:
+        found.on_untrained = self._say_untrained
+        if is_first:
             self._note(size_text(found))
-        self._learners[:] = [found]
+        self._learners.append(found)
         return found
+
+    def _say_untrained(self, names: Sequence[str]) -> None:
+        """Say once that some networks are not judged."""
+        if not self._has_said_untrained:
+            self._has_said_untrained = True
+            self._note(
+                f"not judged while no step has reached some of their weights: {', '.join(names)}; --epochs and"
+                " --share entangled reach more"
+            )
 
     def event(self, event: Event) -> None:
         """Write an event."""

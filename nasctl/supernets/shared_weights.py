@@ -140,6 +140,10 @@ class SharedWeights:
                     " network; train the supernet for longer"
                 )
 
+    def is_trained(self, genome: Genome, copy: int = 0) -> bool:
+        """Return whether training has reached each slot of a genome."""
+        return all(self.visits[copy, self._places[slot]] for _, slot, _ in self.hull.cuts(genome))
+
     def visits_by_slot(self, copy: int = 0) -> dict[str, int]:
         """Return the number of passes that trained each slot."""
         return dict(zip(self._places, self.visits[copy].tolist(), strict=True))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasctl.problem.strategy import HasCopies, HasMeanTeacher, HasModules, MixesCopies, Strategy
+from nasctl.supernets.shared_weights import SharedWeights
 
 MODULES = "modules/"  # prefix of the tensors of a strategy's own modules, among those of the slots
 
@@ -37,4 +38,23 @@ def module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     return {**module_parameters(modules), **buffers}
 
 
-__all__ = ["MODULES", "copies_of", "module_parameters", "module_tensors"]
+@torch.no_grad()
+def trained_state(
+    values: Mapping[str, Tensor], weights: SharedWeights, modules: Mapping[str, nn.Module], strategy: Strategy
+) -> dict[str, Tensor]:
+    """Return a copy on the CPU of what a trained supernet consists of, by "KIND/NAME".
+
+    Args:
+        values: Tensors of the slots by name, and those of modules under `MODULES`; or their averages.
+        weights: The shared weights, for the names of the slots and their visits.
+        modules: The strategy's own modules.
+        strategy: The strategy, for its arrays.
+    """
+    found = {f"slots/{name}": values[name].detach().cpu().clone() for name in weights.tensors}
+    for name, value in module_tensors(modules).items():
+        found[f"modules/{name}"] = values.get(f"{MODULES}{name}", value).detach().cpu().clone()
+    found |= {f"strategy/{key}": torch.from_numpy(value.copy()) for key, value in strategy.arrays.items()}
+    return found | {"visits/slots": torch.from_numpy(weights.visits.copy())}
+
+
+__all__ = ["MODULES", "copies_of", "module_parameters", "module_tensors", "trained_state"]

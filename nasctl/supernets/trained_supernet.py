@@ -77,7 +77,7 @@ def write(
     Raises:
         NasctlError: The file cannot be written.
     """
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     tensors["calibration/examples"] = calibration.contiguous()
     if validation is not None:
         examples, labels = validation

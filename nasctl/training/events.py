@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,7 @@ class Outcome:
 
     Attributes:
         results: Results by part: of validation and test, or of validation alone before the last step.
-        state: State dict of the network's module on the CPU; with an average of weights, the averaged ones.
+        make_state: Returns `state`, which is a copy of the weights. Many callers need none.
         step: Steps done.
         steps: Steps of the whole training.
         halvings: Times that a divergence has halved the rate.
@@ -146,11 +147,16 @@ class Outcome:
     """
 
     results: Mapping[Part, Result]
-    state: Mapping[str, Tensor] = field(repr=False)
+    make_state: Callable[[], Mapping[str, Tensor]] = field(repr=False)
     step: int
     steps: int
     halvings: int
     seconds: float
+
+    @cached_property
+    def state(self) -> Mapping[str, Tensor]:
+        """State dict of the network's module on the CPU; with an average of weights, the averaged ones."""
+        return self.make_state()
 
     @property
     def finished(self) -> bool:

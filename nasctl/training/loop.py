@@ -132,11 +132,12 @@ class Trainer:
         if any(not result.loss < float("inf") for result in results.values()):
             raise self._failure("the loss of the trained network is not finite")
         seconds = time.monotonic() - started
-        return Outcome(results, self.learner.state(), self.step, self.steps, self.halvings, seconds)
+        return Outcome(results, self.learner.state, self.step, self.steps, self.halvings, seconds)
 
     def _begin(self) -> None:
         """Make the module with its initial weights."""
         recipe = self._problem.recipe
+        vars(self).pop("learner", None)  # after a divergence: two would take twice the memory
         self.learner = self._make_learner(self._problem, self._ranks)
         self._rule = DivergenceRule(self.learner.harmless_loss, round(recipe.warmup * self._epoch))
         self._pending: list[tuple[Tensor, Tensor | None]] = []  # losses of steps that are done and not read

@@ -47,7 +47,7 @@ def test_a_paused_training_ends_in_the_same_bits(strategy, tmp_path):
 
 def test_each_evaluation_judges_the_largest_the_smallest_and_samples(tmp_path):
     events = []
-    train(supernet(recipe=replace(QUICK, epochs=1)), tmp_path, events.append, learner=SupernetLearner)
+    train(supernet("fair", replace(QUICK, epochs=1)), tmp_path, events.append, learner=SupernetLearner)
     names = [event.subnet for event in events if isinstance(event, Evaluated) and event.part == "test"]
     assert names == ["largest", "smallest", "sample 1", "sample 2", "sample 3"]
 
@@ -223,7 +223,7 @@ def test_two_processes_train_as_one_does(tmp_path):
 
 
 def test_an_average_of_weights_is_what_is_evaluated_and_written(tmp_path):
-    asked = supernet(recipe=replace(QUICK, epochs=1, evaluate=0, ema=0.5))
+    asked = supernet("fair", replace(QUICK, epochs=1, evaluate=0, ema=0.5))
     learners = []
 
     def made(problem, ranks):

@@ -45,42 +45,11 @@ def command(
     store: str,
     as_json: bool,
 ) -> None:
-    """Check, before any work, that a table can be written at a path."""
-    from nasctl.errors import NasctlError
+    """Show the supernet NAME: what was trained, how far it is, its results, the visits of its slots, and its files.
 
-    if path.suffix.lower() != ".csv":
-        raise NasctlError(f"Cannot write a table to {path}: tables are CSV files. Give a name that ends in .csv.")
-    if path.exists() and not force:
-        raise NasctlError(f"{path} exists; give another name, or replace it with --force")
-
-
-def _write_table(folder: TrainingFolder, path: Path, networks: int | None) -> list[str]:
-    """Write the block table of a supernet, and return sentences about it."""
-    from nasctl.analysis.block_table import block_table
-    from nasctl.candidates.determinism import deterministic_torch
-    from nasctl.errors import NasctlError
-    from nasctl.supernets.trained_supernet import TrainedSupernet
-    from nasctl.system.terminal import plural
-
-    if not folder.weights.exists():
-        raise NasctlError(
-            f"Cannot write a table of the supernet {folder.path.name}: its training has not ended. Let it run to its"
-            " end."
-        )
-    supernet = TrainedSupernet(folder.weights)
-    with deterministic_torch(1):
-        found = block_table(supernet, networks)
-    found.write(path)
-    said = [
-        f"the block table is in {path}: sums over genes, fitted to half of {plural(found.networks, 'random network')},"
-        f" order the other half with Kendall's tau {found.tau:.2f} and explain {found.share:.0%} of its variance"
-    ]
-    if found.left_out:
-        said.append(f"{plural(found.left_out, 'network')} left out: training has not reached some of their weights")
-    if found.absent:
-        said.append(f"{plural(found.absent, 'choice')} in none of these networks: the mean of the gene stands there")
-    command = f"next: nasctl search --space {supernet.facts.space} -o {found.column},macs"
-    return [*said, f"{command} --searcher additive_front:table={path}"]
+    For a strategy that learns choices, a table has the most probable choice of each gene, and --plot the probabilities
+    over the training.
+    """
     import json
 
     from nasctl.errors import NasctlError
