@@ -18,6 +18,8 @@ Lessons = Literal["labels", "teacher", "both"]
 
 Pick = Literal["only", "best", "worst"]
 
+GeneKind = Literal["sliced", "mixed", "free", "other"]
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
@@ -67,6 +69,14 @@ class StrategyContext(Protocol):
 
     def macs(self, genome: Genome) -> float:
         """Return the multiply-accumulates of a genome's network for one example."""
+        ...
+
+    def gene_kinds(self) -> tuple[GeneKind, ...]:
+        """Return for each gene how its choices differ from the largest network, (genes,).
+
+        "sliced": the network of each choice is the largest one with a slice of its weights. "mixed": the space sums the
+        outputs of several choices. "free": the choices change no weights, as resolutions do. "other": all else.
+        """
         ...
 
     def teacher(self, path: Path, known: np.ndarray) -> TeacherNetwork:
@@ -357,6 +367,7 @@ class ScoresGenomes(Protocol):
 
 __all__ = [
     "ChoosesDistance",
+    "GeneKind",
     "GivesLosses",
     "HasCopies",
     "HasMeanTeacher",
