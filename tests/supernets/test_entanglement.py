@@ -7,13 +7,10 @@ from supernets.stack import Stack, problem, trained
 from supernets.test_slices import inputs_of, shared
 from training.examples import equal
 
-from nasctl import registry
-from nasctl.errors import BadOption, NasctlError
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.entanglement import entanglement_of
 from nasctl.supernets.hull import Hull, random_genome
-from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.step_networks import SharedNetworks
 from nasctl.training.events import Ranks
