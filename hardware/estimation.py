@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from math import exp, log
 from typing import Any, NamedTuple
 
-from nasctl.api import BatchNorm, Conv, Emission, FlattenMap, Linear, Node, UnflattenMap, Zero
+from nasctl.api import Add, BatchNorm, Conv, Emission, FlattenMap, Linear, Node, UnflattenMap, WeightedSum, Zero
 from nasctl.hardware.operator_model import features, node_features, predict_latency
 from nasctl.hardware.tables_schema import Row
 from nasctl.networks.graph import emission_of
@@ -32,6 +32,12 @@ class BlockEstimate(NamedTuple):
     ms: float  # for one batch
     free: bool  # True if the block costs nothing, because none of its operators does any work
     how: str  # a clause for users: "estimated from ..."
+
+
+def priced_as(emission: Emission) -> Emission:
+    """Return the block that a block is priced as: a plain sum for a weighted one, whose factors hardly cost."""
+    first = emission.nodes[0].layer if len(emission.nodes) == 1 else None
+    return emission_of(Add(), emission.in_shapes) if isinstance(first, WeightedSum) else emission
 
 
 def estimate(operators: Mapping[str, float], rows: Mapping[str, Row], emission: Emission) -> BlockEstimate | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nasctl.api import Emission, MissingBlock, NasctlError, Network, Span, UnknownDevice, UnknownName
-from nasctl.hardware.estimation import estimate
+from nasctl.hardware.estimation import estimate, priced_as
 from nasctl.hardware.idle import live_spans, unavoidable_spans
 from nasctl.hardware.in_network import latency_in_network
 from nasctl.hardware.operator_model import VERSION, features, predict_latency
@@ -208,6 +208,7 @@ class LatencyTable:
         Raises:
             MissingBlock: The block has no row, no operator model covers it, and no row of the same operator is near.
         """
+        emission = priced_as(emission)
         at = (emission.key, name if self.places else "")
         if (known := self._known.get(at)) is not None:
             return known
@@ -235,7 +236,8 @@ class LatencyTable:
             A clause for users, by emission key, in the order of the networks.
         """
         found: dict[str, str] = {}
-        for emission in dict.fromkeys(span.emission for network in networks for span in self.priced_spans(network)):
+        spans = (span for network in networks for span in self.priced_spans(network))
+        for emission in dict.fromkeys(priced_as(span.emission) for span in spans):
             rows = (self.blocks, *self.places.values())
             known = any(key in one for one in rows for key in (emission.key, old_key(emission.key)))
             if known or predict_latency(self.operators or {}, features(emission)) is not None:

@@ -78,8 +78,10 @@ from nasctl.networks.layers import (
     ReLU6,
     Shift,
     Sigmoid,
+    SumTerm,
     Swish,
     Truncate,
+    WeightedSum,
     Zero,
 )
 from nasctl.networks.node import Call, Layer, Node, Shape

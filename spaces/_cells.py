@@ -5,12 +5,39 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import cache
 from itertools import product
+from typing import NamedTuple
 
-from nasctl.api import Add, Block, Builder, Genome, Layer
+from nasctl.api import Add, Block, Builder, Genome, Layer, SumTerm, WeightedSum
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))  # (source, target); gene i is the operation on edge i
 
-EdgeTerm = tuple[str, Layer | Block]  # suffix of the edge's name, and its operation
+
+class EdgeTerm(NamedTuple):
+    """An operation that an edge sums."""
+
+    operation: Layer | Block
+    term: SumTerm = SumTerm("")  # its name, which is added to the name of the edge, and its factor
+
+
+def edge_terms(
+    operations: Sequence[Layer | Block | None], names: Sequence[str], edge: int, choices: Sequence[int], gated: bool
+) -> list[EdgeTerm]:
+    """Return the operations that an edge of a mixture sums. None outputs zeros and is left out.
+
+    Args:
+        operations: The operation of each choice.
+        names: The name of each choice.
+        edge: Place of the edge's gene.
+        choices: The choices.
+        gated: Whether a single choice has a factor too.
+    """
+    learned = gated or len(choices) > 1
+    found = [(choice, operations[choice]) for choice in choices]
+    return [
+        EdgeTerm(operation, SumTerm(names[choice], (((edge, choice),),)) if learned else SumTerm(""))
+        for choice, operation in found
+        if operation is not None
+    ]
 
 
 def add_cell(net: Builder, x: int, edges: Sequence[Sequence[EdgeTerm]], name: str, zero: Layer | Block) -> int:
@@ -29,17 +56,24 @@ def add_cell(net: Builder, x: int, edges: Sequence[Sequence[EdgeTerm]], name: st
     """
     values: list[int | None] = [x]  # value of each node; None means zeros
     for target in (1, 2, 3):
-        terms = []
+        terms: list[SumTerm] = []
+        summed: list[int] = []
         for (source, end), operations in zip(EDGES, edges, strict=True):
             if end != target or not operations:
                 continue
             start = values[source]
             if start is None:
                 values[source] = start = net.add(zero, x, name=f"{name}.zero{source}")
-            for suffix, operation in operations:
-                terms.append(net.add(operation, start, name=f"{name}.edge{source}{target}{suffix}"))
-        total = net.add(Add(), *terms, name=f"{name}.node{target}") if len(terms) > 1 else None
-        values.append(terms[0] if len(terms) == 1 else total)
+            for operation, term in operations:
+                edge = f"{name}.edge{source}{target}.{term.name}".rstrip(".")
+                summed.append(net.add(operation, start, name=edge))
+                terms.append(term._replace(name="") if summed[-1] == start else term)
+        learned = any(term.learned for term in terms)
+        if len(terms) > 1 or learned:
+            total = WeightedSum(tuple(terms)) if learned else Add()
+            values.append(net.add(total, *summed, name=f"{name}.node{target}"))
+        else:
+            values.append(summed[0] if summed else None)
     return values[3] if values[3] is not None else net.add(zero, x, name=f"{name}.zero3")
 
 

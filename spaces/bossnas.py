@@ -27,6 +27,7 @@ from nasctl.api import (
     validate,
 )
 from nasctl.spaces._inverted import Inverted
+from nasctl.spaces._sums import add_choices
 
 __all__ = ["BossNAS"]
 
@@ -86,11 +87,20 @@ class BossNAS:
         return tuple(map(int, "".join(match.groups()))) if match else None
 
     def network(self, genome: Genome) -> Network:
+        return self.supernet([(choice,) for choice in genome])
+
+    def supernet(self, allowed: Sequence[Sequence[int]], gated: bool = False) -> Network:
+        """Return the network whose layers each sum the weighted outputs of several blocks.
+
+        Args:
+            allowed: Choices of each layer, (G,), each with one or more.
+            gated: Whether a layer with one choice has a factor too.
+        """
         net = Builder(self.input.shape)
         x = net.add(STEM, *net.inputs, name="stem")
         x = net.add(FIRST, x, name="first")
-        for gene, choice, blocks in zip(self.genes, genome, BLOCKS, strict=True):
-            x = net.add(blocks[choice], x, name=gene.name)
+        for place, (gene, choices, blocks) in enumerate(zip(self.genes, allowed, BLOCKS, strict=True)):
+            x = add_choices(net, x, place, gene, blocks, choices, gated)
         x = net.add(LAST, x, name="last")
         x = net.add(HEAD, x, name="head")
         return net.build(net.add(self._classifier, x, name="classifier"))

@@ -10,11 +10,11 @@ References:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import chain, combinations, permutations
+from itertools import chain
 from typing import NamedTuple
 
 from nasctl.api import (
@@ -40,32 +40,32 @@ from nasctl.api import (
     Network,
     Reference,
     ReLU,
+    WeightedSum,
     validate,
+)
+from nasctl.spaces._darts_cells import (
+    CELL_KINDS,
+    GENES_PER_CELL,
+    NODES,
+    OPERATIONS,
+    PAIRS,
+    Cell,
+    MixedCell,
+    canonical_cell,
+    decode_cell,
+    encode_cell,
+    genes,
+    mixed_cell,
+    split_cells,
 )
 from nasctl.spaces._darts_published import DATA, NETWORKS, OPTIONS
 from nasctl.spaces._published import under_options
+from nasctl.spaces._sums import is_single
 
 __all__ = ["DARTS"]
 
-CELL_KINDS = ("normal", "reduce")
-OPERATIONS = (
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-)
-NODES = 4  # nodes of a cell
-# Pairs of values that each node can read; values 0 and 1 are the cell's inputs.
-PAIRS = [tuple(combinations(range(node + 2), 2)) for node in range(NODES)]
-GENES_PER_CELL = 3 * NODES - 1  # inputs and two operations per node; the first node's inputs are fixed
 ADD, CONCAT = Add(), Concat()
 MIN_RESOLUTION = {"cifar": 8, "imagenet": 64}  # pixels, by stem; the last cells then see 2x2 maps
-
-Edge = tuple[int, int]  # (source, operation); sources 0 and 1 are the two previous cells, 2 to 5 the nodes
-Cell = tuple[tuple[Edge, Edge], ...]  # the two edges that each node sums, ascending
 
 # Patterns match text without white space. The output of a cell always concatenates all nodes.
 EDGES_PATTERN = rf"\[((?:\('(?:{'|'.join(OPERATIONS)})',[0-4]\),?){{8}})\]"
@@ -129,7 +129,7 @@ class DARTS:
                 " (option of darts)"
             )
         self.input = Input((3, resolution, resolution))
-        self.genes: Sequence[Gene] = tuple(_genes())
+        self.genes: Sequence[Gene] = tuple(genes())
         self._stem, self._channels, self._cells, self._classes = stem, channels, cells, classes
         self._pool_norms = pool_norms
         chosen: dict[str, object] = {"channels": channels, "cells": cells, "classes": classes, "resolution": resolution}
@@ -155,7 +155,7 @@ class DARTS:
         """
         validate(self.genes, genome)
         return tuple(
-            chain.from_iterable(_encode_cell(_canonical_cell(_decode_cell(half))[0]) for half in _split_cells(genome))
+            chain.from_iterable(encode_cell(canonical_cell(decode_cell(half))[0]) for half in split_cells(genome))
         )
 
     def spell(self, genome: Genome) -> str:
@@ -165,8 +165,8 @@ class DARTS:
         reduce_concat=[2, 3, 4, 5])".
         """
         fields = []
-        for kind, half in zip(CELL_KINDS, _split_cells(genome), strict=True):
-            edges = [(OPERATIONS[operation], source) for source, operation in chain.from_iterable(_decode_cell(half))]
+        for kind, half in zip(CELL_KINDS, split_cells(genome), strict=True):
+            edges = [(OPERATIONS[operation], source) for source, operation in chain.from_iterable(decode_cell(half))]
             fields.append(f"{kind}={edges}, {kind}_concat={[*range(2, NODES + 2)]}")
         return f"Genotype({', '.join(fields)})"
 
@@ -190,9 +190,38 @@ class DARTS:
         cells = [[sorted(half[k : k + 2]) for k in range(0, 2 * NODES, 2)] for half in halves]
         if any((a[0], b[0]) not in pairs for cell in cells for (a, b), pairs in zip(cell, PAIRS, strict=True)):
             return None
-        return tuple(chain.from_iterable(map(_encode_cell, cells)))
+        return tuple(chain.from_iterable(map(encode_cell, cells)))
 
     def network(self, genome: Genome) -> Network:
+        cells = [decode_cell(half) for half in split_cells(genome)]
+        return self._chain(
+            lambda net, position, *inputs: _add_cell(net, position, cells[position.is_reduction], *inputs)
+        )
+
+    def supernet(self, allowed: Sequence[Sequence[int]], gated: bool = False) -> Network:
+        """Return the network whose nodes sum the weighted outputs of several operations on several inputs.
+
+        The factor of an operation is the factor of its choice times that of the choice of inputs. An operation on one
+        input that several choices lead to is computed once, and the factors add up. Nodes are concatenated in their
+        order, as `network` does for canonical genomes.
+
+        Args:
+            allowed: Choices of each gene, (G,), each with one or more.
+            gated: Whether a gene with one choice has a factor too.
+        """
+        if is_single(allowed, gated):
+            return self.network(tuple(choice for (choice,) in allowed))
+        halves = allowed[:GENES_PER_CELL], allowed[GENES_PER_CELL:]
+        cells = [
+            mixed_cell([tuple(choices) for choices in half], start, gated)
+            for half, start in zip(halves, (0, GENES_PER_CELL), strict=True)
+        ]
+        return self._chain(
+            lambda net, position, *inputs: _add_mixed_cell(net, position, cells[position.is_reduction], *inputs)
+        )
+
+    def _chain(self, add_cell: Callable[[Builder, CellPosition, int, int], int]) -> Network:
+        """Return the network with the cells that a function adds behind the two previous ones."""
         net = Builder(self.input.shape)
         if self._stem == "cifar":
             previous = last = net.add(ConvNormAct(3 * self._channels, 3, act=None), *net.inputs, name="stem")
@@ -200,9 +229,8 @@ class DARTS:
             x = net.add(ConvNormAct(self._channels // 2, 3, stride=2), *net.inputs, name="stem.0")
             previous = net.add(ConvNormAct(self._channels, 3, stride=2, act=None), x, name="stem.1")
             last = net.add(ActConvNorm(self._channels, 3, stride=2), previous, name="stem.2")
-        cells = [_decode_cell(half) for half in _split_cells(genome)]
         for position in _cell_positions(self._channels, self._cells, previous != last, self._pool_norms):
-            previous, last = last, _add_cell(net, position, cells[position.is_reduction], previous, last)
+            previous, last = last, add_cell(net, position, previous, last)
         return net.build(net.add(Classifier(self._classes), last, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> DARTS:
@@ -275,66 +303,22 @@ def _add_cell(net: Builder, position: CellPosition, cell: Cell, previous: int, l
         x = net.add(operations[first_source][first], values[first_source], name=edges[first_source][node])
         y = net.add(operations[second_source][second], values[second_source], name=edges[second_source][node])
         values.append(net.add(ADD, x, y, name=names[node]))
-    return net.add(CONCAT, *[values[node] for node in _canonical_cell(cell)[1]], name=output)
+    return net.add(CONCAT, *[values[node] for node in canonical_cell(cell)[1]], name=output)
 
 
-def _genes() -> Iterator[Gene]:
-    for kind in CELL_KINDS:
-        for node, pairs in enumerate(PAIRS, start=2):
-            if len(pairs) > 1:
-                yield Gene(f"{kind}.node{node}.inputs", pairs)
-            yield Gene(f"{kind}.node{node}.first", OPERATIONS)
-            yield Gene(f"{kind}.node{node}.second", OPERATIONS)
-
-
-def _split_cells(genome: Genome) -> tuple[Genome, Genome]:
-    return genome[:GENES_PER_CELL], genome[GENES_PER_CELL:]
-
-
-def _decode_cell(half: Genome) -> Cell:
-    """Return the cell of half a genome."""
-    whole = (0, *half)
-    result = []
-    for node, pairs in enumerate(PAIRS):
-        choice, first, second = whole[3 * node : 3 * node + 3]
-        first_source, second_source = pairs[choice]
-        result.append(((first_source, first), (second_source, second)))
-    return tuple(result)
-
-
-def _encode_cell(cell: Iterable[Sequence[Edge]]) -> Genome:
-    """Return the half of a genome that stands for a cell."""
-    result = []
-    for ((first_source, first), (second_source, second)), pairs in zip(cell, PAIRS, strict=True):
-        result += [pairs.index((first_source, second_source)), first, second]
-    return tuple(result[1:])
-
-
-@lru_cache(maxsize=1 << 12)
-def _canonical_cell(cell: Cell) -> tuple[Cell, tuple[int, ...]]:
-    """Return the smallest cell that differs only in the numbering of its nodes.
-
-    Returns:
-        The cell, and the nodes of the given cell in the order in which they stand there, (4,).
-    """
-    result = []
-    for order, numbers in _topological_orders(
-        tuple((first_source, second_source) for (first_source, _), (second_source, _) in cell)
-    ):
-        edges = [[(numbers[source], operation) for source, operation in cell[node - 2]] for node in order]
-        result.append((tuple((a, b) if a < b else (b, a) for a, b in edges), order))
-    return min(result)
-
-
-@cache  # There are only 180 wirings.
-def _topological_orders(wiring: tuple[tuple[int, int], ...]) -> list[tuple[tuple[int, ...], list[int]]]:
-    """Return every order of the nodes in which each follows the nodes that it reads, with the resulting numbers."""
-    result = []
-    for order in permutations(range(2, NODES + 2)):
-        numbers = [0, 1, *(2 + order.index(node) for node in range(2, NODES + 2))]
-        if all(numbers[source] < number for pair, number in zip(wiring, numbers[2:], strict=True) for source in pair):
-            result.append((order, numbers))
-    return result
+def _add_mixed_cell(net: Builder, position: CellPosition, cell: MixedCell, previous: int, last: int) -> int:
+    """Add a cell of a mixture to a network and return its output."""
+    _, project, operations, names, edges, output = position
+    values = [net.add(project[0], previous, name=names[0]), net.add(project[1], last, name=names[1])]
+    for node, summed in enumerate(cell, start=2):
+        found, terms = [], []
+        for (source, operation), term in summed:
+            name = f"{edges[source][node]}.{term.name}".rstrip(".")
+            found.append(net.add(operations[source][operation], values[source], name=name))
+            terms.append(term._replace(name="") if found[-1] == values[source] else term)
+        total = WeightedSum(tuple(terms)) if any(term.learned for term in terms) else ADD
+        values.append(net.add(total, *found, name=names[node]))
+    return net.add(CONCAT, *values[2:], name=output)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from nasctl.api import (
     validate,
 )
 from nasctl.spaces._published import under_options
+from nasctl.spaces._sums import add_choices
 
 __all__ = ["FBNet"]
 
@@ -131,10 +132,19 @@ class FBNet:
         return tuple(map(int, text)) if len(text) == len(self.genes) and set(text) <= set("012345678") else None
 
     def network(self, genome: Genome) -> Network:
+        return self.supernet([(choice,) for choice in genome])
+
+    def supernet(self, allowed: Sequence[Sequence[int]], gated: bool = False) -> Network:
+        """Return the network whose layers each sum the weighted outputs of several blocks.
+
+        Args:
+            allowed: Choices of each layer, (G,), each with one or more.
+            gated: Whether a layer with one choice has a factor too.
+        """
         net = Builder(self.input.shape)
         x = net.add(self._stem, *net.inputs, name="stem")
-        for gene, choice, blocks in zip(self.genes, genome, self._blocks, strict=True):
-            x = net.add(blocks[choice], x, name=gene.name)
+        for place, (gene, choices, blocks) in enumerate(zip(self.genes, allowed, self._blocks, strict=True)):
+            x = add_choices(net, x, place, gene, blocks, choices, gated)
         x = net.add(self._head, x, name="head")
         return net.build(net.add(self._classifier, x, name="classifier"))
 

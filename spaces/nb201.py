@@ -28,21 +28,20 @@ from nasctl.api import (
     Genome,
     Identity,
     Input,
-    Layer,
     Network,
     Reference,
     ReLU,
     Zero,
     validate,
 )
-from nasctl.spaces._cells import EDGES, EdgeTerm, add_cell, canonical_genome
+from nasctl.spaces._cells import EDGES, EdgeTerm, add_cell, canonical_genome, edge_terms
 from nasctl.spaces._published import under_options
 
 __all__ = ["NB201"]
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")  # in NASLib's order
-# Operations with weights, in the order of kernels 1 and 3.
+# Operations with weights.
 WEIGHTED = ("nor_conv_1x1", "nor_conv_3x3")
 IDENTITY_NODES = frozenset((0, 1, 2))  # nodes whose outgoing skip_connect is the identity: all
 
@@ -135,22 +134,26 @@ class NB201:
     def network(self, genome: Genome) -> Network:
         return self.supernet([(choice,) for choice in genome])
 
-    def supernet(self, allowed: Sequence[Sequence[int]]) -> Network:
-        """Return the network whose edges output the sum of several operations.
+    def supernet(self, allowed: Sequence[Sequence[int]], gated: bool = False) -> Network:
+        """Return the network whose edges output the weighted sum of several operations.
 
         Args:
             allowed: Choices of each edge, (G,), each with one or more.
+            gated: Whether an edge with one choice has a factor too.
         """
-        return self._chain(lambda channels: [_edge_terms(channels, tuple(choices)) for choices in allowed])
+        return self._chain(
+            lambda channels: [
+                edge_terms(_operations(channels), OPERATIONS, edge, choices, gated)
+                for edge, choices in enumerate(allowed)
+            ]
+        )
 
     def declared(self, genome: Genome) -> Network:
         """Return the network as the benchmark's own code runs it.
 
         Every operation is computed, idle or not, `none` as zeros, and all edges of a node are added.
         """
-        return self._chain(
-            lambda channels: [[("", _operations(channels)[OPERATIONS[choice]] or Zero())] for choice in genome]
-        )
+        return self._chain(lambda channels: [[EdgeTerm(_operations(channels)[choice] or Zero())] for choice in genome])
 
     def _chain(self, edges_of: Callable[[int], Sequence[Sequence[EdgeTerm]]]) -> Network:
         """Return the network whose cells have the edges of a function of their channels."""
@@ -175,17 +178,9 @@ class NB201:
 
 
 @cache
-def _edge_terms(channels: int, choices: tuple[int, ...]) -> Sequence[EdgeTerm]:
-    """Return the operations that an edge sums; a single operation has an empty suffix."""
-    operations = _operations(channels)
-    named = [(OPERATIONS[choice], operations[OPERATIONS[choice]]) for choice in choices]
-    return [(f".{name}" if len(choices) > 1 else "", operation) for name, operation in named if operation]
-
-
-@cache
-def _operations(channels: int) -> Mapping[str, Layer | Block | None]:
-    convolutions = {name: ActConvNorm(channels, kernel) for name, kernel in zip(WEIGHTED, (1, 3), strict=True)}
-    return {"none": None, "skip_connect": Identity(), "avg_pool_3x3": AvgPool(3), **convolutions}
+def _operations(channels: int) -> Sequence[Block | None]:
+    """Return the operations of an edge, in the order of OPERATIONS."""
+    return None, Identity(), ActConvNorm(channels, 1), ActConvNorm(channels, 3), AvgPool(3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from nasctl.api import (
     Network,
     validate,
 )
+from nasctl.spaces._sums import add_choices
 
 __all__ = ["NBMacro"]
 
@@ -85,10 +86,19 @@ class NBMacro:
         return tuple(map(int, text)) if len(text) == len(self.genes) and set(text) <= set("012") else None
 
     def network(self, genome: Genome) -> Network:
+        return self.supernet([(choice,) for choice in genome])
+
+    def supernet(self, allowed: Sequence[Sequence[int]], gated: bool = False) -> Network:
+        """Return the network whose genes each sum the weighted outputs of several blocks.
+
+        Args:
+            allowed: Choices of each gene, (G,), each with one or more.
+            gated: Whether a gene with one choice has a factor too.
+        """
         net = Builder(self.input.shape)
         x = net.add(ConvNormAct(32, 3), *net.inputs, name="stem")
-        for gene, choice, blocks in zip(self.genes, genome, self._blocks, strict=True):
-            x = net.add(blocks[choice], x, name=gene.name)
+        for place, (gene, choices, blocks) in enumerate(zip(self.genes, allowed, self._blocks, strict=True)):
+            x = add_choices(net, x, place, gene, blocks, choices, gated)
         x = net.add(ConvNormAct(1280), x, name="head")
         return net.build(net.add(self._classifier, x, name="classifier"))
 

@@ -8,7 +8,7 @@ References:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
@@ -36,7 +36,7 @@ from nasctl.api import (
     Zero,
     validate,
 )
-from nasctl.spaces._cells import EDGES, EdgeTerm, add_cell, canonical_genome
+from nasctl.spaces._cells import EDGES, EdgeTerm, add_cell, canonical_genome, edge_terms
 
 __all__ = ["TNB101Micro"]
 
@@ -125,17 +125,41 @@ class TNB101Micro:
         return tuple(map(int, digits)) or None
 
     def network(self, genome: Genome) -> Network:
-        return self._chain(genome, zeros=False)
+        return self.supernet([(choice,) for choice in genome])
+
+    def supernet(self, allowed: Sequence[Sequence[int]], gated: bool = False) -> Network:
+        """Return the network whose edges output the weighted sum of several operations.
+
+        Args:
+            allowed: Choices of each edge, (G,), each with one or more.
+            gated: Whether an edge with one choice has a factor too.
+        """
+        return self._chain(
+            lambda channels, reduces: [
+                edge_terms(_operations(channels, reduces and source == 0), OPERATIONS, edge, choices, gated)
+                for edge, ((source, _), choices) in enumerate(zip(EDGES, allowed, strict=True))
+            ]
+        )
 
     def declared(self, genome: Genome) -> Network:
         """Return the network as the benchmark's own code runs it.
 
         Every operation is computed, idle or not, `none` as zeros, and all edges of a node are added.
         """
-        return self._chain(genome, zeros=True)
+        return self._chain(
+            lambda channels, reduces: [
+                [EdgeTerm(_operations(channels, reduces and source == 0)[choice] or _zeros(reduces and source == 0))]
+                for (source, _), choice in zip(EDGES, genome, strict=True)
+            ]
+        )
 
-    def _chain(self, genome: Genome, zeros: bool) -> Network:
-        """Return the network, with or without a layer of zeros for every open edge."""
+    def _chain(self, edges_of: Callable[[int, bool], Sequence[Sequence[EdgeTerm]]]) -> Network:
+        """Return the network whose cells have the edges of a function.
+
+        Args:
+            edges_of: Returns the operations that each edge sums, (6,), for the channels of the nodes, and whether the
+                cell halves the resolution.
+        """
         net = Builder(self.input.shape)
         x = net.add(ConvNormAct(self._channels // 2, 3, stride=2, act=None), *net.inputs, name="stem.0")
         x = net.add(ActConvNorm(self._channels, 3, stride=2), x, name="stem.1")
@@ -145,8 +169,7 @@ class TNB101Micro:
             channels *= 2 if downsamples else 1
             for k in range(self._cells):
                 reduces = downsamples and k == 0
-                edges = _edges(genome, channels, reduces, zeros)
-                x = add_cell(net, x, edges, f"module{module}.{k}", Blank() if reduces else Zero())
+                x = add_cell(net, x, edges_of(channels, reduces), f"module{module}.{k}", _zeros(reduces))
         return net.build(net.add(Classifier(self._classes), x, name="classifier"))
 
     def reduced(self, fidelity: Fidelity) -> TNB101Micro:
@@ -158,23 +181,9 @@ class TNB101Micro:
         return reduced
 
 
-def _edges(genome: Genome, channels: int, reduces: bool, zeros: bool) -> Sequence[Sequence[EdgeTerm]]:
-    """Return the operation on each edge, (6,); only edges that leave node 0 can have stride 2.
-
-    Args:
-        genome: The choice of each edge.
-        channels: Channels of the nodes.
-        reduces: Whether the cell halves the resolution.
-        zeros: Whether an open edge has a layer of zeros.
-    """
-    edges = []
-    for (source, _), choice in zip(EDGES, genome, strict=True):
-        halves = reduces and source == 0
-        operation: Block | Layer | None = _operations(channels, halves)[choice]
-        if operation is None and zeros:
-            operation = Blank() if halves else Zero()
-        edges.append([("", operation)] if operation else [])
-    return edges
+def _zeros(reduces: bool) -> Block | Layer:
+    """Return the operation that outputs zeros; only edges that leave node 0 can have stride 2."""
+    return Blank() if reduces else Zero()
 
 
 @cache

@@ -10,11 +10,11 @@ from math import prod
 
 from nasctl.networks.block_notation import block_notation, class_and_fields, describe_block
 from nasctl.networks.graph import Emission, Network, Span
-from nasctl.networks.layers import Add, AvgPool, Concat, MaxPool, Multiply, Zero
+from nasctl.networks.layers import Add, AvgPool, Concat, MaxPool, Multiply, WeightedSum, Zero
 from nasctl.networks.node import Shape
 
 # Texts of values that combine others.
-SIGNS: Mapping[type, str] = {Add: "+", Multiply: "\N{MULTIPLICATION SIGN}", Concat: "cat"}
+SIGNS: Mapping[type, str] = {Add: "+", WeightedSum: "+", Multiply: "\N{MULTIPLICATION SIGN}", Concat: "cat"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from nasctl.version import __version__
 
 ABOUT = (
     "Layers run in their order on a batch; the inputs of a layer are outputs of earlier layers, by name, or 'input'. "
-    "Operations that begin with nn. are constructor calls of torch.nn; Add() sums its inputs, Multiply() multiplies "
-    "them, Concat() joins their channels, Zero() gives zeros. Shapes leave the batch out. MACs (macs) are those of "
-    "convolutions and matrix products for one example; memory is the peak of activations in bytes for one example. A "
+    "Operations that begin with nn. are constructor calls of torch.nn; Add() sums its inputs, WeightedSum(n) sums n "
+    "inputs times its factors, Multiply() multiplies its inputs, Concat() joins their channels, Zero() gives zeros. "
+    "Shapes leave the batch out. MACs (macs) are those of convolutions and matrix products for one example; memory is "
+    "the peak of activations in bytes for one example. A "
     "layer with 'module_of' runs the module of that layer; 'shared' names tensors that are those of earlier layers; a "
     "layer with 'rows' takes (B, rows, ...) as (B * rows, ...)."
 )

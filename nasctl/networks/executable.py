@@ -26,6 +26,7 @@ from nasctl.networks.torch_modules import (
     SeparableConv1d,
     TokenType,
     UnflattenMap,
+    WeightedSum,
     WeightedValues,
     Zero,
 )
@@ -35,6 +36,7 @@ NASCTL_MODULES: dict[str, type[nn.Module]] = {
     part.__name__: part
     for part in (
         Add,
+        WeightedSum,
         Multiply,
         Concat,
         Zero,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 from nasctl.networks.node import Call, Layer, Shape
 
@@ -184,6 +185,33 @@ class Add(Layer):
 
     def module(self, *inputs: Shape) -> Call:
         return Call("Add")
+
+
+class SumTerm(NamedTuple):
+    """An input of a `WeightedSum`, and the choices that its factor depends on."""
+
+    name: str  # last part of the name of the layer or block that computes it; "" if it is a value that others read too
+    # The factor is the sum over products of factors of choices, each (place of the gene, choice); () is a product of 1.
+    products: tuple[tuple[tuple[int, int], ...], ...] = ((),)
+
+    @property
+    def learned(self) -> bool:
+        """True if the factor depends on choices."""
+        return any(self.products)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedSum(Add):
+    """The sum of one or more inputs of one shape, each times a factor.
+
+    A mixture of several choices of a gene sums their outputs so. The factors are a buffer of ones, so that the layer
+    costs and computes what `Add` does, until a search that learns choices gives others. They are no parameters.
+    """
+
+    terms: tuple[SumTerm, ...]
+
+    def module(self, *inputs: Shape) -> Call:
+        return Call("WeightedSum", len(inputs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,23 @@ class Add(nn.Module):
         return sum(inputs[1:], start=inputs[0])
 
 
+class WeightedSum(nn.Module):
+    """The sum of the inputs, each times a factor, which is 1 unless others are given."""
+
+    factors: Tensor
+
+    def __init__(self, terms: int) -> None:
+        super().__init__()
+        self.register_buffer("factors", torch.ones(terms))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        factors = self.factors.unbind()
+        total = factors[0] * inputs[0]
+        for factor, x in zip(factors[1:], inputs[1:], strict=True):
+            total = total + factor * x
+        return total
+
+
 class Multiply(nn.Module):
     """The product of a feature map and its gates."""
 

@@ -18,7 +18,7 @@ from nasctl.networks.graph import Network
 from nasctl.networks.node import Node
 
 VERSION = "1"  # raised whenever the features of a network change, because fitted predictors depend on them
-MERGES = ("Add", "Concat", "Multiply", "ConcatFeatures")  # layers that join several paths
+MERGES = ("Add", "WeightedSum", "Concat", "Multiply", "ConcatFeatures")  # layers that join several paths
 
 
 def structure_features(network: Network) -> dict[str, float]:

@@ -133,8 +133,17 @@ class HasShare(Protocol):
 class MixableSpace(Protocol):
     """A space that can build a network which sums several choices of each gene."""
 
-    def supernet(self, allowed: Sequence[Sequence[int]]) -> Network:
-        """Return the network that sums, gene by gene, the allowed choices: G lists of one or more choices each."""
+    def supernet(self, allowed: Sequence[Sequence[int]], gated: bool = False) -> Network:
+        """Return the network that sums, gene by gene, the outputs of the allowed choices in layers `WeightedSum`.
+
+        With one choice of each gene, and not `gated`, it is the network of the genome. A layer that computes a term of
+        the sum is named like the layer of the network of one choice, with the name of the term behind it. The two have
+        the same weights in a supernet.
+
+        Args:
+            allowed: Choices of each gene, (genes,), one or more of each.
+            gated: Whether a gene with one choice has a factor too.
+        """
         ...
 
 
