@@ -28,6 +28,7 @@ from nasctl.api import (
     Genome,
     Identity,
     Input,
+    Layer,
     Network,
     Reference,
     ReLU,
@@ -178,7 +179,7 @@ class NB201:
 
 
 @cache
-def _operations(channels: int) -> Sequence[Block | None]:
+def _operations(channels: int) -> Sequence[Layer | Block | None]:
     """Return the operations of an edge, in the order of OPERATIONS."""
     return None, Identity(), ActConvNorm(channels, 1), ActConvNorm(channels, 3), AvgPool(3)
 

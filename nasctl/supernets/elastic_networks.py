@@ -62,19 +62,30 @@ class ElasticNetworks:
 
     def fresh_module(self, genome: Genome) -> nn.Module:
         """Return a new module of a genome as `module` does, whose batch norms have fresh running statistics."""
-        return self._module(genome, statistics=True)
+        return self.module_of(self.space.network(genome), statistics=True)
 
-    def _module(self, genome: Genome, statistics: bool = False) -> nn.Module:
-        network = self.space.network(genome)
+    def module_of(self, network: Network, statistics: bool = False) -> nn.Module:
+        """Return a new module of a network, with parameters on the meta device.
+
+        Args:
+            network: The network of a genome, or of several choices of genes.
+            statistics: Whether batch norms have running statistics, fresh ones; otherwise they use those of each batch.
+        """
         body = skeleton(network, statistics)
         return learner(network, body, self.input_of(network), self.task, 0)
 
+    def _module(self, genome: Genome) -> nn.Module:
+        return self.module_of(self.space.network(genome))
+
     def _uses(self, genome: Genome) -> tuple[Use, ...]:
-        """Return the parameters of a genome's module with their slots."""
-        own = uses(self.space.network(genome), self.share)
+        return self.uses_of(self.space.network(genome))
+
+    def uses_of(self, network: Network) -> tuple[Use, ...]:
+        """Return the parameters of a network's module with their slots."""
+        own = uses(network, self.share)
         if not self.prefix:
             return own
-        module = self._module(genome)
+        module = self.module_of(network)
         names = {name for name, _ in module.named_parameters(remove_duplicate=False)}
         found = [use._replace(parameter=f"{self.prefix}{use.parameter}") for use in own]
         # The encoder's classifier is not trained, and the head's matrix is that of the embedding.

@@ -30,6 +30,8 @@ Part = tuple[int, int]  # start and length of a slice
 
 Cut = tuple[tuple[Part, ...], ...]  # parts by axis; one part is a slice, several are joined
 
+NamedCut = tuple[str, str, Cut | None]  # parameter, its slot, and its slice
+
 
 class DoesNotFit(NasctlError):
     """A network whose parameters do not fit into a hull."""
@@ -176,14 +178,17 @@ class Hull:
             return False
         return True
 
-    def _cuts(self, genome: Genome) -> tuple[tuple[str, str, Cut | None], ...]:
-        """Return parameter, slot and slice of each parameter of a genome; no slice where the whole slot is used.
+    def _cuts(self, genome: Genome) -> tuple[NamedCut, ...]:
+        return self.cuts_of(self.networks.uses(genome))
+
+    def cuts_of(self, uses: Iterable[Use]) -> tuple[NamedCut, ...]:
+        """Return parameter, slot and slice of each parameter of a network; no slice where the whole slot is used.
 
         Raises:
             DoesNotFit: The hull has no place for one.
         """
         found = []
-        for use in self.networks.uses(genome):
+        for use in uses:
             slot = self.slots.get(use.slot)
             parts = None if slot is None else [axis.parts(own) for axis, own in zip(slot.axes, use.axes, strict=True)]
             if slot is None or parts is None or any(one is None for one in parts):

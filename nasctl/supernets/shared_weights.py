@@ -15,7 +15,7 @@ from nasctl.errors import NasctlError
 from nasctl.networks.weights import initialised
 from nasctl.problem.space import Genome
 from nasctl.supernets.elastic_networks import ElasticNetworks
-from nasctl.supernets.hull import Hull, sliced
+from nasctl.supernets.hull import Hull, NamedCut, sliced
 from nasctl.supernets.last_gains import last_gains
 from nasctl.training.trainable import learner
 
@@ -98,8 +98,12 @@ class SharedWeights:
         """
         if self._mixture is not None:
             return self._mixed(genome, self._mixture(genome))
+        return self.slices(self.hull.cuts(genome), copy)
+
+    def slices(self, cuts: Iterable[NamedCut], copy: int = 0) -> Views:
+        """Return slices of the tensors of a copy by the parameters of a network."""
         own = self.parameters[copy]
-        return {parameter: sliced(own[slot], cut) for parameter, slot, cut in self.hull.cuts(genome)}
+        return {parameter: sliced(own[slot], cut) for parameter, slot, cut in cuts}
 
     def _mixed(self, genome: Genome, shares: Tensor) -> Views:
         """Return the mixture of all copies, given the share of each in each layer."""

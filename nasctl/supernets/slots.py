@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from nasctl.networks.graph import Emission, Network
+from nasctl.networks.layers import WeightedSum
 from nasctl.networks.node import Layer, Shape, attribute_name
 from nasctl.supernets.channel_sources import Sources, channels, span_sources
 from nasctl.supernets.skeleton import CONVOLUTIONS, NORMS, template
@@ -44,17 +45,35 @@ def uses(network: Network, share: Share) -> tuple[Use, ...]:
     that cannot share weights never do. With "blocks" the name also has the outermost block, without its input shapes:
     `MB3_K3` and `MB6_K5` at one place then have weights of their own. With "entangled" the smaller one is a slice.
 
+    Where a network sums several choices of a gene, each has the slots that it has in the network of that choice alone:
+    "edge01.nor_conv_1x1", a term of a weighted sum, has the slots of "edge01".
+
     Args:
         network: The network.
         share: What candidates share.
     """
     sources: dict[int, Sources] = {-1 - k: (("", channels(one)),) for k, one in enumerate(network.input_shapes)}
     found: list[tuple[Use, ...]] = []
+    places = _places_of_terms(network)
     for span in network.spans:
         inputs = tuple([sources[one] for one in span.inputs])
-        _, sources[span.start + span.emission.output] = span_sources(span.name, span.emission, inputs)
-        found.append(_span_uses(span.name, span.emission, inputs, share))
+        place = places.get(span.name, span.name)
+        _, sources[span.start + span.emission.output] = span_sources(place, span.emission, inputs)
+        found.append(_span_uses(span.name, place, span.emission, inputs, share))
     return _with_shared(network, found) if network.shared else sum(found, ())
+
+
+def _places_of_terms(network: Network) -> dict[str, str]:
+    """Return the names of the terms of weighted sums, with the names that they have in networks of single choices."""
+    ends = {span.start + span.emission.output: span.name for span in network.spans}
+    found = {}
+    for span in network.spans:
+        first = span.emission.nodes[0].layer if len(span.emission.nodes) == 1 else None
+        for source, term in zip(span.inputs, first.terms if isinstance(first, WeightedSum) else (), strict=False):
+            name = ends.get(source, "")
+            if term.name and name.endswith(f".{term.name}"):
+                found[name] = name.removesuffix(f".{term.name}")
+    return found
 
 
 def _with_shared(network: Network, found: list[tuple[Use, ...]]) -> tuple[Use, ...]:
@@ -73,15 +92,15 @@ def _with_shared(network: Network, found: list[tuple[Use, ...]]) -> tuple[Use, .
 
 
 @lru_cache(maxsize=1 << 15)
-def _span_uses(name: str, emission: Emission, inputs: tuple[Sources, ...], share: Share) -> tuple[Use, ...]:
-    """Return the parameters of a block; see `uses`."""
+def _span_uses(name: str, place: str, emission: Emission, inputs: tuple[Sources, ...], share: Share) -> tuple[Use, ...]:
+    """Return the parameters of a block with a name, whose slots have the name of its place; see `uses`."""
     found: list[Use] = []
-    read, _ = span_sources(name, emission, inputs)
+    read, _ = span_sources(place, emission, inputs)
     block = [emission.key.partition(" @ ")[0]] if share == "blocks" else []
     for node, sources in zip(emission.nodes, read, strict=True):
         layer = f"{name}.{node.name}".rstrip(".")
         for own, shape, kind, role in _parameters(node.layer, node.in_shapes):
-            slot = "|".join([f"{layer}.{own}", *block, kind])
+            slot = "|".join([f"{place}.{node.name}".rstrip(".") + f".{own}", *block, kind])
             axes = _axes(node.layer, own, shape, kind, sources)
             found.append(Use(f"{attribute_name(layer)}.{own}", slot, axes, role))
     return tuple(found)

@@ -12,14 +12,17 @@ from torch.func import functional_call
 from torch.nn.functional import interpolate
 
 from nasctl.networks.executable import Executable
+from nasctl.networks.graph import Network
 from nasctl.networks.node import attribute_name
 from nasctl.problem.space import Genome
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.entanglement import entanglement_of
+from nasctl.supernets.mixtures import Mixtures
 from nasctl.supernets.pieces import Pieces
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.training.events import Ranks
 from nasctl.training.losses import Learning, Prepared
+from nasctl.training.recipe import TrainingTask
 
 VIEW = 1 << 40  # steps between the random streams of two views of a step
 
@@ -78,6 +81,7 @@ class SharedNetworks:
     def __init__(self, weights: SharedWeights, ranks: Ranks, largest: Genome) -> None:
         self._weights, self._ranks, self._largest = weights, ranks, largest
         self.visits: list[tuple[list[str], int]] = []  # slots that a run may train, with their copy
+        self._mixtures = Mixtures(weights.hull)
         self._pieces = lru_cache(maxsize=KEPT)(self._new_pieces)
 
     def outputs(self, genome: Genome, inputs: Sequence[Tensor], copy: int = 0) -> Tensor:
@@ -134,6 +138,32 @@ class SharedNetworks:
         found: dict[str, Tensor] = functional_call(pieces, own, (read, tuple(wanted), given))
         return found
 
+    def mixed(
+        self,
+        allowed: Sequence[Sequence[int]],
+        weights: Mapping[int, Tensor],
+        inputs: Sequence[Tensor],
+        copy: int = 0,
+        frozen: bool = False,
+    ) -> Tensor:
+        """Return the outputs of the network that sums the weighted outputs of several choices of each gene.
+
+        Raises:
+            DoesNotFit: The supernet has no place for the weights of an operation.
+            NasctlError: The space has no such networks.
+        """
+        mixture = self._mixtures.of(allowed, weights)
+        if torch.is_grad_enabled() and not frozen:
+            self.visits.append(([slot for _, slot, _ in mixture.cuts], copy))
+        views = self._weights.slices(mixture.cuts, copy)
+        if frozen:
+            views = {name: one.detach() for name, one in views.items()}
+        given = {**views, **mixture.factors(weights)}
+        found: Tensor = functional_call(
+            mixture.module, given, fitted_to(mixture.network, self._weights.networks.task, inputs)
+        )
+        return found
+
     def entangled(
         self, weights: Mapping[int, Tensor], inputs: Sequence[Tensor], copy: int = 0, frozen: bool = False
     ) -> Tensor:
@@ -186,9 +216,14 @@ def fitted(networks: ElasticNetworks, genome: Genome, inputs: Sequence[Tensor]) 
         genome: The genome.
         inputs: Images, (B, C, H, W), or words with what a task adds to them.
     """
-    if networks.task != "classes":
+    return fitted_to(networks.space.network(genome), networks.task, inputs)
+
+
+def fitted_to(network: Network, task: TrainingTask, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return inputs with images scaled to the resolution of a network; see `fitted`."""
+    if task != "classes":
         return tuple(inputs)
-    (shape,) = networks.space.network(genome).input_shapes
+    (shape,) = network.input_shapes
     return tuple(
         one
         if one.shape[2:] == shape[1:]
