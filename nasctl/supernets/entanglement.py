@@ -21,7 +21,7 @@ from nasctl.supernets.slice_masks import SliceMasks
 
 EXAMPLES = 4  # that choices are tried with
 
-TOLERANCE = 1e-2  # distance of outputs over their spread, up to which they count as equal; rounding makes 1e-4
+TOLERANCE = 1e-7  # distance of outputs over their spread, up to which they count as equal; in float64 rounding is less
 
 DRAWN = 3  # random genomes that are tried in the end
 
@@ -145,7 +145,7 @@ class _Trial:
         generator = torch.Generator().manual_seed(0)
 
         def drawn(shape: Sequence[int]) -> Tensor:
-            return torch.randn(tuple(shape), generator=generator)
+            return torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
 
         # Larger than initial weights, so that products such as attention scores are not all alike.
         self.weights = {
@@ -167,10 +167,13 @@ class _Trial:
     def distance(self, masks: SliceMasks, choices: Mapping[int, int]) -> float:
         """Return how far the outputs of masks of single choices are from those of the network with these choices."""
         networks, genome = self._hull.networks, masks.changed(choices)
-        factors = {gene: torch.eye(len(networks.space.genes[gene].choices))[choice] for gene, choice in choices.items()}
+        factors = {
+            gene: torch.eye(len(networks.space.genes[gene].choices), dtype=torch.float64)[choice]
+            for gene, choice in choices.items()
+        }
         views = {name: sliced(self.weights[slot], cut) for name, slot, cut in self._hull.cuts(genome)}
         with _evaluating(networks.module(genome)) as module:
-            expected = functional_call(module, views, self.inputs)
+            expected = functional_call(module, {**_exact_buffers(module), **views}, self.inputs)
         with _evaluating(networks.module(masks.base)):
             found = _masked_outputs(masks, self.weights, factors, masks.base, self.inputs)
         distance = (found - expected).norm() / (expected - expected.mean(0)).norm()
@@ -221,9 +224,16 @@ def _masked_outputs(
                 channels[name] = _product(varying)
         else:
             views[name] = own
+    if next(iter(views.values())).dtype == torch.float64:
+        views |= _exact_buffers(module)
     with _weighted_norms(module, channels):
         found: Tensor = functional_call(module, views, tuple(inputs))
     return found
+
+
+def _exact_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Return the constants of a module in float64."""
+    return {name: one.double() for name, one in module.named_buffers() if one.is_floating_point()}
 
 
 def _product(factors: Sequence[Tensor]) -> Tensor:

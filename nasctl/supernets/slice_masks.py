@@ -47,7 +47,8 @@ class MaskTerm:
         if not self.axes:
             return own.sum()
         letters = "abcdefgh"[: len(self.axes)]
-        return torch.einsum(f"s,{','.join(f's{one}' for one in letters)}->{letters}", own, *(one.to(own) for one in self.axes))
+        equation = f"s,{','.join(f's{one}' for one in letters)}->{letters}"
+        return torch.einsum(equation, own, *(one.to(own) for one in self.axes))
 
 
 class SliceMasks:
