@@ -20,6 +20,8 @@ Lessons = Literal["labels", "teacher", "both"]
 
 Pick = Literal["only", "best", "worst"]
 
+GeneKind = Literal["sliced", "mixed", "free", "other"]
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
@@ -69,6 +71,14 @@ class StrategyContext(Protocol):
 
     def macs(self, genome: Genome) -> float:
         """Return the multiply-accumulates of a genome's network for one example."""
+        ...
+
+    def gene_kinds(self) -> tuple[GeneKind, ...]:
+        """Return for each gene how its choices differ from the largest network, (genes,).
+
+        "sliced": the network of each choice is the largest one with a slice of its weights. "mixed": the space sums the
+        outputs of several choices. "free": the choices change no weights, as resolutions do. "other": all else.
+        """
         ...
 
     def teacher(self, path: Path, known: np.ndarray) -> TeacherNetwork:
@@ -383,6 +393,7 @@ class ScoresGenomes(Protocol):
 __all__ = [
     "ChoosesDistance",
     "DrawsGenomes",
+    "GeneKind",
     "GivesLosses",
     "HasController",
     "HasCopies",

@@ -10,6 +10,8 @@ import numpy as np
 
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome, SearchSpace
+from nasctl.problem.strategy import GeneKind
+from nasctl.supernets.entanglement import entanglement_of
 from nasctl.supernets.hull import Hull, random_genome
 from nasctl.supernets.shared_weights import layers
 from nasctl.supernets.teacher import TrainedTeacher
@@ -52,6 +54,10 @@ class TrainingContext:
     def holds(self, genome: Genome) -> bool:
         """Return whether the weights of a canonical genome are in the supernet."""
         return self._hull.fits(genome)
+
+    def gene_kinds(self) -> tuple[GeneKind, ...]:
+        """Return for each gene how its choices differ from the largest network, (genes,)."""
+        return entanglement_of(self._hull, self.largest).kinds
 
     def teacher(self, path: Path, known: np.ndarray) -> TrainedTeacher:
         """Return the trained network of a file.

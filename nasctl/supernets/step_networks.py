@@ -16,6 +16,7 @@ from nasctl.networks.graph import Network
 from nasctl.networks.node import attribute_name
 from nasctl.problem.space import Genome
 from nasctl.supernets.elastic_networks import ElasticNetworks
+from nasctl.supernets.entanglement import entanglement_of
 from nasctl.supernets.mixtures import Mixtures
 from nasctl.supernets.pieces import Pieces
 from nasctl.supernets.shared_weights import SharedWeights
@@ -82,10 +83,11 @@ class SharedNetworks:
     Args:
         weights: The shared weights.
         ranks: The place of this process.
+        largest: Genome of the largest network.
     """
 
-    def __init__(self, weights: SharedWeights, ranks: Ranks) -> None:
-        self._weights, self._ranks = weights, ranks
+    def __init__(self, weights: SharedWeights, ranks: Ranks, largest: Genome) -> None:
+        self._weights, self._ranks, self._largest = weights, ranks, largest
         self.visits: list[tuple[list[str], int]] = []  # slots that a run may train, with their copy
         self._mixtures = Mixtures(weights.hull)
         self._pieces = lru_cache(maxsize=KEPT)(self._new_pieces)
@@ -169,6 +171,21 @@ class SharedNetworks:
             mixture.module, given, fitted_to(mixture.network, self._weights.networks.task, inputs)
         )
         return found
+
+    def entangled(
+        self, weights: Mapping[int, Tensor], inputs: Sequence[Tensor], copy: int = 0, frozen: bool = False
+    ) -> Tensor:
+        """Return the outputs of the largest network, whose weights are mixtures of the slices of several choices.
+
+        Raises:
+            NasctlError: The choices of a gene with factors are no slices.
+        """
+        found = entanglement_of(self._weights.hull, self._largest)
+        genome, own = found.genome(weights), self._weights.parameters[copy]
+        if torch.is_grad_enabled() and not frozen:
+            self.visits.append(([slot for _, slot, _ in self._weights.hull.cuts(genome)], copy))
+        tensors = {slot: one.detach() for slot, one in own.items()} if frozen else own
+        return found.outputs(tensors, weights, genome, fitted(self._weights.networks, genome, inputs))
 
     def tensors(self, copy: int = 0) -> Mapping[str, Tensor]:
         """Return the shared weights by the names of their slots; leaves of the graph of gradients."""
