@@ -1,16 +1,13 @@
-"""A custom search space and a custom objective, searched without installation: plug-ins are plain classes."""
+"""A search space and an objective of your own, searched without packaging: plain classes in a file.
+
+The same on the command line: nasctl search examples/own_space.py:FourConvolutions -o naswot,macs --budget 30
+"""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
-from nasctl import registry
+import nasctl
 from nasctl.api import Builder, Candidate, Classifier, ConvNormAct, Fidelity, Gene, Genome, Input, Network, validate
-from nasctl.evaluation.search_problem import SearchProblem
-from nasctl.evaluation.task import Task
-from nasctl.search.loop import search
-from nasctl.store.store import Store
 
 
 class FourConvolutions:
@@ -37,7 +34,7 @@ class FourConvolutions:
 
 
 class Depth:
-    """Number of layers with weights. As a plug-in, this class would be a file in objectives/."""
+    """Number of layers with weights. A command takes the class as own_space.py:Depth."""
 
     unit, direction, transform, needs, version = "layers", "max", "identity", frozenset({"network"}), "1"
 
@@ -45,14 +42,14 @@ class Depth:
         return float(sum(node.layer.params(*node.in_shapes) > 0 for node in candidate.network.nodes))
 
 
-metrics = {
-    "naswot": registry.create("objectives", "naswot"),
-    "macs": registry.create("objectives", "macs"),
-    "depth": Depth(),
-}
-task = Task(FourConvolutions(), metrics, recorded=frozenset({"depth"}))
-searcher = registry.create("searchers", "nsga2", SearchProblem(task), np.random.default_rng(0))
-with TemporaryDirectory() as folder:
-    journal = Store(Path(folder) / "s.db").journal("plain", task.record("plain"))
-    for visit in search(task, searcher, journal, budget=30):
-        print(visit.evaluation)
+if __name__ == "__main__":  # nasctl imports this file too
+    with TemporaryDirectory() as folder:
+        result = nasctl.search(
+            f"{__file__}:FourConvolutions",
+            objectives=["naswot", "macs"],
+            record=[f"{__file__}:Depth"],
+            budget=30,
+            store=Path(folder) / "nasctl.db",
+        )
+        for solution in result.front:
+            print(solution.id, solution.values)

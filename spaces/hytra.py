@@ -147,6 +147,9 @@ class HyTra:
                 "classes": (classes, 1000),
             }
             self.references[name] = under_options(published, options)
+        self.missing_references = {
+            other: f"give last_stride={stride}" for stride, (other, _) in BOSSNETS.items() if stride != last_stride
+        }
         self._start_blocks = [Start(*arguments) for arguments in zip(CHANNELS, accumulate(strides, mul), strict=True)]
         self._final_convs = [ConvNormAct(channels, 3, 2, act=act) for channels in CHANNELS]
         self._classifier = Classifier(classes)

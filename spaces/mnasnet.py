@@ -103,6 +103,9 @@ class MnasNet:
         found = replace(published, genome=genome_of(self.genes, _published_values(reference)))
         options: dict[str, tuple[object, object]] = {"resolution": (resolution, 224), "classes": (classes, 1000)}
         self.references = {name: under_options(found, options)}
+        self.missing_references = {
+            other: f"give reference={option}" for option, (other, _) in PUBLISHED.items() if option != reference
+        }
 
     def canonical(self, genome: Genome) -> Genome:
         """Set the skip to "none" where a block is one layer that the skip does not fit; no other gene is redundant."""

@@ -58,6 +58,12 @@ RESNET_50_D: dict[str, object] = {
 RESNET_50_D_SOURCE = "He et al., CVPR 2019, figure 2 and table 5"
 RESNET_50_D_REMARK = "the second convolution of the stem has a shortcut, as in Once-for-All"
 
+# Published networks that users look for here, with the reason why no option makes them.
+MISSING = {
+    "resnet-18": "its blocks are no bottlenecks",
+    "resnet-50": "its stem is one convolution of 7x7, and its shortcuts have no pooling",
+}
+
 
 class ResNetSpace:
     """A stem of two or three convolutions and four stages of bottlenecks, each stage with its own width.
@@ -87,6 +93,7 @@ class ResNetSpace:
         self.input = Input((3, self._sizes[-1], self._sizes[-1]))
         self.genes: Sequence[Gene] = tuple(_genes(resolutions))
         self._classifier = Classifier(classes)
+        self.missing_references = MISSING
         choice = nearest_size(self._sizes, 224)
         options: dict[str, tuple[object, object]] = {
             "resolution": (self._sizes[choice], 224),

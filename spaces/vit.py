@@ -67,6 +67,9 @@ SUPERNETS = {
 }
 
 SOURCE = "Chen et al., ICCV 2021, abstract; AutoFormer/experiments/subnet of github.com/microsoft/Cream"
+# A published network that users look for here, with the reason why no option makes it.
+MISSING = {"autoformer-t": "it has layers of ratio 3, which the published choices of supernet=t lack"}
+
 # Supernet -> width, heads and ratios of each layer, and accuracy of its released network. The released T is not in the
 # space of its supernet.
 PUBLISHED = {
@@ -128,6 +131,9 @@ class AutoFormer:
             published = Reference(self._published_genome(*PUBLISHED[supernet][:3]), SOURCE, PUBLISHED[supernet][3])
             options: dict[str, tuple[object, object]] = {"resolution": (resolution, 224), "classes": (classes, 1000)}
             self.references[f"autoformer-{supernet}"] = under_options(published, options)
+        self.missing_references = MISSING | {
+            f"autoformer-{other}": f"give supernet={other}" for other in PUBLISHED if other != supernet
+        }
 
     def _published_genome(self, width: int, heads: Sequence[int], ratios: Sequence[float]) -> Genome:
         """Return the genome of a released network."""

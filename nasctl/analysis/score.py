@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -72,7 +72,12 @@ def make_metrics(specs: Iterable[str], space: str) -> dict[str, Objective]:
 
 
 def score_genomes(
-    task: Task, space: str, genomes: Iterable[Genome], store: Store, executor: Executor | None = None
+    task: Task,
+    space: str,
+    genomes: Iterable[Genome],
+    store: Store,
+    executor: Executor | None = None,
+    retry: bool = False,
 ) -> Iterator[Scored]:
     """Yield the scores of each genome as soon as they are in the store. Only missing measurements are made.
 
@@ -82,10 +87,12 @@ def score_genomes(
         genomes: Canonical genomes, repetitions allowed.
         store: Store of the measurements.
         executor: Executor that measures modules. Default: this process.
+        retry: Measure what failed before again, too. New results take the place of failures in the store.
     """
     given = list(genomes)
     rows: dict[Genome, Scored] = {}
-    distinct = _score_distinct(task, registry.spelled_out("spaces", space), list(dict.fromkeys(given)), store, executor)
+    spec, different = registry.spelled_out("spaces", space), list(dict.fromkeys(given))
+    distinct = _score_distinct(task, spec, different, store, executor, retry)
     for genome in given:
         if genome not in rows:
             rows[genome] = next(distinct)
@@ -93,7 +100,7 @@ def score_genomes(
 
 
 def _score_distinct(
-    task: Task, spec: str, genomes: Sequence[Genome], store: Store, executor: Executor | None
+    task: Task, spec: str, genomes: Sequence[Genome], store: Store, executor: Executor | None, retry: bool
 ) -> Iterator[Scored]:
     """Yield the scores of distinct genomes, in their order."""
     record = task.record(spec)
@@ -103,18 +110,24 @@ def _score_distinct(
     known: dict[Genome, dict[str, Measurement]] = {}
     fresh: dict[Genome, dict[str, Measurement]] = {}
 
+    def file(genome: Genome, measured: Mapping[str, Measurement]) -> None:
+        ledger.file(genome, measured)
+        if retry:
+            ledger.replace(genome, measured)
+
     def missing() -> Iterator[tuple[Genome, dict[str, str]]]:
         for genome in genomes:
-            known[genome] = ledger.known(genome, labels.values())
+            stored = ledger.known(genome, labels.values())
+            known[genome] = {label: one for label, one in stored.items() if not (retry and one.error is not None)}
             cheap = {name: label for name, label in record.cheap.items() if label not in known[genome]}
             fresh[genome] = measure(task, genome, cheap)
             measured = known[genome].keys() | fresh[genome].keys()
             yield genome, {name: label for name, label in labels.items() if label not in measured}
 
-    for genome, measured in in_order(executor or LocalExecutor(task), missing(), ledger.file):
+    for genome, measured in in_order(executor or LocalExecutor(task), missing(), file):
         new = fresh.pop(genome) | measured
         if new:
-            ledger.file(genome, new)
+            file(genome, new)
         found = known.pop(genome) | new
         yield Scored(
             evaluation(genome, labels, found),
@@ -176,7 +189,7 @@ def failure_messages(rows: Sequence[Scored]) -> list[str]:
         return []
     said = [f"{number} of {len(rows)} failed in a metric, the last in {': '.join(errors[-1])}"]
     if any(".py:" in name for name, _ in errors):  # the metric of a user's file, which may be mended
-        said.append("the store keeps failures: change the `version` of a metric that you mend, to measure them again")
+        said.append("the store keeps failures: --retry measures them again after you have mended the metric")
     return said
 
 

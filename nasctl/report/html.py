@@ -132,7 +132,7 @@ def _correlations(found: ReportSummary) -> Iterator[str]:
             )
             cells.append(_tau(tau, number))
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    yield tabulated(["", *(one.name for one in shown)], rows, label="Rank correlations of the metrics")
+    yield tabulated(["", *(one.name for one in shown)], rows, "taus", "Rank correlations of the metrics")
 
 
 def _devices(found: ReportSummary) -> Iterator[str]:
@@ -173,8 +173,9 @@ def _repeat(found: ReportSummary) -> Iterator[str]:
 
 
 def _tau(tau: float, number: int) -> str:
-    """Return a table cell with a correlation, shaded by its size."""
+    """Return a table cell with a correlation, shaded by its size. Narrow pages leave out the 0 before the point."""
     if not np.isfinite(tau):
         return "<td></td>"
     kind, share = "plus" if tau > 0 else "minus", MAX_SHADE * abs(tau)
-    return f'<td class="{kind}" style="--share:{share:.0%}" title="{number} candidates">{tau:.2f}</td>'
+    written = f"{tau:.2f}".replace("0.", '<span class="zero">0</span>.', 1)
+    return f'<td class="{kind}" style="--share:{share:.0%}" title="{number} candidates">{written}</td>'

@@ -104,6 +104,16 @@ def test_a_failure_is_kept_and_a_mistake_of_the_user_is_not(space, tmp_path):
             "1 of 1 failed in a metric, the last in digits: ValueError: no such number"
         ]
         failing.hated = ()  # which the second time does not see
+    again = score.score_genomes(
+        Task(space, {"digits": failing}), SPACE, [genome], Store(tmp_path / "store"), retry=True
+    )
+    assert next(iter(again)).evaluation.errors == {}
+    assert failing.calls == [genome]
+    (row,) = score.score_genomes(
+        Task(space, {"digits": failing}), SPACE, [genome], Store(tmp_path / "store"), retry=True
+    )
+    assert row.evaluation.values.keys() == {"digits"}
+    assert failing.calls == [genome]  # a value is not measured again
     wrong = Task(space, {"wrong": Digits(hated=[genome], failure=NasctlError("give other data"))})
     with pytest.raises(NasctlError, match="other data"):
         list(score.score_genomes(wrong, SPACE, [genome], Store(tmp_path / "store")))

@@ -62,9 +62,11 @@ const check = (when) => {
   const wide = shown.filter((one) => one.box[2] > innerWidth + 1 || one.box[0] < -1).map((one) => [when, one.text]);
   const tables = [...document.querySelectorAll("table.cards")].map((one) => one.parentElement);
   const cut = tables.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => [when, one.scrollWidth]);
+  const taus = [...document.querySelectorAll("table.taus")].map((one) => one.parentElement);
+  const matrix = taus.map((one) => one.scrollWidth <= one.clientWidth + 1);
   const broken = [...document.querySelectorAll("h1 .whole")].filter((one) => one.getClientRects().length > 1);
   const width = document.documentElement.scrollWidth;
-  return { lying, wide, cut, tables: tables.length, broken: broken.length, texts: shown.length, width };
+  return { lying, wide, cut, matrix, tables: tables.length, broken: broken.length, texts: shown.length, width };
 };
 addEventListener("load", () => {
   const findings = [check("at first")];
@@ -165,6 +167,7 @@ def test_nothing_is_wider_than_the_page_and_no_text_lies_on_another(name, pages,
             assert one["lying"] == []
             assert one["tables"] == 2  # of the front, and of the published networks
             assert one["cut"] == []  # all of their columns are visible
+            assert one["matrix"] == [True]  # and so are all correlations
             assert one["broken"] == 0  # the title breaks between words
         assert frame["stops"] == 1  # the tab key stops once, and arrow keys lead on
         assert frame["said"].startswith(("nbmacro-", "nb201."))

@@ -67,6 +67,7 @@ setting_options = setting_group(sample_seed_option, fidelity_option, data_option
 @choice_group
 @click.option("--output", type=OutputPath(), help="Table to write, .csv or .csv.gz.")
 @click.option("--force", is_flag=True, help="Write over an existing table.")
+@click.option("--retry", is_flag=True, help="Measure again what failed before; values in the store stay.")
 @setting_options
 @worker_group
 @store_option
@@ -78,6 +79,7 @@ def command(
     choice: _Choice,
     output: Path | None,
     force: bool,
+    retry: bool,
     setting: SettingOptions,
     workers: WorkerChoice,
     store: str,
@@ -114,7 +116,7 @@ def command(
     else:
         chosen = _all_genomes(made) if choice.whole else drawn(made, choice.sample or 0, setting.weights_seed)
     with open_executor(who, task) as executor:
-        found = score.score_genomes(task, space, chosen, Store(store), executor)
+        found = score.score_genomes(task, space, chosen, Store(store), executor, retry)
         rows = list(counted(found, len(chosen), "scored"))
     say(*score.failure_messages(rows), *score.machine_messages(rows))
     if output:
