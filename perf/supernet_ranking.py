@@ -94,12 +94,14 @@ class Truth:
 def precision(scores: np.ndarray, truth: np.ndarray) -> float:
     """Return the share of the truly best tenth that is in the best tenth by a score."""
     number = max(1, round(BEST * len(truth)))
+    scores = np.nan_to_num(scores, nan=-np.inf)
     return len({*np.argsort(-scores)[:number]} & {*np.argsort(-truth)[:number]}) / number
 
 
 def tau(scores: Iterable[float], truth: np.ndarray) -> float:
-    """Return Kendall's tau of scores with the truth."""
-    return float(kendalltau([*scores], truth).statistic)
+    """Return Kendall's tau of scores with the truth; a network without a score is the worst."""
+    known = np.nan_to_num(np.array([*scores], dtype=float), nan=-np.inf)
+    return float(kendalltau(known, truth).statistic)
 
 
 def epochs_of(strategy: str, epochs: int, space: str) -> int:

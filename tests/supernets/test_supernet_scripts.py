@@ -10,9 +10,9 @@ from nasctl.training.recipe import Recipe
 
 sys.path.append(str(ROOT / "perf"))  # scripts import each other as they do on the command line
 
-import supernet_claims  # noqa: E402
-import supernet_ranking  # noqa: E402
-import supernet_trainings  # noqa: E402
+import supernet_claims
+import supernet_ranking
+import supernet_trainings
 
 sys.path.pop()
 
