@@ -162,7 +162,9 @@ class SharedNetworks:
         """
         mixture = self._mixtures.of(allowed, weights)
         if torch.is_grad_enabled() and not frozen:
-            self.visits.append(([slot for _, slot, _ in mixture.cuts], copy))
+            visit = [slot for _, slot, _ in mixture.cuts], copy
+            if visit not in self.visits:  # a step may ask for gradients that only serve the choices
+                self.visits.append(visit)
         views = self._weights.slices(mixture.cuts, copy)
         if frozen:
             views = {name: one.detach() for name, one in views.items()}

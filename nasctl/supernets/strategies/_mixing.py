@@ -1,0 +1,105 @@
+"""What strategies that learn factors of mixed choices share: parameters of choices, their history and their updates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import log
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasctl.api import BadOption, Genome, MixableSpace, Pass, StepBatch, StepNetworks, StrategyContext
+from nasctl.supernets.strategies._alphas import Alphas
+from nasctl.supernets.strategies._choices import ChoiceHistory, most_probable_genome
+
+
+class MixedChoices:
+    """Parameters of choices that are learned from the losses of networks which mix or gate choices.
+
+    The parameters change on the half of the training examples that the weights are not learned from. An update takes
+    effect in the step itself, and enters `arrays` in `told`, so that a step which is not completed changes nothing.
+
+    Args:
+        context: The training.
+        method: How parameters become factors; see `Alphas`.
+        rate: Learning rate of the parameters, which Adam changes.
+        decay: Their weight decay.
+
+    Raises:
+        BadOption: An option makes no sense, or the space has no networks that mix choices.
+    """
+
+    splits_examples = True
+
+    def __init__(self, context: StrategyContext, method: str, rate: float, decay: float) -> None:
+        if not isinstance(context.space, MixableSpace):
+            raise BadOption(
+                f"Cannot learn choices by {method}: this space has no networks that mix several choices of a gene. Give"
+                " a space that has, such as nb201, or another strategy."
+            )
+        self._context, self.alphas = context, Alphas(context, method, rate, decay)
+        self._history = ChoiceHistory(self.alphas.counts, context.steps)
+        self._history.note(-1, self.probabilities)
+        self._after: dict[str, np.ndarray] | None = None  # arrays of the parameters after the step in progress
+        self.chance = log(max(2, context.space.network(context.largest).out_shape[-1]))
+        self.allowed = [tuple(range(count)) for count in self.alphas.counts]
+
+    def passes(self, step: int) -> Sequence[Pass]:
+        return (Pass((self.chosen(),)),)
+
+    def told(self, step: int, losses: Sequence[float], norms: Sequence[float]) -> None:
+        if self._after is not None:
+            _write(self.alphas.arrays, self._after)
+            self._after = None
+        self._history.note(step, self.probabilities)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {**self.alphas.arrays, "history": self._history.array}
+
+    def probabilities(self) -> list[np.ndarray]:
+        return self.alphas.probabilities()
+
+    def chosen(self) -> Genome:
+        """Return the genome of the choice with the largest parameter of each gene."""
+        return most_probable_genome(self._context, self.probabilities())
+
+    def factors(self, leaves: Sequence[Tensor], step: int, rng: np.random.Generator, like: Tensor) -> dict[int, Tensor]:
+        """Return the factors of the choices of each gene that has several, on the device of a tensor."""
+        return self.alphas.factors(leaves, rng, step / self._context.steps, like.device)
+
+    def mixed(
+        self, networks: StepNetworks, factors: Mapping[int, Tensor], batch: StepBatch, frozen: bool = False
+    ) -> Tensor:
+        """Return the loss, (), of the network that mixes all choices, on the examples of a batch."""
+        return batch.loss(networks.mixed(self.allowed, factors, batch.inputs(), frozen=frozen))
+
+    def updated(self, gradients: Sequence[Tensor | None], size: int, networks: StepNetworks) -> list[Tensor]:
+        """Update the parameters, and return the new ones without gradient.
+
+        Args:
+            gradients: Gradient of this process's mean loss for the parameters of each gene.
+            size: Number of examples that the loss is the mean over.
+            networks: The networks of the step.
+        """
+        arrays = self.alphas.arrays
+        before = {name: one.copy() for name, one in arrays.items()}
+        self.alphas.update(gradients, size, networks)
+        self._after = {name: one.copy() for name, one in arrays.items()}
+        leaves = [one.detach() for one in self.alphas.leaves()]
+        _write(arrays, before)
+        return leaves
+
+
+def gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Return the gradients of a loss, None for a leaf that it does not depend on."""
+    if not loss.requires_grad:  # no way leads from the input to the output
+        return [None] * len(leaves)
+    return torch.autograd.grad(loss, leaves, allow_unused=True)
+
+
+def _write(arrays: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]) -> None:
+    """Write values into arrays in place."""
+    for name, array in arrays.items():
+        array[...] = values[name]
