@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nasctl.commands import force_option, json_option, store_option
+from nasctl.commands import csv_option, force_option, json_option, store_option
 
 
 @click.command()
@@ -19,12 +19,13 @@ from nasctl.commands import force_option, json_option, store_option
 )
 @force_option
 @store_option
+@csv_option
 @json_option
-def command(name: str, plot: Path | None, force: bool, store: str, as_json: bool) -> None:
+def command(name: str, plot: Path | None, force: bool, store: str, as_csv: bool, as_json: bool) -> None:
     """Show the supernet NAME: what was trained, how far it is, its results, the visits of its slots, and its files.
 
     For a strategy that learns choices, a table has the most probable choice of each gene, and --plot the probabilities
-    over the training.
+    over the training. --csv prints the probabilities of all choices alone.
     """
     import json
 
@@ -53,16 +54,27 @@ def command(name: str, plot: Path | None, force: bool, store: str, as_json: bool
         slots = None if visits is None else {"each": visits.tolist(), "never": int((visits == 0).sum())}
         click.echo(json.dumps({**row, "visits": slots}))
         return
-    definitions(supernet_facts(row, visits))
-    if choices := row["choices"]:
-        _print_choices(choices["probabilities"])
+    choices = row["choices"]
+    if as_csv and not choices:
+        raise NasctlError(
+            f"Cannot print the choices of the supernet {row['supernet']} as CSV: its strategy has learned none. Leave"
+            " out --csv, or give --json."
+        )
+    if not as_csv:
+        definitions(supernet_facts(row, visits))
+    if choices:
+        _print_choices(choices["probabilities"], as_csv)
 
 
-def _print_choices(probabilities: dict[str, dict[str, float]]) -> None:
-    """Print the learned probabilities, a row for each gene."""
+def _print_choices(probabilities: dict[str, dict[str, float]], as_csv: bool) -> None:
+    """Print the learned probabilities: a row for each gene, or for each choice of each gene in CSV."""
     from nasctl.supernets.learned_choices import choice_rows
     from nasctl.system.terminal import TableColumn, table
 
+    if as_csv:
+        rows = [[gene, *one] for gene, shares in probabilities.items() for one in shares.items()]
+        table(["gene", "choice", "probability"], rows, as_csv=True)
+        return
     columns = [
         TableColumn("gene"),
         TableColumn("best choice"),
@@ -71,4 +83,4 @@ def _print_choices(probabilities: dict[str, dict[str, float]]) -> None:
         TableColumn("other choices", priority=2, prose=True),
     ]
     click.echo()
-    table(columns, choice_rows(probabilities), title="learned choices")
+    table(columns, choice_rows(probabilities), title="learned choices", as_csv=False)
