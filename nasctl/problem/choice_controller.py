@@ -23,7 +23,7 @@ LONGEST = 5.0  # norm that longer gradients are shortened to
 
 RECALLED = 10  # genomes of the memory that an update learns to recall
 
-SAMPLED = 256  # genomes whose conditional probabilities are averaged to marginal ones
+SAMPLED = 64  # genomes whose conditional probabilities are averaged to marginal ones
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class ChoiceController:
     def probabilities(self) -> list[np.ndarray]:
         """Return the marginal probability of each choice of each gene, (genes,) arrays of (choices,).
 
-        They are means of the conditional probabilities over 256 genomes that are drawn with a seed of their own.
+        They are means of the conditional probabilities over 64 genomes that are drawn with a seed of their own.
         """
         _, found = self._drawn(np.random.default_rng(0), SAMPLED)
         means = [one.mean(axis=0) for one in found]

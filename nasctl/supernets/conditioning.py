@@ -55,8 +55,6 @@ def conditioning(controller: ChoiceController, space: SearchSpace, seed: int = 0
         Adam & Lorraine, "Understanding neural architecture search techniques", arXiv:1904.00438, which correlates the
         hidden states of controllers with similarities of graphs.
     """
-    from scipy.stats import spearmanr
-
     rng = np.random.default_rng(seed)
     raw = rng.integers([len(gene.choices) for gene in space.genes], size=(2 * PASTS, len(space.genes)))
     genomes: list[Genome] = [tuple(one) for one in raw[:PASTS].tolist()]
@@ -73,7 +71,8 @@ def conditioning(controller: ChoiceController, space: SearchSpace, seed: int = 0
         _change(controller.conditionals(genomes), pairs),
         recalled,
         guessed,
-        *(float(spearmanr(near, other).statistic) if np.ptp(other) > 0 else 0.0 for other in (agree, shared)),
+        _correlation(near, agree),
+        _correlation(near, shared),
     )
 
 
@@ -97,6 +96,13 @@ def layer_set(network: Network) -> frozenset[str]:
     return frozenset(
         f"{node.name} {node.layer!r} {[names[max(-1, place) + 1] for place in node.inputs]}" for node in network.nodes
     )
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Return Spearman's rank correlation of two samples, (N,); 0 if all values of a sample are equal."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(first, second).statistic) if np.ptp(first) > 0 and np.ptp(second) > 0 else 0.0
 
 
 def _change(conditionals: Sequence[np.ndarray], pairs: np.ndarray) -> float:

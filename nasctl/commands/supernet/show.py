@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nasctl.commands import force_option, json_option, store_option
+from nasctl.commands import csv_option, force_option, json_option, store_option
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from nasctl.training.folder import TrainingFolder
 
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 )
 @force_option
 @store_option
+@csv_option
 @json_option
 def command(
     name: str,
@@ -43,12 +46,13 @@ def command(
     networks: int | None,
     force: bool,
     store: str,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Show the supernet NAME: what was trained, how far it is, its results, the visits of its slots, and its files.
 
     For a strategy that learns choices, a table has the most probable choice of each gene, and --plot the probabilities
-    over the training.
+    over the training. --csv prints the probabilities of all choices alone.
     """
     import json
 
@@ -67,15 +71,7 @@ def command(
     folder = find_supernet(name, store)
     row, visits = supernet_row(folder), visits_of(folder)
     if plot is not None:
-        from nasctl.supernets.learned_choices import history_of
-        from nasctl.supernets.plot import draw_supernet
-        from nasctl.training.training_log import read_log
-
-        if visits is None:
-            raise NasctlError(
-                f"Cannot draw the supernet {row['supernet']}: it has no checkpoint yet. Let its training run."
-            )
-        draw_supernet(plot, row, read_log(folder.log), visits, history_of(folder))
+        _draw(folder, row, visits, plot)
         say(f"the picture of the supernet is in {plot}")
     if table is not None:
         say(*_write_table(folder, table, networks))
@@ -83,9 +79,30 @@ def command(
         slots = None if visits is None else {"each": visits.tolist(), "never": int((visits == 0).sum())}
         click.echo(json.dumps({**row, "visits": slots}))
         return
-    definitions(supernet_facts(row, visits))
-    if choices := row["choices"]:
-        _print_choices(choices["probabilities"])
+    choices = row["choices"]
+    if as_csv and not choices:
+        raise NasctlError(
+            f"Cannot print the choices of the supernet {row['supernet']} as CSV: its strategy has learned none. Leave"
+            " out --csv, or give --json."
+        )
+    if not as_csv:
+        definitions(supernet_facts(row, visits))
+    if choices:
+        _print_choices(choices["probabilities"], as_csv)
+
+
+def _draw(folder: TrainingFolder, row: dict[str, Any], visits: np.ndarray | None, plot: Path) -> None:
+    """Draw the picture of a supernet."""
+    from nasctl.errors import NasctlError
+    from nasctl.supernets.learned_choices import history_of
+    from nasctl.supernets.plot import draw_supernet
+    from nasctl.training.training_log import read_log
+
+    if visits is None:
+        raise NasctlError(
+            f"Cannot draw the supernet {row['supernet']}: it has no checkpoint yet. Let its training run."
+        )
+    draw_supernet(plot, row, read_log(folder.log), visits, history_of(folder))
 
 
 def _check_table(path: Path, force: bool) -> None:
@@ -127,11 +144,15 @@ def _write_table(folder: TrainingFolder, path: Path, networks: int | None) -> li
     return [*said, f"{command} --searcher additive_front:table={path}"]
 
 
-def _print_choices(probabilities: dict[str, dict[str, float]]) -> None:
-    """Print the learned probabilities, a row for each gene."""
+def _print_choices(probabilities: dict[str, dict[str, float]], as_csv: bool) -> None:
+    """Print the learned probabilities: a row for each gene, or for each choice of each gene in CSV."""
     from nasctl.supernets.learned_choices import choice_rows
     from nasctl.system.terminal import TableColumn, table
 
+    if as_csv:
+        rows = [[gene, *one] for gene, shares in probabilities.items() for one in shares.items()]
+        table(["gene", "choice", "probability"], rows, as_csv=True)
+        return
     columns = [
         TableColumn("gene"),
         TableColumn("best choice"),
@@ -140,4 +161,4 @@ def _print_choices(probabilities: dict[str, dict[str, float]]) -> None:
         TableColumn("other choices", priority=2, prose=True),
     ]
     click.echo()
-    table(columns, choice_rows(probabilities), title="learned choices")
+    table(columns, choice_rows(probabilities), title="learned choices", as_csv=False)

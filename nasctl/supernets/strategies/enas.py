@@ -100,17 +100,17 @@ class Enas:
         return genome if self._context.holds(genome) else most_probable_genome(self._context, self.probabilities())
 
     def draw(self, rng: np.random.Generator) -> Genome:
-        return self._pair(rng)[1]
+        return self._pair(self.controller.draw(rng)[0], rng)[1]
 
     def _drawn(self, rng: np.random.Generator) -> list[tuple[Genome, Genome]]:
         """Return raw and canonical genomes of a step: the one to train, and those to judge."""
-        return [self._pair(rng) for _ in range(1 + self._scored)]
+        return [self._pair(raw, rng) for raw in self.controller.draw(rng, 1 + self._scored)]
 
-    def _pair(self, rng: np.random.Generator) -> tuple[Genome, Genome]:
-        """Return a raw genome drawn from the controller, and its canonical one, whose weights are in the supernet."""
+    def _pair(self, raw: Genome, rng: np.random.Generator) -> tuple[Genome, Genome]:
+        """Return a raw genome and its canonical one; another one is drawn if its weights are not in the supernet."""
         for _ in range(TRIES):
-            (raw,) = self.controller.draw(rng)
             if self._context.holds(genome := self._context.space.canonical(raw)):
                 return raw, genome
+            (raw,) = self.controller.draw(rng)
         genome = self._context.draw(rng)
         return genome, genome
