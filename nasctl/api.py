@@ -84,6 +84,7 @@ from nasctl.networks.layers import (
 )
 from nasctl.networks.node import Call, Layer, Node, Shape
 from nasctl.networks.one_channel import with_one_channel
+from nasctl.networks.quantized_layer import QuantizedLayer
 from nasctl.networks.sequences import (
     GELU,
     AttentionScores,
@@ -139,6 +140,7 @@ from nasctl.problem.space import (
     HasPastLevels,
     HasReferences,
     HasShare,
+    HasTrainedWeights,
     Input,
     MixableSpace,
     Notation,

@@ -34,7 +34,7 @@ from nasctl.search.applicability import inapplicable_reasons
 from nasctl.search.default_objectives import default_objectives, space_kind
 from nasctl.store.store import Store
 from nasctl.system.terminal import counted
-from nasctl.version import __version__
+from nasctl.registry.version import __version__
 
 FOLDER = Path(__file__).parents[1] / "nasctl" / "correlations" / "random_networks"
 DIGITS = 5  # significant digits of a value

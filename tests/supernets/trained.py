@@ -16,7 +16,7 @@ from nasctl.training.events import Ranks
 from nasctl.training.labelled import training_data
 from nasctl.training.recipe import usual
 from nasctl.training.request import task_of
-from nasctl.version import __version__
+from nasctl.registry.version import __version__
 
 SPACE = "nb201:channels=4,cells=1,resolution=8"
 
