@@ -141,6 +141,11 @@ def optional(kind: str, name: str) -> bool:
     return all(one.default is not one.empty for one in inspect.signature(load(kind, name)).parameters.values())
 
 
+def names_without_options(kind: str) -> list[str]:
+    """Return the names of plug-ins that may be imported without being named, and that can be made without options."""
+    return [name for name in trusted(kind) if optional(kind, name)]
+
+
 def required_option(kind: str, name: str) -> str:
     """Return the first option of a plug-in that has no default; "" if every option has one."""
     parameters = inspect.signature(load(kind, name)).parameters
