@@ -51,7 +51,7 @@ from nasctl.networks.blocks import (
     make_divisible,
 )
 from nasctl.networks.custom_calls import calls_functions
-from nasctl.networks.graph import Block, Builder, Emission, Network, Span
+from nasctl.networks.graph import Block, Builder, Emission, Network, Span, emission_of
 from nasctl.networks.layer_kinds import (
     LayerKind,
     is_batch_norm,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from nasctl.networks.node import Call, Layer, Node, Shape
@@ -49,6 +49,13 @@ class QuantizedLayer(Layer):
         options = {key: value for key, value in call.options.items() if key != "bias"}
         own = {"weight_bits": self.weights, "input_bits": self.inputs, "scales": self.scales(*inputs)}
         return Call("QuantizedWeights", call.factory.removeprefix("nn."), *call.args, **options, **own)
+
+    @property
+    def widened(self) -> Layer:
+        """The layer in float32 with a bias, which costs what a runtime without arithmetic of these bits needs."""
+        if any(field.name == "bias" for field in fields(self.layer)):  # type: ignore[arg-type]  # a dataclass
+            return replace(self.layer, bias=True)  # type: ignore[type-var]
+        return self.layer
 
     def weight_number(self, *inputs: Shape) -> int:
         """Return the number of weights, without biases."""
