@@ -17,10 +17,15 @@ from nasctl.hardware.idle import live_spans, unavoidable_spans
 from nasctl.hardware.in_network import latency_in_network
 from nasctl.hardware.operator_model import VERSION, features, predict_latency
 from nasctl.hardware.places import Places, row_at
+from nasctl.hardware.quantized_blocks import most_bits, widened_emission
 from nasctl.hardware.tables_schema import KINDS, Idle, Kind, Method, Row, Validation, parse, serialize
 from nasctl.registry import device_file, names, normal
 from nasctl.registry.old_names import old_key
 from nasctl.system.files import read, write
+
+INTEGER_BITS = {"int8": 8}  # bits of the integers that a table's device computes with, by precision
+
+FLOAT_BITS = 32
 
 NOT_STATED = "not stated"  # the runtime of a table whose source does not state it
 LIMIT = 1 << 26  # bytes of a file: 64 MiB
@@ -217,6 +222,10 @@ class LatencyTable:
             return known
         row = row_at(self.places, name, emission.key) if self.places else None
         row = row or self.blocks.get(emission.key) or self.blocks.get(old_key(emission.key))
+        if row is None and (widened := widened_emission(emission)) is not None:
+            if (bits := INTEGER_BITS.get(self.precision, FLOAT_BITS)) < most_bits(emission):
+                raise MissingBlock(self.device, f"{emission.key} (its {bits}-bit rows hold no wider layer)")
+            return self.block(widened, name)
         ms = predict_latency(self.operators or {}, features(emission)) if row is None else row.ms
         free = False
         if ms is None:
@@ -241,6 +250,7 @@ class LatencyTable:
         found: dict[str, str] = {}
         spans = (span for network in networks for span in self.priced_spans(network))
         for emission in dict.fromkeys(priced_as(span.emission) for span in spans):
+            emission = widened_emission(emission) or emission
             rows = (self.blocks, *self.places.values())
             known = any(key in one for one in rows for key in (emission.key, old_key(emission.key)))
             if known or predict_latency(self.operators or {}, features(emission)) is not None:

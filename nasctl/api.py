@@ -51,7 +51,7 @@ from nasctl.networks.blocks import (
     make_divisible,
 )
 from nasctl.networks.custom_calls import calls_functions
-from nasctl.networks.graph import Block, Builder, Emission, Network, Span
+from nasctl.networks.graph import Block, Builder, Emission, Network, Span, emission_of
 from nasctl.networks.layer_kinds import (
     LayerKind,
     is_batch_norm,
@@ -86,6 +86,7 @@ from nasctl.networks.layers import (
 )
 from nasctl.networks.node import Call, Layer, Node, Shape
 from nasctl.networks.one_channel import with_one_channel
+from nasctl.networks.quantized_layer import QuantizedLayer
 from nasctl.networks.sequences import (
     GELU,
     AttentionScores,
@@ -144,6 +145,7 @@ from nasctl.problem.space import (
     HasPastLevels,
     HasReferences,
     HasShare,
+    HasTrainedWeights,
     Input,
     MixableSpace,
     Notation,

@@ -16,9 +16,9 @@ import click
 from nasctl.commands import WORDS, Commands
 from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.registry.named_files import named_only
+from nasctl.registry.version import __version__
 from nasctl.system.signals import exit_code, stoppable
 from nasctl.system.terminal import printable
-from nasctl.version import __version__
 
 # numpy reads this when it is imported. Its small linear systems gain nothing from more threads, and lose much beside
 # busy processes. With more threads the last digits of their solutions, and so the path of a search, would depend on the

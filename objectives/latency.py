@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, MissingBlock, Network, Transform
 from nasctl.hardware.kinds import example_networks, load_table, whose_processor
+from nasctl.hardware.quantized_blocks import has_quantized_layers
 from nasctl.hardware.skill import rank_weakness
 
 __all__ = ["Latency"]
@@ -61,6 +62,11 @@ class Latency:
                 "IDLE OPERATIONS COST NOTHING: the table takes operations without influence on the output as left out; "
                 "a runtime that executes them takes longer; networks whose output does not depend on the input are "
                 "priced as what every network runs"
+            )
+        if has_quantized_layers(example):
+            lines.append(
+                f"NO FASTER WITH FEWER BITS: a quantised layer without a row of its own has the latency of its"
+                f" {table.precision or 'unquantised'} row"
             )
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from nasctl.api import BadOption, Candidate, Direction, Transform
+from nasctl.api import BadOption, Candidate, Direction, QuantizedLayer, Transform
 
 __all__ = ["Size"]
 
 
 class Size:
-    """Storage of all parameters at a fixed number of bits per parameter.
+    """Storage of all parameters at a fixed number of bits per parameter, and of quantised layers at their own bits.
 
-    The program that runs the network and the scales of quantisation are not counted. Running statistics of batch norms
-    are not counted either, because runtimes fold them into the weights.
+    The program that runs the network is not counted. Running statistics of batch norms are not counted either, because
+    runtimes fold them into the weights. A quantised layer, of the space `quantized`, counts its packed weights, and its
+    biases, scales and ranges in float32; with a fixed number of bits, scales are not counted.
 
     Args:
-        bits: Bits per parameter: 32 for float32, 16 for half precision, 8 for int8.
+        bits: Bits per parameter of layers that are not quantised: 32 for float32, 16 for half precision, 8 for int8.
     """
 
     unit = "bytes"
@@ -31,4 +32,9 @@ class Size:
 
     def __call__(self, candidate: Candidate) -> float:
         """Return the storage of the parameters in bytes."""
-        return float(-(-candidate.network.params * self._bits // 8))
+        network, bits = candidate.network, candidate.network.params * self._bits
+        for span in network.spans:
+            for node in span.emission.nodes:
+                if isinstance(node.layer, QuantizedLayer):
+                    bits += node.layer.stored_bits(*node.in_shapes) - node.params * self._bits
+        return float(-(-bits // 8))

@@ -47,10 +47,10 @@ from nasctl.data import source
 from nasctl.evaluation.task import Task
 from nasctl.problem.searcher import Direction
 from nasctl.problem.space import Genome, default_fidelity
+from nasctl.registry.version import __version__
 from nasctl.search.applicability import inapplicable_reasons
 from nasctl.store.store import Store
 from nasctl.system.terminal import counted
-from nasctl.version import __version__
 
 OUTPUT = Path(__file__).parents[1] / "nasctl" / "correlations" / "measured.json"
 # lga trains, and takes as long as all other metrics together. size orders networks as params does.

@@ -105,7 +105,7 @@ def lines(name: str, number: int, costs: Sequence[float], rows: Sequence[Fidelit
 def main() -> None:
     """Measure the spaces, print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--space", nargs="+", default=registry.names("spaces"), metavar="NAME")
+    parser.add_argument("--space", nargs="+", default=registry.names_without_options("spaces"), metavar="NAME")
     parser.add_argument("--form", nargs="+", default=[], metavar="BOUNDS", help="further fidelities to measure")
     parser.add_argument("--sample", type=int, help="networks of each space; by the cost of the networks if left out")
     parser.add_argument("--store", default="levels.db", help="database of the measured values")

@@ -30,11 +30,11 @@ from nasctl.evaluation.ranges import sample
 from nasctl.evaluation.task import Task
 from nasctl.problem.defaults import SIZES
 from nasctl.problem.space import SearchSpace
+from nasctl.registry.version import __version__
 from nasctl.search.applicability import inapplicable_reasons
 from nasctl.search.default_objectives import default_objectives, space_kind
 from nasctl.store.store import Store
 from nasctl.system.terminal import counted
-from nasctl.version import __version__
 
 FOLDER = Path(__file__).parents[1] / "nasctl" / "correlations" / "random_networks"
 DIGITS = 5  # significant digits of a value
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=FOLDER)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in options.space or registry.trusted("spaces"):
+    for name in options.space or registry.names_without_options("spaces"):
         command = f"python perf/random_networks.py --space {name} --networks {options.networks}"
         found = measured(name, options.networks, options.store, command)
         text = json.dumps(asdict(found), separators=(",", ":"))

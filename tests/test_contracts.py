@@ -30,7 +30,7 @@ OPTIONS = {  # objectives that cannot do without
 
 
 class TestSpaces(SpaceContract):
-    @pytest.fixture(params=registry.trusted("spaces"))
+    @pytest.fixture(params=registry.names_without_options("spaces"))
     def space(self, request):
         return registry.create("spaces", request.param)
 

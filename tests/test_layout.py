@@ -17,8 +17,9 @@ import nasctl
 FOLDERS = ("spaces", "objectives", "hardware")
 FILES = [path for folder in ("nasctl", *FOLDERS, "tests", "perf") for path in (ROOT / folder).rglob("*.py")]
 SOURCES = [path for path in FILES if path.relative_to(ROOT).parts[0] not in ("tests", "perf")]
-# What an objective may stand on: tables of latency, predictors of accuracy, supernets, and trainings.
-OBJECTIVE_ROOMS = ("nasctl.hardware", "nasctl.prediction", "nasctl.supernets", "nasctl.training")
+# What an objective may stand on: tables of latency, trained networks, predictors of accuracy, supernets, and trainings.
+OBJECTIVE_ROOMS = ("nasctl.compression", "nasctl.hardware", "nasctl.prediction", "nasctl.supernets", "nasctl.training")
+SPACE_ROOMS = ("nasctl.compression",)  # what a space of a trained network stands on
 PLUGIN_FOLDERS = ("spaces", "objectives", "nasctl/searchers", "nasctl/supernets/strategies")
 PLUGINS = [path for path in FILES if str(path.parent.relative_to(ROOT)) in PLUGIN_FOLDERS]
 
@@ -68,7 +69,8 @@ def _graph():
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_plugins_import_nothing_of_the_engine_but_its_api(path):
-    more = {"objectives": OBJECTIVE_ROOMS, "searchers": ("pymoo", "moocore", "sklearn")}.get(path.parent.name, ())
+    rooms = {"objectives": OBJECTIVE_ROOMS, "spaces": SPACE_ROOMS, "searchers": ("pymoo", "moocore", "sklearn")}
+    more = rooms.get(path.parent.name, ())
     allowed = {*sys.stdlib_module_names, "numpy", "torch", "nasctl.api", *more}
     found = {name for name in imported(path) if not any(f"{name}.".startswith(f"{one}.") for one in allowed)}
     private = f"{_module(path.parent)}._"  # what several plug-ins of a kind share

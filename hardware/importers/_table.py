@@ -126,9 +126,7 @@ def _spaces(emissions: Sequence[Emission]) -> Iterator[tuple[str, SearchSpace]]:
     """Yield all search spaces, with their specs, at the image sizes of the rows and at the published widths."""
     images = {shape for one in emissions for shape in one.in_shapes if len(shape) == 3 and shape[0] == 3}
     sizes = sorted({height for _, height, width in images if height == width})
-    for name in registry.trusted("spaces"):
-        if not registry.optional("spaces", name):
-            continue
+    for name in registry.names_without_options("spaces"):
         kind = registry.load("spaces", name)
         takes = inspect.signature(kind).parameters
         resolutions = [{"resolution": size} for size in sizes] if "resolution" in takes else [{}]

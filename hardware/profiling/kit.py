@@ -28,9 +28,9 @@ from nasctl.hardware.profiling.shared_weights import share_weights
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Count, Kind, Row
 from nasctl.networks.onnx import to_onnx
+from nasctl.registry.version import __version__
 from nasctl.system import typed_json
 from nasctl.system.files import parsed, read, write
-from nasctl.version import __version__
 
 SCHEMA = 1  # version of the manifest; raised whenever older manifests would be misread
 FileName = Annotated[

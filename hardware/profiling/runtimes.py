@@ -10,7 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from nasctl.api import Network
+from nasctl.api import NasctlError, Network
+from nasctl.hardware.quantized_blocks import has_quantized_layers
 from nasctl.networks.onnx import to_onnx
 from nasctl.system.files import write
 
@@ -80,7 +81,16 @@ def runtime_version(runtime: Runtime) -> str:
 
 
 def instantiate(network: Network, batch: int, seed: int) -> tuple[nn.Module, list[Tensor]]:
-    """Return a module of the network in evaluation mode, with random weights, and random inputs, each (B, ...)."""
+    """Return a module of the network in evaluation mode, with random weights, and random inputs, each (B, ...).
+
+    Raises:
+        NasctlError: Layers of the network are quantised.
+    """
+    if has_quantized_layers(network):
+        raise NasctlError(
+            "Cannot time quantised layers: their modules round in float32, and take longer than integers would. Profile"
+            " the space of the given network, whose latencies they get."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return network.module().eval(), [_input(network, k, batch) for k in range(len(network.input_shapes))]

@@ -29,8 +29,8 @@ from nasctl.prediction.predictor_schema import (
 from nasctl.prediction.space_predictor import SpacePredictor
 from nasctl.prediction.structure import VERSION
 from nasctl.problem.space import Genome
+from nasctl.registry.version import __version__
 from nasctl.search.default_objectives import space_kind
-from nasctl.version import __version__
 
 SIZES = ("params", "macs")  # costs that a predictor has to beat
 

@@ -24,11 +24,11 @@ from nasctl.evaluation.measure import LocalExecutor, measure
 from nasctl.evaluation.task import Task
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome, Notation
+from nasctl.registry.version import __version__
 from nasctl.search.metrics import make_objective
 from nasctl.store.measurements import Measurement, evaluation
 from nasctl.store.store import Store
 from nasctl.system import files
-from nasctl.version import __version__
 
 UNKNOWN = "unknown"  # machine of values that an older nasctl measured
 DIGITS = 7  # significant digits of a value in a table that is no whole number

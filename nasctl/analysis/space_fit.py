@@ -125,7 +125,7 @@ def specs_for(question: BoundsQuestion, spaces: Sequence[str] = ()) -> list[str]
     Raises:
         NasctlError: A spec or the data does not exist.
     """
-    named = registry.split(spaces) or [one for one in registry.trusted("spaces") if registry.optional("spaces", one)]
+    named = registry.split(spaces) or registry.names_without_options("spaces")
     kind = "tokens" if isinstance(question.examples, TokenData) else "images"
     found = []
     for spec in named:

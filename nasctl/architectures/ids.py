@@ -79,7 +79,7 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
     if spec and prefix(spec) != head:
         raise NasctlError(f"{text!r} is an id of {head!r}, and --space {spec} has ids that begin with {prefix(spec)!r}")
     known = [other for other in store.spaces() if registry.plugin_of(other) == name]
-    own = [name] if name in registry.names("spaces") else []
+    own = [name] if name in registry.names("spaces") and registry.optional("spaces", name) else []
     considered = [spec] if spec else [*own, *known, *files]
     specs = {registry.normal("spaces", one) for one in considered if prefix(one) == head}
     if len(specs) != 1:

@@ -94,11 +94,12 @@ def find_reference(text: str, spec: str | None = None) -> tuple[str, str] | None
 
 @lru_cache(maxsize=64)  # finding plug-ins by name takes milliseconds, and files list thousands of ids
 def _own_space(head: str) -> str | None:
-    """Return the space of that name; None if there is none."""
+    """Return the space of that name; None if there is none, or if it cannot do without options."""
     try:
-        return registry.known("spaces", head)
+        name = registry.known("spaces", head)
     except UnknownName:
         return None
+    return name if registry.optional("spaces", name) else None
 
 
 @lru_cache(maxsize=64)
@@ -116,10 +117,9 @@ def _as_written(space: SearchSpace) -> Mapping[str, Reference]:
 def _index() -> dict[str, list[tuple[str, str]]]:
     """Return the spaces and names of all published networks by plain name."""
     index: dict[str, list[tuple[str, str]]] = {}
-    for space in registry.trusted("spaces"):
-        if registry.optional("spaces", space):
-            for plain, name in _names(space).items():
-                index.setdefault(plain, []).append((space, name))
+    for space in registry.names_without_options("spaces"):
+        for plain, name in _names(space).items():
+            index.setdefault(plain, []).append((space, name))
     return index
 
 

@@ -11,7 +11,7 @@ from nasctl.candidates.setting import RecordedData, Setting
 from nasctl.data import TokenData, batch, check, sentences
 from nasctl.errors import NasctlError, without_traceback
 from nasctl.networks.graph import Network
-from nasctl.problem.space import Genome, Input, SearchSpace
+from nasctl.problem.space import Genome, HasTrainedWeights, Input, SearchSpace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,7 +71,12 @@ class Candidate:
         Args:
             init: The distribution of drawn weights of convolutions and linear layers: PyTorch's own "uniform",
                 "normal" (N(0, 1), no bias) or "kaiming" (N(0, 2 / n) with n inputs of one output, no bias).
+
+        Raises:
+            NasctlError: The networks of the space have trained weights.
         """
+        if isinstance(self.space, HasTrainedWeights):
+            raise NasctlError("Cannot draw weights for a trained network. Use the accuracy, or another space.")
         # The source makes modules on the CPU whatever the device is, so that weights are the same everywhere.
         module = self.setting.weights.module(self.scored, self.genome, self.setting.seed, init)
         return module if self.setting.device == "cpu" else module.to(self.setting.device)

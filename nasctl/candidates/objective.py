@@ -36,7 +36,7 @@ class Objective(Protocol):
     direction: Direction
     # The properties of a candidate that the objective reads: "network", "scored", "module", "activations", "gradients",
     # "input_gradients", "second_gradients", "curvature", "saliences", "samples", "features", "attention",
-    # "attention_gradients"; or "training" if it trains the candidate.
+    # "attention_gradients"; or "training" if it trains the candidate, "trained_weights" if it needs those of the space.
     needs: frozenset[str]
     version: str  # part of the label of stored values: change it whenever values change
     transform: Transform  # applied to the value before a searcher sees it

@@ -61,8 +61,8 @@ class Commands(click.Group):
 
 
 def _current_store(ctx: click.Context, option: click.Parameter, value: str) -> str:
-    """Return the store, beside which supernets that objectives name are looked for from now on."""
-    from nasctl.supernets.folder import CURRENT_STORE
+    """Return the store, beside which the trainings and supernets that specs name are looked for from now on."""
+    from nasctl.training.folder import CURRENT_STORE
 
     CURRENT_STORE.set(value)
     return value

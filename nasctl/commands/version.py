@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from nasctl.version import __version__
+from nasctl.registry.version import __version__
 
 
 @click.command()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nasctl.export.model import Model, Runner, one_by_one
 from nasctl.export.quiet import quiet_converter
-from nasctl.version import __version__
+from nasctl.registry.version import __version__
 
 
 def write_coreml(model: Model, draft: Path) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from nasctl.architectures.architecture import Architecture
+from nasctl.registry.version import __version__
 from nasctl.system.wording import plural
 from nasctl.training.trained_weights import Facts
-from nasctl.version import __version__
 
 
 def header(architecture: Architecture, trained: Facts | None, predicts: bool, weights_name: str) -> str:

@@ -15,7 +15,7 @@ from nasctl.export.model import Model, Runner
 from nasctl.networks.executable import NASCTL_MODULES, module_class, share_tensor
 from nasctl.networks.node import Node, attribute_name
 from nasctl.networks.python_source import call_source, python_attribute
-from nasctl.version import __version__
+from nasctl.registry.version import __version__
 
 ABOUT = (
     "Layers run in their order on a batch; the inputs of a layer are outputs of earlier layers, by name, or 'input'. "

@@ -57,6 +57,7 @@ class Model:
         examples: Inputs of `deployed` to compare exports on, (B, ...) with B > 2.
         trained: Facts of the training that the weights come from; None if the network is untrained.
         weights_name: Name of the file from which an exported Python file loads the weights.
+        rounds_inputs: Whether layers round their inputs, so that a rounding error may become a step.
     """
 
     architecture: Architecture
@@ -64,6 +65,7 @@ class Model:
     examples: Tensor
     trained: Facts | None = None
     weights_name: str = ""
+    rounds_inputs: bool = False
 
     @cached_property
     def deployed(self) -> nn.Module:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nasctl.export.model import Model, Runner
 from nasctl.networks.onnx import to_onnx
-from nasctl.version import __version__
+from nasctl.registry.version import __version__
 
 
 def write_onnx(model: Model, draft: Path) -> None:

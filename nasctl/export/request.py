@@ -8,8 +8,10 @@ from pathlib import Path
 
 from nasctl import registry
 from nasctl.architectures import ids
+from nasctl.compression.compressed_space import CompressedSpace
 from nasctl.errors import NasctlError
 from nasctl.export.accuracy import IDENTITY, labelled_data
+from nasctl.export.compressed import compressed_model
 from nasctl.export.export import Exported, destinations, export, model
 from nasctl.export.inherited import inherited_model
 from nasctl.export.model import Model
@@ -58,25 +60,33 @@ class ExportRequest:
             NasctlError: An option names nothing that exists, options contradict each other, or a file cannot be written
                 or does not compute what the module computes.
         """
-        if self.weights is None:
-            exported, paths = self._untrained()
+        exported, stem = self._without_weights() if self.weights is None else self._trained(self.weights, say)
+        paths = self._destinations(stem, exported.trained is not None)
+        if exported.trained is None:
             return exported, export(exported, paths, self.force)
-        exported, stem = self._trained(self.weights, say)
-        paths = self._destinations(stem)
         exported = replace(exported, weights_name=paths["torch"].name if "torch" in paths else "")
         data = self._data(exported, say)
         return exported, export(exported, paths, self.force, data)
 
-    def _untrained(self) -> tuple[Model, dict[str, Path]]:
-        """Return the model with initial weights, and the paths of its files."""
+    def _without_weights(self) -> tuple[Model, str]:
+        """Return the model with initial weights, or with those of a space of trained networks, and its files' name."""
         if self.arch is None:
             raise NasctlError("Cannot export: no network is named. Give --arch ID, or --weights TRAINING.")
+        spec, genome = self._resolve(self.arch)
+        space = registry.create("spaces", spec)
+        stem = ids.encode(spec, space.genes, genome)
+        if isinstance(space, CompressedSpace):
+            if self.int8:
+                raise NasctlError(
+                    f"Cannot use --int8 for {stem}: its layers are quantised already. Leave it out, or give --weights"
+                    " of the given network."
+                )
+            return compressed_model(spec, space, genome), stem
         for option, given in (("--int8", self.int8), ("--data", self.data is not None)):
             if given:
                 raise NasctlError(f"Cannot use {option}: the network is untrained. Give --weights TRAINING.")
-        spec, genome = self._resolve(self.arch)
-        paths = self._destinations(ids.encode(spec, registry.create("spaces", spec).genes, genome))
-        return model(spec, genome, self.seed), paths
+        self._destinations(stem, False)  # before any work is done
+        return model(spec, genome, self.seed), stem
 
     def _trained(self, weights: str, say: Callable[[str], None]) -> tuple[Model, str]:
         """Return the model with the weights of a training or of a supernet, and the name of its files."""
@@ -99,9 +109,8 @@ class ExportRequest:
     def _resolve(self, arch: str) -> tuple[str, Genome]:
         return ids.resolve(arch, Store.reading(self.store), self.space)
 
-    def _destinations(self, stem: str) -> dict[str, Path]:
-        formats = registry.split(self.formats)
-        return destinations(stem, formats, self.output, self.force, self.weights is not None, self.int8)
+    def _destinations(self, stem: str, trained: bool) -> dict[str, Path]:
+        return destinations(stem, registry.split(self.formats), self.output, self.force, trained, self.int8)
 
     def _data(self, exported: Model, say: Callable[[str], None]) -> TrainingData | None:
         """Return the data of the training, if it is at hand and the files can be compared on it."""
@@ -117,6 +126,9 @@ class ExportRequest:
             return None
         if self.data is not None:
             return labelled_data(exported, self.data)
+        if not facts.data:
+            say("compared on random examples: the data of the training is not known")
+            return None
         found = IDENTITY.fullmatch(facts.data)
         name = found["name"].partition("#")[0] if found else ""
         try:

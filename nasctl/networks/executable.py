@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from nasctl.networks.node import Call, Node, attribute_name, check_names
+from nasctl.networks.quantized_weights import QuantizedWeights
 from nasctl.networks.torch_modules import (
     Add,
     AttentionScores,
@@ -56,6 +57,7 @@ NASCTL_MODULES: dict[str, type[nn.Module]] = {
         ConcatFeatures,
         HeadLinear,
         RelativeScores,
+        QuantizedWeights,
     )
 }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from nasctl.errors import InvalidGenome
 from nasctl.networks.graph import Network
 from nasctl.networks.node import Shape
 from nasctl.problem.fidelity import Fidelity
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Genome = tuple[int, ...]  # (G,): the index of the choice at each gene; it identifies a candidate
 
@@ -36,7 +39,7 @@ class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
     A space may also implement `HasLevels`, `HasPastLevels`, `HasFamily`, `HasReferences`, `HasMissingReferences`,
-    `HasShare`, `Notation`, `HasNASLibTuples`, `MixableSpace` and `HasDeclaredForm`.
+    `HasShare`, `Notation`, `HasNASLibTuples`, `MixableSpace`, `HasDeclaredForm` and `HasTrainedWeights`.
     """
 
     input: Input
@@ -160,6 +163,22 @@ class HasDeclaredForm(Protocol):
 
     def declared(self, genome: Genome) -> Network:
         """Return the network of a genome as the benchmark's own code runs it, with the same names of shared blocks."""
+        ...
+
+
+@runtime_checkable
+class HasTrainedWeights(Protocol):
+    """A space of variants of a trained network, whose weights follow from the trained ones, so that none are drawn."""
+
+    def module(self, genome: Genome) -> nn.Module:
+        """Return a new module of a genome's network with its weights, in evaluation mode.
+
+        Args:
+            genome: The genome.
+
+        Raises:
+            NasctlError: The file of the trained network has changed or is gone.
+        """
         ...
 
 

@@ -29,7 +29,7 @@ from nasctl.errors import NasctlError, UnknownName
 __path__: list[str] = []  # makes this module a package, whose submodules `_Finder` finds
 
 FORM = re.compile(r"(?P<file>[^:]*\.py):(?P<name>[A-Za-z_]\w*)(?::(?P<options>.*))?", re.DOTALL)
-MENTION = re.compile(r"[^:,\s]*\.py(?=:)")  # a file in the words of a command line
+MENTION = re.compile(r"[^:,=\s]*\.py(?=:)")  # a file in the words of a command line
 
 FORBIDDEN = ",=@"  # characters that have a meaning in specs
 
@@ -87,6 +87,23 @@ def load(name: str) -> Any:
         NasctlError: There is no such file, the user has not named it, it cannot be imported, or it has no such class.
     """
     file, _, attribute = normal_name(name).rpartition(":")
+    module = load_module(name)
+    found = getattr(module, attribute, None)
+    if not isinstance(found, type):
+        classes = [
+            key for key, one in vars(module).items() if isinstance(one, type) and one.__module__ == module.__name__
+        ]
+        raise NasctlError(str(UnknownName(f"class of {file}", attribute, classes)))
+    return found
+
+
+def load_module(name: str) -> ModuleType:
+    """Import the file of FILE.py:NAME, and return its module.
+
+    Raises:
+        NasctlError: There is no such file, the user has not named it, or it cannot be imported.
+    """
+    file, _, attribute = normal_name(name).rpartition(":")
     path = Path(file).absolute()
     try:
         content = path.read_bytes()
@@ -97,17 +114,10 @@ def load(name: str) -> Any:
         ) from None
     _check_named(name, file, path, content)
     try:
-        module = import_module(_module_name(path))
+        return import_module(_module_name(path))
     except (Exception, SystemExit) as error:  # the code of a user may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise NasctlError(f"Cannot import {file}: {reason}. Mend the file.") from error
-    found = getattr(module, attribute, None)
-    if not isinstance(found, type):
-        classes = [
-            key for key, one in vars(module).items() if isinstance(one, type) and one.__module__ == module.__name__
-        ]
-        raise NasctlError(str(UnknownName(f"class of {file}", attribute, classes)))
-    return found
 
 
 def _check_named(name: str, file: str, path: Path, content: bytes) -> None:

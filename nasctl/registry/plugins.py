@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from nasctl.errors import NasctlError
-from nasctl.version import __version__
+from nasctl.registry.version import __version__
 
 KINDS = ("spaces", "objectives", "searchers", "strategies", "devices", "benchmarks", "data")
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from nasctl.errors import BadOption, NasctlError, UnknownName
 from nasctl.registry import named_files
@@ -25,6 +25,26 @@ INJECTED = {
 
 
 FILE_KINDS = ("spaces", "objectives", "searchers", "strategies")  # kinds that may also be named as FILE.py:CLASS
+
+
+@runtime_checkable
+class CompletesOptions(Protocol):
+    """A class of plug-ins that adds options of its own to the given ones, such as the digest of a file they name.
+
+    The added options are part of every spec that nasctl writes, and so of names, ids and stored values.
+    """
+
+    @classmethod
+    def completed(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options of a spec with those that follow from them.
+
+        Args:
+            options: The given options, each of the type of its default.
+
+        Raises:
+            NasctlError: What the options name cannot be read.
+        """
+        ...
 
 
 def names(kind: str) -> list[str]:
@@ -119,6 +139,11 @@ def create(kind: str, spec: str, *args: Any) -> Any:
 def optional(kind: str, name: str) -> bool:
     """Return whether a plug-in can be made without options."""
     return all(one.default is not one.empty for one in inspect.signature(load(kind, name)).parameters.values())
+
+
+def names_without_options(kind: str) -> list[str]:
+    """Return the names of plug-ins that may be imported without being named, and that can be made without options."""
+    return [name for name in trusted(kind) if optional(kind, name)]
 
 
 def required_option(kind: str, name: str) -> str:
@@ -275,7 +300,8 @@ def _parsed(kind: str, spec: str) -> tuple[str, dict[str, Any]]:
     missing = [key for key in takes if parameters[key].default is inspect.Parameter.empty and key not in options]
     if missing:
         raise BadOption(f"{name!r} needs {missing[0]!r}: write {name}:{missing[0]}=...")
-    return name, options
+    plugin = load(kind, name)
+    return name, plugin.completed(options) if isinstance(plugin, CompletesOptions) else options
 
 
 def _value(option: str, text: str, default: Any) -> Any:

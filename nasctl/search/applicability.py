@@ -9,14 +9,23 @@ from itertools import islice
 
 from nasctl import registry
 from nasctl.candidates.candidate import Candidate
-from nasctl.candidates.objective import ChecksApplicability, ChecksSpace, HasSubstitutes, Objective, closed_form
+from nasctl.candidates.objective import (
+    ARITHMETIC,
+    ChecksApplicability,
+    ChecksSpace,
+    HasSubstitutes,
+    Objective,
+    closed_form,
+)
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.evaluation import ranges
 from nasctl.evaluation.measure import score
 from nasctl.networks.graph import Network
-from nasctl.problem.space import Genome, HasLevels, Input, SearchSpace
+from nasctl.problem.space import Genome, HasLevels, HasTrainedWeights, Input, SearchSpace
 from nasctl.search.metrics import make_objective
+
+WITH_TRAINED_WEIGHTS = ARITHMETIC | {"trained_weights"}  # needs of objectives that apply to trained networks
 
 SAMPLE = 10  # random networks that an objective is tried on before a search
 
@@ -39,6 +48,9 @@ def refuse_inapplicable(space: SearchSpace, objectives: Mapping[str, Objective])
 def inapplicable_reasons(space: SearchSpace, objectives: Mapping[str, Objective]) -> dict[str, str]:
     """Return the reasons why objectives do not apply to a space, by name. Objectives that apply are left out."""
     wrong = {name: one.wrong_space(space) for name, one in objectives.items() if isinstance(one, ChecksSpace)}
+    if isinstance(space, HasTrainedWeights):
+        drawing = {name: one for name, one in objectives.items() if not one.needs <= WITH_TRAINED_WEIGHTS}
+        wrong |= dict.fromkeys(drawing, "it draws weights, and the networks of this space are trained; use accuracy")
     wrong = {name: reason for name, reason in wrong.items() if reason}
     checks = {name: check for name, one in objectives.items() if name not in wrong and (check := _check(one))}
     gradient_based = [name for name, one in objectives.items() if "input_gradients" in one.needs]

@@ -13,8 +13,10 @@ from nasctl.correlations.table import shipped
 from nasctl.errors import UnknownName
 from nasctl.evaluation import ranges
 from nasctl.problem.defaults import DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, TASKS
-from nasctl.problem.space import SearchSpace
+from nasctl.problem.space import HasTrainedWeights, SearchSpace
 from nasctl.search.applicability import first_applicable
+
+TRAINED_COST = "size"  # default cost of variants of a trained network, which fewer bits lower
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ def default_objectives(spec: str, space: SearchSpace, task: str, with_device: bo
     Raises:
         UnknownName: There is no such task.
     """
+    if isinstance(space, HasTrainedWeights):
+        cost = () if with_device else (TRAINED_COST,)
+        return DefaultObjectives(("accuracy", *cost), "the networks are trained, so their accuracy is measured")
     asked = space_kind(spec, space, task)
     choice = defaults.default_choice(asked)
     if choice is None:
@@ -82,6 +87,8 @@ def past_defaults(spec: str, space: SearchSpace, task: str, with_device: bool) -
     Raises:
         UnknownName: There is no such task.
     """
+    if isinstance(space, HasTrainedWeights):
+        return []
     asked = space_kind(spec, space, task)
     past = shipped().past_choices(asked.family, asked.kind, asked.task)
     lists = [first_applicable(space, (*one.objectives, *one.spare), len(one.objectives)) for one in past]

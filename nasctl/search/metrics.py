@@ -50,12 +50,18 @@ def _natural_objective(spec: str, space: str | None) -> tuple[str, Objective]:
             "names the devices."
         )
     if at and ":" not in base:
-        spec = f"{base}:{registry.required_option('objectives', base) or 'device'}={value}"
+        spec = f"{base}:{_option_after_at(base)}={value}"
     if (kind := re.search(rf"\bdevice=({'|'.join(KINDS)})(?=,|$)", spec)) and space is not None:
         spec = spec.replace(kind[0], f"device={best_device(kind[1], space)},called={kind[1]}")
     objective: Objective = registry.create("objectives", spec)
     label = objective.label if isinstance(objective, HasLabel) else registry.normal("objectives", spec)
     return label, objective
+
+
+def _option_after_at(name: str) -> str:
+    """Return the option of an objective whose value stands after "@": the one it needs, a file, or a device."""
+    needed = registry.required_option("objectives", name)
+    return needed or ("file" if "file" in registry.option_defaults("objectives", name) else "device")
 
 
 def device_of(objective: Objective) -> str:

@@ -30,13 +30,13 @@ from nasctl.problem import constraints
 from nasctl.problem.defaults import SIZES
 from nasctl.problem.searcher import HasNeeds, Searcher
 from nasctl.problem.space import Genome, SearchSpace
+from nasctl.registry.version import __version__
 from nasctl.search import applicability
 from nasctl.search.loop import Visit, search
 from nasctl.search.metrics import device_of, make_objective
 from nasctl.search.reference_bounds import GivenBound, with_number
 from nasctl.store.store import Store
 from nasctl.system.argument_types import check_arguments
-from nasctl.version import __version__
 
 LIBRARIES = ("numpy", "pymoo", "scikit-learn", "torch")  # libraries with versions that a run records
 

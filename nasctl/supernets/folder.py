@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from pathlib import Path
 
 from nasctl.errors import UnknownName
-from nasctl.problem.defaults import DEFAULT_STORE
-
-# The store of the command that runs. Objectives name a supernet, and are made before any store is opened.
-CURRENT_STORE: ContextVar[str] = ContextVar("store", default=DEFAULT_STORE)
+from nasctl.training.folder import CURRENT_STORE
 
 
 def supernets_folder(store: Path | str) -> Path:

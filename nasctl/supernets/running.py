@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nasctl.errors import NasctlError
+from nasctl.registry.version import __version__
 from nasctl.supernets import trained_supernet
 from nasctl.supernets.folder import supernets_folder
 from nasctl.supernets.learned_choices import learned
@@ -27,7 +28,6 @@ from nasctl.training.labelled import TrainingData
 from nasctl.training.loop import train
 from nasctl.training.training import Work
 from nasctl.training.training_log import read_log
-from nasctl.version import __version__
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ MODULES: Mapping[str, Sequence[str]] = {
         "nasctl.problem.fidelity",
         "nasctl.problem.mixture",
     ),
+    "nasctl.version": ("nasctl.registry.version",),
     "nasctl.worth": ("nasctl.analysis.correlate", "nasctl.analysis.run_scores", "nasctl.analysis.timing"),
 }
 

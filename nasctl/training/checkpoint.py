@@ -17,9 +17,9 @@ from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from nasctl.errors import NasctlError
+from nasctl.registry.version import __version__
 from nasctl.system.files import replacement
 from nasctl.system.terminal import say
-from nasctl.version import __version__
 
 KEPT = 2  # newest checkpoints that stay
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from nasctl.registry.version import __version__
 from nasctl.training.events import Checkpointed, Diverged, Evaluated, Event, Resumed, StepDone
 from nasctl.training.training_log import TrainingLog
-from nasctl.version import __version__
 
 MOST_STEPS = 10_000  # steps of a training that its log holds; of longer ones, every second step or fewer
 

@@ -7,15 +7,19 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nasctl.errors import NasctlError
+from nasctl.problem.defaults import DEFAULT_STORE
 from nasctl.system import files
 from nasctl.system.file_lock import locked
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # names of trainings, which are names of folders
+# The store of the command that runs. Spaces and objectives name trainings, and are made before any store is opened.
+CURRENT_STORE: ContextVar[str] = ContextVar("store", default=DEFAULT_STORE)
 QUESTION_LIMIT = 1 << 24  # maximum size of the question in bytes
 
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from nasctl.errors import NasctlError
+from nasctl.registry.version import __version__
 from nasctl.system.terminal import plural
 from nasctl.training.batches import steps_per_epoch
 from nasctl.training.display import Display
@@ -22,7 +23,6 @@ from nasctl.training.labelled import TrainingData
 from nasctl.training.recipe import Recipe
 from nasctl.training.split import PARTS
 from nasctl.training.training import Work
-from nasctl.version import __version__
 
 
 @dataclass(frozen=True)

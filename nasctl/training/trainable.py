@@ -11,6 +11,7 @@ from nasctl.errors import NasctlError
 from nasctl.networks.executable import Executable
 from nasctl.networks.graph import Network
 from nasctl.networks.node import attribute_name
+from nasctl.networks.quantized_layer import QuantizedLayer
 from nasctl.networks.weights import initialised
 from nasctl.problem.space import Input
 from nasctl.training.recipe import TrainingTask
@@ -95,6 +96,8 @@ def check_task(network: Network, wanted: Input, task: TrainingTask, classes: int
     """Raise an error if a task cannot train a network; see `trainable`."""
     if len(network.input_shapes) != 1 or network.output < 0:
         raise NasctlError("Cannot train this network: it has several inputs, or no layer. Choose another architecture.")
+    if any(isinstance(node.layer, QuantizedLayer) for node in network.nodes):
+        raise NasctlError("Cannot train quantised layers: their weights are integers. Train the given network.")
     out = network.out_shape
     kind = "images" if task == "classes" else "tokens"
     if wanted.kind != kind:

@@ -16,6 +16,7 @@ from torch import nn
 from nasctl import registry
 from nasctl.errors import NasctlError
 from nasctl.problem.space import SearchSpace
+from nasctl.registry.version import __version__
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.training import checkpoint, trained_weights
@@ -30,7 +31,6 @@ from nasctl.training.recording import Recording
 from nasctl.training.rows import training_row
 from nasctl.training.starting_weights import load_start
 from nasctl.training.trainable import check_task, trainable
-from nasctl.version import __version__
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def test_an_id_is_its_genome(given):
     assert decode(ids.encode("nb201", genes, genome).removeprefix("nb201-"), genes) == genome
 
 
-@pytest.mark.parametrize("spec", registry.names("spaces"))
+@pytest.mark.parametrize("spec", registry.names_without_options("spaces"))
 def test_every_substitution_and_swap_is_caught(spec):
     space = registry.create("spaces", spec)
     for genome in drawn(space, 20):

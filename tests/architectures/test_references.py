@@ -61,7 +61,7 @@ def test_published_networks_have_their_known_costs(spec, name, params, macs):
 
 def test_every_reference_is_a_canonical_network_of_its_space_with_a_source():
     named = {}
-    for space_name in registry.names("spaces"):
+    for space_name in registry.names_without_options("spaces"):
         if not registry.optional("spaces", space_name):
             continue
         space = registry.create("spaces", space_name)

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from nasctl.cli import cli
 from nasctl.commands._examples import EXAMPLES
-from nasctl.version import __version__
+from nasctl.registry.version import __version__
 
 
 def _walked(command, path=()):

@@ -150,7 +150,7 @@ def overlaps(network, path, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize("spec", registry.names("spaces"))
+@pytest.mark.parametrize("spec", registry.names_without_options("spaces"))
 def test_no_text_lies_on_another(spec, tmp_path, monkeypatch):
     assert overlaps(example(spec), tmp_path / "a.png", monkeypatch) == []
 

@@ -258,7 +258,7 @@ def test_the_suffix_says_the_format_and_the_id_the_name(tmp_path):
     }
 
 
-@pytest.mark.parametrize("spec", registry.names("spaces"))
+@pytest.mark.parametrize("spec", registry.names_without_options("spaces"))
 def test_source_is_tidy_and_frees_what_it_no_longer_needs(spec, tmp_path):
     space = registry.create("spaces", spec)
     for k, genome in enumerate(drawn(space, 5)):
@@ -330,7 +330,7 @@ def test_names_that_python_cannot_have_are_refused():
 
 
 @pytest.mark.parametrize("number", [1, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("spec", registry.names("spaces"))
+@pytest.mark.parametrize("spec", registry.names_without_options("spaces"))
 def test_fvcore_counts_the_same_convolutions_and_products(spec, number):
     space = registry.create("spaces", spec)
     for genome in drawn(space, number):
@@ -343,7 +343,7 @@ def test_fvcore_counts_the_same_convolutions_and_products(spec, number):
         assert count.macs == network.macs
 
 
-@pytest.mark.parametrize("spec", registry.names("spaces"))
+@pytest.mark.parametrize("spec", registry.names_without_options("spaces"))
 def test_differences_of_three_counters_are_explained(spec):
     space = registry.create("spaces", spec).reduced(Fidelity(cells=1))
     network = min(map(space.network, drawn(space, 20)), key=lambda network: len(network.nodes))

@@ -148,7 +148,7 @@ def test_peak_memory_by_hand():
     assert sequence((2, 4, 4), GlobalAvgPool()).memory == 4 * (32 + 2)
 
 
-@pytest.mark.parametrize("spec", registry.names("spaces"))
+@pytest.mark.parametrize("spec", registry.names_without_options("spaces"))
 def test_peak_memory_is_what_a_run_in_node_order_holds(spec):
     # The module drops every value after its last use; what is alive while a child runs is inputs, output and the rest.
     space = registry.create("spaces", spec)
@@ -255,7 +255,7 @@ def test_names_that_only_begin_alike_are_no_clash():
     assert [name for name, _ in network.module().named_children()] == ["s1_0", "s1_1", "s1_2", "s1_x_0", "s1_x_1", "s"]
 
 
-@pytest.mark.parametrize("spec", registry.names("spaces"))
+@pytest.mark.parametrize("spec", registry.names_without_options("spaces"))
 def test_no_space_has_two_layers_of_one_name(spec):
     space = registry.create("spaces", spec)
     largest = tuple(len(gene.choices) - 1 for gene in space.genes)

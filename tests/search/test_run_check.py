@@ -12,11 +12,11 @@ from nasctl.data import source
 from nasctl.errors import NasctlError
 from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.problem.fidelity import Fidelity
+from nasctl.registry.version import __version__
 from nasctl.search import run as run_module
 from nasctl.search.metrics import device_of
 from nasctl.search.run import Run
 from nasctl.store.store import Store
-from nasctl.version import __version__
 
 ON_META = Setting(source("noise"), Fidelity(size=8, batch=4), device="meta")
 

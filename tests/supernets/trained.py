@@ -7,6 +7,7 @@ import torch
 
 from nasctl import registry
 from nasctl.problem.space import Input
+from nasctl.registry.version import __version__
 from nasctl.supernets import trained_supernet
 from nasctl.supernets.folder import supernets_folder
 from nasctl.supernets.learner import SupernetLearner
@@ -16,7 +17,6 @@ from nasctl.training.events import Ranks
 from nasctl.training.labelled import training_data
 from nasctl.training.recipe import usual
 from nasctl.training.request import task_of
-from nasctl.version import __version__
 
 SPACE = "nb201:channels=4,cells=1,resolution=8"
 

@@ -18,7 +18,7 @@ TASKS = {"rnn": "next words", "bert": "masked words", "flexibert": "masked words
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", registry.names("spaces"))
+@pytest.mark.parametrize("name", registry.names_without_options("spaces"))
 def test_every_space_can_be_trained(tmp_path, name):
     task = TASKS.get(name, "classes")
     space = registry.create("spaces", name)

@@ -28,8 +28,11 @@ def command(as_csv: bool, as_json: bool) -> None:
 
     rows: list[tuple[str, int | None, int | None, str]] = []
     for name in registry.trusted("spaces"):
+        summary = (inspect.getdoc(registry.load("spaces", name)) or "").partition("\n")[0]
+        if option := registry.required_option("spaces", name):
+            rows.append((name, None, None, f"{summary} Needs {name}:{option}=..."))
+            continue
         space = registry.create("spaces", name)
-        summary = (inspect.getdoc(type(space)) or "").partition("\n")[0]
         size = math.prod(len(gene.choices) for gene in space.genes)
         rows.append((name, len(space.genes), size, registry.with_aliases("spaces", name, summary)))
     for name, said in registry.untrusted("spaces").items():

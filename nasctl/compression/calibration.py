@@ -1,0 +1,143 @@
+"""Statistics of the inputs of layers on calibration images: ranges for each number of bits, and mean inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+BATCH = 64  # images that are run at once
+
+BINS = 2048  # of the histogram from which ranges are chosen
+
+SHRINKING = tuple(k / 20 for k in range(6, 21))  # shares of the observed range that are tried
+
+SEARCHED_BITS = 8  # bits up to which a part of the observed range is tried
+
+
+class InputRange(NamedTuple):
+    """The multiples of a step that the values of an input are rounded to: those from `low` to `high`."""
+
+    step: float
+    low: float
+    high: float
+
+    def applied(self, x: Tensor) -> Tensor:
+        """Return rounded values, as `QuantizedWeights` computes them."""
+        step = torch.tensor(self.step)
+        found: Tensor = (x / step).round().clamp(torch.tensor(self.low), torch.tensor(self.high)) * step
+        return found
+
+
+@dataclass
+class InputStatistics:
+    """Statistics of the input of a layer over all calibration images.
+
+    Attributes:
+        low: Least value, 0 at most.
+        high: Greatest value, 0 at least.
+        mean: Mean over the images, in the shape of one example.
+        histogram: Number of values in each of `BINS` equal parts of the range from `low` to `high`.
+        ranges: The range of least squared error for each number of bits.
+        rounded_mean: Mean over the images of the rounded input, by number of bits.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    mean: Tensor = field(default_factory=lambda: torch.zeros(()))
+    histogram: Tensor = field(default_factory=lambda: torch.zeros(BINS, dtype=torch.float64))
+    ranges: dict[int, InputRange] = field(default_factory=dict)
+    rounded_mean: dict[int, Tensor] = field(default_factory=dict)
+
+
+@torch.no_grad()
+def input_statistics(
+    module: nn.Module, parts: Mapping[int, nn.Module], images: Tensor, bits: Sequence[int]
+) -> dict[int, InputStatistics]:
+    """Return the statistics of the inputs of some layers of a module, by the keys of the layers.
+
+    Args:
+        module: The module in float32, in evaluation mode.
+        parts: The layers.
+        images: Normalised images, (N, C, H, W).
+        bits: Numbers of bits that inputs may have.
+    """
+    found = {key: InputStatistics() for key in parts}
+
+    def extremes(key: int, x: Tensor) -> None:
+        one = found[key]
+        one.low, one.high = min(one.low, float(x.min())), max(one.high, float(x.max()))
+        one.mean = one.mean + x.double().sum(0) / len(images)
+
+    def counts(key: int, x: Tensor) -> None:
+        one = found[key]
+        if one.high > one.low:
+            one.histogram += torch.histc(x.float(), BINS, one.low, one.high).double()
+
+    def rounded(key: int, x: Tensor) -> None:
+        one = found[key]
+        for number, range_ in one.ranges.items():
+            sums = range_.applied(x).double().sum(0) / len(images)
+            one.rounded_mean[number] = one.rounded_mean.get(number, 0) + sums
+
+    _run(module, parts, images, extremes)
+    _run(module, parts, images, counts)
+    for one in found.values():
+        one.ranges = {number: _range(one, number) for number in bits}
+    _run(module, parts, images, rounded)
+    return found
+
+
+def _run(
+    module: nn.Module, parts: Mapping[int, nn.Module], images: Tensor, note: Callable[[int, Tensor], None]
+) -> None:
+    """Run a module on images, and note the inputs of its layers."""
+    with _noting(parts, note):
+        for some in images.split(BATCH):
+            module(some)
+
+
+@contextmanager
+def _noting(parts: Mapping[int, nn.Module], note: Callable[[int, Tensor], None]) -> Iterator[None]:
+    hooks = [
+        part.register_forward_pre_hook(lambda _, inputs, key=key: note(key, inputs[0]))  # type: ignore[misc]
+        for key, part in parts.items()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _range(found: InputStatistics, bits: int) -> InputRange:
+    """Return the range of least squared error: the observed one, or up to `SEARCHED_BITS` bits a part of it."""
+    low, high = found.low, found.high
+    if high <= low:  # an input that is 0 on all images
+        return InputRange(1.0, 0.0, 2.0**bits - 1)
+    shares = SHRINKING if bits <= SEARCHED_BITS else (1.0,)
+    middles = low + (torch.arange(BINS, dtype=torch.float64) + 0.5) * ((high - low) / BINS)
+    best, least = _steps(low, high, bits), float("inf")
+    for share in reversed(shares):
+        # An input without negative values keeps its least value, 0.
+        tried = _steps(low * share, high * share, bits)
+        values = (middles / tried.step).round().clamp(tried.low, tried.high) * tried.step
+        error = float(((values - middles).square() * found.histogram).sum())
+        if error < least:
+            best, least = tried, error
+    return best
+
+
+def _steps(low: float, high: float, bits: int) -> InputRange:
+    """Return the 2^bits multiples of a step from about `low` to `high`, of which 0 is one."""
+    most = 2**bits - 1
+    step = float(torch.tensor((high - low) / most, dtype=torch.float32))  # as the module has it
+    zero = round(-low / step)
+    return InputRange(step, float(-zero), float(most - zero))
+
+
+__all__ = ["InputRange", "InputStatistics", "input_statistics"]

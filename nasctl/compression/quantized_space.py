@@ -1,0 +1,137 @@
+"""Quantised variants of a trained network by genome, for the space `quantized`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from nasctl.compression.compressed_space import Evaluator, Given
+from nasctl.compression.folded_norms import FoldedNetwork
+from nasctl.compression.labelled_data import calibration_pixels
+from nasctl.compression.memoised_outputs import MemoisedOutputs
+from nasctl.compression.quantizer import LayerChoice, Quantizer, quantized_layer
+from nasctl.errors import NasctlError
+from nasctl.networks.graph import Network
+from nasctl.networks.quantized_layer import Levels
+from nasctl.problem.space import Gene, Genome
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+UNIFORM_BITS = 16  # bits of weights whose levels are always uniform
+
+
+@dataclass(frozen=True)
+class QuantizedVariants:
+    """The quantised variants of a trained network; a copy in another process reads the file again.
+
+    Args:
+        given: The network and its calibration data.
+        weights: Choices of the bits of weights.
+        inputs: Choices of the bits of inputs.
+        levels: Choices of levels.
+        per_tensor: Whether all channels of a layer share one scale.
+
+    Raises:
+        NasctlError: The network has no layer that can be quantised.
+    """
+
+    given: Given
+    weights: tuple[int, ...]
+    inputs: tuple[int, ...]
+    levels: tuple[Levels, ...]
+    per_tensor: bool
+
+    @cached_property
+    def genes(self) -> tuple[Gene, ...]:
+        """Bits of weights, levels and bits of inputs of each layer; a gene with one choice is left out."""
+        nodes, places = _folded(self.given).nodes, list(_folded(self.given).folded)
+        if not places:
+            raise NasctlError(
+                f"Cannot quantise {self.given.path}: it has no convolution or linear layer with weights of its own."
+                " Give another network."
+            )
+        found = [
+            gene
+            for place in places
+            for gene in (
+                Gene(f"{nodes[place].name}.weights", self.weights, ordered=True),
+                Gene(f"{nodes[place].name}.levels", self.levels),
+                Gene(f"{nodes[place].name}.inputs", self.inputs, ordered=True),
+            )
+            if len(gene.choices) > 1
+        ]
+        # A space has at least one gene, so that a space of one variant can be searched and exported too.
+        return tuple(found) or (Gene(f"{nodes[places[0]].name}.weights", self.weights, ordered=True),)
+
+    def choices(self, genome: Genome) -> dict[int, LayerChoice]:
+        """Return the choice of each layer by its position in the folded network."""
+        picked = {gene.name: gene.choices[choice] for gene, choice in zip(self.genes, genome, strict=True)}
+        found = {}
+        for place in _folded(self.given).folded:
+            name = _folded(self.given).nodes[place].name
+            weights = picked.get(f"{name}.weights", self.weights[0])
+            levels = picked.get(f"{name}.levels", self.levels[0])
+            inputs = picked.get(f"{name}.inputs", self.inputs[0])
+            assert isinstance(weights, int)
+            assert isinstance(inputs, int)
+            uniform = weights >= UNIFORM_BITS or levels == "uniform"
+            found[place] = LayerChoice(weights, inputs, "uniform" if uniform else "power")
+        return found
+
+    def canonical(self, genome: Genome) -> Genome:
+        """Return the genome with the first choice of the levels of all 16-bit weights."""
+        wide = {
+            gene.name.removesuffix("weights")
+            for gene, choice in zip(self.genes, genome, strict=True)
+            if gene.name.endswith(".weights") and gene.choices[choice] == UNIFORM_BITS
+        }
+        always = UNIFORM_BITS in self.weights and len(self.weights) == 1
+        return tuple(
+            0 if gene.name.endswith(".levels") and (always or gene.name.removesuffix("levels") in wide) else choice
+            for gene, choice in zip(self.genes, genome, strict=True)
+        )
+
+    def network(self, genome: Genome) -> Network:
+        """Return the network of a genome."""
+        folded = _folded(self.given)
+        return folded.network(
+            {k: quantized_layer(folded.nodes[k], one, self.per_tensor) for k, one in self.choices(genome).items()}
+        )
+
+    def module(self, genome: Genome) -> nn.Module:
+        """Return a new module of a genome's network with its weights, in evaluation mode."""
+        return self._quantizer.module(self.choices(genome))
+
+    def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
+        """Return a function that computes the outputs of many variants for the same images."""
+        quantizer = self._quantizer
+        folded = quantizer.folded
+        memo = MemoisedOutputs(folded.nodes, folded.output, batches, frozenset(folded.folded))
+
+        def outputs(genome: Genome) -> list[Tensor]:
+            choices: Mapping[int, LayerChoice] = self.choices(genome)
+            return memo(
+                [choices.get(k) for k in range(len(folded.nodes))],
+                lambda k: quantizer.part(k, choices[k]) if k in choices else quantizer.plain(k),
+            )
+
+        return outputs
+
+    @property
+    def _quantizer(self) -> Quantizer:
+        return _quantizer(self.given, self.inputs, self.per_tensor)
+
+
+@lru_cache(maxsize=4)
+def _folded(given: Given) -> FoldedNetwork:
+    return FoldedNetwork(given.base)
+
+
+@lru_cache(maxsize=2)
+def _quantizer(given: Given, input_bits: tuple[int, ...], per_tensor: bool) -> Quantizer:
+    """Return the quantiser that all spaces of a process with the same options share."""
+    pixels = calibration_pixels(given.calibration)
+    return Quantizer(given.base, _folded(given), pixels, input_bits, per_tensor)

@@ -1,0 +1,163 @@
+"""Quantised variants of a trained network: each choice of each layer is quantised once and kept."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nasctl.compression.calibration import InputStatistics, input_statistics
+from nasctl.compression.folded_norms import FoldedNetwork
+from nasctl.compression.trained_base import TrainedBase
+from nasctl.compression.weight_levels import quantized_tensor
+from nasctl.networks.executable import construct
+from nasctl.networks.node import Node, attribute_name
+from nasctl.networks.quantized_layer import Levels, QuantizedLayer
+from nasctl.networks.quantized_weights import QuantizedWeights
+
+KEPT_BYTES = 256 << 20  # of quantised layers that are kept in memory
+
+
+class LayerChoice(NamedTuple):
+    """How a layer is quantised: bits of its weights, bits of its input, and the levels of its weights."""
+
+    weights: int
+    inputs: int
+    levels: Levels = "uniform"
+
+
+class Quantizer:
+    """Quantised variants of a trained network.
+
+    The weights of a layer depend on its own choice alone: norms are folded first, ranges and mean inputs are those of
+    the network in float32, and the bias is corrected for the shift of the mean output that rounding its weights and its
+    input causes on the calibration images.
+
+    Args:
+        base: The trained network.
+        folded: The network with its norms folded.
+        pixels: Calibration images with values from 0 to 255, (N, C, H, W).
+        input_bits: Numbers of bits that inputs may have.
+        per_tensor: Whether all channels of a layer share one scale.
+
+    References:
+        Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019,
+        arXiv:1906.04721, section 4.2, with mean inputs that are measured.
+    """
+
+    def __init__(
+        self, base: TrainedBase, folded: FoldedNetwork, pixels: Tensor, input_bits: Sequence[int], per_tensor: bool
+    ) -> None:
+        self.folded, self._per_tensor = folded, per_tensor
+        self._base, self._pixels, self._input_bits = base, pixels, input_bits
+        self._kept: OrderedDict[tuple[int, LayerChoice], QuantizedWeights] = OrderedDict()
+        self._bytes = 0
+
+    def module(self, choices: Mapping[int, LayerChoice]) -> nn.Module:
+        """Return a new module of the folded network with quantised layers, in evaluation mode.
+
+        Args:
+            choices: The choice of each layer that can be quantised, by position in the folded network.
+        """
+        layers = {place: self.layer(place, choice) for place, choice in choices.items()}
+        with torch.random.fork_rng(devices=[]):  # the constructors draw weights first
+            made = self.folded.network(layers).module().eval()
+        state = {
+            f"{attribute_name(self.folded.nodes[place].name)}.{key}": value
+            for place, choice in choices.items()
+            for key, value in self.part(place, choice).state_dict().items()
+        }
+        made.load_state_dict({**self._others, **state})
+        return made
+
+    def layer(self, place: int, choice: LayerChoice) -> QuantizedLayer:
+        """Return a layer with a choice, as data."""
+        return quantized_layer(self.folded.nodes[place], choice, self._per_tensor)
+
+    def plain(self, place: int) -> nn.Module:
+        """Return the module of a layer that stays as it is. It is shared: the caller must not change it."""
+        return self._plain[place]
+
+    def part(self, place: int, choice: LayerChoice) -> QuantizedWeights:
+        """Return the module of a quantised layer. It is shared: the caller must not change it."""
+        key = place, choice
+        if (found := self._kept.get(key)) is not None:
+            self._kept.move_to_end(key)
+            return found
+        found = self._kept[key] = self._quantized(place, choice)
+        self._bytes += _size(found)
+        while self._bytes > KEPT_BYTES and len(self._kept) > 1:
+            self._bytes -= _size(self._kept.popitem(last=False)[1])
+        return found
+
+    @torch.no_grad()
+    def _quantized(self, place: int, choice: LayerChoice) -> QuantizedWeights:
+        """Return the module of a layer with a choice."""
+        node, (weight, bias) = self.folded.nodes[place], self.folded.folded[place]
+        with torch.random.fork_rng(devices=[]):  # the constructor draws weights first
+            made = construct(self.layer(place, choice).module(*node.in_shapes)).eval()
+        assert isinstance(made, QuantizedWeights)
+        found = quantized_tensor(weight, choice.weights, choice.levels, self._per_tensor)
+        given = self._statistics[place]
+        range_ = given.ranges[choice.inputs]
+        made.load_state_dict(
+            {
+                "packed": found.packed,
+                "scale": found.scale,
+                "exponent": torch.tensor(found.exponent),
+                "input_scale": torch.tensor(range_.step),
+                "input_low": torch.tensor(range_.low),
+                "input_high": torch.tensor(range_.high),
+                "layer.bias": bias,
+            }
+        )
+        made.layer.bias.copy_(bias + self._shift(made, weight, bias, given, choice.inputs))
+        return made
+
+    def _shift(self, made: QuantizedWeights, weight: Tensor, bias: Tensor, given: InputStatistics, bits: int) -> Tensor:
+        """Return the mean output in float32 minus the mean quantised output for each channel, (outputs,)."""
+        layer, rounded = made.layer, made.layer.weight
+        linear = isinstance(layer, nn.Linear)
+        means = []
+        for mean, one in ((given.mean, weight), (given.rounded_mean[bits], rounded)):
+            layer.weight = one  # the mean output is the output for the mean input, because the layer is linear
+            out = layer(mean.float().unsqueeze(0))[0]
+            means.append(out.view(-1, out.shape[-1]).mean(0) if linear else out.flatten(1).mean(1))
+        layer.weight = rounded
+        return means[0] - means[1]
+
+    @cached_property
+    def _statistics(self) -> dict[int, InputStatistics]:
+        module = self._base.module()
+        nodes = self.folded.nodes
+        parts = {place: module.get_submodule(attribute_name(nodes[place].name)) for place in self.folded.folded}
+        return input_statistics(module, parts, self._base.normalised(self._pixels), self._input_bits)
+
+    @cached_property
+    def _others(self) -> dict[str, Tensor]:
+        """The state of all layers that stay as they are."""
+        own = {attribute_name(node.name) for k, node in enumerate(self.folded.nodes) if k not in self.folded.folded}
+        return {key: value for key, value in self._base.state.items() if key.partition(".")[0] in own}
+
+    @cached_property
+    def _plain(self) -> dict[int, nn.Module]:
+        """The modules of the layers that stay as they are, by position."""
+        module = self._base.module()
+        nodes = enumerate(self.folded.nodes)
+        return {k: module.get_submodule(attribute_name(node.name)) for k, node in nodes if k not in self.folded.folded}
+
+
+def quantized_layer(node: Node, choice: LayerChoice, per_tensor: bool) -> QuantizedLayer:
+    """Return a layer with a choice, as data."""
+    return QuantizedLayer(node.layer, choice.weights, choice.inputs, choice.levels, per_tensor)
+
+
+def _size(part: nn.Module) -> int:
+    return sum(one.nbytes for one in (*part.parameters(), *part.buffers()))
+
+
+__all__ = ["LayerChoice", "Quantizer", "quantized_layer"]

@@ -1,0 +1,151 @@
+"""The accuracy of variants of a trained network on validation images, as an objective measures it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nasctl import registry
+from nasctl.candidates.setting import RecordedData, Setting
+from nasctl.data import Data, LabelledImages
+from nasctl.errors import BadOption, NasctlError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nasctl.candidates.candidate import Candidate
+    from nasctl.compression.compressed_space import CompressedSpace, Evaluator
+    from nasctl.compression.trained_base import TrainedBase
+    from nasctl.problem.space import SearchSpace
+    from nasctl.training.labelled import TrainingData
+
+BATCH = 100  # images that are evaluated at once
+
+
+@dataclass(frozen=True)
+class VariantAccuracy:
+    """The accuracy of variants of a trained network on validation images of the data of a search.
+
+    Args:
+        images: Validation images, spread evenly over the validation part; all are taken if there are fewer.
+        split: Shares of the parts of the data, "0.8-0.1-0.1"; "" for those of the network's training, so that no image
+            that it learned from is among the validation images.
+        split_seed: Seed of the split; -1 for that of the network's training.
+    """
+
+    images: int
+    split: str = ""
+    split_seed: int = -1
+
+    def __post_init__(self) -> None:
+        if self.images < 1:
+            raise BadOption(f"Cannot evaluate on {self.images} images. Give images=1 or more.")
+
+    @property
+    def version(self) -> str:
+        """Text that differs wherever values on the same data differ."""
+        seed = "" if self.split_seed < 0 else f"-{self.split_seed}"
+        return f"1-{self.split or 'own split'}{seed}-{self.images} images"
+
+    def wrong_space(self, space: SearchSpace) -> str:
+        """Return why the networks of a space have no accuracy before they are trained; "" if they are trained."""
+        from nasctl.compression.compressed_space import CompressedSpace
+
+        if isinstance(space, CompressedSpace):
+            return ""
+        return (
+            "its networks are untrained; use accuracy@FILE.json with a fitted predictor, accuracy@NAME with a supernet,"
+            " or trained, which trains them"
+        )
+
+    def wrong_setting(self, setting: Setting) -> str:
+        """Return why the data of a search has no accuracy, with a remedy; "" if it has labels."""
+        if isinstance(setting.data, LabelledImages):
+            return ""
+        return f"{setting.data} has no labelled images of the network's classes. Give them with --data."
+
+    def remarks(self, spec: str) -> list[str]:
+        """Return the result of the given network of a space, and how exact values are.
+
+        Args:
+            spec: Spec of the space.
+        """
+        from nasctl.training.evaluation import accuracy_error
+
+        base = registry.create("spaces", spec).base
+        found = base.result.get("validation") or base.result.get("test")
+        lines = [f"on up to {self.images:,} validation images of --data"]
+        if found and found.get("accuracy") is not None:
+            share, examples = found["accuracy"], found["examples"]
+            error = 100 * accuracy_error(share, min(self.images, examples))
+            lines[0] += f"; the given network has {100 * share:.1f}%, standard error \u00b1{error:.1f} points"
+        else:
+            error = 100 * accuracy_error(0.9, self.images)
+            lines[0] += f"; standard error \u00b1{error:.1f} points at 90%"
+        return lines
+
+    def __call__(self, candidate: Candidate) -> float:
+        """Return the accuracy of a candidate in per cent.
+
+        Raises:
+            NasctlError: The data is not at hand, has no labels or other classes, or a file has changed.
+        """
+        from nasctl.compression.compressed_space import CompressedSpace
+
+        space, data = candidate.space, candidate.setting.data
+        if not isinstance(space, CompressedSpace):
+            raise NasctlError(f"Cannot measure accuracy: {self.wrong_space(space)}.")
+        if isinstance(data, RecordedData):
+            raise NasctlError(f"Cannot read images of {data}: a record holds only the name. Give it with --data.")
+        run, labels = _evaluator(space, _Named(data), self)
+        right = sum(int((out.argmax(1) == one).sum()) for out, one in zip(run(candidate.genome), labels, strict=True))
+        return 100 * right / sum(map(len, labels))
+
+
+def validation_batches(base: TrainedBase, data: TrainingData, images: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Return normalised validation images in batches, (B, C, H, W) float32 each, and their labels, (B,) each.
+
+    Args:
+        base: The trained network.
+        data: The data.
+        images: Number of images, spread evenly over the validation part; all are taken if there are fewer.
+
+    Raises:
+        NasctlError: There are none.
+    """
+    import torch
+
+    if not (size := data.size("validation")):
+        raise NasctlError(f"Cannot evaluate on {data}: it has no validation images. Give a split with some.")
+    chosen = np.linspace(0, size - 1, min(images, size)).astype(np.int64)
+    pixels, labels = (torch.from_numpy(one) for one in data.examples("validation", chosen))
+    return list(base.normalised(pixels).split(BATCH)), list(labels.split(BATCH))
+
+
+@dataclass(frozen=True, eq=False)
+class _Named:
+    """Data that is equal to other data of the same text."""
+
+    data: Data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Named) and str(self.data) == str(other.data)
+
+    def __hash__(self) -> int:
+        return hash(str(self.data))
+
+
+@lru_cache(maxsize=2)
+def _evaluator(space: CompressedSpace, named: _Named, asked: VariantAccuracy) -> tuple[Evaluator, list[Tensor]]:
+    """Return the function that evaluates the variants of a space, and the labels of the images."""
+    from nasctl.compression.labelled_data import labelled_data
+
+    data = labelled_data(space.base, named.data, asked.split.replace("-", ","), asked.split_seed)
+    batches, labels = validation_batches(space.base, data, asked.images)
+    return space.evaluator(batches), labels
+
+
+__all__ = ["VariantAccuracy", "validation_batches"]

@@ -1,0 +1,67 @@
+"""A variant of a trained network, such as a quantised one, as a model to export."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from nasctl import registry
+from nasctl.architectures.architecture import architecture
+from nasctl.compression.compressed_space import CompressedSpace
+from nasctl.compression.labelled_data import labelled_data
+from nasctl.compression.variant_accuracy import validation_batches
+from nasctl.errors import NasctlError
+from nasctl.export.model import Model
+from nasctl.export.trained import random_examples
+from nasctl.networks.quantized_layer import QuantizedLayer
+from nasctl.problem.space import Genome
+from nasctl.registry.version import __version__
+from nasctl.training.evaluation import Result, accuracy_error
+from nasctl.training.trained_weights import Facts
+
+
+def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model:
+    """Return a variant of a trained network with its weights.
+
+    Args:
+        spec: Spec of the space.
+        space: The space.
+        genome: The genome.
+    """
+    base, described = space.base, architecture(spec, genome)
+    facts = Facts(
+        space=described.space,
+        genome=genome,
+        training=f"{registry.short_name(spec)} {base.name}",
+        task="classes",
+        class_names=base.class_names,
+        mean=base.mean,
+        deviation=base.deviation,
+        data=base.data,
+        recipe={},
+        result=_result(space, genome),
+        nasctl=__version__,
+    )
+    examples = random_examples(described.input, base.mean, base.deviation)
+    rounds = any(isinstance(node.layer, QuantizedLayer) for node in described.network.nodes)
+    return Model(described, space.module(genome), examples, facts, rounds_inputs=rounds)
+
+
+@torch.no_grad()
+def _result(space: CompressedSpace, genome: Genome) -> dict[str, dict[str, Any]]:
+    """Return the result of a variant on all validation images of the network's training; {} if they are not at hand."""
+    try:
+        data = labelled_data(space.base, "")
+        batches, labels = validation_batches(space.base, data, data.size("validation"))
+    except NasctlError:
+        return {}
+    outputs, expected = torch.cat(space.evaluator(batches)(genome)), torch.cat(labels)
+    share, number = float((outputs.argmax(1) == expected).double().mean()), len(expected)
+    found = Result(float(cross_entropy(outputs, expected)), share, None, number, accuracy_error(share, number))
+    return {"validation": asdict(found)}
+
+
+__all__ = ["compressed_model"]

@@ -1,0 +1,100 @@
+"""Quantised variants of a trained network: bits and levels of the weights of each layer, and bits of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Network, validate
+from nasctl.compression.compressed_space import Given, with_digest
+from nasctl.compression.quantized_space import QuantizedVariants
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nasctl.compression.compressed_space import Evaluator
+    from nasctl.compression.trained_base import TrainedBase
+
+__all__ = ["Quantized"]
+
+BITS = (2, 3, 4, 6, 8, 16)
+
+LEVELS = {"uniform": ("uniform",), "power": ("power",), "both": ("uniform", "power")}
+
+
+class Quantized:
+    """A trained network with other numbers of bits in each layer.
+
+    Batch norms are folded into the layers before them. Each convolution and linear layer has the bits of its weights,
+    their levels, and the bits of its input as genes. Levels are uniform, or powers: scale * |q / n|^(1 / a) with an
+    exponent a for each layer, by search of the least error of the weights. Weights of 16 bits are uniform. Biases are
+    corrected for the shift of mean outputs. All other layers, biases and scales stay float32.
+
+    Args:
+        of: A training of nasctl by its name, or the path of its weights or of an export with weights; or FILE.py:NAME
+            for a module of your own, which is trained.
+        weights: Choices of the bits of weights, ascending.
+        activations: Choices of the bits of inputs of layers, ascending.
+        levels: "uniform", "power", or "both" for a gene.
+        per_tensor: Whether all channels of a layer share one scale; each has its own otherwise.
+        data: Labelled images, of which 256 of the training part calibrate; those of the training by default.
+        digest: Digest of network and data, which nasctl adds. A changed file is another space.
+
+    References:
+        Yvinec et al., "PowerQuant: automorphism search for non-uniform quantization", ICLR 2023, arXiv:2301.09858.
+        Yvinec et al., "NUPES: non-uniform post-training quantization via power exponent search", 2023,
+        arXiv:2308.05600.
+    """
+
+    def __init__(
+        self,
+        of: str,
+        weights: tuple[int, ...] = BITS,
+        activations: tuple[int, ...] = BITS,
+        levels: str = "both",
+        per_tensor: bool = False,
+        data: str = "",
+        digest: str = "",
+    ) -> None:
+        for name, bits in (("weights", weights), ("activations", activations)):
+            if not bits or list(bits) != sorted(set(bits)) or not 2 <= bits[0] <= bits[-1] <= 16:
+                raise BadOption(
+                    f"Cannot quantise to {name}={','.join(map(str, bits))}: bits are from 2 to 16, ascending. Give for"
+                    f" example {name}=4,8."
+                )
+        if levels not in LEVELS:
+            raise BadOption(f"Cannot use levels={levels}. Give levels=uniform, levels=power or levels=both.")
+        given = Given.of(of, data, digest or with_digest({"of": of, "data": data})["digest"])
+        self._variants = QuantizedVariants(given, tuple(weights), tuple(activations), LEVELS[levels], per_tensor)
+        self.input: Input = given.base.input
+        self.genes: Sequence[Gene] = self._variants.genes
+
+    @classmethod
+    def completed(cls, options: dict[str, Any]) -> dict[str, Any]:
+        """Return options with the digest of the files that they name, which is part of the space's identity."""
+        return with_digest(options)
+
+    @property
+    def base(self) -> TrainedBase:
+        """The trained network."""
+        return self._variants.given.base
+
+    def canonical(self, genome: Genome) -> Genome:
+        """Return the genome with uniform levels of all 16-bit weights, which have no others."""
+        validate(self.genes, genome)
+        return self._variants.canonical(genome)
+
+    def network(self, genome: Genome) -> Network:
+        return self._variants.network(genome)
+
+    def reduced(self, fidelity: Fidelity) -> Quantized:
+        """Return the space itself: a trained network has one size."""
+        return self
+
+    def module(self, genome: Genome) -> nn.Module:
+        """Return a new module of a genome's network with its quantised weights, in evaluation mode."""
+        return self._variants.module(genome)
+
+    def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
+        """Return a function that computes the outputs of many variants for the same images; see `CompressedSpace`."""
+        return self._variants.evaluator(batches)
