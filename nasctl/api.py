@@ -156,6 +156,7 @@ from nasctl.problem.strategy import (
     MixesCopies,
     Pass,
     ReadsNorms,
+    ReadsTeacher,
     ScoresGenomes,
     StartsAtZero,
     StartsFromWeights,
