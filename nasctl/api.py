@@ -165,6 +165,7 @@ from nasctl.problem.strategy import (
     MixesCopies,
     Pass,
     ReadsNorms,
+    ReadsTeacher,
     ScoresGenomes,
     SplitsExamples,
     StartsAtZero,

@@ -230,7 +230,8 @@ class StepNetworks(Protocol):
 class Strategy(Protocol):
     """A way to train a supernet.
 
-    A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance`, `ReadsNorms` and `StartsFromWeights`.
+    A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance`, `ReadsNorms`, `ReadsTeacher` and
+    `StartsFromWeights`.
     One with weights or losses of its own implements `HasModules`, `MixesCopies`, `HasMeanTeacher`, `GivesLosses` or
     `ScoresGenomes`; one that learns choices implements `LearnsChoices` and `SplitsExamples`. Its first argument is a
     `StrategyContext`; its other arguments are options of its spec.
@@ -294,6 +295,18 @@ class StartsFromWeights(Protocol):
     """A strategy that trains on from the weights of a trained network, and cannot begin without them."""
 
     start_teaches: bool  # whether the given network, which stays as it is, teaches until a pass of the step does
+
+
+@runtime_checkable
+class ReadsTeacher(Protocol):
+    """A strategy whose option `teacher` is the file of a trained network, or "" for none.
+
+    A supernet is known by the digest of that file, wherever the file lies.
+    """
+
+    def teacher_file(self) -> Path | None:
+        """Return the file of the trained network; None if none teaches."""
+        ...
 
 
 @runtime_checkable
@@ -405,6 +418,7 @@ __all__ = [
     "Pass",
     "Pick",
     "ReadsNorms",
+    "ReadsTeacher",
     "ScoresGenomes",
     "SplitsExamples",
     "StartsAtZero",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from nasctl.supernets.shared_weights import layers
 from nasctl.supernets.teacher import TrainedTeacher
 from nasctl.training.streams import generator
 
+if TYPE_CHECKING:
+    from nasctl.training.labelled import TrainingData
+
 TRIES = 1000  # random genomes that are drawn for one whose weights are in the supernet
 
 
@@ -27,10 +31,11 @@ class TrainingContext:
         hull: The slots of the supernet.
         seed: Seed of the training.
         steps: Steps of the whole training.
+        data: The data, which a teacher's words and pixels are compared with; None outside of a training.
     """
 
-    def __init__(self, hull: Hull, seed: int, steps: int) -> None:
-        self._hull, self.seed, self.steps = hull, seed, steps
+    def __init__(self, hull: Hull, seed: int, steps: int, data: TrainingData | None = None) -> None:
+        self._hull, self.seed, self.steps, self._data = hull, seed, steps, data
         self.space: SearchSpace = hull.networks.space
         self.macs = lru_cache(maxsize=1 << 14)(self._macs)
         self.largest, self.smallest = extremes(self.space, self.macs, hull)
@@ -67,9 +72,10 @@ class TrainingContext:
             known: Its digest when the training began, (16,) uint8, or zeros, which are overwritten.
 
         Raises:
-            NasctlError: The file cannot be read, holds no network that nasctl trained, or has changed.
+            NasctlError: The file cannot be read, holds no network that nasctl trained, has changed, or numbers words
+                otherwise than the data.
         """
-        found = TrainedTeacher(path)
+        found = TrainedTeacher(path, self._data)
         digest = np.frombuffer(found.digest.encode(), np.uint8)
         if known.any() and not np.array_equal(known, digest):
             raise NasctlError(

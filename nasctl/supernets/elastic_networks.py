@@ -92,7 +92,7 @@ class ElasticNetworks:
         kept = [use for use in found if use.parameter in names]
         heads = [
             Use(name, f"{HEAD}.{name}|{kind}", tuple(SlotAxis((("", size),)) for size in shape), role)
-            for name, shape, kind, role in described(module)
+            for name, shape, kind, role, _ in described(module)
             if not name.startswith(self.prefix) and name in names and name != "words"
         ]
         return (*kept, *heads)

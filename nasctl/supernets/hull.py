@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import prod
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.supernets.elastic_networks import ElasticNetworks
-from nasctl.supernets.slots import SlotAxis, Use
+from nasctl.supernets.slots import GATE, SlotAxis, Use
 
 QUIET = 1000  # random genomes in a row that must fit into the hull before it is complete
 
@@ -98,7 +99,7 @@ class HullSlot:
 
     axes: list[HullAxis]
     role: str
-    largest: tuple[Genome, Use]  # the largest parameter that is a slice of the slot, and its genome
+    largest: tuple[Genome, Use] | None = None  # the largest parameter that is a slice of the slot, and its genome
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -141,6 +142,34 @@ class Hull:
         hull.cuts.cache_clear()
         return hull
 
+    @classmethod
+    def read(cls, networks: ElasticNetworks, text: str | bytes) -> Hull:
+        """Return the hull that `text` wrote, without a look at any network.
+
+        Args:
+            networks: The networks of the space.
+            text: JSON.
+
+        Raises:
+            NasctlError: The text is none that `text` writes.
+        """
+        hull = cls(networks)
+        try:
+            hull.slots = msgspec.json.decode(text, type=dict[str, HullSlot])
+        except msgspec.MsgspecError as error:
+            raise NasctlError(f"Cannot read the slots of a supernet: {error}. Train it again.") from None
+        return hull
+
+    def text(self) -> str:
+        """Return the slots as JSON, in their order and with the order of the sources of each axis."""
+        return msgspec.json.encode({name: replace(slot, largest=None) for name, slot in self.slots.items()}).decode()
+
+    @property
+    def has_gates(self) -> bool:
+        """True if networks differ in the widths of gates, each of which has a range of its own."""
+        axes = [axis for slot in self.slots.values() for axis in slot.axes if axis.ranged]
+        return any(name.startswith(GATE) for axis in axes for name in axis.widest)
+
     @property
     def params(self) -> int:
         """Number of weights."""
@@ -166,7 +195,7 @@ class Hull:
                     f"Cannot share the weights of this space by {self.networks.share}: its networks have more than"
                     f" {MOST_SLOTS:,} different layers. Give share=entangled."
                 )
-            if _size(use) > _size(slot.largest[1]):
+            if slot.largest is None or _size(use) > _size(slot.largest[1]):
                 slot.largest = genome, use
         return grown
 

@@ -85,7 +85,7 @@ class SupernetLearner:
         self.networks.check(problem.space.canonical((0,) * len(problem.space.genes)), classes)
         hull = Hull.of(self.networks)
         steps = recipe.epochs * steps_per_epoch(data, recipe.batch)
-        self.context = TrainingContext(hull, problem.seed, steps)
+        self.context = TrainingContext(hull, problem.seed, steps, data)
         self.strategy: Strategy = registry.create("strategies", problem.strategy, self.context)
         if isinstance(self.strategy, GivesLosses) and recipe.mixup:
             raise NasctlError(

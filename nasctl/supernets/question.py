@@ -28,7 +28,7 @@ class Supernet:
     Args:
         space: Spec of the search space as trained, with every option; it has the outputs that the data needs.
         share: What candidates share.
-        strategy: Spec of the strategy, with every option.
+        strategy: Spec of the strategy, with every option; the path of a teacher is absolute.
         task: The task.
         data: The identity of the data, with its split.
         recipe: The recipe.
@@ -38,6 +38,7 @@ class Supernet:
         world: Processes that train together.
         start: Digest of the file whose weights the training begins with; "" for drawn weights.
         start_genome: Genome of the network that these are the weights of; None for the largest network.
+        teacher: Digest of the file of the strategy's teacher; "" for none.
         called: A name in place of the default one.
 
     Raises:
@@ -56,6 +57,7 @@ class Supernet:
     world: int = 1
     start: str = ""
     start_genome: Genome | None = None
+    teacher: str = ""
     called: str = ""
 
     def __post_init__(self) -> None:
@@ -68,7 +70,7 @@ class Supernet:
         return {
             "space": self.space,
             "share": self.share,
-            "strategy": self.strategy,
+            "strategy": self.known_strategy,
             "task": self.task,
             "data": self.data,
             "recipe": self.recipe.question,
@@ -79,6 +81,14 @@ class Supernet:
             "start": self.start,
             "start_genome": None if self.start_genome is None else list(self.start_genome),
         }
+
+    @property
+    def known_strategy(self) -> str:
+        """The spec of the strategy with the digest of the teacher in place of its path, which may change."""
+        if not self.teacher:
+            return self.strategy
+        path = registry.options("strategies", self.strategy)["teacher"]
+        return self.strategy.replace(f"teacher={path}", f"teacher={self.teacher}")
 
     @property
     def identity(self) -> str:

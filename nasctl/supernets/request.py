@@ -10,6 +10,7 @@ from nasctl import registry
 from nasctl.candidates.determinism import usable_device
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome, Input, SearchSpace
+from nasctl.problem.strategy import ReadsTeacher
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.problem import default_share
 from nasctl.supernets.question import Supernet, widest
@@ -66,7 +67,10 @@ class SupernetRequest:
                 space.
         """
         usable_device(self.torch_device)
-        strategy = registry.spelled_out("strategies", self.strategy)
+        strategy, teacher = registry.spelled_out("strategies", self.strategy), self._teacher()
+        if teacher is not None:
+            given = registry.options("strategies", self.strategy)["teacher"]
+            strategy = strategy.replace(f"teacher={given}", f"teacher={teacher.absolute()}")
         space: SearchSpace = registry.create("spaces", self.space)
         wanted, task = _input_and_task(space)
         data = training_data(self.data, wanted, None, self.split, self.split_seed, task)
@@ -84,6 +88,7 @@ class SupernetRequest:
             world=self.world,
             start="" if self.start is None else weights_digest(self.start),
             start_genome=None if self.start is None else _trained_genome(self.start, space),
+            teacher="" if teacher is None else _digest(teacher),
             called=self.name,
         )
         trained: SearchSpace = registry.create("spaces", supernet.space)
@@ -97,8 +102,7 @@ class SupernetRequest:
         Args:
             data: The data of the supernet.
         """
-        teacher = registry.options("strategies", self.strategy).get("teacher", "")
-        given = {"the network of --from": self.start, "the teacher": Path(str(teacher)) if teacher else None}
+        given = {"the network of --from": self.start, "the teacher": self._teacher()}
         found = []
         for what, path in given.items():
             with suppress(NasctlError):  # weights that nasctl did not train name no data
@@ -106,10 +110,27 @@ class SupernetRequest:
                     found += split_doubts(what, trained_weights.read(path)[1].data, data)
         return found
 
+    def _teacher(self) -> Path | None:
+        """Return the file of the strategy's teacher; None for none."""
+        kind = registry.load("strategies", registry.plugin_of(self.strategy))
+        given = str(registry.options("strategies", self.strategy).get("teacher", ""))
+        return Path(given) if given and issubclass(kind, ReadsTeacher) else None
+
 
 def task_asked(spec: str) -> TrainingTask:
     """Return the task that the networks of a space are trained for."""
     return _input_and_task(registry.create("spaces", spec))[1]
+
+
+def _digest(teacher: Path) -> str:
+    """Return the digest of a teacher's file."""
+    try:
+        return weights_digest(teacher)
+    except NasctlError:
+        raise NasctlError(
+            f"Cannot learn from the teacher {teacher}: there is no such file. Give teacher=FILE with the"
+            " weights.safetensors of a training."
+        ) from None
 
 
 def _trained_genome(weights: Path, space: SearchSpace) -> Genome | None:

@@ -147,11 +147,16 @@ def visits_text(visits: np.ndarray) -> str:
 
 
 def visits_of(folder: TrainingFolder) -> np.ndarray | None:
-    """Return the passes that trained each slot, (copies, slots), by the weights or else the newest checkpoint."""
+    """Return the passes that trained each slot, (copies, slots), by the weights or else the newest checkpoint.
+
+    Copies that no pass has trained are left out: moving averages, and copies of a supernet that is not split yet.
+    """
     for path in [folder.weights, *reversed(folder.checkpoints)]:
         with suppress(OSError, SafetensorError), safe_open(path, framework="numpy") as opened:
             found: np.ndarray = opened.get_tensor("visits/slots")
-            return found
+            is_trained = found.any(axis=1)
+            is_trained[0] = True
+            return found[is_trained]
     return None
 
 

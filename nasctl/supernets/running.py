@@ -201,7 +201,8 @@ def _train(
     if outcome.finished:
         examples, _ = log.learner.calibration_examples
         held_out = validation_examples(problem.data, problem.seed)
-        trained_supernet.write(folder.weights, outcome.state, examples, facts(outcome), held_out)
+        hull = log.learner.weights.hull
+        trained_supernet.write(folder.weights, outcome.state, examples, facts(outcome), held_out, hull)
         log.write("finished", step=outcome.step, seconds=round(log.seconds, 3))
         checkpoint.keep_newest(folder.path)
 
@@ -214,7 +215,7 @@ def _facts(
     return trained_supernet.SupernetFacts(
         space=supernet.space,
         share=supernet.share,
-        strategy=supernet.strategy,
+        strategy=supernet.known_strategy,
         seed=supernet.seed,
         steps=outcome.steps,
         task=supernet.task,

@@ -205,6 +205,7 @@ def _initial(hull: Hull, seed: int, zero_last_gains: bool, copy: int = 0) -> dic
             gain = ".weight|" in name and name not in zero
             found[name] = torch.full(slot.shape, float(gain))
         else:
+            assert slot.largest is not None
             genome, use = slot.largest
             values = drawn(genome)[use.parameter].detach().flatten()
             places = torch.randint(len(values), (prod(slot.shape),), generator=generator)
@@ -231,7 +232,7 @@ def _slot_seed(seed: int, name: str) -> int:
 
 def _last_gain_slots(hull: Hull) -> frozenset[str]:
     """Return the slots of the last gains of residual branches of the largest networks."""
-    genomes = {slot.largest[0] for slot in hull.slots.values() if slot.role == "norm"}
+    genomes = {slot.largest[0] for slot in hull.slots.values() if slot.role == "norm" and slot.largest is not None}
     found = set()
     for genome in genomes:
         names = last_gains(hull.networks.space.network(genome))

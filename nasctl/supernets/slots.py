@@ -16,6 +16,17 @@ from nasctl.supernets.skeleton import CONVOLUTIONS, NORMS, template
 
 Share = Literal["entangled", "blocks"]
 
+RECURRENT = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # beginnings of names of parameters with gates
+
+# Classes of modules that join the weights of several gates along the first axis, their number, and their names.
+GATES = (
+    ((nn.LSTM, nn.LSTMCell), 4, RECURRENT),
+    ((nn.GRU, nn.GRUCell), 3, RECURRENT),
+    ((nn.MultiheadAttention,), 3, ("in_proj_weight", "in_proj_bias")),
+)
+
+GATE = "gate "  # beginning of the names of the sources of gates
+
 
 class SlotAxis(NamedTuple):
     """One axis of a parameter: numbers of consecutive sources, and whether a smaller parameter takes the centre."""
@@ -99,28 +110,36 @@ def _span_uses(name: str, place: str, emission: Emission, inputs: tuple[Sources,
     block = [emission.key.partition(" @ ")[0]] if share == "blocks" else []
     for node, sources in zip(emission.nodes, read, strict=True):
         layer = f"{name}.{node.name}".rstrip(".")
-        for own, shape, kind, role in _parameters(node.layer, node.in_shapes):
+        for own, shape, kind, role, gates in _parameters(node.layer, node.in_shapes):
             slot = "|".join([f"{place}.{node.name}".rstrip(".") + f".{own}", *block, kind])
-            axes = _axes(node.layer, own, shape, kind, sources)
+            axes = _axes(node.layer, own, shape, kind, sources, gates)
             found.append(Use(f"{attribute_name(layer)}.{own}", slot, axes, role))
     return tuple(found)
 
 
 @lru_cache(maxsize=1 << 15)
-def _parameters(layer: Layer, in_shapes: tuple[Shape, ...]) -> tuple[tuple[str, Shape, str, str], ...]:
-    """Return name, shape, kind of module and role of each trainable parameter of a layer."""
+def _parameters(layer: Layer, in_shapes: tuple[Shape, ...]) -> tuple[tuple[str, Shape, str, str, int], ...]:
+    """Return name, shape, kind of module, role and number of gates of each trainable parameter of a layer."""
     return tuple(described(template(layer, in_shapes)))
 
 
-def described(part: nn.Module) -> Iterator[tuple[str, Shape, str, str]]:
-    """Yield name, shape, kind of module and role of each trainable parameter of a module."""
+def described(part: nn.Module) -> Iterator[tuple[str, Shape, str, str, int]]:
+    """Yield name, shape, kind of module, role and number of gates of each trainable parameter of a module."""
     for path, owner in part.named_modules():
         kind, norm = module_kind(owner), isinstance(owner, NORMS)
         product = isinstance(owner, (*CONVOLUTIONS, nn.Linear))
         for name, parameter in owner.named_parameters(recurse=False):
             if parameter.requires_grad:
                 role = "norm" if norm else name if product and name in ("weight", "bias") else "other"
-                yield f"{path}.{name}".lstrip("."), tuple(parameter.shape), kind, role
+                yield f"{path}.{name}".lstrip("."), tuple(parameter.shape), kind, role, _gates(owner, name)
+
+
+def _gates(owner: nn.Module, name: str) -> int:
+    """Return the number of equal parts of a parameter's first axis, such as the weights of the gates of an LSTM."""
+    for kinds, number, names in GATES:
+        if isinstance(owner, kinds) and name.startswith(names):
+            return number
+    return 1
 
 
 def module_kind(part: nn.Module) -> str:
@@ -137,7 +156,7 @@ def module_kind(part: nn.Module) -> str:
     return name
 
 
-def _axes(layer: Layer, name: str, shape: Shape, kind: str, sources: Sources) -> tuple[SlotAxis, ...]:
+def _axes(layer: Layer, name: str, shape: Shape, kind: str, sources: Sources, gates: int) -> tuple[SlotAxis, ...]:
     """Return the axes of a parameter."""
     axes = [SlotAxis((("", size),)) for size in shape]
     kernel = range(2, len(shape)) if kind.startswith("Conv") else ()
@@ -146,6 +165,8 @@ def _axes(layer: Layer, name: str, shape: Shape, kind: str, sources: Sources) ->
     place = _input_axis(name, shape, kind)
     if place is not None and sum(width for _, width in sources) == shape[place]:
         axes[place] = SlotAxis(sources)
+    if gates > 1:  # the first numbers of a narrow network would be those of other gates in a wide one
+        axes[0] = SlotAxis(tuple((f"{GATE}{k}", shape[0] // gates) for k in range(gates)))
     return tuple(axes)
 
 
@@ -156,4 +177,4 @@ def _input_axis(name: str, shape: Shape, kind: str) -> int | None:
     return 1 if name == "weight" and kind in ("Linear", "Conv1d", "Conv2d", "Conv3d") else None
 
 
-__all__ = ["Share", "SlotAxis", "Use", "described", "module_kind", "uses"]
+__all__ = ["GATE", "Share", "SlotAxis", "Use", "described", "module_kind", "uses"]

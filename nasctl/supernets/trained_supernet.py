@@ -33,6 +33,8 @@ from nasctl.training.recipe import TrainingTask
 
 KEY = "nasctl-supernet"  # of the facts in the metadata of the file
 
+HULL = "nasctl-hull"  # of the slots
+
 
 @dataclass(frozen=True)
 class SupernetFacts:
@@ -63,6 +65,7 @@ def write(
     calibration: Tensor,
     facts: SupernetFacts,
     validation: tuple[Tensor, Tensor] | None = None,
+    hull: Hull | None = None,
 ) -> None:
     """Write shared weights with the inputs that norms are calibrated with. The file appears complete, or not at all.
 
@@ -73,6 +76,7 @@ def write(
         facts: The origin of the weights.
         validation: Validation examples as the data give them, and their labels; see `validation.validation_examples`.
             Without them, the file alone judges no network.
+        hull: The slots of the weights. Without them, each process that opens the file finds them anew.
 
     Raises:
         NasctlError: The file cannot be written.
@@ -84,7 +88,8 @@ def write(
         tensors |= {"validation/examples": examples.contiguous(), "validation/labels": labels.contiguous()}
     with replacement(path, "free some space, and give the same command again to continue") as draft:
         try:
-            save_file(tensors, draft, {KEY: msgspec.json.encode(asdict(facts)).decode()})
+            slots = {} if hull is None else {HULL: hull.text()}
+            save_file(tensors, draft, {KEY: msgspec.json.encode(asdict(facts)).decode(), **slots})
         except SafetensorError as error:  # its Rust code raises no OSError
             raise OSError(str(error)) from None
 
@@ -131,7 +136,25 @@ class TrainedSupernet:
 
     @cached_property
     def _hull(self) -> Hull:
-        return Hull.of(ElasticNetworks(self.space, self.facts.share, self.facts.task))
+        """The slots as the file has them; those of the space for a file of an early nasctl, which has none.
+
+        Raises:
+            NasctlError: This version of nasctl slices the weights of the space otherwise than the one that trained.
+        """
+        networks = ElasticNetworks(self.space, self.facts.share, self.facts.task)
+        with safe_open(self.path, framework="pt") as opened:
+            text = (opened.metadata() or {}).get(HULL)
+        found = Hull.of(networks) if text is None else Hull.read(networks, text)
+        last = self.space.canonical(tuple(len(gene.choices) - 1 for gene in self.space.genes))
+        if not found.fits(last) or (text is None and found.has_gates):
+            raise self._other_slots()
+        return found
+
+    def _other_slots(self) -> NasctlError:
+        return NasctlError(
+            f"Cannot use the supernet {self.path}: nasctl {self.facts.nasctl} shared the weights of this space"
+            " otherwise. Train it again, or use that version."
+        )
 
     @cached_property
     def weights(self) -> SharedWeights:
@@ -147,10 +170,7 @@ class TrainedSupernet:
         mixture = self.strategy.mixture if isinstance(self.strategy, MixesCopies) else None
         found = SharedWeights(self._hull, self.facts.seed, len(visits), drawn=False, mixture=mixture)
         if {name: one.shape for name, one in found.tensors.items()} != {k: one.shape for k, one in slots.items()}:
-            raise NasctlError(
-                f"Cannot use the supernet {self.path}: nasctl {self.facts.nasctl} shared the weights of this space"
-                " otherwise. Train it again, or use that version."
-            )
+            raise self._other_slots()
         found.load(slots, visits)
         return found
 
@@ -161,8 +181,10 @@ class TrainedSupernet:
         found: Strategy = registry.create("strategies", self.facts.strategy, context)
         own = module_tensors(found.modules) if isinstance(found, HasModules) else {}
         with safe_open(self.path, framework="pt") as opened, torch.no_grad():
+            stored = set(opened.keys())
             for name, array in found.arrays.items():
-                array[...] = opened.get_tensor(f"strategy/{name}").numpy()
+                if f"strategy/{name}" in stored:  # a strategy of an early nasctl may have stored less
+                    array[...] = opened.get_tensor(f"strategy/{name}").numpy()
             for name, value in own.items():
                 value.copy_(opened.get_tensor(f"modules/{name}"))
         return found

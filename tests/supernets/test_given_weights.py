@@ -9,7 +9,11 @@ from training.examples import images
 
 from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
+from nasctl.problem.space import Gene, Input
+from nasctl.supernets.elastic_networks import ElasticNetworks
+from nasctl.supernets.hull import Hull
 from nasctl.supernets.learner import SupernetLearner
+from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.training.events import Ranks
 
 
@@ -119,3 +123,53 @@ def test_a_trained_module_of_a_user_becomes_elastic():
     given = problem("elastic", space=space, network=space.network((3, 1, 0, 0)))
     learner = SupernetLearner(replace(given, start=lambda one: one.load_state_dict(weights)), Ranks())
     torch.testing.assert_close(learner.run(learner.context.largest, (x,)), own.train()(x), rtol=0, atol=0)
+
+
+class Gates(Torch):
+    """The space made of layers of torch that join the weights of several gates."""
+
+    genes = (Gene("first.width", (4, 8), ordered=True), Gene("kind", ("lstm", "gru", "attention")))
+    input = Input((2, 6, 4))
+
+    def canonical(self, genome):
+        return tuple(genome)
+
+    def network(self, genome):
+        return Network.from_module(Gated(self.genes[0].choices[genome[0]], genome[1]), self.input.shape)
+
+
+class Gated(torch.nn.Module):
+    """A recurrent or an attention layer on the columns of an image."""
+
+    def __init__(self, width, kind):
+        super().__init__()
+        self.into = torch.nn.Linear(12, width)
+        if kind == 2:
+            self.mix = torch.nn.MultiheadAttention(width, 2, batch_first=True)
+        else:
+            self.mix = (torch.nn.LSTM, torch.nn.GRU)[kind](width, width, batch_first=True)
+        self.out = torch.nn.Linear(width, 3)
+
+    def forward(self, x):
+        x = self.into(x.flatten(1, 2).transpose(1, 2))
+        if isinstance(self.mix, torch.nn.MultiheadAttention):
+            return self.out(self.mix(x, x, x, need_weights=False)[0].mean(1))
+        return self.out(self.mix(x)[0].mean(1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "weight", "gates"), [(0, "weight_hh_l0", 4), (1, "bias_ih_l0", 3), (2, "in_proj_weight", 3)]
+)
+def test_each_gate_of_a_narrow_layer_is_a_slice_of_the_same_gate(kind, weight, gates):
+    networks = ElasticNetworks(Gates(), "entangled")
+    hull = Hull.of(networks)
+    shared, narrow = SharedWeights(hull, 0), (0, kind)
+    own = dict(networks.module(narrow).named_parameters())
+    ((name, slot),) = [(one, slot) for one, slot, _ in hull.cuts(narrow) if one.endswith(weight)]
+    whole = shared.tensors[slot].unflatten(0, (gates, -1))
+    expected = whole[:, : own[name].shape[0] // gates].flatten(0, 1)[(..., *[slice(k) for k in own[name].shape[1:]])]
+    assert torch.equal(shared.views(narrow)[name], expected)
+    assert hull.has_gates
+    again = Hull.read(networks, hull.text())
+    assert again.cuts(narrow) == hull.cuts(narrow)
+    assert [slot.shape for slot in again.slots.values()] == [slot.shape for slot in hull.slots.values()]

@@ -20,9 +20,11 @@ from nasctl.networks.weights import initialised
 from nasctl.problem.space import Gene, Input
 from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.problem import SupernetProblem
+from nasctl.supernets.request import SupernetRequest
 from nasctl.supernets.strategies.distil import Distil
 from nasctl.supernets.teacher import TrainedTeacher
 from nasctl.supernets.trained_supernet import SupernetFacts, TrainedSupernet, write
+from nasctl.training import trained_weights
 from nasctl.training.events import Evaluated, Ranks
 from nasctl.training.loop import train
 from nasctl.training.trained_weights import Facts
@@ -227,12 +229,23 @@ def teacher(path, genome, spec=SPEC):
 
 def test_a_teacher_gives_the_outputs_of_its_layers(tmp_path):
     genome = registry.create("spaces", SPEC).canonical((3,) * 6)
-    module, found = teacher(tmp_path / "t.safetensors", genome), TrainedTeacher(tmp_path / "t.safetensors")
+    path = tmp_path / "t.safetensors"
+    module, found = teacher(path, genome), TrainedTeacher(path)
     inputs, kept = torch.rand(2, 3, 8, 8), []
     module.get_submodule("stem_norm").register_forward_hook(lambda part, given, output: kept.append(output))
     values = found.values((inputs,), ["stem", ""])
     assert torch.equal(values[""], module(inputs))
     assert torch.equal(values["stem"], kept[0])
+    data = replace(colour(images(number=48, side=8)), mean=(90.0,) * 3, deviation=(50.0,) * 3)
+    pixels = 255 * torch.rand(2, 3, 8, 8)
+    facts = trained_weights.read(path)[1]
+    own, given = (
+        (pixels - torch.tensor(one.mean).view(1, -1, 1, 1)) / torch.tensor(one.deviation).view(1, -1, 1, 1)
+        for one in (facts, data)
+    )
+    assert not torch.allclose(own, given)
+    scaled = TrainedTeacher(path, data).values((given,), [""])[""]
+    torch.testing.assert_close(scaled, module(own), rtol=1e-3, atol=1e-4)
     with pytest.raises(NasctlError, match="reads inputs of"):
         found.values((torch.rand(2, 3, 4, 4),), [""])
 
@@ -311,12 +324,13 @@ def text(strategy):
     )
 
 
-def text_teacher(path, spec=TEXT, choice=1):
+def text_teacher(path, spec=TEXT, choice=1, data=None):
     """Write an encoder with drawn weights."""
     space = registry.create("spaces", spec)
     genome = space.canonical(tuple(min(choice, len(gene.choices) - 1) for gene in space.genes))
     module = initialised(space.network(genome), 5)
-    write_weights(path, module.state_dict(), Facts(spec, genome, "t", "masked words", None, (), (), "d", {}, {}, "0"))
+    data = str(words("masked words", number=16)) if data is None else data
+    write_weights(path, module.state_dict(), Facts(spec, genome, "t", "masked words", None, (), (), data, {}, {}, "0"))
     return space.network(genome)
 
 
@@ -352,5 +366,29 @@ def test_a_teacher_of_another_text_is_refused(tmp_path):
     given, labels = (torch.from_numpy(one[:8]) for one in words("masked words").examples("train", list(range(8))))
     with pytest.raises(NasctlError, match="a vocabulary of 21"):
         learner.step(given, labels, 0, 0.01)
+    text_teacher(path, data="another text split=0.8-0.1-0.1 seed=0")
+    with pytest.raises(NasctlError, match=r"(?s)was trained on another text.*whose words have other numbers"):
+        SupernetLearner(text(f"distil:teacher={path}"), Ranks()).step(given, labels, 0, 0.01)
     with pytest.raises(BadOption, match="teacher=FILE"):
         SupernetLearner(text("distil"), Ranks())
+
+
+def test_a_supernet_is_known_by_the_content_of_its_teacher(tmp_path, monkeypatch):
+    first, second = tmp_path / "t.safetensors", tmp_path / "copy.safetensors"
+    teacher(first, registry.create("spaces", SPEC).canonical((3,) * 6))
+    second.write_bytes(first.read_bytes())
+    monkeypatch.chdir(tmp_path)
+
+    def asked(path):
+        spec = f"blockwise:teacher={path},paths=2"
+        return SupernetRequest("nb201:resolution=8,cells=1,channels=4", "digits", strategy=spec).supernet()[0]
+
+    one, other = asked("t.safetensors"), asked(second)
+    assert one.name == other.name
+    assert f"teacher={first}" in one.strategy
+    assert f"teacher={one.teacher}" in one.known_strategy
+    assert (len(one.teacher), str(tmp_path) in str(one.spec)) == (16, False)
+    teacher(first, registry.create("spaces", SPEC).canonical((2,) * 6))
+    assert asked(first).name != one.name
+    with pytest.raises(NasctlError, match="Cannot learn from the teacher nowhere: there is no such file"):
+        asked("nowhere")

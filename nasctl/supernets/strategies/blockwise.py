@@ -103,6 +103,9 @@ class Blockwise:
         rise = (1 + np.cos(np.pi * (step - first) / (end - first))) / 2
         return float(1 - (1 - self._momentum) * rise)
 
+    def teacher_file(self) -> Path | None:
+        return Path(self._path) if self._path else None
+
     def passes(self, step: int) -> Sequence[Pass]:
         rng, prefix = self._context.rng(step), self._best(self._block_of(step))
         found: list[Pass] = []

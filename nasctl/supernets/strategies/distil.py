@@ -77,6 +77,9 @@ class Distil:
         self._teacher: TeacherNetwork | None = None
         self._ends = [one for one in (context.largest, context.smallest) if self._layer(one)]
 
+    def teacher_file(self) -> Path | None:
+        return Path(self._path) if self._path else None
+
     def passes(self, step: int) -> Sequence[Pass]:
         rng = self._context.rng(step)
         drawn = [self._drawn(rng) for _ in range(self._random if self._ends else max(1, self._random))]

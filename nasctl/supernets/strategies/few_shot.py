@@ -12,6 +12,8 @@ from nasctl.supernets.strategies._conditional import check_bins, covering_list, 
 
 __all__ = ["FewShot"]
 
+UNKNOWN = -1.0  # multiply-accumulates of an edge that is not found yet
+
 TRIES = 100  # genomes that are drawn for one of a part before one of a list is taken
 
 
@@ -54,7 +56,8 @@ class FewShot:
         self._context, self._sandwich, self._number = context, sandwich, listed
         self.zero_last_gains = sandwich
         self._gene = None if by == "macs" else names.index(by)
-        self._edges = self._quantiles(bands) if by == "macs" else np.zeros(0)
+        # Multiply-accumulates between bands. A trained supernet keeps them: they say which copy a network has.
+        self._edges = np.full(bands - 1 if by == "macs" else 0, UNKNOWN)
         self.copies = bands if self._gene is None else len(context.space.genes[self._gene].choices)
         self.splits_at = min(round(after * context.steps), max(0, context.steps - 1))
 
@@ -62,7 +65,7 @@ class FewShot:
         """Return the copy that has the weights of a canonical genome."""
         if self._gene is not None:
             return genome[self._gene]
-        return int(np.searchsorted(self._edges, self._context.macs(genome), side="right"))
+        return int(np.searchsorted(self._found_edges(), self._context.macs(genome), side="right"))
 
     @cached_property
     def parts(self) -> list[list[Genome]]:
@@ -74,6 +77,7 @@ class FewShot:
 
     def passes(self, step: int) -> Sequence[Pass]:
         rng, context = self._context.rng(step), self._context
+        self._found_edges()  # a checkpoint has them from the first step on
         if step < self.splits_at:
             return self._trained(context.draw(rng), context.largest, context.smallest, 0)
         reached = [k for k, part in enumerate(self.parts) if part]  # some choices of a gene may be in no network
@@ -86,7 +90,13 @@ class FewShot:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        return {}
+        return {"edges": self._edges}
+
+    def _found_edges(self) -> np.ndarray:
+        """Return the multiply-accumulates between bands, (bands - 1,), which are found once."""
+        if (self._edges == UNKNOWN).any():
+            self._edges[:] = self._quantiles(len(self._edges) + 1)
+        return self._edges
 
     def _trained(self, drawn: Genome, largest: Genome, smallest: Genome, copy: int) -> Sequence[Pass]:
         """Return the passes of a step of one copy."""
