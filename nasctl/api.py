@@ -170,12 +170,10 @@ from nasctl.problem.strategy import (
     SplitsExamples,
     StartsAtZero,
     StartsFromWeights,
-    StepBatch,
-    StepNetworks,
     Strategy,
     StrategyContext,
-    TeacherNetwork,
 )
+from nasctl.problem.strategy_step import GeneKind, StepBatch, StepNetworks, TeacherNetwork
 from nasctl.system.files import parsed as parse_json
 
 if not TYPE_CHECKING:  # type checkers refuse old names and unknown names

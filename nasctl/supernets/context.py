@@ -11,7 +11,7 @@ import numpy as np
 
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome, SearchSpace
-from nasctl.problem.strategy import GeneKind
+from nasctl.problem.strategy_step import GeneKind
 from nasctl.supernets.entanglement import entanglement_of
 from nasctl.supernets.hull import Hull, random_genome
 from nasctl.supernets.shared_weights import layers

@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome
-from nasctl.problem.strategy import GeneKind
+from nasctl.problem.strategy_step import GeneKind
 from nasctl.supernets.hull import DoesNotFit, Hull, sliced
 from nasctl.supernets.slice_masks import SliceMasks
 

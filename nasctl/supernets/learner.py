@@ -94,19 +94,17 @@ class SupernetLearner:
             )
         zero = isinstance(self.strategy, StartsAtZero) and self.strategy.zero_last_gains
         mixture = self.strategy.mixture if isinstance(self.strategy, MixesCopies) else None
-        own = self.modules = own_modules(self.strategy, self.device)
+        self.modules = own_modules(self.strategy, self.device)
         self.halves = isinstance(self.strategy, SplitsExamples) and self.strategy.splits_examples
-        copies = copies_of(self.strategy)
-        self.weights = SharedWeights(hull, problem.seed, copies, zero, self.device, mixture=mixture)
+        self.weights = SharedWeights(hull, problem.seed, copies_of(self.strategy), zero, self.device, mixture=mixture)
         self._given = begin(problem, self.strategy, self.weights, self.context.largest, self.fitted)
         self._steps_done = 0
         self.learning = learning_of(problem, ranks, self.device)
         if isinstance(self.strategy, GivesLosses):
             self.learning.chance = self.strategy.chance
         self._networks = SharedNetworks(self.weights, ranks, self.context.largest)
-        self._tensors = self.weights.tensors | {
-            f"{MODULES}{name}": value for name, value in module_parameters(own).items() if value.requires_grad
-        }
+        own = {f"{MODULES}{name}": one for name, one in module_parameters(self.modules).items() if one.requires_grad}
+        self._tensors = self.weights.tensors | own
         self._names: dict[Tensor, str] = {value: name for name, value in self._tensors.items()}
         parameters = list(self._tensors.values())
         decayed = [one for one in parameters if one.ndim > 1]

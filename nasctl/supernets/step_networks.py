@@ -30,7 +30,7 @@ KEPT = 200  # networks whose pieces stay in memory
 
 
 class RankBatch:
-    """A rank's share of the batch of a step; see `nasctl.problem.strategy.StepBatch`.
+    """A rank's share of the batch of a step; see `nasctl.problem.strategy_step.StepBatch`.
 
     Args:
         learning: The task.
@@ -78,7 +78,7 @@ class RankBatch:
 
 
 class SharedNetworks:
-    """The networks of a space with shared weights; see `nasctl.problem.strategy.StepNetworks`.
+    """The networks of a space with shared weights; see `nasctl.problem.strategy_step.StepNetworks`.
 
     Args:
         weights: The shared weights.

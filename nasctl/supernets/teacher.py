@@ -23,7 +23,7 @@ SMALL = 1e-6  # least deviation of pixels that normalisation divides by
 
 
 class TrainedTeacher:
-    """A network that `nasctl train` has trained, in evaluation mode; see `nasctl.problem.strategy.TeacherNetwork`.
+    """A network that `nasctl train` has trained, in evaluation mode; see `nasctl.problem.strategy_step.TeacherNetwork`.
 
     Args:
         path: Its weights, with the facts of its training.
