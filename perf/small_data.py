@@ -24,13 +24,17 @@ import torch
 from PIL import Image
 
 from nasctl.store.store import Store
+from nasctl.training.batches import steps_per_epoch
 from nasctl.training.recipe import usual
 from nasctl.training.request import RecipeOptions, TrainRequest
 from nasctl.training.training import Work, run_training
 
 ARCHIVES = {"train": "cifar10_train_12000.zip", "test": "cifar10_test_2000.zip"}
 
-NETWORKS = ("nbmacro:resolution=32 11111111", "mbconv:resolution=64,width=1.0 mobilenetv3-large")
+NETWORKS = (
+    "nb201:cells=1,channels=8,resolution=16 nb201-best-cifar10",
+    "mbconv:resolution=32,width=0.5 mobilenetv3-large",
+)
 
 
 def photos(archive: Path, classes: int, places: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +80,7 @@ class Trial:
             ((training, data),) = request.trainings(store)
             result = run_training(training, data, store, Work(workers=0)).results["test"]
         recipe = training.recipe
-        steps = f"{recipe.epochs} epochs of {data.size('train') // recipe.batch} x {recipe.batch}"
+        steps = f"{recipe.epochs} epochs of {steps_per_epoch(data, recipe.batch)} x {recipe.batch}"
         return steps, result.accuracy or 0.0
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from nasctl import registry
+from nasctl.candidates.reversed_objective import measured_name
 from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses
 from nasctl.prediction.training_choice import VERSION
@@ -17,6 +19,7 @@ from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.system.wording import plural
 from nasctl.trained_search.trained_run import TrainedRun
+from nasctl.training.candidate_training import CandidateTraining
 from nasctl.training.rows import accuracy_text
 
 
@@ -34,6 +37,29 @@ class CandidatesTrainedWatch(Watch):
     def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str) -> None:
         super().__init__(run, budget, limit, options)
         self._store = store
+
+    def opening(self) -> list[str]:
+        """Return the lines that say what is about to be searched, with a warning if trainings have few steps.
+
+        The recipe is part of the objective that the user typed, so that no other one takes its place.
+        """
+        return [*super().opening(), *filter(None, map(self._few_steps, self._run.objectives))]
+
+    def _few_steps(self, objective: str) -> str:
+        """Return a warning if an objective trains few images by the usual recipe; "" otherwise."""
+        if registry.plugin_of(measured_name(objective)) != "trained":
+            return ""
+        options = registry.options("objectives", measured_name(objective))
+        measure = options.pop("measure", "accuracy")
+        how, space = CandidateTraining(**options), self._run.task.space
+        network = space.network(space.canonical((0,) * len(space.genes)))
+        data = how.data(self._run.task.setting, network, space.input)
+        images = data.size("train")
+        better = how.for_examples(data.task, images)
+        if better == how:
+            return ""
+        few = f"{plural(images, 'training image is', 'training images are')} few for the usual recipe"
+        return f"Warning: {few}; --objective {better.objective(measure)} trains for more steps"
 
     def _weights(self, genome: Genome) -> str:
         """Return the options that export the weights of a candidate's training."""

@@ -12,8 +12,9 @@ from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.trained_search.trained_run import TrainedRun
+from nasctl.trained_search.trained_watch import CandidatesTrainedWatch
 from nasctl.training.candidate_training import CandidateTraining
-from nasctl.training.few_examples import LEAST_BATCH, LEAST_STEPS, MOST_EPOCHS, default_recipe, few_examples_note
+from nasctl.training.few_examples import FEW_STEPS, LEAST_BATCH, MOST_EPOCHS, default_recipe, few_examples_note
 from nasctl.training.recipe import usual
 from nasctl.training.request import RecipeOptions, TrainRequest
 
@@ -34,7 +35,7 @@ def test_few_images_get_more_steps_within_a_limit():
     for examples in range(1, 1280):
         recipe = default_recipe("classes", examples)
         steps = recipe.epochs * max(1, examples // recipe.batch)
-        assert steps >= LEAST_STEPS or recipe.epochs == MOST_EPOCHS
+        assert steps >= FEW_STEPS or recipe.epochs == MOST_EPOCHS
         assert LEAST_BATCH <= recipe.batch <= before.batch
         assert before.epochs <= recipe.epochs <= MOST_EPOCHS
         assert replace(recipe, epochs=before.epochs, batch=before.batch) == before
@@ -42,9 +43,9 @@ def test_few_images_get_more_steps_within_a_limit():
 
 def test_what_was_chosen_is_said():
     recipe = default_recipe("classes", 160)
-    assert (recipe.epochs, recipe.batch) == (60, 16)
+    assert (recipe.epochs, recipe.batch) == (100, 16)
     assert few_examples_note(recipe, "classes", 160) == (
-        "160 training images: 60 epochs of batch 16, which are 600 steps, in place of 30 of batch 64, which are 60;"
+        "160 training images: 100 epochs of batch 16, which are 1,000 steps, in place of 30 of batch 64, which are 60;"
         " --epochs 30 keeps those"
     )
     assert few_examples_note(usual("classes"), "classes", 160) == ""
@@ -78,11 +79,17 @@ def test_a_search_with_trainings_has_the_recipe_in_its_objective():
     asked = TrainedRun.after(first, CandidateTraining(split="0.1-0.1-0.1"), 2, 6)
     empty = SimpleNamespace(runs=list)
     today = asked.as_begun(empty)
-    assert today.objectives[0] == "trained:epochs=55,split=0.1-0.1-0.1,batch=16"
-    assert today.recipe_notes[0].startswith("181 training images: 55 epochs of batch 16")
+    assert today.objectives[0] == "trained:epochs=91,split=0.1-0.1-0.1,batch=16"
+    assert today.recipe_notes[0].startswith("181 training images: 91 epochs of batch 16")
     begun = SimpleNamespace(name=asked.name, record=SimpleNamespace(asked=asked.asked))
     assert asked.as_begun(SimpleNamespace(runs=lambda: [begun])) == asked
     whole = TrainedRun.after(first, CandidateTraining(), 2, 6)
     assert whole.as_begun(empty) == whole  # 1,437 digits are enough
+    candidates = replace(first, objectives=("trained:split=0.1-0.1-0.1", "macs"))
+    *_, warning = CandidatesTrainedWatch(candidates, 2, None, "", "").opening()
+    assert warning == (
+        "Warning: 181 training images are few for the usual recipe; --objective"
+        " trained:epochs=91,split=0.1-0.1-0.1,batch=16 trains for more steps"
+    )
     given = TrainedRun.after(first, CandidateTraining(epochs=1, split="0.1-0.1-0.1"), 2, 6)
     assert given.as_begun(empty) == given
