@@ -11,7 +11,8 @@ stands beside that of metrics on the same networks. There are two sets of networ
 "top" is the share of the best tenth that is in the best tenth by the loss. "seeds agree" is Kendall's tau between the
 losses of two seeds, the mean over pairs. --epochs is the number of passes over the photos of a strategy which trains
 one network a step; others have fewer epochs, so that all train equally often. With --statistics, the ways to judge are
-compared. What is judged is kept in the folder --work; the tables are made from there.
+compared. With --choices, the number of each choice in a network is compared with loss and accuracy. What is judged is
+kept in the folder --work; the tables are made from there.
 
 The data are `cifar10_train_12000.zip` and `cifar10_test_2000.zip` in the folder `images` of NASCTL_DATA, and the
 accuracies are those of nasctl's benchmarks, whose tables lie in NASCTL_DATA too.
@@ -56,6 +57,7 @@ class Truth:
         self.genomes: list[Genome] = list(benchmark.genomes)
         self.accuracies = np.asarray(next(iter(benchmark.scenes.values())).accuracy)
         self._benchmark, self._full = benchmark, registry.create("spaces", registry.plugin_of(space))
+        self.genes = self._full.genes
         self._place = {genome: place for place, genome in enumerate(self.genomes)}
 
     def of(self, genomes: Iterable[Genome]) -> np.ndarray:
@@ -163,6 +165,21 @@ def summary(rows: Sequence[dict[str, Any]], truth: Truth, name: str) -> list[str
     return lines
 
 
+def preferences(rows: Sequence[dict[str, Any]], truth: Truth, strategy: str) -> list[str]:
+    """Return the Markdown table of Kendall's tau of the number of each choice in a network with loss and accuracy."""
+    own = [row["random"] for row in rows if row["strategy"] == strategy and "random" in row]
+    common = sorted(set.intersection(*({tuple(one["genome"]) for one in row} for row in own)))
+    tables = [{tuple(one["genome"]): one["loss"] for one in row} for row in own]
+    mean = -np.mean([[table[one] for one in common] for table in tables], axis=0)
+    kinds = [[str(gene.choices[choice]) for gene, choice in zip(truth.genes, one, strict=True)] for one in common]
+    lines = [f"`{strategy}`, tau of the number of each choice in a network", "", "| choice | loss | accuracy |"]
+    lines.append("| --- | --- | --- |")
+    for kind in sorted({one for some in kinds for one in some}):
+        counts = np.array([some.count(kind) for some in kinds])
+        lines.append(f"| {kind} | {spread([tau(counts, mean)])} | {spread([tau(counts, truth.of(common))])} |")
+    return lines
+
+
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -175,6 +192,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--intervals", type=int, default=0, help="of accuracies, with one network each; 0: none")
     parser.add_argument("--images", type=int, default=500, help="held-out photos that networks are judged on")
     parser.add_argument("--statistics", action="store_true", help="also judge with the statistics of batches")
+    parser.add_argument("--choices", action="store_true", help="also say which choices lower the loss")
     parser.add_argument("--data", help="data in place of the photos")
     parser.add_argument("--work", type=Path, default=Path("supernet-ranking"))
     parser.add_argument("--json", type=Path)
@@ -195,6 +213,9 @@ def main(words: Sequence[str] | None = None) -> None:
     for name in ("random", "spread"):
         if any(name in row for row in rows):
             print("", *summary(rows, truth, name), sep="\n")
+    if given.choices:
+        for strategy in given.strategies:
+            print("", *preferences(rows, truth, strategy), sep="\n")
     for row in rows:
         if "batch" in row:
             taus = ", ".join(f"{name} {value:.3f}" for name, value in row["batch"].items())
