@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
-from supernet_trainings import Examples, Setup, inherited, judged, photos, spread
+from supernet_trainings import Examples, Setup, inherited, judged, photos, spread, verdict
 
 from nasctl import registry
 from nasctl.analysis.aggregate import log_rank, orient
@@ -142,27 +142,64 @@ def measured(given: argparse.Namespace, setup: Setup, truth: Truth, strategy: st
     return row
 
 
-def summary(rows: Sequence[dict[str, Any]], truth: Truth, name: str) -> list[str]:
-    """Return the Markdown table of one set of networks."""
-    used = [row for row in rows if name in row]
-    common = sorted(set.intersection(*({tuple(one["genome"]) for one in row[name]} for row in used)))
-    right = truth.of(common)
-    lines = [f"{name}: {len(common)} networks", ""]
-    lines += ["| judged by | tau, loss | tau, accuracy | top | mean accuracy | seeds agree | epochs | seconds |"]
-    lines += ["| --- |" + " --- |" * 7]
-    for strategy in dict.fromkeys((row["strategy"], row["share"], row["epochs"]) for row in used):
-        own = [row for row in used if (row["strategy"], row["share"], row["epochs"]) == strategy]
-        tables = [{tuple(one["genome"]): one for one in row[name]} for row in own]
+class Judgement:
+    """The networks of one set as the supernets of a strategy judge them.
+
+    Args:
+        rows: A row for each seed.
+        name: The set.
+        common: The networks that all supernets of all strategies have judged.
+        right: Their accuracies in the benchmark, (N,).
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]], name: str, common: Sequence[Genome], right: np.ndarray) -> None:
+        tables = [{tuple(one["genome"]): one for one in row[name]} for row in rows]
         losses = [-np.array([table[one]["loss"] for one in common]) for table in tables]
         shares = [np.array([table[one]["accuracy"] for one in common]) for table in tables]
-        agree = [tau(one, other) for one, other in combinations(losses, 2)]
-        cells = [f"`{strategy[0]}`, {strategy[1]}", spread(tau(one, right) for one in losses)]
-        cells += [spread(tau(one, right) for one in shares), spread((precision(one, right) for one in losses), 2)]
-        cells += [spread((one.mean() for one in shares), 1), spread(agree) if agree else "", str(strategy[2])]
-        lines.append("| " + " | ".join([*cells, spread((row["seconds"] for row in own), 0)]) + " |")
+        self.by_loss, self.by_accuracy = ([tau(one, right) for one in some] for some in (losses, shares))
+        self.top = [precision(one, right) for one in losses]
+        self.accuracy = [float(one.mean()) for one in shares]
+        self.agreement = [tau(one, other) for one, other in combinations(losses, 2)]
+        self.seconds = [row["seconds"] for row in rows]
+
+    def cells(self) -> list[str]:
+        """Return the cells of the table."""
+        agree = spread(self.agreement) if self.agreement else ""
+        first = [spread(self.by_loss), spread(self.by_accuracy), spread(self.top, 2), spread(self.accuracy, 1)]
+        return [*first, agree, spread(self.seconds, 0)]
+
+    def against(self, other: Judgement) -> str:
+        """Return the differences from another strategy, seed by seed or pair by pair of seeds, with their tests."""
+        parts = {
+            "tau, loss": (self.by_loss, other.by_loss, 3),
+            "mean accuracy": (self.accuracy, other.accuracy, 1),
+            "seeds agree": (self.agreement, other.agreement, 3),
+        }
+        found = []
+        for name, (own, others, digits) in parts.items():
+            differences = [one - two for one, two in zip(own, others, strict=False)]
+            if differences:
+                found.append(f"{name} {spread(differences, digits)} ({verdict(differences)})")
+        return ", ".join(found)
+
+
+def summary(rows: Sequence[dict[str, Any]], truth: Truth, name: str) -> list[str]:
+    """Return the Markdown table of one set of networks, and each strategy's difference from the first."""
+    used = [row for row in rows if name in row]
+    common = sorted(set.intersection(*({tuple(one["genome"]) for one in row[name]} for row in used)))
+    right, by = truth.of(common), dict[tuple[str, str, int], Judgement]()
+    for key in dict.fromkeys((row["strategy"], row["share"], row["epochs"]) for row in used):
+        own = [row for row in used if (row["strategy"], row["share"], row["epochs"]) == key]
+        by[key] = Judgement(own, name, common, right)
+    lines = [f"{name}: {len(common)} networks", ""]
+    lines += ["| judged by | tau, loss | tau, accuracy | top | mean accuracy | seeds agree | seconds |"]
+    lines += ["| --- |" + " --- |" * 6]
+    for (strategy, share, epochs), found in by.items():
+        lines.append("| " + " | ".join([f"`{strategy}`, {share}, {epochs} epochs", *found.cells()]) + " |")
     for metric, scores in truth.baselines(common).items():
-        lines.append(f"| {metric} | {spread([tau(scores, right)])} | | {precision(scores, right):.2f} | | | | |")
-    return lines
+        lines.append(f"| {metric} | {spread([tau(scores, right)])} | | {precision(scores, right):.2f} | | | |")
+    first, *others = by
+    return [*lines, "", *(f"`{key[0]}` above `{first[0]}`: {by[key].against(by[first])}" for key in others)]
 
 
 def preferences(rows: Sequence[dict[str, Any]], truth: Truth, strategy: str) -> list[str]:
