@@ -11,7 +11,8 @@ stands beside that of metrics on the same networks. There are two sets of networ
 "top" is the share of the best tenth that is in the best tenth by the loss. "seeds agree" is Kendall's tau between the
 losses of two seeds, the mean over pairs. --epochs is the number of passes over the photos of a strategy which trains
 one network a step; others have fewer epochs, so that all train equally often. With --statistics, the ways to judge are
-compared. What is judged is kept in the folder --work; the tables are made from there.
+compared. With --choices, the number of each choice in a network is compared with loss and accuracy. What is judged is
+kept in the folder --work; the tables are made from there.
 
 The data are `cifar10_train_12000.zip` and `cifar10_test_2000.zip` in the folder `images` of NASCTL_DATA, and the
 accuracies are those of nasctl's benchmarks, whose tables lie in NASCTL_DATA too.
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
-from supernet_trainings import Examples, Setup, inherited, judged, photos, spread
+from supernet_trainings import Examples, Setup, inherited, judged, photos, spread, verdict
 
 from nasctl import registry
 from nasctl.analysis.aggregate import log_rank, orient
@@ -56,6 +57,7 @@ class Truth:
         self.genomes: list[Genome] = list(benchmark.genomes)
         self.accuracies = np.asarray(next(iter(benchmark.scenes.values())).accuracy)
         self._benchmark, self._full = benchmark, registry.create("spaces", registry.plugin_of(space))
+        self.genes = self._full.genes
         self._place = {genome: place for place, genome in enumerate(self.genomes)}
 
     def of(self, genomes: Iterable[Genome]) -> np.ndarray:
@@ -140,26 +142,78 @@ def measured(given: argparse.Namespace, setup: Setup, truth: Truth, strategy: st
     return row
 
 
-def summary(rows: Sequence[dict[str, Any]], truth: Truth, name: str) -> list[str]:
-    """Return the Markdown table of one set of networks."""
-    used = [row for row in rows if name in row]
-    common = sorted(set.intersection(*({tuple(one["genome"]) for one in row[name]} for row in used)))
-    right = truth.of(common)
-    lines = [f"{name}: {len(common)} networks", ""]
-    lines += ["| judged by | tau, loss | tau, accuracy | top | mean accuracy | seeds agree | epochs | seconds |"]
-    lines += ["| --- |" + " --- |" * 7]
-    for strategy in dict.fromkeys((row["strategy"], row["share"], row["epochs"]) for row in used):
-        own = [row for row in used if (row["strategy"], row["share"], row["epochs"]) == strategy]
-        tables = [{tuple(one["genome"]): one for one in row[name]} for row in own]
+class Judgement:
+    """The networks of one set as the supernets of a strategy judge them.
+
+    Args:
+        rows: A row for each seed.
+        name: The set.
+        common: The networks that all supernets of all strategies have judged.
+        right: Their accuracies in the benchmark, (N,).
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]], name: str, common: Sequence[Genome], right: np.ndarray) -> None:
+        tables = [{tuple(one["genome"]): one for one in row[name]} for row in rows]
         losses = [-np.array([table[one]["loss"] for one in common]) for table in tables]
         shares = [np.array([table[one]["accuracy"] for one in common]) for table in tables]
-        agree = [tau(one, other) for one, other in combinations(losses, 2)]
-        cells = [f"`{strategy[0]}`, {strategy[1]}", spread(tau(one, right) for one in losses)]
-        cells += [spread(tau(one, right) for one in shares), spread((precision(one, right) for one in losses), 2)]
-        cells += [spread((one.mean() for one in shares), 1), spread(agree) if agree else "", str(strategy[2])]
-        lines.append("| " + " | ".join([*cells, spread((row["seconds"] for row in own), 0)]) + " |")
+        self.by_loss, self.by_accuracy = ([tau(one, right) for one in some] for some in (losses, shares))
+        self.top = [precision(one, right) for one in losses]
+        self.accuracy = [float(one.mean()) for one in shares]
+        self.agreement = [tau(one, other) for one, other in combinations(losses, 2)]
+        self.seconds = [row["seconds"] for row in rows]
+
+    def cells(self) -> list[str]:
+        """Return the cells of the table."""
+        agree = spread(self.agreement) if self.agreement else ""
+        first = [spread(self.by_loss), spread(self.by_accuracy), spread(self.top, 2), spread(self.accuracy, 1)]
+        return [*first, agree, spread(self.seconds, 0)]
+
+    def against(self, other: Judgement) -> str:
+        """Return the differences from another strategy, seed by seed or pair by pair of seeds, with their tests."""
+        parts = {
+            "tau, loss": (self.by_loss, other.by_loss, 3),
+            "mean accuracy": (self.accuracy, other.accuracy, 1),
+            "seeds agree": (self.agreement, other.agreement, 3),
+        }
+        found = []
+        for name, (own, others, digits) in parts.items():
+            differences = [one - two for one, two in zip(own, others, strict=False)]
+            if differences:
+                found.append(f"{name} {spread(differences, digits)} ({verdict(differences)})")
+        return ", ".join(found)
+
+
+def summary(rows: Sequence[dict[str, Any]], truth: Truth, name: str) -> list[str]:
+    """Return the Markdown table of one set of networks, and each strategy's difference from the first."""
+    used = [row for row in rows if name in row]
+    common = sorted(set.intersection(*({tuple(one["genome"]) for one in row[name]} for row in used)))
+    right, by = truth.of(common), dict[tuple[str, str, int], Judgement]()
+    for key in dict.fromkeys((row["strategy"], row["share"], row["epochs"]) for row in used):
+        own = [row for row in used if (row["strategy"], row["share"], row["epochs"]) == key]
+        by[key] = Judgement(own, name, common, right)
+    lines = [f"{name}: {len(common)} networks", ""]
+    lines += ["| judged by | tau, loss | tau, accuracy | top | mean accuracy | seeds agree | seconds |"]
+    lines += ["| --- |" + " --- |" * 6]
+    for (strategy, share, epochs), found in by.items():
+        lines.append("| " + " | ".join([f"`{strategy}`, {share}, {epochs} epochs", *found.cells()]) + " |")
     for metric, scores in truth.baselines(common).items():
-        lines.append(f"| {metric} | {spread([tau(scores, right)])} | | {precision(scores, right):.2f} | | | | |")
+        lines.append(f"| {metric} | {spread([tau(scores, right)])} | | {precision(scores, right):.2f} | | | |")
+    first, *others = by
+    return [*lines, "", *(f"`{key[0]}` above `{first[0]}`: {by[key].against(by[first])}" for key in others)]
+
+
+def preferences(rows: Sequence[dict[str, Any]], truth: Truth, strategy: str) -> list[str]:
+    """Return the Markdown table of Kendall's tau of the number of each choice in a network with loss and accuracy."""
+    own = [row["random"] for row in rows if row["strategy"] == strategy and "random" in row]
+    common = sorted(set.intersection(*({tuple(one["genome"]) for one in row} for row in own)))
+    tables = [{tuple(one["genome"]): one["loss"] for one in row} for row in own]
+    mean = -np.mean([[table[one] for one in common] for table in tables], axis=0)
+    kinds = [[str(gene.choices[choice]) for gene, choice in zip(truth.genes, one, strict=True)] for one in common]
+    lines = [f"`{strategy}`, tau of the number of each choice in a network", "", "| choice | loss | accuracy |"]
+    lines.append("| --- | --- | --- |")
+    for kind in sorted({one for some in kinds for one in some}):
+        counts = np.array([some.count(kind) for some in kinds])
+        lines.append(f"| {kind} | {spread([tau(counts, mean)])} | {spread([tau(counts, truth.of(common))])} |")
     return lines
 
 
@@ -175,6 +229,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--intervals", type=int, default=0, help="of accuracies, with one network each; 0: none")
     parser.add_argument("--images", type=int, default=500, help="held-out photos that networks are judged on")
     parser.add_argument("--statistics", action="store_true", help="also judge with the statistics of batches")
+    parser.add_argument("--choices", action="store_true", help="also say which choices lower the loss")
     parser.add_argument("--data", help="data in place of the photos")
     parser.add_argument("--work", type=Path, default=Path("supernet-ranking"))
     parser.add_argument("--json", type=Path)
@@ -195,6 +250,9 @@ def main(words: Sequence[str] | None = None) -> None:
     for name in ("random", "spread"):
         if any(name in row for row in rows):
             print("", *summary(rows, truth, name), sep="\n")
+    if given.choices:
+        for strategy in given.strategies:
+            print("", *preferences(rows, truth, strategy), sep="\n")
     for row in rows:
         if "batch" in row:
             taus = ", ".join(f"{name} {value:.3f}" for name, value in row["batch"].items())
