@@ -12,8 +12,9 @@ from safetensors import SafetensorError, safe_open
 
 from nasctl.errors import NasctlError
 from nasctl.problem.choice_bandit import drawn_choices
+from nasctl.problem.choice_strategy import DrawsGenomes
 from nasctl.problem.space import Gene, Genome
-from nasctl.problem.strategy import DrawsGenomes, LearnsChoices, Strategy
+from nasctl.problem.strategy import LearnsChoices, Strategy
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.training.folder import TrainingFolder
 
