@@ -12,7 +12,6 @@ the table.
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +111,8 @@ def plot(path, regrets, bound):
         figure.legend(loc="outside upper left", ncols=3, frameon=False)
 
 
-def main():
-    """Print the table of all learners, and write the files that were asked for."""
+def arguments():
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--benchmark", default="nbmacro")
     parser.add_argument("--scene", default="")
@@ -121,8 +120,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return parser.parse_args()
+
+
+def main():
+    """Print the table of all learners, and write the files that were asked for."""
+    given = arguments()
     benchmark = registry.create("benchmarks", given.benchmark)
     scene = benchmark.scenes[given.scene or next(iter(benchmark.scenes))]
     accuracies = np.asarray(scene.accuracy)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from nasctl.errors import BadOption
 from nasctl.problem.space import Genome
-
-Estimate = Literal["weighted", "ridge"]
 
 RIDGE = 1.0  # L2 penalty of the regression, in observations
 
@@ -153,4 +150,4 @@ def _zipf(losses: np.ndarray) -> np.ndarray:
     return (np.bincount(groups, found) / np.bincount(groups))[groups]
 
 
-__all__ = ["ChoiceBandit", "Estimate", "drawn_choices"]
+__all__ = ["ChoiceBandit", "drawn_choices"]

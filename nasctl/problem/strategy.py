@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from nasctl.problem.choice_controller import ChoiceController
-
 Lessons = Literal["labels", "teacher", "both"]
 
 Pick = Literal["only", "best", "worst"]
@@ -232,22 +230,6 @@ class LearnsChoices(Protocol):
 
 
 @runtime_checkable
-class DrawsGenomes(LearnsChoices, Protocol):
-    """A strategy that learns a distribution of whole genomes, whose genes are not independent."""
-
-    def draw(self, rng: np.random.Generator) -> Genome:
-        """Return a canonical genome drawn from the distribution, whose weights are in the supernet."""
-        ...
-
-
-@runtime_checkable
-class HasController(Protocol):
-    """A strategy whose choices a recurrent network draws, which `nasctl supernet controller` examines."""
-
-    controller: ChoiceController
-
-
-@runtime_checkable
 class GivesLosses(Protocol):
     """A strategy that computes its losses itself."""
 
@@ -272,9 +254,7 @@ class ScoresGenomes(Protocol):
 
 __all__ = [
     "ChoosesDistance",
-    "DrawsGenomes",
     "GivesLosses",
-    "HasController",
     "HasCopies",
     "HasMeanTeacher",
     "HasModules",

@@ -73,6 +73,7 @@ class PolicySearch:
         self._learn()
 
     def replace_batch(self, genomes: Sequence[Genome]) -> None:
+        """Take recorded genomes for a batch that the policy has drawn; see `AcceptsBatch`."""
         self._asked = list(genomes)
         self._drawn = list(genomes)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from nasctl.networks.graph import Network
 from nasctl.problem.choice_controller import ChoiceController
+from nasctl.problem.choice_strategy import HasController
 from nasctl.problem.space import Genome, SearchSpace
-from nasctl.problem.strategy import HasController
 from nasctl.supernets.trained_supernet import TrainedSupernet
 
 PASTS = 100  # genomes whose conditional probabilities and states are compared

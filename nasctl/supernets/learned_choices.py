@@ -12,12 +12,15 @@ from safetensors import SafetensorError, safe_open
 
 from nasctl.errors import NasctlError
 from nasctl.problem.choice_bandit import drawn_choices
+from nasctl.problem.choice_strategy import DrawsGenomes
 from nasctl.problem.space import Gene, Genome
-from nasctl.problem.strategy import DrawsGenomes, LearnsChoices, Strategy
+from nasctl.problem.strategy import LearnsChoices, Strategy
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.training.folder import TrainingFolder
 
 HISTORY = "strategy/history"  # of the tensors of weights and checkpoints
+
+LEAST_SHOWN = 0.005  # least probability of a choice that is shown, if it is not the most probable one
 
 LEAST_DRAWS = 1000  # draws that shares are estimated from, at least
 
@@ -70,6 +73,8 @@ def entropy(shares: Sequence[float] | np.ndarray) -> float:
 def choice_rows(choices: Mapping[str, Mapping[str, float]]) -> list[list[Any]]:
     """Return a row for each gene: its name, most probable choice with its probability, entropy and the other choices.
 
+    Other choices below half a per cent are left out.
+
     Args:
         choices: Probabilities by the names of genes and choices.
     """
@@ -77,7 +82,7 @@ def choice_rows(choices: Mapping[str, Mapping[str, float]]) -> list[list[Any]]:
     for gene, shares in choices.items():
         ordered = sorted(shares.items(), key=lambda one: -one[1])
         (top, share), others = ordered[0], ordered[1:]
-        shown = ", ".join(f"{name} {100 * own:.0f}%" for name, own in others)
+        shown = ", ".join(f"{name} {100 * own:.0f}%" for name, own in others if own >= LEAST_SHOWN)
         bits = f"{entropy(list(shares.values())):.2f} of {np.log2(len(shares)):.2f}"
         rows.append([gene, top, f"{100 * share:.0f}%", bits, shown])
     return rows

@@ -14,6 +14,7 @@ import threading
 import pytest
 from click.testing import CliRunner
 from paths import DATA
+from supernets.trained import SPACE as SUPERNET
 from supernets.trained import supernet
 
 from nasctl.cli import cli
@@ -47,6 +48,7 @@ def folder(tmp_path_factory):
         _train(Store("nasctl.db"))
         _begin_supernet(path / "nasctl-supernets" / "attentivenas-sandwich-entangled-1c9f2a07")
         supernet(path / "nasctl.db")
+        _learned_choices(supernet(path / "nasctl.db", "learnt", strategy="enas:hidden=8").parent)
         rows = nasctl("objective", "score", "--space", SPACE, "--sample", "16", "-o", "macs", "--csv")
         (path / "known.csv").write_text(rows.replace("\r\n", "\n").replace("id,macs (MACs)", "arch,accuracy"))
         yield path
@@ -75,6 +77,14 @@ def _begin_supernet(folder):
     folder.mkdir(parents=True)
     (folder / "training.json").write_text(json.dumps({**spec, "data": "digits split=0.8-0.1-0.1 seed=0"}))
     (folder / "log.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in events))
+
+
+def _learned_choices(folder):
+    """Write the question and the log of a trained supernet."""
+    spec = {"space": SUPERNET, "share": "blocks", "strategy": "enas", "recipe": {}, "seed": 0, "task": "classes"}
+    spec |= {"data": "digits", "threads": 1, "device": "cpu", "processes": 1}
+    (folder / "training.json").write_text(json.dumps(spec))
+    (folder / "log.jsonl").write_text(json.dumps({"event": "begun", "step": 0, "steps": 6}) + "\n")
 
 
 def commands():
@@ -106,10 +116,13 @@ def commands():
         ("train", "list"),
         ("supernet", "list"),
         ("supernet", "evaluate", "tiny", "--sample", "2", "--images", "20"),
+        ("supernet", "show", "learnt"),
         ("bench", "list"),
         ("supernet", "strategies"),
     )
     slow = pytest.mark.slow
+    yield pytest.param(("supernet", "controller", "learnt"), marks=slow)
+    yield pytest.param(("space", "sample", SUPERNET, "--from", "learnt", "-n", "3"), marks=slow)
     yield pytest.param(("objective", "fit", "--space", SPACE, *predictor, "--force"), marks=slow)
     yield pytest.param(("objective", "calibrate", "--space", SPACE, "--sample", "3", "-o", "swap"), marks=slow)
     here = not (DATA / "nb-macro").is_dir()

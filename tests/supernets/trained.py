@@ -10,6 +10,7 @@ from nasctl.problem.space import Input
 from nasctl.registry.version import __version__
 from nasctl.supernets import trained_supernet
 from nasctl.supernets.folder import supernets_folder
+from nasctl.supernets.learned_choices import learned
 from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.problem import SupernetProblem, default_share
 from nasctl.supernets.validation import validation_examples
@@ -50,6 +51,7 @@ def supernet(store, name="tiny", spec=SPACE, strategy="sandwich", steps=6, data=
     """Train a supernet beside a store, and return the path of its weights."""
     learner, found, problem = _learnt(spec, strategy, steps, data, split)
     results = learner.evaluate("validation", None, lambda: False)
+    chosen, probabilities = learned(learner.strategy)
     facts = trained_supernet.SupernetFacts(
         space=registry.spelled_out("spaces", spec),
         share=problem.share,
@@ -66,6 +68,8 @@ def supernet(store, name="tiny", spec=SPACE, strategy="sandwich", steps=6, data=
         nasctl=__version__,
         name=name,
         judged={key: list(genome) for key, genome in learner.judged.items()},
+        chosen=chosen,
+        probabilities=probabilities,
     )
     path = supernets_folder(store) / name / "weights.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)

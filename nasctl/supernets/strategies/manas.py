@@ -60,7 +60,7 @@ class Manas:
 
     def told(self, step: int, losses: Sequence[float], norms: Sequence[float]) -> None:
         raw, _ = self._drawn(step)
-        self._bandit.learn([raw], [min(1.0, losses[1] / self.chance)])
+        self._bandit.learn([raw], [float(np.minimum(1.0, losses[1] / self.chance))])
         self._history.note(step, self._bandit.probabilities)
 
     @property
