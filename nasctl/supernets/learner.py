@@ -97,7 +97,7 @@ class SupernetLearner:
         self.learning = learning_of(problem, ranks, self.device)
         if isinstance(self.strategy, GivesLosses):
             self.learning.chance = self.strategy.chance
-        self._networks = SharedNetworks(self.weights, ranks, self.context.largest)
+        self._networks = SharedNetworks(self.weights, ranks, self.context)
         self._tensors = self.weights.tensors | {
             f"{MODULES}{name}": value for name, value in module_parameters(own).items() if value.requires_grad
         }
