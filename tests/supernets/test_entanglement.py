@@ -1,6 +1,7 @@
 """Entangled weights: masks of single choices give the networks of these choices, and factors have exact gradients."""
 
 from functools import cache
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from supernets.stack import Stack, problem, trained
 from supernets.test_slices import inputs_of, shared
 from training.examples import equal
+from training.test_distributed import Group
 
 from nasctl import registry
 from nasctl.errors import BadOption, NasctlError
@@ -324,3 +326,20 @@ def test_resumed_training_equals_an_undisturbed_one(tmp_path, method):
     again = trained(given, tmp_path / "parts")
     assert equal(whole.state, again.state)
     assert whole.state["strategy/alpha_updates"] == 12
+
+
+def test_two_ranks_learn_the_same_choices(tmp_path):
+    asked, group, outcomes = problem("tangle:method=drnas,rate=0.05"), Group(2), [None, None]
+
+    def run(rank):
+        with group.turn:
+            outcomes[rank] = trained(asked, tmp_path / str(rank), ranks=group.ranks(rank), until=3)
+
+    threads = [Thread(target=run, args=(rank,)) for rank in range(2)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    first, second = (one.state for one in outcomes)
+    assert first["strategy/alpha_updates"] == 3
+    assert [key for key in first if not torch.equal(first[key].nan_to_num(), second[key].nan_to_num())] == []
