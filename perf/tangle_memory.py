@@ -4,7 +4,7 @@ For each space, three processes train in turn for a few steps on noise: one netw
 does, a plain mixture that computes every choice as `darts` does, and the largest network alone. A step learns the
 factors of all choices from one half of the batch, with the weights frozen, and then the weights from the other half.
 The largest network has no factors, and only runs both halves. The script prints the peak memory above that before the
-first step, the median seconds of a step, and the number of weights, each also as a share of the plain mixture's.
+first step, the median CPU seconds of a step, and the number of weights, each also as a share of the plain mixture's.
 
 mbconv has no mixture of its own, because its choices are slices. For the comparison each block computes all nine pairs
 of kernel and expansion, and a stage sums the outputs after each number of blocks.
@@ -96,7 +96,7 @@ def runner(
 
 
 def measured(spec: str, kind: str, batch: int, steps: int) -> dict[str, float]:
-    """Return the peak of a training in bytes, the median seconds of a step, and the number of weights."""
+    """Return the peak of a training in bytes, the median CPU seconds of a step, and the number of weights."""
     space = space_of(spec, kind)
     hull = Hull.of(ElasticNetworks(space, "blocks" if kind == "mixture" else "entangled"))
     context = TrainingContext(hull, 0, steps)
@@ -112,7 +112,7 @@ def measured(spec: str, kind: str, batch: int, steps: int) -> dict[str, float]:
     seconds = []
     with Peak() as peak:
         for step in range(steps):
-            begin = time.perf_counter()
+            begin = time.process_time()
             leaves = alphas.leaves()
             loss = cross_entropy(run(alphas.factors(leaves, rng, step / steps), inputs, True), labels)
             if kind == "largest":
@@ -125,7 +125,7 @@ def measured(spec: str, kind: str, batch: int, steps: int) -> dict[str, float]:
             cross_entropy(run(factors, inputs, False), labels).backward()
             sgd.step()
             del loss
-            seconds.append(time.perf_counter() - begin)
+            seconds.append(time.process_time() - begin)
     return {"peak": peak.bytes, "seconds": statistics.median(seconds), "weights": hull.params}
 
 
@@ -148,7 +148,7 @@ def main() -> None:
             command = [sys.executable, __file__, *options, "--kind", kind]
             found[kind] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         print(f"\n{spec}, batch {given.batch}: medians of {given.steps} steps, one thread")
-        print("| network | peak memory, MiB | step, s | weights, thousands |\n| --- | --- | --- | --- |")
+        print("| network | peak memory, MiB | step, CPU s | weights, thousands |\n| --- | --- | --- | --- |")
         for kind, one in found.items():
             plain = found["mixture"]
             cells = [

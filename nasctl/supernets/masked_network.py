@@ -102,9 +102,8 @@ def _weighted(channels: Tensor) -> Callable[[nn.LayerNorm, Any, Tensor], Tensor]
 
     def hook(part: nn.LayerNorm, given: Any, found: Tensor) -> Tensor:
         (x,) = given
-        own = shares.to(x.dtype)
-        centred = x - (x * own).sum(-1, keepdim=True)
-        spread = (centred.square() * own).sum(-1, keepdim=True)
+        centred = x - (x * shares).sum(-1, keepdim=True)  # in float32 or more, also of x in bfloat16
+        spread = (centred.square() * shares).sum(-1, keepdim=True)
         normalised: Tensor = centred * (spread + part.eps).rsqrt() * part.weight
         return normalised if part.bias is None else normalised + part.bias
 
