@@ -66,14 +66,16 @@ class EntangledMixture:
         Raises:
             NasctlError: Two branches of a gene have the same weights.
         """
-        device, sums, terms = next(iter(weights.values())).device, dict[int, Tensor](), {}
+        device, sums = next(iter(weights.values())).device, dict[int, Tensor]()
+        terms: dict[str, list[tuple[Tensor, bool]]] = {}
         for gene, own in factors.items():
             found = self.branches[gene]
             if len(found) > 1:
                 sums[gene] = torch.stack([own[list(one.members)].sum() for one in found])
             for one in found:
                 if one.masks is not None:
-                    terms |= one.masks.masks({gene: _shares(own, one.members)}, device)
+                    for slot, masks in one.masks.masks({gene: _shares(own, one.members)}, device).items():
+                        terms.setdefault(slot, []).extend(masks)
         mixture = self._mixtures.of(self._allowed(factors), sums)
         self._check_single(mixture, terms)
         return MaskedNetwork.of(mixture.network, mixture.module, mixture.cuts, weights, terms, mixture.factors(sums))

@@ -118,29 +118,6 @@ class SliceMasks:
         raw = [choices.get(gene, choice) for gene, choice in enumerate(self.base)]
         return self.hull.networks.space.canonical(tuple(raw))
 
-    def predicted(self, choices: Mapping[int, int]) -> Slices:
-        """Return the slices that masks of single choices say."""
-        found: Slices = dict(self._whole)
-        for slot, terms in self.places.items():
-            for term, shape in terms:
-                one = self._terms[term]
-                place = int(
-                    np.ravel_multi_index([choices[gene] for gene in one.genes], [self._counts[g] for g in one.genes])
-                )
-                rows = torch.nonzero(one.slices[:, place]).flatten().tolist()
-                own = found[slot]
-                if not rows or own is None:
-                    found[slot] = None
-                    continue
-                axes = iter(one.axes)
-                vary = [size > 1 for size in shape] if one.axes else [False] * len(own)
-                kept = [
-                    _both(mine, next(axes)[rows[0]].bool().numpy().tobytes()) if axis else mine
-                    for mine, axis in zip(own, vary, strict=True)
-                ]
-                found[slot] = tuple(kept)
-        return found
-
     def _on(self, device: torch.device) -> list[MaskTerm]:
         if device not in self._moved:
             self._moved[device] = [
@@ -192,7 +169,7 @@ class SliceMasks:
             for one, other in product(self._choices[first], self._choices[second]) if slots else ():
                 if self.base[first] == one or self.base[second] == other:
                     continue
-                actual = self.slices(self.changed({first: one, second: other}))
+                actual = self._together({first: one, second: other})
                 for slot in slots:
                     if actual[slot] != _intersection(singles[first, one][slot], singles[second, other][slot]):
                         found.setdefault(slot, set()).add((first, second))
@@ -210,9 +187,18 @@ class SliceMasks:
         found: list[Slices] = []
         for one in product(*ranges):
             counts = all(choice in self._choices[gene] for gene, choice in zip(genes, one, strict=True))
-            genome = self.changed(dict(zip(genes, one, strict=True))) if counts else self.base
-            found.append(self.slices(genome) if counts else dict.fromkeys(self._whole))
+            found.append(self._together(dict(zip(genes, one, strict=True))) if counts else dict.fromkeys(self._whole))
         return found
+
+    def _together(self, choices: Mapping[int, int]) -> Slices:
+        """Return the slices of choices of several genes, each of which alone is a slice."""
+        try:
+            return self.slices(self.changed(choices))
+        except NasctlError as reason:
+            names = " and ".join(self.hull.networks.space.genes[gene].name for gene in choices)
+            raise NasctlError(
+                f"Cannot entangle the choices of {names}: with both, {reason}. Choose another strategy."
+            ) from reason
 
     def _term(self, genes: tuple[int, ...], slices: Sequence[Slice], slot: str) -> tuple[int, tuple[int, ...]]:
         """Return the place of a term, which equal tensors share, and the shape of its mask in a slot."""
@@ -261,7 +247,8 @@ def _table(rows: Sequence[bytes]) -> Tensor:
 
 
 def _both(first: bytes, second: bytes) -> bytes:
-    return (np.frombuffer(first, bool) & np.frombuffer(second, bool)).tobytes()
+    found: bytes = (np.frombuffer(first, bool) & np.frombuffer(second, bool)).tobytes()
+    return found
 
 
 def _intersection(first: Slice, second: Slice) -> Slice:
