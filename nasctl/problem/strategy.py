@@ -73,8 +73,8 @@ class StrategyContext(Protocol):
     def gene_kinds(self) -> tuple[GeneKind, ...]:
         """Return for each gene how its choices differ from the largest network, (genes,).
 
-        "sliced": the network of each choice is the largest one with a slice of its weights. "mixed": the space sums the
-        outputs of several choices. "free": the choices change no weights, as resolutions do. "other": all else.
+        "sliced": choices have slices of the weights of larger ones, and are mixed by masks. "mixed": none has, and the
+        space sums their outputs. "free": the choices change no weights, as resolutions do. "other": all else.
         """
         ...
 

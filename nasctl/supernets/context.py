@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ import numpy as np
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.problem.strategy_step import GeneKind
-from nasctl.supernets.entanglement import entanglement_of
+from nasctl.supernets.entangled_mixture import EntangledMixture
+from nasctl.supernets.entanglement import Entanglement, entanglement_of
 from nasctl.supernets.hull import Hull, random_genome
 from nasctl.supernets.shared_weights import layers
 from nasctl.supernets.teacher import TrainedTeacher
@@ -62,7 +63,12 @@ class TrainingContext:
 
     def gene_kinds(self) -> tuple[GeneKind, ...]:
         """Return for each gene how its choices differ from the largest network, (genes,)."""
-        return entanglement_of(self._hull, self.largest).kinds
+        return self.entanglement.kinds
+
+    @cached_property
+    def entanglement(self) -> Entanglement | EntangledMixture:
+        """How the choices of the networks are mixed in one pass; trying the choices takes some passes."""
+        return entanglement_of(self._hull, self.largest)
 
     def teacher(self, path: Path, known: np.ndarray) -> TrainedTeacher:
         """Return the trained network of a file.

@@ -102,7 +102,7 @@ class SupernetLearner:
         self.learning = learning_of(problem, ranks, self.device)
         if isinstance(self.strategy, GivesLosses):
             self.learning.chance = self.strategy.chance
-        self._networks = SharedNetworks(self.weights, ranks, self.context.largest)
+        self._networks = SharedNetworks(self.weights, ranks, self.context)
         own = {f"{MODULES}{name}": one for name, one in module_parameters(self.modules).items() if one.requires_grad}
         self._tensors = self.weights.tensors | own
         self._names: dict[Tensor, str] = {value: name for name, value in self._tensors.items()}

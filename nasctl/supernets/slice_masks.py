@@ -61,6 +61,7 @@ class SliceMasks:
         hull: The shared weights.
         base: Genome of the network.
         genes: Genes that have factors.
+        choices: Choices of genes whose weights count; those of others are not part of the masks. All by default.
 
     Raises:
         NasctlError: The slices of the genes depend on each other in a way that masks cannot say.
@@ -70,9 +71,14 @@ class SliceMasks:
         arXiv:2312.10440.
     """
 
-    def __init__(self, hull: Hull, base: Genome, genes: Iterable[int]) -> None:
+    def __init__(
+        self, hull: Hull, base: Genome, genes: Iterable[int], choices: Mapping[int, Sequence[int]] | None = None
+    ) -> None:
         self.hull, self.base, self.genes = hull, base, tuple(genes)
         self._counts = [len(gene.choices) for gene in hull.networks.space.genes]
+        self._choices = [
+            range(count) if choices is None else choices.get(g, ()) for g, count in enumerate(self._counts)
+        ]
         self._cuts: dict[str, Cut | None] = {slot: cut for _, slot, cut in hull.cuts(base)}
         self._whole: Slices = self.slices(base)
         self._terms: list[MaskTerm] = []
@@ -112,29 +118,6 @@ class SliceMasks:
         raw = [choices.get(gene, choice) for gene, choice in enumerate(self.base)]
         return self.hull.networks.space.canonical(tuple(raw))
 
-    def predicted(self, choices: Mapping[int, int]) -> Slices:
-        """Return the slices that masks of single choices say."""
-        found: Slices = dict(self._whole)
-        for slot, terms in self.places.items():
-            for term, shape in terms:
-                one = self._terms[term]
-                place = int(
-                    np.ravel_multi_index([choices[gene] for gene in one.genes], [self._counts[g] for g in one.genes])
-                )
-                rows = torch.nonzero(one.slices[:, place]).flatten().tolist()
-                own = found[slot]
-                if not rows or own is None:
-                    found[slot] = None
-                    continue
-                axes = iter(one.axes)
-                vary = [size > 1 for size in shape] if one.axes else [False] * len(own)
-                kept = [
-                    _both(mine, next(axes)[rows[0]].bool().numpy().tobytes()) if axis else mine
-                    for mine, axis in zip(own, vary, strict=True)
-                ]
-                found[slot] = tuple(kept)
-        return found
-
     def _on(self, device: torch.device) -> list[MaskTerm]:
         if device not in self._moved:
             self._moved[device] = [
@@ -153,7 +136,7 @@ class SliceMasks:
         singles = {
             (gene, choice): self.slices(self.changed({gene: choice}))
             for gene in self.genes
-            for choice in range(self._counts[gene])
+            for choice in self._choices[gene]
         }
         joint = self._joint_genes(singles)
         known: dict[tuple[int, ...], list[Slices]] = {}
@@ -162,7 +145,7 @@ class SliceMasks:
             changing = [
                 gene
                 for gene in self.genes
-                if any(singles[gene, choice][slot] != self._whole[slot] for choice in range(self._counts[gene]))
+                if any(singles[gene, choice][slot] != self._whole[slot] for choice in self._choices[gene])
             ]
             for group in _groups(changing, joint.get(slot, ())):
                 if group not in known:
@@ -183,10 +166,10 @@ class SliceMasks:
         found: dict[str, set[tuple[int, int]]] = {}
         for first, second in combinations(sorted(narrow), 2):
             slots = {slot for slot, _ in narrow[first] & narrow[second]}
-            for one, other in product(*(range(self._counts[gene]) for gene in (first, second))) if slots else ():
+            for one, other in product(self._choices[first], self._choices[second]) if slots else ():
                 if self.base[first] == one or self.base[second] == other:
                     continue
-                actual = self.slices(self.changed({first: one, second: other}))
+                actual = self._together({first: one, second: other})
                 for slot in slots:
                     if actual[slot] != _intersection(singles[first, one][slot], singles[second, other][slot]):
                         found.setdefault(slot, set()).add((first, second))
@@ -201,7 +184,21 @@ class SliceMasks:
                 f"Cannot entangle the choices of {names}: the slices of weights depend on more than"
                 f" {MOST_COMBINATIONS:,} combinations of them. Choose another strategy."
             )
-        return [self.slices(self.changed(dict(zip(genes, one, strict=True)))) for one in product(*ranges)]
+        found: list[Slices] = []
+        for one in product(*ranges):
+            counts = all(choice in self._choices[gene] for gene, choice in zip(genes, one, strict=True))
+            found.append(self._together(dict(zip(genes, one, strict=True))) if counts else dict.fromkeys(self._whole))
+        return found
+
+    def _together(self, choices: Mapping[int, int]) -> Slices:
+        """Return the slices of choices of several genes, each of which alone is a slice."""
+        try:
+            return self.slices(self.changed(choices))
+        except NasctlError as reason:
+            names = " and ".join(self.hull.networks.space.genes[gene].name for gene in choices)
+            raise NasctlError(
+                f"Cannot entangle the choices of {names}: with both, {reason}. Choose another strategy."
+            ) from reason
 
     def _term(self, genes: tuple[int, ...], slices: Sequence[Slice], slot: str) -> tuple[int, tuple[int, ...]]:
         """Return the place of a term, which equal tensors share, and the shape of its mask in a slot."""
@@ -250,7 +247,8 @@ def _table(rows: Sequence[bytes]) -> Tensor:
 
 
 def _both(first: bytes, second: bytes) -> bytes:
-    return (np.frombuffer(first, bool) & np.frombuffer(second, bool)).tobytes()
+    found: bytes = (np.frombuffer(first, bool) & np.frombuffer(second, bool)).tobytes()
+    return found
 
 
 def _intersection(first: Slice, second: Slice) -> Slice:

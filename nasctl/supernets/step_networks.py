@@ -15,8 +15,8 @@ from nasctl.networks.executable import Executable
 from nasctl.networks.graph import Network
 from nasctl.networks.node import attribute_name
 from nasctl.problem.space import Genome
+from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.elastic_networks import ElasticNetworks
-from nasctl.supernets.entanglement import entanglement_of
 from nasctl.supernets.mixtures import Mixtures
 from nasctl.supernets.pieces import Pieces
 from nasctl.supernets.shared_weights import SharedWeights
@@ -83,11 +83,12 @@ class SharedNetworks:
     Args:
         weights: The shared weights.
         ranks: The place of this process.
-        largest: Genome of the largest network.
+        context: The training; only entangled networks need it.
     """
 
-    def __init__(self, weights: SharedWeights, ranks: Ranks, largest: Genome) -> None:
-        self._weights, self._ranks, self._largest = weights, ranks, largest
+    def __init__(self, weights: SharedWeights, ranks: Ranks, context: TrainingContext | None = None) -> None:
+        self._weights, self._ranks = weights, ranks
+        self._context = context or TrainingContext(weights.hull, 0, 1)
         self.visits: list[tuple[list[str], int]] = []  # slots that a run may train, with their copy
         self._mixtures = Mixtures(weights.hull)
         self._pieces = lru_cache(maxsize=KEPT)(self._new_pieces)
@@ -177,17 +178,18 @@ class SharedNetworks:
     def entangled(
         self, weights: Mapping[int, Tensor], inputs: Sequence[Tensor], copy: int = 0, frozen: bool = False
     ) -> Tensor:
-        """Return the outputs of the largest network, whose weights are mixtures of the slices of several choices.
+        """Return the outputs of one network whose weights are mixtures of the slices of several choices.
 
         Raises:
             NasctlError: The choices of a gene with factors are no slices.
         """
-        found = entanglement_of(self._weights.hull, self._largest)
-        genome, own = found.genome(weights), self._weights.parameters[copy]
+        own: Mapping[str, Tensor] = self._weights.parameters[copy]
+        if frozen:
+            own = {slot: one.detach() for slot, one in own.items()}
+        masked = self._context.entanglement.masked(own, weights)
         if torch.is_grad_enabled() and not frozen:
-            self.visits.append(([slot for _, slot, _ in self._weights.hull.cuts(genome)], copy))
-        tensors = {slot: one.detach() for slot, one in own.items()} if frozen else own
-        return found.outputs(tensors, weights, genome, fitted(self._weights.networks, genome, inputs))
+            self.visits.append((list(masked.slots), copy))
+        return masked.outputs(fitted_to(masked.network, self._weights.networks.task, inputs))
 
     def tensors(self, copy: int = 0) -> Mapping[str, Tensor]:
         """Return the shared weights by the names of their slots; leaves of the graph of gradients."""

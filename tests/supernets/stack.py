@@ -30,8 +30,11 @@ class Stack:
         return genome if genome[2] else (*genome[:3], 0)
 
     def network(self, genome):
-        width, kernel, deep, other = (gene.choices[k] for gene, k in zip(self.genes, genome, strict=True))
-        net = Builder(self.input.shape)
+        return self._network(genome, self.input.shape)
+
+    def _network(self, genome, shape):
+        width, kernel, deep, other = (gene.choices[k] for gene, k in zip(self.genes, genome, strict=False))
+        net = Builder(shape)
         x = self._block(net, net.inputs[0], "first", width, kernel)
         if deep:
             y = self._block(net, x, "second", other, 3)

@@ -1,26 +1,39 @@
 """Entangled weights: masks of single choices give the networks of these choices, and factors have exact gradients."""
 
+from functools import cache
+from threading import Thread
+
 import numpy as np
 import pytest
 import torch
 from supernets.stack import Stack, problem, trained
 from supernets.test_slices import inputs_of, shared
 from training.examples import equal
+from training.test_distributed import Group
 
+from nasctl import registry
+from nasctl.errors import BadOption, NasctlError
+from nasctl.networks.graph import Builder
+from nasctl.networks.layers import Conv, Flatten, GlobalAvgPool, Linear, ReLU
+from nasctl.problem.space import Gene, Input
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.elastic_networks import ElasticNetworks
-from nasctl.supernets.entanglement import entanglement_of
 from nasctl.supernets.hull import Hull, random_genome
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.step_networks import SharedNetworks
+from nasctl.testing import StrategyContract, strategy_context
 from nasctl.training.events import Ranks
+
+NB201 = "nb201:channels=4,cells=1,resolution=8"
+
+STEPS = 60
 
 NORMED = 1e-3  # distance of outputs over their spread; batch norms over few examples make rounding errors grow
 
 
 def networks_of(weights):
-    largest = TrainingContext(weights.hull, 0, 10).largest
-    return SharedNetworks(weights, Ranks(), largest), entanglement_of(weights.hull, largest)
+    context = TrainingContext(weights.hull, 0, 10)
+    return SharedNetworks(weights, Ranks(), context), context.entanglement
 
 
 def stack():
@@ -38,6 +51,7 @@ def soft(space, genes, seed=0):
 
 
 def distance(found, expected):
+    found, expected = found.detach(), expected.detach()
     return float((found - expected).norm() / (expected - expected.mean(0)).norm())
 
 
@@ -130,6 +144,178 @@ def test_weights_learn_through_masks_and_frozen_ones_do_not():
     assert not networks.entangled(soft(Stack(), range(4)), inputs, frozen=True).requires_grad
 
 
+@cache
+def context_of(spec):
+    space = Stack() if spec == "stack" else registry.create("spaces", spec)
+    return TrainingContext(Hull.of(ElasticNetworks(space, "entangled")), 0, 40)
+
+
+class TestTangle(StrategyContract):
+    @pytest.fixture(params=["stack", NB201])
+    def context(self, request):
+        return context_of(request.param)
+
+    @pytest.fixture(params=["tangle:method=gdas"])
+    def strategy(self, request):
+        return request.param
+
+
+def test_mixtures_run_slices_of_a_branch_in_that_branch():
+    """Kernels of 1 are the centre of kernels of 3, in one branch of which they share the norm."""
+    weights = SharedWeights(context_of(NB201)._hull, seed=0)
+    _, found = networks_of(weights)
+    assert [[one.members for one in own] for own in found.branches] == [[(0,), (1,), (2, 3), (4,)]] * 6
+    factors = soft(weights.networks.space, range(6))
+    masked = found.masked(weights.parameters[0], factors)
+    assert len(masked.slots) == len(set(masked.slots)) == len(weights.tensors)
+    one, three = factors[0][2:4]
+    name = "stage1_0_edge01_nor_conv_3x3_conv.weight"
+    (slot,) = [slot for slot in masked.slots if slot.startswith("stage1.0.edge01.conv.weight|")]
+    ratio = masked.views[name] / weights.tensors[slot]
+    assert torch.allclose(ratio[:, :, 1, 1], torch.tensor(1.0))
+    assert torch.allclose(ratio[:, :, 0, 2], three / (one + three))
+    sums = torch.stack([factors[0][1], one + three, factors[0][4]])
+    assert torch.allclose(masked.views["stage1_0_node1.factors"], sums)
+
+
+def test_mixtures_give_networks_of_single_choices_and_gradients():
+    weights = SharedWeights(context_of(NB201)._hull, seed=0)
+    networks, _ = networks_of(weights)
+    space, inputs = weights.networks.space, (torch.randn(4, 3, 8, 8),)
+    genome = (2, 3, 1, 4, 2, 0)
+    found = networks.entangled(one_hot(space, genome, range(6)), inputs)
+    assert distance(found, networks.outputs(genome, inputs)) < NORMED
+    factors = {gene: one.requires_grad_() for gene, one in soft(space, range(6)).items()}
+    gradients = torch.autograd.grad(
+        networks.entangled(factors, inputs, frozen=True).square().sum(), list(factors.values())
+    )
+    assert all(one[1:].abs().min() > 0 for one in gradients)
+    hard = {gene: (one_hot(space, genome, [gene])[gene] - one.detach() + one) for gene, one in factors.items()}
+    networks.entangled(hard, inputs).sum().backward()
+    assert all(
+        one.grad.isfinite().all() for one in (*factors.values(), *weights.tensors.values()) if one.grad is not None
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "option", "words"),
+    [
+        ("nb201", "", "--share entangled"),
+        ("stack", "warmup=1", "warmup"),
+        ("stack", "method=sgd", "method"),
+        pytest.param("nats_size:resolution=8", "", "others=keep", marks=pytest.mark.slow),
+    ],
+)
+def test_refusals_name_a_remedy(spec, option, words):
+    context = context_of(spec) if spec != "nb201" else strategy_context(registry.create("spaces", NB201))
+    with pytest.raises(BadOption, match=words):
+        registry.create("strategies", f"tangle:{option}".rstrip(":"), context)
+
+
+@pytest.mark.slow
+def test_other_genes_keep_the_choice_of_the_largest_network():
+    context = context_of("nats_size:resolution=8")
+    made = registry.create("strategies", "tangle:others=keep", context)
+    assert context.gene_kinds() == ("sliced", *["other"] * 4)
+    assert made.chosen()[1:] == (7, 7, 7, 7)
+    with pytest.raises(NasctlError, match=r"reduction1.channels.*no factors"):
+        context.entanglement.masked({"x": torch.zeros(1)}, {1: torch.ones(8)})
+
+
+class Resolutions(Stack):
+    """The space with another resolution as a gene."""
+
+    genes = (*Stack.genes, Gene("resolution", (6, 8), ordered=True))
+
+    def canonical(self, genome):
+        return (*super().canonical(genome[:4]), genome[4])
+
+    def network(self, genome):
+        side = self.genes[4].choices[genome[4]]
+        return self._network(genome[:4], (1, side, side))
+
+
+def test_resolutions_are_drawn_and_not_learned():
+    hull = Hull.of(ElasticNetworks(Resolutions(), "entangled"))
+    context = TrainingContext(hull, 0, 40)
+    made = registry.create("strategies", "tangle", context)
+    assert context.gene_kinds() == (*["sliced"] * 4, "free")
+    assert made.probabilities()[4].tolist() == [0.5, 0.5]
+    assert made.chosen()[4] == 1
+    networks = SharedNetworks(SharedWeights(hull, 0), Ranks(), context)
+    inputs = (torch.randn(4, 1, 8, 8),)
+    genome = (1, 0, 1, 1, 0)
+    found = networks.entangled(one_hot(Resolutions(), genome, range(5)), inputs)
+    assert distance(found, networks.outputs(genome, inputs)) < NORMED
+    with pytest.raises(NasctlError, match=r"resolution.*factor 1"):
+        networks.entangled({4: torch.tensor([0.5, 0.5])}, inputs)
+
+
+class Lines:
+    """A convolution of 1 or 3 on images whose class only neighbours of a pixel tell."""
+
+    input = Input((1, 8, 8))
+    genes = (Gene("kernel", (1, 3), ordered=True), Gene("width", (2, 4), ordered=True))
+
+    def canonical(self, genome):
+        return genome
+
+    def network(self, genome):
+        kernel, width = (gene.choices[k] for gene, k in zip(self.genes, genome, strict=True))
+        net = Builder(self.input.shape)
+        x = net.add(ReLU(), net.add(Conv(width, kernel, bias=True), net.inputs[0], name="conv"), name="act")
+        x = net.add(Flatten(), net.add(GlobalAvgPool(), x, name="pool"), name="flatten")
+        return net.build(net.add(Linear(2), x, name="classifier"))
+
+    def reduced(self, fidelity):
+        return self
+
+
+def lines(number):
+    """Images of signs that are constant in rows or in columns: a single pixel says nothing about the class."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(number) % 2
+    signs = rng.choice([-1.0, 1.0], (number, 8, 1)).astype(np.float32).repeat(8, 2)
+    return np.where(labels[:, None, None] == 0, signs, signs.transpose(0, 2, 1))[:, None], labels
+
+
+@pytest.mark.parametrize(
+    "method", ["gdas", pytest.param("darts", marks=pytest.mark.slow), pytest.param("drnas", marks=pytest.mark.slow)]
+)
+def test_the_kernel_that_can_tell_the_classes_is_chosen(method):
+    hull = Hull.of(ElasticNetworks(Lines(), "entangled"))
+    context = TrainingContext(hull, 1, STEPS)
+    made = registry.create("strategies", f"tangle:method={method},rate=0.02,decay=0", context)
+    weights = SharedWeights(hull, 0)
+    networks, optimiser = SharedNetworks(weights, Ranks(), context), torch.optim.Adam(weights.tensors.values(), 0.02)
+    images, labels = (torch.from_numpy(one) for one in lines(64))
+    batch = Halves(images, labels)
+    for step in range(STEPS):
+        optimiser.zero_grad()
+        (loss,) = made.losses(step, made.passes(step), batch, networks)
+        loss.backward()
+        optimiser.step()
+        made.told(step, [loss.item()], [])
+    assert made.chosen()[0] == 1
+    assert made.probabilities()[0][1] > 0.6
+
+
+class Halves:
+    """A batch of examples, whose halves are alike."""
+
+    def __init__(self, images, labels):
+        self.images, self.labels, self.size = images, labels, len(labels)
+
+    def halves(self):
+        return self, self
+
+    def inputs(self, view=0):
+        return (self.images,)
+
+    def loss(self, outputs):
+        return torch.nn.functional.cross_entropy(outputs, self.labels)
+
+
 @pytest.mark.parametrize(
     "method", ["drnas", pytest.param("darts", marks=pytest.mark.slow), pytest.param("gdas", marks=pytest.mark.slow)]
 )
@@ -140,3 +326,20 @@ def test_resumed_training_equals_an_undisturbed_one(tmp_path, method):
     again = trained(given, tmp_path / "parts")
     assert equal(whole.state, again.state)
     assert whole.state["strategy/alpha_updates"] == 12
+
+
+def test_two_ranks_learn_the_same_choices(tmp_path):
+    asked, group, outcomes = problem("tangle:method=drnas,rate=0.05"), Group(2), [None, None]
+
+    def run(rank):
+        with group.turn:
+            outcomes[rank] = trained(asked, tmp_path / str(rank), ranks=group.ranks(rank), until=3)
+
+    threads = [Thread(target=run, args=(rank,)) for rank in range(2)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    first, second = (one.state for one in outcomes)
+    assert first["strategy/alpha_updates"] == 3
+    assert [key for key in first if not torch.equal(first[key].nan_to_num(), second[key].nan_to_num())] == []

@@ -23,6 +23,9 @@ class Tangle:
     choices of a kernel, a width, a depth or a number of heads are mixed in one forward pass. In a step, the factors
     learn from examples of the second half of the training examples, and then the weights from those of the first half.
 
+    In spaces that sum the outputs of several operations, such as nb201, operations that are slices of each other run
+    once, and all others as in `darts`. That needs `share=entangled`.
+
     Genes whose choices change no weights, such as resolutions, are drawn uniformly in each step and not learned.
 
     Args:
@@ -127,10 +130,11 @@ def _check_genes(context: StrategyContext, kinds: Sequence[str], others: str) ->
     """Raise a `BadOption` if there is nothing to learn, or a gene that cannot be learned."""
     genes = context.space.genes
     names = [gene.name for gene, kind in zip(genes, kinds, strict=True) if kind == "other"]
-    if not any(kind in ("sliced", "mixed") and len(gene.choices) > 1 for gene, kind in zip(genes, kinds, strict=True)):
+    if not any(kind == "sliced" and len(gene.choices) > 1 for gene, kind in zip(genes, kinds, strict=True)):
+        remedy = "Give --share entangled, or choose" if "mixed" in kinds else "Choose"
         raise BadOption(
-            "Cannot entangle the choices of this space: no gene has choices that are slices of the largest network's"
-            " weights. Choose another strategy, such as single_path."
+            "Cannot entangle the choices of this space: no choice of a gene has a slice of another one's weights."
+            f" {remedy} another strategy, such as single_path."
         )
     if names and others == "refuse":
         some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
