@@ -116,7 +116,7 @@ class NATSSize:
 def _edges(channels: int, same_channels: bool) -> Sequence[Sequence[EdgeTerm]]:
     """Return the operation on each edge, (6,); `same_channels` is True if the cell's input has as many channels."""
     skip = Identity() if same_channels else ConvNormAct(channels, act=None)
-    return [[("", skip if edge == SKIP_EDGE else ActConvNorm(channels, 3))] for edge in range(len(EDGES))]
+    return [[EdgeTerm(skip if edge == SKIP_EDGE else ActConvNorm(channels, 3))] for edge in range(len(EDGES))]
 
 
 @dataclass(frozen=True, slots=True)
