@@ -42,7 +42,7 @@ def add_choices(
         name = choice_name(gene.choices[choice])
         values.append(net.add(blocks[choice], x, name=f"{gene.name}.{name}"))
         terms.append(SumTerm("" if values[-1] == x else name, (((place, choice),),)))
-    return net.add(WeightedSum(tuple(terms)), *values, name=gene.name)
+    return net.add(WeightedSum(tuple(terms)), *values, name=f"{gene.name}.sum")
 
 
 def is_single(allowed: Sequence[Sequence[int]], gated: bool) -> bool:

@@ -313,7 +313,7 @@ def _add_mixed_cell(net: Builder, position: CellPosition, cell: MixedCell, previ
     for node, summed in enumerate(cell, start=2):
         found, terms = [], []
         for (source, operation), term in summed:
-            name = f"{edges[source][node]}.{term.name}".rstrip(".")
+            name = f"{edges[source][node]}_{term.name}".rstrip("_")  # with a dot, pictures would show cells in cells
             found.append(net.add(operations[source][operation], values[source], name=name))
             terms.append(term._replace(name="") if found[-1] == values[source] else term)
         total = WeightedSum(tuple(terms)) if any(term.learned for term in terms) else ADD

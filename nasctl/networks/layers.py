@@ -190,7 +190,7 @@ class Add(Layer):
 class SumTerm(NamedTuple):
     """An input of a `WeightedSum`, and the choices that its factor depends on."""
 
-    name: str  # last part of the name of the layer or block that computes it; "" if it is a value that others read too
+    name: str  # end of the name of the layer or block that computes it alone; "" if it is a value that others read too
     # The factor is the sum over products of factors of choices, each (place of the gene, choice); () is a product of 1.
     products: tuple[tuple[tuple[int, int], ...], ...] = ((),)
 

@@ -147,8 +147,8 @@ class MixableSpace(Protocol):
         """Return the network that sums, gene by gene, the outputs of the allowed choices in layers `WeightedSum`.
 
         With one choice of each gene, and not `gated`, it is the network of the genome. A layer that computes a term of
-        the sum is named like the layer of the network of one choice, with the name of the term behind it. The two have
-        the same weights in a supernet.
+        the sum is named like the layer of the network of one choice, with "." or "_" and the name of the term behind
+        it. The two have the same weights in a supernet.
 
         Args:
             allowed: Choices of each gene, (genes,), one or more of each.

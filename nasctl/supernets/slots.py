@@ -82,8 +82,8 @@ def _places_of_terms(network: Network) -> dict[str, str]:
         first = span.emission.nodes[0].layer if len(span.emission.nodes) == 1 else None
         for source, term in zip(span.inputs, first.terms if isinstance(first, WeightedSum) else (), strict=False):
             name = ends.get(source, "")
-            if term.name and name.endswith(f".{term.name}"):
-                found[name] = name.removesuffix(f".{term.name}")
+            if term.name and name.endswith((f".{term.name}", f"_{term.name}")):
+                found[name] = name[: -len(term.name) - 1]
     return found
 
 

@@ -53,6 +53,16 @@ def test_a_cell_is_a_graph_and_is_drawn_once():
     }  # fmt: skip
 
 
+def test_a_mixture_is_drawn_as_cells_that_end_in_sums():
+    space = registry.create("spaces", "nbmacro")
+    boxes = lay_out(space.supernet([(0, 1, 2)] * len(space.genes)))
+    cells = [box for box in boxes if box.cell]
+    assert [(box.stage, box.times) for box in cells] == [
+        (f"stage{stage}", times) for stage, more in ((1, 1), (2, 2), (3, 2)) for times in (1, more)
+    ]
+    assert {box.cell.values[box.cell.output] for box in cells} == {"+"}
+
+
 def test_where_a_cell_begins():
     net = Builder((4, 8, 8))
     values = [net.add(Conv(4), *net.inputs, name="stem")]

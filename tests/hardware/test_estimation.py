@@ -6,6 +6,7 @@ import pytest
 
 from nasctl import registry
 from nasctl.api import (
+    Add,
     AvgPool,
     BatchNorm,
     Builder,
@@ -16,6 +17,8 @@ from nasctl.api import (
     MBConv,
     MissingBlock,
     ReLU,
+    SumTerm,
+    WeightedSum,
     Zero,
 )
 from nasctl.hardware.distinct_blocks import random_genomes
@@ -39,6 +42,13 @@ def toy(**changes):
 def test_a_block_without_work_costs_nothing(block, operators):
     table = toy(operators=operators, context={"alone": 2.0, "moved": 1.0, "count": 1.0})
     assert table.block(emission_of(block, IMAGE)) == (0.0, "free")
+
+
+def test_a_weighted_sum_costs_what_a_plain_one_does():
+    plain = emission_of(Add(), IMAGE * 3)
+    weighted = emission_of(WeightedSum(tuple(SumTerm(name, (((0, 1),),)) for name in "abc")), IMAGE * 3)
+    assert toy(blocks={plain.key: Row(0.25, 0.1, 9)}).block(weighted) == (0.25, "measured")
+    assert toy(operators={"count": 0.5, "add.moved": 0.0}).block(weighted) == (0.5, "modelled")
 
 
 def test_a_figure_of_the_table_comes_before_nothing():

@@ -161,6 +161,15 @@ def test_gdas_trains_the_network_that_it_draws():
         assert trained_slots == {slot for _, slot, _ in learner.weights.hull.cuts(one.genomes[0])}
 
 
+def test_a_gate_before_a_norm_has_no_gradient():
+    networks = SupernetLearner(problem("gdas"), Ranks())._networks
+    gates = {place: torch.ones(1, requires_grad=True) for place in (0, 1)}
+    inputs = (torch.from_numpy(images().inputs[:16]).float(),)
+    found = networks.mixed([(1,), (1,)], gates, inputs).square().sum()
+    way, kernel = torch.autograd.grad(found, list(gates.values()))
+    assert abs(float(kernel)) < 1e-3 * abs(float(way))  # the norm follows the sum of kernels
+
+
 def test_the_divergence_of_drnas_draws_concentrations_to_1():
     assert float(_divergence(torch.zeros(5))) == pytest.approx(0, abs=1e-6)
     away = torch.tensor([1.0, 0.0, 0.0], requires_grad=True)
