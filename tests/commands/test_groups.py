@@ -49,6 +49,7 @@ OPTIONS = {  # and their defaults
         **{"space": None, "objective": None, "genomes": None, "sample": None, "all": False, "output": None},
         **{
             "force": False,
+            "retry": False,
             "seed": 0,
             **MEASURED,
             **WORKERS,
