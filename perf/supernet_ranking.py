@@ -209,7 +209,7 @@ def preferences(rows: Sequence[dict[str, Any]], truth: Truth, strategy: str) -> 
     tables = [{tuple(one["genome"]): one["loss"] for one in row} for row in own]
     mean = -np.mean([[table[one] for one in common] for table in tables], axis=0)
     kinds = [[str(gene.choices[choice]) for gene, choice in zip(truth.genes, one, strict=True)] for one in common]
-    lines = [f"`{strategy}`, tau of the number of each choice in a network", "", "| choice | loss | accuracy |"]
+    lines = [f"`{strategy}`, tau of the number of each choice in a network", "", "| choice | low loss | accuracy |"]
     lines.append("| --- | --- | --- |")
     for kind in sorted({one for some in kinds for one in some}):
         counts = np.array([some.count(kind) for some in kinds])
