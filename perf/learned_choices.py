@@ -95,20 +95,26 @@ LEARNERS = {
 
 def plot(path, regrets, bound):
     """Draw the mean and the range over seeds of the largest regret of a gene, beside the bound."""
+    from matplotlib.ticker import StrMethodFormatter
+
     from nasctl.drawing.canvas import WIDTH, canvas
     from nasctl.drawing.palette import BLUE, CAPTION, GREEN, ORANGE, VERMILLION
 
     with canvas(path, WIDTH, 2.8) as figure:
         area = figure.subplots()
         at = np.arange(1, len(bound) + 1)
-        area.plot(at, bound, color=CAPTION, linestyle="--", linewidth=1.0, label="bound of EXP3, 2 sqrt(T K ln K)")
+        area.plot(at, bound, color=CAPTION, linestyle="--", linewidth=1.0, label="bound of EXP3")
         for (name, some), colour in zip(regrets.items(), (ORANGE, BLUE, GREEN, VERMILLION), strict=False):
             curves = np.array([one.max(axis=0) for one in some])
             area.fill_between(at, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.15, linewidth=0)
-            area.plot(at, curves.mean(axis=0), color=colour, linewidth=1.1, label=name)
+            area.plot(
+                at, curves.mean(axis=0), color=colour, linewidth=1.1, linestyle=":" if "=" in name else "-", label=name
+            )
         area.set(xlabel="draws T", ylabel="largest regret of a gene", xscale="log", yscale="log")
         area.set(xlim=(10, len(bound)), ylim=(0.1, None))
-        figure.legend(loc="outside upper left", ncols=3, frameon=False)
+        for axis in (area.xaxis, area.yaxis):
+            axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        figure.legend(loc="outside upper left", ncols=4, frameon=False)
 
 
 def arguments():
