@@ -6,38 +6,41 @@ import numpy as np
 import pytest
 import torch
 from torch.func import functional_call
+from training.examples import QUICK, colour, images
 
 from nasctl import registry
 from nasctl.networks.layers import WeightedSum
 from nasctl.networks.python_source import source
 from nasctl.networks.weights import initialised
-from nasctl.supernets.elastic_networks import ElasticNetworks
-from nasctl.supernets.hull import Hull, random_genome
-from nasctl.supernets.problem import default_share
-from nasctl.supernets.shared_weights import SharedWeights
-from nasctl.supernets.step_networks import SharedNetworks
+from nasctl.supernets.hull import random_genome
+from nasctl.supernets.learner import SupernetLearner
+from nasctl.supernets.problem import SupernetProblem, default_share
 from nasctl.training.events import Ranks
 
-SPEC = "nb201:channels=4,cells=1,resolution=8"
+SPEC = "nb201:channels=4,cells=1,resolution=8,classes=3"
 OTHERS = (
-    "nbmacro:resolution=8",
+    "nbmacro:resolution=8,classes=3",
     "tnb101_micro:channels=4,cells=1,resolution=32,classes=3",
-    "darts:channels=4,cells=3,resolution=8",
+    "darts:channels=4,cells=3,resolution=8,classes=3",
     "fbnet:resolution=8,cifar,width=0.5,head=16,classes=3",
     "bossnas:resolution=32,classes=3",
 )
 
 
 @cache
-def hull_of(spec):
-    space = registry.create("spaces", spec)
-    return Hull.of(ElasticNetworks(space, default_share(space)))
+def learner_of(spec):
+    space, data = registry.create("spaces", spec), colour(images())
+    network = space.network(space.canonical((0,) * len(space.genes)))
+    share = default_share(space)
+    asked = SupernetProblem(network, space.input, data, QUICK, identity="x", space=space, share=share)
+    return SupernetLearner(asked, Ranks())
 
 
 def shared(spec):
-    hull = hull_of(spec)
-    weights = SharedWeights(hull, seed=0)
-    return hull.networks.space, weights, SharedNetworks(weights, Ranks())
+    learner = learner_of(spec)
+    learner.optimiser.zero_grad(set_to_none=True)
+    learner._networks.visits.clear()
+    return learner._problem.space, learner.weights, learner._networks
 
 
 def everything(space):
@@ -123,7 +126,7 @@ def test_the_gradient_of_a_gate_is_that_of_its_factor_in_the_mixture():
 
 
 def test_factors_of_darts_are_products_of_those_of_operations_and_inputs():
-    space = registry.create("spaces", "darts:channels=4,cells=3,resolution=8")
+    space = registry.create("spaces", "darts:channels=4,cells=3,resolution=8,classes=3")
     places = {gene.name: place for place, gene in enumerate(space.genes)}
     node3, first = places["normal.node3.inputs"], places["normal.node3.first"]
     allowed = [(0,)] * len(space.genes)

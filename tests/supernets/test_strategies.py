@@ -12,7 +12,6 @@ from training.examples import equal, images
 
 from nasctl import registry
 from nasctl.errors import BadOption
-from nasctl.problem.space import MixableSpace
 from nasctl.supernets.learner import SupernetLearner
 from nasctl.testing import Chain, StrategyContract, strategy_context
 from nasctl.training.events import Evaluated, Ranks
@@ -45,18 +44,36 @@ SPECS = (
     "single_path:sampling=gradient,calr",
 )
 
-MIXING = ("darts", "drnas", "gdas")  # strategies that need a space with mixtures of choices
+SPACES = ("stack", "nb201:channels=4,cells=1")
+
+
+def refused(spec, space):
+    """Return whether a strategy does not take a space."""
+    try:
+        made(spec, context_of(space))
+    except BadOption as error:
+        return "this space" in str(error)
+    return False
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_each_strategy_takes_one_of_the_spaces(spec):
+    assert not all(refused(spec, space) for space in SPACES)
 
 
 class TestOwnStrategies(StrategyContract):
-    @pytest.fixture(params=["stack", "nb201:channels=4,cells=1"])
-    def context(self, request):
-        return context_of(request.param)
+    @pytest.fixture(params=SPACES)
+    def space(self, request):
+        return request.param
+
+    @pytest.fixture
+    def context(self, space):
+        return context_of(space)
 
     @pytest.fixture(params=SPECS)
-    def strategy(self, request, context):
-        if registry.plugin_of(request.param) in MIXING and not isinstance(context.space, MixableSpace):
-            pytest.skip("the strategy needs a space with mixtures of choices")
+    def strategy(self, request, space):
+        if refused(request.param, space):
+            pytest.skip("the strategy does not take this space")
         return request.param
 
 
