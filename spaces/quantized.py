@@ -65,9 +65,9 @@ class Quantized:
         if levels not in LEVELS:
             raise BadOption(f"Cannot use levels={levels}. Give levels=uniform, levels=power or levels=both.")
         given = Given.of(of, data, digest or with_digest({"of": of, "data": data})["digest"])
-        self._variants = QuantizedVariants(given, tuple(weights), tuple(activations), LEVELS[levels], per_tensor)
+        self.variants = QuantizedVariants(given, tuple(weights), tuple(activations), LEVELS[levels], per_tensor)
         self.input: Input = given.base.input
-        self.genes: Sequence[Gene] = self._variants.genes
+        self.genes: Sequence[Gene] = self.variants.genes
 
     @classmethod
     def completed(cls, options: dict[str, Any]) -> dict[str, Any]:
@@ -77,15 +77,15 @@ class Quantized:
     @property
     def base(self) -> TrainedBase:
         """The trained network."""
-        return self._variants.given.base
+        return self.variants.given.base
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the genome with uniform levels of all 16-bit weights, which have no others."""
         validate(self.genes, genome)
-        return self._variants.canonical(genome)
+        return self.variants.canonical(genome)
 
     def network(self, genome: Genome) -> Network:
-        return self._variants.network(genome)
+        return self.variants.network(genome)
 
     def reduced(self, fidelity: Fidelity) -> Quantized:
         """Return the space itself: a trained network has one size."""
@@ -93,8 +93,8 @@ class Quantized:
 
     def module(self, genome: Genome) -> nn.Module:
         """Return a new module of a genome's network with its quantised weights, in evaluation mode."""
-        return self._variants.module(genome)
+        return self.variants.module(genome)
 
     def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
         """Return a function that computes the outputs of many variants for the same images; see `CompressedSpace`."""
-        return self._variants.evaluator(batches)
+        return self.variants.evaluator(batches)

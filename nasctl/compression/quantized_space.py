@@ -105,9 +105,14 @@ class QuantizedVariants:
         """Return a new module of a genome's network with its weights, in evaluation mode."""
         return self._quantizer.module(self.choices(genome))
 
-    def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
-        """Return a function that computes the outputs of many variants for the same images."""
-        quantizer = self._quantizer
+    def evaluator(self, batches: Sequence[Tensor], quantizer: Quantizer | None = None) -> Evaluator:
+        """Return a function that computes the outputs of many variants for the same images.
+
+        Args:
+            batches: Normalised images, (B, C, H, W) each.
+            quantizer: The quantiser; by default the one that all spaces of the process share.
+        """
+        quantizer = quantizer or self._quantizer
         folded = quantizer.folded
         memo = MemoisedOutputs(folded.nodes, folded.output, batches, frozenset(folded.folded))
 
@@ -122,7 +127,7 @@ class QuantizedVariants:
 
     @property
     def _quantizer(self) -> Quantizer:
-        return _quantizer(self.given, self.inputs, self.per_tensor)
+        return _quantizer(self)
 
 
 @lru_cache(maxsize=4)
@@ -131,7 +136,14 @@ def _folded(given: Given) -> FoldedNetwork:
 
 
 @lru_cache(maxsize=2)
-def _quantizer(given: Given, input_bits: tuple[int, ...], per_tensor: bool) -> Quantizer:
+def _quantizer(variants: QuantizedVariants) -> Quantizer:
     """Return the quantiser that all spaces of a process with the same options share."""
-    pixels = calibration_pixels(given.calibration)
-    return Quantizer(given.base, _folded(given), pixels, input_bits, per_tensor)
+    return new_quantizer(variants)
+
+
+def new_quantizer(variants: QuantizedVariants) -> Quantizer:
+    """Return a quantiser that has not quantised anything yet."""
+    given = variants.given
+    return Quantizer(
+        given.base, _folded(given), calibration_pixels(given.calibration), variants.inputs, variants.per_tensor
+    )
