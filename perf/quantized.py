@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from nasctl import registry
+from nasctl.architectures.references import reference_names
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.candidates.setting import Setting
@@ -106,7 +107,9 @@ def search_figures(judge: Judge, spec: str, data: str, budget: int, seeds: int, 
     first: list[tuple[int, ...]] = []
     for seed in range(seeds):
         objectives = (f"accuracy:images={EVALUATED}", "size")
-        run, store = Run(spec, objectives, seed=seed, setting=Setting(source(data))), Store(":memory:")
+        setting, first_ones = Setting(source(data)), tuple(reference_names(judge.space))
+        run = Run(spec, objectives, seed=seed, setting=setting, references=first_ones)
+        store = Store(":memory:")
         start = time.perf_counter()
         seen = [visit.evaluation for visit in run.search(store, budget)]
         seconds = time.perf_counter() - start

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Network, validate
+from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Network, Reference, validate
 from nasctl.compression.compressed_space import Given, with_digest
 from nasctl.compression.quantized_space import QuantizedVariants
 
@@ -73,6 +73,14 @@ class Quantized:
     def completed(cls, options: dict[str, Any]) -> dict[str, Any]:
         """Return options with the digest of the files that they name, which is part of the space's identity."""
         return with_digest(options)
+
+    @property
+    def references(self) -> Mapping[str, Reference]:
+        """The networks with the same bits in all layers, such as "uniform-8", which searches begin with."""
+        return {
+            f"uniform-{bits}": Reference(genome, f"{bits}-bit weights with uniform levels in all layers")
+            for bits, genome in self.variants.uniform().items()
+        }
 
     @property
     def base(self) -> TrainedBase:

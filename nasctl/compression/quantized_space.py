@@ -20,6 +20,8 @@ from nasctl.problem.space import Gene, Genome
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+USUAL_BITS = 8  # bits of inputs where a network has the same bits in all layers
+
 UNIFORM_BITS = 16  # bits of weights whose levels are always uniform
 
 
@@ -93,6 +95,19 @@ class QuantizedVariants:
             0 if gene.name.endswith(".levels") and (always or gene.name.removesuffix("levels") in wide) else choice
             for gene, choice in zip(self.genes, genome, strict=True)
         )
+
+    def uniform(self) -> dict[int, Genome]:
+        """Return the genomes with the same bits of weights in all layers, by these bits.
+
+        Levels are uniform if they may be, and inputs have 8 bits, or else the next fewer, or else the fewest.
+        """
+        inputs = max((bits for bits in self.inputs if bits <= USUAL_BITS), default=self.inputs[0])
+        found = {}
+        for bits in self.weights:
+            picks: dict[str, object] = {"weights": bits, "levels": self.levels[0], "inputs": inputs}
+            genome = (gene.choices.index(picks[gene.name.rpartition(".")[2]]) for gene in self.genes)
+            found[bits] = self.canonical(tuple(genome))
+        return found
 
     def network(self, genome: Genome) -> Network:
         """Return the network of a genome."""

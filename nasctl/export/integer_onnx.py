@@ -73,12 +73,12 @@ def _unrounded(node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto], name:
     Raises:
         ValueError: The layer does not round its input as torch's exporter writes it.
     """
-    value = node.input[0]
+    value = str(node.input[0])
     for operator in ROUNDING:
         maker = makers.get(value)
         if maker is None or maker.op_type != operator:
             raise ValueError(f"the input of {name} is not rounded by {', '.join(reversed(ROUNDING))}")
-        value = maker.input[0]
+        value = str(maker.input[0])
     return value
 
 
@@ -113,8 +113,10 @@ def _quantise_weight(graph: onnx.GraphProto, node: onnx.NodeProto, name: str, la
     _constant(graph, names[0], whole)
     _constant(graph, names[1], step.numpy() if each else step.numpy()[0])
     _constant(graph, names[2], np.zeros(len(step), np.int8) if each else np.int8(0))
-    axis = {"axis": 0} if each else {}
-    graph.node.append(onnx.helper.make_node("DequantizeLinear", names[:3], [names[3]], f"{name}.weights", **axis))
+    made = onnx.helper.make_node("DequantizeLinear", names[:3], [names[3]], f"{name}.weights")
+    if each:
+        made.attribute.append(onnx.helper.make_attribute("axis", 0))
+    graph.node.append(made)
     node.input[1] = names[3]
 
 
