@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Network, validate
+from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Network, Reference, validate
 from nasctl.compression.compressed_space import Given, with_digest
 from nasctl.compression.quantized_space import QuantizedVariants
 
@@ -65,9 +65,9 @@ class Quantized:
         if levels not in LEVELS:
             raise BadOption(f"Cannot use levels={levels}. Give levels=uniform, levels=power or levels=both.")
         given = Given.of(of, data, digest or with_digest({"of": of, "data": data})["digest"])
-        self._variants = QuantizedVariants(given, tuple(weights), tuple(activations), LEVELS[levels], per_tensor)
+        self.variants = QuantizedVariants(given, tuple(weights), tuple(activations), LEVELS[levels], per_tensor)
         self.input: Input = given.base.input
-        self.genes: Sequence[Gene] = self._variants.genes
+        self.genes: Sequence[Gene] = self.variants.genes
 
     @classmethod
     def completed(cls, options: dict[str, Any]) -> dict[str, Any]:
@@ -75,17 +75,25 @@ class Quantized:
         return with_digest(options)
 
     @property
+    def references(self) -> Mapping[str, Reference]:
+        """The networks with the same bits in all layers, such as "uniform-8", which searches begin with."""
+        return {
+            f"uniform-{bits}": Reference(genome, f"{bits}-bit weights with uniform levels in all layers")
+            for bits, genome in self.variants.uniform().items()
+        }
+
+    @property
     def base(self) -> TrainedBase:
         """The trained network."""
-        return self._variants.given.base
+        return self.variants.given.base
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the genome with uniform levels of all 16-bit weights, which have no others."""
         validate(self.genes, genome)
-        return self._variants.canonical(genome)
+        return self.variants.canonical(genome)
 
     def network(self, genome: Genome) -> Network:
-        return self._variants.network(genome)
+        return self.variants.network(genome)
 
     def reduced(self, fidelity: Fidelity) -> Quantized:
         """Return the space itself: a trained network has one size."""
@@ -93,8 +101,8 @@ class Quantized:
 
     def module(self, genome: Genome) -> nn.Module:
         """Return a new module of a genome's network with its quantised weights, in evaluation mode."""
-        return self._variants.module(genome)
+        return self.variants.module(genome)
 
     def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
         """Return a function that computes the outputs of many variants for the same images; see `CompressedSpace`."""
-        return self._variants.evaluator(batches)
+        return self.variants.evaluator(batches)

@@ -97,15 +97,14 @@ def _run(
 ) -> None:
     """Run a module on images, and note the inputs of its layers."""
     with _noting(parts, note):
-        for some in images.split(BATCH):
+        for some in torch.split(images, BATCH):
             module(some)
 
 
 @contextmanager
 def _noting(parts: Mapping[int, nn.Module], note: Callable[[int, Tensor], None]) -> Iterator[None]:
     hooks = [
-        part.register_forward_pre_hook(lambda _, inputs, key=key: note(key, inputs[0]))  # type: ignore[misc]
-        for key, part in parts.items()
+        part.register_forward_pre_hook(lambda _, inputs, key=key: note(key, inputs[0])) for key, part in parts.items()
     ]
     try:
         yield

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nasctl import registry
 from nasctl.compression.trained_base import TrainedBase
 from nasctl.data import Data
 from nasctl.errors import NasctlError
@@ -40,7 +42,7 @@ def labelled_data(base: TrainedBase, data: Data | str, split: str = "", seed: in
     own_split, own_seed = usual_split(base)
     parts = split or own_split, own_seed if seed < 0 else seed
     if isinstance(data, str):
-        found = training_data(data or _own_name(base), base.input, None, *parts, "classes")
+        found = _named(base, data or _own_name(base), *parts)
     else:
         found = training_data_of(data, base.input, None, *parts, "classes")
     names, outputs = found.class_names or (), base.network.out_shape[0]
@@ -68,6 +70,19 @@ def content_of(data: TrainingData) -> str:
     """Return the part of the identity of data that stays when its file or folder is renamed."""
     text = str(data)
     return text.partition("#")[2] or text
+
+
+def _named(base: TrainedBase, name: str, split: str, seed: int) -> TrainingData:
+    """Return the data of a name or path; see `labelled_data`."""
+    try:
+        return training_data(name, base.input, None, split, seed, "classes")
+    except NasctlError as error:
+        if Path(name).exists() or registry.available("data").get(name.replace("-", "_")):
+            raise
+        raise NasctlError(
+            f"Cannot find the images {name!r} of the training of {base.name}, which calibrate its quantised layers."
+            " Give their path with data=PATH in the space."
+        ) from error
 
 
 def _own_name(base: TrainedBase) -> str:

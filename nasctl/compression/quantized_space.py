@@ -20,6 +20,8 @@ from nasctl.problem.space import Gene, Genome
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+USUAL_BITS = 8  # bits of inputs where a network has the same bits in all layers
+
 UNIFORM_BITS = 16  # bits of weights whose levels are always uniform
 
 
@@ -94,6 +96,19 @@ class QuantizedVariants:
             for gene, choice in zip(self.genes, genome, strict=True)
         )
 
+    def uniform(self) -> dict[int, Genome]:
+        """Return the genomes with the same bits of weights in all layers, by these bits.
+
+        Levels are uniform if they may be, and inputs have 8 bits, or else the next fewer, or else the fewest.
+        """
+        inputs = max((bits for bits in self.inputs if bits <= USUAL_BITS), default=self.inputs[0])
+        found = {}
+        for bits in self.weights:
+            picks: dict[str, object] = {"weights": bits, "levels": self.levels[0], "inputs": inputs}
+            genome = (gene.choices.index(picks[gene.name.rpartition(".")[2]]) for gene in self.genes)
+            found[bits] = self.canonical(tuple(genome))
+        return found
+
     def network(self, genome: Genome) -> Network:
         """Return the network of a genome."""
         folded = _folded(self.given)
@@ -105,9 +120,14 @@ class QuantizedVariants:
         """Return a new module of a genome's network with its weights, in evaluation mode."""
         return self._quantizer.module(self.choices(genome))
 
-    def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
-        """Return a function that computes the outputs of many variants for the same images."""
-        quantizer = self._quantizer
+    def evaluator(self, batches: Sequence[Tensor], quantizer: Quantizer | None = None) -> Evaluator:
+        """Return a function that computes the outputs of many variants for the same images.
+
+        Args:
+            batches: Normalised images, (B, C, H, W) each.
+            quantizer: The quantiser; by default the one that all spaces of the process share.
+        """
+        quantizer = quantizer or self._quantizer
         folded = quantizer.folded
         memo = MemoisedOutputs(folded.nodes, folded.output, batches, frozenset(folded.folded))
 
@@ -122,7 +142,7 @@ class QuantizedVariants:
 
     @property
     def _quantizer(self) -> Quantizer:
-        return _quantizer(self.given, self.inputs, self.per_tensor)
+        return _quantizer(self)
 
 
 @lru_cache(maxsize=4)
@@ -131,7 +151,14 @@ def _folded(given: Given) -> FoldedNetwork:
 
 
 @lru_cache(maxsize=2)
-def _quantizer(given: Given, input_bits: tuple[int, ...], per_tensor: bool) -> Quantizer:
+def _quantizer(variants: QuantizedVariants) -> Quantizer:
     """Return the quantiser that all spaces of a process with the same options share."""
-    pixels = calibration_pixels(given.calibration)
-    return Quantizer(given.base, _folded(given), pixels, input_bits, per_tensor)
+    return new_quantizer(variants)
+
+
+def new_quantizer(variants: QuantizedVariants) -> Quantizer:
+    """Return a quantiser that has not quantised anything yet."""
+    given = variants.given
+    return Quantizer(
+        given.base, _folded(given), calibration_pixels(given.calibration), variants.inputs, variants.per_tensor
+    )

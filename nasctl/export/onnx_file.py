@@ -9,18 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nasctl.export.integer_onnx import integer_layers, with_integers
 from nasctl.export.model import Model, Runner
 from nasctl.networks.onnx import to_onnx
 from nasctl.registry.version import __version__
 
 
 def write_onnx(model: Model, draft: Path) -> None:
-    """Write the model as an ONNX file whose metadata properties are the facts of the model."""
+    """Write the model as an ONNX file whose metadata properties are the facts of the model.
+
+    Quantised layers are integers where runtimes have them; see `integer_onnx`.
+    """
     facts = {key: json.dumps(value, default=str) for key, value in model.facts().items()}
     producer = ("nasctl", __version__)
     content = to_onnx(
         model.program, input_names=["input"], output_names=["output"], producer=producer, properties=facts
     )
+    if layers := integer_layers(model.deployed):
+        content = with_integers(content, layers)
     draft.write_bytes(content)
 
 

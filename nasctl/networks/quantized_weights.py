@@ -59,9 +59,10 @@ class QuantizedWeights(nn.Module):
         most = 2 ** (bits - 1) - 1
         whole = (words << torch.arange(bits, device=weight.device)).sum(1) - most
         levels = whole.sign() * (whole.abs() / most) ** (1 / self.exponent)
-        return (levels.view(len(self.scale), -1) * self.scale.unsqueeze(1)).view(weight.shape)
+        found: Tensor = (levels.view(len(self.scale), -1) * self.scale.unsqueeze(1)).view(weight.shape)
+        return found
 
     def _load_from_state_dict(self, *args: object, **options: object) -> None:
-        super()._load_from_state_dict(*args, **options)  # type: ignore[arg-type]  # torch's own arguments
+        super()._load_from_state_dict(*args, **options)
         with torch.no_grad():
             self.layer.weight.copy_(self.unpacked())

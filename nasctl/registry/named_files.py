@@ -131,7 +131,8 @@ def _check_named(name: str, file: str, path: Path, content: bytes) -> None:
     line = f"{hashlib.sha256(content).hexdigest()} {path}"
     remembered = _remembered()
     changed = any(one.endswith(f" {path}") for one in remembered) and line not in remembered
-    if any(os.path.normpath(os.path.expanduser(one)) == file for word in _words[-1] for one in MENTION.findall(word)):
+    mentions = (os.path.normpath(os.path.expanduser(one)) for word in _words[-1] for one in MENTION.findall(word))
+    if any(Path(one).absolute() == path for one in mentions):
         if changed:
             said = f"Warning: {file} has changed; values that a store has of its networks are those of the code before."
             print(said, file=sys.stderr)
