@@ -157,6 +157,7 @@ from nasctl.problem.strategy import (
     Pass,
     ReadsNorms,
     ReadsTeacher,
+    ScalesRate,
     ScoresGenomes,
     StartsAtZero,
     StartsFromWeights,

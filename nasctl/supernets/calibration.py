@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from nasctl.training.labelled import TrainingData
+from nasctl.training.streams import generator
 
 BATCHES = 4  # of 64 examples, unless a supernet says otherwise
 
@@ -16,6 +20,13 @@ BATCH = 64
 def calibration_batches(examples: Tensor) -> Sequence[Tensor]:
     """Return examples in batches of at most 64 that differ by one example at most, since each counts alike."""
     return examples.tensor_split(max(1, -(-len(examples) // BATCH)))
+
+
+def calibration_examples(data: TrainingData, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the first training examples of an order of a seed, as the data give them, and their labels."""
+    order = generator(seed, "calibration").permutation(data.size("train"))[: BATCH * BATCHES]
+    examples, labels = data.examples("train", np.sort(order))
+    return torch.from_numpy(examples), torch.from_numpy(labels)
 
 
 @torch.no_grad()
@@ -49,4 +60,4 @@ def calibrate(module: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
     module.eval()
 
 
-__all__ = ["BATCH", "BATCHES", "calibrate", "calibration_batches"]
+__all__ = ["BATCH", "BATCHES", "calibrate", "calibration_batches", "calibration_examples"]

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGES = 500  # validation examples that a candidate is evaluated on
 
-FEW = 2000  # validation images below which the standard error is larger than differences within most fronts
-
 Measure = Literal["accuracy", "loss", "score"]
 
 
@@ -128,8 +126,7 @@ class InheritedQuality:
         if self.measure == "accuracy" and shares:
             error = 100 * max(accuracy_error(share, self.used) for share in shares)
             lines.append(f"standard error ±{error:.1f} points")
-            if self.used < FEW:
-                lines[-1] += f"; smaller differences order nothing, and loss@{self.name} ranks better on few images"
+            lines[-1] += f"; smaller differences order nothing, and loss@{self.name} ranks better on few images"
         return lines
 
     def __call__(self, candidate: Candidate) -> float:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
@@ -26,12 +25,13 @@ from nasctl.problem.strategy import (
     MixesCopies,
     Pass,
     ReadsNorms,
+    ScalesRate,
     ScoresGenomes,
     StartsAtZero,
     Strategy,
 )
 from nasctl.supernets.averages import averaged
-from nasctl.supernets.calibration import BATCH, BATCHES, calibrate, calibration_batches
+from nasctl.supernets.calibration import calibrate, calibration_batches, calibration_examples
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.distances import distance_loss
 from nasctl.supernets.elastic_networks import ElasticNetworks
@@ -41,7 +41,15 @@ from nasctl.supernets.hull import Hull
 from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.step_networks import RankBatch, SharedNetworks, fitted
-from nasctl.supernets.strategy_weights import MODULES, copies_of, module_parameters, module_tensors, trained_state
+from nasctl.supernets.strategy_weights import (
+    MODULES,
+    check_recipe,
+    copies_of,
+    decayed_and_plain,
+    module_parameters,
+    module_tensors,
+    trained_state,
+)
 from nasctl.training.batches import part_batches, steps_per_epoch
 from nasctl.training.checkpoint import Checkpoint
 from nasctl.training.evaluation import Result, evaluate
@@ -81,11 +89,7 @@ class SupernetLearner:
         steps = recipe.epochs * steps_per_epoch(data, recipe.batch)
         self.context = TrainingContext(hull, problem.seed, steps, data)
         self.strategy: Strategy = registry.create("strategies", problem.strategy, self.context)
-        if isinstance(self.strategy, GivesLosses) and recipe.mixup:
-            raise NasctlError(
-                f"Cannot train a supernet by {problem.strategy} with mixup={recipe.mixup:g}: its losses compare views"
-                " of single images. Give mixup=0 in the recipe."
-            )
+        check_recipe(self.strategy, problem)
         zero = isinstance(self.strategy, StartsAtZero) and self.strategy.zero_last_gains
         mixture = self.strategy.mixture if isinstance(self.strategy, MixesCopies) else None
         own = self.modules = dict(self.strategy.modules) if isinstance(self.strategy, HasModules) else {}
@@ -103,9 +107,7 @@ class SupernetLearner:
             f"{MODULES}{name}": value for name, value in module_parameters(own).items() if value.requires_grad
         }
         self._names: dict[Tensor, str] = {value: name for name, value in self._tensors.items()}
-        parameters = list(self._tensors.values())
-        decayed = [one for one in parameters if one.ndim > 1]
-        self.optimiser = optimiser_of(decayed, [one for one in parameters if one.ndim <= 1], recipe)
+        self.optimiser = optimiser_of(*decayed_and_plain(self._tensors, hull), recipe)
         self.wishes = torch.zeros(WISHES)
         self.on_untrained: Callable[[Sequence[str]], object] = lambda names: None  # networks that are not judged
         self._nominal = float(min(recipe.batch, data.size("train")))
@@ -145,15 +147,18 @@ class SupernetLearner:
             self.wishes = sums.wishes
         for slots, copy in visits:
             self.weights.count_visits(slots, copy)
-        self._update(number, rate)
+        factor = self.strategy.rate_factor(number) if isinstance(self.strategy, ScalesRate) else 1.0
+        self._update(number, rate * factor)
         self.strategy.told(number, sums.losses.tolist(), sums.norms)
         self._steps_done = number + 1
         return sums.losses[0], sums.correct
 
     @torch.no_grad()
     def _split(self) -> None:
-        """Give every copy of the weights, and of their average, the values of the first."""
+        """Give every copy of the weights, and of their average, the values of the first; none keeps a momentum."""
         self.weights.split()
+        for value in self.weights.parameters[0].values():
+            self.optimiser.state.pop(value, None)
         for name, value in self._ema.items():
             value.copy_(self._ema[name.partition("@")[0]])
 
@@ -307,13 +312,7 @@ class SupernetLearner:
         Where the strategy scores networks by itself, the loss of a result is the score, and there is no accuracy. There
         is no result before there is a score, and none of a network some of whose weights no step has reached.
 
-        Args:
-            part: The part of the data.
-            reduce: Adds a tensor up over all ranks, in place.
-            stop: Returns whether this rank was asked to stop.
-
-        Raises:
-            KeyboardInterrupt: A rank was asked to stop.
+        Arguments and errors are those of `nasctl.training.learner.Learner.evaluate`.
         """
         problem, ranks, found = self._problem, self._ranks, {}
         if isinstance(self.strategy, ScoresGenomes):
@@ -345,10 +344,7 @@ class SupernetLearner:
     @cached_property
     def calibration_examples(self) -> tuple[Tensor, Tensor]:
         """The training examples that norms are calibrated with, and their labels."""
-        data = self._problem.data
-        order = generator(self._problem.seed, "calibration").permutation(data.size("train"))[: BATCH * BATCHES]
-        examples, labels = data.examples("train", np.sort(order))
-        return torch.from_numpy(examples), torch.from_numpy(labels)
+        return calibration_examples(self._problem.data, self._problem.seed)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the whole state by "KIND/NAME", without copies."""

@@ -20,6 +20,8 @@ def command(name: str, yes: bool, store: str) -> None:
     from nasctl.system.terminal import printable, say
 
     folder = find_supernet(name, store)
+    if yes and folder.path.name != name:
+        raise NasctlError(f"Cannot delete {name!r} with --yes: it begins the name {folder.path.name}. Give all of it.")
     name = folder.path.name
     if not yes:
         if not sys.stdin.isatty():
