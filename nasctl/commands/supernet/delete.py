@@ -7,11 +7,12 @@ import sys
 import click
 
 from nasctl.commands import store_option
+from nasctl.commands._complete import complete
 from nasctl.errors import NasctlError
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete("supernets"))
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @store_option
 def command(name: str, yes: bool, store: str) -> None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import force_option, json_option, store_option
+from nasctl.commands._complete import complete
 
 if TYPE_CHECKING:
     from nasctl.training.folder import TrainingFolder
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete("supernets"))
 @click.option(
     "--plot",
     metavar="FILE",
