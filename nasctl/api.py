@@ -166,6 +166,7 @@ from nasctl.problem.strategy import (
     Pass,
     ReadsNorms,
     ReadsTeacher,
+    ScalesRate,
     ScoresGenomes,
     SplitsExamples,
     StartsAtZero,

@@ -11,7 +11,21 @@ if TYPE_CHECKING:
     import click
     from click.shell_completion import CompletionItem
 
-Kind = Literal["spaces", "objectives", "searchers", "strategies", "devices", "data", "runs", "ids"]
+Kind = Literal[
+    "spaces",
+    "objectives",
+    "searchers",
+    "strategies",
+    "devices",
+    "data",
+    "runs",
+    "ids",
+    "supernets",
+    "trainings",
+    "weights",
+]
+
+INHERITED = ("accuracy", "loss", "score")  # objectives of a supernet, such as accuracy@NAME
 
 RUNS = 3  # newest runs whose ids are offered
 
@@ -22,7 +36,8 @@ def complete(kind: Kind) -> Complete:
     """Return the function that completes a value, as `shell_complete` of `click` takes it.
 
     Args:
-        kind: Plug-ins of a kind, runs of the store, or ids of the candidates of its runs.
+        kind: Plug-ins of a kind, runs of the store, ids of the candidates of its runs, or supernets, trainings or both
+            beside it.
     """
 
     def found(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -39,12 +54,34 @@ def _items(kind: Kind, ctx: click.Context, param: click.Parameter, incomplete: s
     from click.shell_completion import CompletionItem
 
     begun, comma, last = incomplete.rpartition(",") if getattr(param, "multiple", False) else ("", "", incomplete)
-    names = _in_store(kind, _store(ctx)) if kind in ("runs", "ids") else _plugins(kind)
+    names = _names(kind, _store(ctx), last)
     for name in dict.fromkeys(names):
         if name.startswith(last):
             yield CompletionItem(f"{begun}{comma}{name}")
-    if kind in ("spaces", "devices", "data"):
-        yield CompletionItem(incomplete, type="file")  # a space, a table or data may be a file
+    if kind in ("spaces", "devices", "data", "trainings", "weights"):
+        yield CompletionItem(incomplete, type="file")  # a space, a table, data or weights may be a file
+
+
+def _names(kind: Kind, store: str, begun: str) -> Iterable[str]:
+    """Return the names of a kind."""
+    if kind in ("runs", "ids"):
+        return _in_store(kind, store)
+    if kind in ("supernets", "trainings", "weights"):
+        return _beside_store(kind, store)
+    base, at, _ = begun.partition("@")
+    if kind == "objectives" and at and base in INHERITED:
+        return [f"{base}@{name}" for name in _beside_store("supernets", store)]
+    return _plugins(kind)
+
+
+def _beside_store(kind: str, store: str) -> list[str]:
+    """Return the names of the supernets, of the trainings or of both beside a store, sorted."""
+    from nasctl.supernets.folder import supernets_folder
+    from nasctl.training.folder import trainings_folder
+
+    folders = [supernets_folder(store)] if kind != "trainings" else []
+    folders += [trainings_folder(store)] if kind != "supernets" else []
+    return sorted(path.parent.name for one in folders for path in one.glob("*/training.json"))
 
 
 def _plugins(kind: str) -> Iterable[str]:

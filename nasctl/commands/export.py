@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--weights",
     metavar="NAME",
+    shell_complete=complete("weights"),
     help="Name of a training of the store, its unique beginning, or a file of trained weights; or name or file of a"
     " supernet, whose network --arch is exported.",
 )

@@ -95,8 +95,8 @@ class StrategyContext(Protocol):
 class Strategy(Protocol):
     """A way to train a supernet.
 
-    A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance`, `ReadsNorms`, `ReadsTeacher` and
-    `StartsFromWeights`.
+    A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance`, `ScalesRate`, `ReadsNorms`,
+    `ReadsTeacher` and `StartsFromWeights`.
     One with weights or losses of its own implements `HasModules`, `MixesCopies`, `HasMeanTeacher`, `GivesLosses` or
     `ScoresGenomes`; one that learns choices implements `LearnsChoices` and `SplitsExamples`. Its first argument is a
     `StrategyContext`; its other arguments are options of its spec.
@@ -145,7 +145,18 @@ class StartsAtZero(Protocol):
 class ChoosesDistance(Protocol):
     """A strategy that says how far outputs are from those of their teacher."""
 
-    distance: Literal["kl", "alpha"]  # Kullback-Leibler divergence, or the adaptive alpha divergence of AlphaNet
+    # "kl", the Kullback-Leibler divergence, or "alpha", the adaptive alpha divergence of AlphaNet. Its importance
+    # ratios are limited to 10, or to the number behind the word: "alpha1000".
+    distance: str
+
+
+@runtime_checkable
+class ScalesRate(Protocol):
+    """A strategy that changes the learning rate of a step, by what the step trains."""
+
+    def rate_factor(self, step: int) -> float:
+        """Return the factor of the learning rate of the recipe, above 0."""
+        ...
 
 
 @runtime_checkable
@@ -231,7 +242,10 @@ class LearnsChoices(Protocol):
 
 @runtime_checkable
 class GivesLosses(Protocol):
-    """A strategy that computes its losses itself."""
+    """A strategy that computes its losses itself.
+
+    Losses of several processes count by their numbers of examples, also where a loss is a mean over masked words.
+    """
 
     chance: float  # a loss of a step below this never counts as diverged; infinite for losses without a scale
 
@@ -265,6 +279,7 @@ __all__ = [
     "Pick",
     "ReadsNorms",
     "ReadsTeacher",
+    "ScalesRate",
     "ScoresGenomes",
     "SplitsExamples",
     "StartsAtZero",

@@ -29,6 +29,13 @@ def calibration_batches(examples: Tensor) -> Sequence[Tensor]:
     return examples.tensor_split(max(1, -(-len(examples) // BATCH)))
 
 
+def calibration_examples(data: TrainingData, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the first training examples of an order of a seed, as the data give them, and their labels."""
+    order = generator(seed, "calibration").permutation(data.size("train"))[: BATCH * BATCHES]
+    examples, labels = data.examples("train", np.sort(order))
+    return torch.from_numpy(examples), torch.from_numpy(labels)
+
+
 @torch.no_grad()
 def calibrate(module: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
     """Set the running statistics of all batch norms to the mean over batches; other weights stay as they are.

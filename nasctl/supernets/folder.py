@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from nasctl.errors import UnknownName
+from nasctl.errors import NasctlError, UnknownName
 from nasctl.training.folder import CURRENT_STORE
 
 
@@ -18,15 +19,24 @@ def supernet_names(store: Path | str) -> list[str]:
     return sorted(path.parent.name for path in supernets_folder(store).glob("*/weights.safetensors"))
 
 
+def begun_name(name: str, names: Sequence[str]) -> str | None:
+    """Return a name, or the only one of several that begins as it does; None if none or several do."""
+    if name in names:
+        return name
+    begun = [one for one in names if name and one.startswith(name)]
+    return begun[0] if len(begun) == 1 else None
+
+
 def weights_of(name: str, store: Path | str | None = None) -> Path:
     """Return the file of a trained supernet.
 
     Args:
-        name: Its name, or the path of its file or folder.
+        name: Its name, the only beginning of a name among the trained ones, or the path of its file or folder.
         store: Path of the store; that of the running command if None.
 
     Raises:
         UnknownName: There is no such supernet, or its training has not ended.
+        NasctlError: Several names begin so.
     """
     path = Path(name)
     if path.suffix == ".safetensors" and path.is_file():
@@ -35,7 +45,12 @@ def weights_of(name: str, store: Path | str | None = None) -> Path:
     for folder in (path, supernets_folder(store) / name):
         if (folder / "weights.safetensors").is_file():
             return (folder / "weights.safetensors").absolute()
-    raise UnknownName("supernet", name, supernet_names(store))
+    names = supernet_names(store)
+    if (whole := begun_name(name, names)) is not None:
+        return (supernets_folder(store) / whole / "weights.safetensors").absolute()
+    if begun := [one for one in names if name and one.startswith(name)]:
+        raise NasctlError(f"several supernets begin with {name!r}: {', '.join(begun)}; write more of the name")
+    raise UnknownName("supernet", name, names)
 
 
-__all__ = ["CURRENT_STORE", "supernet_names", "supernets_folder", "weights_of"]
+__all__ = ["CURRENT_STORE", "begun_name", "supernet_names", "supernets_folder", "weights_of"]

@@ -34,7 +34,8 @@ def reduced(gradients: Sequence[Tensor], sums: StepSums, weight: Tensor, nominal
     losses, correct = sums.losses, sums.correct
     none = torch.zeros_like(weight)
     facts = [losses.float() * weight, torch.stack([weight.float(), (none if correct is None else correct).float()])]
-    facts += [losses.new_tensor(sums.norms).float(), sums.wishes.to(losses.device).float()]
+    # The gradient of a rank counts by its share of the batch, and so does its norm.
+    facts += [losses.new_tensor(sums.norms).float() * (nominal / weight), sums.wishes.to(losses.device).float()]
     flat = torch.cat([*(one.flatten() for one in gradients), *facts])
     ranks.reduce(flat)
     start = sum(one.numel() for one in gradients)

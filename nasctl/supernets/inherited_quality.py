@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGES = 500  # validation examples that a candidate is evaluated on
 
-FEW = 2000  # validation images below which the standard error is larger than differences within most fronts
-
 Measure = Literal["accuracy", "loss", "score"]
 
 
@@ -50,7 +48,7 @@ class InheritedQuality:
         """Return the quality under the weights of a supernet that a user names.
 
         Args:
-            named: Name of the supernet, or the path of its file or folder.
+            named: Name of the supernet, a beginning that no other has, or the path of its file or folder.
             images: Validation examples to evaluate on; all of the file are taken if there are fewer.
             measure: "accuracy", "loss" or "score".
 
@@ -71,7 +69,7 @@ class InheritedQuality:
         _check_strategy(supernet, named, measure)
         if measure != "score":
             stored_batches(supernet, images)  # refuses a supernet without validation examples
-        return cls(supernet.path, supernet.digest, _short(named, supernet.name), images, measure)
+        return cls(supernet.path, supernet.digest, _short(named, supernet), images, measure)
 
     @property
     def label(self) -> str:
@@ -128,8 +126,7 @@ class InheritedQuality:
         if self.measure == "accuracy" and shares:
             error = 100 * max(accuracy_error(share, self.used) for share in shares)
             lines.append(f"standard error ±{error:.1f} points")
-            if self.used < FEW:
-                lines[-1] += f"; smaller differences order nothing, and loss@{self.name} ranks better on few images"
+            lines[-1] += f"; smaller differences order nothing, and loss@{self.name} ranks better on few images"
         return lines
 
     def __call__(self, candidate: Candidate) -> float:
@@ -208,9 +205,9 @@ def _evaluated(path: Path, digest: str, genome: Genome, images: int, device: str
     return evaluate_subnet(supernet, genome, stored_batches(supernet, images), device)
 
 
-def _short(named: str, own: str) -> str:
-    """Return the name to show for a supernet that is named by a path or by its own name."""
-    return own if "/" in named or named.endswith(".safetensors") else named
+def _short(named: str, supernet: TrainedSupernet) -> str:
+    """Return the name to show for a supernet that is named by a path, by its name, or by the beginning of its name."""
+    return supernet.name if "/" in named or named.endswith(".safetensors") else supernet.path.parent.name
 
 
 def _shown(result: dict[str, float | None]) -> str:

@@ -24,6 +24,7 @@ from nasctl.problem.strategy import (
     MixesCopies,
     Pass,
     ReadsNorms,
+    ScalesRate,
     ScoresGenomes,
     SplitsExamples,
     StartsAtZero,
@@ -42,7 +43,9 @@ from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.step_networks import RankBatch, SharedNetworks, fitted
 from nasctl.supernets.strategy_weights import (
     MODULES,
+    check_recipe,
     copies_of,
+    decayed_and_plain,
     module_parameters,
     module_tensors,
     own_modules,
@@ -87,11 +90,7 @@ class SupernetLearner:
         steps = recipe.epochs * steps_per_epoch(data, recipe.batch)
         self.context = TrainingContext(hull, problem.seed, steps, data)
         self.strategy: Strategy = registry.create("strategies", problem.strategy, self.context)
-        if isinstance(self.strategy, GivesLosses) and recipe.mixup:
-            raise NasctlError(
-                f"Cannot train a supernet by {problem.strategy} with mixup={recipe.mixup:g}: its losses compare views"
-                " of single images. Give mixup=0 in the recipe."
-            )
+        check_recipe(self.strategy, problem)
         zero = isinstance(self.strategy, StartsAtZero) and self.strategy.zero_last_gains
         mixture = self.strategy.mixture if isinstance(self.strategy, MixesCopies) else None
         self.modules = own_modules(self.strategy, self.device)
@@ -106,9 +105,7 @@ class SupernetLearner:
         own = {f"{MODULES}{name}": one for name, one in module_parameters(self.modules).items() if one.requires_grad}
         self._tensors = self.weights.tensors | own
         self._names: dict[Tensor, str] = {value: name for name, value in self._tensors.items()}
-        parameters = list(self._tensors.values())
-        decayed = [one for one in parameters if one.ndim > 1]
-        self.optimiser = optimiser_of(decayed, [one for one in parameters if one.ndim <= 1], recipe)
+        self.optimiser = optimiser_of(*decayed_and_plain(self._tensors, hull), recipe)
         self.wishes = torch.zeros(WISHES)
         self.on_untrained: Callable[[Sequence[str]], object] = lambda names: None  # networks that are not judged
         self._nominal = float(min(recipe.batch, data.size("train")))
@@ -148,15 +145,18 @@ class SupernetLearner:
             self.wishes = sums.wishes
         for slots, copy in visits:
             self.weights.count_visits(slots, copy)
-        self._update(number, rate)
+        factor = self.strategy.rate_factor(number) if isinstance(self.strategy, ScalesRate) else 1.0
+        self._update(number, rate * factor)
         self.strategy.told(number, sums.losses.tolist(), sums.norms)
         self._steps_done = number + 1
         return sums.losses[0], sums.correct
 
     @torch.no_grad()
     def _split(self) -> None:
-        """Give every copy of the weights, and of their average, the values of the first."""
+        """Give every copy of the weights, and of their average, the values of the first; none keeps a momentum."""
         self.weights.split()
+        for value in self.weights.parameters[0].values():
+            self.optimiser.state.pop(value, None)
         for name, value in self._ema.items():
             value.copy_(self._ema[name.partition("@")[0]])
 
@@ -310,13 +310,7 @@ class SupernetLearner:
         Where the strategy scores networks by itself, the loss of a result is the score, and there is no accuracy. There
         is no result before there is a score, and none of a network some of whose weights no step has reached.
 
-        Args:
-            part: The part of the data.
-            reduce: Adds a tensor up over all ranks, in place.
-            stop: Returns whether this rank was asked to stop.
-
-        Raises:
-            KeyboardInterrupt: A rank was asked to stop.
+        Arguments and errors are those of `nasctl.training.learner.Learner.evaluate`.
         """
         problem, ranks, found = self._problem, self._ranks, {}
         if isinstance(self.strategy, ScoresGenomes):

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from nasctl import registry
+from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.supernets.problem import SupernetProblem
@@ -63,6 +64,11 @@ class Supernet:
     def __post_init__(self) -> None:
         if self.called:
             check_name(self.called)
+        if self.called.endswith((".json", ".safetensors")):
+            raise NasctlError(
+                f"A supernet cannot be called {self.called!r}: accuracy@{self.called} would name a file. Give another"
+                " --name."
+            )
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -95,6 +95,22 @@ def supernet_row(folder: TrainingFolder) -> dict[str, Any]:
     }
 
 
+def listed_row(folder: TrainingFolder) -> dict[str, Any]:
+    """Return the row of `supernet_row`; where question or log cannot be read, one with the state "damaged"."""
+    try:
+        return supernet_row(folder)
+    except NasctlError:
+        return {
+            "supernet": folder.path.name,
+            "state": "damaged",
+            **dict.fromkeys(("space", "share", "strategy"), ""),
+            **{"step": 0, "steps": None, "seconds": 0.0, "results": {}, "judged": {}, "weights": None},
+            "started": _started(folder.path),
+            "folder": str(folder.path),
+            "spec": {"data": "", "seed": None},
+        }
+
+
 def supernet_facts(row: Mapping[str, Any], visits: np.ndarray | None) -> dict[str, object]:
     """Return the facts of a row of `supernet_row` for people, by name.
 
@@ -253,6 +269,7 @@ def _step(entries: list[dict[str, Any]]) -> int:
 __all__ = [
     "find_supernet",
     "last_results",
+    "listed_row",
     "progress_text",
     "supernet_facts",
     "supernet_folders",

@@ -7,10 +7,22 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from nasctl.problem.strategy import HasCopies, HasMeanTeacher, HasModules, MixesCopies, Strategy
+from nasctl.errors import NasctlError
+from nasctl.problem.strategy import GivesLosses, HasCopies, HasMeanTeacher, HasModules, MixesCopies, Strategy
+from nasctl.supernets.hull import Hull
+from nasctl.supernets.problem import SupernetProblem
 from nasctl.supernets.shared_weights import SharedWeights
 
 MODULES = "modules/"  # prefix of the tensors of a strategy's own modules, among those of the slots
+
+
+def check_recipe(strategy: Strategy, problem: SupernetProblem) -> None:
+    """Raise a `NasctlError` if a strategy cannot train by the recipe of a problem."""
+    if isinstance(strategy, GivesLosses) and problem.recipe.mixup:
+        raise NasctlError(
+            f"Cannot train a supernet by {problem.strategy} with mixup={problem.recipe.mixup:g}: its losses compare"
+            " views of single images. Give mixup=0 in the recipe."
+        )
 
 
 def copies_of(strategy: Strategy) -> int:
@@ -38,6 +50,15 @@ def module_tensors(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     return {**module_parameters(modules), **buffers}
 
 
+def decayed_and_plain(tensors: Mapping[str, nn.Parameter], hull: Hull) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the tensors that have weight decay, which are matrices and kernels, and those without, such as norms."""
+    norms = {name for name, slot in hull.slots.items() if slot.role == "norm"}  # some have several axes
+    found: tuple[list[nn.Parameter], list[nn.Parameter]] = [], []
+    for name, value in tensors.items():
+        found[value.ndim <= 1 or name.partition("@")[0] in norms].append(value)
+    return found
+
+
 @torch.no_grad()
 def trained_state(
     values: Mapping[str, Tensor], weights: SharedWeights, modules: Mapping[str, nn.Module], strategy: Strategy
@@ -57,4 +78,4 @@ def trained_state(
     return found | {"visits/slots": torch.from_numpy(weights.visits.copy())}
 
 
-__all__ = ["MODULES", "copies_of", "module_parameters", "module_tensors", "trained_state"]
+__all__ = ["MODULES", "copies_of", "decayed_and_plain", "module_parameters", "module_tensors", "trained_state"]

@@ -172,6 +172,7 @@ class TrainedSupernet:
         if {name: one.shape for name, one in found.tensors.items()} != {k: one.shape for k, one in slots.items()}:
             raise self._other_slots()
         found.load(slots, visits)
+        _ = self._calibration_examples, self.validation
         return found
 
     @cached_property
@@ -226,10 +227,15 @@ class TrainedSupernet:
 
     def calibration(self, genome: Genome) -> Iterator[tuple[Tensor, ...]]:
         """Yield the batches that norms are calibrated with, as the genome's network takes them."""
-        with safe_open(self.path, framework="pt") as opened:
-            examples = opened.get_tensor("calibration/examples")
-        for some in calibration_batches(examples):
+        for some in calibration_batches(self._calibration_examples):
             yield self.inputs(genome, some)
+
+    @cached_property
+    def _calibration_examples(self) -> Tensor:
+        """The examples as the data give them, which are read with the weights: the file may be replaced later."""
+        with safe_open(self.path, framework="pt") as opened:
+            found: Tensor = opened.get_tensor("calibration/examples")
+            return found
 
     def inputs(self, genome: Genome, examples: Tensor) -> tuple[Tensor, ...]:
         """Return the inputs of a genome's module for examples as the data give them."""

@@ -71,6 +71,14 @@ def test_a_supernet_is_trained_listed_shown_drawn_and_deleted(nasctl):
     assert "never" not in nasctl("supernet", "show", name).stdout
     refusal = nasctl("supernet", "delete", name, code=2).stderr  # the test's stdin is no terminal
     assert f"Cannot ask whether to delete supernet {name}: stdin is no terminal. Give --yes." in refusal
+    assert "Give all of it." in nasctl("supernet", "delete", name[:-2], "--yes", code=2).stderr
+    Path("nasctl-supernets/broken").mkdir()
+    Path("nasctl-supernets/broken/training.json").write_text("{")
+    listed = nasctl("supernet", "list").stdout
+    assert "damaged" in listed
+    assert name in listed
+    assert len(nasctl("supernet", "list", "--csv").stdout.splitlines()) == 2 + 2 * len(JUDGED)
+    Path("nasctl-supernets/broken/training.json").unlink()
     nasctl("supernet", "delete", name, "--yes")
     assert json.loads(nasctl("supernet", "list", "--json").stdout) == []
     assert not Path(row["folder"]).exists()
@@ -183,6 +191,11 @@ def test_the_recipe_is_that_of_the_task(nasctl):
         ((*TRAIN[2:], "--share=all"), "'all' is not one of"),
         ((*TRAIN[2:], "--space=rnn"), "this space takes tokens; give tokens, or the path of a text"),
         ((*TRAIN[2:], "--name=a/b"), "cannot be called 'a/b'"),
+        ((*TRAIN[2:], "--name=a.json"), "accuracy@a.json would name a file"),
+        (
+            (*TRAIN[2:], "--strategy=sandwich:distance=alpha0"),
+            "Give distance=kl, distance=alpha, or",
+        ),
         ((*TRAIN[2:], "--torch-device=cuda:77"), "torch cannot use 'cuda:77'"),
         ((*TRAIN[2:], "--set=epocs=3"), "did you mean 'epochs'?"),
     ],

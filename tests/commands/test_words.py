@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -115,6 +116,20 @@ def test_the_shell_completes_runs_and_ids():
     assert completed("export", "--store", "other.db") == []
 
 
+def test_the_shell_completes_supernets_and_trainings():
+    assert completed("supernet", "show") == []
+    for folder in ("nasctl-supernets/nb201-fair-1", "nasctl-supernets/nbmacro-fair-2", "nasctl-trainings/nb201-3"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "training.json").touch()
+    assert completed("supernet", "show", begun="nb2") == ["nb201-fair-1"]
+    assert completed("supernet", "evaluate") == completed("supernet", "delete") == ["nb201-fair-1", "nbmacro-fair-2"]
+    assert completed("search", "-o", begun="macs,accuracy@nbm") == ["macs,accuracy@nbmacro-fair-2"]
+    assert completed("search", "-o", begun="score@") == ["score@nb201-fair-1", "score@nbmacro-fair-2"]
+    assert completed("export", "--weights", begun="nb2") == ["nb201-3", "nb201-fair-1", "nb2"]  # the last: files
+    assert completed("train", "--from", begun="nbm") == ["nbmacro-fair-2", "nbm"]
+    assert completed("supernet", "train", "--from", begun="nb2") == ["nb201-3", "nb2"]
+
+
 def test_completion_imports_no_torch(tmp_path):
     code = (
         "import sys\nfrom click.shell_completion import ShellComplete\nfrom nasctl.cli import cli\n"
@@ -122,6 +137,7 @@ def test_completion_imports_no_torch(tmp_path):
         "assert complete(['search', '--space'], 'mb') and complete(['search', '--device'], 'pix')\n"
         "complete(['show'], 'nb')\nprint([one for one in ('torch', 'pymoo', 'scipy') if one in sys.modules])"
     )
+    code = code.replace("print(", "complete(['export', '--weights'], 'nb')\nprint(", 1)
     nasctl("search", "nbmacro", "-o", "params,macs", "--budget", "3")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout == "[]\n", done.stderr

@@ -5,7 +5,14 @@ import pytest
 from nasctl import registry
 from nasctl.data import source
 from nasctl.search.run import Run
-from nasctl.testing import DataContract, ObjectiveContract, SearcherContract, SpaceContract
+from nasctl.testing import (
+    DataContract,
+    ObjectiveContract,
+    SearcherContract,
+    SpaceContract,
+    StrategyContract,
+    strategy_context,
+)
 
 
 class TestSpace(SpaceContract):
@@ -24,6 +31,16 @@ class TestObjective(ObjectiveContract):
     @pytest.fixture
     def run(self):
         return Run("demo_tower", ("demo_spread",), "random")
+
+
+class TestStrategy(StrategyContract):
+    @pytest.fixture
+    def strategy(self):
+        return "demo_pairs:labels=0.3"
+
+    @pytest.fixture(scope="class")
+    def context(self):
+        return strategy_context(registry.create("spaces", "demo_tower"))
 
 
 class TestSearcher(SearcherContract):

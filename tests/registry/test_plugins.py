@@ -25,7 +25,13 @@ from nasctl.hardware.kinds import best_table
 from nasctl.registry import old_names, plugins
 
 PLUGIN = TESTS / "plugin"
-NAMES = {"spaces": "demo_tower", "objectives": "demo_spread", "searchers": "demo_climb", "devices": "demo-board"}
+NAMES = {
+    "spaces": "demo_tower",
+    "objectives": "demo_spread",
+    "searchers": "demo_climb",
+    "strategies": "demo_pairs",
+    "devices": "demo-board",
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,9 @@ def _python(arguments, environment, folder=None):
 @pytest.mark.slow
 def test_the_plugins_keep_the_contracts(python):
     said = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", PLUGIN / "contracts.py")
-    assert int(re.search(r"(\d+) passed", said)[1]) >= 15  # 6 of a space, 3 of data, 2 of an objective, 4 of a searcher
+    assert (
+        int(re.search(r"(\d+) passed", said)[1]) >= 20
+    )  # 6 of a space, 3 of data, 2 of an objective, 5 of a strategy, 4 of a searcher
     assert "skipped" not in said
 
 
@@ -65,6 +73,9 @@ def test_the_plugins_are_listed_and_only_where_they_are_installed(python):
         assert NAMES[f"{kind}s"] in listed
         assert len(listed) > 1, "they are listed beside nasctl's own"
     assert all(name not in registry.names(kind) for kind, name in NAMES.items())
+    assert "demo_pairs" in {
+        row["name"] for row in json.loads(python("-m", "nasctl", "supernet", "strategies", "--json"))
+    }
     everything = {(row["kind"], row["name"]) for row in json.loads(python("-m", "nasctl", "plugins", "--json"))}
     assert {("data", "demo_stripes"), *NAMES.items()} <= everything
 

@@ -1,5 +1,6 @@
 """The adaptive alpha divergence: closed forms of its gradient."""
 
+import pytest
 import torch
 
 from nasctl.supernets import distances
@@ -37,3 +38,15 @@ def test_a_confident_teacher_makes_no_large_gradient():
     found = gradient(-teacher, teacher, "alpha")
     assert found.isfinite().all()
     assert found.abs().max() <= distances.CLIP
+
+
+def test_the_limit_of_ratios_decides_how_much_a_sure_teacher_of_many_classes_teaches():
+    teacher = torch.zeros(1, 1000)
+    teacher[0, 0] = 50.0
+    kl, alpha, own = (float(gradient(torch.zeros(1, 1000), teacher, one)[0, 0]) for one in ("kl", "alpha", "alpha1000"))
+    assert kl == pytest.approx(-0.999, abs=1e-3)
+    assert alpha == pytest.approx(-0.01, rel=0.02)  # limit / classes
+    assert own == pytest.approx(kl, abs=1e-3)
+    for wrong in ("alpha0", "alfa", "alpha-3", "kl10"):
+        with pytest.raises(ValueError, match=wrong):
+            distance_loss(teacher, teacher, wrong)

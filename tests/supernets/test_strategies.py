@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from training.examples import equal, images
 
 from nasctl import registry
 from nasctl.errors import BadOption
+from nasctl.supernets.gradients import StepSums, reduced
 from nasctl.supernets.learner import SupernetLearner
+from nasctl.supernets.strategy_weights import decayed_and_plain
 from nasctl.testing import Chain, StrategyContract, strategy_context
 from nasctl.training.events import Evaluated, Ranks
 
@@ -183,9 +186,46 @@ def test_gradient_sampling_prefers_choices_with_large_gradients():
 def test_calr_lets_small_networks_count_less_and_less():
     context = context_of("stack")
     strategy = made("single_path:calr")
-    assert strategy._weight(context.largest, 20) == pytest.approx(0.5**0.25)
-    assert strategy._weight(context.smallest, 20) == pytest.approx(0.5**4)
-    assert strategy._weight(context.smallest, 0) == 1
+    assert strategy._factor(context.largest, 20) == pytest.approx(0.5**0.25)
+    assert strategy._factor(context.smallest, 20) == pytest.approx(0.5**4)
+    assert strategy._factor(context.smallest, 0) == 1
+
+
+def test_calr_changes_the_steps_of_any_optimiser():
+    """The first step of AdamW has the length of the rate, whatever the loss is multiplied by."""
+    moves = []
+    for strategy in ("single_path", "single_path:calr"):
+        given = problem(strategy, recipe=replace(RECIPE, optimiser="adamw", weight_decay=0.0))
+        learner = SupernetLearner(given, Ranks())
+        before = {name: value.detach().clone() for name, value in learner.weights.tensors.items()}
+        learner.step(*(torch.from_numpy(one[:16]) for one in given.data.examples("train", np.arange(16))), 9, 0.01)
+        moves.append(max(float((learner.weights.tensors[k].detach() - v).abs().max()) for k, v in before.items()))
+    genome = learner.strategy.passes(9)[0].genomes[0]
+    assert moves[1] / moves[0] == pytest.approx(learner.strategy._factor(genome, 9), rel=1e-3)
+    assert moves[1] < 0.9 * moves[0]
+
+
+def test_no_copy_has_a_momentum_at_the_split():
+    given = problem("few_shot:by=first.width,after=0.5")
+    learner = SupernetLearner(given, Ranks())
+    learner.step(*(torch.from_numpy(one[:16]) for one in given.data.examples("train", np.arange(16))), 0, 0.01)
+    assert any(one in learner.optimiser.state for one in learner.weights.tensors.values())
+    learner._split()
+    assert not any(one in learner.optimiser.state for one in learner.weights.tensors.values())
+
+
+def test_norms_of_several_axes_have_no_weight_decay():
+    roles = {"a|LayerNorm": "norm", "b|Linear": "weight", "c|Linear": "bias"}
+    hull = SimpleNamespace(slots={name: SimpleNamespace(role=role) for name, role in roles.items()})
+    tensors = {f"{name}@1": torch.nn.Parameter(torch.zeros((2, 2) if "c" not in name else (2,))) for name in roles}
+    decayed, plain = decayed_and_plain(tensors, hull)
+    assert [decayed[0] is tensors["b|Linear@1"], len(decayed), len(plain)] == [True, 1, 2]
+
+
+def test_the_norm_of_a_rank_counts_as_its_gradient():
+    sums = StepSums(torch.tensor([1.0]), None, [2.0], torch.zeros(2))
+    found = reduced([], sums, torch.tensor(4.0), 8.0, Ranks())
+    assert found.norms == [4.0]  # the gradient of the mean loss, of which half was added up
 
 
 @pytest.mark.parametrize(("by", "copies"), [("first.width", 4), ("macs", 3)])

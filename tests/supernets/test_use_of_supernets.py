@@ -24,6 +24,7 @@ from nasctl.search.applicability import refuse_inapplicable
 from nasctl.search.metrics import make_objective
 from nasctl.store.store import Store
 from nasctl.supernets.folder import CURRENT_STORE
+from nasctl.supernets.named import supernet_named
 from nasctl.supernets.starting_slices import StartingSlices, located, start_doubts
 from nasctl.supernets.subnet_rows import extremes_and_sample, subnet_rows
 from nasctl.supernets.subnets import space_difference, subnet_state
@@ -105,6 +106,25 @@ def test_names_resolve_beside_the_store_of_a_command_and_of_a_search_from_python
     found = nasctl.search(SPACE, objectives=("loss@tiny", "macs"), budget=2, references=False, store=store)
     assert len(found.evaluations) == 2
     assert found.run.asked["tables"]["loss@tiny"] == TrainedSupernet(path).digest + "-358"
+
+
+def test_the_beginning_of_a_name_is_enough_where_it_is_the_only_one(tmp_path, path):
+    store = tmp_path / "nasctl.db"
+    for name in ("first-1", "first-2", "other"):
+        (tmp_path / "nasctl-supernets" / name).mkdir(parents=True)
+        (tmp_path / "nasctl-supernets" / name / "weights.safetensors").symlink_to(path)
+    token = CURRENT_STORE.set(str(store))
+    try:
+        name, objective = make_objective("accuracy@oth")
+        assert (name, objective.version) == ("accuracy@other", made("accuracy@other").version)
+        with pytest.raises(NasctlError, match="several supernets begin with 'first': first-1, first-2; write more"):
+            made("loss@first")
+    finally:
+        CURRENT_STORE.reset(token)
+    assert supernet_named("oth", store).path.parent.name == "other"
+    assert supernet_named("first", store) is None
+    (tmp_path / "nasctl-trainings" / "other-training").mkdir(parents=True)
+    assert supernet_named("oth", store) is None
 
 
 def test_a_pickled_objective_holds_no_weights_and_has_the_same_values(beside):

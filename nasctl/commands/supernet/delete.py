@@ -7,11 +7,12 @@ import sys
 import click
 
 from nasctl.commands import store_option
+from nasctl.commands._complete import complete
 from nasctl.errors import NasctlError
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete("supernets"))
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @store_option
 def command(name: str, yes: bool, store: str) -> None:
@@ -20,6 +21,8 @@ def command(name: str, yes: bool, store: str) -> None:
     from nasctl.system.terminal import printable, say
 
     folder = find_supernet(name, store)
+    if yes and folder.path.name != name:
+        raise NasctlError(f"Cannot delete {name!r} with --yes: it begins the name {folder.path.name}. Give all of it.")
     name = folder.path.name
     if not yes:
         if not sys.stdin.isatty():

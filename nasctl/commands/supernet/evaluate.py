@@ -22,7 +22,7 @@ DRAWN = 8  # random networks that are evaluated if no network is named
 
 
 @click.command("evaluate")
-@click.argument("name")
+@click.argument("name", shell_complete=complete("supernets"))
 @click.option(
     "--arch",
     "archs",

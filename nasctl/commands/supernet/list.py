@@ -16,11 +16,11 @@ def command(store: str, as_csv: bool, as_json: bool) -> None:
     import json
     from datetime import datetime
 
-    from nasctl.supernets.rows import progress_text, supernet_folders, supernet_row
+    from nasctl.supernets.rows import listed_row, progress_text, supernet_folders
     from nasctl.system.terminal import TableColumn, table
     from nasctl.training.rows import accuracy_text, data_name
 
-    rows = [supernet_row(one) for one in supernet_folders(store)]
+    rows = [listed_row(one) for one in supernet_folders(store)]
     if as_json:
         click.echo(json.dumps(rows))
         return

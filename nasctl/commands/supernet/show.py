@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nasctl.commands import csv_option, force_option, json_option, store_option
+from nasctl.commands._complete import complete
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete("supernets"))
 @click.option(
     "--plot",
     metavar="FILE",

@@ -57,6 +57,7 @@ request_group = OptionGroup(
             "start",
             metavar="FILE|NAME",
             type=click.Path(path_type=Path),
+            shell_complete=complete("trainings"),
             help="Begin with the weights of one network: a training of the store, or a state dict of the largest"
             " network, .pt or .safetensors. The strategy elastic needs it.  [default: drawn from the seed]",
         ),

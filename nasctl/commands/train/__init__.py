@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from nasctl.commands import Commands, json_option, store_option
+from nasctl.commands._complete import complete
 from nasctl.commands._groups import GroupedCommand, OptionGroup
 from nasctl.commands._training_options import (
     data_options,
@@ -56,6 +57,7 @@ request_group = OptionGroup(
             "start",
             metavar="FILE|NAME",
             type=click.Path(path_type=Path),
+            shell_complete=complete("weights"),
             help="Begin with the weights of a state dict, .pt or .safetensors, of a training, or of a supernet, whose"
             " slices each network gets.  [default: drawn from the seed]",
         ),

@@ -10,6 +10,7 @@ import numpy as np
 
 from nasctl.api import BadOption, Pass, StrategyContext
 from nasctl.supernets.strategies._conditional import CostBins, check_bins, uniform_list
+from nasctl.supernets.strategies._distance import checked_distance
 
 __all__ = ["Attentive"]
 
@@ -23,7 +24,9 @@ class Attentive:
     Candidates of that bin are drawn, and the one with the lowest loss (BestUp) or the highest loss (WorstUp) on the
     step's batch is trained. The largest network learns from labels, all others from its outputs.
 
-    The prior and the tables of choices come from random networks of the space, not from a list that a user makes.
+    Differences from the paper: the prior and the tables of choices come from random networks of the space, not from a
+    list that a user makes, and the recipe limits the norm of the gradient (clip=5), where the paper limits each of its
+    numbers to 1.
 
     Args:
         up: "best" for BestUp, or "worst" for WorstUp.
@@ -32,7 +35,8 @@ class Attentive:
         bins: Bins between the smallest and the largest network.
         listed: Random networks from which the prior and the tables of choices are counted.
         distance: Distance from the outputs of the largest network: "kl", or "alpha", the adaptive divergence of
-            AlphaNet.
+            AlphaNet with importance ratios of at most 10. "alpha1000" has the limit of AlphaNet's own code. With many
+            more classes than the limit, gradients of "alpha" are small at first.
 
     References:
         Wang et al., "AttentiveNAS: improving neural architecture search via attentive sampling", CVPR 2021,
@@ -54,8 +58,6 @@ class Attentive:
     ) -> None:
         if up not in ("best", "worst"):
             raise BadOption(f"Cannot use attentive with up={up}. Give up=best or up=worst.")
-        if distance not in ("kl", "alpha"):
-            raise BadOption(f"Cannot use attentive with distance={distance}. Give distance=kl or distance=alpha.")
         for name, value in (("random", random), ("candidates", candidates)):
             if not 1 <= value <= MOST_NETWORKS:
                 raise BadOption(f"Cannot use attentive with {name}={value}. Give {name} from 1 to {MOST_NETWORKS:,}.")
@@ -63,7 +65,7 @@ class Attentive:
         self._context, self._random, self._candidates = context, random, candidates
         self._number, self._listed = bins, listed
         self._up: Literal["best", "worst"] = "best" if up == "best" else "worst"
-        self.distance: Literal["kl", "alpha"] = "alpha" if distance == "alpha" else "kl"
+        self.distance = checked_distance("attentive", distance)
 
     @cached_property
     def bins(self) -> CostBins:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from nasctl.api import BadOption, Pass, StrategyContext
+from nasctl.supernets.strategies._distance import checked_distance
 
 __all__ = ["Elastic"]
 
@@ -25,7 +25,8 @@ class Elastic:
         labels: Share of the labels in the loss, above 0 up to 1; a of the paper.
         random: Random networks in each step.
         teacher: "largest" for g = 0 of the paper, or "given" for g = 1.
-        distance: Distance from the outputs of the teacher: "kl", or "alpha", the adaptive divergence of AlphaNet.
+        distance: Distance from the outputs of the teacher: "kl", or "alpha", the adaptive divergence of AlphaNet with
+            importance ratios of at most 10; "alpha1000" has another limit.
 
     References:
         Sridhar et al., "InstaTune: instantaneous neural architecture search during fine-tuning", ICCV workshops 2023,
@@ -46,11 +47,9 @@ class Elastic:
             raise BadOption(f"Cannot use elastic with random={random}. Give random from 1 to {MOST_NETWORKS:,}.")
         if teacher not in ("largest", "given"):
             raise BadOption(f"Cannot use elastic with teacher={teacher}. Give teacher=largest or teacher=given.")
-        if distance not in ("kl", "alpha"):
-            raise BadOption(f"Cannot use elastic with distance={distance}. Give distance=kl or distance=alpha.")
         self._context, self._labels, self._random = context, labels, random
         self.start_teaches = teacher == "given"
-        self.distance: Literal["kl", "alpha"] = "alpha" if distance == "alpha" else "kl"
+        self.distance = checked_distance("elastic", distance)
 
     def passes(self, step: int) -> Sequence[Pass]:
         rng, largest = self._context.rng(step), (self._context.largest,)

@@ -24,6 +24,9 @@ class FewShot:
     turns after the split, one in each step. Each copy then has the networks of its part alone. The copies take a
     multiple of the memory of the weights.
 
+    Differences from the papers: they train each copy to the end with a schedule of its own. Here copies share the rest
+    of one schedule, (1 - after) / copies of the steps each, and all begin without momentum.
+
     Args:
         by: Name of a gene, or "macs" for bands of multiply-accumulates.
         bands: Number of bands; a gene has a part for each choice.

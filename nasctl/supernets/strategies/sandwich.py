@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from nasctl.api import BadOption, Pass, StrategyContext
+from nasctl.supernets.strategies._distance import checked_distance
 
 __all__ = ["Sandwich"]
 
@@ -18,10 +18,14 @@ class Sandwich:
     The last gain of each residual branch begins at zero. Weight decay of the shared weights is that of the largest
     network.
 
+    Differences from the paper: it also uses dropout and drop connections in the largest network alone, which no space
+    has, and a learning rate that falls exponentially to a constant, where the recipe's schedule is a cosine by default.
+
     Args:
         random: Random networks in each step.
         distance: Distance from the outputs of the largest network: "kl", or "alpha", the adaptive divergence of
-            AlphaNet.
+            AlphaNet with importance ratios of at most 10. "alpha1000" has the limit of AlphaNet's own code. With many
+            more classes than the limit, gradients of "alpha" are small at first.
 
     References:
         Yu et al., "BigNAS: scaling up neural architecture search with big single-stage models", ECCV 2020,
@@ -31,13 +35,10 @@ class Sandwich:
     zero_last_gains = True
 
     def __init__(self, context: StrategyContext, random: int = 2, distance: str = "kl") -> None:
-        if random < 0 or distance not in ("kl", "alpha"):
-            raise BadOption(
-                f"Cannot train a sandwich with random={random},distance={distance}. Give random=0 or more, and"
-                " distance=kl or alpha."
-            )
+        if random < 0:
+            raise BadOption(f"Cannot train a sandwich with random={random}. Give random=0 or more.")
         self._context, self._random = context, random
-        self.distance: Literal["kl", "alpha"] = "alpha" if distance == "alpha" else "kl"
+        self.distance = checked_distance("sandwich", distance)
 
     def passes(self, step: int) -> Sequence[Pass]:
         rng = self._context.rng(step)

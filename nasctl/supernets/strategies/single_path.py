@@ -25,14 +25,14 @@ class SinglePath:
     norms, in step with the training (PA&DA). The norm of a choice is an exponential mean over the networks that have
     it. PA&DA takes the gradient of the choice's own weights, and also draws training examples by importance.
 
-    `calr` multiplies the loss of each network by (1 - t)^g, where t is the share of the training that is done. The
-    exponent g is linear in the logarithm of the network's parameters, from 4 for the smallest network to 1/4 for the
-    largest (the complexity-aware learning rate of DYNAS). It replaces a schedule, so the recipe should have
+    `calr` multiplies the learning rate of each network by (1 - t)^g, where t is the share of the training that is done.
+    The exponent g is linear in the logarithm of the network's parameters, from 4 for the smallest network to 1/4 for
+    the largest (the complexity-aware learning rate of DYNAS). It replaces a schedule, so the recipe should have
     `schedule=constant`.
 
     Args:
         sampling: "uniform", or "gradient" for probabilities that follow gradient norms.
-        calr: Whether small networks count less and less.
+        calr: Whether small networks have an ever lower learning rate.
 
     References:
         Guo et al., "Single path one-shot neural architecture search with uniform sampling", ECCV 2020,
@@ -51,8 +51,10 @@ class SinglePath:
         self._norms, self._seen = np.zeros(sum(counts)), np.zeros(sum(counts), np.int64)
 
     def passes(self, step: int) -> Sequence[Pass]:
-        genome = self._draw(step)
-        return (Pass((genome,), weight=self._weight(genome, step) if self._calr else 1.0),)
+        return (Pass((self._draw(step),)),)
+
+    def rate_factor(self, step: int) -> float:
+        return self._factor(self._draw(step), step) if self._calr else 1.0
 
     def told(self, step: int, losses: Sequence[float], norms: Sequence[float]) -> None:
         for norm in norms:
@@ -60,7 +62,7 @@ class SinglePath:
                 (trained,) = self.passes(step)
                 places = self._starts + trained.genomes[0]
                 keep = np.where(self._seen[places], KEEP, 0.0)
-                self._norms[places] = keep * self._norms[places] + (1 - keep) * norm / trained.weight
+                self._norms[places] = keep * self._norms[places] + (1 - keep) * norm
                 self._seen[places] += 1
 
     @property
@@ -89,8 +91,8 @@ class SinglePath:
             found.append(uniform)
         return found
 
-    def _weight(self, genome: Genome, step: int) -> float:
-        """Return the factor of a network's loss."""
+    def _factor(self, genome: Genome, step: int) -> float:
+        """Return the factor of a network's learning rate."""
         context = self._context
         fewest, own, most = (
             math.log(max(1, context.space.network(one).params)) for one in (context.smallest, genome, context.largest)
