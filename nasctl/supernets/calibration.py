@@ -17,13 +17,6 @@ BATCHES = 4  # of 64 examples, unless a supernet says otherwise
 BATCH = 64
 
 
-def calibration_examples(data: TrainingData, seed: int) -> tuple[Tensor, Tensor]:
-    """Return the training examples of a supernet that norms are calibrated with, and their labels."""
-    order = generator(seed, "calibration").permutation(data.size("train"))[: BATCH * BATCHES]
-    examples, labels = data.examples("train", np.sort(order))
-    return torch.from_numpy(examples), torch.from_numpy(labels)
-
-
 def calibration_batches(examples: Tensor) -> Sequence[Tensor]:
     """Return examples in batches of at most 64 that differ by one example at most, since each counts alike."""
     return examples.tensor_split(max(1, -(-len(examples) // BATCH)))

@@ -82,11 +82,12 @@ class StrategyContract:
                 teaches |= one.teaches
 
     def test_learned_choices_are_distributions(self, strategy: str, context: StrategyContext) -> None:
-        made = registry.create("strategies", strategy, context)
+        whole = registry.create("strategies", strategy, context)
+        made: object = whole
         if not isinstance(made, LearnsChoices):
             pytest.skip("the strategy learns no choices")
         for before in (0, context.steps):
-            _outcomes(made, range(before))
+            _outcomes(whole, range(before))
             found = made.probabilities()
             assert [one.shape for one in found] == [(len(gene.choices),) for gene in context.space.genes]
             assert all((one >= 0).all() and abs(one.sum() - 1) < 1e-6 for one in found)

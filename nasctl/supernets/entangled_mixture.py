@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome
-from nasctl.problem.strategy import GeneKind
+from nasctl.problem.strategy_step import GeneKind
 from nasctl.supernets.hull import Hull
 from nasctl.supernets.masked_network import MaskedNetwork, Weights
 from nasctl.supernets.mixtures import MixedNetwork, Mixtures

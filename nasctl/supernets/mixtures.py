@@ -93,12 +93,11 @@ class MixedNetwork:
                 )
         if not weights:
             return {}
-        own = [weights[place] for place in sorted(weights)]
-        values = torch.cat([own[0].new_ones(1), *own])
-        found = {}
+        factors = [weights[place] for place in sorted(weights)]
+        values = torch.cat([factors[0].new_ones(1), *factors])
+        found: dict[str, Tensor] = {}
         for names, places in self.sums:
-            factors = places.factors(values)
-            found |= dict.fromkeys(names, factors)
+            found |= dict.fromkeys(names, places.factors(values))
         return found
 
 
