@@ -170,7 +170,8 @@ def visits_of(folder: TrainingFolder) -> np.ndarray | None:
     for path in [folder.weights, *reversed(folder.checkpoints)]:
         with suppress(OSError, SafetensorError), safe_open(path, framework="numpy") as opened:
             found: np.ndarray = opened.get_tensor("visits/slots")
-            return found[(np.arange(len(found)) == 0) | found.any(axis=1)]
+            trained: np.ndarray = found[(np.arange(len(found)) == 0) | found.any(axis=1)]
+            return trained
     return None
 
 
