@@ -26,6 +26,7 @@ from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 from nasctl.system.terminal import quantity
+from nasctl.system.wording import listed
 
 MOST = 0.5  # share of random networks from which on it is said that they cost more
 
@@ -188,8 +189,8 @@ def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluat
         return said
     # The network closest to the best of every objective may be a cheap one of little quality.
     costs = [one.name for one in percentiles.record.goals if one.cost == "network"]
-    traded = f", because it trades quality for {' and '.join(costs)}"
-    return f"its {quality.name} is {said}{traded if why == CLOSEST and costs and found.share < MEDIAN else ''}"
+    is_traded = why.startswith(CLOSEST) and costs and found.share < MEDIAN
+    return f"its {quality.name} is {said}{f', because it trades quality for {listed(costs)}' if is_traded else ''}"
 
 
 def _dearer(percentiles: Percentiles, chosen: Evaluation) -> str:

@@ -147,6 +147,11 @@ def test_the_sentence_has_the_reason_the_standing_and_the_costs(monkeypatch):
         " costs 20 ms"
     )
     assert str(found.percentiles["latency@phone"]) == "rank 3 of 5 candidates of this run"
+    random["swap"] = [*range(70, 80), *range(85, 100)]  # 10 of 25 are worse than 80
+    assert recommend(EMPTY, "mine", RECORD, VISITED).standing == (
+        "its swap score is better than 40% of 25 random networks of the space, because it trades quality for"
+        " latency@phone"
+    )
 
 
 def test_the_same_network_is_recommended_everywhere(tmp_path):
