@@ -10,9 +10,9 @@
 - `elastic`: InstaTune. Parts of a trained vision transformer with 60% of its multiply-accumulates stay as good as it.
 
 Claims are tested by the t-test over seeds (`fit`: over draws of labels), one-sided at 95%: a claim holds, does not
-hold, or the trainings are too small to tell. Networks are judged on the same held-out photos, so differences are paired.
-The hypervolume is that of the error, as a share, and of the cost scaled from the smallest to the largest network, with 1.05
-in both as the reference. Trainings lie in the folder --work, and are not repeated.
+hold, or the trainings are too small to tell. Networks are judged on the same held-out photos, so differences are
+paired. The hypervolume is that of the error, as a share, and of the cost scaled from the smallest to the largest
+network, with 1.05 in both as the reference. Trainings lie in the folder --work, and are not repeated.
 """
 
 from __future__ import annotations
