@@ -5,14 +5,14 @@
   AttentiveNAS, AlphaNet and ShiftNAS: the hypervolume of error and multiply-accumulates over random networks is larger
   than that of `sandwich`, whose steps train as many networks.
 - `blocks`: BossNAS. The effects of choices that `blockwise` fits without labels rank networks of NAS-Bench-Macro.
-- `fit`: the loss with shared weights as one more column of a predictor of accuracy, of NAS-Bench-Macro. The supernet is
-  one that perf/supernet_ranking.py has trained, and --judged names its file.
+- `fit`: the loss with shared weights as one more column of a predictor of accuracy, on NAS-Bench-Macro. The supernet is
+  one that perf/supernet_ranking.py has trained; --judged names the file judged-*.json in its folder.
 - `elastic`: InstaTune. Parts of a trained vision transformer with 60% of its multiply-accumulates stay as good as it.
 
-Claims are tested by the t-test over seeds (`fit`: over draws of labels), one-sided at 95%: a claim holds, does not hold, or the trainings are too
-small to tell. Errors and hypervolumes of networks are of the same held-out photos, so differences are paired. The
-hypervolume is that of the error, as a share, and of the cost scaled from the smallest to the largest network, with 1.05
-in both as the reference. Trainings lie in the folder --work, and are not repeated.
+Claims are tested by the t-test over seeds (`fit`: over draws of labels), one-sided at 95%: a claim holds, does not
+hold, or the trainings are too small to tell. Networks are judged on the same held-out photos, so differences are
+paired. The hypervolume is that of the error, as a share, and of the cost scaled from the smallest to the largest
+network, with 1.05 in both as the reference. Trainings lie in the folder --work, and are not repeated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +259,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     claims = parser.add_subparsers(dest="claim", required=True)
     for name, defaults in DEFAULTS.items():
         own = claims.add_parser(name, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        add = partial(own.add_argument)
+        add = own.add_argument
         add("--space", default=defaults["space"])
         add("--images", type=int, default=defaults.get("images", 0), help="training photos; 0: all 12,000")
         add("--epochs", type=int, default=defaults.get("epochs", 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import zipfile
 from collections import defaultdict
@@ -284,4 +285,4 @@ def spread(values: Iterable[float], digits: int = 3) -> str:
     """Return a mean with the standard deviation over seeds, such as ".614 ± .012"."""
     found = np.array([*values], dtype=float)
     shown = f"{found.mean():.{digits}f}" + (f" ± {found.std(ddof=1):.{digits}f}" if len(found) > 1 else "")
-    return shown.replace("0.", ".") if digits == 3 else shown
+    return re.sub(r"(?<!\d)0\.", ".", shown) if digits == 3 else shown
