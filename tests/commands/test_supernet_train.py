@@ -256,7 +256,7 @@ def test_a_supernet_that_is_killed_twenty_times_has_the_same_bits(nasctl):
             while not begun and time.monotonic() < deadline:
                 time.sleep(0.01)
                 begun = (folder / "log.jsonl").exists()
-            time.sleep(rng.uniform(0, 6))
+            time.sleep(rng.uniform(0, 4))
             is_alive = not (folder / "weights.safetensors").exists()
             with suppress(ProcessLookupError):  # it has ended by itself
                 os.kill(child, signal.SIGKILL)
