@@ -5,8 +5,8 @@ few steps on noise. The script prints the peak memory of each above that before 
 and whether the supernet stays below four times its hull (weights, gradients, momentum, and one more for slices) plus
 the activations of one network, which are the peak of the single network without its weights, gradients and momentum.
 
-The allocator of the processes returns every freed block of 128 KiB or more to the system (MALLOC_MMAP_THRESHOLD_), so the
-peaks are those of tensors that are alive. By default it keeps some, and peaks of equal runs differ by up to 5%.
+The allocator of the processes returns every freed block of 128 KiB or more to the system (MALLOC_MMAP_THRESHOLD_), so
+peaks are those of tensors that are alive. By default it keeps some of them, and peaks of equal runs differ by 5%.
 """
 
 from __future__ import annotations

@@ -117,6 +117,7 @@ class Hull:
     def __init__(self, networks: ElasticNetworks) -> None:
         self.networks = networks
         self.slots: dict[str, HullSlot] = {}
+        self.is_complete = True
         self.cuts = lru_cache(maxsize=1 << 12)(self._cuts)
 
     @classmethod
@@ -124,7 +125,8 @@ class Hull:
         """Return the hull of the networks of a space.
 
         The all-first and the all-last genome are the anchors, with a few random ones. Every choice of every gene is
-        tried on each anchor, and then random genomes until 1,000 in a row have fitted.
+        tried on each anchor, and then random genomes until 1,000 in a row have fitted. After 20,000 the hull is taken as
+        it is, and `is_complete` is False: some networks are not in it.
 
         Raises:
             NasctlError: A slot would have to hold tensors of several kinds, which the message names, or there are too
@@ -137,7 +139,8 @@ class Hull:
         quiet, needed = 0, QUIET_ORDERED if ordered else QUIET
         for _ in range(LIMIT):
             quiet = 0 if hull.add(random_genome(space, rng)) else quiet + 1
-            if quiet == needed:
+            hull.is_complete = quiet == needed
+            if hull.is_complete:
                 break
         hull.cuts.cache_clear()
         return hull

@@ -238,7 +238,8 @@ def size_text(learner: SupernetLearner) -> str:
     context, tensors = learner.context, learner.weights.tensors
     least, most = (quantity(context.macs(one), "MACs") for one in (context.smallest, context.largest))
     params = quantity(sum(one.numel() for one in tensors.values()), "parameters")
-    return f"{params} parameters in {plural(len(tensors), 'tensor')}, for networks of {least} to {most} MACs"
+    size = f"{params} parameters in {plural(len(tensors), 'tensor')}, for networks of {least} to {most} MACs"
+    return size if learner.weights.hull.is_complete else f"{size}; networks with still other layers are left out"
 
 
 def seconds_of(entries: list[dict[str, Any]], step: int | None = None) -> float:

@@ -1,9 +1,13 @@
 """`nasctl supernet train`, `list`, `show` and `delete`, from the command line."""
 
 import json
+import os
+import random
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -218,25 +222,56 @@ def test_an_unknown_supernet_is_one_sentence(words, nasctl):
     )
 
 
-@pytest.mark.slow  # it waits for another process
-def test_a_killed_supernet_goes_on_to_the_same_bits(nasctl):
-    words = [*TRAIN, "--epochs=40", "--set=rate=0.1", "--set=evaluate=0", "--set=recovery=10", "--seed=3"]
-    whole = json.loads(nasctl(*words, "--json", "--store=whole.db").stdout)
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "nasctl", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    folder = Path("nasctl-supernets") / whole["supernet"]
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("step-*")) and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    killed.kill()
-    killed.wait()
-    assert not (folder / "weights.safetensors").exists()
-    done = nasctl(*words, "--json")
-    assert "goes on after step" in done.stderr
-    resumed = json.loads(done.stdout)
-    assert resumed["results"] == whole["results"]
-    assert len({TrainedSupernet(Path(one["weights"])).digest for one in (whole, resumed)}) == 1
+FORKS = """
+import json, os, sys
+import nasctl.supernets.report
+from nasctl.cli import cli
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        cli.main(json.loads(line))
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
+
+KILLS = 20
+
+
+@pytest.mark.slow  # it waits for other processes
+def test_a_supernet_that_is_killed_twenty_times_has_the_same_bits(nasctl):
+    """Processes are forked from one that has imported torch, and are killed at random times of their training."""
+    rng, kills, seed = random.Random(0), 0, 0
+    words = ["supernet", "train", "--space=nbmacro:resolution=8", "--data=digits", "--strategy=single_path"]
+    words += ["--epochs=2", "--set=evaluate=0", "--set=recovery=10"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-c", FORKS], text=True, **pipes) as server:
+
+        def killed(asked, folder):
+            """Begin a training and kill it, perhaps before its first step; return False if it ended before."""
+            server.stdin.write(f"{json.dumps(asked)}\n")
+            server.stdin.flush()
+            child, begun = int(server.stdout.readline()), (folder / "log.jsonl").exists()
+            deadline = time.monotonic() + 120
+            while not begun and time.monotonic() < deadline:
+                time.sleep(0.01)
+                begun = (folder / "log.jsonl").exists()
+            time.sleep(rng.uniform(0, 4))
+            is_alive = not (folder / "weights.safetensors").exists()
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(child, signal.SIGKILL)
+            assert server.stdout.readline() == "ended\n"
+            return is_alive
+
+        while kills < KILLS:
+            asked, seed = [*words, f"--seed={seed}"], seed + 1
+            whole = json.loads(nasctl(*asked, "--json", "--store=whole.db").stdout)
+            while kills < KILLS and killed(asked, Path("nasctl-supernets") / whole["supernet"]):
+                kills += 1
+            resumed = json.loads(nasctl(*asked, "--json").stdout)
+            assert resumed["results"] == whole["results"]
+            assert len({TrainedSupernet(Path(one["weights"])).digest for one in (whole, resumed)}) == 1
+        server.stdin.close()
 
 
 @pytest.mark.slow  # it starts two processes
