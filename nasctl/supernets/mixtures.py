@@ -93,9 +93,9 @@ class MixedNetwork:
                 )
         if not weights:
             return {}
-        own = [weights[place] for place in sorted(weights)]
-        values = torch.cat([own[0].new_ones(1), *own])
-        found = {}
+        ordered = [weights[place] for place in sorted(weights)]
+        values = torch.cat([ordered[0].new_ones(1), *ordered])
+        found: dict[str, Tensor] = {}
         for names, places in self.sums:
             factors = places.factors(values)
             found |= dict.fromkeys(names, factors)
