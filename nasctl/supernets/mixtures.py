@@ -93,12 +93,11 @@ class MixedNetwork:
                 )
         if not weights:
             return {}
-        ordered = [weights[place] for place in sorted(weights)]
-        values = torch.cat([ordered[0].new_ones(1), *ordered])
+        factors = [weights[place] for place in sorted(weights)]
+        values = torch.cat([factors[0].new_ones(1), *factors])
         found: dict[str, Tensor] = {}
         for names, places in self.sums:
-            factors = places.factors(values)
-            found |= dict.fromkeys(names, factors)
+            found |= dict.fromkeys(names, places.factors(values))
         return found
 
 
