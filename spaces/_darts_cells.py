@@ -28,6 +28,7 @@ MixedCell = tuple[tuple[tuple[Edge, SumTerm], ...], ...]  # the edges that each 
 
 
 def genes() -> Iterator[Gene]:
+    """Yield the genes of the normal and the reduction cell: inputs, first and second operation of each node."""
     for kind in CELL_KINDS:
         for node, pairs in enumerate(PAIRS, start=2):
             if len(pairs) > 1:
@@ -37,6 +38,7 @@ def genes() -> Iterator[Gene]:
 
 
 def split_cells(genome: Genome) -> tuple[Genome, Genome]:
+    """Return the genes of the normal and of the reduction cell."""
     return genome[:GENES_PER_CELL], genome[GENES_PER_CELL:]
 
 

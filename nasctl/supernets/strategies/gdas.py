@@ -53,7 +53,9 @@ class GumbelSearch(MixedChoices):
         gates = {place: one[drawn[place], None] for place, one in factors.items()}
         loss = other.loss(networks.mixed([(choice,) for choice in drawn], gates, other.inputs(), frozen=True))
         self.updated(gradients(loss, leaves), other.size, networks)
-        yield own.loss(networks.mixed([(choice,) for choice in trained], {}, inputs))
+        # With gates too, because a space may build the network of a genome that is not canonical in another order.
+        ones = {place: inputs[0].new_ones(1) for place in factors}
+        yield own.loss(networks.mixed([(choice,) for choice in trained], ones, inputs))
 
     def _path(self, factors: Mapping[int, Tensor]) -> tuple[int, ...]:
         """Return the choice of each gene that factors pick; a gene with one choice has no factors."""
