@@ -100,11 +100,10 @@ class ChoiceController:
         )
         self.arrays: dict[str, np.ndarray] = dict(values)
         for name, weight in self._weights.items():  # the optimiser's state shares the memory of the arrays
-            first, second, steps = (torch.zeros_like(weight, requires_grad=False) for _ in range(3))
-            steps = torch.zeros(())
-            self._optimiser.state[weight] = {"step": steps, "exp_avg": first, "exp_avg_sq": second}
-            self.arrays |= {f"{name}.first": first.numpy(), f"{name}.second": second.numpy()}
-            self.arrays[f"{name}.steps"] = steps.numpy()
+            state = {key: torch.zeros_like(weight, requires_grad=False) for key in ("exp_avg", "exp_avg_sq")}
+            state["step"] = torch.zeros(())
+            self._optimiser.state[weight] = state
+            self.arrays |= {f"{name}.{key}": value.numpy() for key, value in state.items()}
         self.arrays["baseline"] = np.zeros(2)  # moving average of rewards, and number of updates
         if self.options.memory:
             self.arrays["memory"] = np.zeros((self.options.buffer, len(counts)), np.int64)
