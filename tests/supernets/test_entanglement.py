@@ -2,6 +2,7 @@
 
 from functools import cache
 from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -209,7 +210,7 @@ def test_mixtures_give_networks_of_single_choices_and_gradients():
 def test_refusals_name_a_remedy(spec, option, words):
     context = context_of(spec) if spec != "nb201" else strategy_context(registry.create("spaces", NB201))
     with pytest.raises(BadOption, match=words):
-        registry.create("strategies", f"tangle:{option}".rstrip(":"), context)
+        registry.create("strategies", f"tangle:{option}".rstrip(":"), context).passes(0)
 
 
 @pytest.mark.slow
@@ -233,6 +234,16 @@ class Resolutions(Stack):
     def network(self, genome):
         side = self.genes[4].choices[genome[4]]
         return self._network(genome[:4], (1, side, side))
+
+
+def test_trained_weights_need_no_trial_of_slices(tmp_path):
+    asked = problem("tangle")
+    outcome = trained(asked, tmp_path, until=1)
+    made = registry.create("strategies", "tangle", context_of("stack"))
+    for name, array in made.arrays.items():
+        array[...] = outcome.state[f"strategy/{name}"].numpy()
+    made._context = SimpleNamespace(largest=made._context.largest, space=Stack(), holds=made._context.holds)
+    assert made.chosen() == Stack().canonical(made.chosen())
 
 
 def test_resolutions_are_drawn_and_not_learned():

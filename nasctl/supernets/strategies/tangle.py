@@ -15,6 +15,10 @@ from nasctl.supernets.strategies._choices import ChoiceHistory, most_probable_ge
 
 __all__ = ["Tangle"]
 
+KINDS = ("sliced", "mixed", "free", "other")  # codes of kinds of genes, in `Tangle.arrays`
+
+UNKNOWN = -1
+
 
 class Tangle:
     """Train the largest network with masked weights, and learn its masks, which are sums over choices of the genes.
@@ -58,19 +62,21 @@ class Tangle:
             raise BadOption(f"Cannot use tangle with others={others}. Give others=refuse or keep.")
         self._context, self._begins = context, warmup * context.steps
         self._alphas = Alphas(context, method, rate, decay)
-        self._kinds = context.gene_kinds()
-        _check_genes(context, self._kinds, others)
+        # Stored, since it takes seconds to find the kinds out, and weights are used without a training too.
+        self._codes, self._others = np.full(len(context.space.genes), UNKNOWN), others
         network, vocabulary = context.space.network(context.largest), context.space.input.vocabulary
         self.chance = log(max(2, network.out_shape[0], vocabulary or 0))
         self._history = ChoiceHistory(self._alphas.counts, context.steps)
-        self._history.note(-1, self.probabilities)
 
     def passes(self, step: int) -> Sequence[Pass]:
+        self._kinds()  # refuses a space before its first step
         return (Pass((self._context.largest,)),)
 
     def losses(self, step: int, passes: Sequence[Pass], batch: StepBatch, networks: StepNetworks) -> Iterator[Tensor]:
         rng, (first, second) = self._context.rng(step), batch.halves()
         fixed = self._drawn(rng)
+        if step == 0:
+            self._history.note(-1, self.probabilities)
         if step >= self._begins:
             leaves, inputs = self._alphas.leaves(), second.inputs()
             outputs = networks.entangled(self._factors(leaves, step, rng, fixed, inputs), inputs, frozen=True)
@@ -86,12 +92,12 @@ class Tangle:
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        return {**self._alphas.arrays, "history": self._history.array}
+        return {**self._alphas.arrays, "history": self._history.array, "kinds": self._codes}
 
     def probabilities(self) -> list[np.ndarray]:
         """Return the probability of each choice, which is uniform for genes that are drawn."""
         found = self._alphas.probabilities()
-        for gene, (kind, own) in enumerate(zip(self._kinds, found, strict=True)):
+        for gene, (kind, own) in enumerate(zip(self._kinds(), found, strict=True)):
             if kind == "free":
                 own[:] = 1 / len(own)
             elif kind == "other":
@@ -101,7 +107,7 @@ class Tangle:
     def chosen(self) -> Genome:
         """Return the genome of the most probable choices; genes that are drawn have those of the largest network."""
         found = self.probabilities()
-        for gene, (kind, own) in enumerate(zip(self._kinds, found, strict=True)):
+        for gene, (kind, own) in enumerate(zip(self._kinds(), found, strict=True)):
             if kind == "free":
                 own[:] = np.arange(len(own)) == self._context.largest[gene]
         return most_probable_genome(self._context, found)
@@ -109,7 +115,9 @@ class Tangle:
     def _drawn(self, rng: np.random.Generator) -> dict[int, int]:
         """Return the choices of the genes that are drawn in each step."""
         genes = self._context.space.genes
-        return {gene: int(rng.integers(len(genes[gene].choices))) for gene, k in enumerate(self._kinds) if k == "free"}
+        return {
+            gene: int(rng.integers(len(genes[gene].choices))) for gene, k in enumerate(self._kinds()) if k == "free"
+        }
 
     def _factors(
         self,
@@ -123,7 +131,20 @@ class Tangle:
         device = inputs[0].device
         found = self._alphas.factors(leaves, rng, step / self._context.steps, device)
         one_hot = {gene: torch.eye(len(leaves[gene]), device=device)[choice] for gene, choice in fixed.items()}
-        return {gene: one_hot.get(gene, own) for gene, own in found.items() if self._kinds[gene] != "other"}
+        kinds = self._kinds()
+        return {gene: one_hot.get(gene, own) for gene, own in found.items() if kinds[gene] != "other"}
+
+    def _kinds(self) -> list[str]:
+        """Return the kind of each gene.
+
+        Raises:
+            BadOption: There is nothing to learn, or a gene that cannot be learned.
+        """
+        if (self._codes == UNKNOWN).any():
+            found = self._context.gene_kinds()
+            _check_genes(self._context, found, self._others)
+            self._codes[:] = [KINDS.index(kind) for kind in found]
+        return [KINDS[code] for code in self._codes]
 
 
 def _check_genes(context: StrategyContext, kinds: Sequence[str], others: str) -> None:
