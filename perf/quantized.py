@@ -5,7 +5,7 @@ The script trains a small network on the images of NASCTL_DATA with `nasctl trai
 1. the accuracy on test images and the size of the network in float32, with uniform 8, 6 and 4 bits in all layers, and
    the hypervolume of these beside that of the fronts that searches of several seeds find, judged on the same images;
 2. the accuracy with uniform and with power levels at 4, 3 and 2 bits;
-3. the seconds that the candidates of the first search take one after another, and as separate modules.
+3. the processor seconds that the candidates of the first search take one after another, and as separate modules.
 
 Inputs of layers have 8 bits. Searches see validation images alone. The box of hypervolumes reaches from chance to 100%
 and from 0 bytes to the size in float32.
@@ -125,28 +125,28 @@ def search_figures(judge: Judge, spec: str, data: str, budget: int, seeds: int, 
 
 
 def speed(judge: Judge, data: str, genomes: Sequence[tuple[int, ...]]) -> None:
-    """Print the seconds of candidates that are evaluated in turn, and of separate modules."""
+    """Print the processor seconds of candidates that are evaluated in turn, and of separate modules."""
     space = judge.space
     batches, _ = validation_batches(space.base, labelled_data(space.base, data), DEFAULT_IMAGES)
     some = [genomes[k] for k in np.linspace(0, len(genomes) - 1, TIMED).astype(int)]
     built, run = [], []
     for genome in some:
-        start = time.perf_counter()
+        start = time.process_time()
         module = new_quantizer(space.variants).module(space.variants.choices(genome))
-        middle = time.perf_counter()
+        middle = time.process_time()
         with torch.no_grad():
             for batch in batches:
                 module(batch)
         built.append(middle - start)
-        run.append(time.perf_counter() - middle)
-    start = time.perf_counter()
+        run.append(time.process_time() - middle)
+    start = time.process_time()
     outputs = space.variants.evaluator(batches, new_quantizer(space.variants))
     for genome in genomes:
         outputs(genome)
-    whole = (time.perf_counter() - start) / len(genomes)
+    whole = (time.process_time() - start) / len(genomes)
     print(
-        f"seconds of a candidate, {DEFAULT_IMAGES} images, mean of {len(genomes)}: {whole:.3f} in turn; as a separate module"
-        f" {np.mean(run):.3f} to run it and {np.mean(built):.3f} to calibrate and quantise it ({TIMED} candidates):"
+        f"processor seconds of a candidate, {DEFAULT_IMAGES} images, mean of {len(genomes)}: {whole:.3f} in turn; as a"
+        f" separate module {np.mean(run):.3f} to run it and {np.mean(built):.3f} to calibrate and quantise it ({TIMED} candidates):"
         f" {whole / (np.mean(run) + np.mean(built)):.2f} of both, {whole / np.mean(run):.2f} of running alone"
     )
 
