@@ -146,8 +146,8 @@ def speed(judge: Judge, data: str, genomes: Sequence[tuple[int, ...]]) -> None:
     whole = (time.process_time() - start) / len(genomes)
     print(
         f"processor seconds of a candidate, {DEFAULT_IMAGES} images, mean of {len(genomes)}: {whole:.3f} in turn; as a"
-        f" separate module {np.mean(run):.3f} to run it and {np.mean(built):.3f} to calibrate and quantise it ({TIMED} candidates):"
-        f" {whole / (np.mean(run) + np.mean(built)):.2f} of both, {whole / np.mean(run):.2f} of running alone"
+        f" separate module {np.mean(run):.3f} to run it and {np.mean(built):.3f} to calibrate and quantise it ({TIMED}"
+        f" candidates): {whole / (np.mean(run) + np.mean(built)):.2f} of both, {whole / np.mean(run):.2f} of running alone"
     )
 
 
