@@ -147,7 +147,7 @@ def speed(judge: Judge, data: str, genomes: Sequence[tuple[int, ...]]) -> None:
     print(
         f"processor seconds of a candidate, {DEFAULT_IMAGES} images, mean of {len(genomes)}: {whole:.3f} in turn; as a"
         f" separate module {np.mean(run):.3f} to run it and {np.mean(built):.3f} to calibrate and quantise it ({TIMED}"
-        f" candidates): {whole / (np.mean(run) + np.mean(built)):.2f} of both, {whole / np.mean(run):.2f} of running alone"
+        f" candidates): {whole / (np.mean(run) + np.mean(built)):.2f} of both, {whole / np.mean(run):.2f} of running"
     )
 
 

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from nasctl import registry
 from nasctl.architectures.architecture import architecture
+from nasctl.candidates.determinism import deterministic_torch
 from nasctl.compression.compressed_space import CompressedSpace
 from nasctl.compression.variant_accuracy import validation_batches
 from nasctl.export.model import Model
@@ -43,9 +44,11 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
         result=_result(space, genome),
         nasctl=__version__,
     )
+    with deterministic_torch(1):  # as searches have it by default, so that biases have the same last digits
+        module = space.module(genome)
     examples = random_examples(described.input, base.mean, base.deviation)
     rounds = any(isinstance(node.layer, QuantizedLayer) for node in described.network.nodes)
-    return Model(described, space.module(genome), examples, facts, rounds_inputs=rounds, data=data)
+    return Model(described, module, examples, facts, rounds_inputs=rounds, data=data)
 
 
 @torch.no_grad()
