@@ -43,7 +43,7 @@ class Accuracy:
     unit = "label"
     direction: Direction = "max"
     transform: Transform = "identity"
-    needs = frozenset({"network"})  # and those of the predictor's metrics, or of modules
+    needs = frozenset({"network", "trained_weights"})  # without a file
     shared_weights = ""
 
     def __init__(self, file: str = "", images: int = DEFAULT_IMAGES, split: str = "", split_seed: int = -1) -> None:
@@ -57,12 +57,12 @@ class Accuracy:
             usual = {"images": DEFAULT_IMAGES, "split": "", "split_seed": -1}
             options = ",".join(f"{key}={value}" for key, value in given.items() if value != usual[key])
             self.label, self.version = f"accuracy:{options}".removesuffix(":"), self._variants.version
-            self.unit, self.needs = "%", self.needs | {"trained_weights"}
+            self.unit = "%"
             return
         if not file.endswith(".json"):
             self._inherited = InheritedQuality.of(file, images, "accuracy")
             self.label, self.version = self._inherited.label, self._inherited.version
-            self.unit, self.needs = "%", self.needs | {"module"}
+            self.unit, self.needs = "%", frozenset({"network", "module"})
             self.shared_weights = self._inherited.name
             return
         if images != DEFAULT_IMAGES:
@@ -74,7 +74,7 @@ class Accuracy:
         self.unit = f"predicted {self.predictor.file.column}"
         self.direction = self.predictor.file.direction
         self.version = self.predictor.digest  # stored values are not reused after the predictor changes
-        self.needs = self.needs.union(*(metric.needs for metric in self._metrics.values()))
+        self.needs = frozenset({"network"}).union(*(metric.needs for metric in self._metrics.values()))
 
     def wrong_space(self, space: SearchSpace) -> str:
         """Return why the objective says nothing of a space; "" if it was fitted or trained on the space."""

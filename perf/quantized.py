@@ -5,7 +5,7 @@ The script trains a small network on the images of NASCTL_DATA with `nasctl trai
 1. the accuracy on test images and the size of the network in float32, with uniform 8, 6 and 4 bits in all layers, and
    the hypervolume of these beside that of the fronts that searches of several seeds find, judged on the same images;
 2. the accuracy with uniform and with power levels at 4, 3 and 2 bits;
-3. the seconds that the candidates of the first search take one after another, and as separate modules.
+3. the processor seconds that the candidates of the first search take one after another, and as separate modules.
 
 Inputs of layers have 8 bits. Searches see validation images alone. The box of hypervolumes reaches from chance to 100%
 and from 0 bytes to the size in float32.
@@ -37,6 +37,7 @@ from nasctl.compression.variant_accuracy import validation_batches
 from nasctl.data import source
 from nasctl.search.run import Run
 from nasctl.store.store import Store
+from nasctl.supernets.inherited_quality import DEFAULT_IMAGES
 from nasctl.training.evaluation import accuracy_error
 from nasctl.training.folder import CURRENT_STORE
 
@@ -47,9 +48,7 @@ NETWORKS = {  # name of the training: space and genome
 
 OPTIONS = "activations=8"
 
-EVALUATED = 500  # validation images of a candidate
-
-TIMED = 10  # candidates that are evaluated as separate modules
+TIMED = 5  # candidates that are evaluated as separate modules
 
 
 class Judge:
@@ -98,15 +97,14 @@ def volume(points: Sequence[tuple[float, float]], size: float) -> float:
     return float(moocore.hypervolume(losses, ref=np.ones(2)))
 
 
-def search_figures(judge: Judge, spec: str, data: str, budget: int, seeds: int, size: float) -> list[tuple[int, ...]]:
-    """Print the hypervolumes of searches, and return the candidates of the first one."""
+def search_figures(judge: Judge, spec: str, data: str, budget: int, seeds: int, size: float) -> None:
+    """Print the hypervolumes of searches, and the speed of the first one."""
     plain = [judge.point(judge.uniform(bits)) for bits in (8, 6, 4)]
     for bits, (accuracy, found) in zip((8, 6, 4), plain, strict=True):
         print(f"uniform {bits} bits: {accuracy:.1f}%, {found / 1000:.1f} kB")
     print(f"hypervolume of uniform 8, 6, 4 bits: {volume(plain, size):.4f}", flush=True)
-    first: list[tuple[int, ...]] = []
     for seed in range(seeds):
-        objectives = (f"accuracy:images={EVALUATED}", "size")
+        objectives = ("accuracy", "size")
         setting, first_ones = Setting(source(data)), tuple(reference_names(judge.space))
         run = Run(spec, objectives, seed=seed, setting=setting, references=first_ones)
         store = Store(":memory:")
@@ -122,34 +120,34 @@ def search_figures(judge: Judge, spec: str, data: str, budget: int, seeds: int, 
             f" {sum(dominated)} of 3 uniform ones on test images; {seconds:.0f} s",
             flush=True,
         )
-        first = first or [one.genome for one in seen]
-    return first
+        if not seed:
+            speed(judge, data, [one.genome for one in seen])
 
 
 def speed(judge: Judge, data: str, genomes: Sequence[tuple[int, ...]]) -> None:
-    """Print the seconds of candidates that are evaluated in turn, and of separate modules."""
+    """Print the processor seconds of candidates that are evaluated in turn, and of separate modules."""
     space = judge.space
-    batches, _ = validation_batches(space.base, labelled_data(space.base, data), EVALUATED)
+    batches, _ = validation_batches(space.base, labelled_data(space.base, data), DEFAULT_IMAGES)
     some = [genomes[k] for k in np.linspace(0, len(genomes) - 1, TIMED).astype(int)]
     built, run = [], []
     for genome in some:
-        start = time.perf_counter()
+        start = time.process_time()
         module = new_quantizer(space.variants).module(space.variants.choices(genome))
-        middle = time.perf_counter()
+        middle = time.process_time()
         with torch.no_grad():
             for batch in batches:
                 module(batch)
         built.append(middle - start)
-        run.append(time.perf_counter() - middle)
-    start = time.perf_counter()
+        run.append(time.process_time() - middle)
+    start = time.process_time()
     outputs = space.variants.evaluator(batches, new_quantizer(space.variants))
     for genome in genomes:
         outputs(genome)
-    whole = (time.perf_counter() - start) / len(genomes)
+    whole = (time.process_time() - start) / len(genomes)
     print(
-        f"seconds of a candidate, {EVALUATED} images, mean of {len(genomes)}: {whole:.3f} in turn; as a separate module"
-        f" {np.mean(run):.3f} to run it and {np.mean(built):.3f} to calibrate and quantise it ({TIMED} candidates):"
-        f" {whole / (np.mean(run) + np.mean(built)):.2f} of both, {whole / np.mean(run):.2f} of running alone"
+        f"processor seconds of a candidate, {DEFAULT_IMAGES} images, mean of {len(genomes)}: {whole:.3f} in turn; as a"
+        f" separate module {np.mean(run):.3f} to run it and {np.mean(built):.3f} to calibrate and quantise it ({TIMED}"
+        f" candidates): {whole / (np.mean(run) + np.mean(built)):.2f} of both, {whole / np.mean(run):.2f} of running"
     )
 
 
@@ -176,7 +174,7 @@ def main() -> None:
         for bits in (4, 3, 2):
             found = [judge.point(judge.uniform(bits, levels))[0] for levels in ("uniform", "power")]
             print(f"{bits} bits: uniform levels {found[0]:.1f}%, power levels {found[1]:.1f}%", flush=True)
-        speed(judge, data, search_figures(judge, spec, data, given.budget, given.seeds, size))
+        search_figures(judge, spec, data, given.budget, given.seeds, size)
 
 
 if __name__ == "__main__":

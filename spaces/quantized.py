@@ -12,7 +12,7 @@ from nasctl.compression.quantized_space import QuantizedVariants
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from nasctl.compression.compressed_space import Evaluator
+    from nasctl.compression.compressed_space import Evaluator, TrainingData
     from nasctl.compression.trained_base import TrainedBase
 
 __all__ = ["Quantized"]
@@ -86,6 +86,11 @@ class Quantized:
     def base(self) -> TrainedBase:
         """The trained network."""
         return self.variants.given.base
+
+    @property
+    def calibration(self) -> TrainingData:
+        """The labelled data whose training part calibrates layers."""
+        return self.variants.given.calibration
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the genome with uniform levels of all 16-bit weights, which have no others."""

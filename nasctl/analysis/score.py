@@ -47,7 +47,7 @@ class Scored(NamedTuple):
 
 
 def expand_specs(specs: Iterable[str]) -> list[str]:
-    """Return specs of objectives in which "all" is replaced by all objectives without required options or trainings."""
+    """Return specs of objectives in which "all" is replaced by all metrics of untrained networks without options."""
     found: dict[str, None] = {}
     for spec in registry.split(specs):
         names = [spec]
@@ -59,7 +59,8 @@ def expand_specs(specs: Iterable[str]) -> list[str]:
 
 def _is_among_all(name: str) -> bool:
     """Return whether an objective is one of "all"."""
-    return registry.optional("objectives", name) and "training" not in registry.load("objectives", name).needs
+    needs = registry.load("objectives", name).needs
+    return registry.optional("objectives", name) and needs.isdisjoint({"training", "trained_weights"})
 
 
 def make_metrics(specs: Iterable[str], space: str) -> dict[str, Objective]:

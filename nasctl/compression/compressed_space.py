@@ -29,6 +29,11 @@ class CompressedSpace(Protocol):
         """The trained network."""
         ...
 
+    @property
+    def calibration(self) -> TrainingData:
+        """The labelled data whose training part calibrates variants."""
+        ...
+
     def module(self, genome: Genome) -> nn.Module:
         """Return a new module of a genome's network; see `HasTrainedWeights`."""
         ...
@@ -125,4 +130,4 @@ def _calibration(path: str, digest: str, data: str) -> TrainingData:
     return labelled_data(trained_base(path), data)
 
 
-__all__ = ["CompressedSpace", "Evaluator", "Given", "with_digest"]
+__all__ = ["CompressedSpace", "Evaluator", "Given", "TrainingData", "with_digest"]

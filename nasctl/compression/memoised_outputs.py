@@ -12,6 +12,8 @@ from nasctl.networks.node import Node
 
 KEPT_BYTES = 256 << 20  # of values that are kept in memory
 
+NUMBERED = 1 << 20  # values that are told apart, after which all are forgotten
+
 
 class MemoisedOutputs:
     """The outputs of variants of a network that differ in some of their layers, for fixed images.
@@ -49,6 +51,10 @@ class MemoisedOutputs:
             choices: The choice of each layer; equal choices mean equal modules.
             part: Returns the module of a layer by its position.
         """
+        if len(self._numbers) > NUMBERED:
+            self._numbers.clear()
+            self._values.clear()
+            self._bytes = 0
         numbers: dict[int, int] = {-1: -1}
         for k, node in enumerate(self._nodes):
             key = k, choices[k], tuple(numbers[source] for source in node.inputs)

@@ -10,10 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from nasctl import registry
 from nasctl.architectures.architecture import architecture
+from nasctl.candidates.determinism import deterministic_torch
 from nasctl.compression.compressed_space import CompressedSpace
-from nasctl.compression.labelled_data import labelled_data
 from nasctl.compression.variant_accuracy import validation_batches
-from nasctl.errors import NasctlError
 from nasctl.export.model import Model
 from nasctl.export.trained import random_examples
 from nasctl.networks.quantized_layer import QuantizedLayer
@@ -31,7 +30,7 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
         space: The space.
         genome: The genome.
     """
-    base, described = space.base, architecture(spec, genome)
+    base, described, data = space.base, architecture(spec, genome), space.calibration
     facts = Facts(
         space=described.space,
         genome=genome,
@@ -40,24 +39,25 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
         class_names=base.class_names,
         mean=base.mean,
         deviation=base.deviation,
-        data=base.data,
+        data=base.data or str(data),
         recipe={},
         result=_result(space, genome),
         nasctl=__version__,
     )
+    with deterministic_torch(1):  # as searches have it by default, so that biases have the same last digits
+        module = space.module(genome)
     examples = random_examples(described.input, base.mean, base.deviation)
     rounds = any(isinstance(node.layer, QuantizedLayer) for node in described.network.nodes)
-    return Model(described, space.module(genome), examples, facts, rounds_inputs=rounds)
+    return Model(described, module, examples, facts, rounds_inputs=rounds, data=data)
 
 
 @torch.no_grad()
 def _result(space: CompressedSpace, genome: Genome) -> dict[str, dict[str, Any]]:
-    """Return the result of a variant on all validation images of the network's training; {} if they are not at hand."""
-    try:
-        data = labelled_data(space.base, "")
-        batches, labels = validation_batches(space.base, data, data.size("validation"))
-    except NasctlError:
+    """Return the result of a variant on all validation images of its data; {} if there are none."""
+    data = space.calibration
+    if not (size := data.size("validation")):
         return {}
+    batches, labels = validation_batches(space.base, data, size)
     outputs, expected = torch.cat(space.evaluator(batches)(genome)), torch.cat(labels)
     share, number = float((outputs.argmax(1) == expected).double().mean()), len(expected)
     found = Result(float(cross_entropy(outputs, expected)), share, None, number, accuracy_error(share, number))

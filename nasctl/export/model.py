@@ -17,6 +17,7 @@ from nasctl.errors import NasctlError
 from nasctl.export.header import header
 from nasctl.networks.onnx import silenced_exporter
 from nasctl.networks.python_source import source
+from nasctl.training.labelled import TrainingData
 from nasctl.training.trained_weights import Facts
 
 Runner = Callable[[Tensor], Tensor]  # takes a batch of examples, (B, ...), and returns the outputs, (B, ...)
@@ -58,6 +59,7 @@ class Model:
         trained: Facts of the training that the weights come from; None if the network is untrained.
         weights_name: Name of the file from which an exported Python file loads the weights.
         rounds_inputs: Whether layers round their inputs, so that a rounding error may become a step.
+        data: Labelled data on whose validation part files are compared; None to look for that of the training.
     """
 
     architecture: Architecture
@@ -66,6 +68,7 @@ class Model:
     trained: Facts | None = None
     weights_name: str = ""
     rounds_inputs: bool = False
+    data: TrainingData | None = None
 
     @cached_property
     def deployed(self) -> nn.Module:

@@ -126,9 +126,8 @@ class ExportRequest:
             return None
         if self.data is not None:
             return labelled_data(exported, self.data)
-        if not facts.data:
-            say("compared on random examples: the data of the training is not known")
-            return None
+        if exported.data is not None:
+            return exported.data
         found = IDENTITY.fullmatch(facts.data)
         name = found["name"].partition("#")[0] if found else ""
         try:

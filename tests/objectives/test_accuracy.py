@@ -77,8 +77,12 @@ def test_it_is_not_optimised_against_its_direction(path):
     assert make_objective(f"max:accuracy@{path}")[0] == "accuracy@small"
     with pytest.raises(BadOption, match="its direction is max"):
         make_objective(f"min:accuracy@{path}")
-    with pytest.raises(BadOption, match="'accuracy' needs 'file'"):
-        make_objective("accuracy")
+
+
+def test_without_a_file_it_needs_trained_networks():
+    name, objective = make_objective("accuracy")
+    assert name == "accuracy"
+    assert "untrained" in objective.wrong_space(registry.create("spaces", SMALL))
 
 
 def test_another_version_of_a_metric_is_refused(path, tmp_path):

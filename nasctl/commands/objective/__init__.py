@@ -36,7 +36,7 @@ def untrained_metrics() -> list[str]:
     """Return the names of all objectives that need no option, except those that train or repeat another one."""
     from nasctl.analysis import score
 
-    return [name for name in score.expand_specs(["all"]) if name not in ("lga", "size")]
+    return [name for name in score.expand_specs(["all"]) if name not in ("lga", "size", "bitops")]
 
 
 def objective_task(

@@ -1,0 +1,73 @@
+"""Exports of quantised networks: packed weights, and the integers of ONNX files."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nasctl import registry
+from nasctl.compression.compressed_space import CompressedSpace
+from nasctl.export.compressed import compressed_model
+from nasctl.export.export import destinations, export
+from nasctl.export.integer_onnx import integer_layers
+
+OWN = """
+import torch
+from torch import nn
+
+SIZE, MEAN, DEVIATION = (8, 8), (77.0,), (95.0,)
+
+
+def net():
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, groups=2, bias=False), nn.ReLU())
+    return nn.Sequential(*made, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10))
+"""
+
+
+def model(tmp_path, weights, inputs, levels):
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+    spec = f"quantized:of={path}:net,data=digits,weights={weights},activations={inputs},levels={levels}"
+    space = registry.create("spaces", spec)
+    assert isinstance(space, CompressedSpace)
+    return compressed_model(spec, space, (0,) * len(space.genes))
+
+
+@pytest.mark.slow  # torch's exporter takes seconds
+@pytest.mark.parametrize(("weights", "inputs", "levels"), [(8, 8, "uniform"), (4, 6, "uniform"), (4, 8, "power")])
+def test_onnx_files_hold_the_integers_of_the_search(tmp_path, weights, inputs, levels):
+    import onnx
+
+    made = model(tmp_path, weights, inputs, levels)
+    paths = destinations("net", ("onnx",), tmp_path, trained=True)
+    assert export(made, paths).files["onnx"].difference.relative < 0.1
+    graph = onnx.load(paths["onnx"]).graph
+    integers = [one for one in graph.initializer if one.data_type == onnx.TensorProto.INT8 and len(one.dims) > 1]
+    layers = integer_layers(made.module)
+    assert len(integers) == len(layers)
+    assert (len(layers) == 3) == (levels == "uniform")  # a layer whose best exponent is 1 has uniform levels
+    assert all(np.abs(onnx.numpy_helper.to_array(one)).max() < 2 ** (weights - 1) for one in integers)
+    operators = [node.op_type for node in graph.node]
+    assert operators.count("QuantizeLinear") == len(layers)
+    assert ("Round" in operators) == (levels == "power")
+
+
+def test_a_python_file_reads_packed_weights(tmp_path, monkeypatch):
+    made = model(tmp_path, 3, 4, "power")
+    paths = destinations("net", ("python",), tmp_path, trained=True)
+    made = replace(made, weights_name=paths["torch"].name)
+    found = export(made, paths)
+    assert found.files["python"].difference.absolute == 0
+    state = torch.load(paths["torch"], weights_only=True)
+    packed = sum(value.numel() for key, value in state.items() if key.endswith("packed"))
+    numbers = [4 * 9, 6 * 2 * 9, 60]
+    assert packed == sum(-(-3 * one // 8) for one in numbers)
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("net", None)
+    import net
+
+    assert torch.equal(net.logits(made.examples), made.outputs)
+    sys.modules.pop("net", None)
