@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nasctl.api import BadOption, Genome, MixableSpace, MixtureProblem, Problem
+from nasctl.api import BadOption, Genome, MixableSpace, MixtureProblem, Problem, effective_choices, remove_choices
 
 __all__ = ["Prune"]
 
@@ -88,40 +88,16 @@ class Prune:
 
     def _prune_supernet(self) -> list[list[int]]:
         """Return the choices of each gene, (G,): the one that remained, then the removed ones, the latest first."""
-        allowed = self._initial_choices()
-        removed = [[c for c in range(len(gene.choices)) if c not in kept] for gene, kept in self._by_gene(allowed)]
-        while any(len(choices) > 1 for choices in allowed):
-            for gene, choice in self._least_important(allowed):
-                allowed[gene].remove(choice)
+        space: Any = self._problem.space
+        evaluate: Any = self._problem.evaluate_mixture
+        counts = [len(gene.choices) for gene in space.genes]
+        allowed = effective_choices(space, counts)
+        removed = [[c for c in range(count) if c not in kept] for count, kept in zip(counts, allowed, strict=True)]
+        for removals in remove_choices(allowed, evaluate):
+            for gene, choice in removals:
                 removed[gene].insert(0, choice)
                 self._removed.append((gene, choice))
-        return [kept + gone for kept, gone in zip(allowed, removed, strict=True)]
-
-    def _by_gene(self, allowed: list[list[int]]) -> Iterator[tuple[Any, list[int]]]:
-        """Yield each gene with its list of choices."""
-        return zip(self._problem.space.genes, allowed, strict=True)
-
-    def _initial_choices(self) -> list[list[int]]:
-        """Return the choices of each gene whose removal changes the supernet, or one choice if there are none."""
-        space: Any = self._problem.space
-        all_choices = [list(range(len(gene.choices))) for gene in space.genes]
-        whole = space.supernet(all_choices)
-        kept = []
-        for gene, choices in enumerate(all_choices):
-            added = [c for c in choices if len(choices) > 1 and space.supernet(_without(all_choices, gene, c)) != whole]
-            kept.append(added or choices[:1])
-        return kept
-
-    def _least_important(self, allowed: list[list[int]]) -> list[tuple[int, int]]:
-        """Return the least important choice of each gene that has several."""
-        evaluate: Any = self._problem.evaluate_mixture
-        places = [(g, c) for g, choices in enumerate(allowed) if len(choices) > 1 for c in choices]
-        losses = np.array([evaluate(_without(allowed, gene, choice)) for gene, choice in places])  # (places, M)
-        filled = np.where(np.isnan(losses).any(axis=1, keepdims=True), np.inf, losses)
-        ranks = [np.unique(column, return_inverse=True)[1] for column in filled.T]
-        sums = dict(zip(places, np.sum(ranks, axis=0).tolist(), strict=True))
-        genes = dict.fromkeys(gene for gene, _ in places)
-        return [min((place for place in places if place[0] == gene), key=lambda place: sums[place]) for gene in genes]
+        return [[c for c in kept if c not in gone] + gone for kept, gone in zip(allowed, removed, strict=True)]
 
     def _by_recency(self, order: list[list[int]]) -> Iterator[Genome]:
         """Yield canonical genomes in ascending order of the summed positions of their choices in `order`.
@@ -142,8 +118,3 @@ class Prune:
                 if place + 1 < len(order[gene]) and later not in listed:
                     listed.add(later)
                     heapq.heappush(heap, (total + 1, later))
-
-
-def _without(allowed: list[list[int]], gene: int, choice: int) -> list[list[int]]:
-    """Return the choices of all genes without one choice of one gene."""
-    return [[c for c in choices if (g, c) != (gene, choice)] for g, choices in enumerate(allowed)]
