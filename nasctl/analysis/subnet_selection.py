@@ -1,0 +1,178 @@
+"""The selection of one network of a trained supernet: the learned choice, the best of draws, or by removing choices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nasctl.analysis.score import score_genomes
+from nasctl.errors import NasctlError
+from nasctl.evaluation.executor import Executor
+from nasctl.evaluation.search_problem import SearchProblem
+from nasctl.evaluation.task import Task
+from nasctl.pareto.losses import losses
+from nasctl.problem.choice_removal import effective_choices, removal_importance, remove_choices
+from nasctl.problem.space import Gene, Genome, MixableSpace
+from nasctl.problem.strategy import ScoresGenomes
+from nasctl.store.store import Store
+from nasctl.supernets.subnet_draws import chosen_genome, drawn_genomes
+from nasctl.supernets.mixture_loss import MixtureLoss
+from nasctl.supernets.trained_supernet import TrainedSupernet
+
+Follow = Callable[[Iterable[Any], int], Iterable[Any]]  # passes rows on
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The network that was selected, and how.
+
+    Attributes:
+        genome: Its canonical genome.
+        about: Sentences about the selection.
+        facts: The same for programs.
+    """
+
+    genome: Genome
+    about: list[str]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def select_learned(supernet: TrainedSupernet) -> Selected:
+    """Return the network that the strategy of a supernet has chosen.
+
+    Raises:
+        NasctlError: The strategy learns no choices.
+    """
+    return Selected(chosen_genome(supernet), [f"the choice that {supernet.facts.strategy} has learned"])
+
+
+def select_sample(
+    supernet: TrainedSupernet,
+    samples: int,
+    seed: int,
+    task: Task | None,
+    store: Store,
+    *,
+    uniform: bool = False,
+    executor: Executor | None = None,
+    follow: Follow = lambda rows, number: rows,
+) -> Selected:
+    """Return the best of networks that are drawn from the distribution of a supernet.
+
+    With several objectives, the ranks of each are added up.
+
+    Args:
+        supernet: The supernet.
+        samples: Number of networks, distinct as far as the distribution has so many.
+        seed: Seed of the draws.
+        task: The objectives that judge; None for the scores of a strategy that scores networks by itself.
+        store: Store of the measurements. Only missing ones are made.
+        uniform: Whether networks are drawn uniformly, whatever the strategy has learned.
+        executor: Executor that measures modules. Default: this process.
+        follow: Passes rows on, and may show progress; called with the rows and their number.
+
+    Raises:
+        NasctlError: No network has a value of every objective.
+    """
+    genomes = drawn_genomes(supernet, samples, np.random.default_rng(seed), uniform)
+    if task is None:
+        assert isinstance(supernet.strategy, ScoresGenomes)
+        names, scores = ["score"], [supernet.score(genome) for genome in genomes]
+        table = np.array([[np.nan if one is None else one] for one in scores])
+    else:
+        names = [goal.name for goal in task.objectives]
+        rows = follow(score_genomes(task, supernet.facts.space, genomes, store, executor), len(genomes))
+        table = losses([row.evaluation for row in rows], task.objectives)
+    whole = ~np.isnan(table).any(axis=1)
+    if not whole.any():
+        raise NasctlError(
+            f"Cannot choose among {len(genomes)} networks of the supernet {supernet.name}: each failed in"
+            f" {', '.join(names)}. Train for longer, or give other objectives with -o."
+        )
+    best = int(np.where(whole, removal_importance(table), len(names) * len(genomes)).argmin())
+    source = "uniform draws" if uniform else "draws from its distribution"
+    failed = len(genomes) - int(whole.sum())
+    about = [f"the best of {len(genomes)} {source} by {', '.join(names)}"]
+    about += [f"{failed} of them failed and count as worst"] if failed else []
+    # Only the loss of a single objective is on a scale that a user knows.
+    facts = {"samples": len(genomes), "failed": failed, "objectives": names, "uniform": uniform}
+    return Selected(genomes[best], about, {**facts, "losses": table[best].tolist()})
+
+
+def select_by_removal(
+    supernet: TrainedSupernet,
+    seed: int,
+    task: Task | None,
+    images: int,
+    follow: Follow = lambda rows, number: rows,
+) -> Selected:
+    """Return the network that is left when each gene keeps the choice whose removal hurts most (DARTS-PT).
+
+    Genes are decided in a random order. Choices that add nothing to a mixture, such as "none", are not tried. DARTS-PT
+    trains the mixture between two genes; the file of a trained supernet holds no training examples for that.
+
+    References:
+        Wang et al., "Rethinking architecture selection in differentiable NAS", ICLR 2021, arXiv:2108.04392.
+
+    Args:
+        supernet: The supernet.
+        seed: Seed of the order of the genes.
+        task: Objectives of the mixture without trained weights; None for the validation loss with the shared weights.
+        images: Validation examples of that loss.
+        follow: Passes the decisions on, and may show progress; called with them and their number.
+
+    Raises:
+        NasctlError: The supernet has no mixture, or every removal makes an objective fail.
+    """
+    space: Any = supernet.space
+    counts = [len(gene.choices) for gene in space.genes]
+    if isinstance(space, MixableSpace):
+        start = effective_choices(space, counts)
+    elif task is None:
+        start = [list(range(count)) for count in counts]
+    else:
+        raise NasctlError(
+            f"Cannot measure mixtures of {supernet.facts.space}: the space has no network that sums choices. Leave -o"
+            " out, or give --by top-samples."
+        )
+    evaluate = MixtureLoss(supernet, images) if task is None else SearchProblem(task).evaluate_mixture
+    names = ["loss"] if task is None else [goal.name for goal in task.objectives]
+    tried, decided, kept = list[np.ndarray](), [], [choices[0] for choices in start]
+
+    def noted(allowed: list[list[int]]) -> np.ndarray:
+        tried.append(np.asarray(evaluate(allowed), float).reshape(-1))
+        return tried[-1]
+
+    order = np.random.default_rng(seed).permutation(len(counts)).tolist()
+    number = sum(len(choices) > 1 for choices in start)
+    for removed in follow(remove_choices(start, noted, order), number):
+        gene, gone = removed[0][0], {choice for _, choice in removed}
+        if np.isnan(tried).any(axis=1).all():
+            raise NasctlError(
+                f"Cannot select by {', '.join(names)}: it fails for each mixture without a choice of"
+                f" {space.genes[gene].name}. Give other objectives with -o."
+            )
+        (kept[gene],) = [choice for choice in start[gene] if choice not in gone]
+        decided.append(_decision(space.genes[gene], kept[gene], start[gene], tried))
+        tried.clear()
+    genome = space.canonical(tuple(kept))
+    about = [f"{one['gene']} keeps {one['kept']} ({_values(one, names)})" for one in decided]
+    return Selected(genome, about, {"objectives": names, "decided": decided})
+
+
+def _decision(gene: Gene, kept: int, choices: Sequence[int], tried: Sequence[np.ndarray]) -> dict[str, object]:
+    """Return what was decided about a gene, with the losses without each choice."""
+    without = {str(gene.choices[one]): row.tolist() for one, row in zip(choices, tried, strict=True)}
+    return {"gene": gene.name, "kept": str(gene.choices[kept]), "without": without}
+
+
+def _values(decision: dict[str, Any], names: Sequence[str]) -> str:
+    """Return the losses without each choice in words, those of the first objective."""
+    shown = ", ".join(f"{row[0]:.4g} without {choice}" for choice, row in decision["without"].items())
+    return f"{'' if names == ['loss'] else 'loss in '}{names[0]} {shown}"
+
+
+__all__ = ["Selected", "select_by_removal", "select_learned", "select_sample"]

@@ -1,0 +1,135 @@
+"""One network of a trained supernet is selected: by draws, by what was learned, or by removing choices."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from supernets.trained import SPACE, supernet
+
+from nasctl import registry
+from nasctl.analysis.subnet_selection import select_by_removal, select_learned
+from nasctl.cli import cli
+from nasctl.errors import NasctlError
+from nasctl.supernets.subnet_draws import distribution_of, drawn_genomes
+from nasctl.supernets.step_networks import SharedNetworks
+from nasctl.supernets.trained_supernet import TrainedSupernet
+from nasctl.supernets.validation import evaluate_subnet, stored_batches
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("selected") / "nasctl.db"
+
+
+@pytest.fixture(scope="module")
+def path(store):
+    return supernet(store)
+
+
+@pytest.fixture
+def trained(path):
+    return TrainedSupernet(path)
+
+
+def select(store, *words):
+    return CliRunner().invoke(cli, ["supernet", "select", "tiny", *map(str, words), "--store", str(store)])
+
+
+class Taught:
+    """A strategy whose distribution and choice are known."""
+
+    def __init__(self, probabilities, chosen):
+        self._probabilities, self._chosen = probabilities, chosen
+
+    def probabilities(self):
+        return self._probabilities
+
+    def chosen(self):
+        return self._chosen
+
+
+def test_the_best_of_the_draws_has_the_lowest_loss_and_is_found_again_without_measuring(store, trained):
+    done = select(store, "--by", "top-samples", "--samples", 3, "--images", 60, "--json")
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    drawn = drawn_genomes(trained, 3, np.random.default_rng(0))
+    losses = [evaluate_subnet(trained, one, stored_batches(trained, 60)).loss for one in drawn]
+    assert facts["genome"] == list(drawn[int(np.argmin(losses))])
+    assert facts["losses"] == pytest.approx([min(losses)])
+    again = select(store, "--by", "top-samples", "--samples", 3, "--images", 60)
+    assert again.stdout.strip() == facts["id"]
+    assert f"nasctl export --arch {facts['id']} --weights tiny --store" in again.stderr
+
+
+def test_a_learned_distribution_is_drawn_from_and_its_choice_taken(trained):
+    certain = [np.eye(5)[3] if place % 2 else np.full(5, 0.2) for place in range(6)]
+    trained.__dict__["strategy"] = Taught(certain, (3,) * 6)
+    assert select_learned(trained).genome == (3,) * 6
+    drawn = drawn_genomes(trained, 20, np.random.default_rng(0))
+    assert len(set(drawn)) == 20
+    full = [one for one in drawn if all(one)]  # a canonical genome may drop edges
+    assert full
+    assert sum(one[1::2] == (3, 3, 3) for one in full) > len(full) / 2  # the cell's edges 1 and 2 can change places
+    assert distribution_of(trained, uniform=True)[1].tolist() == [0.2] * 5
+    few = drawn_genomes(trained, 3, np.random.default_rng(0), uniform=True)
+    assert len(few) == 3
+    trained.__dict__["strategy"] = Taught([np.eye(5)[3]] * 6, (3,) * 6)
+    assert drawn_genomes(trained, 5, np.random.default_rng(0)) == [(3,) * 6]
+
+
+def test_each_gene_keeps_the_choice_whose_removal_hurts_most(trained, monkeypatch):
+    asked = []
+    wanted = (1, 2, 3, 4, 1, 2)
+
+    def mixed(networks, allowed, weights, inputs, copy=0, frozen=False):
+        """Return outputs whose loss falls with the number of wanted choices that are left."""
+        asked.append((allowed, weights))
+        right = sum(choice in choices for choice, choices in zip(wanted, allowed, strict=True))
+        labels = torch.cat([labels for _, labels in stored_batches(trained, 60)])
+        return right * torch.nn.functional.one_hot(labels, 10).float()
+
+    monkeypatch.setattr(SharedNetworks, "mixed", mixed, raising=False)
+    found = select_by_removal(trained, 0, None, 60)
+    assert found.genome == trained.space.canonical(wanted)
+    assert len(asked) == 6 * 4  # "none" adds nothing to a sum
+    first, factors = asked[0]
+    (gene,) = [place for place, choices in enumerate(first) if len(choices) == 3]
+    assert factors[gene].tolist() == pytest.approx([0.2] * 3)  # that of the removed choice is given to no other
+    last, factors = asked[-1]
+    assert sorted(map(len, last)) == [1] * 5 + [3]
+    assert len(factors) == 1  # a decided gene has the factor 1
+
+
+def test_the_genes_are_decided_by_any_objective_without_training(store):
+    done = select(store, "--by", "perturbation", "-o", "params", "--fidelity", "fast", "--json")
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    space = registry.create("spaces", SPACE)
+    cheapest = {"skip_connect", "avg_pool_3x3"}
+    # The loss is the number of parameters, so that the removal of a free operation hurts most.
+    assert {one["kept"] for one in facts["decided"]} <= cheapest
+    assert {one["gene"] for one in facts["decided"]} == {gene.name for gene in space.genes}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--by", "argmax"), r"sandwich\S*, learns none"),
+        (("--by", "argmax", "-o", "macs"), "what was learned"),
+        (("--by", "perturbation", "--samples", "3"), "only top-samples does"),
+        (("--by", "top-samples", "-o", "no_such"), "no_such"),
+    ],
+)
+def test_what_cannot_be_selected_is_refused_in_one_sentence(store, path, words, reason):
+    done = select(store, *words)
+    assert done.exit_code == 2
+    assert re.search(reason, done.stderr)
+
+
+def test_a_supernet_with_untrained_weights_has_no_mixture(trained):
+    trained.weights.visits = np.zeros_like(trained.weights.visits)
+    with pytest.raises(NasctlError, match="no step of its training has reached some weights"):
+        select_by_removal(trained, 0, None, 60)
