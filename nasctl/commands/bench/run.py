@@ -8,26 +8,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands import csv_option, json_option
+from nasctl.commands import csv_option, json_option, store_option
+from nasctl.commands._groups import GroupedCommand
+from nasctl.commands._training_options import recipe_group
+from nasctl.commands.bench._strategies import StrategyOptions, strategy_group
 from nasctl.commands.bench._tables import mean_and_deviation, print_tests, say_unbeaten
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
     from nasctl.bench.compare import SearcherComparison
     from nasctl.bench.replay import Indicators
+    from nasctl.training.request import RecipeOptions
 
 SEARCHERS = ("mtf_pdns", "nsga2")  # compared by default
+SEEDS = 30  # runs of each searcher by default
 
 
-@click.command()
+@click.command(cls=GroupedCommand, groups=(strategy_group, recipe_group))
 @click.argument("name")
 @click.option(
     "--searcher",
     "searchers",
     multiple=True,
     metavar="SPEC",
-    help="Searcher to compare; repeatable.  [default: mtf_pdns, nsga2; with --trainings"
-    " regularized_evolution, predictor]",
+    help="Searcher to compare, or with --data strategy of supernets; repeatable.  [default: mtf_pdns, nsga2; with"
+    " --trainings regularized_evolution, predictor]",
 )
 @click.option(
     "-o",
@@ -39,10 +44,8 @@ SEARCHERS = ("mtf_pdns", "nsga2")  # compared by default
 )
 @click.option(
     "--seeds",
-    default=30,
-    show_default=True,
     type=click.IntRange(1, 10_000),
-    help="Runs of each searcher, with seeds from 0.",
+    help="Runs of each searcher, with seeds from 0.  [default: 30; with --data 3]",
 )
 @click.option(
     "--evaluations",
@@ -55,19 +58,26 @@ SEARCHERS = ("mtf_pdns", "nsga2")  # compared by default
     "--trainings",
     type=click.IntRange(2, 10_000),
     metavar="N",
-    help="Compare policies that choose N networks to train, in place of searchers of the objectives.",
+    help="Compare policies that choose N networks to train, in place of searchers of the objectives. With --data: the"
+    " networks that random search trains.  [default with --data: as many as cost the same]",
 )
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the convergence to write.")
+@strategy_group
+@recipe_group
+@store_option
 @csv_option
 @json_option
 def command(
     name: str,
     searchers: tuple[str, ...],
     objectives: tuple[str, ...],
-    seeds: int,
+    seeds: int | None,
     evaluations: int | None,
     trainings: int | None,
     plot: Path | None,
+    training: StrategyOptions,
+    recipe: RecipeOptions,
+    store: str,
     as_csv: bool,
     as_json: bool,
 ) -> None:
@@ -83,6 +93,11 @@ def command(
     trains what a predictor of the labels so far prefers, and "training-free" a shortlist of a search without labels.
     Both may measure the metrics of --evaluations networks. Searchers train all that they propose, by label and cost.
 
+    With --data, each searcher is a strategy of supernets. It trains one for each seed, beside the store, and the same
+    command continues where it was stopped. The networks that are chosen with its weights are looked up in the table.
+    Beside them stand random networks with the same weights, random search among trained networks at the same cost, one
+    random network, and the best network by metrics.
+
     --csv prints a row for each run: its scene, searcher and seed, its size, and its indicators.
     """
     import json
@@ -90,9 +105,16 @@ def command(
     from nasctl import registry
     from nasctl.bench.benchmark import default_objectives
     from nasctl.bench.compare import BASELINE, compare_searchers, replay_searchers
-    from nasctl.commands.bench import _trainings
+    from nasctl.commands.bench import _strategies, _trainings
     from nasctl.system.terminal import counted, plural, say
 
+    if training.data is not None:
+        _strategies.refuse_others(objectives, evaluations, plot)
+        asked = registry.split(searchers)
+        _strategies.compare(name, asked, seeds, trainings, training, recipe, store, (as_csv, as_json))
+        return
+    training.refuse_without_data(recipe)
+    seeds = seeds or SEEDS
     if plot is not None:
         from nasctl.drawing.canvas import check_free
 

@@ -1,0 +1,138 @@
+"""Networks that strategies of supernets have chosen beside those of random search, judged by a table of trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.stats import ttest_rel
+
+from nasctl.bench.benchmark import Benchmark, Scene, TrainingTable
+from nasctl.bench.compare import PairTest, cohens_d, holm_adjusted, rank_sum
+from nasctl.problem.space import Genome
+
+DRAWS = 1000  # runs of random search among trained networks, which cost only look-ups
+
+INDICATOR = "accuracy"  # of the chosen network, the only indicator
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A way to choose one network, with its choices.
+
+    Args:
+        name: The name that tables show.
+        cost: Its cost in trainings of one network; NaN if it trains none.
+        choices: The chosen networks as rows of the benchmark by scene, one per seed or run, (S,).
+        genomes: The chosen canonical genomes, one per seed, where each scene has the same.
+        against: Names of the policies that it is tested against.
+        paired: Names of those among them with the same weights at the same seed.
+    """
+
+    name: str
+    cost: float
+    choices: Mapping[str, np.ndarray]
+    genomes: tuple[Genome, ...] = ()
+    against: tuple[str, ...] = ()
+    paired: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class StrategyComparison:
+    """The accuracies of chosen networks.
+
+    Args:
+        scenes: Scenes that judge, by name.
+        policies: The policies, in the order of tables.
+        seeds: Number of seeds.
+    """
+
+    scenes: Mapping[str, Scene]
+    policies: Sequence[Policy]
+    seeds: int
+
+    def accuracies(self, policy: Policy, scene: str) -> np.ndarray:
+        """Return the accuracies of the networks that a policy has chosen, one per seed or run, (S,)."""
+        found: np.ndarray = self.scenes[scene].accuracy[policy.choices[scene]]
+        return found
+
+    def standard_error(self, policy: Policy, scene: str) -> float:
+        """Return the standard error of a mean over as many runs as there are seeds; NaN for a single one."""
+        values = self.accuracies(policy, scene)
+        if len(values) < 2:
+            return float("nan")
+        return float(np.std(values, ddof=1) / np.sqrt(min(len(values), self.seeds)))
+
+    def tests(self) -> list[PairTest]:
+        """Return the tests of each policy against those that it names, by Holm's method over the pairs of a scene.
+
+        Policies with the same weights at the same seed are compared by Student's paired test, others by the rank-sum
+        test. Without variation, or with one seed, a paired test says nothing, and p is 1.
+        """
+        by_name, found = {one.name: one for one in self.policies}, []
+        pairs = [(one, by_name[other]) for one in self.policies for other in one.against]
+        for scene in self.scenes:
+            values = [(self.accuracies(one, scene), self.accuracies(other, scene)) for one, other in pairs]
+            levels = [
+                paired_p(a, b) if other.name in one.paired else rank_sum(a, b)
+                for (one, other), (a, b) in zip(pairs, values, strict=True)
+            ]
+            found += [
+                PairTest(scene, INDICATOR, one.name, other.name, p, cohens_d(a, b) if len(a) > 1 else 0.0)
+                for (one, other), (a, b), p in zip(pairs, values, holm_adjusted(levels), strict=True)
+            ]
+        return found
+
+    def figures(self) -> dict[str, Any]:
+        """Return the whole comparison as JSON has it. The many runs of random search have a mean and a deviation."""
+        return {
+            "policies": [
+                {
+                    "name": one.name,
+                    "trainings": None if np.isnan(one.cost) else one.cost,
+                    "genomes": [list(genome) for genome in one.genomes],
+                    "scenes": {scene: self._about(one, scene) for scene in self.scenes},
+                }
+                for one in self.policies
+            ],
+            "tests": [asdict(one) for one in self.tests()],
+        }
+
+    def _about(self, policy: Policy, scene: str) -> dict[str, Any]:
+        values = self.accuracies(policy, scene)
+        own = {"accuracies": values.tolist()} if len(values) <= self.seeds else {"runs": len(values)}
+        error = self.standard_error(policy, scene)
+        return {"mean": float(values.mean()), "standard_error": None if np.isnan(error) else error, **own}
+
+
+def paired_p(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the two-sided p value of Student's paired test; 1 where the differences do not vary."""
+    differences = first - second
+    if len(differences) < 2 or np.ptp(differences) == 0:
+        return 1.0
+    return float(ttest_rel(first, second).pvalue)
+
+
+def random_trainings(
+    benchmark: Benchmark, tables: Mapping[str, TrainingTable], number: int, cost: float, name: str
+) -> Policy:
+    """Return random search among trained networks: the best by the table's label of `number` uniform draws.
+
+    Args:
+        benchmark: The benchmark.
+        tables: Its trainings by data set or task, whose labels choose and whose test results judge.
+        number: Networks that are trained in a run.
+        cost: The cost that tables show.
+        name: The name of the policy.
+    """
+    rng, counts = np.random.default_rng(0), [len(gene.choices) for gene in benchmark.space.genes]
+    place = {genome: row for row, genome in enumerate(benchmark.genomes)}
+    drawn = rng.integers(counts, size=(DRAWS * number, len(counts))).tolist()
+    rows = np.array([place[benchmark.space.canonical(tuple(one))] for one in drawn]).reshape(DRAWS, number)
+    best = {scene: table.labels[rows].argmax(axis=1) for scene, table in tables.items()}
+    return Policy(name, cost, {scene: rows[np.arange(DRAWS), at] for scene, at in best.items()})
+
+
+__all__ = ["DRAWS", "INDICATOR", "Policy", "StrategyComparison", "paired_p", "random_trainings"]
