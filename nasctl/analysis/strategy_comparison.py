@@ -69,7 +69,7 @@ class StrategyComparison:
         """Return the tests of each policy against those that it names, by Holm's method over the pairs of a scene.
 
         Policies with the same weights at the same seed are compared by Student's paired test, others by the rank-sum
-        test. Without variation, or with one seed, a paired test says nothing, and p is 1.
+        test. Without variation, or with fewer than three seeds, a paired test says nothing, and p is 1.
         """
         by_name, found = {one.name: one for one in self.policies}, []
         pairs = [(one, by_name[other]) for one in self.policies for other in one.against]
@@ -85,6 +85,21 @@ class StrategyComparison:
             ]
         return found
 
+    def verdict(self) -> list[str]:
+        """Return sentences on the pairs that differ beyond noise, and on all others."""
+        tests, won = self.tests(), dict[tuple[str, str], list[str]]()
+        for one in tests:
+            if (better := one.better) is not None:
+                worse = one.second if better == one.first else one.first
+                won.setdefault((better, worse), []).append(one.scene)
+        said = [f"{better} beats {worse} on {', '.join(scenes)}" for (better, worse), scenes in won.items()]
+        chosen = {one.first for one in tests}
+        if not any(better in chosen for better, _ in won):
+            said.append("no network chosen with shared weights beats random search beyond noise")
+        if sum(map(len, won.values())) < len(tests):
+            said.append("all other differences are within noise")
+        return said
+
     def figures(self) -> dict[str, Any]:
         """Return the whole comparison as JSON has it. The many runs of random search have a mean and a deviation."""
         return {
@@ -98,6 +113,7 @@ class StrategyComparison:
                 for one in self.policies
             ],
             "tests": [asdict(one) for one in self.tests()],
+            "verdict": self.verdict(),
         }
 
     def _about(self, policy: Policy, scene: str) -> dict[str, Any]:
@@ -108,9 +124,9 @@ class StrategyComparison:
 
 
 def paired_p(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the two-sided p value of Student's paired test; 1 where the differences do not vary."""
+    """Return the two-sided p value of Student's paired test; 1 for fewer than three pairs, or equal differences."""
     differences = first - second
-    if len(differences) < 2 or np.ptp(differences) == 0:
+    if len(differences) < 3 or np.ptp(differences) == 0:
         return 1.0
     return float(ttest_rel(first, second).pvalue)
 

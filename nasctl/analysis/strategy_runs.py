@@ -31,7 +31,7 @@ from nasctl.supernets.trained_supernet import TrainedSupernet
 FORWARD = 1 / 3  # operations of a forward pass per operation of a step, whose backward pass has twice as many
 
 # Policies of a strategy, by the words that stand behind its name.
-LEARNED, REMOVAL, BEST, RANDOM = "argmax", "perturbation", "best of {} draws", "best of {} random networks"
+LEARNED, REMOVAL, BEST, RANDOM = "argmax", "perturbation", "best of {} draws", "best of {} random"
 
 
 @dataclass(frozen=True)
@@ -107,17 +107,17 @@ def compare_strategies(study: StrategyStudy, train: Callable[[SupernetRequest], 
     single = _single(study)
     place = {genome: row for row, genome in enumerate(benchmark.genomes)}
     policies: list[Policy] = []
-    counts: dict[int, str] = {1: "one random network"}
+    counts: dict[int, str] = {1: "random network"}
     for strategy, paths in files.items():
         found, cost = _choices(study, paths), _cost(study, strategy, single)
         number = study.trainings or max(1, round(cost[BEST]))
-        counts.setdefault(number, f"random: best of {number} trained")
+        counts.setdefault(number, f"best of {number} trained")
         for words, genomes in found.items():
             rows = np.array([place[benchmark.space.canonical(one)] for one in genomes])
-            weights_of = f"{strategy}: {RANDOM.format(study.samples)}"
+            weights_of = f"{strategy}, {RANDOM.format(study.samples)}"
             paired = frozenset() if words == RANDOM or RANDOM not in found else frozenset([weights_of])
             against = (*sorted(paired), *dict.fromkeys((counts[number], counts[1])))
-            name = f"{strategy}: {words.format(study.samples)}"
+            name = f"{strategy}, {words.format(study.samples)}"
             choices = dict.fromkeys(benchmark.scenes, rows)
             policies.append(Policy(name, cost[words], choices, tuple(genomes), against, paired))
     tables = benchmark.trainings

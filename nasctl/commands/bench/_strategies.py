@@ -14,12 +14,12 @@ import click
 
 from nasctl.commands._complete import complete
 from nasctl.commands._groups import OptionGroup
-from nasctl.commands.bench._tables import print_tests, say_unbeaten
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
     from nasctl.analysis.strategy_comparison import Policy, StrategyComparison
     from nasctl.analysis.strategy_runs import StrategyStudy
+    from nasctl.bench.compare import PairTest
     from nasctl.supernets.request import SupernetRequest
     from nasctl.training.request import RecipeOptions
 
@@ -179,7 +179,6 @@ class _Trainer:
 
 def _print(comparison: StrategyComparison) -> None:
     """Print the accuracies of each policy, and the tests."""
-    from nasctl.analysis.strategy_comparison import INDICATOR
     from nasctl.system.terminal import TableColumn, say, table
 
     columns = [TableColumn("policy", prose=True), TableColumn("trainings", priority=1)]
@@ -189,12 +188,22 @@ def _print(comparison: StrategyComparison) -> None:
         for one in comparison.policies
     ]
     table(columns, rows, title="accuracy of the chosen network", as_csv=False)
-    say("mean and standard error over seeds; random search among trained networks: over as many of its runs")
+    say("mean and standard error over seeds; those of trained random networks are of as many runs")
     say("trainings: cost in trainings of one network by the same recipe, by floating-point operations")
     click.echo()
-    tests = comparison.tests()
-    print_tests(tests, [INDICATOR])
-    say_unbeaten(tests)
+    tests = {(one.scene, one.first, one.second): one for one in comparison.tests()}
+    columns = [TableColumn("network", prose=True), TableColumn("beside", prose=True)]
+    columns += [TableColumn(scene, priority=place, prose=True) for place, scene in enumerate(comparison.scenes)]
+    pairs = dict.fromkeys((first, second) for _, first, second in tests)
+    rows = [[*pair, *(_test(tests[scene, *pair]) for scene in comparison.scenes)] for pair in pairs]
+    table(columns, rows, title="tests, p by Holm's method", as_csv=False)
+    say(*comparison.verdict())
+
+
+def _test(found: PairTest) -> str:
+    """Return whether the first network of a pair is better, with the p value."""
+    word = "even" if found.better is None else "better" if found.better == found.first else "worse"
+    return f"{word}, {found.p:.2g}"
 
 
 def _cost(policy: Policy) -> str:
