@@ -16,10 +16,10 @@ from nasctl.evaluation.task import Task
 from nasctl.pareto.losses import losses
 from nasctl.problem.choice_removal import effective_choices, removal_importance, remove_choices
 from nasctl.problem.space import Gene, Genome, MixableSpace
-from nasctl.problem.strategy import ScoresGenomes
+from nasctl.problem.strategy import LearnsChoices, ScoresGenomes
 from nasctl.store.store import Store
-from nasctl.supernets.subnet_draws import chosen_genome, drawn_genomes
 from nasctl.supernets.mixture_loss import MixtureLoss
+from nasctl.supernets.subnet_draws import drawn_genomes
 from nasctl.supernets.trained_supernet import TrainedSupernet
 
 Follow = Callable[[Iterable[Any], int], Iterable[Any]]  # passes rows on
@@ -46,7 +46,13 @@ def select_learned(supernet: TrainedSupernet) -> Selected:
     Raises:
         NasctlError: The strategy learns no choices.
     """
-    return Selected(chosen_genome(supernet), [f"the choice that {supernet.facts.strategy} has learned"])
+    strategy = supernet.strategy
+    if not isinstance(strategy, LearnsChoices):
+        raise NasctlError(
+            f"Cannot take the choice of the supernet {supernet.name}: its strategy, {supernet.facts.strategy}, learns"
+            " none. Give --by top-samples or --by perturbation."
+        )
+    return Selected(strategy.chosen(), [f"the choice that {supernet.facts.strategy} has learned"])
 
 
 def select_sample(
@@ -77,7 +83,7 @@ def select_sample(
     Raises:
         NasctlError: No network has a value of every objective.
     """
-    genomes = drawn_genomes(supernet, samples, np.random.default_rng(seed), uniform)
+    genomes = drawn_genomes(supernet, samples, seed, uniform)
     if task is None:
         assert isinstance(supernet.strategy, ScoresGenomes)
         names, scores = ["score"], [supernet.score(genome) for genome in genomes]

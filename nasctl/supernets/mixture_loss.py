@@ -11,8 +11,8 @@ from nasctl.errors import NasctlError
 from nasctl.problem.space import MixableSpace
 from nasctl.problem.strategy import ScoresGenomes
 from nasctl.supernets.context import TrainingContext
-from nasctl.supernets.subnet_draws import distribution_of
 from nasctl.supernets.step_networks import SharedNetworks
+from nasctl.supernets.subnet_draws import distribution_of
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.supernets.validation import learning_of, stored_batches
 from nasctl.training.events import Ranks
