@@ -21,7 +21,8 @@ class DirichletSearch(MixedChoices):
     The concentrations are elu(parameter) + 1, so all are nearly 1 at first. In each step, half of the batch changes
     the parameters through the draw, and the other half the weights, with a draw of its own.
 
-    The genome that is chosen has the choice with the largest concentration of each gene.
+    The genome that is chosen has the choice with the largest concentration of each gene. With `select=perturbation`,
+    genes are decided by the loss without each choice, as in the strategy darts.
 
     Departures: all channels go through the operations, and no choices are removed during the training (the partial
     channels and the progressive stages of the paper). Norms have gains and shifts.
@@ -31,20 +32,31 @@ class DirichletSearch(MixedChoices):
         decay: Weight decay of the parameters of choices, which draws concentrations to 1.
         kl: Factor of the Kullback-Leibler divergence from the uniform Dirichlet distribution, which is added to the
             loss for choices. The paper derives it; the authors' code uses the weight decay in its place by default.
+        select: "argmax" or "perturbation".
 
     References:
         Chen et al., "DrNAS: Dirichlet neural architecture search", ICLR 2021, arXiv:2006.10355, sections 2.2 and 2.3;
         `201-space` of github.com/xiangning-chen/DrNAS.
     """
 
-    def __init__(self, context: StrategyContext, rate: float = 3e-4, decay: float = 1e-3, kl: float = 0.0) -> None:
+    def __init__(
+        self,
+        context: StrategyContext,
+        rate: float = 3e-4,
+        decay: float = 1e-3,
+        kl: float = 0.0,
+        select: str = "argmax",
+    ) -> None:
         if not kl >= 0:
             raise BadOption(f"Cannot use drnas with kl={kl:g}. Give 0 or more.")
-        super().__init__(context, "drnas", rate, decay)
+        super().__init__(context, "drnas", rate, decay, select)
         self._kl = kl
 
     def losses(self, step: int, passes: Sequence[Pass], batch: StepBatch, networks: StepNetworks) -> Iterator[Tensor]:
         own, other = batch.halves()
+        if (settled := self.settled_loss(step, own, other, networks)) is not None:
+            yield settled
+            return
         rng, like = self._context.rng(step), own.inputs()[0]
         leaves = self.alphas.leaves()
         loss = self.mixed(networks, self.factors(leaves, step, rng, like), other, frozen=True)

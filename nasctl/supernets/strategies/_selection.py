@@ -1,0 +1,162 @@
+"""Selection in the last part of a training: genes are decided one by one, by the loss without each of their choices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nasctl.api import (
+    BadOption,
+    MixableSpace,
+    StepBatch,
+    StepNetworks,
+    StrategyContext,
+    all_but_most_important,
+    effective_choices,
+    trial_removals,
+)
+
+SELECTIONS = ("argmax", "perturbation")
+
+PART = 1 / 3  # share of the steps, at the end, in which genes are decided
+
+TRIES = 1 / 4  # share of the steps of a gene, at their end, in which the losses without its choices are measured
+
+
+class ChoiceRemoval:
+    """The decisions of DARTS-PT, as a part of a training.
+
+    The last third of the steps is divided among the genes, in a random order. In the last quarter of its steps, the
+    losses of the mixture without each choice of the gene are measured on the half of the examples that weights are not
+    learned from. Then the gene keeps the choice whose removal hurts most. The weights of the mixture are trained in all
+    these steps, which tunes them to each decision. Choices that add nothing to a mixture, such as "none", are not kept.
+
+    References:
+        Wang et al., "Rethinking architecture selection in differentiable NAS", ICLR 2021, arXiv:2108.04392, algorithm
+        1; `nasbench201/projection.py` of github.com/ruocwang/darts-pt.
+
+    Args:
+        context: The training.
+
+    Attributes:
+        arrays: The state: sums of losses, the steps that they were measured in, and the decided choices.
+    """
+
+    def __init__(self, context: StrategyContext) -> None:
+        assert isinstance(context.space, MixableSpace)
+        self._counts = [len(gene.choices) for gene in context.space.genes]
+        self._candidates = effective_choices(context.space, self._counts)
+        order = np.random.default_rng([context.seed, 1]).permutation(len(self._counts)).tolist()
+        self._order = [gene for gene in order if self._counts[gene] > 1]
+        self._begin, self._steps = round((1 - PART) * context.steps), context.steps
+        self.arrays = {
+            "removal_losses": np.zeros((len(self._counts), max(self._counts))),
+            "removal_steps": np.zeros(len(self._counts), np.int64),
+            "decided": np.full(len(self._counts), -1, np.int64),
+        }
+        self._measured: tuple[int, np.ndarray] | None = None  # gene and losses of the step in progress
+
+    def begun(self, step: int) -> bool:
+        """Return whether genes are decided at a step."""
+        return step >= self._begin
+
+    @property
+    def allowed(self) -> list[list[int]]:
+        """The choices of each gene that are left."""
+        decided = self.arrays["decided"].tolist()
+        return [
+            [chosen] if chosen >= 0 else list(range(count)) for chosen, count in zip(decided, self._counts, strict=True)
+        ]
+
+    def restricted(self, factors: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Return the factors of the genes that are not decided."""
+        return {gene: one for gene, one in factors.items() if self.arrays["decided"][gene] < 0}
+
+    def distribution(self, probabilities: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return probabilities in which the choice of a decided gene has 1."""
+        return [
+            one if chosen < 0 else np.eye(len(one))[chosen]
+            for one, chosen in zip(probabilities, self.arrays["decided"].tolist(), strict=True)
+        ]
+
+    @torch.no_grad()
+    def measure(self, step: int, factors: Mapping[int, Tensor], batch: StepBatch, networks: StepNetworks) -> None:
+        """Measure the losses without each choice of a gene, if it is time for that.
+
+        Args:
+            step: The step.
+            factors: Factors of all choices of each gene.
+            batch: The examples to measure on.
+            networks: The networks of the step.
+        """
+        gene, first = self._gene(step)
+        if gene is None or step < first:
+            return
+        inputs, losses = batch.inputs(), []
+        for _, choice in self._tried(gene):
+            kept = [one for one in range(self._counts[gene]) if one != choice]
+            allowed, own = self.allowed, self.restricted(factors)
+            allowed[gene], own[gene] = kept, own[gene][kept]
+            losses.append(batch.loss(networks.mixed(allowed, own, inputs, frozen=True)))
+        row = torch.stack(losses).double().cpu()
+        total = networks.gathered(torch.cat([row * batch.size, row.new_tensor([float(batch.size)])])[None]).sum(0)
+        self._measured = gene, (total[:-1] / total[-1]).numpy()
+
+    def told(self, step: int, probabilities: Sequence[np.ndarray]) -> None:
+        """Take over the losses of a step, and decide the gene whose steps have ended.
+
+        Args:
+            step: The step that has ended.
+            probabilities: Those of all choices. A gene without losses keeps the most probable choice.
+        """
+        measured, self._measured = self._measured, None
+        if measured is not None and np.isfinite(measured[1]).all():
+            gene, losses = measured
+            self.arrays["removal_losses"][gene, [choice for _, choice in self._tried(gene)]] += losses
+            self.arrays["removal_steps"][gene] += 1
+        for place, gene in enumerate(self._order):
+            if step + 1 >= self._end(place) and self.arrays["decided"][gene] < 0:
+                self.arrays["decided"][gene] = self._decision(gene, probabilities[gene])
+
+    def _decision(self, gene: int, probabilities: np.ndarray) -> int:
+        """Return the choice that a gene keeps."""
+        tried, candidates = self._tried(gene), self._candidates[gene]
+        if not self.arrays["removal_steps"][gene] or len(tried) < 2:
+            return max(candidates, key=lambda choice: float(probabilities[choice]))
+        losses = self.arrays["removal_losses"][gene, [choice for _, choice in tried]]
+        removed = {choice for _, choice in all_but_most_important(tried, losses)}
+        return next(choice for choice in candidates if choice not in removed)
+
+    def _tried(self, gene: int) -> list[tuple[int, int]]:
+        """Return the removals that are tried for a gene."""
+        return trial_removals(self._candidates, [gene])
+
+    def _gene(self, step: int) -> tuple[int | None, int]:
+        """Return the gene that a step belongs to, and the first step in which its losses are measured."""
+        for place, gene in enumerate(self._order):
+            if self._begin <= step < self._end(place):
+                start, end = self._end(place - 1), self._end(place)
+                return gene, end - max(1, round(TRIES * (end - start)))
+        return None, 0
+
+    def _end(self, place: int) -> int:
+        """Return the step after the last one of a gene, given its place in the order."""
+        return self._begin + (self._steps - self._begin) * (place + 1) // len(self._order)
+
+
+def removal_of(context: StrategyContext, select: str) -> ChoiceRemoval | None:
+    """Return the decisions of a selection; None for "argmax", which needs none.
+
+    Args:
+        context: The training.
+        select: The selection.
+
+    Raises:
+        BadOption: There is no such selection.
+    """
+    if select not in SELECTIONS:
+        raise BadOption(f"Cannot select choices by select={select}. Give select=argmax or perturbation.")
+    return ChoiceRemoval(context) if select == "perturbation" else None
