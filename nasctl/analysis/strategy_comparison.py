@@ -97,7 +97,7 @@ class StrategyComparison:
         if not any(better in chosen for better, _ in won):
             said.append("no network chosen with shared weights beats random search beyond noise")
         if sum(map(len, won.values())) < len(tests):
-            said.append("all other differences are within noise")
+            said.append(f"all {'other ' if won else ''}differences are within noise")
         return said
 
     def figures(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ SPECS = (
     ),
     "attentive:up=worst,distance=alpha,candidates=2,listed=200",
     "darts:order=2",
+    "darts:select=perturbation,fixed",
     "drnas:kl=0.01",
     "elastic:teacher=given,random=2",
     "few_shot:sandwich,after=0,listed=200",

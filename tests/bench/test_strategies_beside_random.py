@@ -1,0 +1,140 @@
+"""Strategies of supernets beside random search: what they choose is looked up in a table of trainings."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from nasctl import registry
+from nasctl.analysis.strategy_comparison import Policy, StrategyComparison, paired_p, random_trainings
+from nasctl.analysis.strategy_runs import StrategyStudy, compare_strategies
+from nasctl.bench.benchmark import Scene, TrainingTable
+from nasctl.cli import cli
+from nasctl.supernets.request import SupernetRequest
+from nasctl.supernets.trained_supernet import TrainedSupernet
+from nasctl.training.request import RecipeOptions
+
+SPACE = "nb201:channels=4,cells=1,resolution=8"
+
+
+@pytest.fixture(scope="module")
+def nb201(data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NASCTL_DATA", str(data("nb201").parent))
+        yield registry.create("benchmarks", "nb201")
+
+
+def study(store, notes, strategies=("darts",), **changes):
+    recipe = RecipeOptions(fields=("epochs=1", "batch=512", "flip=false", "evaluate=0"))
+    request = SupernetRequest(SPACE, "digits", recipe=recipe)
+    given = {"seeds": 1, "samples": 2, "images": 20, "note": notes.append, **changes}
+    return StrategyStudy("nb201", request, strategies, store=str(store), **given)
+
+
+@pytest.mark.slow
+def test_what_a_strategy_chooses_stands_beside_random_search(nb201, tmp_path):
+    from nasctl.supernets.running import run_supernet
+
+    notes, sessions = [], []
+    asked = study(tmp_path / "nasctl.db", notes)
+
+    def train(request):
+        supernet, data = request.supernet()
+        sessions.append(run_supernet(supernet, data, asked.store))
+        return sessions[-1].folder / "weights.safetensors"
+
+    found = compare_strategies(asked, train)
+    names = [one.name for one in found.policies]
+    assert notes == []
+    chosen = [f"darts, {words}" for words in ("argmax", "perturbation", "best of 2 draws", "best of 2 random")]
+    number = round(found.policies[2].cost)
+    assert names == [*chosen, "random network", f"best of {number} trained", "best by expressivity+zen"]
+    by_name = {one.name: one for one in found.policies}
+    genome = TrainedSupernet(sessions[0].folder / "weights.safetensors").strategy.chosen()
+    assert by_name["darts, argmax"].genomes == (genome,)
+    row = nb201.genomes.index(nb201.space.canonical(genome))
+    assert found.accuracies(by_name["darts, argmax"], "cifar10").tolist() == [nb201.scenes["cifar10"].accuracy[row]]
+    assert 1.5 < by_name["darts, argmax"].cost < 4  # two passes a step, each of five operations on half of the batch
+    assert by_name["darts, best of 2 draws"].cost > by_name["darts, argmax"].cost
+    # The mean over the 15,625 cells as they are written.
+    assert found.accuracies(by_name["random network"], "cifar10").mean() == pytest.approx(87.1, abs=1.2)
+    again = compare_strategies(asked, train)
+    assert sessions[1].session_steps == 0  # a finished training is only read
+    assert again.figures() == found.figures()
+
+
+def test_random_search_takes_the_best_label_and_is_judged_by_the_test(nb201):
+    table = nb201.trainings["cifar10"]
+    one, many = (random_trainings(nb201, {"cifar10": table}, number, number, "random") for number in (1, 20))
+    labels = [table.labels[policy.choices["cifar10"]].mean() for policy in (one, many)]
+    tests = [table.test.accuracy[policy.choices["cifar10"]].mean() for policy in (one, many)]
+    assert labels[1] > labels[0] + 3
+    assert tests[1] == pytest.approx(93.3, abs=0.3)  # NAS-Bench-201 reports 93.7 for many more trainings
+    toy = TrainingTable(-table.labels, 0.0, table.test, "")
+    worst = random_trainings(nb201, {"cifar10": toy}, 20, 20, "random")
+    assert toy.test.accuracy[worst.choices["cifar10"]].mean() < tests[0]
+
+
+def comparison(*policies, accuracies):
+    scene = Scene(1 - np.array(accuracies) / 100, np.linspace(0, 1, len(accuracies)), np.array(accuracies))
+    return StrategyComparison({"scene": scene}, policies, 4)
+
+
+def policy(name, rows, **changes):
+    return Policy(name, 1.0, {"scene": np.array(rows)}, **changes)
+
+
+def test_policies_with_the_same_weights_are_paired():
+    values = [90.0, 80.0, 70.0, 60.0, 91.0, 81.5, 71.0, 61.0]
+    other = policy("b", [0, 1, 2, 3])
+    for paired, p in ((frozenset("b"), 0.002), (frozenset(), 0.686)):
+        own = policy("a", [4, 5, 6, 7], against=("b",), paired=paired)
+        found = comparison(own, other, accuracies=values)
+        (test,) = found.tests()
+        assert test.p == pytest.approx(p, abs=0.005)
+        assert test.d > 0
+        said = found.verdict()
+        assert said[0] == (
+            "a beats b on scene"
+            if paired
+            else "no network chosen with shared weights beats random" + (" search beyond noise")
+        )
+    assert found.standard_error(other, "scene") == pytest.approx(np.std(values[:4], ddof=1) / 2)
+    assert paired_p(np.array([1.0, 2.0]), np.array([0.0, 0.5])) == 1  # two pairs are too few
+    assert paired_p(np.ones(4), np.zeros(4)) == 1  # differences that do not vary have no test
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("nb201", "--data", "digits", "-o", "swap"), "Leave -o out"),
+        (("nb201", "--samples", "5"), "Cannot use --samples without --data"),
+        (("nb201", "--epochs", "5"), "Cannot use --epochs without --data"),
+        (("nb201", "--data", "digits", "--searcher", "nsga2"), "nsga2"),
+        (("nb201", "--data", "digits", "--space", "nbmacro"), "the space has other genes"),
+        (("darts", "--data", "digits"), "its table has no trainings"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_one_sentence(nb201, words, reason):
+    done = CliRunner().invoke(cli, ["bench", "run", *words])
+    assert done.exit_code == 2, done.output
+    assert reason in done.stderr
+
+
+@pytest.mark.slow
+def test_the_command_prints_a_comparison_and_reads_finished_trainings(nb201, tmp_path):
+    words = ["bench", "run", "nb201", "--searcher", "darts,single_path", "--data", "digits", "--space", SPACE]
+    words += ["--epochs", "2", "--set", "flip=false", "--seeds", "2", "--samples", "3", "--images", "50"]
+    words += ["--store", str(tmp_path / "nasctl.db")]
+    done = CliRunner().invoke(cli, [*words, "--json"])
+    assert done.exit_code == 0, done.stderr
+    figures = json.loads(done.stdout)
+    names = [one["name"] for one in figures["policies"]]
+    assert names[:3] == ["darts, argmax", "darts, perturbation", "darts, best of 3 draws"]
+    assert "single_path, best of 3 random" in names
+    costs = {one["name"]: one["trainings"] for one in figures["policies"]}
+    assert costs["darts, argmax"] > 1.5 * costs["single_path, best of 3 random"]
+    table = CliRunner().invoke(cli, [*words, "--csv"])
+    assert len(table.stdout.splitlines()) == 1 + 3 * (5 * 2 + 2 + 1)
+    assert "supernet 4 of 4" in table.stderr
