@@ -103,7 +103,6 @@ def select_sample(
     failed = len(genomes) - int(whole.sum())
     about = [f"the best of {len(genomes)} {source} by {', '.join(names)}"]
     about += [f"{failed} of them failed and count as worst"] if failed else []
-    # Only the loss of a single objective is on a scale that a user knows.
     facts = {"samples": len(genomes), "failed": failed, "objectives": names, "uniform": uniform}
     return Selected(genomes[best], about, {**facts, "losses": table[best].tolist()})
 
@@ -135,15 +134,7 @@ def select_by_removal(
     """
     space: Any = supernet.space
     counts = [len(gene.choices) for gene in space.genes]
-    if isinstance(space, MixableSpace):
-        start = effective_choices(space, counts)
-    elif task is None:
-        start = [list(range(count)) for count in counts]
-    else:
-        raise NasctlError(
-            f"Cannot measure mixtures of {supernet.facts.space}: the space has no network that sums choices. Leave -o"
-            " out, or give --by top-samples."
-        )
+    start = _removable_choices(supernet, counts, task is not None)
     evaluate = MixtureLoss(supernet, images) if task is None else SearchProblem(task).evaluate_mixture
     names = ["loss"] if task is None else [goal.name for goal in task.objectives]
     tried, decided, kept = list[np.ndarray](), [], [choices[0] for choices in start]
@@ -167,6 +158,27 @@ def select_by_removal(
     genome = space.canonical(tuple(kept))
     about = [f"{one['gene']} keeps {one['kept']} ({_values(one, names)})" for one in decided]
     return Selected(genome, about, {"objectives": names, "decided": decided})
+
+
+def _removable_choices(supernet: TrainedSupernet, counts: Sequence[int], untrained: bool) -> list[list[int]]:
+    """Return the choices of each gene that may be removed from a mixture.
+
+    Args:
+        supernet: The supernet.
+        counts: Number of choices of each gene.
+        untrained: Whether the mixture is a network of its own, without shared weights.
+
+    Raises:
+        NasctlError: The space has no such network.
+    """
+    if isinstance(supernet.space, MixableSpace):
+        return effective_choices(supernet.space, counts)
+    if untrained:
+        raise NasctlError(
+            f"Cannot measure mixtures of {supernet.facts.space}: the space has no network that sums choices. Leave -o"
+            " out, or give --by top-samples."
+        )
+    return [list(range(count)) for count in counts]
 
 
 def _decision(gene: Gene, kept: int, choices: Sequence[int], tried: Sequence[np.ndarray]) -> dict[str, object]:

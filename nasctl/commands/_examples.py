@@ -9,7 +9,10 @@ from collections.abc import Mapping
 
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "bench list": ("nasctl bench list",),
-    "bench run": ("nasctl bench run nb201 --searcher guided,random --evaluations 150 --seeds 20",),
+    "bench run": (
+        "nasctl bench run nb201 --searcher guided,random --evaluations 150 --seeds 20",
+        "nasctl bench run nb201 --searcher darts,gdas --data photos --space nb201:cells=1,resolution=16",
+    ),
     "data import": ("nasctl data import nbmacro nas-bench-macro_cifar10.json",),
     "data list": ("nasctl data list",),
     "device adapt": (
@@ -91,6 +94,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "supernet evaluate": (
         "nasctl supernet evaluate SUPERNET",
         "nasctl supernet evaluate SUPERNET --arch nb201-0me6 --images 500",
+    ),
+    "supernet select": (
+        "nasctl supernet select SUPERNET --by argmax",
+        "nasctl supernet select SUPERNET --by top-samples --samples 50",
+        "nasctl supernet select SUPERNET --by perturbation -o swap",
     ),
     "supernet strategies": ("nasctl supernet strategies",),
     "train": (

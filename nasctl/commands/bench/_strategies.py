@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from nasctl.commands._complete import complete
 from nasctl.commands._groups import OptionGroup
@@ -88,9 +89,10 @@ strategy_group = OptionGroup(
 )
 
 
-def refuse_others(objectives: Sequence[str], evaluations: int | None, plot: Path | None) -> None:
-    """Raise a `NasctlError` if an option of searches on a table is given beside data."""
-    given = {"-o": objectives, "--evaluations": evaluations, "--plot": plot}
+def refuse_others(objectives: Sequence[str], plot: Path | None) -> None:
+    """Raise a `NasctlError` if an option of searches on a table is typed beside data."""
+    source = click.get_current_context().get_parameter_source("evaluations")  # the environment may have a number too
+    given = {"-o": objectives, "--evaluations": source is ParameterSource.COMMANDLINE, "--plot": plot}
     if used := [option for option, value in given.items() if value]:
         raise NasctlError(
             f"Cannot use {used[0]} with --data: strategies learn from the loss of networks that they train. Leave"

@@ -16,6 +16,7 @@ from nasctl.commands.bench._tables import mean_and_deviation, print_tests, say_u
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
+    from nasctl.bench.benchmark import Benchmark
     from nasctl.bench.compare import SearcherComparison
     from nasctl.bench.replay import Indicators
     from nasctl.training.request import RecipeOptions
@@ -100,18 +101,15 @@ def command(
 
     --csv prints a row for each run: its scene, searcher and seed, its size, and its indicators.
     """
-    import json
-
     from nasctl import registry
     from nasctl.bench.benchmark import default_objectives
-    from nasctl.bench.compare import BASELINE, compare_searchers, replay_searchers
     from nasctl.commands.bench import _strategies, _trainings
-    from nasctl.system.terminal import counted, plural, say
 
+    formats = as_csv, as_json
     if training.data is not None:
-        _strategies.refuse_others(objectives, evaluations, plot)
+        _strategies.refuse_others(objectives, plot)
         asked = registry.split(searchers)
-        _strategies.compare(name, asked, seeds, trainings, training, recipe, store, (as_csv, as_json))
+        _strategies.compare(name, asked, seeds, trainings, training, recipe, store, formats)
         return
     training.refuse_without_data(recipe)
     seeds = seeds or SEEDS
@@ -125,8 +123,29 @@ def command(
     wanted = registry.split(objectives) or default_objectives(type(benchmark))
     evaluations = evaluations or benchmark.evaluations
     if trainings:
-        _trainings.compare(name, benchmark, wanted, searchers, seeds, trainings, evaluations, (as_csv, as_json))
+        _trainings.compare(name, benchmark, wanted, searchers, seeds, trainings, evaluations, formats)
         return
+    _compare(name, benchmark, wanted, searchers, seeds, evaluations, plot, formats)
+
+
+def _compare(
+    name: str,
+    benchmark: Benchmark,
+    wanted: Sequence[str],
+    searchers: Sequence[str],
+    seeds: int,
+    evaluations: int,
+    plot: Path | None,
+    formats: tuple[bool, bool],
+) -> None:
+    """Replay searches and print the comparison; `formats` are whether as CSV and whether as JSON."""
+    import json
+
+    from nasctl import registry
+    from nasctl.bench.compare import BASELINE, compare_searchers, replay_searchers
+    from nasctl.system.terminal import counted, plural, say
+
+    as_csv, as_json = formats
     asked = [registry.normal("searchers", one) for one in registry.split(searchers) or SEARCHERS]
     asked = list(dict.fromkeys([*asked, BASELINE]))
     replays = replay_searchers(benchmark, wanted, asked, seeds, evaluations)
