@@ -80,7 +80,7 @@ def test_a_gene_without_losses_keeps_the_most_probable_choice():
 
 
 def test_equal_factors_and_removals_avoid_a_choice_that_sees_nothing():
-    learner = SupernetLearner(problem(BLANK, recipe=replace(PLAIN, epochs=10)), Ranks())
+    learner = SupernetLearner(problem(BLANK, recipe=replace(PLAIN, epochs=5)), Ranks())
     steps = learner.context.steps
     for number in range(steps):
         step_of(learner, number)
@@ -93,7 +93,7 @@ def test_equal_factors_and_removals_avoid_a_choice_that_sees_nothing():
     assert np.allclose(learner.strategy.arrays["history"][100], np.concatenate(learner.strategy.probabilities()))
 
 
-@pytest.mark.parametrize("strategy", [BLANK, "drnas:select=perturbation"])
+@pytest.mark.parametrize("strategy", [BLANK, pytest.param("drnas:select=perturbation", marks=pytest.mark.slow)])
 def test_a_paused_selection_ends_in_the_same_bits(strategy, tmp_path):
     whole = trained(problem(strategy), tmp_path / "a")
     for pause in (5, 7):
