@@ -117,13 +117,13 @@ from nasctl.pareto.archive import Archive
 from nasctl.problem.chain_blocks import ChainBlock, block_ends, chain_blocks
 from nasctl.problem.choice_bandit import ChoiceBandit, drawn_choices
 from nasctl.problem.choice_controller import ChoiceController, ControllerOptions
-from nasctl.problem.choice_strategy import DrawsGenomes, HasController
 from nasctl.problem.choice_removal import (
     all_but_most_important,
     effective_choices,
     remove_choices,
     trial_removals,
 )
+from nasctl.problem.choice_strategy import DrawsGenomes, HasController
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.ids import decode
 from nasctl.problem.sampling import promising, starting_genomes, unseen
