@@ -165,8 +165,10 @@ def _selections(study: StrategyStudy, supernet: TrainedSupernet, seed: int) -> d
     drawn: dict[str, Callable[[], Genome]] = {RANDOM: lambda: best(True)}
     if not isinstance(strategy, LearnsChoices):
         return drawn
-    learned = {LEARNED: lambda: select_learned(supernet).genome, REMOVAL: removal, BEST: lambda: best(False)}
-    return {**learned, **drawn}
+    learned: dict[str, Callable[[], Genome]] = {LEARNED: lambda: select_learned(supernet).genome}
+    if all(one.max() == 1 for one in strategy.probabilities()):  # nothing is left to choose
+        return learned | drawn
+    return learned | {REMOVAL: removal, BEST: lambda: best(False)} | drawn
 
 
 def _cost(study: StrategyStudy, strategy: str, single: float) -> dict[str, float]:

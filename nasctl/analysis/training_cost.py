@@ -14,7 +14,7 @@ from nasctl.supernets.problem import SupernetProblem
 from nasctl.training.batches import steps_per_epoch, train_batches
 from nasctl.training.events import Ranks
 
-STEPS = 12  # steps of a training whose operations are counted
+STEPS = 20  # steps of a training whose operations are counted
 
 
 def step_operations(problem: SupernetProblem, strategy: str = "") -> float:
