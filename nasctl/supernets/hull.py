@@ -123,8 +123,8 @@ class Hull:
         """Return the hull of the networks of a space.
 
         The all-first and the all-last genome are the anchors, with a few random ones. Every choice of every gene is
-        tried on each anchor, and then random genomes until 1,000 in a row have fitted. After 20,000 the hull is taken as
-        it is, and `is_complete` is False: some networks are not in it.
+        tried on each anchor, and then random genomes until 1,000 in a row have fitted. After 20,000 the hull is taken
+        as it is, and `is_complete` is False: some networks are not in it.
 
         Raises:
             NasctlError: A slot would have to hold tensors of several kinds, which the message names, or there are too
