@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasctl.data import Part
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.training.evaluation import Result, evaluate
-from nasctl.training.labelled import Part, TrainingData, training_data
+from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.losses import Learning, MaskedWordLearning, NextWordLearning, Prepared
 from nasctl.training.recipe import Recipe
 from nasctl.training.streams import generator
