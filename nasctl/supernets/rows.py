@@ -161,9 +161,7 @@ def visits_of(folder: TrainingFolder) -> np.ndarray | None:
     for path in [folder.weights, *reversed(folder.checkpoints)]:
         with suppress(OSError, SafetensorError), safe_open(path, framework="numpy") as opened:
             found: np.ndarray = opened.get_tensor("visits/slots")
-            is_trained = found.any(axis=1)
-            is_trained[0] = True
-            return found[is_trained]
+            return found[[copy == 0 or bool(visits.any()) for copy, visits in enumerate(found)]]
     return None
 
 
