@@ -155,8 +155,8 @@ class SupernetLearner:
     def _split(self) -> None:
         """Give every copy of the weights, and of their average, the values of the first; none keeps a momentum."""
         self.weights.split()
-        for one in self.weights.parameters[0].values():
-            self.optimiser.state.pop(one, None)
+        for first in self.weights.parameters[0].values():
+            self.optimiser.state.pop(first, None)
         for name, value in self._ema.items():
             value.copy_(self._ema[name.partition("@")[0]])
 

@@ -170,8 +170,7 @@ def visits_of(folder: TrainingFolder) -> np.ndarray | None:
     for path in [folder.weights, *reversed(folder.checkpoints)]:
         with suppress(OSError, SafetensorError), safe_open(path, framework="numpy") as opened:
             found: np.ndarray = opened.get_tensor("visits/slots")
-            trained: np.ndarray = found[(np.arange(len(found)) == 0) | found.any(axis=1)]
-            return trained
+            return found[[copy == 0 or bool(visits.any()) for copy, visits in enumerate(found)]]
     return None
 
 

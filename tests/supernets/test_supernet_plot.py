@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from nasctl.errors import NasctlError
 from nasctl.supernets.plot import draw_supernet
-from nasctl.supernets.rows import last_results, visits_text
+from nasctl.supernets.rows import last_results, visits_of, visits_text
+from nasctl.training.folder import TrainingFolder
 
 NAMES = ("largest", "smallest", "sample 1")
 
@@ -38,3 +40,9 @@ def test_a_supernet_without_an_evaluation_is_refused(tmp_path):
 
 def test_slots_that_training_has_not_reached_are_counted():
     assert visits_text(np.array([[0, 4], [8, 0]])) == "each of 4 slots 0 to 8 times, in the median 2; 2 slots never"
+
+
+@pytest.mark.parametrize(("visits", "copies"), [([[0, 0], [0, 0]], 1), ([[1, 2], [0, 0]], 1), ([[1, 0], [3, 3]], 2)])
+def test_moving_averages_and_copies_before_a_split_are_no_untrained_weights(visits, copies, tmp_path):
+    save_file({"visits/slots": np.array(visits)}, tmp_path / "weights.safetensors")
+    assert visits_of(TrainingFolder(tmp_path)).tolist() == visits[:copies]
