@@ -10,7 +10,7 @@ import numpy as np
 from nasctl.api import BadOption, Genome, Problem, unseen
 from nasctl.searchers._quantiles import Key, QuantileLoss
 
-REPEATS = 50  # batches of known genomes that the policy learns from before a random genome is asked for
+REPEATS = 50  # known genomes that the policy learns from before a random genome is asked for
 
 
 class Policy(Protocol):
@@ -29,7 +29,7 @@ class PolicySearch:
     """A search by a policy, which learns from the quantile of each loss (`QuantileLoss`).
 
     A genome that the policy draws again is not evaluated again: the policy learns from its known losses. If it draws
-    known genomes alone in 50 batches, a random genome is evaluated, which the policy does not learn from.
+    50 known genomes in batches without a new one, a random genome is evaluated, which the policy does not learn from.
 
     Args:
         problem: Search space, objectives and constraints.
@@ -53,7 +53,7 @@ class PolicySearch:
         self._asked: list[Genome] = []
 
     def ask(self) -> list[Genome]:
-        for _ in range(REPEATS):
+        for _ in range(max(1, REPEATS // self._batch)):
             self._drawn = self._policy.draw(self._batch)
             canonical = [self._space.canonical(raw) for raw in self._drawn]
             self._asked = (

@@ -19,6 +19,8 @@ class Enas(PolicySearch):
     that break a constraint are worse than all others, and failed ones are the worst. A genome that is drawn again is
     not evaluated again, unless `published` is set: the controller learns from its known losses.
 
+    With several objectives the search converges to one compromise between them, not to a front.
+
     Args:
         problem: Search space, objectives and constraints.
         rng: Source of all randomness.

@@ -20,6 +20,8 @@ class Manas(PolicySearch):
     ones are the worst. A genome that is drawn again is not evaluated again, unless `published` is set: the bandits
     learn from its known losses.
 
+    With several objectives the search converges to one compromise between them, not to a front.
+
     Args:
         problem: Search space, objectives and constraints.
         rng: Source of all randomness.

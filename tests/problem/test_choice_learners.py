@@ -156,7 +156,7 @@ def test_a_controller_learns_a_choice_that_depends_on_the_one_before():
         ChoiceController((2, 2), options=ControllerOptions(hidden=16, rate=0.02)),
         np.random.default_rng(0),
     )
-    for _ in range(150):
+    for _ in range(100):
         genomes = controller.draw(rng, 8)
         controller.learn(genomes, [float(a == b) for a, b in genomes], rng)
     after = controller.conditionals([(0, 0), (1, 1)])[1]
