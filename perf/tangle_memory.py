@@ -13,6 +13,7 @@ of kernel and expansion, and a stage sums the outputs after each number of block
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import statistics
@@ -20,10 +21,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
-from supernet_memory import MEBIBYTE, Peak
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -41,7 +42,32 @@ from nasctl.training.events import Ranks
 
 SPACES = ("nb201:cells=1", "mbconv:resolution=32,width=0.5,classes=10")
 
+MEBIBYTE = 1 << 20
+
 KINDS = ("entangled", "mixture", "largest")
+
+
+class Peak:
+    """The largest resident memory of this process while the block runs, above that at its begin, in bytes.
+
+    The kernel keeps the peak (VmHWM of Linux). Memory that the C library holds for later is handed back before.
+    """
+
+    def __enter__(self) -> Peak:
+        gc.collect()
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # lets the peak begin anew
+        self._begin, self.bytes = _kept("VmRSS"), 0
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bytes = _kept("VmHWM") - self._begin
+
+
+def _kept(field: str) -> int:
+    """Return a field of this process's status in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{field}:"))
 
 
 class MixedMBConv(MBConvSpace):
@@ -108,7 +134,6 @@ def measured(spec: str, kind: str, batch: int, steps: int) -> dict[str, float]:
     labels = torch.randint(space.network(context.largest).out_shape[0], (batch // 2,))
     if kind == "entangled":
         context.gene_kinds()  # is found out once, before the training
-    gc.collect()
     seconds = []
     with Peak() as peak:
         for step in range(steps):
