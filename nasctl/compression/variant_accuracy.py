@@ -62,7 +62,9 @@ class VariantAccuracy:
         )
 
     def wrong_setting(self, setting: Setting) -> str:
-        """Return why the data of a search has no accuracy, with a remedy; "" if it has labels."""
+        """Return why accuracy cannot be measured in a setting, with a remedy; "" if it can."""
+        if setting.device != "cpu":
+            return f"variants of a trained network run on the CPU, not on {setting.device}. Leave --torch-device out."
         if isinstance(setting.data, LabelledImages):
             return ""
         return f"{setting.data} has no labelled images of the network's classes. Give them with --data."

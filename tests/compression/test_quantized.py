@@ -177,6 +177,8 @@ def test_metrics_that_draw_weights_are_refused(weights, metric):
 def test_accuracy_needs_labels_and_trained_networks(weights):
     with pytest.raises(NasctlError, match="--data"):
         Run(f"quantized:of={weights}", ("accuracy",)).check()
+    with pytest.raises(NasctlError, match="on the CPU"):
+        Run(f"quantized:of={weights}", ("accuracy",), setting=Setting(source("digits"), device="meta")).check()
     with pytest.raises(NasctlError, match="untrained"):
         _ = Run("nbmacro", ("accuracy",)).task
 
