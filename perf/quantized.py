@@ -80,7 +80,8 @@ class Judge:
         """Return the genome with the same choices in all layers."""
         picks = {"weights": bits, "levels": levels}
         genome = (gene.choices.index(picks[gene.name.rpartition(".")[2]]) for gene in self.space.genes)
-        return self.space.canonical(tuple(genome))
+        found: tuple[int, ...] = self.space.canonical(tuple(genome))
+        return found
 
 
 def trained(name: str, data: str, epochs: int, store: str) -> None:
