@@ -86,7 +86,7 @@ from nasctl.networks.layers import (
 )
 from nasctl.networks.node import Call, Layer, Node, Shape
 from nasctl.networks.one_channel import with_one_channel
-from nasctl.networks.quantized_layer import QuantizedLayer
+from nasctl.networks.quantized_layer import Levels, QuantizedLayer
 from nasctl.networks.sequences import (
     GELU,
     AttentionScores,

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import moocore
 import numpy as np
@@ -80,7 +81,8 @@ class Judge:
         """Return the genome with the same choices in all layers."""
         picks = {"weights": bits, "levels": levels}
         genome = (gene.choices.index(picks[gene.name.rpartition(".")[2]]) for gene in self.space.genes)
-        return self.space.canonical(tuple(genome))
+        found: tuple[int, ...] = self.space.canonical(tuple(genome))
+        return found
 
 
 def trained(name: str, data: str, epochs: int, store: str) -> None:
@@ -107,9 +109,9 @@ def search_figures(judge: Judge, spec: str, data: str, budget: int, seeds: int, 
         objectives = ("accuracy", "size")
         setting, first_ones = Setting(source(data)), tuple(reference_names(judge.space))
         run = Run(spec, objectives, seed=seed, setting=setting, references=first_ones)
-        store = Store(":memory:")
         start = time.perf_counter()
-        seen = [visit.evaluation for visit in run.search(store, budget)]
+        with TemporaryDirectory() as folder:
+            seen = [visit.evaluation for visit in run.search(Store(Path(folder) / "search.db"), budget)]
         seconds = time.perf_counter() - start
         values = np.array([[-one.values[objectives[0]], one.values["size"]] for one in seen])
         front = [k for k, one in enumerate(values) if not ((values <= one).all(1) & (values < one).any(1)).any()]

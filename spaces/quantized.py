@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Network, Reference, validate
+from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Levels, Network, Reference, validate
 from nasctl.compression.compressed_space import Given, with_digest
 from nasctl.compression.quantized_space import QuantizedVariants
 
@@ -19,7 +19,7 @@ __all__ = ["Quantized"]
 
 BITS = (2, 3, 4, 6, 8, 16)
 
-LEVELS = {"uniform": ("uniform",), "power": ("power",), "both": ("uniform", "power")}
+LEVELS: Mapping[str, tuple[Levels, ...]] = {"uniform": ("uniform",), "power": ("power",), "both": ("uniform", "power")}
 
 
 class Quantized:

@@ -59,32 +59,37 @@ class MemoisedOutputs:
         for k, node in enumerate(self._nodes):
             key = k, choices[k], tuple(numbers[source] for source in node.inputs)
             numbers[k] = self._numbers.setdefault(key, len(self._numbers))
-        needed = self._needed(numbers)
-        last = {source: k for k in needed for source in self._nodes[k].inputs} | {self._output: len(self._nodes)}
-        values: dict[int, list[Tensor]] = {-1: self._batches}
-        for k in needed:
+        needed, known = self._needed(numbers)
+        computed = [k for k in needed if k not in known]
+        last = {source: k for k in computed for source in self._nodes[k].inputs} | {self._output: len(self._nodes)}
+        values: dict[int, list[Tensor]] = {-1: self._batches, **known}
+        for k in computed:
             node = self._nodes[k]
-            if (found := self._values.get(numbers[k])) is not None:
-                self._values.move_to_end(numbers[k])
-                values[k] = found
-            else:
-                values[k] = _outputs(part(k), node, [values[source] for source in node.inputs])
-                if k in self._kept:
-                    self._keep(numbers[k], values[k])
+            values[k] = _outputs(part(k), node, [values[source] for source in node.inputs])
+            if k in self._kept:
+                self._keep(numbers[k], values[k])
             for source in set(node.inputs):
                 if source >= 0 and last[source] == k:
-                    values.pop(source, None)
+                    del values[source]
         return values[self._output]
 
-    def _needed(self, numbers: dict[int, int]) -> list[int]:
-        """Return the positions of the layers whose values are kept or have to be computed, in order."""
-        waiting, found = [self._output], set[int]()
+    def _needed(self, numbers: dict[int, int]) -> tuple[list[int], dict[int, list[Tensor]]]:
+        """Return the positions of the layers whose values are needed, in order, and the values that are kept of these.
+
+        The kept values are returned, because room for new ones may be made of them.
+        """
+        waiting, found, known = [self._output], set[int](), dict[int, list[Tensor]]()
         while waiting:
             k = waiting.pop()
-            if k >= 0 and k not in found:
-                found.add(k)
-                waiting += [] if numbers[k] in self._values else self._nodes[k].inputs
-        return sorted(found)
+            if k < 0 or k in found:
+                continue
+            found.add(k)
+            if (value := self._values.get(numbers[k])) is None:
+                waiting += self._nodes[k].inputs
+            else:
+                known[k] = value
+                self._values.move_to_end(numbers[k])
+        return sorted(found), known
 
     def _keep(self, number: int, value: list[Tensor]) -> None:
         self._values[number] = value

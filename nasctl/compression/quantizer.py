@@ -128,7 +128,8 @@ class Quantizer:
             out = layer(mean.float().unsqueeze(0))[0]
             means.append(out.view(-1, out.shape[-1]).mean(0) if linear else out.flatten(1).mean(1))
         layer.weight = rounded
-        return means[0] - means[1]
+        shift: Tensor = means[0] - means[1]
+        return shift
 
     @cached_property
     def _statistics(self) -> dict[int, InputStatistics]:

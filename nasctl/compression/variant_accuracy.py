@@ -124,7 +124,7 @@ def validation_batches(base: TrainedBase, data: TrainingData, images: int) -> tu
         raise NasctlError(f"Cannot evaluate on {data}: it has no validation images. Give a split with some.")
     chosen = np.linspace(0, size - 1, min(images, size)).astype(np.int64)
     pixels, labels = (torch.from_numpy(one) for one in data.examples("validation", chosen))
-    return list(base.normalised(pixels).split(BATCH)), list(labels.split(BATCH))
+    return list(torch.split(base.normalised(pixels), BATCH)), list(torch.split(labels, BATCH))
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,11 @@ from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.compression.folded_norms import FoldedNetwork
 from nasctl.compression.labelled_data import labelled_data
+from nasctl.compression.memoised_outputs import MemoisedOutputs
 from nasctl.compression.variant_accuracy import validation_batches
 from nasctl.data import source
 from nasctl.errors import NasctlError
+from nasctl.networks.executable import Executable
 from nasctl.networks.layer_kinds import is_batch_norm
 from nasctl.networks.quantized_layer import QuantizedLayer
 from nasctl.problem.sampling import unseen
@@ -94,6 +96,21 @@ def test_many_variants_have_the_outputs_of_their_modules(space):
         module = space.module(genome)
         with torch.no_grad():
             assert all(torch.equal(a, module(b)) for a, b in zip(run(genome), batches, strict=True))
+
+
+def test_values_that_are_dropped_are_computed_again(space):
+    batches, _ = images(space)
+    folded = FoldedNetwork(space.base)
+    modules = [space.module(genome) for genome in drawn(space, 2)]
+    parts = [list(module.children()) for module in modules]
+    for limit in (0, 40_000, 400_000):  # bytes: none, some and most values of a variant
+        run = MemoisedOutputs(folded.nodes, folded.output, batches, frozenset(folded.folded), limit)
+        for which in ([0] * 99, [1] * 99, [0] * 5 + [1] * 94, [0] * 9 + [1] * 90, [0] * 99):
+            choices = which[: len(folded.nodes)]
+            found = run(choices, lambda k, choices=choices: parts[choices[k]][k])
+            mixed = Executable(folded.nodes, folded.output, [parts[one][k] for k, one in enumerate(choices)])
+            with torch.no_grad():
+                assert torch.equal(found[0], mixed.eval()(batches[0]))
 
 
 def test_costs_follow_from_the_layers(space):
