@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from nasctl.commands import force_option, json_option, store_option
 from nasctl.commands._complete import complete
+from nasctl.problem.defaults import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from nasctl.training.folder import TrainingFolder
@@ -74,7 +76,9 @@ def command(
         draw_supernet(plot, row, read_log(folder.log), visits)
         say(f"the picture of the supernet is in {plot}")
     if table is not None:
-        say(*_write_table(folder, table, networks))
+        beside = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
+        *said, search = _write_table(folder, table, networks)
+        say(*said, f"{search}{beside}")
     if as_json:
         slots = None if visits is None else {"each": visits.tolist(), "never": int((visits == 0).sum())}
         click.echo(json.dumps({**row, "visits": slots}))
@@ -93,7 +97,7 @@ def _check_table(path: Path, force: bool) -> None:
 
 
 def _write_table(folder: TrainingFolder, path: Path, networks: int | None) -> list[str]:
-    """Write the block table of a supernet, and return sentences about it."""
+    """Write the block table of a supernet, and return sentences about it; the last is the search to type next."""
     from nasctl.analysis.block_table import block_table
     from nasctl.candidates.determinism import deterministic_torch
     from nasctl.errors import NasctlError
@@ -118,4 +122,4 @@ def _write_table(folder: TrainingFolder, path: Path, networks: int | None) -> li
     if found.absent:
         said.append(f"{plural(found.absent, 'choice')} in none of these networks: the mean of the gene stands there")
     command = f"next: nasctl search --space {supernet.facts.space} -o {found.column},macs"
-    return [*said, f"{command} --searcher additive_front:table={path}"]
+    return [*said, f"{command} --searcher {shlex.quote(f'additive_front:table={path}')}"]
