@@ -114,7 +114,8 @@ class InheritedQuality:
 
         facts = self.supernet.facts
         found = next((facts.result[part] for part in ("validation", "test") if facts.result.get(part)), {})
-        ends = ", ".join(f"{end} {_shown(found[end])}" for end in ("largest", "smallest") if end in found)
+        word = "score" if self.measure == "score" else "loss"
+        ends = ", ".join(f"{end} {_shown(found[end], word)}" for end in ("largest", "smallest") if end in found)
         trained = f"{facts.strategy}, {facts.steps:,} steps, seed {facts.seed}, on {facts.data}"
         lines = [f"weights of supernet {self.name}: {trained}{f'; {ends}' if ends else ''}"]
         if self.measure == "score":
@@ -210,10 +211,10 @@ def _short(named: str, supernet: TrainedSupernet) -> str:
     return supernet.name if "/" in named or named.endswith(".safetensors") else supernet.path.parent.name
 
 
-def _shown(result: dict[str, float | None]) -> str:
-    """Return the accuracy of a result in per cent, or its loss."""
+def _shown(result: dict[str, float | None], word: str) -> str:
+    """Return the accuracy of a result in per cent, or its loss, which a strategy may mean as a score."""
     accuracy, loss = result.get("accuracy"), result.get("loss")
-    return f"loss {loss:.3f}" if accuracy is None else f"{100 * accuracy:.1f}%"
+    return f"{word} {loss:.3f}" if accuracy is None else f"{100 * accuracy:.1f}%"
 
 
 __all__ = ["DEFAULT_IMAGES", "InheritedQuality"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from nasctl.commands import csv_option, force_option, json_option, store_option
 from nasctl.commands._complete import complete
+from nasctl.problem.defaults import DEFAULT_STORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +77,7 @@ def command(
         _draw(folder, row, visits, plot)
         say(f"the picture of the supernet is in {plot}")
     if table is not None:
-        say(*_write_table(folder, table, networks))
+        say(*_write_table(folder, table, networks, store))
     if as_json:
         slots = None if visits is None else {"each": visits.tolist(), "never": int((visits == 0).sum())}
         click.echo(json.dumps({**row, "visits": slots}))
@@ -116,8 +118,8 @@ def _check_table(path: Path, force: bool) -> None:
         raise NasctlError(f"{path} exists; give another name, or replace it with --force")
 
 
-def _write_table(folder: TrainingFolder, path: Path, networks: int | None) -> list[str]:
-    """Write the block table of a supernet, and return sentences about it."""
+def _write_table(folder: TrainingFolder, path: Path, networks: int | None, store: str) -> list[str]:
+    """Write the block table of a supernet, and return sentences about it; the last is the search to type next."""
     from nasctl.analysis.block_table import block_table
     from nasctl.candidates.determinism import deterministic_torch
     from nasctl.errors import NasctlError
@@ -142,7 +144,8 @@ def _write_table(folder: TrainingFolder, path: Path, networks: int | None) -> li
     if found.absent:
         said.append(f"{plural(found.absent, 'choice')} in none of these networks: the mean of the gene stands there")
     command = f"next: nasctl search --space {supernet.facts.space} -o {found.column},macs"
-    return [*said, f"{command} --searcher additive_front:table={path}"]
+    beside = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
+    return [*said, f"{command} --searcher {shlex.quote(f'additive_front:table={path}')}{beside}"]
 
 
 def _print_choices(probabilities: dict[str, dict[str, float]], as_csv: bool) -> None:
