@@ -165,7 +165,7 @@ def test_the_command_says_what_to_type_next(store):
     assert [line.split()[0] for line in lines] == ["id", "params", "macs", "memory", "compared", "why", "export"]
     why = r"why +the least macs within params<=1M; costs [\d.]+ k parameters and [\d.]+ M MACs; of run nbmacro-"
     assert re.match(why, lines[5])
-    assert re.match(r"macs +[\d.]+ M, smaller than (\d+%|all)$", lines[2])
+    assert re.match(r"macs +[\d.]+ M, smaller than ([\d.]+%|all)$", lines[2])
     lines = typed("pick", "--closest").splitlines()
     assert re.match(r"why +nearest to the best of every objective, .* of \d+ on the front of run nbmacro-", lines[5])
 

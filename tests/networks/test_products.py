@@ -239,6 +239,7 @@ LAYERS = {
         "AvgPool": ((3, 2), (6, 9, 9)), "MaxPool": ((2, 2), (6, 9, 9)), "Linear": ((5,), (T, D)),
         "Multiply": ((), (6, 9, 9), (6, 1, 1)), "Add": ((), (6, 9, 9), (6, 9, 9)), "Concat": ((), (6, 9, 9), (2, 9, 9)),
         "ChannelShuffle": ((3,), (6, 9, 9)), "Truncate": ((2,), (6, 9, 9)),
+        "WeightedSum": (((layers.SumTerm("a"), layers.SumTerm("b")),), (6, 9, 9), (6, 9, 9)),
     },
     sequences: {
         "PatchEmbedding": ((5, 4), (3, 8, 8)), "FlattenMap": ((), (3, 8, 8)), "UnflattenMap": ((2, 3), (T, D)),
