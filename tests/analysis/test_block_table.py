@@ -69,6 +69,7 @@ def test_networks_without_trained_weights_are_left_out(short):
         block_table(short, 25)
 
 
+@pytest.mark.slow
 def test_a_search_finds_the_front_of_the_scores_of_blocks(rated, tmp_path):
     path = tmp_path / "scores.csv"
     block_table(TrainedSupernet(rated)).write(path)

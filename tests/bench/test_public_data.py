@@ -79,6 +79,7 @@ def test_the_table_of_nas_bench_201(typed, tmp_path):
     assert scenes["cifar10"].accuracy.max() == pytest.approx(94.37, abs=0.005)
 
 
+@pytest.mark.slow
 def test_the_tables_of_transnas_bench_and_of_latencies(typed, tmp_path):
     rows = table("tnb101/tnb101_micro.csv.gz")
     tasks = [name.removeprefix("val_") for name in rows[0] if name.startswith("val_")]

@@ -13,6 +13,7 @@ def gradient(outputs, teacher, distance):
     return outputs.grad
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_larger_of_two_divergences():
     """With alpha 1 the divergence is KL(p, q); with -1 it is (sum of q^2 / p - 1) / 2."""
     draw = torch.Generator().manual_seed(0)

@@ -54,6 +54,7 @@ def test_gradients_lead_to_the_best_choice(method):
     assert min(first.max(), last.max()) > 0.7
 
 
+@pytest.mark.slow
 def test_draws_of_a_dirichlet_distribution_have_the_mean_of_the_probabilities():
     made = alphas("drnas")
     made.arrays["alphas"][:] = [0.0, 1.0, -1.0, 0.0, *[0.0] * 4]

@@ -219,6 +219,7 @@ def test_initial_weights_depend_on_seed_and_slot_alone():
     assert not torch.equal(one.tensors["mix.weight|Conv2d"], other.tensors["mix.weight|Conv2d"])
 
 
+@pytest.mark.slow
 def test_channels_behind_a_concatenation_keep_their_columns():
     weights = shared("nb101")
     ranged = [axis for slot in weights.hull.slots.values() for axis in slot.axes if axis.ranged]

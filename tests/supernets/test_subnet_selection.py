@@ -51,6 +51,7 @@ class Taught:
         return self._chosen
 
 
+@pytest.mark.slow
 def test_the_best_of_the_draws_has_the_lowest_loss_and_is_found_again_without_measuring(store, trained):
     done = select(store, "--by", "top-samples", "--samples", 3, "--images", 60, "--json")
     assert done.exit_code == 0, done.stderr

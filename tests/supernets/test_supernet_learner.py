@@ -34,7 +34,14 @@ def supernet(strategy="single_path", recipe=QUICK, spec=SPEC, share="blocks", si
     )
 
 
-@pytest.mark.parametrize("strategy", ["single_path", "fair", "sandwich:random=1,distance=alpha"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "single_path",
+        pytest.param("fair", marks=pytest.mark.slow),
+        pytest.param("sandwich:random=1,distance=alpha", marks=pytest.mark.slow),
+    ],
+)
 def test_a_paused_training_ends_in_the_same_bits(strategy, tmp_path):
     asked = supernet(strategy, replace(QUICK, ema=0.5, evaluate=0))
     whole = train(asked, tmp_path / "a", learner=SupernetLearner)
