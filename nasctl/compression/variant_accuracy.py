@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BATCH = 100  # images that are evaluated at once
 
+QUANTIZER_VERSION = 2  # raise it whenever the same choices of bits and levels give other weights, ranges or biases
+
 
 @dataclass(frozen=True)
 class VariantAccuracy:
@@ -46,9 +48,9 @@ class VariantAccuracy:
 
     @property
     def version(self) -> str:
-        """Text that differs wherever values on the same data differ."""
+        """Text that differs wherever values on the same data differ, also by a change of how layers are quantised."""
         seed = "" if self.split_seed < 0 else f"-{self.split_seed}"
-        return f"1-{self.split or 'own split'}{seed}-{self.images} images"
+        return f"{QUANTIZER_VERSION}-{self.split or 'own split'}{seed}-{self.images} images"
 
     def wrong_space(self, space: SearchSpace) -> str:
         """Return why the networks of a space have no accuracy before they are trained; "" if they are trained."""
