@@ -11,6 +11,7 @@ from export.trained_file import write_trained
 
 from nasctl import registry
 from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.objective import version_on
 from nasctl.candidates.setting import Setting
 from nasctl.compression.folded_norms import FoldedNetwork
 from nasctl.compression.labelled_data import labelled_data
@@ -18,10 +19,13 @@ from nasctl.compression.memoised_outputs import MemoisedOutputs
 from nasctl.compression.variant_accuracy import validation_batches
 from nasctl.data import source
 from nasctl.errors import NasctlError
+from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.tables_schema import Row
 from nasctl.networks.executable import Executable
 from nasctl.networks.layer_kinds import is_batch_norm
 from nasctl.networks.quantized_layer import QuantizedLayer
 from nasctl.problem.sampling import unseen
+from nasctl.search.metrics import make_objective
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 
@@ -183,6 +187,18 @@ def test_the_same_network_in_another_file_has_the_same_digest(weights, tmp_path)
 def test_levels_of_16_bits_are_uniform(space):
     genome = every(space, weights=16, levels="power", inputs=8)
     assert genome == every(space, weights=16, levels="uniform", inputs=8)
+
+
+def test_a_table_of_the_given_networks_blocks_prices_variants_as_that_network(space, weights, tmp_path):
+    base, spec = space.base.network, f"quantized:of={weights}"
+    rows = {span.emission.key: Row(1.0 + k) for k, span in enumerate(base.spans)}
+    path = tmp_path / "table.json"
+    LatencyTable("table", "cpu", 1, rows, overhead=0.5).save(path)
+    metric = make_objective(f"latency@{path}")[1]
+    found = [metric(Candidate(space, one, Setting(), frozenset({"network"}))) for one in drawn(space, 2)]
+    assert found == [metric.table.latency(base)] * 2
+    assert any("THE SAME FOR ALL" in one for one in metric.remarks(spec, space.network(drawn(space, 1)[0])))
+    assert version_on(metric, space) != metric.version == version_on(metric, registry.create("spaces", "nbmacro"))
 
 
 @pytest.mark.parametrize("metric", ["synflow", "naswot", "trained"])
