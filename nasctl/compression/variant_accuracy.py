@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nasctl.candidates.candidate import Candidate
     from nasctl.compression.compressed_space import CompressedSpace, Evaluator
     from nasctl.compression.trained_base import TrainedBase
+    from nasctl.data import Part
     from nasctl.problem.space import SearchSpace
     from nasctl.training.labelled import TrainingData
 
@@ -110,22 +111,30 @@ class VariantAccuracy:
 
 
 def validation_batches(base: TrainedBase, data: TrainingData, images: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Return normalised validation images in batches, (B, C, H, W) float32 each, and their labels, (B,) each.
+    """Return normalised validation images in batches, and their labels; see `labelled_batches`."""
+    return labelled_batches(base, data, "validation", images)
+
+
+def labelled_batches(
+    base: TrainedBase, data: TrainingData, part: Part, images: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return normalised images in batches, (B, C, H, W) float32 each, and their labels, (B,) each.
 
     Args:
         base: The trained network.
         data: The data.
-        images: Number of images, spread evenly over the validation part; all are taken if there are fewer.
+        part: The part of the data.
+        images: Number of images, spread evenly over the part; all are taken if there are fewer.
 
     Raises:
         NasctlError: There are none.
     """
     import torch
 
-    if not (size := data.size("validation")):
-        raise NasctlError(f"Cannot evaluate on {data}: it has no validation images. Give a split with some.")
+    if not (size := data.size(part)):
+        raise NasctlError(f"Cannot evaluate on {data}: it has no {part} images. Give a split with some.")
     chosen = np.linspace(0, size - 1, min(images, size)).astype(np.int64)
-    pixels, labels = (torch.from_numpy(one) for one in data.examples("validation", chosen))
+    pixels, labels = (torch.from_numpy(one) for one in data.examples(part, chosen))
     return list(torch.split(base.normalised(pixels), BATCH)), list(torch.split(labels, BATCH))
 
 
@@ -152,4 +161,4 @@ def _evaluator(space: CompressedSpace, named: _Named, asked: VariantAccuracy) ->
     return space.evaluator(batches), labels
 
 
-__all__ = ["VariantAccuracy", "validation_batches"]
+__all__ = ["VariantAccuracy", "labelled_batches", "validation_batches"]

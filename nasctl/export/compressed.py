@@ -12,7 +12,7 @@ from nasctl import registry
 from nasctl.architectures.architecture import architecture
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.compression.compressed_space import CompressedSpace
-from nasctl.compression.variant_accuracy import validation_batches
+from nasctl.compression.variant_accuracy import labelled_batches
 from nasctl.export.model import Model
 from nasctl.export.trained import random_examples
 from nasctl.networks.quantized_layer import QuantizedLayer
@@ -53,15 +53,20 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
 
 @torch.no_grad()
 def _result(space: CompressedSpace, genome: Genome) -> dict[str, dict[str, Any]]:
-    """Return the result of a variant on all validation images of its data; {} if there are none."""
-    data = space.calibration
-    if not (size := data.size("validation")):
-        return {}
-    batches, labels = validation_batches(space.base, data, size)
-    outputs, expected = torch.cat(space.evaluator(batches)(genome)), torch.cat(labels)
-    share, number = float((outputs.argmax(1) == expected).double().mean()), len(expected)
-    found = Result(float(cross_entropy(outputs, expected)), share, None, number, accuracy_error(share, number))
-    return {"validation": asdict(found)}
+    """Return the result of a variant on all test and validation images of its data; a part without images is left out.
+
+    The test part comes first: a search has not chosen the variant by it.
+    """
+    data, results = space.calibration, {}
+    for part in ("test", "validation"):
+        if not (size := data.size(part)):
+            continue
+        batches, labels = labelled_batches(space.base, data, part, size)
+        outputs, expected = torch.cat(space.evaluator(batches)(genome)), torch.cat(labels)
+        share, number = float((outputs.argmax(1) == expected).double().mean()), len(expected)
+        found = Result(float(cross_entropy(outputs, expected)), share, None, number, accuracy_error(share, number))
+        results[part] = asdict(found)
+    return results
 
 
 __all__ = ["compressed_model"]

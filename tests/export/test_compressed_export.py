@@ -12,6 +12,7 @@ from nasctl.compression.compressed_space import CompressedSpace
 from nasctl.export.compressed import compressed_model
 from nasctl.export.export import destinations, export
 from nasctl.export.integer_onnx import integer_layers
+from nasctl.export.request import ExportRequest
 
 OWN = """
 import torch
@@ -71,3 +72,12 @@ def test_a_python_file_reads_packed_weights(tmp_path, monkeypatch):
 
     assert torch.equal(net.logits(made.examples), made.outputs)
     sys.modules.pop("net", None)
+
+
+def test_results_on_test_images_come_before_those_that_a_search_has_seen(tmp_path):
+    path, said = tmp_path / "own.py", []
+    path.write_text(OWN)
+    spec = f"quantized:of={path}:net,data=digits,weights=4,activations=8,levels=uniform"
+    made, _ = ExportRequest("0", ("json",), tmp_path, spec, tmp_path / "store.db").run(said.append)
+    assert list(made.trained.result) == ["test", "validation"]
+    assert any("they flatter it" in sentence for sentence in said)
