@@ -34,8 +34,8 @@ class VariantAccuracy:
 
     Args:
         images: Validation images, spread evenly over the validation part; all are taken if there are fewer.
-        split: Shares of the parts of the data, "0.8-0.1-0.1"; "" for those of the network's training, so that no image
-            that it learned from is among the validation images.
+        split: Shares of the parts of the data, "0.8-0.1-0.1"; "" for those of the network's training, so that on the
+            same data no image that it learned from is among the validation images.
         split_seed: Seed of the split; -1 for that of the network's training.
     """
 
@@ -91,6 +91,20 @@ class VariantAccuracy:
             error = 100 * accuracy_error(0.9, self.images)
             lines[0] += f"; standard error \u00b1{error:.1f} points at 90%"
         return lines
+
+    def setting_remarks(self, space: SearchSpace, setting: Setting) -> list[str]:
+        """Return a warning if the given network has learned from validation images, or if that cannot be known.
+
+        Raises:
+            NasctlError: The data is not at hand, has other classes, or cannot be split so.
+        """
+        from nasctl.compression.compressed_space import CompressedSpace
+        from nasctl.compression.learned_images import learned_doubts
+
+        if not isinstance(space, CompressedSpace) or isinstance(setting.data, RecordedData):
+            return []
+        base = space.base
+        return learned_doubts(base, str(_labelled(base, _Named(setting.data), self.split, self.split_seed)))
 
     def __call__(self, candidate: Candidate) -> float:
         """Return the accuracy of a candidate in per cent.
@@ -152,11 +166,17 @@ class _Named:
 
 
 @lru_cache(maxsize=2)
-def _evaluator(space: CompressedSpace, named: _Named, asked: VariantAccuracy) -> tuple[Evaluator, list[Tensor]]:
-    """Return the function that evaluates the variants of a space, and the labels of the images."""
+def _labelled(base: TrainedBase, named: _Named, split: str, seed: int) -> TrainingData:
+    """Return the labelled images of data, split as asked."""
     from nasctl.compression.labelled_data import labelled_data
 
-    data = labelled_data(space.base, named.data, asked.split.replace("-", ","), asked.split_seed)
+    return labelled_data(base, named.data, split.replace("-", ","), seed)
+
+
+@lru_cache(maxsize=2)
+def _evaluator(space: CompressedSpace, named: _Named, asked: VariantAccuracy) -> tuple[Evaluator, list[Tensor]]:
+    """Return the function that evaluates the variants of a space, and the labels of the images."""
+    data = _labelled(space.base, named, asked.split, asked.split_seed)
     batches, labels = validation_batches(space.base, data, asked.images)
     return space.evaluator(batches), labels
 
