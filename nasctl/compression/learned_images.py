@@ -20,14 +20,14 @@ def learned_doubts(base: TrainedBase, asked: str) -> list[str]:
         ]
     if not same_content(base.data, asked):
         return [
-            f"Warning: the given network was trained on {base.data}, and the validation images are of {asked}; if it has"
-            " learned some of them, accuracies are too good"
+            f"Warning: the given network was trained on {base.data}, and the validation images are of {asked}; if it"
+            " has learned some of them, accuracies are too good"
         ]
     if _split(base.data) == _split(asked):
         return []
     return [
-        "Warning: the given network was trained on another split of this data, so it has learned some validation images,"
-        " and accuracies are too good; leave split and split_seed out"
+        "Warning: the given network was trained on another split of this data, so it has learned some validation"
+        " images, and accuracies are too good; leave split and split_seed out"
     ]
 
 

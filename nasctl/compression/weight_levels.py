@@ -106,8 +106,8 @@ def _exponent(rows: Tensor, bits: int) -> float:
 def _sample(rows: Tensor) -> Tensor:
     """Return whole rows, spread evenly; of one row the magnitudes at evenly spaced ranks.
 
-    Weights in the corner of a kernel are distributed otherwise than those in its centre, and the largest weight of a row
-    sets its scale, so rows are not thinned out where there are others.
+    Weights in the corner of a kernel are distributed otherwise than those in its centre, and the largest weight of a
+    row sets its scale, so rows are not thinned out where there are others.
     """
     if len(rows) == 1:
         ranks = torch.linspace(0, rows.numel() - 1, min(SAMPLE, rows.numel()), dtype=torch.float64)

@@ -13,6 +13,7 @@ from nasctl.architectures.architecture import architecture
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.compression.compressed_space import CompressedSpace
 from nasctl.compression.variant_accuracy import labelled_batches
+from nasctl.export.header import CALIBRATION
 from nasctl.export.model import Model
 from nasctl.export.trained import random_examples
 from nasctl.networks.quantized_layer import QuantizedLayer
@@ -39,8 +40,8 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
         class_names=base.class_names,
         mean=base.mean,
         deviation=base.deviation,
-        data=base.data or str(data),
-        recipe={},
+        data=base.data,
+        recipe={CALIBRATION: str(data)},
         result=_result(space, genome),
         nasctl=__version__,
     )

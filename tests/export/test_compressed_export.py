@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from nasctl import registry
+from nasctl.commands.export import _sentences
 from nasctl.compression.compressed_space import CompressedSpace
 from nasctl.export.compressed import compressed_model
-from nasctl.export.export import destinations, export
+from nasctl.export.export import Exported, destinations, export
 from nasctl.export.integer_onnx import integer_layers
 from nasctl.export.request import ExportRequest
 
@@ -80,4 +81,9 @@ def test_results_on_test_images_come_before_those_that_a_search_has_seen(tmp_pat
     spec = f"quantized:of={path}:net,data=digits,weights=4,activations=8,levels=uniform"
     made, _ = ExportRequest("0", ("json",), tmp_path, spec, tmp_path / "store.db").run(said.append)
     assert list(made.trained.result) == ["test", "validation"]
+    facts = made.facts()
+    assert facts["data"] == ""  # a module of a user was trained on data that is not known
+    assert facts["recipe"]["calibration data"].startswith("digits split=")
+    assert "Data        not known\nCalibration digits split=" in made.source
+    assert "data that is not known, calibrated and judged on digits" in next(_sentences(made, Exported({}, {})))
     assert any("they flatter it" in sentence for sentence in said)
