@@ -31,7 +31,13 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
         space: The space.
         genome: The genome.
     """
+    with deterministic_torch(1):  # as searches have it by default, so that biases have the same last digits
+        return _model(spec, space, genome)
+
+
+def _model(spec: str, space: CompressedSpace, genome: Genome) -> Model:
     base, described, data = space.base, architecture(spec, genome), space.calibration
+    module = space.module(genome)
     facts = Facts(
         space=described.space,
         genome=genome,
@@ -45,8 +51,6 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
         result=_result(space, genome),
         nasctl=__version__,
     )
-    with deterministic_torch(1):  # as searches have it by default, so that biases have the same last digits
-        module = space.module(genome)
     examples = random_examples(described.input, base.mean, base.deviation)
     rounds = any(isinstance(node.layer, QuantizedLayer) for node in described.network.nodes)
     return Model(described, module, examples, facts, rounds_inputs=rounds, data=data)

@@ -10,6 +10,8 @@ import torch
 from nasctl import registry
 from nasctl.commands.export import _sentences
 from nasctl.compression.compressed_space import CompressedSpace
+from nasctl.compression.quantizer import Quantizer
+from nasctl.export import compressed
 from nasctl.export.compressed import compressed_model
 from nasctl.export.export import Exported, destinations, export
 from nasctl.export.integer_onnx import integer_layers
@@ -73,6 +75,20 @@ def test_a_python_file_reads_packed_weights(tmp_path, monkeypatch):
 
     assert torch.equal(net.logits(made.examples), made.outputs)
     sys.modules.pop("net", None)
+
+
+def test_variants_are_calibrated_and_judged_by_one_thread(tmp_path, monkeypatch):
+    threads, single = torch.get_num_threads(), set()
+    quantized, result = Quantizer._quantized, compressed._result
+    monkeypatch.setattr(Quantizer, "_quantized", lambda *a: single.add(torch.get_num_threads()) or quantized(*a))
+    monkeypatch.setattr(compressed, "_result", lambda *a: single.add(torch.get_num_threads()) or result(*a))
+    torch.set_num_threads(2)
+    try:
+        model(tmp_path, 5, 7, "uniform")
+        assert single == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_results_on_test_images_come_before_those_that_a_search_has_seen(tmp_path):
