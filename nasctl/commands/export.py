@@ -124,7 +124,8 @@ def _accuracy(model: Model, file: ExportedFile) -> str:
     share = f"{found.right:,} of {found.total:,} validation {what} right ({found.accuracy:.4f} ± {found.error:.4f})"
     if not found.changed:
         return f"{share}, as the module"
-    return f"{share}, the module {found.expected:,}; {found.changed} answers differ, ties within rounding errors"
+    why = "values that are rounded to another step" if model.rounds_inputs else "ties within rounding errors"
+    return f"{share}, the module {found.expected:,}; {found.changed} answers differ, {why}"
 
 
 def _facts(model: Model, exported: Exported) -> dict[str, Any]:

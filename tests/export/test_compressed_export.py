@@ -11,9 +11,11 @@ from nasctl import registry
 from nasctl.commands.export import _sentences
 from nasctl.compression.compressed_space import CompressedSpace
 from nasctl.compression.quantizer import Quantizer
+from nasctl.errors import NasctlError
 from nasctl.export import compressed
 from nasctl.export.compressed import compressed_model
 from nasctl.export.export import Exported, destinations, export
+from nasctl.export.formats import FORMATS
 from nasctl.export.integer_onnx import integer_layers
 from nasctl.export.request import ExportRequest
 
@@ -75,6 +77,16 @@ def test_a_python_file_reads_packed_weights(tmp_path, monkeypatch):
 
     assert torch.equal(net.logits(made.examples), made.outputs)
     sys.modules.pop("net", None)
+
+
+@pytest.mark.parametrize("name", ["torch", "python", "json"])
+def test_files_that_torch_runs_may_not_differ_by_steps(tmp_path, monkeypatch, name):
+    made = model(tmp_path, 6, 8, "uniform")
+    wrong = replace(FORMATS[name], load=lambda one, path: lambda examples: 1.01 * one.deployed(examples))
+    monkeypatch.setitem(FORMATS, name, wrong)
+    made, paths = replace(made, weights_name="net.pt"), destinations("net", (name,), tmp_path, trained=True)
+    with pytest.raises(NasctlError, match=r"0.0001 is allowed"), torch.no_grad():
+        export(made, paths)
 
 
 def test_variants_are_calibrated_and_judged_by_one_thread(tmp_path, monkeypatch):
