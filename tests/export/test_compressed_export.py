@@ -61,6 +61,45 @@ def test_onnx_files_hold_the_integers_of_the_search(tmp_path, weights, inputs, l
     assert ("Round" in operators) == (levels == "power")
 
 
+SEQUENCE = """
+import torch
+from torch import nn
+
+SIZE, MEAN, DEVIATION = (8, 8), (77.0,), (95.0,)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches, self.wide, self.head = nn.Conv2d(1, 6, 4, 4), nn.Linear(6, 9), nn.Linear(9, 10)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(self.wide(x).relu().mean(1))
+
+
+def net():
+    torch.manual_seed(0)
+    return Net()
+"""
+
+
+@pytest.mark.slow  # torch's exporter takes seconds
+def test_linear_layers_on_sequences_become_integers_too(tmp_path, monkeypatch):
+    import onnx
+
+    monkeypatch.setattr(sys.modules[__name__], "OWN", SEQUENCE)
+    made = model(tmp_path, 6, 8, "uniform")
+    paths = destinations("net", ("onnx",), tmp_path, trained=True)
+    assert export(made, paths).files["onnx"].difference.relative < 0.02
+    graph = onnx.load(paths["onnx"]).graph
+    shapes = [
+        tuple(one.dims) for one in graph.initializer if one.data_type == onnx.TensorProto.INT8 and len(one.dims) > 1
+    ]
+    assert sorted(shapes) == [(6, 1, 4, 4), (6, 9), (10, 9)]
+    assert not any(node.op_type == "Round" for node in graph.node)
+
+
 def test_a_python_file_reads_packed_weights(tmp_path, monkeypatch):
     made = model(tmp_path, 3, 4, "power")
     paths = destinations("net", ("python",), tmp_path, trained=True)
