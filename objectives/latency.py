@@ -73,16 +73,8 @@ class Latency:
                 "priced as what every network runs"
             )
         quantized, example = has_quantized_layers(example), self._priced(space, example)
-        if quantized and not has_quantized_layers(example):
-            lines.append(
-                f"THE SAME FOR ALL: the table holds {table.precision or 'unknown precision'}, so each candidate has the"
-                " latency of the given network; leave this objective out"
-            )
-        elif quantized:
-            lines.append(
-                f"NO FASTER WITH FEWER BITS: a quantised layer without a row of its own has the latency of its"
-                f" {table.precision or 'unquantised'} row"
-            )
+        if quantized:
+            lines.append(self._on_bits(example))
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):
@@ -100,6 +92,18 @@ class Latency:
         if modelled:
             lines.append(f"{modelled} of {len(example.spans)} blocks of a typical network are estimated from operators")
         return lines
+
+    def _on_bits(self, priced: Network) -> str:
+        """Return what bits of layers change, given the network that is priced for a quantised one."""
+        if has_quantized_layers(priced):
+            return (
+                "NO FASTER WITH FEWER BITS: a quantised layer without a row of its own has the latency of its"
+                f" {self.table.precision or 'unquantised'} row"
+            )
+        return (
+            f"THE SAME FOR ALL: the table holds {self.table.precision or 'unknown precision'}, so each candidate has"
+            " the latency of the given network; leave this objective out"
+        )
 
     def _estimates(self, examples: list[Network]) -> list[str]:
         """Return how the blocks of networks are priced that the table has no figure of, a line for each way."""
