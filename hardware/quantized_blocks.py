@@ -5,6 +5,8 @@ Runtimes have no arithmetic of 2, 3 or 6 bits, so such layers are smaller and no
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nasctl.api import Emission, Network, QuantizedLayer, emission_of
 
 
@@ -23,6 +25,11 @@ def most_bits(emission: Emission) -> int:
 def has_quantized_layers(network: Network) -> bool:
     """Return whether layers of a network are quantised."""
     return any(_layer(span.emission) is not None for span in network.spans)
+
+
+def has_quantized_rows(keys: Iterable[str]) -> bool:
+    """Return whether quantised layers are among the blocks of a table, given by their emission keys."""
+    return any(key.startswith(f"{QuantizedLayer.__name__}(") for key in keys)
 
 
 def _layer(emission: Emission) -> QuantizedLayer | None:

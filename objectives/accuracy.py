@@ -104,6 +104,10 @@ class Accuracy:
         ]
         return [*lines, weakness] if (weakness := self.predictor.weakness) else lines
 
+    def setting_remarks(self, space: SearchSpace, setting: Setting) -> list[str]:
+        """Return a warning if the given network has learned from validation images, or if that cannot be known."""
+        return [] if self._variants is None else self._variants.setting_remarks(space, setting)
+
     def __call__(self, candidate: Candidate) -> float:
         """Return the predicted label of the candidate, or its accuracy with its trained or inherited weights.
 

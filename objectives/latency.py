@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from nasctl.api import Candidate, Direction, MissingBlock, Network, Transform
+from nasctl.api import Candidate, Direction, Input, MissingBlock, Network, SearchSpace, Transform
 from nasctl.hardware.kinds import example_networks, load_table, whose_processor
-from nasctl.hardware.quantized_blocks import has_quantized_layers
+from nasctl.hardware.quantized_blocks import has_quantized_layers, has_quantized_rows
 from nasctl.hardware.skill import rank_weakness
+from nasctl.hardware.table import INTEGER_BITS
 
 __all__ = ["Latency"]
 
 
 class Latency:
     """Sum of the latencies of the candidate's blocks on a device, in ms for one batch of the table's size.
+
+    A table of floating-point numbers without rows of quantised layers prices a variant of a trained network as the
+    given network, whose blocks it knows: variants have other blocks, because their norms are folded.
 
     References:
         Cai et al., "ProxylessNAS: Direct neural architecture search on target task and hardware", ICLR 2019,
@@ -32,7 +36,12 @@ class Latency:
         self.label = f"latency@{called or self.table.device}"  # shown instead of the objective's spec
         self.unit = f"ms, batch {self.table.batch}"
         self.version = self.table.digest  # stored values are not reused after the table changes
+        self._floats = self.table.precision not in INTEGER_BITS and not has_quantized_rows(self.table.blocks)
         self.monotone = self.table.monotone  # True if enlarging a layer never lowers the latency
+
+    def version_on(self, given: Input, example: Network) -> str:
+        """Return the version of values on networks like the example: variants were priced by their own blocks once."""
+        return f"{self.version}-given" if self._floats and has_quantized_layers(example) else self.version
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """Return the provenance and held-out error of the table, and warnings about its limits."""
@@ -63,11 +72,9 @@ class Latency:
                 "a runtime that executes them takes longer; networks whose output does not depend on the input are "
                 "priced as what every network runs"
             )
-        if has_quantized_layers(example):
-            lines.append(
-                f"NO FASTER WITH FEWER BITS: a quantised layer without a row of its own has the latency of its"
-                f" {table.precision or 'unquantised'} row"
-            )
+        quantized, example = has_quantized_layers(example), self._priced(space, example)
+        if quantized:
+            lines.append(self._on_bits(example))
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):
@@ -75,7 +82,7 @@ class Latency:
                 f"NOT IN FLOAT32: the table holds {table.precision or 'unknown precision'}, "
                 "but networks are exported in float32"
             )
-        lines += self._estimates(space, example)
+        lines += self._estimates([example] if quantized else [example, *example_networks(space)])
         if table.method == "modelled":
             return lines
         try:
@@ -86,10 +93,22 @@ class Latency:
             lines.append(f"{modelled} of {len(example.spans)} blocks of a typical network are estimated from operators")
         return lines
 
-    def _estimates(self, space: str, example: Network) -> list[str]:
-        """Return how the blocks of the space are priced that the table has no figure of, a line for each way."""
+    def _on_bits(self, priced: Network) -> str:
+        """Return what bits of layers change, given the network that is priced for a quantised one."""
+        if has_quantized_layers(priced):
+            return (
+                "NO FASTER WITH FEWER BITS: a quantised layer without a row of its own has the latency of its"
+                f" {self.table.precision or 'unquantised'} row"
+            )
+        return (
+            f"THE SAME FOR ALL: the table holds {self.table.precision or 'unknown precision'}, so each candidate has"
+            " the latency of the given network; leave this objective out"
+        )
+
+    def _estimates(self, examples: list[Network]) -> list[str]:
+        """Return how the blocks of networks are priced that the table has no figure of, a line for each way."""
         keys_of: dict[str, list[str]] = {}
-        for key, how in self.table.estimates([example, *example_networks(space)]).items():
+        for key, how in self.table.estimates(examples).items():
             keys_of.setdefault(how, []).append(key)
         return [
             f"ESTIMATED: {self.table.device} has no figure of {keys[0]}"
@@ -103,4 +122,12 @@ class Latency:
         Raises:
             MissingBlock: The table lacks a block of the candidate.
         """
-        return float(self.table.latency(candidate.network))
+        return float(self.table.latency(self._priced(candidate.space, candidate.network)))
+
+    def _priced(self, space: SearchSpace | str, network: Network) -> Network:
+        """Return the network whose latency a candidate has: the given one of quantised variants, or its own."""
+        if not self._floats or not has_quantized_layers(network):
+            return network
+        from nasctl.compression.compressed_space import given_network
+
+        return given_network(space) or network

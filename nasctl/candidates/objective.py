@@ -68,6 +68,23 @@ class HasRemarks(Protocol):
 
 
 @runtime_checkable
+class HasSettingRemarks(Protocol):
+    """An objective with facts that depend on the setting of a search too, such as doubts about its data."""
+
+    def setting_remarks(self, space: SearchSpace, setting: Setting) -> list[str]:
+        """Return one sentence per fact.
+
+        Args:
+            space: The space.
+            setting: The setting.
+
+        Raises:
+            NasctlError: The setting is not one in which the objective can be measured on the space.
+        """
+        ...
+
+
+@runtime_checkable
 class ChecksApplicability(Protocol):
     """An objective that does not apply to some networks."""
 

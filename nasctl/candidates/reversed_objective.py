@@ -9,14 +9,16 @@ from nasctl.candidates.objective import (
     ChecksApplicability,
     FilesTrainings,
     HasRemarks,
+    HasSettingRemarks,
     HasSubstitutes,
     MaybeMonotone,
     Objective,
     VersionedByNetwork,
 )
+from nasctl.candidates.setting import Setting
 from nasctl.networks.graph import Network
 from nasctl.problem.searcher import Direction, Transform
-from nasctl.problem.space import Input
+from nasctl.problem.space import Input, SearchSpace
 
 
 class ReversedObjective:
@@ -53,6 +55,10 @@ class ReversedObjective:
 
     def remarks(self, space: str, example: Network) -> list[str]:
         return self.original.remarks(space, example) if isinstance(self.original, HasRemarks) else []
+
+    def setting_remarks(self, space: SearchSpace, setting: Setting) -> list[str]:
+        original = self.original
+        return original.setting_remarks(space, setting) if isinstance(original, HasSettingRemarks) else []
 
     def file_under(self, space: str, store: str) -> None:
         if isinstance(self.original, FilesTrainings):

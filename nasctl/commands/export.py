@@ -94,11 +94,14 @@ def command(as_json: bool, formats: tuple[str, ...], arch_word: str | None, arch
 
 def _sentences(model: Model, exported: Exported) -> Iterator[str]:
     """Yield the weights' origin and the comparison of each file."""
-    from nasctl.export.header import result_sentences
+    from nasctl.export.header import calibrated_elsewhere, result_sentences
 
     if model.trained is not None:
         result = "; ".join(result_sentences(model.trained.result)) or "without a result"
-        yield f"weights of {model.trained.training}, trained on {model.trained.data}: {result}"
+        data = f"trained on {model.trained.data}" if model.trained.data else "trained on data that is not known"
+        if calibration := calibrated_elsewhere(model.trained):
+            data += f", calibrated and judged on {calibration}"
+        yield f"weights of {model.trained.training}, {data}: {result}"
     else:
         yield "the weights are untrained: train the network with nasctl train, and export it with --weights TRAINING"
     for name, file in exported.files.items():
@@ -121,7 +124,8 @@ def _accuracy(model: Model, file: ExportedFile) -> str:
     share = f"{found.right:,} of {found.total:,} validation {what} right ({found.accuracy:.4f} ± {found.error:.4f})"
     if not found.changed:
         return f"{share}, as the module"
-    return f"{share}, the module {found.expected:,}; {found.changed} answers differ, ties within rounding errors"
+    why = "values that are rounded to another step" if model.rounds_inputs else "ties within rounding errors"
+    return f"{share}, the module {found.expected:,}; {found.changed} answers differ, {why}"
 
 
 def _facts(model: Model, exported: Exported) -> dict[str, Any]:

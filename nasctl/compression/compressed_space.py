@@ -10,11 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from nasctl import registry
 from nasctl.compression.base_sources import located, trained_base
 from nasctl.compression.labelled_data import content_of, labelled_data
 from nasctl.compression.trained_base import DIGITS, TrainedBase
 from nasctl.errors import NasctlError
-from nasctl.problem.space import Genome
+from nasctl.networks.graph import Network
+from nasctl.problem.space import Genome, SearchSpace
 from nasctl.training.labelled import TrainingData
 
 Evaluator = Callable[[Genome], list[Tensor]]  # the logits of a genome's network for each batch of some images
@@ -96,6 +98,16 @@ class Given:
         return _calibration(self.path, self.base.digest, self.data)
 
 
+def given_network(space: SearchSpace | str) -> Network | None:
+    """Return the network that a space's networks are variants of; None if they are no variants.
+
+    Args:
+        space: The space, or its spec.
+    """
+    made = registry.create("spaces", space) if isinstance(space, str) else space
+    return made.base.network if isinstance(made, CompressedSpace) else None
+
+
 def with_digest(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a space with the digest of the network and the data that they name.
 
@@ -130,4 +142,4 @@ def _calibration(path: str, digest: str, data: str) -> TrainingData:
     return labelled_data(trained_base(path), data)
 
 
-__all__ = ["CompressedSpace", "Evaluator", "Given", "TrainingData", "with_digest"]
+__all__ = ["CompressedSpace", "Evaluator", "Given", "TrainingData", "given_network", "with_digest"]

@@ -43,6 +43,11 @@ def labelled_data(base: TrainedBase, data: Data | str, split: str = "", seed: in
     parts = split or own_split, own_seed if seed < 0 else seed
     if isinstance(data, str):
         found = _named(base, data or _own_name(base), *parts)
+        if not data and not same_content(base.data, str(found)):
+            raise NasctlError(
+                f"Cannot use {found} for {base.name}: it was trained on {base.data}, which is other data. Give the path"
+                " of the training's data with data=PATH in the space."
+            )
     else:
         found = training_data_of(data, base.input, None, *parts, "classes")
     names, outputs = found.class_names or (), base.network.out_shape[0]
@@ -57,6 +62,17 @@ def labelled_data(base: TrainedBase, data: Data | str, split: str = "", seed: in
             " outputs. Give other data."
         )
     return found
+
+
+def same_content(learned: str, asked: str) -> bool:
+    """Return whether two identities are those of the same data, perhaps under another name and split otherwise.
+
+    Args:
+        learned: Identity of the data of a training; one without a digest is compared by name.
+        asked: Identity of other data.
+    """
+    first, second = (one.partition(" split=")[0].partition("#") for one in (learned, asked))
+    return first[2] == second[2] if first[2] else first[0] == second[0]
 
 
 def calibration_pixels(data: TrainingData) -> Tensor:
@@ -99,4 +115,4 @@ def _own_name(base: TrainedBase) -> str:
     return found["name"].partition("#")[0]
 
 
-__all__ = ["CALIBRATION_IMAGES", "calibration_pixels", "content_of", "labelled_data", "usual_split"]
+__all__ = ["CALIBRATION_IMAGES", "calibration_pixels", "content_of", "labelled_data", "same_content", "usual_split"]

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from nasctl.candidates.candidate import Candidate
     from nasctl.compression.compressed_space import CompressedSpace, Evaluator
     from nasctl.compression.trained_base import TrainedBase
+    from nasctl.data import Part
     from nasctl.problem.space import SearchSpace
     from nasctl.training.labelled import TrainingData
 
 BATCH = 100  # images that are evaluated at once
+
+QUANTIZER_VERSION = 2  # raise it whenever the same choices of bits and levels give other weights, ranges or biases
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class VariantAccuracy:
 
     Args:
         images: Validation images, spread evenly over the validation part; all are taken if there are fewer.
-        split: Shares of the parts of the data, "0.8-0.1-0.1"; "" for those of the network's training, so that no image
-            that it learned from is among the validation images.
+        split: Shares of the parts of the data, "0.8-0.1-0.1"; "" for those of the network's training, so that on the
+            same data no image that it learned from is among the validation images.
         split_seed: Seed of the split; -1 for that of the network's training.
     """
 
@@ -46,9 +49,9 @@ class VariantAccuracy:
 
     @property
     def version(self) -> str:
-        """Text that differs wherever values on the same data differ."""
+        """Text that differs wherever values on the same data differ, also by a change of how layers are quantised."""
         seed = "" if self.split_seed < 0 else f"-{self.split_seed}"
-        return f"1-{self.split or 'own split'}{seed}-{self.images} images"
+        return f"{QUANTIZER_VERSION}-{self.split or 'own split'}{seed}-{self.images} images"
 
     def wrong_space(self, space: SearchSpace) -> str:
         """Return why the networks of a space have no accuracy before they are trained; "" if they are trained."""
@@ -89,6 +92,20 @@ class VariantAccuracy:
             lines[0] += f"; standard error \u00b1{error:.1f} points at 90%"
         return lines
 
+    def setting_remarks(self, space: SearchSpace, setting: Setting) -> list[str]:
+        """Return a warning if the given network has learned from validation images, or if that cannot be known.
+
+        Raises:
+            NasctlError: The data is not at hand, has other classes, or cannot be split so.
+        """
+        from nasctl.compression.compressed_space import CompressedSpace
+        from nasctl.compression.learned_images import learned_doubts
+
+        if not isinstance(space, CompressedSpace) or isinstance(setting.data, RecordedData):
+            return []
+        base = space.base
+        return learned_doubts(base, str(_labelled(base, _Named(setting.data), self.split, self.split_seed)))
+
     def __call__(self, candidate: Candidate) -> float:
         """Return the accuracy of a candidate in per cent.
 
@@ -108,22 +125,30 @@ class VariantAccuracy:
 
 
 def validation_batches(base: TrainedBase, data: TrainingData, images: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Return normalised validation images in batches, (B, C, H, W) float32 each, and their labels, (B,) each.
+    """Return normalised validation images in batches, and their labels; see `labelled_batches`."""
+    return labelled_batches(base, data, "validation", images)
+
+
+def labelled_batches(
+    base: TrainedBase, data: TrainingData, part: Part, images: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return normalised images in batches, (B, C, H, W) float32 each, and their labels, (B,) each.
 
     Args:
         base: The trained network.
         data: The data.
-        images: Number of images, spread evenly over the validation part; all are taken if there are fewer.
+        part: The part of the data.
+        images: Number of images, spread evenly over the part; all are taken if there are fewer.
 
     Raises:
         NasctlError: There are none.
     """
     import torch
 
-    if not (size := data.size("validation")):
-        raise NasctlError(f"Cannot evaluate on {data}: it has no validation images. Give a split with some.")
+    if not (size := data.size(part)):
+        raise NasctlError(f"Cannot evaluate on {data}: it has no {part} images. Give a split with some.")
     chosen = np.linspace(0, size - 1, min(images, size)).astype(np.int64)
-    pixels, labels = (torch.from_numpy(one) for one in data.examples("validation", chosen))
+    pixels, labels = (torch.from_numpy(one) for one in data.examples(part, chosen))
     return list(torch.split(base.normalised(pixels), BATCH)), list(torch.split(labels, BATCH))
 
 
@@ -141,13 +166,19 @@ class _Named:
 
 
 @lru_cache(maxsize=2)
-def _evaluator(space: CompressedSpace, named: _Named, asked: VariantAccuracy) -> tuple[Evaluator, list[Tensor]]:
-    """Return the function that evaluates the variants of a space, and the labels of the images."""
+def _labelled(base: TrainedBase, named: _Named, split: str, seed: int) -> TrainingData:
+    """Return the labelled images of data, split as asked."""
     from nasctl.compression.labelled_data import labelled_data
 
-    data = labelled_data(space.base, named.data, asked.split.replace("-", ","), asked.split_seed)
+    return labelled_data(base, named.data, split.replace("-", ","), seed)
+
+
+@lru_cache(maxsize=2)
+def _evaluator(space: CompressedSpace, named: _Named, asked: VariantAccuracy) -> tuple[Evaluator, list[Tensor]]:
+    """Return the function that evaluates the variants of a space, and the labels of the images."""
+    data = _labelled(space.base, named, asked.split, asked.split_seed)
     batches, labels = validation_batches(space.base, data, asked.images)
     return space.evaluator(batches), labels
 
 
-__all__ = ["VariantAccuracy", "validation_batches"]
+__all__ = ["VariantAccuracy", "labelled_batches", "validation_batches"]

@@ -17,7 +17,9 @@ CLIPS = tuple(k / 20 for k in range(6, 21))  # largest values that are tried, as
 
 CLIPPED_BITS = 7  # bits up to which clipping is tried; with more, rounding errors of large weights count little
 
-SAMPLE = 1 << 14  # weights of a layer from which its exponent is chosen
+SAMPLE = 1 << 14  # weights of a layer from which its exponent is chosen, or more where rows are long
+
+LEAST_ROWS = 16  # rows of a layer from which its exponent is chosen, if it has as many
 
 
 class QuantizedTensor(NamedTuple):
@@ -96,10 +98,22 @@ def magnitudes(bits: int, exponent: float) -> Tensor:
 
 def _exponent(rows: Tensor, bits: int) -> float:
     """Return the exponent of least squared error over a sample of the weights; 1 for equal errors."""
-    step = -(-rows.numel() // SAMPLE)
-    some = rows[:, ::step] if rows.shape[1] >= step else rows
+    some = _sample(rows)
     errors = {one: float(_scales(some, bits, one)[1].sum()) for one in reversed(EXPONENTS)}
     return min(errors, key=lambda one: errors[one])
+
+
+def _sample(rows: Tensor) -> Tensor:
+    """Return whole rows, spread evenly; of one row the magnitudes at evenly spaced ranks.
+
+    Weights in the corner of a kernel are distributed otherwise than those in its centre, and the largest weight of a
+    row sets its scale, so rows are not thinned out where there are others.
+    """
+    if len(rows) == 1:
+        ranks = torch.linspace(0, rows.numel() - 1, min(SAMPLE, rows.numel()), dtype=torch.float64)
+        return rows.abs().sort().values[:, ranks.round().long()]
+    number = min(len(rows), max(LEAST_ROWS, -(-SAMPLE // rows.shape[1])))
+    return rows[torch.linspace(0, len(rows) - 1, number).round().long()]
 
 
 def _scales(rows: Tensor, bits: int, exponent: float) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,8 @@ class ExportedAccuracy:
     Attributes:
         right: Right answers of the file.
         expected: Right answers of the module.
-        changed: Answers of the file that are not the module's: ties within rounding errors.
+        changed: Answers of the file that are not the module's: ties within rounding errors, or values that are
+            rounded to another step.
         total: Number of answers: one for each image, or for each word.
     """
 

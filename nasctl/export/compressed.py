@@ -12,7 +12,8 @@ from nasctl import registry
 from nasctl.architectures.architecture import architecture
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.compression.compressed_space import CompressedSpace
-from nasctl.compression.variant_accuracy import validation_batches
+from nasctl.compression.variant_accuracy import labelled_batches
+from nasctl.export.header import CALIBRATION
 from nasctl.export.model import Model
 from nasctl.export.trained import random_examples
 from nasctl.networks.quantized_layer import QuantizedLayer
@@ -30,7 +31,13 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
         space: The space.
         genome: The genome.
     """
+    with deterministic_torch(1):  # as searches have it by default, so that biases have the same last digits
+        return _model(spec, space, genome)
+
+
+def _model(spec: str, space: CompressedSpace, genome: Genome) -> Model:
     base, described, data = space.base, architecture(spec, genome), space.calibration
+    module = space.module(genome)
     facts = Facts(
         space=described.space,
         genome=genome,
@@ -39,13 +46,11 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
         class_names=base.class_names,
         mean=base.mean,
         deviation=base.deviation,
-        data=base.data or str(data),
-        recipe={},
+        data=base.data,
+        recipe={CALIBRATION: str(data)},
         result=_result(space, genome),
         nasctl=__version__,
     )
-    with deterministic_torch(1):  # as searches have it by default, so that biases have the same last digits
-        module = space.module(genome)
     examples = random_examples(described.input, base.mean, base.deviation)
     rounds = any(isinstance(node.layer, QuantizedLayer) for node in described.network.nodes)
     return Model(described, module, examples, facts, rounds_inputs=rounds, data=data)
@@ -53,15 +58,20 @@ def compressed_model(spec: str, space: CompressedSpace, genome: Genome) -> Model
 
 @torch.no_grad()
 def _result(space: CompressedSpace, genome: Genome) -> dict[str, dict[str, Any]]:
-    """Return the result of a variant on all validation images of its data; {} if there are none."""
-    data = space.calibration
-    if not (size := data.size("validation")):
-        return {}
-    batches, labels = validation_batches(space.base, data, size)
-    outputs, expected = torch.cat(space.evaluator(batches)(genome)), torch.cat(labels)
-    share, number = float((outputs.argmax(1) == expected).double().mean()), len(expected)
-    found = Result(float(cross_entropy(outputs, expected)), share, None, number, accuracy_error(share, number))
-    return {"validation": asdict(found)}
+    """Return the result of a variant on all test and validation images of its data; a part without images is left out.
+
+    The test part comes first: a search has not chosen the variant by it.
+    """
+    data, results = space.calibration, {}
+    for part in ("test", "validation"):
+        if not (size := data.size(part)):
+            continue
+        batches, labels = labelled_batches(space.base, data, part, size)
+        outputs, expected = torch.cat(space.evaluator(batches)(genome)), torch.cat(labels)
+        share, number = float((outputs.argmax(1) == expected).double().mean()), len(expected)
+        found = Result(float(cross_entropy(outputs, expected)), share, None, number, accuracy_error(share, number))
+        results[part] = asdict(found)
+    return results
 
 
 __all__ = ["compressed_model"]

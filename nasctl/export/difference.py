@@ -12,7 +12,8 @@ from nasctl.errors import NasctlError
 
 TOLERANCE = 1e-4  # relative difference allowed; other orders of summation in float32 stay below 1e-6
 
-# The same where layers round their inputs: a value between two steps may be rounded up here and down there.
+# The same where layers round their inputs and a file sums in another order than torch: a value between two steps may be
+# rounded up here and down there.
 STEP_TOLERANCE = 0.25
 
 
@@ -32,18 +33,19 @@ def difference(expected: Tensor, found: Tensor) -> Difference:
     return Difference(largest, largest / max(float(expected.abs().max()), torch.finfo(torch.float32).tiny))
 
 
-def check_difference(name: str, found: Difference, rounds_inputs: bool = False) -> Difference:
+def check_difference(name: str, found: Difference, steps: bool = False) -> Difference:
     """Return the difference if it is small enough.
 
     Args:
         name: Name of the format.
         found: The difference.
-        rounds_inputs: Whether layers round their inputs.
+        steps: Whether layers round their inputs and the file sums in another order, so that a value may become that of
+            the next step.
 
     Raises:
-        NasctlError: The difference is larger than `TOLERANCE`, or `STEP_TOLERANCE` where layers round their inputs.
+        NasctlError: The difference is larger than `TOLERANCE`, or than `STEP_TOLERANCE` if there may be steps.
     """
-    allowed = STEP_TOLERANCE if rounds_inputs else TOLERANCE
+    allowed = STEP_TOLERANCE if steps else TOLERANCE
     if found.relative > allowed:
         raise NasctlError(
             f"cannot export as {name}: the file's output differs from the module's by {found.relative:.2g} of the "

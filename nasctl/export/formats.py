@@ -16,11 +16,11 @@ from nasctl.export.tflite import load_tflite, write_tflite
 from nasctl.export.torch_weights import load_torch, write_torch
 
 FORMATS: Mapping[str, Format] = {
-    "python": Format(".py", write_python, load_python),
-    "torch": Format(".pt", write_torch, load_torch),
+    "python": Format(".py", write_python, load_python, same_kernels=True),
+    "torch": Format(".pt", write_torch, load_torch, same_kernels=True),
     "pt2": Format(".pt2", write_pt2, load_pt2),
     "onnx": Format(".onnx", write_onnx, load_onnx),
-    "json": Format(".json", write_json, load_json),
+    "json": Format(".json", write_json, load_json, same_kernels=True),
     "openvino": Format(".xml", write_openvino, load_openvino, ("openvino",), "openvino", beside=".bin"),
     "tflite": Format(".tflite", write_tflite, load_tflite, ("litert_torch", "ai_edge_litert"), "tflite"),
     "executorch": Format(

@@ -11,6 +11,8 @@ from nasctl.registry.version import __version__
 from nasctl.system.wording import plural
 from nasctl.training.trained_weights import Facts
 
+CALIBRATION = "calibration data"  # in the recipe of a variant of a trained network: the identity of the data
+
 
 def header(architecture: Architecture, trained: Facts | None, predicts: bool, weights_name: str) -> str:
     """Return the docstring of the Python file.
@@ -51,9 +53,17 @@ def result_sentences(result: dict[str, Any]) -> Iterator[str]:
             yield f"perplexity {found['perplexity']:.4g} on {examples}"
 
 
+def calibrated_elsewhere(trained: Facts) -> str:
+    """Return the identity of the data that calibrated a network and judged it; "" if it is that of its training."""
+    found = str(trained.recipe.get(CALIBRATION, ""))
+    return "" if found == trained.data else found
+
+
 def _trained(trained: Facts) -> Iterator[str]:
     yield f"Training    {trained.training} by nasctl {trained.nasctl}, which learned {trained.task}"
-    yield f"Data        {trained.data}"
+    yield f"Data        {trained.data or 'not known'}"
+    if calibration := calibrated_elsewhere(trained):
+        yield f"Calibration {calibration}, with the results below"
     for sentence in result_sentences(trained.result):
         what, _, rest = sentence.partition(" ")
         yield f"{what.capitalize():<11} {rest}"

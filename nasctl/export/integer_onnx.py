@@ -51,19 +51,47 @@ def with_integers(content: bytes, layers: Mapping[str, QuantizedWeights]) -> byt
     makers = {name: node for node in graph.node for name in node.output}
     # Layers that round one value alike share the rounded value: runtimes merge a layer with one reader alone.
     rounded: dict[tuple[str, float, float, float], str] = {}
+    done, flipped = set[str](), _transposed_weights(graph, layers)
     for node in list(graph.node):
-        name = node.input[1].removesuffix(".layer.weight") if len(node.input) > 1 else ""
-        if name in layers and node.input[1] != name:
+        weight = node.input[1] if len(node.input) > 1 else ""
+        transposed = weight in flipped
+        name = flipped[weight] if transposed else weight.removesuffix(".layer.weight")
+        if name in layers and weight != name:
             value, layer = _unrounded(node, makers, name), layers[name]
             key = value, float(layer.input_scale), float(layer.input_low), float(layer.input_high)
             if key not in rounded:
                 rounded[key] = _rounded(graph, value, name, layer)
             node.input[0] = rounded[key]
-            _quantise_weight(graph, node, name, layers[name])
+            _quantise_weight(graph, node, name, layers[name], transposed)
+            done.add(name)
+    if missing := sorted(layers.keys() - done):
+        raise ValueError(f"no operator reads the weights of {missing[0]}")
     _drop_unused(graph)
     _sort(graph)
     onnx.checker.check_model(proto, full_check=True)
     found: bytes = proto.SerializeToString()
+    return found
+
+
+def _transposed_weights(graph: onnx.GraphProto, layers: Mapping[str, QuantizedWeights]) -> dict[str, str]:
+    """Return the layers whose transposed weights products read, by the names of these values.
+
+    torch's exporter writes a linear layer on a sequence so, and stores weights that are not too large transposed.
+    """
+    import onnx
+
+    read = {node.input[1] for node in graph.node if node.op_type == "MatMul"}
+    found = {
+        node.output[0]: node.input[0].removesuffix(".layer.weight")
+        for node in graph.node
+        if node.op_type == "Transpose" and node.output[0] in read and node.input[0].endswith(".layer.weight")
+    }
+    stored = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer if one.name in read}
+    for name, part in layers.items():
+        weight = part.layer.weight.detach().numpy().T
+        same = (key for key, value in stored.items() if key not in found and np.array_equal(value, weight))
+        if (key := next(same, None)) is not None:
+            found[key] = name
     return found
 
 
@@ -101,8 +129,10 @@ def _rounded(graph: onnx.GraphProto, value: str, name: str, layer: QuantizedWeig
     return names[6]
 
 
-def _quantise_weight(graph: onnx.GraphProto, node: onnx.NodeProto, name: str, layer: QuantizedWeights) -> None:
-    """Replace the weights of a layer by integers behind a DequantizeLinear."""
+def _quantise_weight(
+    graph: onnx.GraphProto, node: onnx.NodeProto, name: str, layer: QuantizedWeights, transposed: bool
+) -> None:
+    """Replace the weights of a layer by integers behind a DequantizeLinear, perhaps (inputs, outputs)."""
     import onnx
 
     step = layer.scale / (2 ** (layer.weight_bits - 1) - 1)
@@ -110,12 +140,12 @@ def _quantise_weight(graph: onnx.GraphProto, node: onnx.NodeProto, name: str, la
     whole = (layer.layer.weight / step.view(shape)).round().to(torch.int8).numpy()
     names = [f"{name}.weight.{part}" for part in ("integer", "scale", "zero", "value")]
     each = len(step) > 1
-    _constant(graph, names[0], whole)
+    _constant(graph, names[0], whole.T if transposed else whole)
     _constant(graph, names[1], step.numpy() if each else step.numpy()[0])
     _constant(graph, names[2], np.zeros(len(step), np.int8) if each else np.int8(0))
     made = onnx.helper.make_node("DequantizeLinear", names[:3], [names[3]], f"{name}.weights")
     if each:
-        made.attribute.append(onnx.helper.make_attribute("axis", 0))
+        made.attribute.append(onnx.helper.make_attribute("axis", int(transposed)))
     graph.node.append(made)
     node.input[1] = names[3]
 

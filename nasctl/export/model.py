@@ -156,6 +156,7 @@ class Format:
         extra: Extra of nasctl that installs them; "" if there are none.
         beside: Suffix of a second file that `write` writes beside the file; "" if there is none.
         folder: Whether `write` makes a folder in place of a file.
+        same_kernels: Whether `load` runs the same modules of torch, so that sums have the order of the model's.
         unrun: Sentence for a file that cannot be run on this system: what was checked instead.
     """
 
@@ -166,6 +167,7 @@ class Format:
     extra: str = ""
     beside: str = ""
     folder: bool = False
+    same_kernels: bool = False
     unrun: str = ""
 
     @property

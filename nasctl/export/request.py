@@ -60,7 +60,7 @@ class ExportRequest:
             NasctlError: An option names nothing that exists, options contradict each other, or a file cannot be written
                 or does not compute what the module computes.
         """
-        exported, stem = self._without_weights() if self.weights is None else self._trained(self.weights, say)
+        exported, stem = self._without_weights(say) if self.weights is None else self._trained(self.weights, say)
         paths = self._destinations(stem, exported.trained is not None)
         if exported.trained is None:
             return exported, export(exported, paths, self.force)
@@ -68,7 +68,7 @@ class ExportRequest:
         data = self._data(exported, say)
         return exported, export(exported, paths, self.force, data)
 
-    def _without_weights(self) -> tuple[Model, str]:
+    def _without_weights(self, say: Callable[[str], None]) -> tuple[Model, str]:
         """Return the model with initial weights, or with those of a space of trained networks, and its files' name."""
         if self.arch is None:
             raise NasctlError("Cannot export: no network is named. Give --arch ID, or --weights TRAINING.")
@@ -81,7 +81,12 @@ class ExportRequest:
                     f"Cannot use --int8 for {stem}: its layers are quantised already. Leave it out, or give --weights"
                     " of the given network."
                 )
-            return compressed_model(spec, space, genome), stem
+            exported = compressed_model(spec, space, genome)
+            if exported.trained is not None and "validation" in exported.trained.result:
+                tested = "test" in exported.trained.result
+                remedy = "the test images have no part in that" if tested else "judge it by images that it has not seen"
+                say(f"if a search has chosen this network on these validation images, they flatter it; {remedy}")
+            return exported, stem
         for option, given in (("--int8", self.int8), ("--data", self.data is not None)):
             if given:
                 raise NasctlError(f"Cannot use {option}: the network is untrained. Give --weights TRAINING.")

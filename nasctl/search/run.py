@@ -16,7 +16,15 @@ import numpy as np
 
 from nasctl import registry
 from nasctl.architectures import ids
-from nasctl.candidates.objective import ChecksSetting, FilesTrainings, HasLabel, HasRemarks, Objective, closed_form
+from nasctl.candidates.objective import (
+    ChecksSetting,
+    FilesTrainings,
+    HasLabel,
+    HasRemarks,
+    HasSettingRemarks,
+    Objective,
+    closed_form,
+)
 from nasctl.candidates.reversed_objective import measured_name
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError
@@ -172,10 +180,14 @@ class Run:
         """Remarks on each metric on this space by name, such as the processor and the error of a device."""
         space = self.task.space
         example = space.network(ranges.sample(space, 1)[0])
-        return {
-            name: metric.remarks(self.space, example) if isinstance(metric, HasRemarks) else []
+        found = {
+            name: list(metric.remarks(self.space, example)) if isinstance(metric, HasRemarks) else []
             for name, metric in self.task.metrics.items()
         }
+        for name, metric in self.task.metrics.items():
+            if isinstance(metric, HasSettingRemarks):
+                found[name] += metric.setting_remarks(space, self.task.setting)
+        return found
 
     def check(self, here: bool = True) -> list[str]:
         """Check that the search can work, before anything is written.

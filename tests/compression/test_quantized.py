@@ -1,6 +1,7 @@
 """The space of quantised variants of a trained network: its weights, its identity, and what it refuses."""
 
 import pickle
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -11,17 +12,22 @@ from export.trained_file import write_trained
 
 from nasctl import registry
 from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.objective import version_on
 from nasctl.candidates.setting import Setting
 from nasctl.compression.folded_norms import FoldedNetwork
-from nasctl.compression.labelled_data import labelled_data
+from nasctl.compression.labelled_data import labelled_data, same_content
+from nasctl.compression.learned_images import learned_doubts
 from nasctl.compression.memoised_outputs import MemoisedOutputs
 from nasctl.compression.variant_accuracy import validation_batches
 from nasctl.data import source
 from nasctl.errors import NasctlError
+from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.tables_schema import Row
 from nasctl.networks.executable import Executable
 from nasctl.networks.layer_kinds import is_batch_norm
 from nasctl.networks.quantized_layer import QuantizedLayer
 from nasctl.problem.sampling import unseen
+from nasctl.search.metrics import make_objective
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 
@@ -185,6 +191,18 @@ def test_levels_of_16_bits_are_uniform(space):
     assert genome == every(space, weights=16, levels="uniform", inputs=8)
 
 
+def test_a_table_of_the_given_networks_blocks_prices_variants_as_that_network(space, weights, tmp_path):
+    base, spec = space.base.network, f"quantized:of={weights}"
+    rows = {span.emission.key: Row(1.0 + k) for k, span in enumerate(base.spans)}
+    path = tmp_path / "table.json"
+    LatencyTable("table", "cpu", 1, rows, overhead=0.5).save(path)
+    metric = make_objective(f"latency@{path}")[1]
+    found = [metric(Candidate(space, one, Setting(), frozenset({"network"}))) for one in drawn(space, 2)]
+    assert found == [metric.table.latency(base)] * 2
+    assert any("THE SAME FOR ALL" in one for one in metric.remarks(spec, space.network(drawn(space, 1)[0])))
+    assert version_on(metric, space) != metric.version == version_on(metric, registry.create("spaces", "nbmacro"))
+
+
 @pytest.mark.parametrize("metric", ["synflow", "naswot", "trained"])
 def test_metrics_that_draw_weights_are_refused(weights, metric):
     with pytest.raises(NasctlError, match="draws weights"):
@@ -198,6 +216,24 @@ def test_accuracy_needs_labels_and_trained_networks(weights):
         Run(f"quantized:of={weights}", ("accuracy",), setting=Setting(source("digits"), device="meta")).check()
     with pytest.raises(NasctlError, match="untrained"):
         _ = Run("nbmacro", ("accuracy",)).task
+
+
+def test_images_that_the_network_may_have_learned_are_warned_of(space, own):
+    def said(metric, space):
+        return make_objective(metric)[1].setting_remarks(space, Setting(source("digits")))
+
+    assert said("accuracy", space) == []
+    assert "another split" in said("accuracy:split=0.5-0.4-0.1", space)[0]
+    assert "another split" in said("accuracy:split_seed=1", space)[0]
+    assert "not known" in said("accuracy", registry.create("spaces", own))[0]
+    assert "other.zip#12" in learned_doubts(space.base, "other.zip#12 split=0.8-0.1-0.1 seed=0")[0]
+
+
+def test_other_data_under_the_name_of_the_trainings_data_is_refused(space):
+    with pytest.raises(NasctlError, match="which is other data"):
+        labelled_data(replace(space.base, data="digits#00 split=0.8-0.1-0.1 seed=0"), "")
+    assert not same_content("a.zip#12 split=1-0-0", "a.zip#13 split=1-0-0")
+    assert same_content("a.zip#12 split=1-0-0", "b.zip#12 split=0.8-0.2-0")
 
 
 @pytest.mark.parametrize("options", ["weights=1,4", "weights=8,4", "activations=32", "levels=log"])

@@ -61,3 +61,15 @@ def test_a_channel_of_zeros_stays_zero():
     weight = WEIGHT.clone()
     weight[2] = 0
     assert not quantized_tensor(weight, 3, "power").values[2].any()
+
+
+@pytest.mark.parametrize("per_tensor", [False, True])
+def test_exponents_are_those_of_all_weights(monkeypatch, per_tensor):
+    # The centre of the kernels has long tails, which want a small exponent, and the corners none.
+    weight = torch.empty(128, 128, 3, 3).uniform_(-0.1, 0.1, generator=torch.Generator().manual_seed(0))
+    weight[:, :, 1, 1] = torch.randn(128, 128, generator=torch.Generator().manual_seed(1)) ** 3
+    found = quantized_tensor(weight, 8, "power", per_tensor).exponent
+    monkeypatch.setattr("nasctl.compression.weight_levels.SAMPLE", weight.numel())
+    assert found == pytest.approx(quantized_tensor(weight, 8, "power", per_tensor).exponent, abs=0.051)
+    corners = quantized_tensor(weight[:, :, ::2, ::2], 8, "power", per_tensor).exponent
+    assert corners > found + 0.2

@@ -8,10 +8,16 @@ import pytest
 import torch
 
 from nasctl import registry
+from nasctl.commands.export import _sentences
 from nasctl.compression.compressed_space import CompressedSpace
+from nasctl.compression.quantizer import Quantizer
+from nasctl.errors import NasctlError
+from nasctl.export import compressed
 from nasctl.export.compressed import compressed_model
-from nasctl.export.export import destinations, export
+from nasctl.export.export import Exported, destinations, export
+from nasctl.export.formats import FORMATS
 from nasctl.export.integer_onnx import integer_layers
+from nasctl.export.request import ExportRequest
 
 OWN = """
 import torch
@@ -55,6 +61,45 @@ def test_onnx_files_hold_the_integers_of_the_search(tmp_path, weights, inputs, l
     assert ("Round" in operators) == (levels == "power")
 
 
+SEQUENCE = """
+import torch
+from torch import nn
+
+SIZE, MEAN, DEVIATION = (8, 8), (77.0,), (95.0,)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches, self.wide, self.head = nn.Conv2d(1, 6, 4, 4), nn.Linear(6, 9), nn.Linear(9, 10)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(self.wide(x).relu().mean(1))
+
+
+def net():
+    torch.manual_seed(0)
+    return Net()
+"""
+
+
+@pytest.mark.slow  # torch's exporter takes seconds
+def test_linear_layers_on_sequences_become_integers_too(tmp_path, monkeypatch):
+    import onnx
+
+    monkeypatch.setattr(sys.modules[__name__], "OWN", SEQUENCE)
+    made = model(tmp_path, 6, 8, "uniform")
+    paths = destinations("net", ("onnx",), tmp_path, trained=True)
+    assert export(made, paths).files["onnx"].difference.relative < 0.02
+    graph = onnx.load(paths["onnx"]).graph
+    shapes = [
+        tuple(one.dims) for one in graph.initializer if one.data_type == onnx.TensorProto.INT8 and len(one.dims) > 1
+    ]
+    assert sorted(shapes) == [(6, 1, 4, 4), (6, 9), (10, 9)]
+    assert not any(node.op_type == "Round" for node in graph.node)
+
+
 def test_a_python_file_reads_packed_weights(tmp_path, monkeypatch):
     made = model(tmp_path, 3, 4, "power")
     paths = destinations("net", ("python",), tmp_path, trained=True)
@@ -71,3 +116,41 @@ def test_a_python_file_reads_packed_weights(tmp_path, monkeypatch):
 
     assert torch.equal(net.logits(made.examples), made.outputs)
     sys.modules.pop("net", None)
+
+
+@pytest.mark.parametrize("name", ["torch", "python", "json"])
+def test_files_that_torch_runs_may_not_differ_by_steps(tmp_path, monkeypatch, name):
+    made = model(tmp_path, 6, 8, "uniform")
+    wrong = replace(FORMATS[name], load=lambda one, path: lambda examples: 1.01 * one.deployed(examples))
+    monkeypatch.setitem(FORMATS, name, wrong)
+    made, paths = replace(made, weights_name="net.pt"), destinations("net", (name,), tmp_path, trained=True)
+    with pytest.raises(NasctlError, match=r"0.0001 is allowed"), torch.no_grad():
+        export(made, paths)
+
+
+def test_variants_are_calibrated_and_judged_by_one_thread(tmp_path, monkeypatch):
+    threads, single = torch.get_num_threads(), set()
+    quantized, result = Quantizer._quantized, compressed._result
+    monkeypatch.setattr(Quantizer, "_quantized", lambda *a: single.add(torch.get_num_threads()) or quantized(*a))
+    monkeypatch.setattr(compressed, "_result", lambda *a: single.add(torch.get_num_threads()) or result(*a))
+    torch.set_num_threads(2)
+    try:
+        model(tmp_path, 5, 7, "uniform")
+        assert single == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_results_on_test_images_come_before_those_that_a_search_has_seen(tmp_path):
+    path, said = tmp_path / "own.py", []
+    path.write_text(OWN)
+    spec = f"quantized:of={path}:net,data=digits,weights=4,activations=8,levels=uniform"
+    made, _ = ExportRequest("0", ("json",), tmp_path, spec, tmp_path / "store.db").run(said.append)
+    assert list(made.trained.result) == ["test", "validation"]
+    facts = made.facts()
+    assert facts["data"] == ""  # a module of a user was trained on data that is not known
+    assert facts["recipe"]["calibration data"].startswith("digits split=")
+    assert "Data        not known\nCalibration digits split=" in made.source
+    assert "data that is not known, calibrated and judged on digits" in next(_sentences(made, Exported({}, {})))
+    assert any("they flatter it" in sentence for sentence in said)
