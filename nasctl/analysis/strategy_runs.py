@@ -119,11 +119,14 @@ def compare_strategies(study: StrategyStudy, train: Callable[[SupernetRequest], 
             against = (*sorted(paired), *dict.fromkeys((counts[number], counts[1])))
             name = f"{strategy}, {words.format(study.samples)}"
             choices = dict.fromkeys(benchmark.scenes, rows)
-            policies.append(Policy(name, cost[words], choices, tuple(genomes), against, paired))
+            learned = words != RANDOM
+            policies.append(
+                Policy(name, cost[words], choices, tuple(genomes), against, paired, learned, counts[number])
+            )
     tables = benchmark.trainings
     baselines = [random_trainings(benchmark, tables, number, number, name) for number, name in counts.items()]
     metrics = _best_by_metrics(study.benchmark, benchmark)
-    return StrategyComparison(benchmark.scenes, [*policies, *baselines, *metrics], study.seeds)
+    return StrategyComparison(benchmark.scenes, [*policies, *baselines, *metrics], study.seeds, study.trainings is None)
 
 
 def _choices(study: StrategyStudy, paths: Sequence[Path]) -> dict[str, list[Genome]]:

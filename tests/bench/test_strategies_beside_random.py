@@ -1,6 +1,7 @@
 """Strategies of supernets beside random search: what they choose is looked up in a table of trainings."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,14 +96,53 @@ def test_policies_with_the_same_weights_are_paired():
         assert test.p == pytest.approx(p, abs=0.005)
         assert test.d > 0
         said = found.verdict()
-        assert said[0] == (
-            "a beats b on scene"
-            if paired
-            else "no network chosen with shared weights beats random" + (" search beyond noise")
-        )
+        assert ("a beats b on scene" in said) == bool(paired)
+        assert "no network was chosen by learned choices" in said
     assert found.standard_error(other, "scene") == pytest.approx(np.std(values[:4], ddof=1) / 2)
     assert paired_p(np.array([1.0, 2.0]), np.array([0.0, 0.5])) == 1  # two pairs are too few
     assert paired_p(np.ones(4), np.zeros(4)) == 1  # differences that do not vary have no test
+
+
+GOOD, FAIR, BAD = [0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]
+
+ACCURACIES = [93.0, 93.3, 93.7, 94.0, 90.0, 90.2, 90.5, 91.1, 70.0, 71.0, 73.0, 74.0]
+
+SAME = "no learned choice beats random draws with the same weights beyond noise"
+
+EQUAL = "no learned choice beats random search among trained networks at equal cost (best of 4 trained) beyond noise"
+
+
+@pytest.mark.parametrize(
+    ("learned", "drawn", "trained", "one", "said"),
+    [
+        (BAD, GOOD, FAIR, BAD, {EQUAL, SAME}),  # random draws win, which learned nothing
+        (FAIR, FAIR, GOOD, BAD, {EQUAL, SAME}),  # better than a random network alone
+        (GOOD, GOOD, BAD, BAD, {SAME}),  # whatever is drawn with these weights is good
+        (FAIR, BAD, GOOD, BAD, {EQUAL}),  # learned, but dear
+        (GOOD, FAIR, BAD, BAD, set()),
+    ],
+)
+def test_the_verdict_is_about_learned_choices_and_equal_cost(learned, drawn, trained, one, said):
+    names = ("best of 4 trained", "random network")
+    rows = [trained * 10, one * 10]  # as many runs as make the tests sure
+    own = policy("s, draws", drawn * 4, against=names, rival=names[0])
+    chosen = policy(
+        "s, argmax", learned * 4, against=("s, draws", *names), paired=frozenset(["s, draws"]), learned=True,
+        rival=names[0],
+    )  # fmt: skip
+    given = [chosen, own, *map(policy, names, rows)]
+    found = comparison(*given, accuracies=np.array(ACCURACIES))
+    if drawn == GOOD and learned == BAD:
+        assert "s, draws beats s, argmax on scene" in found.verdict()
+    assert {one for one in found.verdict() if one.startswith("no ")} == said
+    other = Scene(*(np.full(len(ACCURACIES), value) for value in (0.1, 0.5, 90.0)))  # where nothing differs
+    both = StrategyComparison({"scene": next(iter(found.scenes.values())), "flat": other}, [
+        replace(one, choices={"scene": one.choices["scene"], "flat": one.choices["scene"]}) for one in given
+    ], 4, equal_cost=False)  # fmt: skip
+    sentences = [one for one in both.verdict() if one.startswith("no ")]
+    assert len(sentences) == 2
+    assert all("at equal cost" not in one for one in sentences)
+    assert [one.endswith(" on flat") for one in sentences] == [EQUAL not in said, SAME not in said]
 
 
 @pytest.mark.parametrize(
