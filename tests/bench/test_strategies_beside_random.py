@@ -1,6 +1,7 @@
 """Strategies of supernets beside random search: what they choose is looked up in a table of trainings."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from nasctl.analysis.strategy_comparison import Policy, StrategyComparison, pair
 from nasctl.analysis.strategy_runs import StrategyStudy, compare_strategies
 from nasctl.bench.benchmark import Scene, TrainingTable
 from nasctl.cli import cli
+from nasctl.errors import NasctlError
 from nasctl.supernets.request import SupernetRequest
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.training.request import RecipeOptions
@@ -63,6 +65,42 @@ def test_what_a_strategy_chooses_stands_beside_random_search(nb201, tmp_path):
     again = compare_strategies(asked, train)
     assert sessions[1].session_steps == 0  # a finished training is only read
     assert again.figures() == found.figures()
+
+
+@pytest.mark.parametrize(
+    ("strategies", "changes", "reason"),
+    [
+        (("darts:order=3",), {}, "order=3"),
+        pytest.param(("gdas", "tangle"), {"share": "blocks"}, "Give --share entangled", marks=pytest.mark.slow),
+    ],
+)
+def test_strategies_that_cannot_train_are_refused_before_the_first_training(
+    nb201, tmp_path, monkeypatch, strategies, changes, reason
+):
+    monkeypatch.setattr("nasctl.analysis.training_cost.STEPS", 1)
+    asked = study(tmp_path / "nasctl.db", [], strategies)
+    asked = replace(asked, supernet=replace(asked.supernet, **changes))
+    with pytest.raises(NasctlError, match=re.escape(reason)):
+        compare_strategies(asked, lambda request: pytest.fail("trained"))
+
+
+@pytest.mark.slow
+def test_a_strategy_that_needs_slices_gets_them(nb201, tmp_path):
+    class Begun(Exception):
+        pass
+
+    requests, notes = [], []
+
+    def train(request):
+        requests.append(request)
+        if request.strategy == "tangle":
+            raise Begun
+        return tmp_path
+
+    with pytest.raises(Begun):
+        compare_strategies(study(tmp_path / "nasctl.db", notes, ("single_path", "tangle")), train)
+    assert [one.share for one in requests] == [None, "entangled"]
+    assert notes == ["tangle trains with --share entangled, without which it cannot learn the choices of this space"]
 
 
 def test_random_search_takes_the_best_label_and_is_judged_by_the_test(nb201):
