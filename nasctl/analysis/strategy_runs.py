@@ -95,9 +95,9 @@ def compare_strategies(study: StrategyStudy, train: Callable[[SupernetRequest], 
     """
     benchmark = study.check()
     assert isinstance(benchmark, HasTrainings)
-    single = _single(study)
     # All strategies make a few steps before the first training, which may take hours.
     usable = {strategy: _usable(study, strategy) for strategy in study.strategies}
+    single = _single(study)
     costs = {strategy: _cost(study, operations / single) for strategy, (_, operations) in usable.items()}
     files = {
         strategy: [train(replace(request, seed=seed)) for seed in range(study.seeds)]

@@ -59,6 +59,8 @@ class MixedChoices:
         self.allowed = [tuple(range(count)) for count in self.alphas.counts]
 
     def passes(self, step: int) -> Sequence[Pass]:
+        if self._removal is not None:
+            self._removal.check()  # not when it is made, since the weights of early trainings are loaded too
         return (Pass((self.chosen(),)),)
 
     def told(self, step: int, losses: Sequence[float], norms: Sequence[float]) -> None:
