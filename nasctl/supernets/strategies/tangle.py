@@ -46,6 +46,7 @@ class Tangle:
     """
 
     splits_examples = True
+    mixes_slices = True
 
     def __init__(
         self,
