@@ -119,8 +119,7 @@ def select_by_removal(
 
     Genes are decided in a random order. Genes whose choices cannot be mixed keep those that the strategy has learned,
     or those of the largest network if it learns none; mixtures have the largest network's. Choices that add nothing to
-    a mixture, such as "none", are not tried. DARTS-PT trains the mixture between two genes; the file of a trained
-    supernet holds no training examples for that.
+    a mixture, such as "none", are not tried. DARTS-PT trains between two genes; here nothing is trained.
 
     References:
         Wang et al., "Rethinking architecture selection in differentiable NAS", ICLR 2021, arXiv:2108.04392.
@@ -138,15 +137,9 @@ def select_by_removal(
     space: Any = supernet.space
     counts = [len(gene.choices) for gene in space.genes]
     start = _removable_choices(supernet, counts, task is not None)
-    settled, fixed = set[int](), dict[int, int]()  # genes with the factor 1, and choices of genes that cannot be mixed
-    evaluate: Callable[[list[list[int]]], Any]
-    if task is None:
-        loss = MixtureLoss(supernet, images)
-        fixed, evaluate = loss.fixed, partial(loss, decided=settled)
-    else:
-        evaluate = SearchProblem(task).evaluate_mixture
-    for gene, choice in fixed.items():
-        start[gene] = [choice]
+    settled = set[int]()  # genes whose only choice has the factor 1
+    evaluate, fixed = _mixtures(supernet, task, images, settled)
+    start = [[fixed[gene]] if gene in fixed else choices for gene, choices in enumerate(start)]
     settled.update(gene for gene, choices in enumerate(start) if len(choices) == 1)
     names = ["loss"] if task is None else [goal.name for goal in task.objectives]
     tried, decided, kept = list[np.ndarray](), [], [choices[0] for choices in start]
@@ -156,8 +149,7 @@ def select_by_removal(
         return tried[-1]
 
     order = np.random.default_rng(seed).permutation(len(counts)).tolist()
-    number = sum(len(choices) > 1 for choices in start)
-    for removed in follow(remove_choices(start, noted, order), number):
+    for removed in follow(remove_choices(start, noted, order), len(counts) - len(settled)):
         gene, gone = removed[0][0], {choice for _, choice in removed}
         if np.isnan(tried).any(axis=1).all():
             raise NasctlError(
@@ -173,6 +165,23 @@ def select_by_removal(
     held = {space.genes[gene].name: str(space.genes[gene].choices[choice]) for gene, choice in fixed.items()}
     about += _held_sentence(supernet, held)
     return Selected(genome, about, {"objectives": names, "decided": decided, "not_mixed": held})
+
+
+def _mixtures(
+    supernet: TrainedSupernet, task: Task | None, images: int, settled: set[int]
+) -> tuple[Callable[[list[list[int]]], Any], dict[int, int]]:
+    """Return what measures mixtures of allowed choices, and the choices of the genes that cannot be mixed.
+
+    Args:
+        supernet: The supernet.
+        task: Objectives of mixtures without trained weights; None for the validation loss.
+        images: Validation examples of that loss.
+        settled: Genes whose only choice has the factor 1, which the caller adds to.
+    """
+    if task is not None:
+        return SearchProblem(task).evaluate_mixture, {}
+    loss = MixtureLoss(supernet, images)
+    return partial(loss, decided=settled), loss.fixed
 
 
 def _removable_choices(supernet: TrainedSupernet, counts: Sequence[int], untrained: bool) -> list[list[int]]:
