@@ -169,6 +169,7 @@ from nasctl.problem.strategy import (
     HasModules,
     LearnsChoices,
     MixesCopies,
+    MixesSlices,
     Pass,
     ReadsNorms,
     ReadsTeacher,

@@ -29,6 +29,8 @@ class Policy:
         genomes: The chosen canonical genomes, one per seed, where each scene has the same.
         against: Names of the policies that it is tested against.
         paired: Names of those among them with the same weights at the same seed.
+        learned: Whether learned choices have a part in it. Uniform draws that are judged with shared weights have none.
+        rival: Name of the policy among `against` that is random search among trained networks; "" for none.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Policy:
     genomes: tuple[Genome, ...] = ()
     against: tuple[str, ...] = ()
     paired: frozenset[str] = field(default_factory=frozenset)
+    learned: bool = False
+    rival: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,13 @@ class StrategyComparison:
         scenes: Scenes that judge, by name.
         policies: The policies, in the order of tables.
         seeds: Number of seeds.
+        equal_cost: Whether random search among trained networks costs as much as the policies that it is the rival of.
     """
 
     scenes: Mapping[str, Scene]
     policies: Sequence[Policy]
     seeds: int
+    equal_cost: bool = True
 
     def accuracies(self, policy: Policy, scene: str) -> np.ndarray:
         """Return the accuracies of the networks that a policy has chosen, one per seed or run, (S,)."""
@@ -69,14 +75,15 @@ class StrategyComparison:
         """Return the tests of each policy against those that it names, by Holm's method over the pairs of a scene.
 
         Policies with the same weights at the same seed are compared by Student's paired test, others by the rank-sum
-        test. Without variation, or with fewer than three seeds, a paired test says nothing, and p is 1.
+        test. Without variation, or with fewer than three seeds, a paired test says nothing, nor does the
+        rank-sum test with a single one, and p is 1.
         """
         by_name, found = {one.name: one for one in self.policies}, []
         pairs = [(one, by_name[other]) for one in self.policies for other in one.against]
         for scene in self.scenes:
             values = [(self.accuracies(one, scene), self.accuracies(other, scene)) for one, other in pairs]
             levels = [
-                paired_p(a, b) if other.name in one.paired else rank_sum(a, b)
+                paired_p(a, b) if other.name in one.paired else rank_sum(a, b) if len(a) > 1 else 1.0
                 for (one, other), (a, b) in zip(pairs, values, strict=True)
             ]
             found += [
@@ -86,19 +93,49 @@ class StrategyComparison:
         return found
 
     def verdict(self) -> list[str]:
-        """Return sentences on the pairs that differ beyond noise, and on all others."""
+        """Return sentences on the pairs that differ beyond noise, on what learned choices beat, and on all others."""
         tests, won = self.tests(), dict[tuple[str, str], list[str]]()
         for one in tests:
             if (better := one.better) is not None:
                 worse = one.second if better == one.first else one.first
                 won.setdefault((better, worse), []).append(one.scene)
         said = [f"{better} beats {worse} on {', '.join(scenes)}" for (better, worse), scenes in won.items()]
-        chosen = {one.first for one in tests}
-        if not any(better in chosen for better, _ in won):
-            said.append("no network chosen with shared weights beats random search beyond noise")
+        said += self._unbeaten(won)
         if sum(map(len, won.values())) < len(tests):
             said.append(f"all {'other ' if won else ''}differences are within noise")
         return said
+
+    def _unbeaten(self, won: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
+        """Return sentences on the random search that no learned choice beats.
+
+        A learned choice that beats a single random network has not beaten random search, and random draws with shared
+        weights that beat trained networks have learned nothing.
+
+        Args:
+            won: Scenes of each pair of a better and a worse policy.
+        """
+        learned = [one for one in self.policies if one.learned]
+        if not learned:
+            return ["no network was chosen by learned choices"]
+        costly = [(one.name, one.rival) for one in learned if one.rival]
+        weights = [(one.name, other) for one in learned for other in sorted(one.paired)]
+        rivals = ", ".join(dict.fromkeys(rival for _, rival in costly))
+        equal = " at equal cost" if self.equal_cost else ""
+        return [
+            *self._sentences(costly, won, f"random search among trained networks{equal} ({rivals})"),
+            *self._sentences(weights, won, "random draws with the same weights"),
+        ]
+
+    def _sentences(
+        self, pairs: Sequence[tuple[str, str]], won: Mapping[tuple[str, str], Sequence[str]], what: str
+    ) -> list[str]:
+        """Return a sentence on the scenes in which no pair is won; none where each scene has one that is."""
+        if not pairs:
+            return [f"no learned choice was tested against {what.partition(' (')[0]}"]
+        beaten = {scene for pair in pairs for scene in won.get(pair, ())}
+        left = [scene for scene in self.scenes if scene not in beaten]
+        where = f" on {', '.join(left)}" if beaten else ""
+        return [f"no learned choice beats {what} beyond noise{where}"] if left else []
 
     def figures(self) -> dict[str, Any]:
         """Return the whole comparison as JSON has it. The many runs of random search have a mean and a deviation."""

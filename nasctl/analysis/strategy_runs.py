@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from nasctl.analysis.training_cost import step_operations
 from nasctl.bench.benchmark import Benchmark, HasTrainings
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.correlations.defaults import default_choice, default_score
-from nasctl.errors import NasctlError
+from nasctl.errors import BadOption, NasctlError
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.problem.strategy import LearnsChoices, ScoresGenomes
@@ -60,12 +60,6 @@ class StrategyStudy:
     trainings: int | None = None
     note: Callable[[str], object] = field(default=lambda text: None, compare=False)
 
-    def requests(self) -> Iterator[tuple[str, SupernetRequest]]:
-        """Yield the strategy and the training of each supernet."""
-        for strategy in self.strategies:
-            for seed in range(self.seeds):
-                yield strategy, replace(self.supernet, strategy=strategy, seed=seed)
-
     def check(self) -> Benchmark:
         """Return the benchmark.
 
@@ -101,15 +95,19 @@ def compare_strategies(study: StrategyStudy, train: Callable[[SupernetRequest], 
     """
     benchmark = study.check()
     assert isinstance(benchmark, HasTrainings)
-    files: dict[str, list[Path]] = {}
-    for strategy, request in study.requests():
-        files.setdefault(strategy, []).append(train(request))
+    # All strategies make a few steps before the first training, which may take hours.
+    usable = {strategy: _usable(study, strategy) for strategy in study.strategies}
     single = _single(study)
+    costs = {strategy: _cost(study, operations / single) for strategy, (_, operations) in usable.items()}
+    files = {
+        strategy: [train(replace(request, seed=seed)) for seed in range(study.seeds)]
+        for strategy, (request, _) in usable.items()
+    }
     place = {genome: row for row, genome in enumerate(benchmark.genomes)}
     policies: list[Policy] = []
     counts: dict[int, str] = {1: "random network"}
     for strategy, paths in files.items():
-        found, cost = _choices(study, paths), _cost(study, strategy, single)
+        found, cost = _choices(study, paths), costs[strategy]
         number = study.trainings or max(1, round(cost[BEST]))
         counts.setdefault(number, f"best of {number} trained")
         for words, genomes in found.items():
@@ -119,11 +117,14 @@ def compare_strategies(study: StrategyStudy, train: Callable[[SupernetRequest], 
             against = (*sorted(paired), *dict.fromkeys((counts[number], counts[1])))
             name = f"{strategy}, {words.format(study.samples)}"
             choices = dict.fromkeys(benchmark.scenes, rows)
-            policies.append(Policy(name, cost[words], choices, tuple(genomes), against, paired))
+            learned = words != RANDOM
+            policies.append(
+                Policy(name, cost[words], choices, tuple(genomes), against, paired, learned, counts[number])
+            )
     tables = benchmark.trainings
     baselines = [random_trainings(benchmark, tables, number, number, name) for number, name in counts.items()]
     metrics = _best_by_metrics(study.benchmark, benchmark)
-    return StrategyComparison(benchmark.scenes, [*policies, *baselines, *metrics], study.seeds)
+    return StrategyComparison(benchmark.scenes, [*policies, *baselines, *metrics], study.seeds, study.trainings is None)
 
 
 def _choices(study: StrategyStudy, paths: Sequence[Path]) -> dict[str, list[Genome]]:
@@ -171,16 +172,43 @@ def _selections(study: StrategyStudy, supernet: TrainedSupernet, seed: int) -> d
     return learned | {REMOVAL: removal, BEST: lambda: best(False)} | drawn
 
 
-def _cost(study: StrategyStudy, strategy: str, single: float) -> dict[str, float]:
+def _usable(study: StrategyStudy, strategy: str) -> tuple[SupernetRequest, float]:
+    """Return the training by a strategy, and the operations of a step, which a few steps are made for.
+
+    Where the strategy refuses what networks of the space share by default, they share slices.
+
+    Raises:
+        NasctlError: The strategy cannot train the space.
+    """
+    request = replace(study.supernet, strategy=strategy)
+    try:
+        return request, _operations(request)
+    except BadOption as reason:
+        if request.share is not None:
+            raise
+        request = replace(request, share="entangled")
+        try:
+            operations = _operations(request)
+        except NasctlError:  # sharing does not help
+            raise reason from None
+    study.note(f"{strategy} trains with --share entangled, without which it cannot learn the choices of this space")
+    return request, operations
+
+
+def _operations(request: SupernetRequest) -> float:
+    """Return the operations of a step of a training."""
+    supernet, data = request.supernet()
+    return step_operations(supernet.problem(data))
+
+
+def _cost(study: StrategyStudy, trained: float) -> dict[str, float]:
     """Return the cost of each policy of a strategy in trainings of one network by the same recipe, by its words.
 
     Args:
         study: The study.
-        strategy: Spec of the strategy.
-        single: Operations of a step that trains one network.
+        trained: That of the training of a supernet.
     """
-    supernet, data = replace(study.supernet, strategy=strategy).supernet()
-    trained = step_operations(supernet.problem(data)) / single
+    supernet, data = study.supernet.supernet()
     examples = supernet.recipe.epochs * data.size("train")
     validated = min(study.images, data.size("validation"))
     calibrated = validated + min(BATCH * BATCHES, data.size("train"))

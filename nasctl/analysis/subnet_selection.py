@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,8 +117,9 @@ def select_by_removal(
 ) -> Selected:
     """Return the network that is left when each gene keeps the choice whose removal hurts most (DARTS-PT).
 
-    Genes are decided in a random order. Choices that add nothing to a mixture, such as "none", are not tried. DARTS-PT
-    trains the mixture between two genes; the file of a trained supernet holds no training examples for that.
+    Genes are decided in a random order. Genes whose choices cannot be mixed keep those that the strategy has learned,
+    or those of the largest network if it learns none; mixtures have the largest network's. Choices that add nothing to
+    a mixture, such as "none", are not tried. DARTS-PT trains between two genes; here nothing is trained.
 
     References:
         Wang et al., "Rethinking architecture selection in differentiable NAS", ICLR 2021, arXiv:2108.04392.
@@ -135,7 +137,10 @@ def select_by_removal(
     space: Any = supernet.space
     counts = [len(gene.choices) for gene in space.genes]
     start = _removable_choices(supernet, counts, task is not None)
-    evaluate = MixtureLoss(supernet, images) if task is None else SearchProblem(task).evaluate_mixture
+    settled = set[int]()  # genes whose only choice has the factor 1
+    evaluate, fixed = _mixtures(supernet, task, images, settled)
+    start = [[fixed[gene]] if gene in fixed else choices for gene, choices in enumerate(start)]
+    settled.update(gene for gene, choices in enumerate(start) if len(choices) == 1)
     names = ["loss"] if task is None else [goal.name for goal in task.objectives]
     tried, decided, kept = list[np.ndarray](), [], [choices[0] for choices in start]
 
@@ -144,8 +149,7 @@ def select_by_removal(
         return tried[-1]
 
     order = np.random.default_rng(seed).permutation(len(counts)).tolist()
-    number = sum(len(choices) > 1 for choices in start)
-    for removed in follow(remove_choices(start, noted, order), number):
+    for removed in follow(remove_choices(start, noted, order), len(counts) - len(settled)):
         gene, gone = removed[0][0], {choice for _, choice in removed}
         if np.isnan(tried).any(axis=1).all():
             raise NasctlError(
@@ -154,10 +158,30 @@ def select_by_removal(
             )
         (kept[gene],) = [choice for choice in start[gene] if choice not in gone]
         decided.append(_decision(space.genes[gene], kept[gene], start[gene], tried))
+        settled.add(gene)
         tried.clear()
     genome = space.canonical(tuple(kept))
     about = [f"{one['gene']} keeps {one['kept']} ({_values(one, names)})" for one in decided]
-    return Selected(genome, about, {"objectives": names, "decided": decided})
+    held = {space.genes[gene].name: str(space.genes[gene].choices[choice]) for gene, choice in fixed.items()}
+    about += _held_sentence(supernet, held)
+    return Selected(genome, about, {"objectives": names, "decided": decided, "not_mixed": held})
+
+
+def _mixtures(
+    supernet: TrainedSupernet, task: Task | None, images: int, settled: set[int]
+) -> tuple[Callable[[list[list[int]]], Any], dict[int, int]]:
+    """Return what measures mixtures of allowed choices, and the choices of the genes that cannot be mixed.
+
+    Args:
+        supernet: The supernet.
+        task: Objectives of mixtures without trained weights; None for the validation loss.
+        images: Validation examples of that loss.
+        settled: Genes whose only choice has the factor 1, which the caller adds to.
+    """
+    if task is not None:
+        return SearchProblem(task).evaluate_mixture, {}
+    loss = MixtureLoss(supernet, images)
+    return partial(loss, decided=settled), loss.fixed
 
 
 def _removable_choices(supernet: TrainedSupernet, counts: Sequence[int], untrained: bool) -> list[list[int]]:
@@ -185,6 +209,14 @@ def _decision(gene: Gene, kept: int, choices: Sequence[int], tried: Sequence[np.
     """Return what was decided about a gene, with the losses without each choice."""
     without = {str(gene.choices[one]): row.tolist() for one, row in zip(choices, tried, strict=True)}
     return {"gene": gene.name, "kept": str(gene.choices[kept]), "without": without}
+
+
+def _held_sentence(supernet: TrainedSupernet, held: dict[str, str]) -> list[str]:
+    """Return a sentence on the genes that no mixture has, with their choices; none without such genes."""
+    learned = isinstance(supernet.strategy, LearnsChoices)
+    whose = f"that {supernet.facts.strategy} has learned" if learned else "of the largest network"
+    named = ", ".join(f"{gene} {choice}" for gene, choice in held.items())
+    return [f"genes whose choices cannot be mixed keep the choices {whose}: {named}"] if held else []
 
 
 def _values(decision: dict[str, Any], names: Sequence[str]) -> str:

@@ -228,6 +228,13 @@ class SplitsExamples(Protocol):
 
 
 @runtime_checkable
+class MixesSlices(Protocol):
+    """A strategy whose mixtures of choices are those of `StepNetworks.entangled`, also where a space has others."""
+
+    mixes_slices: bool
+
+
+@runtime_checkable
 class LearnsChoices(Protocol):
     """A strategy that learns which choices of the genes are good."""
 
@@ -275,6 +282,7 @@ __all__ = [
     "LearnsChoices",
     "Lessons",
     "MixesCopies",
+    "MixesSlices",
     "Pass",
     "Pick",
     "ReadsNorms",

@@ -1,6 +1,8 @@
 """Strategies of supernets beside random search: what they choose is looked up in a table of trainings."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from nasctl.analysis.strategy_comparison import Policy, StrategyComparison, pair
 from nasctl.analysis.strategy_runs import StrategyStudy, compare_strategies
 from nasctl.bench.benchmark import Scene, TrainingTable
 from nasctl.cli import cli
+from nasctl.errors import NasctlError
 from nasctl.supernets.request import SupernetRequest
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.training.request import RecipeOptions
@@ -64,6 +67,42 @@ def test_what_a_strategy_chooses_stands_beside_random_search(nb201, tmp_path):
     assert again.figures() == found.figures()
 
 
+@pytest.mark.parametrize(
+    ("strategies", "changes", "reason"),
+    [
+        (("darts:order=3",), {}, "order=3"),
+        pytest.param(("gdas", "tangle"), {"share": "blocks"}, "Give --share entangled", marks=pytest.mark.slow),
+    ],
+)
+def test_strategies_that_cannot_train_are_refused_before_the_first_training(
+    nb201, tmp_path, monkeypatch, strategies, changes, reason
+):
+    monkeypatch.setattr("nasctl.analysis.training_cost.STEPS", 1)
+    asked = study(tmp_path / "nasctl.db", [], strategies)
+    asked = replace(asked, supernet=replace(asked.supernet, **changes))
+    with pytest.raises(NasctlError, match=re.escape(reason)):
+        compare_strategies(asked, lambda request: pytest.fail("trained"))
+
+
+@pytest.mark.slow
+def test_a_strategy_that_needs_slices_gets_them(nb201, tmp_path):
+    class Begun(Exception):
+        pass
+
+    requests, notes = [], []
+
+    def train(request):
+        requests.append(request)
+        if request.strategy == "tangle":
+            raise Begun
+        return tmp_path
+
+    with pytest.raises(Begun):
+        compare_strategies(study(tmp_path / "nasctl.db", notes, ("single_path", "tangle")), train)
+    assert [one.share for one in requests] == [None, "entangled"]
+    assert notes == ["tangle trains with --share entangled, without which it cannot learn the choices of this space"]
+
+
 def test_random_search_takes_the_best_label_and_is_judged_by_the_test(nb201):
     table = nb201.trainings["cifar10"]
     one, many = (random_trainings(nb201, {"cifar10": table}, number, number, "random") for number in (1, 20))
@@ -95,14 +134,53 @@ def test_policies_with_the_same_weights_are_paired():
         assert test.p == pytest.approx(p, abs=0.005)
         assert test.d > 0
         said = found.verdict()
-        assert said[0] == (
-            "a beats b on scene"
-            if paired
-            else "no network chosen with shared weights beats random" + (" search beyond noise")
-        )
+        assert ("a beats b on scene" in said) == bool(paired)
+        assert "no network was chosen by learned choices" in said
     assert found.standard_error(other, "scene") == pytest.approx(np.std(values[:4], ddof=1) / 2)
     assert paired_p(np.array([1.0, 2.0]), np.array([0.0, 0.5])) == 1  # two pairs are too few
     assert paired_p(np.ones(4), np.zeros(4)) == 1  # differences that do not vary have no test
+
+
+GOOD, FAIR, BAD = [0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]
+
+ACCURACIES = [93.0, 93.3, 93.7, 94.0, 90.0, 90.2, 90.5, 91.1, 70.0, 71.0, 73.0, 74.0]
+
+SAME = "no learned choice beats random draws with the same weights beyond noise"
+
+EQUAL = "no learned choice beats random search among trained networks at equal cost (best of 4 trained) beyond noise"
+
+
+@pytest.mark.parametrize(
+    ("learned", "drawn", "trained", "one", "said"),
+    [
+        (BAD, GOOD, FAIR, BAD, {EQUAL, SAME}),  # random draws win, which learned nothing
+        (FAIR, FAIR, GOOD, BAD, {EQUAL, SAME}),  # better than a random network alone
+        (GOOD, GOOD, BAD, BAD, {SAME}),  # whatever is drawn with these weights is good
+        (FAIR, BAD, GOOD, BAD, {EQUAL}),  # learned, but dear
+        (GOOD, FAIR, BAD, BAD, set()),
+    ],
+)
+def test_the_verdict_is_about_learned_choices_and_equal_cost(learned, drawn, trained, one, said):
+    names = ("best of 4 trained", "random network")
+    rows = [trained * 10, one * 10]  # as many runs as make the tests sure
+    own = policy("s, draws", drawn * 4, against=names, rival=names[0])
+    chosen = policy(
+        "s, argmax", learned * 4, against=("s, draws", *names), paired=frozenset(["s, draws"]), learned=True,
+        rival=names[0],
+    )  # fmt: skip
+    given = [chosen, own, *map(policy, names, rows)]
+    found = comparison(*given, accuracies=np.array(ACCURACIES))
+    if drawn == GOOD and learned == BAD:
+        assert "s, draws beats s, argmax on scene" in found.verdict()
+    assert {one for one in found.verdict() if one.startswith("no ")} == said
+    other = Scene(*(np.full(len(ACCURACIES), value) for value in (0.1, 0.5, 90.0)))  # where nothing differs
+    both = StrategyComparison({"scene": next(iter(found.scenes.values())), "flat": other}, [
+        replace(one, choices={"scene": one.choices["scene"], "flat": one.choices["scene"]}) for one in given
+    ], 4, equal_cost=False)  # fmt: skip
+    sentences = [one for one in both.verdict() if one.startswith("no ")]
+    assert len(sentences) == 2
+    assert all("at equal cost" not in one for one in sentences)
+    assert [one.endswith(" on flat") for one in sentences] == [EQUAL not in said, SAME not in said]
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,11 @@ from nasctl.problem.space import Gene, Input
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.hull import Hull, random_genome
+from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.step_networks import SharedNetworks
 from nasctl.testing import StrategyContract, strategy_context
-from nasctl.training.events import Ranks
+from nasctl.training.events import Ranks, RanksLost
 
 NB201 = "nb201:channels=4,cells=1,resolution=8"
 
@@ -337,6 +338,27 @@ def test_resumed_training_equals_an_undisturbed_one(tmp_path, method):
     again = trained(given, tmp_path / "parts")
     assert equal(whole.state, again.state)
     assert whole.state["strategy/alpha_updates"] == 12
+
+
+def test_a_step_that_another_rank_leaves_changes_no_choices():
+    asked = []
+
+    def reduce(flat):
+        asked.append(flat)
+        if len(asked) == 3:  # sizes and gradients of the choices came before, the gradients of the weights come last
+            raise RanksLost("a process has ended")
+
+    given = problem("tangle:rate=0.05")
+    learner = SupernetLearner(given, Ranks(0, 2, reduce))
+    before = {name: one.copy() for name, one in learner.strategy.arrays.items() if name.startswith("alpha")}
+    examples, labels = (torch.from_numpy(one) for one in given.data.examples("train", np.arange(16)))
+    with pytest.raises(RanksLost):
+        learner.step(examples, labels, 0, 0.05)
+    assert len(before) == 4
+    for name, one in before.items():
+        assert np.array_equal(learner.strategy.arrays[name], one)
+    learner.step(examples, labels, 0, 0.05)
+    assert int(learner.strategy.arrays["alpha_updates"]) == 1
 
 
 def test_two_ranks_learn_the_same_choices(tmp_path):

@@ -79,6 +79,16 @@ def test_a_gene_without_losses_keeps_the_most_probable_choice():
     assert removal.allowed == [[2], [0]]
 
 
+@pytest.mark.parametrize("steps", [3, 4])
+def test_fewer_steps_than_genes_are_refused_before_the_first_step(steps):
+    context = strategy_context(Toy(), steps=steps)  # the last third of 3 steps has one, of 4 rounded to one
+    made = registry.create("strategies", BLANK, context)
+    with pytest.raises(BadOption, match=f"Cannot decide 2 genes in the last third of {steps} steps, which has 1"):
+        made.passes(0)
+    enough = registry.create("strategies", BLANK, strategy_context(Toy(), steps=6))
+    assert len(enough.passes(0)) == 1
+
+
 def test_equal_factors_and_removals_avoid_a_choice_that_sees_nothing():
     learner = SupernetLearner(problem(BLANK, recipe=replace(PLAIN, epochs=5)), Ranks())
     steps = learner.context.steps

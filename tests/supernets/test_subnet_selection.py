@@ -13,6 +13,8 @@ from nasctl import registry
 from nasctl.analysis.subnet_selection import select_by_removal, select_learned
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
+from nasctl.supernets.context import TrainingContext
+from nasctl.supernets.mixture_loss import MixtureLoss
 from nasctl.supernets.step_networks import SharedNetworks
 from nasctl.supernets.subnet_draws import distribution_of, drawn_genomes
 from nasctl.supernets.trained_supernet import TrainedSupernet
@@ -102,6 +104,63 @@ def test_each_gene_keeps_the_choice_whose_removal_hurts_most(trained, monkeypatc
     last, factors = asked[-1]
     assert sorted(map(len, last)) == [1] * 5 + [3]
     assert len(factors) == 1  # a decided gene has the factor 1
+
+
+def test_a_choice_on_trial_keeps_its_factor_where_it_is_the_only_one_left(trained, monkeypatch):
+    loss, asked = MixtureLoss(trained, 20), []
+
+    def mixed(networks, allowed, weights, inputs, copy=0, frozen=False):
+        asked.append(weights)
+        return torch.zeros(20, 10)
+
+    monkeypatch.setattr(SharedNetworks, "mixed", mixed)
+    loss([[1], [2], [0, 1], [1], [1], [1]], {1, 3, 4, 5})
+    assert {gene: own.tolist() for gene, own in asked[0].items()} == {
+        0: pytest.approx([0.2]),
+        2: pytest.approx([0.2, 0.2]),
+    }
+
+
+def test_genes_that_cannot_be_mixed_keep_what_was_learned_and_the_rest_has_masks(trained, monkeypatch):
+    class Masked(Taught):
+        mixes_slices = True
+
+    asked, shares = [], np.array([0.1, 0.4, 0.2, 0.2, 0.1])
+    trained.__dict__["strategy"] = Masked([shares] * 6, (3,) * 6)
+    monkeypatch.setattr(TrainingContext, "gene_kinds", lambda context: ("sliced", "other", "free", *["sliced"] * 3))
+
+    def entangled(networks, weights, inputs, copy=0, frozen=False):
+        """Return outputs whose loss falls with the factor of the second choice."""
+        asked.append(weights)
+        labels = torch.cat([labels for _, labels in stored_batches(trained, 60)])
+        return sum(float(own[1]) for own in weights.values()) * torch.nn.functional.one_hot(labels, 10).float()
+
+    monkeypatch.setattr(SharedNetworks, "entangled", entangled)
+    found = select_by_removal(trained, 0, None, 60)
+    assert found.genome == trained.space.canonical((1, 3, 3, 1, 1, 1))
+    names = [gene.name for gene in trained.space.genes]
+    assert list(found.facts["not_mixed"]) == names[1:3]
+    assert re.search(rf"cannot be mixed keep the choices that .*{names[1]}", found.about[-1])
+    assert len(asked) == 4 * 4
+    for factors in asked:
+        assert sorted(factors) == [0, 2, 3, 4, 5]
+        assert factors[2].tolist() == [0, 0, 0, 1, 0]
+    first = [own for gene, own in asked[0].items() if gene != 2 and own[1:].count_nonzero() == 3]
+    (own,) = first
+    assert float(own.sum()) == pytest.approx(0.9 - shares[[one for one in range(1, 5) if not own[one]]].sum())
+    monkeypatch.setattr(TrainingContext, "gene_kinds", lambda context: ("other",) * 6)
+    with pytest.raises(NasctlError, match=r"no choice of a gene .* Give --by top-samples"):
+        select_by_removal(trained, 0, None, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "whose"), [("tangle:others=keep", "tangle"), ("sandwich", "the largest network")])
+def test_a_space_with_genes_that_are_no_slices_is_selected_by_the_others(store, strategy, whose):
+    path = supernet(store, f"widths_{strategy[:3]}", "nats_size:resolution=8", strategy, steps=2)
+    found = select_by_removal(TrainedSupernet(path), 0, None, 40)
+    assert found.genome[1:] == (7, 7, 7, 7)
+    assert [one["gene"] for one in found.facts["decided"]] == ["cell1.channels"]
+    assert whose in found.about[-1]
 
 
 def test_the_genes_are_decided_by_any_objective_without_training(store):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
@@ -34,6 +34,7 @@ class StrategyOptions:
 
     data: str | None
     space: str | None
+    share: Literal["entangled", "blocks"] | None
     split: str | None
     samples: int | None
     images: int | None
@@ -70,6 +71,12 @@ strategy_group = OptionGroup(
             shell_complete=complete("spaces"),
             help="Space that is trained, with the genes of the benchmark, such as nb201:cells=1,resolution=16."
             "  [default: that of the benchmark]",
+        ),
+        click.option(
+            "--share",
+            type=click.Choice(["entangled", "blocks"]),
+            help="Weights that networks share, as for `nasctl supernet train`.  [default: by space; slices for a"
+            " strategy that needs them]",
         ),
         click.option("--split", metavar="SHARES", help="Shares of the parts of the data.  [default: 0.8,0.1,0.1]"),
         click.option(
@@ -125,6 +132,7 @@ def compare(
     request = SupernetRequest(
         space=given.space or registry.plugin_of(name),
         data=given.data or "",
+        share=given.share,
         split=given.split or "0.8,0.1,0.1",
         recipe=recipe,
         threads=given.threads or 1,

@@ -94,6 +94,7 @@ def command(
     import json
 
     from nasctl.architectures import ids
+    from nasctl.problem.strategy import ScoresGenomes
     from nasctl.supernets.folder import weights_of
     from nasctl.supernets.trained_supernet import TrainedSupernet
     from nasctl.system.terminal import say
@@ -108,7 +109,8 @@ def command(
 
         found = select_learned(supernet)
     elif method == "top-samples":
-        judges = objectives or (f"loss@{name},images={images}",)
+        own = isinstance(supernet.strategy, ScoresGenomes)  # and then there is no loss
+        judges = objectives or (() if own else (f"loss@{name},images={images}",))
         found = _best_sample(supernet, samples or 100, uniform, judges, seed, setting, workers, store)
     else:
         found = _by_removal(supernet, objectives, images, seed, setting)
@@ -133,16 +135,15 @@ def _best_sample(
     workers: WorkerChoice,
     store: str,
 ) -> Selected:
-    """Return the best network of several draws."""
+    """Return the best network of several draws; by the strategy's own scores without judges."""
     from dataclasses import replace
 
     from nasctl.analysis.subnet_selection import select_sample
-    from nasctl.problem.strategy import ScoresGenomes
     from nasctl.store.store import Store
     from nasctl.system.terminal import counted
     from nasctl.workers import open_executor
 
-    if isinstance(supernet.strategy, ScoresGenomes) and judges[0].startswith("loss@"):
+    if not judges:
         return select_sample(supernet, samples, seed, None, Store(store), uniform=uniform)
     who = workers.options(setting.threads)
     setting = replace(setting, torch_device=workers.torch_device(setting.torch_device))

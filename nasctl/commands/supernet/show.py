@@ -73,6 +73,12 @@ def command(
         _check_table(table, force)
     folder = find_supernet(name, store)
     row, visits = supernet_row(folder), visits_of(folder)
+    choices = row["choices"]
+    if as_csv and not as_json and not choices:
+        raise NasctlError(
+            f"Cannot print the choices of the supernet {row['supernet']} as CSV: its strategy has learned none. Leave"
+            " out --csv, or give --json."
+        )
     if plot is not None:
         _draw(folder, row, visits, plot)
         say(f"the picture of the supernet is in {plot}")
@@ -82,12 +88,6 @@ def command(
         slots = None if visits is None else {"each": visits.tolist(), "never": int((visits == 0).sum())}
         click.echo(json.dumps({**row, "visits": slots}))
         return
-    choices = row["choices"]
-    if as_csv and not choices:
-        raise NasctlError(
-            f"Cannot print the choices of the supernet {row['supernet']} as CSV: its strategy has learned none. Leave"
-            " out --csv, or give --json."
-        )
     if not as_csv:
         definitions(supernet_facts(row, visits))
     if choices:

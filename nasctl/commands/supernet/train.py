@@ -139,6 +139,7 @@ def _dry_run(request: SupernetRequest, devices: Devices, options: str, as_json: 
     supernet, data = request.supernet()
     say(*SupernetReport(supernet, data, options).opening(dry_run=True))
     learner = SupernetLearner(supernet.problem(data, Work(workers=0, start=request.start)), Ranks())
+    learner.strategy.passes(0)  # some strategies refuse a space or a length of training there
     say(size_text(learner))
     if as_json:
         judged = {name: list(genome) for name, genome in learner.judged.items()}

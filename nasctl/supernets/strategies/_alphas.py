@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -34,12 +34,13 @@ class Alphas:
     - "gdas": the choice with the largest parameter plus Gumbel noise has factor 1, all others 0. Gradients are those of
       the softmax of the sums over a temperature, which falls linearly from 10 to 0.1.
 
-    A step of a strategy takes `leaves` and `factors`, computes a loss, and hands its gradients to `update`:
+    A step of a strategy takes `leaves` and `factors`, computes a loss, and hands its gradients to `updated`. The new
+    parameters enter `arrays` by `settle`, which `told` calls, so that a step which is not completed changes nothing:
 
         leaves, inputs = alphas.leaves(), second.inputs()
         factors = alphas.factors(leaves, rng, done, inputs[0].device)
         loss = second.loss(networks.mixed(allowed, factors, inputs, frozen=True))
-        alphas.update(torch.autograd.grad(loss, leaves, allow_unused=True), second.size, networks)
+        leaves = alphas.updated(gradients(loss, leaves), second.size, networks)
 
     Args:
         context: The training.
@@ -76,6 +77,7 @@ class Alphas:
             "alpha_squares": np.zeros_like(values),
             "alpha_updates": np.zeros((), np.int64),
         }
+        self._after: dict[str, np.ndarray] | None = None  # `arrays` after the step in progress
 
     def leaves(self) -> list[Tensor]:
         """Return the parameters of each gene, (genes,) tensors of (choices,), as leaves of the graph of gradients.
@@ -125,6 +127,24 @@ class Alphas:
         if np.isfinite(gradient).all():
             self._adam(gradient)
 
+    def updated(self, gradients: Sequence[Tensor | None], size: int, networks: StepNetworks) -> list[Tensor]:
+        """Return the parameters after an update, without gradient. `arrays` change when the step is settled.
+
+        Arguments are those of `update`.
+        """
+        before = {name: one.copy() for name, one in self.arrays.items()}
+        self.update(gradients, size, networks)
+        self._after = {name: one.copy() for name, one in self.arrays.items()}
+        leaves = [one.detach() for one in self.leaves()]
+        _write(self.arrays, before)
+        return leaves
+
+    def settle(self) -> None:
+        """Write the update of a step that has ended into `arrays`."""
+        if self._after is not None:
+            _write(self.arrays, self._after)
+            self._after = None
+
     def probabilities(self) -> list[np.ndarray]:
         """Return the expected factor of each choice, (genes,) arrays of (choices,) that add up to 1."""
         found = []
@@ -159,3 +179,16 @@ def _hard(parameters: Tensor, noise: np.ndarray, heat: float) -> Tensor:
     soft = (scores / heat).softmax(0)
     hard = one_hot(soft.argmax(), len(soft)).to(soft)
     return hard - soft.detach() + soft
+
+
+def gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Return the gradients of a loss, None for a leaf that it does not depend on."""
+    if not loss.requires_grad:  # no way leads from the input to the output
+        return [None] * len(leaves)
+    return torch.autograd.grad(loss, leaves, allow_unused=True)
+
+
+def _write(arrays: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]) -> None:
+    """Write values into arrays in place."""
+    for name, array in arrays.items():
+        array[...] = values[name]

@@ -55,17 +55,16 @@ class MixedChoices:
             self.alphas.arrays["alphas"][...] = 0
         self._history = ChoiceHistory(self.alphas.counts, context.steps)
         self._history.note(-1, self.probabilities)
-        self._after: dict[str, np.ndarray] | None = None  # arrays of the parameters after the step in progress
         self.chance = log(max(2, context.space.network(context.largest).out_shape[-1]))
         self.allowed = [tuple(range(count)) for count in self.alphas.counts]
 
     def passes(self, step: int) -> Sequence[Pass]:
+        if self._removal is not None:
+            self._removal.check()  # not when it is made, since the weights of early trainings are loaded too
         return (Pass((self.chosen(),)),)
 
     def told(self, step: int, losses: Sequence[float], norms: Sequence[float]) -> None:
-        if self._after is not None:
-            _write(self.alphas.arrays, self._after)
-            self._after = None
+        self.alphas.settle()
         if self._removal is not None:
             self._removal.told(step, self.alphas.probabilities())
         self._history.note(step, self.probabilities)
@@ -114,32 +113,3 @@ class MixedChoices:
             return self.mixed(networks, factors, own)
         removal.measure(step, factors, other, networks)
         return own.loss(networks.mixed(removal.allowed, removal.restricted(factors), own.inputs()))
-
-    def updated(self, gradients: Sequence[Tensor | None], size: int, networks: StepNetworks) -> list[Tensor]:
-        """Update the parameters, and return the new ones without gradient.
-
-        Args:
-            gradients: Gradient of this process's mean loss for the parameters of each gene.
-            size: Number of examples that the loss is the mean over.
-            networks: The networks of the step.
-        """
-        arrays = self.alphas.arrays
-        before = {name: one.copy() for name, one in arrays.items()}
-        self.alphas.update(gradients, size, networks)
-        self._after = {name: one.copy() for name, one in arrays.items()}
-        leaves = [one.detach() for one in self.alphas.leaves()]
-        _write(arrays, before)
-        return leaves
-
-
-def gradients(loss: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor | None]:
-    """Return the gradients of a loss, None for a leaf that it does not depend on."""
-    if not loss.requires_grad:  # no way leads from the input to the output
-        return [None] * len(leaves)
-    return torch.autograd.grad(loss, leaves, allow_unused=True)
-
-
-def _write(arrays: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray]) -> None:
-    """Write values into arrays in place."""
-    for name, array in arrays.items():
-        array[...] = values[name]

@@ -59,6 +59,15 @@ class ChoiceRemoval:
         }
         self._measured: tuple[int, np.ndarray] | None = None  # gene and losses of the step in progress
 
+    def check(self) -> None:
+        """Raise a `BadOption` if some gene has no step in which losses are measured."""
+        genes, left = len(self._order), self._steps - self._begin
+        if left < genes:
+            raise BadOption(
+                f"Cannot decide {genes} genes in the last third of {self._steps} steps, which has {left}: each needs a"
+                " step to measure losses in. Give more epochs, a smaller batch, or select=argmax."
+            )
+
     def begun(self, step: int) -> bool:
         """Return whether genes are decided at a step."""
         return step >= self._begin

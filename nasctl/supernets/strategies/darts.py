@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from nasctl.api import BadOption, Pass, StepBatch, StepNetworks, StrategyContext
-from nasctl.supernets.strategies._mixing import MixedChoices, gradients
+from nasctl.supernets.strategies._alphas import gradients
+from nasctl.supernets.strategies._mixing import MixedChoices
 
 __all__ = ["DifferentiableSearch"]
 
@@ -83,7 +84,7 @@ class DifferentiableSearch(MixedChoices):
             found = gradients(self.mixed(networks, factors, other, frozen=True), leaves)
         else:
             found = self._unrolled(leaves, lambda: self.factors(leaves, step, rng, like), own, other, networks)
-        leaves = self.updated(found, other.size, networks)
+        leaves = self.alphas.updated(found, other.size, networks)
         yield self.mixed(networks, self.factors(leaves, step, rng, like), own)
 
     def _unrolled(

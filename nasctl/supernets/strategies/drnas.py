@@ -10,7 +10,8 @@ from torch.distributions import Dirichlet, kl_divergence
 from torch.nn.functional import elu
 
 from nasctl.api import BadOption, Pass, StepBatch, StepNetworks, StrategyContext
-from nasctl.supernets.strategies._mixing import MixedChoices, gradients
+from nasctl.supernets.strategies._alphas import gradients
+from nasctl.supernets.strategies._mixing import MixedChoices
 
 __all__ = ["DirichletSearch"]
 
@@ -62,7 +63,7 @@ class DirichletSearch(MixedChoices):
         loss = self.mixed(networks, self.factors(leaves, step, rng, like), other, frozen=True)
         if self._kl:
             loss = loss + self._kl * torch.stack([_divergence(one) for one in leaves if len(one) > 1]).sum().to(loss)
-        leaves = self.updated(gradients(loss, leaves), other.size, networks)
+        leaves = self.alphas.updated(gradients(loss, leaves), other.size, networks)
         yield self.mixed(networks, self.factors(leaves, step, rng, like), own)
 
 

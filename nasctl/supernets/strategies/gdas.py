@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from torch import Tensor
 
 from nasctl.api import Pass, StepBatch, StepNetworks, StrategyContext
-from nasctl.supernets.strategies._mixing import MixedChoices, gradients
+from nasctl.supernets.strategies._alphas import gradients
+from nasctl.supernets.strategies._mixing import MixedChoices
 
 __all__ = ["GumbelSearch"]
 
@@ -52,7 +53,7 @@ class GumbelSearch(MixedChoices):
         drawn = self._path(factors)
         gates = {place: one[drawn[place], None] for place, one in factors.items()}
         loss = other.loss(networks.mixed([(choice,) for choice in drawn], gates, other.inputs(), frozen=True))
-        self.updated(gradients(loss, leaves), other.size, networks)
+        self.alphas.updated(gradients(loss, leaves), other.size, networks)
         # With gates too, because a space may build the network of a genome that is not canonical in another order.
         ones = {place: inputs[0].new_ones(1) for place in factors}
         yield own.loss(networks.mixed([(choice,) for choice in trained], ones, inputs))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nasctl.api import BadOption, Genome, Pass, StepBatch, StepNetworks, StrategyContext
-from nasctl.supernets.strategies._alphas import Alphas
+from nasctl.supernets.strategies._alphas import Alphas, gradients
 from nasctl.supernets.strategies._choices import ChoiceHistory, most_probable_genome
 
 __all__ = ["Tangle"]
@@ -46,6 +46,7 @@ class Tangle:
     """
 
     splits_examples = True
+    mixes_slices = True
 
     def __init__(
         self,
@@ -80,14 +81,16 @@ class Tangle:
         if step >= self._begins:
             leaves, inputs = self._alphas.leaves(), second.inputs()
             outputs = networks.entangled(self._factors(leaves, step, rng, fixed, inputs), inputs, frozen=True)
-            gradients = torch.autograd.grad(second.loss(outputs), leaves, allow_unused=True)
-            self._alphas.update(gradients, second.size, networks)
+            leaves = self._alphas.updated(gradients(second.loss(outputs), leaves), second.size, networks)
+        else:
+            leaves = self._alphas.leaves()
         inputs = first.inputs()
         with torch.no_grad():
-            factors = self._factors(self._alphas.leaves(), step, rng, fixed, inputs)
+            factors = self._factors(leaves, step, rng, fixed, inputs)
         yield first.loss(networks.entangled(factors, inputs))
 
     def told(self, step: int, losses: Sequence[float], norms: Sequence[float]) -> None:
+        self._alphas.settle()
         self._history.note(step, self.probabilities)
 
     @property
