@@ -179,6 +179,12 @@ def test_a_dry_run_writes_nothing(nasctl):
     assert sorted(path.name for path in Path().iterdir() if path.name != "__pycache__") == before
 
 
+def test_a_dry_run_refuses_what_the_first_step_would(nasctl):
+    words = ("supernet", "train", "--space=nb201:channels=4,cells=1,resolution=8", "--data=digits", "--dry-run")
+    done = nasctl(*words, "--strategy=darts:select=perturbation", "--epochs=1", "--set=batch=512", code=2)
+    assert "Cannot decide 6 genes in the last third of" in done.stderr
+
+
 def test_the_recipe_is_that_of_the_task(nasctl):
     assert "epochs = 7" in nasctl(*TRAIN, "--print-recipe", "--epochs=7").stdout
     words = nasctl("supernet", "train", "--space=rnn:length=8,vocabulary=100", "--print-recipe").stdout

@@ -189,6 +189,21 @@ def test_what_cannot_be_selected_is_refused_in_one_sentence(store, path, words, 
     assert re.search(reason, done.stderr)
 
 
+def test_objectives_are_not_dropped_where_the_strategy_scores_networks(store, path, monkeypatch):
+    class Scored:
+        def score(self, genome):
+            return float(sum(genome))
+
+    monkeypatch.setattr(TrainedSupernet, "strategy", property(lambda supernet: Scored()))
+    done = select(store, "--by", "top-samples", "--samples", 2, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["objectives"] == ["score"]
+    both = select(store, "--by", "top-samples", "--samples", 2, "-o", "loss@tiny,images=20", "-o", "macs", "--json")
+    assert both.exit_code == 0, both.stderr
+    loss, macs = json.loads(both.stdout)["objectives"]
+    assert (loss.partition(",")[0], macs) == ("loss@tiny", "macs")
+
+
 def test_a_supernet_with_untrained_weights_has_no_mixture(trained):
     trained.weights.visits = np.zeros_like(trained.weights.visits)
     with pytest.raises(NasctlError, match="no step of its training has reached some weights"):
