@@ -178,6 +178,7 @@ def test_the_genes_are_decided_by_any_objective_without_training(store):
     ("words", "reason"),
     [
         (("--by", "argmax"), r"sandwich\S*, learns none"),
+        ((), r"sandwich\S*, learns none"),
         (("--by", "argmax", "-o", "macs"), "what was learned"),
         (("--by", "perturbation", "--samples", "3"), "only top-samples does"),
         (("--by", "top-samples", "-o", "no_such"), "no_such"),

@@ -37,7 +37,8 @@ setting_options = setting_group(fidelity_option, data_option, torch_device_optio
 @click.option(
     "--by",
     "method",
-    required=True,
+    default=METHODS[0],
+    show_default=True,
     type=click.Choice(METHODS),
     help="argmax: what the strategy has learned. top-samples: the best of networks drawn from its distribution."
     " perturbation: each gene keeps the choice whose removal hurts most.",
