@@ -33,7 +33,9 @@ from nasctl.training.recipe import TrainingTask
 
 KEY = "nasctl-supernet"  # of the facts in the metadata of the file
 
-HULL = "nasctl-hull"  # of the slots
+SLOTS = "slots"  # of the hull, beside the facts
+
+HULL = "nasctl-hull"  # of the slots in the metadata of early files
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ def write(
         tensors |= {"validation/examples": examples.contiguous(), "validation/labels": labels.contiguous()}
     with replacement(path, "free some space, and give the same command again to continue") as draft:
         try:
-            slots = {} if hull is None else {HULL: hull.text()}
-            save_file(tensors, draft, {KEY: msgspec.json.encode(asdict(facts)).decode(), **slots})
+            known = asdict(facts) | ({} if hull is None else {SLOTS: hull.text()})
+            save_file(tensors, draft, {KEY: msgspec.json.encode(known).decode()})  # it writes several keys in any order
         except SafetensorError as error:  # its Rust code raises no OSError
             raise OSError(str(error)) from None
 
@@ -143,7 +145,8 @@ class TrainedSupernet:
         """
         networks = ElasticNetworks(self.space, self.facts.share, self.facts.task)
         with safe_open(self.path, framework="pt") as opened:
-            text = (opened.metadata() or {}).get(HULL)
+            metadata = opened.metadata() or {}
+        text = metadata.get(HULL) or msgspec.json.decode(metadata[KEY]).get(SLOTS)
         found = Hull.of(networks) if text is None else Hull.read(networks, text)
         last = self.space.canonical(tuple(len(gene.choices) - 1 for gene in self.space.genes))
         if not found.fits(last) or (text is None and found.has_gates):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.torch import save_file
 from supernets.trained import SPACE, supernet
 
 import nasctl
@@ -28,7 +30,7 @@ from nasctl.supernets.named import supernet_named
 from nasctl.supernets.starting_slices import StartingSlices, located, start_doubts
 from nasctl.supernets.subnet_rows import extremes_and_sample, subnet_rows
 from nasctl.supernets.subnets import space_difference, subnet_state
-from nasctl.supernets.trained_supernet import TrainedSupernet
+from nasctl.supernets.trained_supernet import TrainedSupernet, write
 from nasctl.supernets.validation import evaluate_subnet, named_batches, stored_batches
 from nasctl.training.request import RecipeOptions, TrainRequest
 from nasctl.training.starting_weights import load_start
@@ -78,6 +80,33 @@ def test_accuracy_and_loss_are_those_of_the_module_on_the_validation_images_of_t
     assert value(made("accuracy@tiny,images=100")) == pytest.approx(100 * right[:100].mean().item(), abs=1e-4)
     loss = torch.nn.functional.cross_entropy(outputs, labels).item()
     assert value(made("loss@tiny")) == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def unsliced(path):
+    """The tensors and facts of the file, and its slots."""
+    with safe_open(path, framework="pt") as opened:
+        tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        known = json.loads(opened.metadata()["nasctl-supernet"])
+    return tensors, known, TrainedSupernet(path).weights.hull
+
+
+def test_the_same_weights_give_the_same_file(unsliced, trained, tmp_path):
+    tensors, _, hull = unsliced
+    for k in range(8):  # safetensors writes several keys of metadata in the order of a random hash
+        write(tmp_path / f"{k}.safetensors", tensors, tensors["calibration/examples"], trained.facts, hull=hull)
+    assert len({TrainedSupernet(tmp_path / f"{k}.safetensors").digest for k in range(8)}) == 1
+
+
+def test_files_with_slots_in_either_place_give_the_same_networks(unsliced, trained, tmp_path):
+    tensors, known, hull = unsliced
+    early = {"nasctl-supernet": json.dumps(known), "nasctl-hull": hull.text()}
+    late = {"nasctl-supernet": json.dumps(known | {"slots": hull.text()})}
+    for name, metadata in {"early": early, "late": late}.items():
+        save_file(tensors, tmp_path / f"{name}.safetensors", metadata)
+        module = TrainedSupernet(tmp_path / f"{name}.safetensors").module(GENOME)
+        own = trained.module(GENOME).state_dict()
+        assert all(torch.equal(value, own[key]) for key, value in module.state_dict().items())
 
 
 def test_names_versions_and_needs(beside, trained):
