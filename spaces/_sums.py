@@ -43,8 +43,3 @@ def add_choices(
         values.append(net.add(blocks[choice], x, name=f"{gene.name}.{name}"))
         terms.append(SumTerm("" if values[-1] == x else name, (((place, choice),),)))
     return net.add(WeightedSum(tuple(terms)), *values, name=f"{gene.name}.sum")
-
-
-def is_single(allowed: Sequence[Sequence[int]], gated: bool) -> bool:
-    """Return whether a mixture is the network of one genome without factors."""
-    return not gated and all(len(choices) == 1 for choices in allowed)

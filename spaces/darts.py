@@ -60,7 +60,6 @@ from nasctl.spaces._darts_cells import (
 )
 from nasctl.spaces._darts_published import DATA, NETWORKS, OPTIONS
 from nasctl.spaces._published import under_options
-from nasctl.spaces._sums import is_single
 
 __all__ = ["DARTS"]
 
@@ -209,7 +208,7 @@ class DARTS:
             allowed: Choices of each gene, (G,), each with one or more.
             gated: Whether a gene with one choice has a factor too.
         """
-        if is_single(allowed, gated):
+        if not gated and all(len(choices) == 1 for choices in allowed):
             return self.network(tuple(choice for (choice,) in allowed))
         halves = allowed[:GENES_PER_CELL], allowed[GENES_PER_CELL:]
         cells = [

@@ -35,7 +35,8 @@ class BlockTable:
             networks by itself.
         losses: Losses of the choices of each gene, G arrays of (K,). The sum over genes is the loss of a network.
         networks: Number of random networks whose losses were fitted.
-        left_out: Number of drawn networks whose weights no step of the training has reached.
+        left_out: Number of drawn networks whose weights no step of the training has reached, or whose loss is
+            not finite.
         absent: Number of choices that none of the networks has; each has the mean loss of its gene.
         tau: Kendall's tau of half of the networks with the sums of a table that is fitted to the other half.
         share: Share of the variance of this half that the sums explain.
@@ -174,6 +175,8 @@ def _encoded(genomes: Sequence[Genome], counts: np.ndarray) -> np.ndarray:
 
 def _held_out(genomes: Sequence[Genome], losses: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     """Return Kendall's tau and the explained variance of every second network under a fit to the others."""
+    once = dict(zip(genomes, losses.tolist(), strict=True))  # `canonical` may make two draws equal
+    genomes, losses = list(once), np.array(list(once.values()))
     weights, constant = _fitted(genomes[::2], losses[::2], counts)
     own, predicted = losses[1::2], _encoded(genomes[1::2], counts) @ weights + constant
     spread = float(((own - own.mean()) ** 2).sum())

@@ -31,7 +31,7 @@ from nasctl.supernets.trained_supernet import TrainedSupernet
 FORWARD = 1 / 3  # operations of a forward pass per operation of a step, whose backward pass has twice as many
 
 # Policies of a strategy, by the words that stand behind its name.
-LEARNED, REMOVAL, BEST, RANDOM = "argmax", "perturbation", "best of {} draws", "best of {} random"
+LEARNED, REMOVAL, BEST, RANDOM = "learned", "perturbation", "best of {} draws", "best of {} random"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from nasctl.problem.space import Genome
 
 RIDGE = 1.0  # L2 penalty of the regression, in observations
 
+LEAST = 1e-6  # probability that a loss is divided by, at least; a recorded genome may have had a smaller one
+
 KEEP = 0.95  # share of the old mean loss in the exponential mean that the regression subtracts
 
 
@@ -96,7 +98,7 @@ class ChoiceBandit:
             if self._ridge:
                 self._add(places, loss)
             else:
-                self.arrays["losses"][places] += loss / probabilities[places]
+                self.arrays["losses"][places] += loss / np.maximum(probabilities[places], LEAST)
             self.arrays["rounds"][0] += 1
 
     def _add(self, places: np.ndarray, loss: float) -> None:

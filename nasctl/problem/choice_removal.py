@@ -91,7 +91,6 @@ def remove_choices(
     allowed: Allowed,
     evaluate: Callable[[list[list[int]]], np.ndarray],
     order: Sequence[int] | None = None,
-    tune: Callable[[list[list[int]]], object] | None = None,
 ) -> Iterator[list[Removal]]:
     """Remove choices until each gene has one, and yield the removals of each round.
 
@@ -107,7 +106,6 @@ def remove_choices(
         allowed: Choices of each gene, (genes,), one or more of each.
         evaluate: Returns the losses of the mixture of the allowed choices, (M,) or (), NaN where an objective fails.
         order: Places of all genes in the order in which they are decided; None for rounds over all genes.
-        tune: Called with the choices that are left after each round but the last, such as to train the mixture.
     """
     left = [list(choices) for choices in allowed]
     queue = None if order is None else [gene for gene in order if len(left[gene]) > 1]
@@ -118,8 +116,6 @@ def remove_choices(
         for gene, choice in removed:
             left[gene].remove(choice)
         yield removed
-        if tune is not None and any(len(choices) > 1 for choices in left):
-            tune([list(choices) for choices in left])
 
 
 __all__ = [

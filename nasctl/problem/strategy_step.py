@@ -1,4 +1,4 @@
-"""What a strategy of supernets works with in a step: examples, networks with shared weights, and a teacher."""
+"""The examples, the networks with shared weights and the teacher that a strategy of supernets has in a step."""
 
 from __future__ import annotations
 

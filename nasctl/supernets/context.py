@@ -1,4 +1,4 @@
-"""What a strategy knows of the training that it belongs to: genomes, costs and random numbers."""
+"""The training that a strategy belongs to: genomes, costs and random numbers."""
 
 from __future__ import annotations
 

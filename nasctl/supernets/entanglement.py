@@ -22,9 +22,9 @@ DRAWN = 3  # random genomes that are tried in the end
 class Entanglement:
     """The largest network, in which the choices of genes are mixed by masks on its weights.
 
-    See `nasctl.problem.strategy.StepNetworks.entangled`. A gene is "sliced" if, for each of its choices, the network
-    with the masks of that choice has the same outputs as the network of the choice. That is tried with random weights.
-    It is "free" if its choices change no weights, as those of a resolution do.
+    See `nasctl.problem.strategy_step.StepNetworks.entangled`. A gene is "sliced" if, for each of its choices, the
+    network with the masks of that choice has the same outputs as the network of the choice. That is tried with random
+    weights. It is "free" if its choices change no weights, as those of a resolution do.
 
     Args:
         hull: The shared weights.

@@ -1,4 +1,4 @@
-"""What a supernet's training solves: a space, what its networks share, a strategy, data and a recipe."""
+"""The problem of a supernet's training: a space, what its networks share, a strategy, data and a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a strategy with losses of its own works with in a step: the examples, and networks with shared weights."""
+"""The examples and the networks with shared weights that a strategy with losses of its own has in a step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each task makes of a batch, and its loss: classes, next words, masked words."""
+"""The inputs and the loss of a batch for each task: classes, next words, masked words."""
 
 from __future__ import annotations
 

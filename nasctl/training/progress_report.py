@@ -1,4 +1,4 @@
-"""What every training says while it runs: a display of its progress, and notes."""
+"""The display of the progress of every training, and its notes."""
 
 from __future__ import annotations
 

@@ -50,16 +50,16 @@ def test_what_a_strategy_chooses_stands_beside_random_search(nb201, tmp_path):
     found = compare_strategies(asked, train)
     names = [one.name for one in found.policies]
     assert notes == []
-    chosen = [f"darts, {words}" for words in ("argmax", "perturbation", "best of 2 draws", "best of 2 random")]
+    chosen = [f"darts, {words}" for words in ("learned", "perturbation", "best of 2 draws", "best of 2 random")]
     number = round(found.policies[2].cost)
     assert names == [*chosen, "random network", f"best of {number} trained", "best by expressivity+zen"]
     by_name = {one.name: one for one in found.policies}
     genome = TrainedSupernet(sessions[0].folder / "weights.safetensors").strategy.chosen()
-    assert by_name["darts, argmax"].genomes == (genome,)
+    assert by_name["darts, learned"].genomes == (genome,)
     row = nb201.genomes.index(nb201.space.canonical(genome))
-    assert found.accuracies(by_name["darts, argmax"], "cifar10").tolist() == [nb201.scenes["cifar10"].accuracy[row]]
-    assert 1.5 < by_name["darts, argmax"].cost < 4  # two passes a step, each of five operations on half of the batch
-    assert by_name["darts, best of 2 draws"].cost > by_name["darts, argmax"].cost
+    assert found.accuracies(by_name["darts, learned"], "cifar10").tolist() == [nb201.scenes["cifar10"].accuracy[row]]
+    assert 1.5 < by_name["darts, learned"].cost < 4  # two passes a step, each of five operations on half of the batch
+    assert by_name["darts, best of 2 draws"].cost > by_name["darts, learned"].cost
     # The mean over the 15,625 cells as they are written.
     assert found.accuracies(by_name["random network"], "cifar10").mean() == pytest.approx(87.1, abs=1.2)
     again = compare_strategies(asked, train)
@@ -165,13 +165,13 @@ def test_the_verdict_is_about_learned_choices_and_equal_cost(learned, drawn, tra
     rows = [trained * 10, one * 10]  # as many runs as make the tests sure
     own = policy("s, draws", drawn * 4, against=names, rival=names[0])
     chosen = policy(
-        "s, argmax", learned * 4, against=("s, draws", *names), paired=frozenset(["s, draws"]), learned=True,
+        "s, learned", learned * 4, against=("s, draws", *names), paired=frozenset(["s, draws"]), learned=True,
         rival=names[0],
     )  # fmt: skip
     given = [chosen, own, *map(policy, names, rows)]
     found = comparison(*given, accuracies=np.array(ACCURACIES))
     if drawn == GOOD and learned == BAD:
-        assert "s, draws beats s, argmax on scene" in found.verdict()
+        assert "s, draws beats s, learned on scene" in found.verdict()
     assert {one for one in found.verdict() if one.startswith("no ")} == said
     other = Scene(*(np.full(len(ACCURACIES), value) for value in (0.1, 0.5, 90.0)))  # where nothing differs
     both = StrategyComparison({"scene": next(iter(found.scenes.values())), "flat": other}, [
@@ -209,10 +209,10 @@ def test_the_command_prints_a_comparison_and_reads_finished_trainings(nb201, tmp
     assert done.exit_code == 0, done.stderr
     figures = json.loads(done.stdout)
     names = [one["name"] for one in figures["policies"]]
-    assert names[:3] == ["darts, argmax", "darts, perturbation", "darts, best of 3 draws"]
+    assert names[:3] == ["darts, learned", "darts, perturbation", "darts, best of 3 draws"]
     assert "single_path, best of 3 random" in names
     costs = {one["name"]: one["trainings"] for one in figures["policies"]}
-    assert costs["darts, argmax"] > 1.5 * costs["single_path, best of 3 random"]
+    assert costs["darts, learned"] > 1.5 * costs["single_path, best of 3 random"]
     table = CliRunner().invoke(cli, [*words, "--csv"])
     assert len(table.stdout.splitlines()) == 1 + 3 * (5 * 2 + 2 + 1)
     assert "supernet 4 of 4" in table.stderr

@@ -40,6 +40,24 @@ def select(store, *words):
     return CliRunner().invoke(cli, ["supernet", "select", "tiny", *map(str, words), "--store", str(store)])
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--images", 60, "--by", "argmax"),
+        ("--seed", 1, "--by", "argmax"),
+        ("--workers", 2, "--by", "perturbation"),
+        ("--data", "digits", "--by", "perturbation"),
+        ("--images", 60, "--by", "perturbation", "-o", "macs"),
+        ("--images", 60, "--by", "top-samples", "-o", "macs"),
+    ],
+)
+def test_an_option_without_effect_is_refused(words, store):
+    done = select(store, *words)
+    assert done.exit_code == 2
+    given = " with -o" if "-o" in words else ""
+    assert f"Cannot use {words[0]} with --by {words[3]}{given}: it has no effect. Leave it out." in done.stderr
+
+
 class Taught:
     """A strategy whose distribution and choice are known."""
 
@@ -179,8 +197,8 @@ def test_the_genes_are_decided_by_any_objective_without_training(store):
     [
         (("--by", "argmax"), r"sandwich\S*, learns none"),
         ((), r"sandwich\S*, learns none"),
-        (("--by", "argmax", "-o", "macs"), "what was learned"),
-        (("--by", "perturbation", "--samples", "3"), "only top-samples does"),
+        (("--by", "argmax", "-o", "macs"), "Cannot use -o with --by argmax"),
+        (("--by", "perturbation", "--samples", "3"), "Cannot use --samples with --by perturbation"),
         (("--by", "top-samples", "-o", "no_such"), "no_such"),
     ],
 )

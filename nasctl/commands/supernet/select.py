@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 METHODS = ("argmax", "top-samples", "perturbation")
 
+WORKERS = frozenset({"workers", "gpus", "cluster", "candidate_time", "candidate_memory"})
+
+SETTING = frozenset({"fidelity", "data", "torch_device"})  # of objectives
+
+DRAWS = frozenset({"samples", "uniform"})
+
 setting_options = setting_group(fidelity_option, data_option, torch_device_option, threads_option)
 
 
@@ -100,10 +106,7 @@ def command(
     from nasctl.supernets.trained_supernet import TrainedSupernet
     from nasctl.system.terminal import say
 
-    if method != "top-samples" and (samples is not None or uniform):
-        raise NasctlError(f"Cannot draw samples for --by {method}: only top-samples does. Leave --samples out.")
-    if method == "argmax" and objectives:
-        raise NasctlError("Cannot judge by -o with --by argmax: it is what was learned. Leave -o out.")
+    _refuse_unused(ctx, method, bool(objectives))
     supernet = TrainedSupernet(weights_of(name, store))
     if method == "argmax":
         from nasctl.analysis.subnet_selection import select_learned
@@ -124,6 +127,26 @@ def command(
         click.echo(json.dumps(facts))
         return
     click.echo(arch)
+
+
+def _refuse_unused(ctx: click.Context, method: str, judged: bool) -> None:
+    """Raise an error if an option is given that has no effect on the selection.
+
+    Args:
+        ctx: The command as typed.
+        method: The method of the selection.
+        judged: Whether objectives judge in place of the weights of the supernet.
+    """
+    images = frozenset({"images"}) if judged else frozenset[str]()
+    unused = {
+        "argmax": WORKERS | SETTING | DRAWS | {"objectives", "images", "seed", "threads"},
+        "top-samples": images,
+        "perturbation": WORKERS | DRAWS | (images or SETTING),
+    }[method]
+    for option in ctx.command.params:
+        if option.name in unused and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            given = " with -o" if judged and option.name in images else ""
+            raise NasctlError(f"Cannot use {option.opts[0]} with --by {method}{given}: it has no effect. Leave it out.")
 
 
 def _best_sample(

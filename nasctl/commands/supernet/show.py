@@ -140,7 +140,8 @@ def _write_table(folder: TrainingFolder, path: Path, networks: int | None, store
         f" order the other half with Kendall's tau {found.tau:.2f} and explain {found.share:.0%} of its variance"
     ]
     if found.left_out:
-        said.append(f"{plural(found.left_out, 'network')} left out: training has not reached some of their weights")
+        why = "training has not reached some of their weights, or the loss is not finite"
+        said.append(f"{plural(found.left_out, 'network')} left out: {why}")
     if found.absent:
         said.append(f"{plural(found.absent, 'choice')} in none of these networks: the mean of the gene stands there")
     command = f"next: nasctl search --space {supernet.facts.space} -o {found.column},macs"

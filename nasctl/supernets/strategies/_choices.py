@@ -67,10 +67,11 @@ def drawn_genome(context: StrategyContext, probabilities: Distribution, rng: np.
 
 def drawn_pair(
     context: StrategyContext, probabilities: Distribution, rng: np.random.Generator
-) -> tuple[Genome, Genome]:
+) -> tuple[Genome | None, Genome]:
     """Return a raw genome with independent genes, and its canonical one, whose weights are in the supernet.
 
-    Choices that `canonical` replaces have been drawn all the same, so they are what a bandit learns about.
+    Choices that `canonical` replaces have been drawn all the same, so they are what a bandit learns about. The raw
+    genome is None if the weights of no draw are in the supernet: then another genome is returned.
 
     Args:
         context: The training.
@@ -81,8 +82,7 @@ def drawn_pair(
         raw = drawn_choices(probabilities, rng)
         if context.holds(genome := context.space.canonical(raw)):
             return raw, genome
-    genome = context.draw(rng)
-    return genome, genome
+    return None, context.draw(rng)
 
 
 def loss_of_chance(context: StrategyContext) -> float:

@@ -1,9 +1,8 @@
-"""What strategies that learn factors of mixed choices share: parameters of choices, their history and their updates."""
+"""Parameters of choices that strategies learn through networks which mix choices, their history and their updates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from nasctl.api import BadOption, Genome, MixableSpace, Pass, StepBatch, StepNetworks, StrategyContext
 from nasctl.supernets.strategies._alphas import Alphas
-from nasctl.supernets.strategies._choices import ChoiceHistory, most_probable_genome
+from nasctl.supernets.strategies._choices import ChoiceHistory, loss_of_chance, most_probable_genome
 from nasctl.supernets.strategies._selection import removal_of
 
 
@@ -55,7 +54,7 @@ class MixedChoices:
             self.alphas.arrays["alphas"][...] = 0
         self._history = ChoiceHistory(self.alphas.counts, context.steps)
         self._history.note(-1, self.probabilities)
-        self.chance = log(max(2, context.space.network(context.largest).out_shape[-1]))
+        self.chance = loss_of_chance(context)
         self.allowed = [tuple(range(count)) for count in self.alphas.counts]
 
     def passes(self, step: int) -> Sequence[Pass]:

@@ -60,7 +60,8 @@ class Manas:
 
     def told(self, step: int, losses: Sequence[float], norms: Sequence[float]) -> None:
         raw, _ = self._drawn(step)
-        self._bandit.learn([raw], [float(np.minimum(1.0, losses[1] / self.chance))])
+        if raw is not None:
+            self._bandit.learn([raw], [float(np.minimum(1.0, losses[1] / self.chance))])
         self._history.note(step, self._bandit.probabilities)
 
     @property
@@ -73,6 +74,6 @@ class Manas:
     def chosen(self) -> Genome:
         return most_probable_genome(self._context, self.probabilities())
 
-    def _drawn(self, step: int) -> tuple[Genome, Genome]:
-        """Return the raw and the canonical genome of a step."""
+    def _drawn(self, step: int) -> tuple[Genome | None, Genome]:
+        """Return the raw and the canonical genome of a step; see `drawn_pair`."""
         return drawn_pair(self._context, self.probabilities(), self._context.rng(step))

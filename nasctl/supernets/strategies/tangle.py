@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import log
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from nasctl.api import BadOption, Genome, Pass, StepBatch, StepNetworks, StrategyContext
 from nasctl.supernets.strategies._alphas import Alphas, gradients
-from nasctl.supernets.strategies._choices import ChoiceHistory, most_probable_genome
+from nasctl.supernets.strategies._choices import ChoiceHistory, loss_of_chance, most_probable_genome
 
 __all__ = ["Tangle"]
 
@@ -65,8 +64,7 @@ class Tangle:
         self._alphas = Alphas(context, method, rate, decay)
         # Stored, since it takes seconds to find the kinds out, and weights are used without a training too.
         self._codes, self._others = np.full(len(context.space.genes), UNKNOWN), others
-        network, vocabulary = context.space.network(context.largest), context.space.input.vocabulary
-        self.chance = log(max(2, network.out_shape[0], vocabulary or 0))
+        self.chance = loss_of_chance(context)
         self._history = ChoiceHistory(self._alphas.counts, context.steps)
 
     def passes(self, step: int) -> Sequence[Pass]:
