@@ -80,7 +80,7 @@ class BusyMeter:
         """A remark on timings of the block, "" if the machine was quiet."""
         if self.processors is None or self.processors < MAX_BUSY:
             return ""
-        return f"other processes kept {self.processors:.1f} of {os.cpu_count()} processors busy meanwhile"
+        return f"other processes kept {self.processors:.1f} of {os.cpu_count()} processors busy"
 
 
 def _used_if_counted() -> float | None:

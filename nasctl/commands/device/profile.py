@@ -22,7 +22,10 @@ QUIET = (
     "if it was busier when it began, begin again with --force",
     "--wait 60 waits until it is quiet, and --accept-noise makes the table all the same",
 )
-BUSY = "Warning: {}, so all latencies may be too high; --force --wait 60 measures all of it again on a quiet machine"
+BUSY = (
+    "The machine was not quiet: {} while the blocks were timed, so all latencies may be too high. --force --wait 60"
+    " measures all of it again on a quiet machine."
+)
 
 
 @click.command("profile")
@@ -99,6 +102,7 @@ def command(
     and the same command resumes an interrupted profile. Nothing else should run on the machine.
     """
     import shutil
+    from dataclasses import replace
 
     from nasctl import registry
     from nasctl.hardware.profiling.profile import Host, Profile
@@ -110,12 +114,13 @@ def command(
     host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
     table = host.table(_command_line(host, spaces, accept_noise))
     folder = path.with_name(f"{path.name}.part")
-    with quiet_machine_lock(wait, accept_noise), BusyMeter() as meter:
+    with quiet_machine_lock(wait, accept_noise):
         timings = _open_timings(folder, table, force)
         profile = Profile(spaces)
         try:
-            for _step in with_progress(profile.measured(host, timings, folder)):
-                pass
+            with BusyMeter() as meter:
+                for _step in with_progress(profile.measured(host, timings, folder)):
+                    pass
         except KeyboardInterrupt:
             say(f"\nstopped; {folder} has what was measured, the same command goes on")
             ctx.exit(130)
@@ -124,10 +129,12 @@ def command(
             say("too noisy to be believed, so there is no table yet:", *(f"  {key}" for key in noisy), *QUIET)
             ctx.exit(1)
         table = profile.table(timings, table, accept_noise)
+        if meter.remark:
+            table = replace(table, inferred=(*table.inferred, BUSY.format(meter.remark)))
         table.save(path)
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
-    say(*table.inferred, *accuracy_warnings(table), *([BUSY.format(meter.remark)] if meter.remark else []))
+    say(*table.inferred, *accuracy_warnings(table))
     say(f"next: nasctl device show {path}")
 
 
