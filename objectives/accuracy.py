@@ -92,9 +92,9 @@ class Accuracy:
         return "" if self._inherited is not None else wrong_setting(self.predictor, setting)
 
     def remarks(self, space: str, example: Network) -> list[str]:
-        """Return held-out figures of the predictor, or the origin of the weights, and their limits."""
+        """Return held-out figures of the predictor, or the origin of shared weights, and their limits."""
         if self._variants is not None:
-            return self._variants.remarks(space)
+            return []
         if self._inherited is not None:
             return self._inherited.remarks()
         file = self.predictor.file
@@ -105,7 +105,7 @@ class Accuracy:
         return [*lines, weakness] if (weakness := self.predictor.weakness) else lines
 
     def setting_remarks(self, space: SearchSpace, setting: Setting) -> list[str]:
-        """Return a warning if the given network has learned from validation images, or if that cannot be known."""
+        """Return the accuracy of the network whose variants are measured, and doubts about the images."""
         return [] if self._variants is None else self._variants.setting_remarks(space, setting)
 
     def __call__(self, candidate: Candidate) -> float:

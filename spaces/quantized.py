@@ -27,8 +27,8 @@ class Quantized:
 
     Batch norms are folded into the layers before them. Each convolution and linear layer has the bits of its weights,
     their levels, and the bits of its input as genes. Levels are uniform, or powers: scale * |q / n|^(1 / a) with an
-    exponent a for each layer, by search of the least error of the weights. Weights of 16 bits are uniform. Biases are
-    corrected for the shift of mean outputs. All other layers, biases and scales stay float32.
+    exponent a for each layer, by search of the least error of the weights. Weights of 2 and 16 bits are uniform. Biases
+    are corrected for the shift of mean outputs. All other layers, biases and scales stay float32.
 
     Args:
         of: A training of nasctl by its name, or the path of its weights or of an export with weights; or FILE.py:NAME
@@ -39,12 +39,17 @@ class Quantized:
         per_tensor: Whether all channels of a layer share one scale; each has its own otherwise.
         data: Labelled images, of which 256 of the training part calibrate; those of the training by default.
         digest: Digest of network and data, which nasctl adds. A changed file is another space.
+        learned: Whether weights of at most 6 bits are rounded up or down, and exponents chosen, for the least error of
+            the layer's outputs on the calibration images, by gradients; to the nearest level otherwise.
 
     References:
         Yvinec et al., "PowerQuant: automorphism search for non-uniform quantization", ICLR 2023, arXiv:2301.09858.
         Yvinec et al., "NUPES: non-uniform post-training quantization via power exponent search", 2023,
         arXiv:2308.05600.
+        Nagel et al., "Up or down? Adaptive rounding for post-training quantization", ICML 2020, arXiv:2004.10568.
     """
+
+    later_options = frozenset({"learned"})
 
     def __init__(
         self,
@@ -55,6 +60,7 @@ class Quantized:
         per_tensor: bool = False,
         data: str = "",
         digest: str = "",
+        learned: bool = False,
     ) -> None:
         for name, bits in (("weights", weights), ("activations", activations)):
             if not bits or list(bits) != sorted(set(bits)) or not 2 <= bits[0] <= bits[-1] <= 16:
@@ -65,7 +71,8 @@ class Quantized:
         if levels not in LEVELS:
             raise BadOption(f"Cannot use levels={levels}. Give levels=uniform, levels=power or levels=both.")
         given = Given.of(of, data, digest or with_digest({"of": of, "data": data})["digest"])
-        self.variants = QuantizedVariants(given, tuple(weights), tuple(activations), LEVELS[levels], per_tensor)
+        choices = tuple(weights), tuple(activations), LEVELS[levels]
+        self.variants = QuantizedVariants(given, *choices, per_tensor, learned)
         self.input: Input = given.base.input
         self.genes: Sequence[Gene] = self.variants.genes
 
@@ -93,7 +100,7 @@ class Quantized:
         return self.variants.given.calibration
 
     def canonical(self, genome: Genome) -> Genome:
-        """Return the genome with uniform levels of all 16-bit weights, which have no others."""
+        """Return the genome with uniform levels of all weights of 2 and 16 bits, which have no others."""
         validate(self.genes, genome)
         return self.variants.canonical(genome)
 

@@ -29,12 +29,17 @@ def encode(spec: str, genes: Sequence[Gene], genome: Genome) -> str:
     return f"{prefix(spec)}-{''.join(ALPHABET[digit] for digit in [*digits, remainder([*digits, 0])])}"
 
 
-@lru_cache(maxsize=64)  # finding plug-ins by name takes milliseconds
 def prefix(spec: str) -> str:
     """Return the first part of ids: the name of the space, with a digest of its options unless all are defaults.
 
     For a space of a file, it is the stem of the file with a digest of class and options.
     """
+    return _prefix(registry.normal("spaces", spec) if registry.completed("spaces", spec) else spec)
+
+
+@lru_cache(maxsize=64)  # finding plug-ins by name takes milliseconds
+def _prefix(spec: str) -> str:
+    """Return the prefix of a spec, which means the same space as long as the process runs."""
     normal = registry.normal("spaces", spec)
     name, short = registry.plugin_of(normal), registry.short_name(normal)
     # Files in several folders may have one stem, and a file several classes. The path is left out, as files move.

@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nasctl.architectures.architecture import architecture
-from nasctl.compression.trained_base import TrainedBase
+from nasctl.compression.own_module import own_module
+from nasctl.compression.trained_base import TrainedBase, check_finite
 from nasctl.errors import NasctlError
-from nasctl.networks.graph import Network
-from nasctl.problem.space import Input
 from nasctl.registry import named_files
 from nasctl.store.store import Store
 from nasctl.training import trained_weights
 from nasctl.training.folder import CURRENT_STORE, TrainingFolder, trainings_folder
-from nasctl.training.request import trained_space, weights_file
+from nasctl.training.request import trained_space
 from nasctl.training.trained_weights import Facts
 
 WEIGHTS = (".safetensors", ".pt")  # suffixes of files of trained weights that nasctl writes
+
+# Suffixes of files that a FILE.py may load its weights from, or import.
+BESIDE = frozenset({".py", *WEIGHTS, ".pth", ".bin", ".ckpt", ".npz", ".npy", ".pkl", ".h5", ".onnx"})
 
 
 def located(of: str) -> str:
@@ -40,28 +42,49 @@ def located(of: str) -> str:
         file, _, name = named_files.normal_name(of).rpartition(":")
         return f"{Path(file).absolute()}:{name}"
     path, store = Path(of).expanduser(), CURRENT_STORE.get()
-    for folder in (path, trainings_folder(store) / of):
-        if (found := TrainingFolder(folder).weights).is_file():
-            return str(found.absolute())
     if path.suffix in WEIGHTS and path.is_file():
         return str(path.absolute())
-    if path.suffix or path.exists():
+    folders = [TrainingFolder(folder).weights for folder in (path, trainings_folder(store) / of)]
+    here = [weights for weights in folders if weights.is_file()]
+    if len(here) == 2 and os.sep not in of and not here[0].samefile(here[1]):
+        raise NasctlError(
+            f"Cannot tell which network {of!r} is: a training of the store {store} and a folder of the working"
+            f" directory have this name. Give {folders[1]} or {path.absolute()}."
+        )
+    if here:
+        return str(here[0].absolute())
+    return str(_of_store(of, store).absolute())
+
+
+def _of_store(of: str, store: str) -> Path:
+    """Return the weights of a training of a store by its name or its unique beginning.
+
+    Raises:
+        NasctlError: There is no such training, or it has not ended.
+    """
+    path, reason = Path(of).expanduser(), f"training {of} has no weights yet; type its command again"
+    try:
+        found = TrainingFolder(trainings_folder(store) / Store.reading(store).training(of).name).weights
+        if found.is_file():
+            return found
+    except NasctlError as error:
+        reason = str(error)
+    comma = " A path with ',' or '=' is cut there; rename the folder." if {",", "="} & set(of) else ""
+    if path.suffix in WEIGHTS or path.exists() or os.sep in of:
         raise NasctlError(
             f"Cannot read a trained network from {of}: it is no file of weights. Give a training of nasctl, an export"
-            " with weights (.pt), or FILE.py:NAME for a module of your own."
-        )
-    try:
-        return str(weights_file(path, Store.reading(store)).absolute())
-    except NasctlError as error:
-        reason = str(error).removeprefix(f"--from {of} is no file, and ")
-        raise NasctlError(
-            f"Cannot find the trained network {of!r}: {reason}. Give the name that `nasctl train` printed, with the"
-            " --store of the training, or the path of its weights."
+            f" with weights (.pt), or FILE.py:NAME for a module of your own.{comma}"
         ) from None
+    raise NasctlError(
+        f"Cannot find the trained network {of!r}: {reason}. Give the name that `nasctl train` printed, with the"
+        f" --store of the training, or the path of its weights.{comma}"
+    ) from None
 
 
 def trained_base(path: str) -> TrainedBase:
     """Return the trained network of a file, which is read again only if it has changed.
+
+    A module of a user is also read again if a file of weights beside it has changed.
 
     Args:
         path: The path as `located` returns it.
@@ -69,21 +92,28 @@ def trained_base(path: str) -> TrainedBase:
     Raises:
         NasctlError: The file cannot be read, or its network cannot be used.
     """
-    file = path.rpartition(":")[0] if named_files.is_file(path) else path
     try:
-        found = os.stat(file)
+        if named_files.is_file(path):
+            return own_module(path, _state_beside(Path(path.rpartition(":")[0])))
+        found = os.stat(path)
     except OSError as error:
         raise NasctlError(
-            f"Cannot read the trained network {file} ({error.strerror}). Put it back, or give another one."
+            f"Cannot read the trained network {path} ({error.strerror}). Put it back, or give another one."
         ) from None
     return _read(path, found.st_mtime_ns, found.st_size)
+
+
+def _state_beside(file: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return name, time of change and size of a Python file and of the Python files and files of weights beside it."""
+    read = {file.name: file.stat()}
+    with os.scandir(file.parent) as found:
+        read |= {one.name: one.stat() for one in found if Path(one.name).suffix in BESIDE and one.is_file()}
+    return tuple((name, one.st_mtime_ns, one.st_size) for name, one in sorted(read.items()))
 
 
 @lru_cache(maxsize=8)
 def _read(path: str, changed: int, size: int) -> TrainedBase:
     """Return the trained network of a file; time of change and size make another file another entry of the cache."""
-    if named_files.is_file(path):
-        return _own_module(path)
     weights, facts = _exported(Path(path)) if path.endswith(".pt") else trained_weights.read(Path(path))
     if facts.task != "classes" or not facts.mean:
         raise NasctlError(
@@ -103,6 +133,7 @@ def _read(path: str, changed: int, size: int) -> TrainedBase:
         facts.data,
         facts.result,
     )
+    check_finite(path, weights)
     try:
         found.module()
     except RuntimeError:
@@ -132,41 +163,6 @@ def _exported(path: Path) -> tuple[dict[str, Tensor], Facts]:
     for key in ("genome", "class_names", "mean", "deviation"):
         named[key] = None if named[key] is None else tuple(named[key])
     return dict(content), Facts(**named)
-
-
-def _own_module(path: str) -> TrainedBase:
-    """Return the network of FILE.py:NAME, a module or a function that returns one.
-
-    The file may be one that `nasctl export --format python` wrote, whose constants are read.
-    """
-    file, _, name = path.rpartition(":")
-    names = vars(named_files.load_module(path))
-    module = names.get(name)
-    if module is None:
-        raise NasctlError(f"Cannot use {file}: it has no {name!r}. Give the name of a module or of a function.")
-    if not isinstance(module, nn.Module):
-        try:
-            module = module()
-        except Exception as error:  # the code of a user may raise anything
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise NasctlError(f"Cannot call {name} of {file}: {reason}. Give a function without arguments.") from error
-    if not isinstance(module, nn.Module):
-        raise NasctlError(f"Cannot use {name} of {file}: it is a {type(module).__name__}. Give a torch.nn.Module.")
-    module = module.eval()
-    size, mean = names.get("SIZE"), tuple(map(float, names.get("MEAN", ())))
-    deviation = tuple(map(float, names.get("DEVIATION", ())))
-    if not isinstance(size, tuple) or len(size) != 2 or not mean or len(mean) != len(deviation):
-        raise NasctlError(
-            f"Cannot use {file}: it does not say which images {name} takes. Write SIZE = (height, width), and MEAN and"
-            " DEVIATION, with a number for each channel in pixels from 0 to 255, into it."
-        )
-    shape = (len(mean), *map(int, size))
-    network = Network.from_module(module, shape)
-    if len(network.out_shape) != 1 or network.output < 0:
-        raise NasctlError(f"Cannot make a space of {path}: its module returns no row of logits. Give a classifier.")
-    classes = names.get("CLASSES")
-    known = tuple(map(str, classes)) if classes else None
-    return TrainedBase(path, network, Network.weights_of_module(module, shape), Input(shape), known, mean, deviation)
 
 
 __all__ = ["located", "trained_base"]

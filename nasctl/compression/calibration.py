@@ -1,14 +1,18 @@
-"""Statistics of the inputs of layers on calibration images: ranges for each number of bits, and mean inputs."""
+"""Statistics of the inputs of layers on calibration images: ranges for each number of bits, and mean columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from nasctl.compression.layer_columns import mean_columns
+from nasctl.errors import NasctlError
 
 BATCH = 64  # images that are run at once
 
@@ -17,6 +21,8 @@ BINS = 2048  # of the histogram from which ranges are chosen
 SHRINKING = tuple(k / 20 for k in range(6, 21))  # shares of the observed range that are tried
 
 SEARCHED_BITS = 8  # bits up to which a part of the observed range is tried
+
+LEAST_RANGE = 1e-30  # of the values of an input that is not taken as 0; the steps of smaller ones are no float32
 
 
 class InputRange(NamedTuple):
@@ -40,15 +46,15 @@ class InputStatistics:
     Attributes:
         low: Least value, 0 at most.
         high: Greatest value, 0 at least.
-        mean: Mean over the images, in the shape of one example.
+        mean: Mean column that the layer's weights multiply, (G, K) float64; see `layer_columns`.
         histogram: Number of values in each of `BINS` equal parts of the range from `low` to `high`.
         ranges: The range of least squared error for each number of bits.
-        rounded_mean: Mean over the images of the rounded input, by number of bits.
+        rounded_mean: Mean column of the rounded input, by number of bits.
     """
 
     low: float = 0.0
     high: float = 0.0
-    mean: Tensor = field(default_factory=lambda: torch.zeros(()))
+    mean: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     histogram: Tensor = field(default_factory=lambda: torch.zeros(BINS, dtype=torch.float64))
     ranges: dict[int, InputRange] = field(default_factory=dict)
     rounded_mean: dict[int, Tensor] = field(default_factory=dict)
@@ -56,22 +62,35 @@ class InputStatistics:
 
 @torch.no_grad()
 def input_statistics(
-    module: nn.Module, parts: Mapping[int, nn.Module], images: Tensor, bits: Sequence[int]
+    module: nn.Module,
+    parts: Mapping[int, nn.Module],
+    pixels: Tensor,
+    normalised: Callable[[Tensor], Tensor],
+    bits: Sequence[int],
 ) -> dict[int, InputStatistics]:
     """Return the statistics of the inputs of some layers of a module, by the keys of the layers.
 
     Args:
         module: The module in float32, in evaluation mode.
         parts: The layers.
-        images: Normalised images, (N, C, H, W).
+        pixels: Images with values from 0 to 255, (N, C, H, W).
+        normalised: Returns images as the module takes them.
         bits: Numbers of bits that inputs may have.
+
+    Raises:
+        NasctlError: An input is not finite.
     """
     found = {key: InputStatistics() for key in parts}
 
     def extremes(key: int, x: Tensor) -> None:
-        one = found[key]
-        one.low, one.high = min(one.low, float(x.min())), max(one.high, float(x.max()))
-        one.mean = one.mean + x.double().sum(0) / len(images)
+        one, (low, high) = found[key], map(float, x.aminmax())
+        if not math.isfinite(high - low):
+            raise NasctlError(
+                "Cannot calibrate the layers of the trained network: values between them are infinite or no numbers on"
+                " some images. Check the weights, and MEAN and DEVIATION of FILE.py."
+            )
+        one.low, one.high = min(one.low, low), max(one.high, high)
+        one.mean = one.mean + mean_columns(parts[key], x) * (len(x) / len(pixels))
 
     def counts(key: int, x: Tensor) -> None:
         one = found[key]
@@ -81,28 +100,35 @@ def input_statistics(
     def rounded(key: int, x: Tensor) -> None:
         one = found[key]
         for number, range_ in one.ranges.items():
-            sums = range_.applied(x).double().sum(0) / len(images)
-            one.rounded_mean[number] = one.rounded_mean.get(number, 0) + sums
+            mean = mean_columns(parts[key], range_.applied(x)) * (len(x) / len(pixels))
+            one.rounded_mean[number] = one.rounded_mean.get(number, 0) + mean
 
-    _run(module, parts, images, extremes)
-    _run(module, parts, images, counts)
+    for note in (extremes, counts):
+        _run(module, parts, batches(pixels, normalised), note)
     for one in found.values():
         one.ranges = {number: _range(one, number) for number in bits}
-    _run(module, parts, images, rounded)
+    _run(module, parts, batches(pixels, normalised), rounded)
     return found
 
 
+def batches(pixels: Tensor, normalised: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+    """Yield images as a module takes them, (B, C, H, W)."""
+    for some in torch.split(pixels, BATCH):
+        yield normalised(some)
+
+
 def _run(
-    module: nn.Module, parts: Mapping[int, nn.Module], images: Tensor, note: Callable[[int, Tensor], None]
+    module: nn.Module, parts: Mapping[int, nn.Module], images: Iterable[Tensor], note: Callable[[int, Tensor], None]
 ) -> None:
     """Run a module on images, and note the inputs of its layers."""
-    with _noting(parts, note):
-        for some in torch.split(images, BATCH):
+    with noting(parts, note):
+        for some in images:
             module(some)
 
 
 @contextmanager
-def _noting(parts: Mapping[int, nn.Module], note: Callable[[int, Tensor], None]) -> Iterator[None]:
+def noting(parts: Mapping[int, nn.Module], note: Callable[[int, Tensor], None]) -> Iterator[None]:
+    """Call a function with the key and the input of each layer that runs."""
     hooks = [
         part.register_forward_pre_hook(lambda _, inputs, key=key: note(key, inputs[0])) for key, part in parts.items()
     ]
@@ -116,7 +142,7 @@ def _noting(parts: Mapping[int, nn.Module], note: Callable[[int, Tensor], None])
 def _range(found: InputStatistics, bits: int) -> InputRange:
     """Return the range of least squared error: the observed one, or up to `SEARCHED_BITS` bits a part of it."""
     low, high = found.low, found.high
-    if high <= low:  # an input that is 0 on all images
+    if high - low < LEAST_RANGE:  # an input that is 0 on all images
         return InputRange(1.0, 0.0, 2.0**bits - 1)
     shares = SHRINKING if bits <= SEARCHED_BITS else (1.0,)
     middles = low + (torch.arange(BINS, dtype=torch.float64) + 0.5) * ((high - low) / BINS)
@@ -139,4 +165,4 @@ def _steps(low: float, high: float, bits: int) -> InputRange:
     return InputRange(step, float(-zero), float(most - zero))
 
 
-__all__ = ["InputRange", "InputStatistics", "input_statistics"]
+__all__ = ["InputRange", "InputStatistics", "batches", "input_statistics", "noting"]

@@ -31,7 +31,7 @@ def labelled_data(base: TrainedBase, data: Data | str, split: str = "", seed: in
     """Return labelled images of the network's classes, split into parts.
 
     Args:
-        base: The trained network.
+        base: The trained network. If names of its classes are not known, its outputs are the classes of the data.
         data: The data, or its name or path; "" for that of the network's training.
         split: Shares of the parts, such as "0.8,0.1,0.1"; "" for those of the network's training.
         seed: Seed of the split; -1 for that of the network's training.
@@ -56,10 +56,10 @@ def labelled_data(base: TrainedBase, data: Data | str, split: str = "", seed: in
             f"Cannot use {data or found} for {base.name}: it has {len(names)} classes, and the network learned"
             f" {len(base.class_names)}, or their names differ. Give data with the classes of {base.data or base.name}."
         )
-    if len(names) > outputs:
+    if base.class_names is None and len(names) != outputs:
         raise NasctlError(
             f"Cannot use {data or found} for {base.name}: it has {len(names)} classes, and the network {outputs}"
-            " outputs. Give other data."
+            " outputs. Give data of all its classes, or write CLASSES into the file: names of the outputs in order."
         )
     return found
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 USUAL_BITS = 8  # bits of inputs where a network has the same bits in all layers
 
-UNIFORM_BITS = 16  # bits of weights whose levels are always uniform
+# Bits of weights whose levels are always uniform: with 2 bits power levels are the same, and with 16 no better.
+UNIFORM_BITS = (2, 16)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class QuantizedVariants:
         inputs: Choices of the bits of inputs.
         levels: Choices of levels.
         per_tensor: Whether all channels of a layer share one scale.
+        learned: Whether rounding and exponents are learned.
 
     Raises:
         NasctlError: The network has no layer that can be quantised.
@@ -45,6 +47,7 @@ class QuantizedVariants:
     inputs: tuple[int, ...]
     levels: tuple[Levels, ...]
     per_tensor: bool
+    learned: bool = False
 
     @cached_property
     def genes(self) -> tuple[Gene, ...]:
@@ -79,20 +82,20 @@ class QuantizedVariants:
             inputs = picked.get(f"{name}.inputs", self.inputs[0])
             assert isinstance(weights, int)
             assert isinstance(inputs, int)
-            uniform = weights >= UNIFORM_BITS or levels == "uniform"
+            uniform = weights in UNIFORM_BITS or levels == "uniform"
             found[place] = LayerChoice(weights, inputs, "uniform" if uniform else "power")
         return found
 
     def canonical(self, genome: Genome) -> Genome:
-        """Return the genome with the first choice of the levels of all 16-bit weights."""
-        wide = {
+        """Return the genome with the first choice of the levels of all weights whose levels are always uniform."""
+        alike = {
             gene.name.removesuffix("weights")
             for gene, choice in zip(self.genes, genome, strict=True)
-            if gene.name.endswith(".weights") and gene.choices[choice] == UNIFORM_BITS
+            if gene.name.endswith(".weights") and gene.choices[choice] in UNIFORM_BITS
         }
-        always = UNIFORM_BITS in self.weights and len(self.weights) == 1
+        always = len(self.weights) == 1 and self.weights[0] in UNIFORM_BITS
         return tuple(
-            0 if gene.name.endswith(".levels") and (always or gene.name.removesuffix("levels") in wide) else choice
+            0 if gene.name.endswith(".levels") and (always or gene.name.removesuffix("levels") in alike) else choice
             for gene, choice in zip(self.genes, genome, strict=True)
         )
 
@@ -159,6 +162,5 @@ def _quantizer(variants: QuantizedVariants) -> Quantizer:
 def new_quantizer(variants: QuantizedVariants) -> Quantizer:
     """Return a quantiser that has not quantised anything yet."""
     given = variants.given
-    return Quantizer(
-        given.base, _folded(given), calibration_pixels(given.calibration), variants.inputs, variants.per_tensor
-    )
+    pixels = calibration_pixels(given.calibration)
+    return Quantizer(given.base, _folded(given), pixels, variants.inputs, variants.per_tensor, variants.learned)

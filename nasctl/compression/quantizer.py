@@ -10,10 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nasctl.compression.calibration import InputStatistics, input_statistics
+from nasctl.compression.calibration import InputStatistics, batches, input_statistics
 from nasctl.compression.folded_norms import FoldedNetwork
+from nasctl.compression.input_moments import InputMoments, input_moments
+from nasctl.compression.learned_rounding import LEARNED_BITS, learned_tensor
 from nasctl.compression.trained_base import TrainedBase
-from nasctl.compression.weight_levels import quantized_tensor
+from nasctl.compression.weight_levels import QuantizedTensor, quantized_tensor
 from nasctl.networks.executable import construct
 from nasctl.networks.node import Node, attribute_name
 from nasctl.networks.quantized_layer import Levels, QuantizedLayer
@@ -43,6 +45,7 @@ class Quantizer:
         pixels: Calibration images with values from 0 to 255, (N, C, H, W).
         input_bits: Numbers of bits that inputs may have.
         per_tensor: Whether all channels of a layer share one scale.
+        learned: Whether rounding and exponents are learned; see `learned_tensor`.
 
     References:
         Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019,
@@ -50,12 +53,19 @@ class Quantizer:
     """
 
     def __init__(
-        self, base: TrainedBase, folded: FoldedNetwork, pixels: Tensor, input_bits: Sequence[int], per_tensor: bool
+        self,
+        base: TrainedBase,
+        folded: FoldedNetwork,
+        pixels: Tensor,
+        input_bits: Sequence[int],
+        per_tensor: bool,
+        learned: bool = False,
     ) -> None:
-        self.folded, self._per_tensor = folded, per_tensor
+        self.folded, self._per_tensor, self._learned = folded, per_tensor, learned
         self._base, self._pixels, self._input_bits = base, pixels, input_bits
         self._kept: OrderedDict[tuple[int, LayerChoice], QuantizedWeights] = OrderedDict()
         self._bytes = 0
+        self._tensors: dict[tuple[int, int, Levels], QuantizedTensor] = {}  # learned ones, of any bits of inputs
 
     def module(self, choices: Mapping[int, LayerChoice]) -> nn.Module:
         """Return a new module of the folded network with quantised layers, in evaluation mode.
@@ -101,8 +111,7 @@ class Quantizer:
         with torch.random.fork_rng(devices=[]):  # the constructor draws weights first
             made = construct(self.layer(place, choice).module(*node.in_shapes)).eval()
         assert isinstance(made, QuantizedWeights)
-        found = quantized_tensor(weight, choice.weights, choice.levels, self._per_tensor)
-        given = self._statistics[place]
+        found, given = self._tensor(place, choice), self._statistics[place]
         range_ = given.ranges[choice.inputs]
         made.load_state_dict(
             {
@@ -115,28 +124,36 @@ class Quantizer:
                 "layer.bias": bias,
             }
         )
-        made.layer.bias.copy_(bias + self._shift(made, weight, bias, given, choice.inputs))
+        made.layer.bias.copy_(bias + _shift(weight, made.layer.weight, given, choice.inputs))
         return made
 
-    def _shift(self, made: QuantizedWeights, weight: Tensor, bias: Tensor, given: InputStatistics, bits: int) -> Tensor:
-        """Return the mean output in float32 minus the mean quantised output for each channel, (outputs,)."""
-        layer, rounded = made.layer, made.layer.weight
-        linear = isinstance(layer, nn.Linear)
-        means = []
-        for mean, one in ((given.mean, weight), (given.rounded_mean[bits], rounded)):
-            layer.weight = one  # the mean output is the output for the mean input, because the layer is linear
-            out = layer(mean.float().unsqueeze(0))[0]
-            means.append(out.view(-1, out.shape[-1]).mean(0) if linear else out.flatten(1).mean(1))
-        layer.weight = rounded
-        shift: Tensor = means[0] - means[1]
-        return shift
+    def _tensor(self, place: int, choice: LayerChoice) -> QuantizedTensor:
+        """Return the weights of a layer with a choice."""
+        weight = self.folded.folded[place].weight
+        if not self._learned or choice.weights > LEARNED_BITS:
+            return quantized_tensor(weight, choice.weights, choice.levels, self._per_tensor)
+        key = place, choice.weights, choice.levels
+        if key not in self._tensors:
+            nearest = quantized_tensor(weight, choice.weights, choice.levels, self._per_tensor)
+            found = learned_tensor(weight, nearest, self._moments[place], choice.levels == "power")
+            self._tensors[key] = found._replace(whole=found.whole.to(torch.int8))
+        return self._tensors[key]
 
     @cached_property
     def _statistics(self) -> dict[int, InputStatistics]:
         module = self._base.module()
-        nodes = self.folded.nodes
-        parts = {place: module.get_submodule(attribute_name(nodes[place].name)) for place in self.folded.folded}
-        return input_statistics(module, parts, self._base.normalised(self._pixels), self._input_bits)
+        return input_statistics(module, self._parts(module), self._pixels, self._base.normalised, self._input_bits)
+
+    @cached_property
+    def _moments(self) -> dict[int, InputMoments]:
+        module, means = self._base.module(), {place: one.mean for place, one in self._statistics.items()}
+        images = batches(self._pixels, self._base.normalised)
+        return input_moments(module, self._parts(module), means, images, len(self._pixels))
+
+    def _parts(self, module: nn.Module) -> dict[int, nn.Module]:
+        """Return the layers of a module that can be quantised, by position."""
+        names = {place: attribute_name(self.folded.nodes[place].name) for place in self.folded.folded}
+        return {place: module.get_submodule(name) for place, name in names.items()}
 
     @cached_property
     def _others(self) -> dict[str, Tensor]:
@@ -155,6 +172,17 @@ class Quantizer:
 def quantized_layer(node: Node, choice: LayerChoice, per_tensor: bool) -> QuantizedLayer:
     """Return a layer with a choice, as data."""
     return QuantizedLayer(node.layer, choice.weights, choice.inputs, choice.levels, per_tensor)
+
+
+def _shift(weight: Tensor, rounded: Tensor, given: InputStatistics, bits: int) -> Tensor:
+    """Return the mean output in float32 minus the mean quantised output for each channel, (outputs,) float32."""
+
+    def mean_output(weights: Tensor, columns: Tensor) -> Tensor:
+        groups, length = columns.shape
+        return (weights.double().view(groups, -1, length) @ columns.unsqueeze(2)).flatten()
+
+    # The mean output is the output for the mean column, because the layer is linear.
+    return (mean_output(weight, given.mean) - mean_output(rounded, given.rounded_mean[bits])).float()
 
 
 def _size(part: nn.Module) -> int:

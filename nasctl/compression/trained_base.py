@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Input
 
@@ -80,4 +81,22 @@ class TrainedBase:
         return (pixels.float() - mean.view(1, -1, 1, 1)) / deviation.clamp(min=LEAST_DEVIATION).view(1, -1, 1, 1)
 
 
-__all__ = ["TrainedBase"]
+def check_finite(name: str, state: Mapping[str, Tensor]) -> None:
+    """Check that all weights are finite numbers.
+
+    Args:
+        name: The name of the network, for the message.
+        state: The weights.
+
+    Raises:
+        NasctlError: Some are infinite or no numbers.
+    """
+    for key, value in state.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise NasctlError(
+                f"Cannot use the trained network {name}: its weights {key!r} have values that are not finite, as after"
+                " a training that diverged. Train it again."
+            )
+
+
+__all__ = ["TrainedBase", "check_finite"]

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nasctl import registry
 from nasctl.candidates.setting import RecordedData, Setting
 from nasctl.data import Data, LabelledImages
 from nasctl.errors import BadOption, NasctlError
+from nasctl.system.wording import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from nasctl.candidates.candidate import Candidate
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 BATCH = 100  # images that are evaluated at once
 
-QUANTIZER_VERSION = 2  # raise it whenever the same choices of bits and levels give other weights, ranges or biases
+QUANTIZER_VERSION = 3  # raise it whenever the same choices of bits and levels give other weights, ranges or biases
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class VariantAccuracy:
     def __post_init__(self) -> None:
         if self.images < 1:
             raise BadOption(f"Cannot evaluate on {self.images} images. Give images=1 or more.")
+        if self.split_seed < -1:
+            raise BadOption(f"Cannot split by split_seed={self.split_seed}. Give 0 or more, or leave it out.")
+        if self.split:
+            from nasctl.training.split import Split
+
+            Split.parse(self.split.replace("-", ","))
 
     @property
     def version(self) -> str:
@@ -72,28 +80,8 @@ class VariantAccuracy:
             return ""
         return f"{setting.data} has no labelled images of the network's classes. Give them with --data."
 
-    def remarks(self, spec: str) -> list[str]:
-        """Return the result of the given network of a space, and how exact values are.
-
-        Args:
-            spec: Spec of the space.
-        """
-        from nasctl.training.evaluation import accuracy_error
-
-        base = registry.create("spaces", spec).base
-        found = base.result.get("validation") or base.result.get("test")
-        lines = [f"on up to {self.images:,} validation images of --data"]
-        if found and found.get("accuracy") is not None:
-            share, examples = found["accuracy"], found["examples"]
-            error = 100 * accuracy_error(share, min(self.images, examples))
-            lines[0] += f"; the given network has {100 * share:.1f}%, standard error \u00b1{error:.1f} points"
-        else:
-            error = 100 * accuracy_error(0.9, self.images)
-            lines[0] += f"; standard error \u00b1{error:.1f} points at 90%"
-        return lines
-
     def setting_remarks(self, space: SearchSpace, setting: Setting) -> list[str]:
-        """Return a warning if the given network has learned from validation images, or if that cannot be known.
+        """Return the accuracy of the given network on the images, how exact it is, and doubts about the images.
 
         Raises:
             NasctlError: The data is not at hand, has other classes, or cannot be split so.
@@ -103,8 +91,9 @@ class VariantAccuracy:
 
         if not isinstance(space, CompressedSpace) or isinstance(setting.data, RecordedData):
             return []
-        base = space.base
-        return learned_doubts(base, str(_labelled(base, _Named(setting.data), self.split, self.split_seed)))
+        base, named = space.base, _Named(setting.data)
+        data = _labelled(base, named, self.split, self.split_seed)
+        return [*_given_accuracy(base, *_images(base, named, self)), *learned_doubts(base, str(data))]
 
     def __call__(self, candidate: Candidate) -> float:
         """Return the accuracy of a candidate in per cent.
@@ -120,8 +109,38 @@ class VariantAccuracy:
         if isinstance(data, RecordedData):
             raise NasctlError(f"Cannot read images of {data}: a record holds only the name. Give it with --data.")
         run, labels = _evaluator(space, _Named(data), self)
-        right = sum(int((out.argmax(1) == one).sum()) for out, one in zip(run(candidate.genome), labels, strict=True))
-        return 100 * right / sum(map(len, labels))
+        return 100 * _share(run(candidate.genome), labels)
+
+
+def _share(outputs: Sequence[Tensor], labels: Sequence[Tensor]) -> float:
+    """Return the share of right answers."""
+    right = sum(int((out.argmax(1) == one).sum()) for out, one in zip(outputs, labels, strict=True))
+    return right / sum(map(len, labels))
+
+
+def _given_accuracy(base: TrainedBase, batches: Sequence[Tensor], labels: Sequence[Tensor]) -> list[str]:
+    """Return the accuracy of the given network, and a warning if it guesses."""
+    import torch
+
+    from nasctl.training.evaluation import accuracy_error
+
+    module = base.module()
+    with torch.no_grad():
+        share = _share([module(batch) for batch in batches], labels)
+    number = sum(map(len, labels))
+    error = accuracy_error(share, number)
+    said = [
+        f"on {plural(number, 'validation image')} of --data; the given network has {100 * share:.1f}% there, standard"
+        f" error \u00b1{100 * error:.1f} points"
+    ]
+    most = float(torch.cat(list(labels)).bincount().max()) / number
+    if share > most + error:
+        return said
+    return [
+        *said,
+        f"Warning: always the same answer would have {100 * most:.1f}%, so the given network guesses; check the data,"
+        " and MEAN, DEVIATION and CLASSES of a FILE.py",
+    ]
 
 
 def validation_batches(base: TrainedBase, data: TrainingData, images: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -174,10 +193,15 @@ def _labelled(base: TrainedBase, named: _Named, split: str, seed: int) -> Traini
 
 
 @lru_cache(maxsize=2)
+def _images(base: TrainedBase, named: _Named, asked: VariantAccuracy) -> tuple[list[Tensor], list[Tensor]]:
+    """Return normalised validation images in batches, and their labels."""
+    return validation_batches(base, _labelled(base, named, asked.split, asked.split_seed), asked.images)
+
+
+@lru_cache(maxsize=2)
 def _evaluator(space: CompressedSpace, named: _Named, asked: VariantAccuracy) -> tuple[Evaluator, list[Tensor]]:
     """Return the function that evaluates the variants of a space, and the labels of the images."""
-    data = _labelled(space.base, named, asked.split, asked.split_seed)
-    batches, labels = validation_batches(space.base, data, asked.images)
+    batches, labels = _images(space.base, named, asked)
     return space.evaluator(batches), labels
 
 

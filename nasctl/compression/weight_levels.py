@@ -40,7 +40,7 @@ class QuantizedTensor(NamedTuple):
     @property
     def packed(self) -> Tensor:
         """The integers plus n as a stream of bits, the lowest bit of each first, (bytes,) uint8."""
-        words = (self.whole.flatten() + largest(self.bits)).numpy().astype(np.uint32)
+        words = (self.whole.flatten().int() + largest(self.bits)).numpy().astype(np.uint32)
         stream = (words[:, None] >> np.arange(self.bits, dtype=np.uint32)) & 1
         return torch.from_numpy(np.packbits(stream.astype(np.uint8).ravel(), bitorder="little"))
 

@@ -7,6 +7,7 @@ the entry points of other distributions; no plug-in is imported before it is nam
 from nasctl.registry.aliases import with_aliases
 from nasctl.registry.plugins import KINDS, Plugin, available, installed
 from nasctl.registry.specs import (
+    completed,
     create,
     device_file,
     known,
@@ -31,6 +32,7 @@ __all__ = [
     "KINDS",
     "Plugin",
     "available",
+    "completed",
     "create",
     "device_file",
     "installed",

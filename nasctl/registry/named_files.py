@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -103,6 +103,39 @@ def load_module(name: str) -> ModuleType:
     Raises:
         NasctlError: There is no such file, the user has not named it, or it cannot be imported.
     """
+    file, path, _ = _named_content(name)
+    with _explained(file):
+        return import_module(_module_name(path))
+
+
+def current_module(name: str) -> ModuleType:
+    """Run the file of FILE.py:NAME as it is now, and return its module, which replaces an imported one.
+
+    Objects of classes that the file had before can no longer be pickled.
+
+    Raises:
+        NasctlError: There is no such file, the user has not named it, or it cannot be imported.
+    """
+    file, path, content = _named_content(name)
+    called = _module_name(path)
+    spec = spec_from_file_location(called, path)
+    assert spec is not None
+    module, before = module_from_spec(spec), sys.modules.get(called)
+    sys.modules[called] = module  # dataclasses of the file look the module up
+    try:
+        with _explained(file):
+            # Compiled here, because a compiled file beside it is taken by its time in seconds.
+            exec(compile(content, str(path), "exec"), vars(module))
+    except NasctlError:
+        del sys.modules[called]
+        if before is not None:
+            sys.modules[called] = before
+        raise
+    return module
+
+
+def _named_content(name: str) -> tuple[str, Path, bytes]:
+    """Return the spelling of the path of FILE.py:NAME, the path, and the content, if the user has named the file."""
     file, _, attribute = normal_name(name).rpartition(":")
     path = Path(file).absolute()
     try:
@@ -113,8 +146,14 @@ def load_module(name: str) -> ModuleType:
             " or from the root."
         ) from None
     _check_named(name, file, path, content)
+    return file, path, content
+
+
+@contextmanager
+def _explained(file: str) -> Iterator[None]:
+    """Raise errors of a file's code as a `NasctlError`."""
     try:
-        return import_module(_module_name(path))
+        yield
     except (Exception, SystemExit) as error:  # the code of a user may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise NasctlError(f"Cannot import {file}: {reason}. Mend the file.") from error

@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -45,6 +46,16 @@ class CompletesOptions(Protocol):
             NasctlError: What the options name cannot be read.
         """
         ...
+
+
+@runtime_checkable
+class HasLaterOptions(Protocol):
+    """A class of plug-ins with options that were added after runs of it were stored.
+
+    At their defaults these options are left out of the spec that names a run, so that the runs are still found.
+    """
+
+    later_options: frozenset[str]
 
 
 def names(kind: str) -> list[str]:
@@ -183,6 +194,20 @@ def option_defaults(kind: str, spec: str) -> dict[str, Any]:
     return {key: one.default for key, one in parameters.items() if one.default is not one.empty}
 
 
+def completed(kind: str, spec: str) -> bool:
+    """Return whether the options of a spec are completed by files that may change; see `CompletesOptions`.
+
+    Raises:
+        UnknownName: No plug-in of that kind has that name.
+    """
+    return _completes(kind, plugin_of(spec))
+
+
+@lru_cache(maxsize=64)  # finding plug-ins by name takes milliseconds
+def _completes(kind: str, name: str) -> bool:
+    return isinstance(load(kind, name), CompletesOptions)
+
+
 def normal(kind: str, spec: str) -> str:
     """Return a spec with its options sorted and without options at their default: one text for all spellings.
 
@@ -197,11 +222,17 @@ def normal(kind: str, spec: str) -> str:
 
 
 def spelled_out(kind: str, spec: str) -> str:
-    """Return a spec with every option, also those at their default: its meaning outlives a change of a default."""
+    """Return a spec with every option, also those at their default: its meaning outlives a change of a default.
+
+    Options that a plug-in got later (`HasLaterOptions`) are left out at their default.
+    """
     name, options = _parsed(kind, spec)
-    parameters = inspect.signature(load(kind, name)).parameters.items()
+    plugin = load(kind, name)
+    parameters = inspect.signature(plugin).parameters.items()
     defaults = {key: one.default for key, one in parameters if one.default is not one.empty}
-    return f"{name}:{_joined(defaults | options)}".removesuffix(":")
+    later = plugin.later_options if isinstance(plugin, HasLaterOptions) else frozenset()
+    kept = {key: value for key, value in (defaults | options).items() if key not in later or value != defaults[key]}
+    return f"{name}:{_joined(kept)}".removesuffix(":")
 
 
 def split(texts: Iterable[str]) -> list[str]:

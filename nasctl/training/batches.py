@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from nasctl.data import Part
 from nasctl.errors import NasctlError
 from nasctl.training.labelled import TrainingData
+from nasctl.training.recipe import epoch_steps
 from nasctl.training.streams import generator
 
 MOST_WORKERS = 4  # default number of workers on machines of more cores
@@ -38,7 +39,7 @@ def usual_workers(data: TrainingData) -> int:
 
 def steps_per_epoch(data: TrainingData, batch: int) -> int:
     """Return the number of training batches of an epoch. The last partial batch counts only if it is the only one."""
-    return max(1, data.size("train") // batch)
+    return epoch_steps(data.size("train"), batch)
 
 
 def train_batches(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from nasctl.system.wording import plural
-from nasctl.training.recipe import Recipe, TrainingTask, usual
+from nasctl.training.recipe import Recipe, TrainingTask, epoch_steps, usual
 
 ENOUGH_STEPS = 600  # steps of a training; a usual recipe that gives as many stays as it is
 FEW_STEPS = 1000  # steps of a training that the usual recipe would give fewer than `ENOUGH_STEPS`
@@ -33,17 +33,20 @@ def default_recipe(task: TrainingTask, examples: int) -> Recipe:
         2021, arXiv:2108.13122: on small data, plain training with a tuned batch and rate is as good as special methods.
     """
     recipe = usual(task)
-    if task != "classes" or recipe.epochs * _epoch_steps(examples, recipe.batch) >= ENOUGH_STEPS:
+    if task != "classes" or recipe.epochs * epoch_steps(examples, recipe.batch) >= ENOUGH_STEPS:
         return recipe
     batch = recipe.batch
-    while batch > LEAST_BATCH and _epoch_steps(examples, batch) < EPOCH_STEPS:
+    while batch > LEAST_BATCH and epoch_steps(examples, batch) < EPOCH_STEPS:
         batch //= 2
-    epochs = -(-FEW_STEPS // _epoch_steps(examples, batch))
+    epochs = -(-FEW_STEPS // epoch_steps(examples, batch))
     return replace(recipe, batch=batch, epochs=max(recipe.epochs, min(epochs, MOST_EPOCHS)))
 
 
 def few_examples_note(recipe: Recipe, task: TrainingTask, examples: int) -> str:
-    """Return a sentence if batch and epochs of a recipe are those of `default_recipe` for few examples; "" otherwise.
+    """Return a sentence on the steps of a recipe for few examples; "" if there is nothing to say.
+
+    That is so if its batch and epochs are those of `default_recipe`, or if it has another batch and the usual epochs,
+    which are then too few steps.
 
     Args:
         recipe: The recipe of a training.
@@ -51,19 +54,21 @@ def few_examples_note(recipe: Recipe, task: TrainingTask, examples: int) -> str:
         examples: Number of training examples.
     """
     chosen, fixed = default_recipe(task, examples), usual(task)
-    if chosen == fixed or (recipe.batch, recipe.epochs) != (chosen.batch, chosen.epochs):
+    if chosen == fixed:
         return ""
-    steps, before = (one.epochs * _epoch_steps(examples, one.batch) for one in (chosen, fixed))
-    return (
-        f"{plural(examples, 'training image')}: {chosen.epochs} epochs of batch {chosen.batch}, which are"
-        f" {plural(steps, 'step')}, in place of {fixed.epochs} of batch {fixed.batch}, which are {before:,};"
-        f" --epochs {fixed.epochs} keeps those"
-    )
-
-
-def _epoch_steps(examples: int, batch: int) -> int:
-    """Return the steps of an epoch, as `nasctl.training.batches.steps_per_epoch` counts them."""
-    return max(1, examples // batch)
+    most, before, own = (one.epochs * epoch_steps(examples, one.batch) for one in (chosen, fixed, recipe))
+    images, asked = plural(examples, "training image"), (recipe.batch, recipe.epochs)
+    if asked == (chosen.batch, chosen.epochs):
+        return (
+            f"{images}: {chosen.epochs} epochs of batch {chosen.batch} are {plural(most, 'step')};"
+            f" --epochs {fixed.epochs} of batch {fixed.batch}, the recipe for more images, are {before:,}"
+        )
+    if recipe.epochs == fixed.epochs and recipe.batch != fixed.batch and own < ENOUGH_STEPS:
+        return (
+            f"{images}: {recipe.epochs} epochs of batch {recipe.batch} are only {plural(own, 'step')}; the"
+            f" default recipe has {most:,}, so give more --epochs, or leave the batch out"
+        )
+    return ""
 
 
 __all__ = ["default_recipe", "few_examples_note"]

@@ -188,6 +188,16 @@ class Recipe:
         return asdict(self)
 
 
+def epoch_steps(examples: int, batch: int) -> int:
+    """Return the steps of an epoch. The last partial batch counts only if it is the only one.
+
+    Args:
+        examples: Number of training examples.
+        batch: Examples of a batch, over all ranks.
+    """
+    return max(1, examples // batch)
+
+
 def usual(task: TrainingTask) -> Recipe:
     """Return the default recipe of a task.
 

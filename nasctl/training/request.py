@@ -16,6 +16,7 @@ from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, Input, SearchSpace
 from nasctl.store.store import Store
+from nasctl.system.terminal import say
 from nasctl.training.few_examples import default_recipe
 from nasctl.training.folder import TrainingFolder, trainings_folder
 from nasctl.training.labelled import TrainingData, training_data
@@ -154,7 +155,15 @@ class TrainRequest:
         if earlier.recipe == training.recipe:
             return training
         begun = [one.spec for one in store.trainings(training.space, training.genome) if one.name == earlier.name]
-        return earlier if earlier.spec in begun else training
+        if earlier.spec not in begun:
+            return training
+        now = training.recipe
+        say(
+            f"{earlier.name} keeps the recipe that the store has of it: {earlier.recipe.epochs} epochs of batch"
+            f" {earlier.recipe.batch}. Today's default is {now.epochs} of batch {now.batch}; --epochs {now.epochs}"
+            f" --set batch={now.batch} trains so"
+        )
+        return earlier
 
     def _training(
         self, spec: str, genome: Genome, known: dict[tuple[Input, TrainingTask], TrainingData]

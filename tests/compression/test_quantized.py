@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from export.trained_file import write_trained
+from PIL import Image
 
 from nasctl import registry
 from nasctl.candidates.candidate import Candidate
@@ -186,9 +187,37 @@ def test_the_same_network_in_another_file_has_the_same_digest(weights, tmp_path)
     assert specs[0] == specs[1]
 
 
-def test_levels_of_16_bits_are_uniform(space):
-    genome = every(space, weights=16, levels="power", inputs=8)
-    assert genome == every(space, weights=16, levels="uniform", inputs=8)
+@pytest.mark.parametrize("bits", [2, 16])
+def test_levels_of_2_and_of_16_bits_are_uniform(space, bits):
+    genome = every(space, weights=bits, levels="power", inputs=8)
+    assert genome == every(space, weights=bits, levels="uniform", inputs=8)
+    assert (
+        genome
+        != every(space, weights=4, levels="power", inputs=8)
+        != every(space, weights=4, levels="uniform", inputs=8)
+    )
+
+
+def test_learned_rounding_is_closer_to_the_given_network(own):
+    space, learned = (registry.create("spaces", f"{own},learned={one}") for one in ("off", "on"))
+    batches, _ = images(space)
+    with torch.no_grad():
+        exact = space.base.module()(batches[0])
+    for levels in ("uniform", "power"):
+        genome = every(space, weights=3, levels=levels, inputs=16)
+        found = learned.evaluator(batches)(genome)[0]
+        with torch.no_grad():
+            assert torch.equal(found, learned.module(genome)(batches[0]))
+        assert (found - exact).square().mean() < (space.evaluator(batches)(genome)[0] - exact).square().mean()
+    wide = every(space, weights=8, levels="power", inputs=8)
+    assert torch.equal(learned.evaluator(batches)(wide)[0], space.evaluator(batches)(wide)[0])
+
+
+def test_an_option_that_was_added_later_is_no_part_of_earlier_names(weights):
+    spec = f"quantized:of={weights}"
+    assert "learned" not in registry.spelled_out("spaces", spec)
+    assert registry.spelled_out("spaces", f"{spec},learned=off") == registry.spelled_out("spaces", spec)
+    assert "learned=true" in registry.spelled_out("spaces", f"{spec},learned")
 
 
 def test_a_table_of_the_given_networks_blocks_prices_variants_as_that_network(space, weights, tmp_path):
@@ -218,14 +247,34 @@ def test_accuracy_needs_labels_and_trained_networks(weights):
         _ = Run("nbmacro", ("accuracy",)).task
 
 
+@pytest.mark.parametrize("options", ["split=abc", "split=0.9", "split=0.9-0", "split_seed=-5", "images=0"])
+def test_bad_splits_are_refused_with_the_objective(options):
+    with pytest.raises(NasctlError, match="Cannot"):
+        make_objective(f"accuracy:{options}")
+
+
+def test_data_of_other_classes_is_refused_before_the_run_is_stored(weights, tmp_path):
+    (folder := tmp_path / "photos").mkdir()
+    for name in "ab":
+        (folder / name).mkdir()
+        for k in range(10):
+            Image.fromarray(np.full((8, 8), 20 * k, np.uint8)).save(folder / name / f"{k}.png")
+    store = Store(tmp_path / "s.db")
+    run = Run(f"quantized:of={weights}", ("accuracy", "size"), setting=Setting(source(str(folder))))
+    with pytest.raises(NasctlError, match="has 2 classes, and the network learned 10"):
+        next(run.search(store, 1))
+    assert store.runs() == []
+
+
 def test_images_that_the_network_may_have_learned_are_warned_of(space, own):
     def said(metric, space):
         return make_objective(metric)[1].setting_remarks(space, Setting(source("digits")))
 
-    assert said("accuracy", space) == []
-    assert "another split" in said("accuracy:split=0.5-0.4-0.1", space)[0]
-    assert "another split" in said("accuracy:split_seed=1", space)[0]
-    assert "not known" in said("accuracy", registry.create("spaces", own))[0]
+    assert [line for line in said("accuracy", space) if "learned" in line] == []
+    assert "the given network has" in said("accuracy:images=60", space)[0]
+    assert "another split" in said("accuracy:split=0.5-0.4-0.1", space)[-1]
+    assert "another split" in said("accuracy:split_seed=1", space)[-1]
+    assert "not known" in said("accuracy", registry.create("spaces", own))[-1]
     assert "other.zip#12" in learned_doubts(space.base, "other.zip#12 split=0.8-0.1-0.1 seed=0")[0]
 
 

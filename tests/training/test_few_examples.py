@@ -45,10 +45,13 @@ def test_what_was_chosen_is_said():
     recipe = default_recipe("classes", 160)
     assert (recipe.epochs, recipe.batch) == (100, 16)
     assert few_examples_note(recipe, "classes", 160) == (
-        "160 training images: 100 epochs of batch 16, which are 1,000 steps, in place of 30 of batch 64, which are 60;"
-        " --epochs 30 keeps those"
+        "160 training images: 100 epochs of batch 16 are 1,000 steps; --epochs 30 of batch 64, the recipe for more"
+        " images, are 60"
     )
     assert few_examples_note(usual("classes"), "classes", 160) == ""
+    assert "30 epochs of batch 32 are only 150 steps; the default recipe has 1,000" in few_examples_note(
+        RecipeOptions(fields=("batch=32",)).recipe("classes", 160), "classes", 160
+    )
 
 
 def test_a_given_value_keeps_the_usual_recipe(tmp_path):
