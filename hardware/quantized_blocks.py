@@ -22,6 +22,16 @@ def most_bits(emission: Emission) -> int:
     return 0 if layer is None else max(layer.weights, layer.inputs)
 
 
+def too_wide(emission: Emission, bits: int) -> str:
+    """Return the key of a block whose quantised layer has more bits than a table's integers, with the reason."""
+    return f"{emission.key} (its {bits}-bit rows hold no wider layer)"
+
+
+def widest_emission(network: Network) -> Emission:
+    """Return the block of a network whose quantised layer has the most bits."""
+    return max((span.emission for span in network.spans), key=most_bits)
+
+
 def has_quantized_layers(network: Network) -> bool:
     """Return whether layers of a network are quantised."""
     return any(_layer(span.emission) is not None for span in network.spans)

@@ -17,13 +17,12 @@ from nasctl.hardware.idle import live_spans, unavoidable_spans
 from nasctl.hardware.in_network import latency_in_network
 from nasctl.hardware.operator_model import VERSION, features, predict_latency
 from nasctl.hardware.places import Places, row_at
-from nasctl.hardware.quantized_blocks import most_bits, widened_emission
+from nasctl.hardware.precision import integer_bits
+from nasctl.hardware.quantized_blocks import most_bits, too_wide, widened_emission
 from nasctl.hardware.tables_schema import KINDS, Idle, Kind, Method, Row, Validation, parse, serialize
 from nasctl.registry import device_file, names, normal
 from nasctl.registry.old_names import old_key
 from nasctl.system.files import read, write
-
-INTEGER_BITS = {"int8": 8}  # bits of the integers that a table's device computes with, by precision
 
 FLOAT_BITS = 32
 
@@ -223,8 +222,8 @@ class LatencyTable:
         row = row_at(self.places, name, emission.key) if self.places else None
         row = row or self.blocks.get(emission.key) or self.blocks.get(old_key(emission.key))
         if row is None and (widened := widened_emission(emission)) is not None:
-            if (bits := INTEGER_BITS.get(self.precision, FLOAT_BITS)) < most_bits(emission):
-                raise MissingBlock(self.device, f"{emission.key} (its {bits}-bit rows hold no wider layer)")
+            if (bits := integer_bits(self.precision) or FLOAT_BITS) < most_bits(emission):
+                raise MissingBlock(self.device, too_wide(emission, bits))
             return self.block(widened, name)
         ms = predict_latency(self.operators or {}, features(emission)) if row is None else row.ms
         free = False

@@ -13,8 +13,9 @@ from scipy.stats import spearmanr
 from nasctl.api import Genome, MissingBlock, NasctlError, Network, SearchSpace, declared_network, unseen
 from nasctl.hardware.fitting.operators import evaluate_predictions, left_out_text
 from nasctl.hardware.idle import live_spans
+from nasctl.hardware.precision import Precision, known_precision
 from nasctl.hardware.profiling.profile import Host, profiled_genomes
-from nasctl.hardware.profiling.runtimes import Precision, Runtime
+from nasctl.hardware.runtimes import runtime_names
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Idle, Validation
 
@@ -207,17 +208,18 @@ def matching_host(table: LatencyTable, torch_device: str | None, seconds: float)
         NasctlError: nasctl cannot run networks with the runtime or precision of the table.
     """
     runtime = table.runtime.partition(" ")[0]
-    if table.kind not in ("cpu", "gpu") or runtime not in get_args(Runtime):
+    if table.kind not in ("cpu", "gpu") or runtime not in runtime_names():
         raise NasctlError(
             f"Cannot measure {table.device!r} here: {_why_not_here(table)}. "
             "Time networks on the device itself, and give them with --csv."
         )
     default = "cuda:0" if table.kind == "gpu" else "cpu"
-    precision = table.precision.partition(",")[0]  # A remark about TF32 may follow; TF32 is the default of torch.
+    known = known_precision(table.precision) or table.precision
+    precision = known.partition(",")[0]  # A remark about TF32 may follow; TF32 is the default of torch.
     if precision not in get_args(Precision):
         raise NasctlError(f"{table.device!r} computes in {precision!r}, which nasctl does not; time networks yourself")
     where, threads = torch_device or default, table.threads or 1
-    return Host(table.device, cast(Runtime, runtime), where, threads, table.batch, cast(Precision, precision), seconds)
+    return Host(table.device, runtime, where, threads, table.batch, cast(Precision, precision), seconds)
 
 
 def _why_not_here(table: LatencyTable) -> str:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, Input, MissingBlock, Network, SearchSpace, Transform
 from nasctl.hardware.kinds import example_networks, load_table, whose_processor
-from nasctl.hardware.quantized_blocks import has_quantized_layers, has_quantized_rows
+from nasctl.hardware.precision import integer_bits
+from nasctl.hardware.quantized_blocks import (
+    has_quantized_layers,
+    has_quantized_rows,
+    most_bits,
+    too_wide,
+    widest_emission,
+)
 from nasctl.hardware.skill import rank_weakness
-from nasctl.hardware.table import INTEGER_BITS
 
 __all__ = ["Latency"]
 
@@ -14,8 +20,10 @@ __all__ = ["Latency"]
 class Latency:
     """Sum of the latencies of the candidate's blocks on a device, in ms for one batch of the table's size.
 
-    A table of floating-point numbers without rows of quantised layers prices a variant of a trained network as the
-    given network, whose blocks it knows: variants have other blocks, because their norms are folded.
+    A table without rows of quantised layers prices a variant of a trained network as the given network, whose blocks it
+    knows: variants have other blocks, because their norms are folded. A table of integers does so for variants whose
+    layers have at most its bits, and refuses others. If such a table lacks the given network's blocks, its rows of
+    single layers price the variant's layers.
 
     References:
         Cai et al., "ProxylessNAS: Direct neural architecture search on target task and hardware", ICLR 2019,
@@ -36,12 +44,13 @@ class Latency:
         self.label = f"latency@{called or self.table.device}"  # shown instead of the objective's spec
         self.unit = f"ms, batch {self.table.batch}"
         self.version = self.table.digest  # stored values are not reused after the table changes
-        self._floats = self.table.precision not in INTEGER_BITS and not has_quantized_rows(self.table.blocks)
+        self._bits = integer_bits(self.table.precision)  # None if the table is one of floating-point numbers
+        self._own_rows = has_quantized_rows(self.table.blocks)
         self.monotone = self.table.monotone  # True if enlarging a layer never lowers the latency
 
     def version_on(self, given: Input, example: Network) -> str:
         """Return the version of values on networks like the example: variants were priced by their own blocks once."""
-        return f"{self.version}-given" if self._floats and has_quantized_layers(example) else self.version
+        return f"{self.version}-given" if not self._own_rows and has_quantized_layers(example) else self.version
 
     def remarks(self, space: str, example: Network) -> list[str]:
         """Return the provenance and held-out error of the table, and warnings about its limits."""
@@ -78,10 +87,8 @@ class Latency:
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):
-            lines.append(
-                f"NOT IN FLOAT32: the table holds {table.precision or 'unknown precision'}, "
-                "but networks are exported in float32"
-            )
+            how = "`nasctl export --int8` exports them so" if self._bits == 8 else "networks are exported in float32"
+            lines.append(f"NOT IN FLOAT32: the table holds {table.precision or 'unknown precision'}; {how}")
         lines += self._estimates([example] if quantized else [example, *example_networks(space)])
         if table.method == "modelled":
             return lines
@@ -99,6 +106,12 @@ class Latency:
             return (
                 "NO FASTER WITH FEWER BITS: a quantised layer without a row of its own has the latency of its"
                 f" {self.table.precision or 'unquantised'} row"
+            )
+        if self._bits is not None:
+            return (
+                f"THE SAME FOR ALL: the table holds {self.table.precision}, so candidates of at most {self._bits} bits"
+                f" have the latency of the given network in {self.table.precision}, and wider ones fail; leave this"
+                " objective out"
             )
         return (
             f"THE SAME FOR ALL: the table holds {self.table.precision or 'unknown precision'}, so each candidate has"
@@ -120,14 +133,29 @@ class Latency:
         """Return the latency of the candidate in ms.
 
         Raises:
-            MissingBlock: The table lacks a block of the candidate.
+            MissingBlock: The table lacks a block of the candidate, or holds integers of fewer bits.
         """
-        return float(self.table.latency(self._priced(candidate.space, candidate.network)))
+        priced = self._priced(candidate.space, candidate.network)
+        if priced is not candidate.network and self._bits is not None:
+            widest = widest_emission(candidate.network)
+            if most_bits(widest) > self._bits:
+                raise MissingBlock(self.table.device, too_wide(widest, self._bits))
+        return float(self.table.latency(priced))
 
     def _priced(self, space: SearchSpace | str, network: Network) -> Network:
         """Return the network whose latency a candidate has: the given one of quantised variants, or its own."""
-        if not self._floats or not has_quantized_layers(network):
+        if self._own_rows or not has_quantized_layers(network):
             return network
         from nasctl.compression.compressed_space import given_network
 
-        return given_network(space) or network
+        given = given_network(space)
+        if given is None or (self._bits is not None and not self._has_rows(given)):
+            return network
+        return given
+
+    def _has_rows(self, network: Network) -> bool:
+        """Return whether the table was measured or fitted with each block of a network."""
+        try:
+            return all(figure.origin != "modelled" for figure in self.table.block_latencies(network))
+        except MissingBlock:
+            return False

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from nasctl import registry
 from nasctl.api import Network
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
-from nasctl.hardware.profiling.runtimes import instantiate
+from nasctl.hardware.profiling.timed_network import instantiate
 from nasctl.hardware.profiling.timing import keep_memory
 
 RUNS = 5  # timed runs per visit

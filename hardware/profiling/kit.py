@@ -23,8 +23,8 @@ from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
 from nasctl.hardware.fitting.nonnegative import fit_nonnegative
 from nasctl.hardware.profiling import kit_text
-from nasctl.hardware.profiling.runtimes import instantiate
 from nasctl.hardware.profiling.shared_weights import share_weights
+from nasctl.hardware.profiling.timed_network import instantiate
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Count, Kind, Row
 from nasctl.networks.onnx import to_onnx

@@ -17,9 +17,11 @@ from nasctl.api import Builder, Genome, NasctlError, Network, SearchSpace
 from nasctl.candidates.determinism import usable_device
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
-from nasctl.hardware.profiling.runtimes import NetworkCall, Precision, Runtime, network_call, runtime_version
+from nasctl.hardware.precision import TF32, Precision
+from nasctl.hardware.profiling.timed_network import network_call
 from nasctl.hardware.profiling.timing import MEMORY, keep_memory, time_in_turn
 from nasctl.hardware.profiling.timings import MAX_RELATIVE_ERROR, VISITS, Timings
+from nasctl.hardware.runtimes import NetworkCall, load_runtime, runtime_version, runtimes_of
 from nasctl.hardware.table import LatencyTable
 from nasctl.system.processor import host_processor
 
@@ -28,6 +30,11 @@ MAX_VISITS = 3 * VISITS  # visits after which a block or network counts as too n
 EMPTY_NETWORK = "a network that does nothing"
 CALIBRATION_NETWORKS = 40  # whole networks of each space, to which the context terms are fitted
 VALIDATION_NETWORKS = 40  # further networks of each space, with which predictions are compared
+# How layers become integers; latency does not depend on the values of weights and inputs.
+QUANTISATION = (
+    "ONNX Runtime's static quantiser (QDQ), as `nasctl export --int8`: int8 weights, uint8 activations with ranges "
+    "from random inputs; a block takes and returns the integers between it and its neighbours"
+)
 SETTING = ("device", "kind", "processor", "runtime", "threads", "precision", "batch", "method")  # fields of a table
 
 
@@ -36,7 +43,7 @@ class Host:
     """This machine as a device to measure, with the setting of its runtime."""
 
     name: str  # name of the device in its table
-    runtime: Runtime = "torch"
+    runtime: str = "torch"
     torch_device: str = "cpu"
     threads: int = 1
     batch: int = 1  # examples per batch
@@ -50,15 +57,12 @@ class Host:
             command: Command line that makes the table.
 
         Raises:
-            NasctlError: torch has no such device here, or the runtime does not support the device or precision.
+            NasctlError: torch has no such device here, or the runtime is not installed, or does not support the device
+                or the precision.
         """
         device = _available(self.torch_device)
-        if self.runtime == "onnxruntime" and device.type != "cpu":
-            raise NasctlError("ONNX Runtime is measured on the CPU; leave --torch-device out, or measure torch")
-        if self.runtime == "onnxruntime" and self.precision != "float32":
-            raise NasctlError("ONNX Runtime is measured in float32; leave --precision out, or measure torch")
+        self._check_runtime(device)
         cuda = device.type == "cuda"
-        # TF32 stays at the default of torch, because users run with that default too.
         tf32 = cuda and self.precision == "float32" and torch.backends.cudnn.allow_tf32
         return LatencyTable(
             device=self.name,
@@ -68,27 +72,42 @@ class Host:
             processor=torch.cuda.get_device_name(device) if cuda else host_processor(),
             runtime=runtime_version(self.runtime),
             threads=self.threads,
-            precision="float32, TF32 in convolutions where the device has it" if tf32 else self.precision,
+            precision=TF32 if tf32 else self.precision,
             source={
                 "data": "this project's own measurement: torch.utils.benchmark, "
                 f"{self.seconds:g} s for each block in turn with others, evaluation mode, random weights and input",
                 "system": f"{platform.system()} {platform.machine()}",
             }
-            | ({"memory": MEMORY} if not cuda and keep_memory() else {}),
+            | ({"memory": MEMORY} if not cuda and keep_memory() else {})
+            | ({"quantisation": QUANTISATION} if self.precision == "int8" else {}),
             command=command,
             date=date.today().isoformat(),
         )
 
-    def call(self, network: Network, folder: Path, name: str) -> NetworkCall:
+    def call(self, network: Network, folder: Path, name: str, block: bool = False) -> NetworkCall:
         """Return a function that runs the network once on this machine.
 
         Args:
             network: A whole network, or a single block.
             folder: Folder for its ONNX file.
             name: Name of the network, unique in the folder.
+            block: Whether it is a single block.
         """
         file = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.onnx"
-        return network_call(network, self.runtime, self.torch_device, self.threads, self.batch, self.precision, file)
+        setting = (self.runtime, self.torch_device, self.threads, self.batch, self.precision)
+        return network_call(network, *setting, file, block)
+
+    def _check_runtime(self, device: torch.device) -> None:
+        """Raise an error if the runtime is not installed, or does not support the device or the precision."""
+        runtime = load_runtime(self.runtime)
+        if device.type != "cpu" and not runtime.cuda:
+            raise NasctlError(f"{runtime.title} is measured on the CPU; leave --torch-device out, or measure torch")
+        if self.precision not in runtime.precisions:
+            raise NasctlError(
+                f"Cannot measure {runtime.title} in {self.precision}: it is measured in"
+                f" {' and '.join(runtime.precisions)}. Give one of these, or"
+                f" --runtime {' or '.join(runtimes_of(self.precision))}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +125,7 @@ class TimingGroup:
 
     networks: Mapping[str, Network]  # whole networks or single blocks, by their name in `Timings`
     turn_length: int = 1  # how many of them run in one turn
+    blocks: bool = False  # whether they are single blocks
 
 
 class Profile:
@@ -139,7 +159,7 @@ class Profile:
         for spec, networks in self.networks.items():
             blocks = {EMPTY_NETWORK: empty_network(), **{key: span.alone() for key, span in self.blocks[spec].items()}}
             turn_length = round(median(len(network.spans) for network in networks.values()))
-            groups += [TimingGroup(blocks, min(turn_length, len(blocks))), TimingGroup(networks)]
+            groups += [TimingGroup(blocks, min(turn_length, len(blocks)), blocks=True), TimingGroup(networks)]
         yield from time_groups(groups, host, timings, folder)
 
     def too_noisy(self, timings: Timings) -> list[str]:
@@ -223,7 +243,7 @@ def time_groups(groups: Sequence[TimingGroup], host: Host, timings: Timings, fol
                 if len(names) < group.turn_length:  # Others fill up the turn; their extra visits count too.
                     others = sorted(group.networks.keys() - set(names))
                     names += random.choice(others, group.turn_length - len(names), replace=False).tolist()
-                calls = [host.call(group.networks[name], folder, name) for name in names]
+                calls = [host.call(group.networks[name], folder, name, group.blocks) for name in names]
                 seconds = host.seconds / VISITS * len(calls)
                 times = time_in_turn(calls, host.threads, seconds, host.torch_device.startswith("cuda"))
                 timings.add({name: round(ms, 6) for name, ms in zip(names, times, strict=True)})

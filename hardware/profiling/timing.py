@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.benchmark import Timer
 
-from nasctl.hardware.profiling.runtimes import NetworkCall
+from nasctl.hardware.runtimes import NetworkCall
 
 MIN_TURNS = 5  # turns that a median needs
 WARM_UP_TURNS = 2  # first turns, which are not counted

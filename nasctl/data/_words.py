@@ -15,7 +15,7 @@ LIMIT = 64 * 2**20  # bytes of a text, unpacked
 END = "\n"  # the word that ends every line; no other word contains it
 
 
-def content_of(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
     """Return the bytes of a file, packed or not.
 
     Raises:
@@ -33,7 +33,7 @@ def text_of(path: Path) -> str:
     Raises:
         NasctlError: The text cannot be read or unpacked, is too large, or is not UTF-8.
     """
-    content = content_of(path)
+    content = bytes_of(path)
     try:
         return (files.unpacked(content, LIMIT) if content.startswith(files.GZIP) else content).decode("utf-8-sig")
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from nasctl.data._protocols import Kind, Part
-from nasctl.data._words import add_words, content_of, drawn_rows, ranks, text_of
+from nasctl.data._words import add_words, bytes_of, drawn_rows, ranks, text_of
 
 SUFFIXES = (".txt", ".txt.gz")
 
@@ -48,7 +48,7 @@ class TextFile:
             NasctlError: The text cannot be read, is too large, or is not UTF-8.
         """
         path = path.resolve()
-        content = content_of(path)
+        content = bytes_of(path)
         found = cls(path.name, hashlib.sha256(content).hexdigest()[:8], path)
         _words(path, found.digest)
         return found

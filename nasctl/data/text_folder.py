@@ -18,7 +18,7 @@ from nasctl.data._decoding import suffixes
 from nasctl.data._folders import is_junk, quoted
 from nasctl.data._held_out import PARTS
 from nasctl.data._protocols import Kind, Part
-from nasctl.data._words import LIMIT, add_words, content_of, drawn_rows, ranks, text_of
+from nasctl.data._words import LIMIT, add_words, bytes_of, drawn_rows, ranks, text_of
 from nasctl.data.text import SUFFIXES
 from nasctl.errors import NasctlError
 
@@ -60,7 +60,7 @@ class TextFolder:
         digest = hashlib.sha256()
         for file in _files(path):
             digest.update(file.name.encode(errors="surrogateescape") + b"\0")
-            digest.update(hashlib.sha256(content_of(file)).digest())
+            digest.update(hashlib.sha256(bytes_of(file)).digest())
         found = cls(path.name, digest.hexdigest()[:8], path)
         _words(path, found.digest)
         return found

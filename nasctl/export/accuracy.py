@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nasctl.compression.labelled_data import IDENTITY, same_content
 from nasctl.errors import NasctlError
-from nasctl.export.difference import Difference, difference
+from nasctl.export.difference import Difference, combined, example_differences
 from nasctl.export.model import Model, Runner
 from nasctl.training.batches import part_batches
 from nasctl.training.evaluation import accuracy_error
@@ -19,8 +19,6 @@ from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.trained_weights import Facts
 
 BATCH = 64  # examples that are run at once
-
-IDENTITY = re.compile(r"(?P<name>.*) split=(?P<split>[^ ]+)(?: seed=(?P<seed>\d+))?")  # identity of a training's data
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class ExportedAccuracy:
         return accuracy_error(self.accuracy, self.total)
 
 
-def labelled_data(model: Model, name: str) -> TrainingData:
+def data_of_training(model: Model, name: str) -> TrainingData:
     """Return the data of a model's training, split as it was split there.
 
     Args:
@@ -69,7 +67,7 @@ def labelled_data(model: Model, name: str) -> TrainingData:
         )
     split = found["split"].replace("-", ",")
     data = training_data(name, model.architecture.input, None, split, int(found["seed"] or 0), facts.task)
-    if _content(str(data)) != _content(facts.data):
+    if not same_content(facts.data, str(data)):
         raise NasctlError(
             f"Cannot compare on {name}: it is {data}, and {facts.training!r} was trained on {facts.data}. Give that "
             "data, or leave --data out to compare on random examples."
@@ -77,7 +75,7 @@ def labelled_data(model: Model, name: str) -> TrainingData:
     return data
 
 
-def validation_batches(data: TrainingData) -> Iterator[tuple[Tensor, Tensor]]:
+def validation_examples(data: TrainingData) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the validation examples, pixels (B, C, H, W) float32 or words (B, T), and their labels, (B,) or (B, T)."""
     for examples, labels in part_batches(data, "validation", BATCH, None):
         yield as_input(examples), labels
@@ -91,36 +89,33 @@ def as_input(examples: Tensor) -> Tensor:
 def compare_on_labels(
     model: Model, data: TrainingData, runners: Mapping[str, Runner]
 ) -> dict[str, tuple[Difference, ExportedAccuracy]]:
-    """Run files and the module on the validation part, and return the largest difference and the accuracy of each file.
+    """Run files and the module on the validation part, and return the difference and the accuracy of each file.
 
     Args:
         model: The model.
         data: The data of its training.
         runners: The loaded files by format.
     """
-    largest = dict.fromkeys(runners, Difference(0.0, 0.0))
+    gaps: dict[str, list[Tensor]] = {name: [] for name in runners}
+    largest = list[float]()
     counts = {name: np.zeros(3, np.int64) for name in runners}
     total = 0
     with torch.no_grad():
-        for examples, labels in validation_batches(data):
+        for examples, labels in validation_examples(data):
             outputs: Tensor = model.deployed(examples)
             answers = outputs.argmax(-1)
             expected, total = int((answers == labels).sum()), total + labels.numel()
+            largest.append(float(outputs.abs().max()))
             for name, run in runners.items():
                 found = run(examples)
-                largest[name] = max(largest[name], difference(outputs, found), key=lambda one: one.relative)
+                gaps[name].append(example_differences(outputs, found))
                 given = found.argmax(-1) if found.shape == outputs.shape else torch.full_like(answers, -1)
                 counts[name] += [int((given == labels).sum()), expected, int((given != answers).sum())]
     accuracies = {}
     for name in runners:
         right, expected, changed = counts[name].tolist()
-        accuracies[name] = (largest[name], ExportedAccuracy(right, expected, changed, total))
+        accuracies[name] = (combined(gaps[name], largest), ExportedAccuracy(right, expected, changed, total))
     return accuracies
-
-
-def _content(identity: str) -> str:
-    """Return the part of an identity that stays when a file or folder is renamed: its digest, split and seed."""
-    return identity.partition("#")[2] or identity
 
 
 def _facts(model: Model) -> Facts:

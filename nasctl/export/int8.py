@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from nasctl.compression.labelled_data import calibration_pixels
 from nasctl.errors import NasctlError
-from nasctl.export.accuracy import BATCH, ExportedAccuracy, as_input, validation_batches
+from nasctl.export.accuracy import BATCH, ExportedAccuracy, as_input, validation_examples
 from nasctl.export.model import Model
 from nasctl.export.onnx_file import load_onnx, onnx_session
 from nasctl.hardware.profiling.timing import time_in_turn
+from nasctl.networks.onnx_int8 import quantised_onnx
 from nasctl.training.labelled import TrainingData
 
 INT8 = "int8"  # name of the int8 file among the formats
 
 INT8_SUFFIX = ".int8.onnx"
-
-CALIBRATION_IMAGES = 256  # images of the train part from which the ranges of activations are taken
 
 TIMED_SECONDS = 2.0  # time for all runs of both files together
 
@@ -85,10 +81,7 @@ class QuantisedFile:
 def quantise(model: Model, data: TrainingData, source: Path, target: Path) -> QuantisedFile:
     """Quantise an ONNX file to int8, and compare the two files.
 
-    Weights are signed, with a scale for each output channel, or for each tensor in networks with matrix products, where
-    ONNX Runtime's kernel takes no other. Activations are unsigned, with a scale and a zero point
-    for each tensor, from the least and greatest values on images of the train part. Quantised layers are surrounded
-    by QuantizeLinear and DequantizeLinear (QDQ).
+    The ranges of activations come from images of the train part; see `quantised_onnx`.
 
     Args:
         model: The model, which classifies images.
@@ -98,65 +91,15 @@ def quantise(model: Model, data: TrainingData, source: Path, target: Path) -> Qu
 
     Raises:
         NasctlError: There are no validation images.
-
-    References:
-        Jacob et al., "Quantization and training of neural networks", CVPR 2018, arXiv:1712.05877.
     """
-    import onnx
-    from onnxruntime.quantization import (  # type: ignore[import-untyped]
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process  # type: ignore[import-untyped]
-
     if not data.size("validation"):
         raise NasctlError("Cannot compare the int8 file: the data has no validation images. Give data that has some.")
-    images = list(_calibration_images(data))
-    with TemporaryDirectory() as folder, _quiet():
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(source, prepared)
-        quantize_static(
-            prepared,
-            target,
-            _CalibrationImages(images),
-            quant_format=QuantFormat.QDQ,
-            per_channel=not any(node.op_type == "MatMul" for node in onnx.load(prepared).graph.node),
-            activation_type=QuantType.QUInt8,  # x86 runs signed activations up to 20 times as slowly
-            weight_type=QuantType.QInt8,
-        )
-        quantised = onnx.load(target)
-        quantised.metadata_props.clear()  # the quantiser keeps notes for itself in them
-        quantised.metadata_props.extend(onnx.load(source).metadata_props)
-        target.write_bytes(quantised.SerializeToString())
+    images = [batch.numpy() for batch in as_input(calibration_pixels(data)).split(BATCH)]
+    target.write_bytes(quantised_onnx(source.read_bytes(), ({"input": batch} for batch in images)))
     float32, int8, lost, gained = _compared(model, data, source, target)
     ms = _latencies(source, target, images[0][:1])
     sizes = (source.stat().st_size, target.stat().st_size)
     return QuantisedFile(float32, int8, lost, gained, ms, sizes, sum(map(len, images)))
-
-
-def _calibration_images(data: TrainingData) -> Iterator[np.ndarray]:
-    """Yield batches of images that are spread evenly over the train part, (B, C, H, W) float32 each."""
-    number = min(CALIBRATION_IMAGES, data.size("train"))
-    chosen = np.linspace(0, data.size("train") - 1, number).astype(np.int64)
-    for start in range(0, number, BATCH):
-        images, _ = data.examples("train", chosen[start : start + BATCH])
-        yield as_input(torch.from_numpy(images)).numpy()
-
-
-class _CalibrationImages:
-    """Batches for ONNX Runtime's calibration, which calls `get_next` until it returns None.
-
-    Args:
-        images: Batches of images, (B, C, H, W) float32 each.
-    """
-
-    def __init__(self, images: list[np.ndarray]) -> None:
-        self._images = iter(images)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        """Return the inputs of the next batch by name."""
-        return next(({"input": batch} for batch in self._images), None)
 
 
 def _compared(
@@ -166,7 +109,7 @@ def _compared(
     runs = load_onnx(model, source), load_onnx(model, target)
     counts = np.zeros(5, np.int64)
     total = 0
-    for examples, labels in validation_batches(data):
+    for examples, labels in validation_examples(data):
         answers = [run(examples).argmax(-1) for run in runs]
         right: list[Tensor] = [one == labels for one in answers]
         total += len(labels)
@@ -184,14 +127,3 @@ def _latencies(source: Path, target: Path, image: np.ndarray) -> tuple[float, fl
     calls = [lambda session=session: session.run(None, {"input": image}) for session in sessions]
     first, second = time_in_turn(calls, 1, TIMED_SECONDS)
     return first, second
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Drop what ONNX Runtime's quantiser logs, which is advice for its programmers."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -9,8 +9,9 @@ from pathlib import Path
 from nasctl import registry
 from nasctl.architectures import ids
 from nasctl.compression.compressed_space import CompressedSpace
+from nasctl.compression.labelled_data import IDENTITY
 from nasctl.errors import NasctlError
-from nasctl.export.accuracy import IDENTITY, labelled_data
+from nasctl.export.accuracy import data_of_training
 from nasctl.export.compressed import compressed_model
 from nasctl.export.export import Exported, destinations, export, model
 from nasctl.export.inherited import inherited_model
@@ -130,13 +131,13 @@ class ExportRequest:
             say("compared on random words: the head that guesses masked words is no part of the exported network")
             return None
         if self.data is not None:
-            return labelled_data(exported, self.data)
+            return data_of_training(exported, self.data)
         if exported.data is not None:
             return exported.data
         found = IDENTITY.fullmatch(facts.data)
         name = found["name"].partition("#")[0] if found else ""
         try:
-            return labelled_data(exported, name)
+            return data_of_training(exported, name)
         except NasctlError as error:
             if self.int8:
                 raise NasctlError(

@@ -18,7 +18,7 @@ from nasctl import registry
 from nasctl.api import NasctlError
 from nasctl.cli import cli
 from nasctl.export import int8
-from nasctl.export.accuracy import labelled_data
+from nasctl.export.accuracy import data_of_training
 from nasctl.export.formats import FORMATS
 from nasctl.export.trained import trained_model, weights_file
 from nasctl.training import trained_weights
@@ -249,7 +249,7 @@ def test_renamed_data_is_known_by_its_digest(tmp_path):
     old = str(data).replace("new name", "old name")
     told = facts(space=f"{SPEC},classes=2", data=old, mean=data.mean, deviation=data.deviation, class_names=("a", "b"))
     trained_weights.write(tmp_path / "w", space.network(GENOME).module().state_dict(), told)
-    found = labelled_data(trained_model(tmp_path / "w"), str(tmp_path / "new name"))
+    found = data_of_training(trained_model(tmp_path / "w"), str(tmp_path / "new name"))
     assert str(found) == str(data)
     with pytest.raises(NasctlError, match="was trained on old name"):
-        labelled_data(trained_model(tmp_path / "w"), "digits")
+        data_of_training(trained_model(tmp_path / "w"), "digits")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from nasctl.api import Builder, Conv, Embedding, Layer, MeanToken
-from nasctl.hardware.profiling.runtimes import HasVocabulary, instantiate, network_call, runtime_version
+from nasctl.hardware.profiling.timed_network import HasVocabulary, instantiate, network_call
+from nasctl.hardware.runtimes import runtime_version
 
 
 @dataclass(frozen=True, slots=True)

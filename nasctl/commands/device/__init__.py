@@ -33,6 +33,23 @@ wait_option = click.option(
 )
 
 
+def _normal_precision(ctx: click.Context, option: click.Parameter, value: str) -> str:
+    """Return the one name of a precision that a user gave."""
+    from nasctl.hardware.precision import normal_precision
+
+    return normal_precision(value)
+
+
+precision_option = click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    callback=_normal_precision,
+    metavar="NAME",
+    help="Precision of the computation, such as int8. Quantised layers of at most so many bits get the rows.",
+)
+
+
 @click.group(cls=Commands, package=__name__)
 def command() -> None:
     """Latency tables: list, show, measure, import, fit and validate them, and predict with them."""

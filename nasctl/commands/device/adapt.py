@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import json_option, store_option
-from nasctl.commands.device import command_line, table_file
+from nasctl.commands.device import command_line, precision_option, table_file
 
 if TYPE_CHECKING:
     from nasctl.hardware.fitting.adaptation import Adaptation, TimedArchitectures
@@ -34,7 +34,7 @@ FEW = 5  # networks from which on the error by leaving one out means something
 )
 @click.option("--processor", default="", help="Processor of the device.")
 @click.option("--runtime", default="", help="Runtime that was timed, with its version.")
-@click.option("--precision", default="float32", show_default=True, help="Precision of the computation.")
+@precision_option
 @click.option("--threads", type=click.IntRange(1), help="Threads of the runtime.")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")

@@ -9,7 +9,7 @@ import click
 
 from nasctl.commands import json_option, space_option
 from nasctl.commands._types import OutputPath
-from nasctl.commands.device import command_line, table_file
+from nasctl.commands.device import command_line, precision_option, table_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ OUTPUT_OPTIONS = ("out", "force", "as_json")  # options that do not change the t
 @click.option("--kind", default="mobile", show_default=True, type=click.Choice(["gpu", "cpu", "mobile", "accelerator"]))
 @click.option("--processor", default="", help="Processor of the device.")
 @click.option("--runtime", default="", help="Runtime that was timed, with its version.")
-@click.option("--precision", default="float32", show_default=True, help="Precision of the computation.")
+@precision_option
 @click.option("--threads", type=click.IntRange(1), help="Threads of the runtime.")
 @click.option(
     "--held-out",

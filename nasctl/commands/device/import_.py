@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nasctl.commands._types import OutputPath
-from nasctl.commands.device import accuracy_warnings, table_file
+from nasctl.commands.device import accuracy_warnings, precision_option, table_file
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ DEFAULTS = (("kind", "mobile"), ("precision", "float32"))  # values of options t
 @click.option("--processor", default="", help="Processor of the device.")
 @click.option("--runtime", default="", help="Runtime that was timed, with its version.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of the runtime.")
-@click.option("--precision", default="float32", show_default=True, help="Precision of the computation.")
+@precision_option
 @click.option("-o", "--out", type=OutputPath(), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def command(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from nasctl.commands._types import OutputPath
 from nasctl.commands.device import accuracy_warnings, quiet_machine_lock, table_file, wait_option, with_progress
+from nasctl.hardware.runtimes import runtime_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nasctl.hardware.precision import Precision
     from nasctl.hardware.profiling.profile import Host
     from nasctl.hardware.profiling.timings import Timings
     from nasctl.hardware.table import LatencyTable
@@ -42,8 +44,8 @@ BUSY = (
     "--runtime",
     default="torch",
     show_default=True,
-    type=click.Choice(["torch", "onnxruntime"]),
-    help="Runtime to time.",
+    type=click.Choice(runtime_names()),
+    help="Runtime to time; openvino needs the extra of nasctl of that name.",
 )
 @click.option(
     "--torch-device",
@@ -57,8 +59,8 @@ BUSY = (
     "--precision",
     default="float32",
     show_default=True,
-    type=click.Choice(["float32", "float16", "bfloat16"]),
-    help="Precision of weights and activations; only float32 with ONNX Runtime.",
+    type=click.Choice(["float32", "float16", "bfloat16", "int8"]),
+    help="Precision of weights and activations: float16 and bfloat16 with torch, int8 with onnxruntime and openvino.",
 )
 @click.option("--batch", default=1, show_default=True, type=click.IntRange(1, 65536), help="Examples per batch.")
 @click.option(
@@ -83,11 +85,11 @@ def command(
     ctx: click.Context,
     specs: tuple[str, ...],
     name: str,
-    runtime: Literal["torch", "onnxruntime"],
+    runtime: str,
     torch_device: str,
     threads: int,
     batch: int,
-    precision: Literal["float32", "float16", "bfloat16"],
+    precision: Precision,
     seconds: float,
     wait: float | None,
     accept_noise: bool,
@@ -100,6 +102,9 @@ def command(
 
     Each block and network is timed several times. The measurements are kept in FILE.part until the table is complete,
     and the same command resumes an interrupted profile. Nothing else should run on the machine.
+
+    In int8, blocks and networks are quantised by ONNX Runtime's static quantiser, as by `nasctl export --int8`. Ranges
+    come from random inputs, because latency does not depend on values.
     """
     import shutil
     from dataclasses import replace

@@ -1,0 +1,133 @@
+"""Figures of int8 files: python perf/int8.py [--network nats] [--runtime onnxruntime] [--folder int8-figures].
+
+The script trains a small network on the images of NASCTL_DATA with `nasctl train`, profiles its space on this machine
+in float32 and in int8 with `nasctl device profile`, and exports the network with `nasctl export --int8`. A second call
+with the same folder repeats neither the training nor the profiles. It prints, for both precisions,
+
+1. the accuracy of the file on validation images, with its standard error, and its size;
+2. the latency of the file for one image on one thread, in alternating runs, and the latency that the table predicts;
+3. the table's error on 40 whole networks of the space that took no part in its fits.
+
+Files take pixels and normalise them, which the networks of a table do not. Nothing else should run on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import sqrt
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from quantized import NETWORKS as QUANTIZED_NETWORKS
+
+from nasctl import registry
+from nasctl.hardware.profiling.timing import time_in_turn
+from nasctl.hardware.runtimes import load_runtime
+from nasctl.hardware.table import LatencyTable
+
+# Space and genome by the name of the training; an empty genome is that of all first choices.
+NETWORKS = {**QUANTIZED_NETWORKS, "mbconv": ("mbconv:width=0.5,resolution=64,classes=10", "")}
+PRECISIONS = ("float32", "int8")
+ROUNDS = 6  # of timing; the median counts
+SECONDS = 1.0  # time of each round for all runs of both files
+
+
+@dataclass(frozen=True)
+class DeployedFile:
+    """An exported file, as a runtime takes a network to time."""
+
+    path: Path
+    shape: tuple[int, ...]  # of one image, (C, H, W)
+
+    @cached_property
+    def onnx_content(self) -> bytes:
+        """The content of the file."""
+        return self.path.read_bytes()
+
+    @cached_property
+    def feed(self) -> dict[str, np.ndarray]:
+        """Random pixels, (1, C, H, W), by the name of the input."""
+        pixels = np.random.default_rng(0).integers(256, size=(1, *self.shape))
+        return {"input": pixels.astype(np.float32)}
+
+
+def command(*words: str) -> str:
+    """Return what a command of nasctl prints."""
+    line = [sys.executable, "-m", "nasctl", *words]
+    return subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def exported(name: str, given: argparse.Namespace) -> dict[str, dict]:
+    """Train a network, or go on with its training, and return the facts of its float32 and its int8 file."""
+    space, genome = NETWORKS[name]
+    data = str(Path(os.environ["NASCTL_DATA"]) / "images" / "cifar10_train_12000.zip")
+    genome = genome or ",".join("0" * len(registry.create("spaces", space).genes))
+    store = ["--store", str(given.folder / "trainings.db")]
+    words = ["--space", space, "--arch", genome, "--data", data, "--epochs", str(given.epochs), "--name", name]
+    command("train", *words, "--threads", "1", *store)
+    out = ["--format", "onnx", "--int8", "--force", "--json", "-o", str(given.folder / name)]
+    files: dict[str, dict] = json.loads(command("export", "--weights", name, "--data", data, *out, *store))["files"]
+    return {"float32": files["onnx"], "int8": files["int8"]}
+
+
+def table(name: str, precision: str, given: argparse.Namespace) -> LatencyTable:
+    """Return the table of a space on this machine, and profile it if there is none."""
+    path = given.folder / f"{name}-{given.runtime}-{precision}.json"
+    if not path.exists():
+        words = ["--space", NETWORKS[name][0], "--name", path.stem, "--runtime", given.runtime, "-o", str(path)]
+        noise = ["--accept-noise"] if given.accept_noise else []
+        command("device", "profile", *words, "--precision", precision, "--seconds", str(given.seconds), *noise)
+    return LatencyTable.load(str(path))
+
+
+def latencies(files: Sequence[DeployedFile], runtime: str) -> list[float]:
+    """Return the median latency of each file in ms for one image on one thread; runs of the files alternate."""
+    calls = [load_runtime(runtime).call(file, "cpu", 1) for file in files]
+    rounds = [time_in_turn(calls, 1, SECONDS) for _ in range(ROUNDS)]
+    return [median(column) for column in zip(*rounds, strict=True)]
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=NETWORKS, default="nats")
+    parser.add_argument("--runtime", choices=["onnxruntime", "openvino"], default="onnxruntime")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=0.5, help="time for each block [default: 0.5]")
+    parser.add_argument("--folder", type=Path, default=Path("int8-figures"), help="folder of all files")
+    parser.add_argument("--accept-noise", action="store_true", help="profile a machine that is not quiet all the same")
+    given = parser.parse_args()
+    given.folder.mkdir(exist_ok=True)
+    facts, name = exported(given.network, given), given.network
+    space, genome = NETWORKS[name]
+    made = registry.create("spaces", space)
+    network = made.network(tuple(map(int, genome.split(","))) if genome else (0,) * len(made.genes))
+    found = facts["int8"]
+    paths = [Path(facts[precision]["path"]) for precision in PRECISIONS]
+    measured = latencies([DeployedFile(path, made.input.shape) for path in paths], given.runtime)
+    for precision, path, ms in zip(PRECISIONS, paths, measured, strict=True):
+        right, total = found[precision]["right"], found[precision]["total"]
+        error = sqrt(right * (total - right) / total**3)
+        known = table(name, precision, given)
+        predicted, held_out = known.latency(network), known.validated(space)
+        print(
+            f"{precision}: {100 * right / total:.1f}% ± {100 * error:.1f} of {total:,} validation images,"
+            f" {path.stat().st_size / 1000:.1f} kB; {ms:.4f} ms, predicted {predicted:.4f} ms"
+            f" ({100 * (predicted / ms - 1):+.1f}%); table: {len(known.blocks)} blocks, error on"
+            f" {held_out.number} whole networks {held_out.mape:.1f}%, bias {held_out.bias:+.1f}%, Spearman"
+            f" {held_out.spearman}",
+            flush=True,
+        )
+    print(f"{given.runtime}: int8 is {measured[0] / measured[1]:.2f} times as fast as float32")
+
+
+if __name__ == "__main__":
+    main()
