@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, Input, MissingBlock, Network, SearchSpace, Transform
 from nasctl.hardware.kinds import example_networks, load_table, whose_processor
+from nasctl.hardware.masked_layers import has_masked_layers
 from nasctl.hardware.quantized_blocks import has_quantized_layers, has_quantized_rows
 from nasctl.hardware.skill import rank_weakness
 from nasctl.hardware.table import INTEGER_BITS
@@ -15,7 +16,9 @@ class Latency:
     """Sum of the latencies of the candidate's blocks on a device, in ms for one batch of the table's size.
 
     A table of floating-point numbers without rows of quantised layers prices a variant of a trained network as the
-    given network, whose blocks it knows: variants have other blocks, because their norms are folded.
+    given network, whose blocks it knows: variants have other blocks, because their norms are folded. Variants with
+    zeros among their weights have the latency of the given network in every table, because runtimes multiply with zeros
+    too.
 
     References:
         Cai et al., "ProxylessNAS: Direct neural architecture search on target task and hardware", ICLR 2019,
@@ -72,9 +75,15 @@ class Latency:
                 "a runtime that executes them takes longer; networks whose output does not depend on the input are "
                 "priced as what every network runs"
             )
-        quantized, example = has_quantized_layers(example), self._priced(space, example)
+        quantized, masked = has_quantized_layers(example), has_masked_layers(example)
+        example = self._priced(space, example)
         if quantized:
             lines.append(self._on_bits(example))
+        if masked:
+            lines.append(
+                "THE SAME FOR ALL: runtimes multiply with zeros too, so each candidate has the latency of the given"
+                " network; leave this objective out, or remove whole channels with structured=yes"
+            )
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):
@@ -82,7 +91,7 @@ class Latency:
                 f"NOT IN FLOAT32: the table holds {table.precision or 'unknown precision'}, "
                 "but networks are exported in float32"
             )
-        lines += self._estimates([example] if quantized else [example, *example_networks(space)])
+        lines += self._estimates([example] if quantized or masked else [example, *example_networks(space)])
         if table.method == "modelled":
             return lines
         try:
@@ -125,8 +134,8 @@ class Latency:
         return float(self.table.latency(self._priced(candidate.space, candidate.network)))
 
     def _priced(self, space: SearchSpace | str, network: Network) -> Network:
-        """Return the network whose latency a candidate has: the given one of quantised variants, or its own."""
-        if not self._floats or not has_quantized_layers(network):
+        """Return the network whose latency a candidate has: the given one of variants as fast as it, or its own."""
+        if not (self._floats and has_quantized_layers(network)) and not has_masked_layers(network):
             return network
         from nasctl.compression.compressed_space import given_network
 

@@ -78,9 +78,11 @@ class VariantAccuracy:
         Args:
             spec: Spec of the space.
         """
+        from nasctl.compression.compressed_space import HasPreparation
         from nasctl.training.evaluation import accuracy_error
 
-        base = registry.create("spaces", spec).base
+        space = registry.create("spaces", spec)
+        base = space.base
         found = base.result.get("validation") or base.result.get("test")
         lines = [f"on up to {self.images:,} validation images of --data"]
         if found and found.get("accuracy") is not None:
@@ -90,6 +92,8 @@ class VariantAccuracy:
         else:
             error = 100 * accuracy_error(0.9, self.images)
             lines[0] += f"; standard error \u00b1{error:.1f} points at 90%"
+        if isinstance(space, HasPreparation) and space.preparation:
+            lines.append(space.preparation)
         return lines
 
     def setting_remarks(self, space: SearchSpace, setting: Setting) -> list[str]:
