@@ -103,6 +103,7 @@ from nasctl.networks.sequences import (
     UnflattenMap,
     WeightedValues,
 )
+from nasctl.networks.sparse_layer import SparseLayer
 from nasctl.networks.token_mixing import (
     ConcatFeatures,
     Cosine,

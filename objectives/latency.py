@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, Input, MissingBlock, Network, SearchSpace, Transform
 from nasctl.hardware.kinds import example_networks, load_table, whose_processor
+from nasctl.hardware.masked_layers import has_masked_layers
 from nasctl.hardware.precision import integer_bits
 from nasctl.hardware.quantized_blocks import (
     has_quantized_layers,
@@ -23,7 +24,8 @@ class Latency:
     A table without rows of quantised layers prices a variant of a trained network as the given network, whose blocks it
     knows: variants have other blocks, because their norms are folded. A table of integers does so for variants whose
     layers have at most its bits, and refuses others. If such a table lacks the given network's blocks, its rows of
-    single layers price the variant's layers.
+    single layers price the variant's layers. Variants with zeros among their weights have the latency of the given
+    network in every table, because runtimes multiply with zeros too.
 
     References:
         Cai et al., "ProxylessNAS: Direct neural architecture search on target task and hardware", ICLR 2019,
@@ -81,15 +83,21 @@ class Latency:
                 "a runtime that executes them takes longer; networks whose output does not depend on the input are "
                 "priced as what every network runs"
             )
-        quantized, example = has_quantized_layers(example), self._priced(space, example)
+        quantized, masked = has_quantized_layers(example), has_masked_layers(example)
+        example = self._priced(space, example)
         if quantized:
             lines.append(self._on_bits(example))
+        if masked:
+            lines.append(
+                "THE SAME FOR ALL: runtimes multiply with zeros too, so each candidate has the latency of the given"
+                " network; leave this objective out, or remove whole channels with structured=yes"
+            )
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):
             how = "`nasctl export --int8` exports them so" if self._bits == 8 else "networks are exported in float32"
             lines.append(f"NOT IN FLOAT32: the table holds {table.precision or 'unknown precision'}; {how}")
-        lines += self._estimates([example] if quantized else [example, *example_networks(space)])
+        lines += self._estimates([example] if quantized or masked else [example, *example_networks(space)])
         if table.method == "modelled":
             return lines
         try:
@@ -143,13 +151,14 @@ class Latency:
         return float(self.table.latency(priced))
 
     def _priced(self, space: SearchSpace | str, network: Network) -> Network:
-        """Return the network whose latency a candidate has: the given one of quantised variants, or its own."""
-        if self._own_rows or not has_quantized_layers(network):
+        """Return the network whose latency a candidate has: the given one of variants as fast as it, or its own."""
+        masked = has_masked_layers(network)
+        if not masked and (self._own_rows or not has_quantized_layers(network)):
             return network
         from nasctl.compression.compressed_space import given_network
 
         given = given_network(space)
-        if given is None or (self._bits is not None and not self._has_rows(given)):
+        if given is None or (not masked and self._bits is not None and not self._has_rows(given)):
             return network
         return given
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasctl.api import BadOption, Candidate, Direction, QuantizedLayer, Transform
+from nasctl.api import BadOption, Candidate, Direction, QuantizedLayer, SparseLayer, Transform
 
 __all__ = ["Size"]
 
@@ -12,7 +12,9 @@ class Size:
 
     The program that runs the network is not counted. Running statistics of batch norms are not counted either, because
     runtimes fold them into the weights. A quantised layer, of the space `quantized`, counts its packed weights, and its
-    biases, scales and ranges in float32; with a fixed number of bits, scales are not counted.
+    biases, scales and ranges in float32; with a fixed number of bits, scales are not counted. A layer with pruned
+    weights, of the space `sparse`, counts the weights that are not zero, and their places as a bitmap or a code of
+    Elias and Fano, whichever is smaller.
 
     Args:
         bits: Bits per parameter of layers that are not quantised: 32 for float32, 16 for half precision, 8 for int8.
@@ -37,4 +39,7 @@ class Size:
             for node in span.emission.nodes:
                 if isinstance(node.layer, QuantizedLayer):
                     bits += node.layer.stored_bits(*node.in_shapes) - node.params * self._bits
+                elif isinstance(node.layer, SparseLayer):  # with few bits, zeros may take less than places
+                    zeros = node.layer.zeros(*node.in_shapes) * self._bits
+                    bits += min(node.layer.place_bits(*node.in_shapes), zeros)
         return float(-(-bits // 8))

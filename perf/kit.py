@@ -45,8 +45,8 @@ def describe(name: str, kit: list[float], profile: list[float]) -> None:
     ratios = np.array(kit) / np.array(profile)
     far = np.abs(ratios - 1)
     print(
-        f"{len(ratios)} {name}: kit / profile {np.median(ratios):.3f} (median), mean difference {far.mean():.1%}, largest"
-        f" {far.max():.1%}, within {NEAR:.0%}: {(far <= NEAR).mean():.1%}, Spearman {spearmanr(kit, profile)[0]:.4f}"
+        f"{len(ratios)} {name}: kit / profile {np.median(ratios):.3f} (median), mean difference {far.mean():.1%},"
+        f" largest {far.max():.1%}, within {NEAR:.0%}: {(far <= NEAR).mean():.1%}, Spearman {spearmanr(kit, profile)[0]:.4f}"
     )
 
 

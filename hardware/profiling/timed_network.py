@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nasctl.api import NasctlError, Network
+from nasctl.hardware.masked_layers import has_masked_layers
 from nasctl.hardware.precision import Precision
 from nasctl.hardware.quantized_blocks import has_quantized_layers
 from nasctl.hardware.runtimes import NetworkCall, load_runtime
@@ -132,8 +133,13 @@ def instantiate(network: Network, batch: int, seed: int) -> tuple[nn.Module, lis
     """Return a module of the network in evaluation mode, with random weights, and random inputs, each (B, ...).
 
     Raises:
-        NasctlError: Layers of the network are quantised.
+        NasctlError: Layers of the network are quantised, or have zeros among their weights.
     """
+    if has_masked_layers(network):
+        raise NasctlError(
+            "Cannot time layers with pruned weights: runtimes multiply with zeros too. Profile the space of the given"
+            " network, whose latencies they get."
+        )
     if has_quantized_layers(network):
         raise NasctlError(
             "Cannot time quantised layers: their modules round in float32, and take longer than integers would. Profile"

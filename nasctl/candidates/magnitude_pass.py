@@ -62,13 +62,62 @@ def magnitude_flow(network: Network, module: nn.Module, ones: Tensor) -> float:
     Raises:
         ValueError: A layer on a path to the output has no linear form; the message names the layer.
     """
+    weighted: list[Tensor] = []
+    output = _linear_output(network, module, ones, weighted)
+    if not weighted:
+        return 0.0
+    signals = torch.autograd.grad(output.sum(), weighted, allow_unused=True)
+    terms = zip(weighted, signals, strict=True)
+    return sum(float((y.detach() * signal).sum()) for y, signal in terms if signal is not None)
+
+
+def weight_flows(network: Network, module: nn.Module, ones: Tensor) -> dict[str, Tensor]:
+    """Return ``|w * dR/dw|`` of each weight of convolutions and linear layers of torch.nn, by the name of the layer.
+
+    R is that of `magnitude_flow`. A layer that has no path to the output is left out.
+
+    Args:
+        network: The network.
+        module: Its module. The pass changes it, so use it for nothing else.
+        ones: One example of ones, (1, ...) float64.
+
+    Returns:
+        The flow through each weight, float64 in the shape of the weight.
+
+    Raises:
+        ValueError: A layer on a path to the output has no linear form; the message names the layer.
+    """
+    leaves: dict[str, Tensor] = {}
+    output = _linear_output(network, module, ones, [], leaves)
+    if not leaves:
+        return {}
+    signals = torch.autograd.grad(output.sum(), list(leaves.values()), allow_unused=True)
+    found = zip(leaves.items(), signals, strict=True)
+    return {name: weight.detach() * signal for (name, weight), signal in found if signal is not None}
+
+
+def _linear_output(
+    network: Network,
+    module: nn.Module,
+    ones: Tensor,
+    weighted: list[Tensor],
+    leaves: dict[str, Tensor] | None = None,
+) -> Tensor:
+    """Return the output of the linear network of magnitudes; see `magnitude_flow`.
+
+    Args:
+        network: The network.
+        module: Its module, which is changed.
+        ones: One example of ones, (1, ...) float64.
+        weighted: Takes the outputs of products with weights.
+        leaves: Takes the magnitudes of the weights of layers of torch.nn by the name of the layer; None for none.
+    """
     modules = node_modules(module, network)
     sources = [node.inputs[:1] if isinstance(node.layer, Multiply) else node.inputs for node in network.nodes]
     live = {network.output}
     for k in reversed(range(len(sources))):
         live |= set(sources[k]) if k in live else set()
     values: dict[int, Tensor] = {-1: ones.requires_grad_()}
-    weighted: list[Tensor] = []
     module.requires_grad_(False)
     for k in sorted(live - {-1}):
         part, inputs = modules[k], [values[source] for source in sources[k]]
@@ -78,12 +127,8 @@ def magnitude_flow(network: Network, module: nn.Module, ones: Tensor) -> float:
             learned = not any(map(is_custom, part.modules())) or bool(node_facts(network.nodes[k]).weights)
             values[k] = _run_custom(network.nodes[k].name, part, inputs, weighted if learned else [])
         else:
-            values[k] = _run_layer(network.nodes[k].name, part, inputs, weighted)
-    if not weighted:
-        return 0.0
-    signals = torch.autograd.grad(values[network.output].sum(), weighted, allow_unused=True)
-    terms = zip(weighted, signals, strict=True)
-    return sum(float((y.detach() * signal).sum()) for y, signal in terms if signal is not None)
+            values[k] = _run_layer(network.nodes[k].name, part, inputs, weighted, leaves)
+    return values[network.output]
 
 
 def _refused_kinds() -> tuple[type[nn.Module], ...]:
@@ -91,7 +136,13 @@ def _refused_kinds() -> tuple[type[nn.Module], ...]:
     return *recurrent_layers(), *attention_layers(), *softmaxes(), *embeddings(), *PRODUCTS_OF_ACTIVATIONS
 
 
-def _run_layer(name: str, part: nn.Module, inputs: list[Tensor], weighted: list[Tensor]) -> Tensor:
+def _run_layer(
+    name: str,
+    part: nn.Module,
+    inputs: list[Tensor],
+    weighted: list[Tensor],
+    leaves: dict[str, Tensor] | None,
+) -> Tensor:
     """Return the output of a layer of torch.nn or nasctl in the linear network, and note the outputs of weights."""
     if isinstance(part, (*norms(), *activations())):
         return inputs[0]
@@ -100,7 +151,10 @@ def _run_layer(name: str, part: nn.Module, inputs: list[Tensor], weighted: list[
     if isinstance(part, _refused_kinds()):
         raise ValueError(f"synflow needs layers that are linear in their input, and {layer_title(name, part)} is not")
     if isinstance(part, (*convolutions(), *linear_layers())):
-        weighted.append(_apply_without_bias(part, inputs[0]))
+        weight = part.get_parameter("weight").detach().abs().double()
+        if leaves is not None:
+            leaves[name] = weight.requires_grad_()
+        weighted.append(_apply_without_bias(part, inputs[0], weight))
         return weighted[-1]
     for parameter in part.parameters():
         parameter.data.abs_()
@@ -188,9 +242,8 @@ def _magnitudes(value: Any) -> Any:
     return value.abs() if isinstance(value, Tensor) and not value.requires_grad and value.is_floating_point() else value
 
 
-def _apply_without_bias(part: nn.Module, x: Tensor) -> Tensor:
-    """Apply a convolution or a linear layer without its bias, with the magnitudes of its weights in float64."""
-    weight = part.get_parameter("weight").detach().abs().double()
+def _apply_without_bias(part: nn.Module, x: Tensor, weight: Tensor) -> Tensor:
+    """Apply a convolution or a linear layer without its bias, with other weights."""
     if isinstance(part, nn.Linear):
         return F.linear(x, weight)
     if isinstance(part, nn.Conv2d):

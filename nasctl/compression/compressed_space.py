@@ -52,6 +52,16 @@ class CompressedSpace(Protocol):
         ...
 
 
+@runtime_checkable
+class HasPreparation(Protocol):
+    """A space of variants of which the first ones take long, because something is computed once for all of them."""
+
+    @property
+    def preparation(self) -> str:
+        """A sentence on what the first candidates wait for; "" if nothing."""
+        ...
+
+
 @dataclass(frozen=True)
 class Given:
     """A trained network with its calibration data, as the options of a space name them.
@@ -142,4 +152,4 @@ def _calibration(path: str, digest: str, data: str) -> TrainingData:
     return labelled_data(trained_base(path), data)
 
 
-__all__ = ["CompressedSpace", "Evaluator", "Given", "TrainingData", "given_network", "with_digest"]
+__all__ = ["CompressedSpace", "Evaluator", "Given", "HasPreparation", "TrainingData", "given_network", "with_digest"]

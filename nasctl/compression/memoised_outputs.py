@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,19 @@ from nasctl.networks.node import Node
 KEPT_BYTES = 256 << 20  # of values that are kept in memory
 
 NUMBERED = 1 << 20  # values that are told apart, after which all are forgotten
+
+
+@runtime_checkable
+class ReadsAllBatches(Protocol):
+    """A layer whose output for a batch depends on other batches too, such as a norm that is recalibrated on some."""
+
+    def on_batches(self, batches: list[Tensor]) -> list[Tensor]:
+        """Return the output for each batch.
+
+        Args:
+            batches: The inputs, (B, ...) each.
+        """
+        ...
 
 
 class MemoisedOutputs:
@@ -100,6 +114,8 @@ class MemoisedOutputs:
 
 def _outputs(part: nn.Module, node: Node, inputs: Sequence[list[Tensor]]) -> list[Tensor]:
     """Return the outputs of a layer for each batch."""
+    if isinstance(part, ReadsAllBatches):
+        return part.on_batches(inputs[0])
     rows = node.layer.rows
     if rows is None:
         return [part(*given) for given in zip(*inputs, strict=True)]

@@ -86,14 +86,15 @@ class VariantAccuracy:
         Raises:
             NasctlError: The data is not at hand, has other classes, or cannot be split so.
         """
-        from nasctl.compression.compressed_space import CompressedSpace
+        from nasctl.compression.compressed_space import CompressedSpace, HasPreparation
         from nasctl.compression.learned_images import learned_doubts
 
         if not isinstance(space, CompressedSpace) or isinstance(setting.data, RecordedData):
             return []
         base, named = space.base, _Named(setting.data)
         data = _labelled(base, named, self.split, self.split_seed)
-        return [*_given_accuracy(base, *_images(base, named, self)), *learned_doubts(base, str(data))]
+        waits = [space.preparation] if isinstance(space, HasPreparation) and space.preparation else []
+        return [*_given_accuracy(base, *_images(base, named, self)), *waits, *learned_doubts(base, str(data))]
 
     def __call__(self, candidate: Candidate) -> float:
         """Return the accuracy of a candidate in per cent.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nasctl.networks.node import Call, Node, attribute_name, check_names
 from nasctl.networks.quantized_weights import QuantizedWeights
+from nasctl.networks.sparse_weights import SparseWeights
 from nasctl.networks.torch_modules import (
     Add,
     AttentionScores,
@@ -58,6 +59,7 @@ NASCTL_MODULES: dict[str, type[nn.Module]] = {
         HeadLinear,
         RelativeScores,
         QuantizedWeights,
+        SparseWeights,
     )
 }
 

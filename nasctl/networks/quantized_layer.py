@@ -59,8 +59,7 @@ class QuantizedLayer(Layer):
 
     def weight_number(self, *inputs: Shape) -> int:
         """Return the number of weights, without biases."""
-        biased = bool(self.layer.module(*inputs).options.get("bias", True))
-        return self.layer.params(*inputs) - self._outputs(*inputs) * biased
+        return parameter_numbers(self.layer, *inputs)[0]
 
     def scales(self, *inputs: Shape) -> int:
         """Return the number of scales of the weights."""
@@ -81,9 +80,19 @@ class QuantizedLayer(Layer):
         return self.macs(*inputs) * self.weights * self.inputs
 
     def _outputs(self, *inputs: Shape) -> int:
-        out = self.layer.out(*inputs)
-        linear = self.layer.module(*inputs).factory == "nn.Linear"
-        return out[-1] if linear else out[0]
+        return _output_number(self.layer, *inputs)
+
+
+def parameter_numbers(layer: Layer, *inputs: Shape) -> tuple[int, int]:
+    """Return the number of weights of a layer of `QUANTIZABLE`, and that of its biases."""
+    biases = _output_number(layer, *inputs) * bool(layer.module(*inputs).options.get("bias", True))
+    return layer.params(*inputs) - biases, biases
+
+
+def _output_number(layer: Layer, *inputs: Shape) -> int:
+    """Return the number of output channels of a layer of `QUANTIZABLE`."""
+    out = layer.out(*inputs)
+    return out[-1] if layer.module(*inputs).factory == "nn.Linear" else out[0]
 
 
 def quantizable(node: Node) -> bool:

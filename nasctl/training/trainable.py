@@ -12,6 +12,7 @@ from nasctl.networks.executable import Executable
 from nasctl.networks.graph import Network
 from nasctl.networks.node import attribute_name
 from nasctl.networks.quantized_layer import QuantizedLayer
+from nasctl.networks.sparse_layer import SparseLayer
 from nasctl.networks.weights import initialised
 from nasctl.problem.space import Input
 from nasctl.training.recipe import TrainingTask
@@ -98,6 +99,8 @@ def check_task(network: Network, wanted: Input, task: TrainingTask, classes: int
         raise NasctlError("Cannot train this network: it has several inputs, or no layer. Choose another architecture.")
     if any(isinstance(node.layer, QuantizedLayer) for node in network.nodes):
         raise NasctlError("Cannot train quantised layers: their weights are integers. Train the given network.")
+    if any(isinstance(node.layer, SparseLayer) for node in network.nodes):
+        raise NasctlError("Cannot train layers with pruned weights: their weights are fixed. Train the given network.")
     out = network.out_shape
     kind = "images" if task == "classes" else "tokens"
     if wanted.kind != kind:
