@@ -83,21 +83,16 @@ class Latency:
                 "a runtime that executes them takes longer; networks whose output does not depend on the input are "
                 "priced as what every network runs"
             )
-        quantized, masked = has_quantized_layers(example), has_masked_layers(example)
-        example = self._priced(space, example)
-        if quantized:
-            lines.append(self._on_bits(example))
-        if masked:
-            lines.append(
-                "THE SAME FOR ALL: runtimes multiply with zeros too, so each candidate has the latency of the given"
-                " network; leave this objective out, or remove whole channels with structured=yes"
-            )
+        is_variant = has_quantized_layers(example) or has_masked_layers(example)
+        given, example = example, self._priced(space, example)
+        if is_variant:
+            lines.append(self._on_variants(given, example))
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):
             how = "`nasctl export --int8` exports them so" if self._bits == 8 else "networks are exported in float32"
             lines.append(f"NOT IN FLOAT32: the table holds {table.precision or 'unknown precision'}; {how}")
-        lines += self._estimates([example] if quantized or masked else [example, *example_networks(space)])
+        lines += self._estimates([example] if is_variant else [example, *example_networks(space)])
         if table.method == "modelled":
             return lines
         try:
@@ -108,8 +103,13 @@ class Latency:
             lines.append(f"{modelled} of {len(example.spans)} blocks of a typical network are estimated from operators")
         return lines
 
-    def _on_bits(self, priced: Network) -> str:
-        """Return what bits of layers change, given the network that is priced for a quantised one."""
+    def _on_variants(self, network: Network, priced: Network) -> str:
+        """Return what bits or zeros of layers change, given a variant and the network that is priced for it."""
+        if has_masked_layers(network):
+            return (
+                "THE SAME FOR ALL: runtimes multiply with zeros too, so each candidate has the latency of the given"
+                " network; leave this objective out, or remove whole channels with structured=yes"
+            )
         if has_quantized_layers(priced):
             return (
                 "NO FASTER WITH FEWER BITS: a quantised layer without a row of its own has the latency of its"
