@@ -1,4 +1,4 @@
-"""Figures of quantised networks: python perf/quantized.py [--network nats] [--budget 60] [--seeds 3].
+"""Figures of quantised networks: python perf/quantized.py [--network nats] [--budget 60] [--seeds 3] [--learned].
 
 The script trains a small network on the images of NASCTL_DATA, which a second call skips: `nats` and `mbconv` with
 `nasctl train`, and `resnet`, a module without nasctl in a file that the script writes. It prints
@@ -53,7 +53,7 @@ NETWORKS = {  # space and architecture of trainings of nasctl
     "mbconv": ("mbconv:width=0.35,resolution=32", "mobilenetv3-large"),
 }
 
-USUAL_EPOCHS = {"nats": 8, "mbconv": 12, "resnet": 8}
+USUAL_EPOCHS = {"nats": 8, "mbconv": 4, "resnet": 4}
 
 OPTIONS = "activations=8"
 
@@ -276,9 +276,10 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", choices=USUAL_EPOCHS, default="nats")
-    parser.add_argument("--epochs", type=int, help="epochs of the training [default: 8 to 12]")
+    parser.add_argument("--epochs", type=int, help="epochs of the training [default: 4, or 8 for nats]")
     parser.add_argument("--budget", type=int, default=60)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="searches of each kind; 0 for none [default: 3]")
+    parser.add_argument("--learned", action="store_true", help="search with learned rounding; leave part 1 out")
     parser.add_argument("--store", default="quantized.db", help="store of the training [default: quantized.db]")
     given = parser.parse_args()
     if "NASCTL_DATA" not in os.environ:
@@ -291,7 +292,7 @@ def main() -> None:
     else:
         with deterministic_torch(1):
             of = own_resnet(data, epochs, Path(given.store).absolute().parent)
-    spec = f"quantized:of={of},{OPTIONS},data={data}"
+    spec = f"quantized:of={of},{OPTIONS},data={data}{',learned' if given.learned else ''}"
     with deterministic_torch(1):
         judge = Judge(spec, data)
         with torch.no_grad():
@@ -299,7 +300,8 @@ def main() -> None:
         size, number = 4 * judge.space.base.network.params, len(judge.labels)
         error = 100 * accuracy_error(exact / 100, number)
         print(f"{given.network}, float32: {exact:.1f}% ± {error:.1f} on {number:,} test images, {size / 1000:.1f} kB")
-        level_figures(spec, data)
+        if not given.learned:
+            level_figures(spec, data)
         search_figures(judge, spec, data, given.budget, given.seeds, size)
 
 
