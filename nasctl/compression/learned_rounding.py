@@ -19,9 +19,9 @@ LEARNED_BITS = 6  # bits of weights up to which rounding is learned; with more, 
 
 STEPS = 300  # of Adam, on all columns at once
 
-RATE = 0.03  # of the roundings
+RATE = 0.1  # of the roundings
 
-EXPONENT_RATE = 0.003  # of the logarithm of the exponent
+EXPONENT_RATE = 0.01  # of the logarithm of the exponent
 
 WARM_UP = 0.2  # share of the steps before roundings are drawn to 0 or 1
 
@@ -29,7 +29,7 @@ STRETCH = (-0.1, 1.1)  # range of the stretched sigmoid before it is clipped to 
 
 DECAY = (20.0, 2.0)  # first and last exponent of the term that draws roundings to 0 or 1; equation 24
 
-WEIGHT = 1.0  # of the mean of this term, where the error of rounding to the nearest value is 1
+WEIGHT = 3.0  # of the mean of this term, where the error of rounding to the nearest value is 1
 
 
 def learned_tensor(weight: Tensor, nearest: QuantizedTensor, moments: InputMoments, power: bool) -> QuantizedTensor:

@@ -130,7 +130,7 @@ def test_the_code_of_a_file_runs_only_because_the_user_named_it(folder, monkeypa
     registered = [name for name in sys.modules if name.startswith("nasctl.registry.named_files.")]
     for name in registered:
         del sys.modules[name]
-    ids.prefix.cache_clear()
+    ids._prefix.cache_clear()
     (folder / "ran").unlink()
     refused = nasctl("pareto", "show", code=2).stderr
     assert "Cannot run own.py: only a store names it, and code may do anything" in refused
@@ -141,7 +141,7 @@ def test_the_code_of_a_file_runs_only_because_the_user_named_it(folder, monkeypa
     nasctl("space", "show", "own.py:Plain")
     nasctl("pareto", "show")  # this very content was named
     (folder / "own.py").write_text(SPACE)
-    ids.prefix.cache_clear()
+    ids._prefix.cache_clear()
     assert "it has changed since you named it" in nasctl("pareto", "show", code=2).stderr
     assert "Warning: own.py has changed" in nasctl("space", "show", "own.py:Plain").stderr
 
