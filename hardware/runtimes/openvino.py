@@ -19,12 +19,13 @@ class OpenVINORuntime:
     def call(self, timed: TimedNetwork, torch_device: str, threads: int) -> NetworkCall:
         import openvino
 
-        # Without a hint, processors that have bfloat16 compute in it.
         options = {
             "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": "f32",  # processors that have bfloat16 compute in it otherwise
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
+            # A thread that is pinned to one processor waits there for other processes, even if others are idle.
+            "ENABLE_CPU_PINNING": False,
         }
         core = openvino.Core()
         model = core.read_model(timed.onnx_content)

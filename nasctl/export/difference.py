@@ -16,7 +16,7 @@ TOLERANCE = 1e-4  # relative difference allowed; other orders of summation in fl
 # Where layers round their inputs and a file sums in another order than torch, a value between two steps may be rounded
 # up here and down there. With 2 bits, one such value changes the outputs for its example as much as a wrong scale
 # would, but only for few examples. So the median example is compared, and the share of answers that change.
-STEP_TOLERANCE = 0.05  # relative difference allowed for the median example
+STEP_TOLERANCE = 0.02  # relative difference allowed for the median example
 CHANGED_ANSWERS = 0.1  # share of answers that may change
 
 

@@ -16,7 +16,7 @@ from nasctl.export import compressed
 from nasctl.export.compressed import compressed_model
 from nasctl.export.export import Exported, destinations, export
 from nasctl.export.formats import FORMATS
-from nasctl.export.integer_onnx import integer_layers
+from nasctl.export.integer_onnx import BIAS_BITS, integer_layers
 from nasctl.export.request import ExportRequest
 
 OWN = """
@@ -43,13 +43,16 @@ def model(tmp_path, weights, inputs, levels):
 
 
 @pytest.mark.slow  # torch's exporter takes seconds
-@pytest.mark.parametrize(("weights", "inputs", "levels"), [(8, 8, "uniform"), (4, 6, "uniform"), (4, 8, "power")])
+@pytest.mark.parametrize(
+    ("weights", "inputs", "levels"), [(8, 8, "uniform"), (4, 6, "uniform"), (2, 3, "uniform"), (4, 8, "power")]
+)
 def test_onnx_files_hold_the_integers_of_the_search(tmp_path, weights, inputs, levels):
     import onnx
 
     made = model(tmp_path, weights, inputs, levels)
     paths = destinations("net", ("onnx",), tmp_path, trained=True)
-    assert export(made, paths).files["onnx"].difference.relative < 0.1
+    found = export(made, paths).files["onnx"].difference
+    assert found.median < (0.001 if weights == 8 else 1e-5)
     graph = onnx.load(paths["onnx"]).graph
     integers = [one for one in graph.initializer if one.data_type == onnx.TensorProto.INT8 and len(one.dims) > 1]
     layers = integer_layers(made.module)
@@ -57,6 +60,8 @@ def test_onnx_files_hold_the_integers_of_the_search(tmp_path, weights, inputs, l
     assert (len(layers) == 3) == (levels == "uniform")  # a layer whose best exponent is 1 has uniform levels
     assert all(np.abs(onnx.numpy_helper.to_array(one)).max() < 2 ** (weights - 1) for one in integers)
     operators = [node.op_type for node in graph.node]
+    few = levels == "uniform" and weights + inputs < BIAS_BITS
+    assert operators.count("Add") == few * sum(node.op_type in ("Conv", "Gemm") for node in graph.node)
     assert operators.count("QuantizeLinear") == len(layers)
     assert ("Round" in operators) == (levels == "power")
 
@@ -126,6 +131,42 @@ def test_files_that_torch_runs_may_not_differ_by_steps(tmp_path, monkeypatch, na
     made, paths = replace(made, weights_name="net.pt"), destinations("net", (name,), tmp_path, trained=True)
     with pytest.raises(NasctlError, match=r"0.0001 is allowed"), torch.no_grad():
         export(made, paths)
+
+
+def wrong_rows(step, change):
+    """A loader of files whose outputs are wrong for every example of that step."""
+
+    def load(made, path):
+        def run(examples):
+            outputs = made.deployed(examples).clone()
+            outputs[::step] = change(outputs[::step])
+            return outputs
+
+        return run
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("step", "change", "refusal"),
+    [
+        (1, lambda outputs: 1.03 * outputs, "for the median example by 0.0"),
+        (20, lambda outputs: 2 * outputs, None),
+        (5, lambda outputs: outputs.roll(1, 1), r"2\d% of the file's answers differ"),
+    ],
+)
+def test_other_runtimes_may_differ_by_steps_for_few_examples(tmp_path, monkeypatch, step, change, refusal):
+    made = model(tmp_path, 2, 2, "uniform")
+    written = replace(FORMATS["onnx"], write=lambda one, path: path.touch(), load=wrong_rows(step, change))
+    monkeypatch.setitem(FORMATS, "onnx", written)
+    paths = destinations("net", ("onnx",), tmp_path, trained=True)
+    if refusal is None:
+        with torch.no_grad():
+            found = export(made, paths, data=made.data).files["onnx"]
+        assert found.difference.median == 0 < 0.02 < found.difference.relative
+    else:
+        with torch.no_grad(), pytest.raises(NasctlError, match=refusal):
+            export(made, paths, data=made.data)
 
 
 def test_variants_are_calibrated_and_judged_by_one_thread(tmp_path, monkeypatch):

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+import pytest
 import torch
 
-from nasctl.api import Builder, Conv, Embedding, Layer, MeanToken
+from nasctl.api import Builder, Conv, ConvNormAct, Embedding, Layer, MeanToken
 from nasctl.hardware.profiling.timed_network import HasVocabulary, instantiate, network_call
 from nasctl.hardware.runtimes import runtime_version
 
@@ -59,3 +61,19 @@ def test_precision_is_the_type_of_weights_and_activations():
     for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         assert network_call(network, "torch", "cpu", 1, 2, precision)().dtype == dtype
     assert runtime_version("torch") == f"torch {torch.__version__}"
+
+
+@pytest.mark.slow  # torch's exporter takes seconds
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_openvino_computes_what_onnx_runtime_computes(tmp_path, precision):
+    pytest.importorskip("openvino")
+    net = Builder((3, 8, 8))
+    x = net.add(ConvNormAct(4, 3), *net.inputs, name="first")
+    network = net.build(net.add(ConvNormAct(6, 3), x, name="second"))
+    for block in (False, True):
+        setting = ("cpu", 1, 2, precision, tmp_path / f"{block}.onnx", block)
+        (expected,) = network_call(network, "onnxruntime", *setting)()
+        (found,) = network_call(network, "openvino", *setting)().values()
+        steps = 1 if expected.dtype == np.uint8 else np.abs(expected).max() * (1e-4 if precision == "float32" else 0.01)
+        assert found.dtype == expected.dtype
+        assert np.abs(found.astype(float) - expected.astype(float)).max() <= steps
