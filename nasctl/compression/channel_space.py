@@ -221,7 +221,7 @@ def _channels(given: Given) -> ChannelMap:
     return channel_map(given.base.network)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _networks(asked: ChannelVariants) -> _NarrowNetworks:
     """Return the layers that all spaces of a process with the same options share."""
     return _NarrowNetworks(asked)

@@ -83,6 +83,7 @@ def searched_masks(
         return _searched(base, sparsity, data, asked)
 
 
+@torch.enable_grad()  # the first candidate that needs the masks runs without gradients
 def _searched(
     base: TrainedBase, sparsity: Mapping[str, float], data: TrainingData, asked: MaskSearch
 ) -> dict[str, Tensor]:

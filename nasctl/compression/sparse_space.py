@@ -193,7 +193,7 @@ class _SparseNetworks:
         return with_layers(self._base.network, layers)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _networks(asked: SparseVariants) -> _SparseNetworks:
     """Return the layers that all spaces of a process with the same options share."""
     return _SparseNetworks(asked)

@@ -63,6 +63,7 @@ def _drawn(weight: Tensor, seed: int, name: str) -> Tensor:
     return torch.rand(weight.shape, generator=torch.Generator().manual_seed(int.from_bytes(digest[:7])))
 
 
+@torch.enable_grad()  # the first candidate that needs the scores runs without gradients
 def _loss_saliency(base: TrainedBase, names: Mapping[str, Tensor], data: TrainingData) -> dict[str, Tensor]:
     """Return ``|w * dL/dw|`` by the names of the layers."""
     module = base.module().requires_grad_(False)
@@ -79,6 +80,7 @@ def _loss_saliency(base: TrainedBase, names: Mapping[str, Tensor], data: Trainin
     return {name: (weights[name].detach() * gradient).abs() for name, gradient in sums.items()}
 
 
+@torch.enable_grad()
 def _synaptic_flow(base: TrainedBase) -> dict[str, Tensor]:
     """Return ``|w * dR/dw|`` by the names of the layers."""
     ones = torch.ones(1, *base.input.shape, dtype=torch.double)
