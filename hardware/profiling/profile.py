@@ -18,7 +18,7 @@ from nasctl.candidates.determinism import usable_device
 from nasctl.hardware.distinct_blocks import distinct_blocks, distinct_genomes
 from nasctl.hardware.fitting.measured import with_context, with_error, with_operators
 from nasctl.hardware.precision import TF32, Precision
-from nasctl.hardware.profiling.timed_network import network_call
+from nasctl.hardware.profiling.network_call import network_call
 from nasctl.hardware.profiling.timing import MEMORY, keep_memory, time_in_turn
 from nasctl.hardware.profiling.timings import MAX_RELATIVE_ERROR, VISITS, Timings
 from nasctl.hardware.runtimes import NetworkCall, load_runtime, runtime_version, runtimes_of

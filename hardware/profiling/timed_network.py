@@ -1,4 +1,4 @@
-"""A network to be timed: its module, its ONNX file, random inputs for both, and its call by a runtime."""
+"""A network to be timed: its module, its ONNX file, and random inputs for both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from nasctl.api import NasctlError, Network
 from nasctl.hardware.masked_layers import has_masked_layers
 from nasctl.hardware.precision import Precision
 from nasctl.hardware.quantized_blocks import has_quantized_layers
-from nasctl.hardware.runtimes import NetworkCall, load_runtime
 from nasctl.networks.onnx import to_onnx
 from nasctl.networks.onnx_int8 import quantised_onnx
 from nasctl.system.files import write
@@ -101,34 +100,6 @@ class TimedNetwork:
             ) from error
 
 
-def network_call(
-    network: Network,
-    runtime: str,
-    torch_device: str,
-    threads: int,
-    batch: int,
-    precision: Precision = "float32",
-    file: Path | None = None,
-    block: bool = False,
-) -> NetworkCall:
-    """Return a function that runs the network once, in evaluation mode, with random weights and input.
-
-    Args:
-        network: A whole network, or a single block.
-        runtime: Name of the runtime.
-        torch_device: Device of torch; "cpu" for all other runtimes.
-        threads: Threads of the runtime; the caller sets those of torch.
-        batch: Examples per batch.
-        precision: Precision of weights and activations, which the runtime computes in.
-        file: ONNX file, which is read if it exists and written otherwise; None to keep no file.
-        block: Whether the network is a block of others, between layers of the same precision.
-
-    Raises:
-        NasctlError: The runtime is not installed, or the network cannot be timed.
-    """
-    return load_runtime(runtime).call(TimedNetwork(network, batch, precision, block, file), torch_device, threads)
-
-
 def instantiate(network: Network, batch: int, seed: int) -> tuple[nn.Module, list[Tensor]]:
     """Return a module of the network in evaluation mode, with random weights, and random inputs, each (B, ...).
 
@@ -169,4 +140,4 @@ def _input(network: Network, index: int, batch: int) -> Tensor:
     return torch.randint(vocabulary, shape) if vocabulary else torch.randn(shape)
 
 
-__all__ = ["HasVocabulary", "TimedNetwork", "instantiate", "network_call", "random_inputs"]
+__all__ = ["HasVocabulary", "TimedNetwork", "instantiate", "random_inputs"]

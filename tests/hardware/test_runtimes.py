@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from nasctl.api import Builder, Conv, ConvNormAct, Embedding, Layer, MeanToken
-from nasctl.hardware.profiling.timed_network import HasVocabulary, instantiate, network_call
+from nasctl.hardware.profiling.network_call import network_call
+from nasctl.hardware.profiling.timed_network import HasVocabulary, instantiate
 from nasctl.hardware.runtimes import runtime_version
 
 

@@ -13,7 +13,7 @@ from nasctl import __version__
 from nasctl.api import Builder, ConvNormAct, NasctlError
 from nasctl.export import export
 from nasctl.export.formats import FORMATS
-from nasctl.hardware.profiling import timed_network
+from nasctl.hardware.profiling.network_call import network_call
 from nasctl.networks.onnx import to_onnx
 
 SMALL = ("nb201:channels=4,cells=1", (3, 1, 2, 1, 4, 3))
@@ -60,7 +60,7 @@ def test_a_module_is_exported_for_inputs_of_one_shape(checked):
 
 
 def test_every_user_of_onnx_files_gets_a_checked_one(checked, tmp_path):
-    timed_network.network_call(network(), "onnxruntime", "cpu", 1, 1)
+    network_call(network(), "onnxruntime", "cpu", 1, 1)
     assert [(proto.producer_name, full) for proto, full in checked] == [("pytorch", True)]
     FORMATS["onnx"].write(export.model(*SMALL), tmp_path / "net.onnx")
     ((proto, full),) = checked[1:]
@@ -75,7 +75,7 @@ def test_a_program_that_the_checker_refuses_is_not_handed_out(tmp_path):
     with pytest.raises(NasctlError, match=r"the ONNX checker refuses torch's program \(.*NoSuchOperator"):
         to_onnx(nn.ReLU(), [torch.zeros(1)])
     with pytest.raises(NasctlError, match="the ONNX checker refuses"):
-        timed_network.network_call(network(), "onnxruntime", "cpu", 1, 1, file=tmp_path / "kept.onnx")
+        network_call(network(), "onnxruntime", "cpu", 1, 1, file=tmp_path / "kept.onnx")
     with pytest.raises(NasctlError, match="the ONNX checker refuses"):
         export.export(export.model(*SMALL), {"onnx": tmp_path / "net.onnx"})
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,8 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from onnx.numpy_helper import from_array
 
 from nasctl.api import Builder, ConvNormAct
-from nasctl.hardware.profiling.timed_network import TimedNetwork, network_call
+from nasctl.hardware.profiling.network_call import network_call
+from nasctl.hardware.profiling.timed_network import TimedNetwork
 from nasctl.networks.onnx_int8 import quantised_onnx
 
 UINT8, FLOAT = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT

@@ -40,7 +40,7 @@ from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.task import Task
-from nasctl.hardware.profiling import timed_network
+from nasctl.hardware.profiling.network_call import network_call
 from nasctl.problem.fidelity import Fidelity
 from nasctl.search import applicability
 from nasctl.search.run import Run
@@ -139,7 +139,7 @@ def test_what_does_not_suit_is_one_sentence_before_anything_is_written(monkeypat
 @pytest.mark.parametrize(("runtime", "precision"), [("torch", "bfloat16"), ("onnxruntime", "float32")])
 def test_networks_that_take_tokens_are_timed_with_tokens(runtime, precision):
     network = Transformer("tokens").network((0,))
-    timed = timed_network.network_call(network, runtime, "cpu", 1, 2, precision)
+    timed = network_call(network, runtime, "cpu", 1, 2, precision)
     with torch.no_grad():
         (out,) = timed() if runtime == "onnxruntime" else [timed()]
     assert out.shape == (2, 5)
