@@ -14,7 +14,7 @@ from nasctl import __version__, registry
 from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.hardware.distinct_blocks import distinct_blocks
-from nasctl.hardware.profiling import kit, kit_text, runtimes, shared_weights
+from nasctl.hardware.profiling import kit, kit_text, shared_weights, timed_network
 
 TINY = "nb201:channels=4,cells=1,resolution=8"
 NORMAL = registry.normal("spaces", TINY)
@@ -77,7 +77,7 @@ def test_files_run_with_weights_that_they_share(tmp_path, monkeypatch):
     assert list(made.models) == chosen
     assert list((tmp_path / "kit").glob("weights-*.bin"))
     for file, network in kit.kit_networks(made.models.values()).items():
-        module, inputs = runtimes.instantiate(network, 2, 0)
+        module, inputs = timed_network.instantiate(network, 2, 0)
         session = onnxruntime.InferenceSession(tmp_path / "kit" / file, providers=["CPUExecutionProvider"])
         assert [tuple(one.shape) for one in session.get_inputs()] == [(2, *shape) for shape in made.models[file].inputs]
         (out,) = session.run(None, {f"input{k}": one.numpy() for k, one in enumerate(inputs)})
