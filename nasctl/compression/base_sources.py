@@ -24,8 +24,8 @@ from nasctl.training.trained_weights import Facts
 
 WEIGHTS = (".safetensors", ".pt")  # suffixes of files of trained weights that nasctl writes
 
-# Suffixes of files that a FILE.py may load its weights from, or import.
-BESIDE = frozenset({".py", *WEIGHTS, ".pth", ".bin", ".ckpt", ".npz", ".npy", ".pkl", ".h5", ".onnx"})
+# Suffixes of files that a FILE.py may load its weights from.
+BESIDE = frozenset({*WEIGHTS, ".pth", ".bin", ".ckpt", ".npz", ".npy", ".pkl", ".h5", ".onnx"})
 
 
 def located(of: str) -> str:
@@ -104,7 +104,7 @@ def trained_base(path: str) -> TrainedBase:
 
 
 def _state_beside(file: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return name, time of change and size of a Python file and of the Python files and files of weights beside it."""
+    """Return name, time of change and size of a Python file and of the files of weights beside it."""
     read = {file.name: file.stat()}
     with os.scandir(file.parent) as found:
         read |= {one.name: one.stat() for one in found if Path(one.name).suffix in BESIDE and one.is_file()}

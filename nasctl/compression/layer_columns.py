@@ -49,7 +49,8 @@ def some_columns(part: nn.Module, x: Tensor, number: int, generator: torch.Gener
     windows = _windows(part, x)
     shape = windows.shape[2 : 2 + (windows.ndim - 2) // 2]
     examples, places = _positions(len(x), prod(shape), number, generator)
-    picked = windows[(examples, slice(None), *torch.unravel_index(places, shape))]  # (B * n, C, *kernel)
+    at: tuple[Tensor | slice, ...] = (examples, slice(None), *torch.unravel_index(places, shape))
+    picked = windows[at]  # (B * n, C, *kernel)
     return picked.reshape(len(picked), groups_of(part), -1).transpose(0, 1)
 
 

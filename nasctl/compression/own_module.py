@@ -34,6 +34,7 @@ def own_module(path: str, state: tuple[tuple[str, int, int], ...]) -> TrainedBas
         loaded = named_files.current_module(path)
         module = _made(loaded, file, name)
         _check_same(module, _made(loaded, file, name), file, name)
+    check_finite(path, {key: one for key, one in module.state_dict().items() if isinstance(one, Tensor)})
     names = vars(loaded)
     module = module.eval()
     size, mean = names.get("SIZE"), tuple(map(float, names.get("MEAN", ())))
@@ -55,7 +56,6 @@ def own_module(path: str, state: tuple[tuple[str, int, int], ...]) -> TrainedBas
             " output."
         )
     weights = Network.weights_of_module(module, shape)
-    check_finite(path, weights)
     return TrainedBase(path, network, weights, Input(shape), known, mean, deviation)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nasctl.candidates.determinism import deterministic_torch
 from nasctl.compression.calibration import InputStatistics, batches, input_statistics
 from nasctl.compression.folded_norms import FoldedNetwork
 from nasctl.compression.input_moments import InputMoments, input_moments
@@ -98,7 +99,8 @@ class Quantizer:
         if (found := self._kept.get(key)) is not None:
             self._kept.move_to_end(key)
             return found
-        found = self._kept[key] = self._quantized(place, choice)
+        with deterministic_torch(1):  # roundings and biases must not depend on the threads of a search or an export
+            found = self._kept[key] = self._quantized(place, choice)
         self._bytes += _size(found)
         while self._bytes > KEPT_BYTES and len(self._kept) > 1:
             self._bytes -= _size(self._kept.popitem(last=False)[1])

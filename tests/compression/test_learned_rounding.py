@@ -27,25 +27,24 @@ def error(weight, found, moments):
 def test_the_best_roundings_of_a_few_weights_are_nearly_found():
     # With the scale of the nearest values, all 2^8 roundings of a row of eight weights are tried.
     ratios = []
-    for seed in range(3):
+    for seed in range(2):
         weight, moments = case(1, 8, seed)
         nearest = quantized_tensor(weight, 3, "uniform")
         low = (weight / nearest.scale * 3).floor().clamp(-3, 2)
-        every = [(low + torch.tensor(up)).int() for up in product((0, 1), repeat=8)]
-        best = min(error(weight, nearest._replace(whole=one), moments) for one in every)
+        every = (low + torch.tensor(list(product((0, 1), repeat=8)))) * nearest.scale / 3 - weight
+        best = float(((every @ moments.covariance[0]) * every).sum(1).min())
         found = error(weight, learned_tensor(weight, nearest, moments, False), moments)
         ratios.append((found - best) / (error(weight, nearest, moments) - best + 1e-9))
     assert sum(ratios) / len(ratios) < 0.25
 
 
-@pytest.mark.parametrize("levels", ["uniform", "power"])
-@pytest.mark.parametrize("bits", [2, 3, 4, 6])
+@pytest.mark.parametrize(("bits", "levels"), [(2, "uniform"), (3, "power"), (6, "uniform")])
 def test_outputs_are_closer_and_levels_stay_levels(bits, levels):
     weight, moments = case(12, 30)
     weight[3] = 0
     nearest = quantized_tensor(weight, bits, levels)
     found = learned_tensor(weight, nearest, moments, levels == "power")
-    assert error(weight, found, moments) < (0.9 if bits > 2 else 1) * error(weight, nearest, moments)
+    assert error(weight, found, moments) < 0.9 * error(weight, nearest, moments)
     assert found.whole.abs().max() <= 2 ** (bits - 1) - 1
     assert not found.values[3].any()
     assert 0.3 <= found.exponent <= 1

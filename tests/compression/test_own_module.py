@@ -95,7 +95,8 @@ def test_weights_that_differ_from_call_to_call_are_refused(tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_weights_that_are_not_finite_are_refused(own, tmp_path):
-    write(tmp_path, 0, **{"3.bias": torch.full((10,), float("nan"))})
+@pytest.mark.parametrize(("key", "shape"), [("3.bias", (10,)), ("0.weight", (4, 1, 3, 3))])
+def test_weights_that_are_not_finite_are_refused(own, tmp_path, key, shape):
+    write(tmp_path, 0, **{key: torch.full(shape, float("nan"))})
     with pytest.raises(NasctlError, match="not finite"):
         trained_base(own)

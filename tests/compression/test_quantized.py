@@ -13,8 +13,10 @@ from PIL import Image
 
 from nasctl import registry
 from nasctl.candidates.candidate import Candidate
+from nasctl.candidates.determinism import deterministic_torch
 from nasctl.candidates.objective import version_on
 from nasctl.candidates.setting import Setting
+from nasctl.compression import quantizer
 from nasctl.compression.folded_norms import FoldedNetwork
 from nasctl.compression.labelled_data import labelled_data, same_content
 from nasctl.compression.learned_images import learned_doubts
@@ -211,6 +213,16 @@ def test_learned_rounding_is_closer_to_the_given_network(own):
         assert (found - exact).square().mean() < (space.evaluator(batches)(genome)[0] - exact).square().mean()
     wide = every(space, weights=8, levels="power", inputs=8)
     assert torch.equal(learned.evaluator(batches)(wide)[0], space.evaluator(batches)(wide)[0])
+
+
+def test_weights_do_not_depend_on_the_threads_of_a_search(own, monkeypatch):
+    seen, known = [], quantizer.quantized_tensor
+    monkeypatch.setattr(quantizer, "quantized_tensor", lambda *a: seen.append(torch.get_num_threads()) or known(*a))
+    space = registry.create("spaces", f"{own},weights=5,activations=7")
+    with deterministic_torch(2):
+        space.module(drawn(space, 1)[0])
+        assert torch.get_num_threads() == 2
+    assert set(seen) == {1}
 
 
 def test_an_option_that_was_added_later_is_no_part_of_earlier_names(weights):
