@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nasctl.api import NasctlError, Network, SearchSpace
 from nasctl.hardware.distinct_blocks import random_genomes
+from nasctl.hardware.precision import integer_bits
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import KINDS
 from nasctl.registry import create, trusted
@@ -95,12 +96,16 @@ def whose_processor(kind: str, table: LatencyTable) -> str:
 
 
 def _of_this_machine(tables: Mapping[str, LatencyTable], space: str) -> dict[str, LatencyTable]:
-    """Return the tables of this machine's processor that were measured and validated on a space."""
+    """Return the tables of this machine's processor that were measured in floating point and validated on a space.
+
+    A table of integers holds for quantised files alone, so only its name stands for it.
+    """
     found = {
         name: table
         for name, table in tables.items()
         if table.kind == "cpu" and table.method == "measured" and table.validated(space)
     }
+    found = {name: table for name, table in found.items() if integer_bits(table.precision) is None}
     here = host_processor() if found else ""
     return {name: table for name, table in found.items() if table.processor == here}
 

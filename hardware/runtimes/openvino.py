@@ -34,4 +34,5 @@ class OpenVINORuntime:
         request = core.compile_model(model, "CPU", options).create_infer_request()
         for port, array in zip(request.model_inputs, timed.feed.values(), strict=True):
             request.set_tensor(port, openvino.Tensor(array))
-        return request.infer
+        call: NetworkCall = request.infer
+        return call

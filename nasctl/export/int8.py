@@ -94,7 +94,8 @@ def quantise(model: Model, data: TrainingData, source: Path, target: Path) -> Qu
     """
     if not data.size("validation"):
         raise NasctlError("Cannot compare the int8 file: the data has no validation images. Give data that has some.")
-    images = [batch.numpy() for batch in as_input(calibration_pixels(data)).split(BATCH)]
+    pixels = as_input(calibration_pixels(data)).numpy()
+    images = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
     target.write_bytes(quantised_onnx(source.read_bytes(), ({"input": batch} for batch in images)))
     float32, int8, lost, gained = _compared(model, data, source, target)
     ms = _latencies(source, target, images[0][:1])

@@ -61,6 +61,7 @@ def test_cpu_is_this_machine_if_it_has_a_table(here):
     measured("far", "Another CPU (AVX2)").save(here / "far.json")
     measured("elsewhere", "My CPU (AVX2)", "nbmacro").save(here / "elsewhere.json")
     measured("fit", "My CPU (AVX2)", method="fitted").save(here / "fit.json")
+    measured("integers", "My CPU (AVX2)", precision="int8").save(here / "integers.json")
     (here / "broken.json").write_text('{\n "schema": 2')
     (here / "notes.json").write_text("[]")
     assert best_device("cpu", TINY) == other
