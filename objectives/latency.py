@@ -11,6 +11,11 @@ from nasctl.hardware.table import INTEGER_BITS
 
 __all__ = ["Latency"]
 
+ON_ZEROS = (  # what zeros among weights change
+    "THE SAME FOR ALL: runtimes multiply with zeros too, so each candidate has the latency of the given network; leave"
+    " this objective out, or remove whole channels with structured=yes"
+)
+
 
 class Latency:
     """Sum of the latencies of the candidate's blocks on a device, in ms for one batch of the table's size.
@@ -79,11 +84,7 @@ class Latency:
         example = self._priced(space, example)
         if quantized:
             lines.append(self._on_bits(example))
-        if masked:
-            lines.append(
-                "THE SAME FOR ALL: runtimes multiply with zeros too, so each candidate has the latency of the given"
-                " network; leave this objective out, or remove whole channels with structured=yes"
-            )
+        lines += [ON_ZEROS] if masked else []
         if table.batch > 1:
             lines.append(f"NOT FOR ONE IMAGE: latencies are ms for a batch of {table.batch}")
         if not table.precision.startswith("float32"):
