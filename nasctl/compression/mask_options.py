@@ -52,7 +52,7 @@ def calibration_batches(given: Given, options: MaskOptions) -> list[Tensor]:
     """Return the normalised images that norms are recalibrated with, (B, C, H, W) each; none if they are not."""
     if not options.recalibrate:
         return []
-    return list(given.base.normalised(calibration_pixels(given.calibration)).split(CALIBRATED))
+    return list(torch.split(given.base.normalised(calibration_pixels(given.calibration)), CALIBRATED))
 
 
 @torch.no_grad()
