@@ -1,7 +1,7 @@
 """Figures of sparse networks: python perf/sparse.py [--resolution 16] [--seeds 3] [--part masks].
 
-The script trains the small network of perf/quantized.py on the images of NASCTL_DATA with `nasctl train`, which a second
-call skips. It prints
+The script trains the small network of perf/quantized.py on the images of NASCTL_DATA with `nasctl train`, which a
+second call skips. It prints
 
 1. masks: the accuracy on test images of masks by magnitude, SNIP, SynFlow and chance, with the same sparsity in all
    layers and with the weights of largest score overall, with norms recalibrated and not; and whole channels;

@@ -102,7 +102,7 @@ class Sparse:
             f"overall-{sparsity:g}": Reference(
                 genome, f"the weights of largest score overall, about {1 - sparsity:.0%}"
             )
-            for sparsity, genome in self.variants.overall().items()
+            for sparsity, genome in self.variants.overall.items()
         }
 
     @property

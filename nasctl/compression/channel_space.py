@@ -67,8 +67,9 @@ class ChannelVariants:
             for choice, sparsity in reversed([*enumerate(self.sparsities)])
         }
 
+    @property
     def overall(self) -> dict[float, Genome]:
-        """Return nothing: scores of channels of different groups are not compared."""
+        """Nothing: scores of channels of different groups are not compared."""
         return {}
 
     @property

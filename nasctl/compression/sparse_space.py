@@ -69,8 +69,9 @@ class SparseVariants:
             for choice, sparsity in reversed([*enumerate(self.sparsities)])
         }
 
+    @cached_property
     def overall(self) -> dict[float, Genome]:
-        """Return the genomes whose layers keep the weights of largest score in the whole network, by the sparsity.
+        """The genomes whose layers keep the weights of largest score in the whole network, by the sparsity.
 
         Each layer gets the choice nearest to the share of its weights that would be zero. Searched masks have those of
         magnitudes, as the paper has them. Random scores have no such genomes, because all layers would have about the
