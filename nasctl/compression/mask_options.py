@@ -65,7 +65,8 @@ def best_seed(given: Given, options: MaskOptions, outputs: Callable[[int, Sequen
         outputs: Returns the logits for each batch of images of the variant with the masks of a seed.
 
     References:
-        Random search for sparse networks: the masks of the best initial loss among many that are drawn.
+        Farahani, "Random search as a baseline for sparse neural network architecture search", 2024, arXiv:2403.08265,
+        where weights are trained afterwards.
     """
     batches, labels = labelled_batches(given.base, given.calibration, "train", CALIBRATION_IMAGES)
     expected = torch.cat(labels)
