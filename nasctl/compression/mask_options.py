@@ -74,4 +74,9 @@ def best_seed(given: Given, options: MaskOptions, outputs: Callable[[int, Sequen
     return min(seeds, key=lambda seed: float(cross_entropy(torch.cat(outputs(seed, batches)), expected)))
 
 
-__all__ = ["METHODS", "MaskMethod", "MaskOptions", "best_seed", "calibration_batches"]
+def first_of_equal(numbers: Sequence[int]) -> tuple[int, ...]:
+    """Return for each choice the first choice with the same number of kept weights or channels."""
+    return tuple(numbers.index(one) for one in numbers)
+
+
+__all__ = ["METHODS", "MaskMethod", "MaskOptions", "best_seed", "calibration_batches", "first_of_equal"]
