@@ -17,6 +17,11 @@ from nasctl.hardware.skill import rank_weakness
 
 __all__ = ["Latency"]
 
+ON_ZEROS = (  # what zeros among weights change
+    "THE SAME FOR ALL: runtimes multiply with zeros too, so each candidate has the latency of the given network; leave"
+    " this objective out, or remove whole channels with structured=yes"
+)
+
 
 class Latency:
     """Sum of the latencies of the candidate's blocks on a device, in ms for one batch of the table's size.
@@ -106,10 +111,7 @@ class Latency:
     def _on_variants(self, network: Network, priced: Network) -> str:
         """Return what bits or zeros of layers change, given a variant and the network that is priced for it."""
         if has_masked_layers(network):
-            return (
-                "THE SAME FOR ALL: runtimes multiply with zeros too, so each candidate has the latency of the given"
-                " network; leave this objective out, or remove whole channels with structured=yes"
-            )
+            return ON_ZEROS
         if has_quantized_layers(priced):
             return (
                 "NO FASTER WITH FEWER BITS: a quantised layer without a row of its own has the latency of its"

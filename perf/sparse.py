@@ -1,6 +1,7 @@
 """Figures of sparse networks: python perf/sparse.py [--resolution 16] [--seeds 3] [--part masks].
 
-The script trains a small network on the images of NASCTL_DATA with `nasctl train`, which a second call skips. It prints
+The script trains the small network of perf/quantized.py on the images of NASCTL_DATA with `nasctl train`, which a
+second call skips. It prints
 
 1. masks: the accuracy on test images of masks by magnitude, SNIP, SynFlow and chance, with the same sparsity in all
    layers and with the weights of largest score overall, with norms recalibrated and not; and whole channels;
@@ -82,7 +83,7 @@ def jackpots(of: str, data: str, seeds: int, epochs: int) -> None:
 
 def nodes(data: str, size: int, seeds: int, epochs: int) -> None:
     """Print the initial losses and the accuracies after training of random masks of channels."""
-    usual = Judge(f"sparse:of={NAME.format(size)},data={data}", data).space.base
+    usual = Judge(f"sparse:of={training_name(size)},data={data}", data).space.base
     for seed in range(seeds):
         with TemporaryDirectory() as folder:
             path = Path(folder) / "untrained.py"
@@ -119,7 +120,9 @@ def train(module: nn.Module, judge: Judge, epochs: int, seed: int) -> None:
     module.eval()
 
 
-NAME = "nats{}"  # of the training, with the resolution
+def training_name(resolution: int) -> str:
+    """Return the name of the training of the given network; at 16 pixels it is that of perf/quantized.py."""
+    return "nats" if resolution == 16 else f"nats{resolution}"
 
 
 def main() -> None:
@@ -133,7 +136,7 @@ def main() -> None:
     parser.add_argument("--store", default="sparse.db", help="store of the training [default: sparse.db]")
     given = parser.parse_args()
     data = str(Path(os.environ["NASCTL_DATA"]) / "images" / "cifar10_train_12000.zip")
-    name, parts = NAME.format(given.resolution), given.part or ("masks", "jackpots", "nodes")
+    name, parts = training_name(given.resolution), given.part or ("masks", "jackpots", "nodes")
     NETWORKS[name] = f"nats_size:resolution={given.resolution}", NETWORKS["nats"][1]
     trained(name, data, given.epochs, given.store)
     CURRENT_STORE.set(given.store)

@@ -55,7 +55,12 @@ class Sparse:
 
     References:
         Han et al., "Learning both weights and connections for efficient neural networks", NeurIPS 2015,
-        arXiv:1506.02626. Li et al., "Pruning filters for efficient ConvNets", ICLR 2017, arXiv:1608.08710.
+        arXiv:1506.02626. Lee et al., "SNIP: Single-shot network pruning based on connection sensitivity", ICLR 2019,
+        arXiv:1810.02340. Tanaka et al., "Pruning neural networks without any data by iteratively conserving synaptic
+        flow", NeurIPS 2020, arXiv:2006.05467. Zhang et al., "Lottery jackpots exist in pre-trained models", IEEE TPAMI
+        45 (12), 2023, arXiv:2104.08700. Farahani, "Random search as a baseline for sparse neural network architecture
+        search", 2024, arXiv:2403.08265. Li et al., "Pruning filters for efficient ConvNets", ICLR 2017,
+        arXiv:1608.08710.
     """
 
     def __init__(
@@ -102,7 +107,7 @@ class Sparse:
             f"overall-{sparsity:g}": Reference(
                 genome, f"the weights of largest score overall, about {1 - sparsity:.0%}"
             )
-            for sparsity, genome in self.variants.overall().items()
+            for sparsity, genome in self.variants.overall.items()
         }
 
     @property

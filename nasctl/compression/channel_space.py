@@ -13,7 +13,7 @@ import torch
 from nasctl.compression.changed_network import with_layers
 from nasctl.compression.channel_groups import ChannelGroup, ChannelMap, channel_map
 from nasctl.compression.compressed_space import Evaluator, Given
-from nasctl.compression.mask_options import MaskOptions, best_seed, calibration_batches
+from nasctl.compression.mask_options import MaskOptions, best_seed, calibration_batches, first_of_equal
 from nasctl.compression.narrow_layers import narrowed, narrowed_state
 from nasctl.compression.recalibrated_variants import RecalibratedVariants
 from nasctl.compression.weight_scores import weight_scores
@@ -57,8 +57,7 @@ class ChannelVariants:
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the genome with the first of the choices that keep the same number of channels of a group."""
-        kept = [[kept_number(len(group.labels), one) for one in self.sparsities] for group in self._groups]
-        return tuple(numbers.index(numbers[choice]) for numbers, choice in zip(kept, genome, strict=True))
+        return tuple(firsts[choice] for firsts, choice in zip(self._firsts, genome, strict=True))
 
     def uniform(self) -> dict[float, Genome]:
         """Return the genomes with the same sparsity in all groups, by the sparsity, ascending."""
@@ -67,8 +66,9 @@ class ChannelVariants:
             for choice, sparsity in reversed([*enumerate(self.sparsities)])
         }
 
+    @property
     def overall(self) -> dict[float, Genome]:
-        """Return nothing: scores of channels of different groups are not compared."""
+        """Nothing: scores of channels of different groups are not compared."""
         return {}
 
     @property
@@ -91,6 +91,12 @@ class ChannelVariants:
     @property
     def _groups(self) -> Sequence[ChannelGroup]:
         return _channels(self.given).groups
+
+    @cached_property
+    def _firsts(self) -> tuple[tuple[int, ...], ...]:
+        """For each group and choice the first choice that keeps as many channels."""
+        numbers = [len(group.labels) for group in self._groups]
+        return tuple(first_of_equal([kept_number(number, one) for one in self.sparsities]) for number in numbers)
 
 
 class _NarrowNetworks:

@@ -52,7 +52,7 @@ def calibration_batches(given: Given, options: MaskOptions) -> list[Tensor]:
     """Return the normalised images that norms are recalibrated with, (B, C, H, W) each; none if they are not."""
     if not options.recalibrate:
         return []
-    return list(given.base.normalised(calibration_pixels(given.calibration)).split(CALIBRATED))
+    return list(torch.split(given.base.normalised(calibration_pixels(given.calibration)), CALIBRATED))
 
 
 @torch.no_grad()
@@ -65,7 +65,8 @@ def best_seed(given: Given, options: MaskOptions, outputs: Callable[[int, Sequen
         outputs: Returns the logits for each batch of images of the variant with the masks of a seed.
 
     References:
-        Random search for sparse networks: the masks of the best initial loss among many that are drawn.
+        Farahani, "Random search as a baseline for sparse neural network architecture search", 2024, arXiv:2403.08265,
+        where weights are trained afterwards.
     """
     batches, labels = labelled_batches(given.base, given.calibration, "train", CALIBRATION_IMAGES)
     expected = torch.cat(labels)
@@ -73,4 +74,9 @@ def best_seed(given: Given, options: MaskOptions, outputs: Callable[[int, Sequen
     return min(seeds, key=lambda seed: float(cross_entropy(torch.cat(outputs(seed, batches)), expected)))
 
 
-__all__ = ["METHODS", "MaskMethod", "MaskOptions", "best_seed", "calibration_batches"]
+def first_of_equal(numbers: Sequence[int]) -> tuple[int, ...]:
+    """Return for each choice the first choice with the same number of kept weights or channels."""
+    return tuple(numbers.index(one) for one in numbers)
+
+
+__all__ = ["METHODS", "MaskMethod", "MaskOptions", "best_seed", "calibration_batches", "first_of_equal"]

@@ -105,7 +105,7 @@ def _searched(
             weights = {f"{attribute_name(name)}.weight": layer.masked() for name, layer in layers.items()}
             outputs = functional_call(module, weights, (base.normalised(pixels),))
             optimiser.zero_grad()
-            cross_entropy(outputs, labels).backward()
+            cross_entropy(outputs, labels).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             for layer in layers.values():
                 layer.swap(share)

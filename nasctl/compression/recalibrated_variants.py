@@ -90,7 +90,7 @@ class RecalibratedVariants:
         self._norms = frozenset(
             k
             for k, node in enumerate(self._nodes)
-            if self._calibration and k in single and is_batch_norm(node) and _has_statistics(self._plain[k])
+            if self._calibration and k in single and _can_recalibrate(node, self._plain[k])
         )
         self._kept: OrderedDict[tuple[int, Hashable], nn.Module] = OrderedDict()
         self._bytes = 0
@@ -173,8 +173,9 @@ def _plain_modules(base: TrainedBase) -> list[nn.Module]:
     return [module.get_submodule(attribute_name(node.name)) for node in base.network.nodes]
 
 
-def _has_statistics(norm: nn.Module) -> bool:
-    return norm._buffers.get("running_mean") is not None
+def _can_recalibrate(node: Node, part: nn.Module) -> bool:
+    """Return whether a layer is a batch norm of whole examples with running statistics."""
+    return is_batch_norm(node) and node.layer.rows is None and part._buffers.get("running_mean") is not None
 
 
 def _size(part: nn.Module) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from nasctl.compression.changed_network import with_layers
 from nasctl.compression.compressed_space import Evaluator, Given
-from nasctl.compression.mask_options import MaskOptions, best_seed, calibration_batches
+from nasctl.compression.mask_options import MaskOptions, best_seed, calibration_batches, first_of_equal
 from nasctl.compression.packed_weights import kept_places, packed_places
 from nasctl.compression.recalibrated_variants import RecalibratedVariants, prunable_layers
 from nasctl.compression.stored_masks import stored_masks
@@ -20,7 +20,7 @@ from nasctl.compression.weight_scores import weight_scores
 from nasctl.errors import NasctlError
 from nasctl.networks.executable import construct
 from nasctl.networks.graph import Network
-from nasctl.networks.node import Node, attribute_name
+from nasctl.networks.node import attribute_name
 from nasctl.networks.quantized_layer import parameter_numbers
 from nasctl.networks.sparse_layer import SparseLayer, kept_number
 from nasctl.problem.space import Gene, Genome
@@ -50,17 +50,17 @@ class SparseVariants:
     @cached_property
     def genes(self) -> tuple[Gene, ...]:
         """The sparsity of each layer; a later choice keeps more weights."""
-        if not (places := prunable_layers(self._nodes)):
+        if not self._weights:
             raise NasctlError(
                 f"Cannot prune {self.given.path}: it has no convolution or linear layer with weights of its own. Give"
                 " another network."
             )
-        return tuple(Gene(f"{self._nodes[k].name}.sparsity", self.sparsities, ordered=True) for k in places)
+        nodes = self.given.base.network.nodes
+        return tuple(Gene(f"{nodes[k].name}.sparsity", self.sparsities, ordered=True) for k in self._weights)
 
     def canonical(self, genome: Genome) -> Genome:
         """Return the genome with the first of the choices that keep the same number of weights of a layer."""
-        kept = [[kept_number(self._weights(k), one) for one in self.sparsities] for k in prunable_layers(self._nodes)]
-        return tuple(numbers.index(numbers[choice]) for numbers, choice in zip(kept, genome, strict=True))
+        return tuple(firsts[choice] for firsts, choice in zip(self._firsts, genome, strict=True))
 
     def uniform(self) -> dict[float, Genome]:
         """Return the genomes with the same sparsity in all layers, by the sparsity, ascending."""
@@ -69,15 +69,15 @@ class SparseVariants:
             for choice, sparsity in reversed([*enumerate(self.sparsities)])
         }
 
+    @cached_property
     def overall(self) -> dict[float, Genome]:
-        """Return the genomes whose layers keep the weights of largest score in the whole network, by the sparsity.
+        """The genomes whose layers keep the weights of largest score in the whole network, by the sparsity.
 
         Each layer gets the choice nearest to the share of its weights that would be zero. Searched masks have those of
         magnitudes, as the paper has them. Random scores have no such genomes, because all layers would have about the
         same sparsity.
         """
-        places = prunable_layers(self._nodes)
-        if self.options.method == "random" or len(places) < 2:
+        if self.options.method == "random" or len(self._weights) < 2:
             return {}
         asked = self
         if self.options.method == "jackpot":
@@ -118,17 +118,20 @@ class SparseVariants:
 
     def sparsity_of(self, genome: Genome) -> dict[int, float]:
         """Return the sparsity of each layer with zeros, by its position."""
-        found = {k: self.sparsities[choice] for k, choice in zip(prunable_layers(self._nodes), genome, strict=True)}
-        return {k: one for k, one in found.items() if kept_number(self._weights(k), one) < self._weights(k)}
+        found = {k: self.sparsities[choice] for k, choice in zip(self._weights, genome, strict=True)}
+        return {k: one for k, one in found.items() if kept_number(self._weights[k], one) < self._weights[k]}
 
-    @property
-    def _nodes(self) -> tuple[Node, ...]:
-        return self.given.base.network.nodes
+    @cached_property
+    def _weights(self) -> dict[int, int]:
+        """The number of weights of each layer that can be pruned, by its position."""
+        nodes = self.given.base.network.nodes
+        return {k: parameter_numbers(nodes[k].layer, *nodes[k].in_shapes)[0] for k in prunable_layers(nodes)}
 
-    def _weights(self, place: int) -> int:
-        """Return the number of weights of a layer."""
-        node = self._nodes[place]
-        return parameter_numbers(node.layer, *node.in_shapes)[0]
+    @cached_property
+    def _firsts(self) -> tuple[tuple[int, ...], ...]:
+        """For each layer and choice the first choice that keeps as many weights."""
+        numbers = self._weights.values()
+        return tuple(first_of_equal([kept_number(number, one) for one in self.sparsities]) for number in numbers)
 
 
 class _SparseNetworks:

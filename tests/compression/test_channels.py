@@ -10,14 +10,18 @@ from nasctl import registry
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.compression.channel_groups import channel_map
-from nasctl.compression.channel_space import _networks
+from nasctl.compression.channel_space import ChannelVariants, _networks
 from nasctl.compression.labelled_data import labelled_data
+from nasctl.compression.mask_options import MaskOptions
+from nasctl.compression.trained_base import TrainedBase
 from nasctl.compression.variant_accuracy import validation_batches
 from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.networks.node import attribute_name
 from nasctl.networks.sparse_layer import SparseLayer
+from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.sampling import unseen
+from nasctl.problem.space import Input
 
 OWN = '''
 import torch
@@ -82,6 +86,18 @@ def images(space):
     return validation_batches(space.base, labelled_data(space.base, "digits"), 60)[0]
 
 
+def masked(base, networks, genome):
+    """Return the module of the given network in which removed channels reach no later layer."""
+    module = base.module()
+    for k, node in enumerate(base.network.nodes):
+        if networks._map.roles[k] == "mixes":
+            weight = module.get_submodule(attribute_name(node.name)).weight
+            removed = torch.ones(weight.shape[1], dtype=torch.bool)
+            removed[networks._places(node.inputs[0], dict(enumerate(genome)))] = False
+            weight.data[:, removed] = 0
+    return module
+
+
 def test_channels_that_a_sum_adds_are_one_group(own):
     space = registry.create("spaces", own)
     nodes = space.base.network.nodes
@@ -100,17 +116,10 @@ def test_a_smaller_module_computes_what_the_masked_one_does(which, request):
     space = registry.create("spaces", f"{request.getfixturevalue(which)},recalibrate=off")
     networks = _networks(space.variants)
     for genome in [*drawn(space, 3), (0,) * len(space.genes)]:
-        small, masked = space.module(genome), space.base.module()
-        for k, node in enumerate(space.base.network.nodes):
-            if networks._map.roles[k] == "mixes":  # removed channels reach no later layer
-                kept = networks._places(node.inputs[0], dict(enumerate(genome)))
-                weight = masked.get_submodule(attribute_name(node.name)).weight
-                removed = torch.ones(weight.shape[1], dtype=torch.bool)
-                removed[kept] = False
-                weight.data[:, removed] = 0
+        small, wanted = space.module(genome), masked(space.base, networks, genome)
         with torch.no_grad():
-            found, wanted = small(images(space)[0]), masked(images(space)[0])
-        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+            found, expected = small(images(space)[0]), wanted(images(space)[0])
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         assert sum(p.numel() for p in small.parameters()) == space.network(genome).params < space.base.network.params
         assert space.network(genome).macs < space.base.network.macs
 
@@ -176,3 +185,40 @@ def test_a_network_without_such_channels_is_refused(tmp_path):
 def test_a_network_is_traced_with_its_groups():
     network = Network.from_module(nn.Sequential(nn.Conv2d(3, 5, 3), nn.PReLU(5), nn.Conv2d(5, 4, 1)), (3, 8, 8))
     assert channel_map(network).groups == ()  # a slope for each channel
+
+
+class Drawn:
+    """A network with drawn weights in place of a trained one."""
+
+    calibration = None
+
+    def __init__(self, name):
+        space = registry.create("spaces", name).reduced(Fidelity(size=32))
+        network = space.network(unseen(space, np.random.default_rng(0), 1)[0])
+        torch.manual_seed(0)
+        state = network.module().state_dict()
+        for key, one in state.items():
+            if key.endswith("running_mean"):
+                one.normal_()
+            elif key.endswith("running_var"):
+                one.uniform_(0.5, 2.0)
+        shape = network.input_shapes[0]
+        self.base = TrainedBase(name, network, state, Input(shape), None, (0.0,) * shape[0], (1.0,) * shape[0])
+
+
+IMAGES = ("attentivenas", "bossnas", "darts", "hytra", "mbconv", "nb101", "nbmacro", "resnet", "tnb101_micro", "vit")
+
+
+@pytest.mark.slow  # seconds for each of many
+@pytest.mark.parametrize("name", IMAGES)
+def test_networks_of_all_kinds_lose_channels_exactly(name):
+    given = Drawn(name)
+    network = given.base.network
+    variants = ChannelVariants(given, (0.9, 0.5, 0.2), MaskOptions("magnitude", recalibrate=False))
+    genome = tuple(np.random.default_rng(1).integers(0, 3, len(variants.genes)).tolist())
+    small, wanted = variants.module(genome), masked(given.base, _networks(variants), genome)
+    x = torch.randn(2, *network.input_shapes[0], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        difference, largest = (small(x) - wanted(x)).abs().max(), wanted(x).abs().max()
+    assert difference < 1e-5 * largest
+    assert sum(p.numel() for p in small.parameters()) == variants.network(genome).params < network.params

@@ -23,6 +23,7 @@ from nasctl.networks.executable import construct
 from nasctl.networks.layer_kinds import is_batch_norm
 from nasctl.networks.layers import Conv
 from nasctl.networks.node import attribute_name
+from nasctl.networks.quantized_layer import parameter_numbers
 from nasctl.networks.sparse_layer import SparseLayer, code_bits, kept_number, low_bits
 from nasctl.problem.sampling import unseen
 from nasctl.search.metrics import make_objective
@@ -193,11 +194,9 @@ def test_references_begin_a_search(space, weights, tmp_path):
 
 def test_layers_of_few_weights_have_one_genome_for_equal_masks(weights):
     space = registry.create("spaces", f"sparse:of={weights},sparsities=0,0.998,0.999")
-    few = [
-        k
-        for k, one in enumerate(space.genes)
-        if kept_number(space.variants._weights(prunable_layers(space.base.network.nodes)[k]), 0.998) == 1
-    ]
+    sizes = [space.base.network.nodes[k] for k in prunable_layers(space.base.network.nodes)]
+    sizes = [parameter_numbers(node.layer, *node.in_shapes)[0] for node in sizes]
+    few = [k for k, size in enumerate(sizes) if kept_number(size, 0.998) == 1]
     genome = tuple(1 if k in few else 2 for k in range(len(space.genes)))
     assert few
     assert all(space.canonical(genome)[k] == 0 for k in few)
