@@ -112,6 +112,18 @@ class VariantAccuracy:
         Raises:
             NasctlError: The data is not at hand, has no labels or other classes, or a file has changed.
         """
+        run, labels = self.evaluator(candidate)
+        right = sum(int((out.argmax(1) == one).sum()) for out, one in zip(run(candidate.genome), labels, strict=True))
+        return 100 * right / sum(map(len, labels))
+
+    def evaluator(self, candidate: Candidate) -> tuple[Evaluator, list[Tensor]]:
+        """Return the function that evaluates the variants of a candidate's space, and the labels of the images.
+
+        Objectives with equal options share it.
+
+        Raises:
+            NasctlError: The data is not at hand, has no labels or other classes, or a file has changed.
+        """
         from nasctl.compression.compressed_space import CompressedSpace
 
         space, data = candidate.space, candidate.setting.data
@@ -119,9 +131,7 @@ class VariantAccuracy:
             raise NasctlError(f"Cannot measure accuracy: {self.wrong_space(space)}.")
         if isinstance(data, RecordedData):
             raise NasctlError(f"Cannot read images of {data}: a record holds only the name. Give it with --data.")
-        run, labels = _evaluator(space, _Named(data), self)
-        right = sum(int((out.argmax(1) == one).sum()) for out, one in zip(run(candidate.genome), labels, strict=True))
-        return 100 * right / sum(map(len, labels))
+        return _evaluator(space, _Named(data), self)
 
 
 def validation_batches(base: TrainedBase, data: TrainingData, images: int) -> tuple[list[Tensor], list[Tensor]]:

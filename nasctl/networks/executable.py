@@ -16,6 +16,7 @@ from nasctl.networks.torch_modules import (
     ConcatFeatures,
     Cosine,
     DynamicConv,
+    EarlyExit,
     FirstToken,
     FlattenMap,
     Fourier,
@@ -58,6 +59,7 @@ NASCTL_MODULES: dict[str, type[nn.Module]] = {
         HeadLinear,
         RelativeScores,
         QuantizedWeights,
+        EarlyExit,
     )
 }
 
