@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Network, Reference, thresholds_of, validate
+from nasctl.compression.channel_exits import ChannelExits
 from nasctl.compression.compressed_space import Given, with_digest
 from nasctl.compression.depth_exits import DepthExits
 from nasctl.compression.exit_training import ExitTraining
@@ -21,24 +22,30 @@ __all__ = ["Exits"]
 
 THRESHOLDS = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
 
-RATES = {"depth": 3e-3}  # peak learning rates of AdamW by kind
+RATES = {"depth": 3e-3, "channels": 1e-3}  # peak learning rates of AdamW by kind
+
+SHARES = (0.25, 0.5, 0.75)
 
 
 class Exits:
     """A trained network whose images leave at the first exit that is sure enough.
 
-    An exit is a classifier on features within the network. An image leaves when the largest probability exceeds the
-    exit's threshold, and later layers do not run for it. The classifiers learn from the training images once for all
-    candidates, and the layers of the given network are unchanged.
+    An image leaves at an exit when the largest probability exceeds the exit's threshold, and later layers do not run
+    for it. There are two kinds of exits. By depth, exits are classifiers between the blocks of the network, whose own
+    layers are unchanged. By channels, the channels of each layer are divided over stages, as in S2DNAS: a stage reads
+    the channels of earlier stages and never those of later ones, and a classifier follows each stage. What is new
+    learns from the training images once for all candidates.
 
     Args:
         of: A training of nasctl by its name, or the path of its weights or of an export with weights; or FILE.py:NAME
             for a module of your own, which is trained.
-        kind: "depth": exits between the blocks of the network.
-        places: Places for exits, which divide the MACs evenly.
+        kind: "depth": exits between blocks. "channels": exits behind stages of channels.
+        places: Places for exits by depth, which divide the MACs evenly.
+        stages: Stages of channels.
+        shares: Choices of the share of channels up to a stage, ascending, above 0 and below 1.
         thresholds: Choices of each threshold, descending, above 0 and below 1.
-        hidden: Hidden units of each classifier: channels of a 3x3 convolution in front of it; 0 for none.
-        epochs: Passes over the training images that train the classifiers.
+        hidden: Hidden units of each classifier by depth: channels of a 3x3 convolution in front of it; 0 for none.
+        epochs: Passes over the training images: of the classifiers by depth, or of all weights by channels.
         seed: Seed of that training.
         data: Labelled images, from whose training part the classifiers learn; those of the training by default.
         digest: Digest of network and data, which nasctl adds. A changed file is another space.
@@ -57,6 +64,8 @@ class Exits:
         of: str,
         kind: str = "depth",
         places: int = 4,
+        stages: int = 2,
+        shares: tuple[float, ...] = SHARES,
         thresholds: tuple[float, ...] = THRESHOLDS,
         hidden: int = 32,
         epochs: int = 10,
@@ -66,26 +75,32 @@ class Exits:
     ) -> None:
         if kind not in RATES:
             raise BadOption(f"Cannot use kind={kind}. Give kind={' or kind='.join(RATES)}.")
-        for name, value, least in (
-            ("places", places, 1),
-            ("hidden", hidden, 0),
-            ("epochs", epochs, 1),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise BadOption(f"Cannot use {name}={value}. Give {name}={least} or more.")
-        if not thresholds or list(thresholds) != sorted(set(thresholds), reverse=True):
+        least = {
+            "places": (places, 1),
+            "stages": (stages, 2),
+            "hidden": (hidden, 0),
+            "epochs": (epochs, 1),
+            "seed": (seed, 0),
+        }
+        for name, (value, low) in least.items():
+            if value < low:
+                raise BadOption(f"Cannot use {name}={value}. Give {name}={low} or more.")
+        _check("thresholds", thresholds[::-1])
+        _check("shares", shares)
+        if len(shares) < stages - 1:
             raise BadOption(
-                "Cannot use these thresholds: they do not descend. Give for example thresholds=0.9,0.7,0.5."
+                f"Cannot divide channels over {stages} stages: {len(shares)} shares are too few. Give more."
             )
-        if not 0 < thresholds[-1] <= thresholds[0] < 1:
-            raise BadOption("Cannot use these thresholds: probabilities to exceed are above 0 and below 1.")
         given = Given.of(of, data, digest or with_digest({"of": of, "data": data})["digest"])
         if thresholds_of(given.base.network):
             raise BadOption(f"Cannot add exits to {of}: it has early exits already. Give the network without them.")
         training = ExitTraining(epochs, seed, RATES[kind])
         self._given = given
-        self.exits: ExitVariants = DepthExits(given, places, tuple(thresholds), hidden, training, exits_folder())
+        self.exits: ExitVariants
+        if kind == "depth":
+            self.exits = DepthExits(given, places, tuple(thresholds), hidden, training, exits_folder())
+        else:
+            self.exits = ChannelExits(given, stages, tuple(shares), tuple(thresholds), training, exits_folder())
         self.input: Input = given.base.input
         self.genes: Sequence[Gene] = self.exits.genes
 
@@ -98,7 +113,7 @@ class Exits:
     def references(self) -> Mapping[str, Reference]:
         """The networks with one threshold at all exits, such as "all-0.9", which searches begin with."""
         return {
-            f"all-{threshold:g}": Reference(genome, f"exits at all places, each with the threshold {threshold:g}")
+            f"all-{threshold:g}": Reference(genome, f"exits everywhere, each with the threshold {threshold:g}")
             for threshold, genome in self.exits.uniform().items()
         }
 
@@ -134,3 +149,15 @@ class Exits:
     def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
         """Return a function that computes the outputs of many variants for the same images; see `CompressedSpace`."""
         return self.exits.evaluator(batches)
+
+
+def _check(name: str, values: Sequence[float]) -> None:
+    """Check that the choices of thresholds, from the last, or of shares ascend between 0 and 1.
+
+    Raises:
+        BadOption: They do not.
+    """
+    if not values or list(values) != sorted(set(values)) or not 0 < values[0] <= values[-1] < 1:
+        example = "thresholds=0.9,0.7,0.5" if name == "thresholds" else "shares=0.25,0.5,0.75"
+        order = "descend" if name == "thresholds" else "ascend"
+        raise BadOption(f"Cannot use these {name}: they are above 0 and below 1, and {order}. Give {example}.")
