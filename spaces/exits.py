@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Exits"]
 
-THRESHOLDS = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+THRESHOLDS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 
 RATES = {"depth": 3e-3, "channels": 1e-3}  # peak learning rates of AdamW by kind
 

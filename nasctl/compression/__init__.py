@@ -1,1 +1,1 @@
-"""Trained networks as search spaces: the given network, its quantisation, and the accuracy of its variants."""
+"""Trained networks as search spaces: the given network, its quantisation, its early exits, and their accuracy."""

@@ -12,6 +12,8 @@ from nasctl.networks.node import Shape
 
 LAST = "early_exit"  # name of the layer that chooses among the exits
 
+MOST = 0.95  # share of the MACs behind which an exit saves too little to pay for its classifier
+
 
 class ExitPlace(NamedTuple):
     """A block of a network behind which images may leave."""
@@ -48,11 +50,14 @@ def exit_places(network: Network, number: int) -> list[ExitPlace]:
             "Cannot add exits to this network: it has no map and no sequence of vectors between its layers. Give"
             " another network."
         )
-    chosen = set[ExitPlace]()
+    chosen = dict[float, ExitPlace]()
     for k in range(1, number + 1):
-        # Of the places with the same MACs the last one is behind the norm and the activation of its convolution.
-        chosen.add(min(reversed(found), key=lambda one, k=k: abs(one.share - k / (number + 1))))  # type: ignore[misc]
-    return sorted(chosen)
+        left = [one for one in found if one.share not in chosen]
+        if left:
+            # Of places with the same MACs the last one is behind the norm and the activation of its convolution.
+            nearest = min(reversed(left), key=lambda one, k=k: abs(one.share - k / (number + 1)))  # type: ignore[misc]
+            chosen[nearest.share] = nearest
+    return sorted(chosen.values())
 
 
 def with_exits(network: Network, exits: Sequence[Exit]) -> Network:
@@ -94,7 +99,7 @@ def _candidates(network: Network) -> list[ExitPlace]:
     found = []
     for place, span in enumerate(network.spans):
         share = needed[place] / total
-        if ends[place] >= 0 and _readable(span.emission.out_shape) and 0 < share < 1 and ends[place] != network.output:
+        if ends[place] >= 0 and _readable(span.emission.out_shape) and 0 < share <= MOST:
             found.append(ExitPlace(place, share))
     readers: dict[int, int] = {}  # the last layer that reads a value
     for k, node in enumerate(network.nodes):

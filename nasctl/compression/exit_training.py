@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,9 @@ from torch.nn.utils import clip_grad_norm_
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.compression.trained_base import TrainedBase
 from nasctl.errors import NasctlError
+from nasctl.system.file_lock import Wait, locked
 from nasctl.system.files import write
+from nasctl.system.terminal import counted
 from nasctl.training.augmentation import Augmentation
 from nasctl.training.batches import steps_per_epoch, train_batches
 from nasctl.training.image_data import ImageTrainingData
@@ -27,9 +30,9 @@ from nasctl.training.losses import ClassLearning
 from nasctl.training.optimiser import optimiser, rates, set_rate
 from nasctl.training.recipe import Recipe
 
-VERSION = 1  # of the training; raise it whenever the same options give other weights
+VERSION = 1  # of the training; raise it and `QUANTIZER_VERSION` whenever the same options give other weights
 
-CALIBRATED = 1024  # training images of which norms take their statistics, at most
+CALIBRATED = 512  # training images of which norms take their statistics, at most
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def train(module: nn.Module, run: Step, base: TrainedBase, data: TrainingData, t
     made, table = optimiser(module, recipe), rates(recipe, steps, per_epoch)
     batches = islice(train_batches(data, recipe.batch, training.seed, 0, 0), steps)
     with deterministic_torch(1), torch.random.fork_rng(devices=[]), torch.enable_grad():
-        for step, (pixels, labels) in enumerate(batches):
+        for step, (pixels, labels) in enumerate(counted(batches, steps, "training steps")):
             prepared = learning.training(pixels, labels, step)
             losses = [learning.loss(one, prepared.targets) for one in run(prepared.inputs[0], step)]
             made.zero_grad()
@@ -108,7 +111,8 @@ def training_images(base: TrainedBase, data: TrainingData, number: int = CALIBRA
 def kept(folder: str, facts: object, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Return tensors from a file that is named after the facts that they follow from, and make the file if needed.
 
-    A folder that takes no file is no error: the tensors are made again by the next process.
+    Of several processes one makes the file, and the others wait for it. A folder that takes no file is no error: each
+    process makes the tensors.
 
     Args:
         folder: The folder, which is made if needed.
@@ -117,13 +121,16 @@ def kept(folder: str, facts: object, make: Callable[[], Mapping[str, Tensor]]) -
     """
     name = hashlib.sha256(f"{VERSION} {facts!r}".encode()).hexdigest()[:16]
     path = Path(folder) / f"{name}.safetensors"
-    with suppress(OSError, SafetensorError):
-        return load_file(path)
-    found = {key: value.detach().contiguous().clone() for key, value in make().items()}
-    with suppress(OSError, NasctlError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, save(found))
-    return found
+    with ExitStack() as stack:
+        with suppress(OSError, NasctlError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(path.with_suffix(".lock"), "", "", wait=Wait(math.inf)))
+        with suppress(OSError, SafetensorError):
+            return load_file(path)
+        found = {key: value.detach().contiguous().clone() for key, value in make().items()}
+        with suppress(OSError, NasctlError):
+            write(path, save(found))
+        return found
 
 
 __all__ = ["ExitTraining", "Step", "kept", "train", "training_images"]

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 BATCH = 100  # images that are evaluated at once
 
-QUANTIZER_VERSION = 2  # raise it whenever the same choices of bits and levels give other weights, ranges or biases
+# Raise it whenever the same choices of bits and levels give other weights, ranges or biases, or other exits are learned.
+QUANTIZER_VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def _model(spec: str, space: CompressedSpace, genome: Genome) -> Model:
         deviation=base.deviation,
         data=base.data,
         recipe={CALIBRATION: str(data)},
-        result=_result(space, genome),
+        result=_result(space, genome, described.network),
         nasctl=__version__,
     )
     examples = random_examples(described.input, base.mean, base.deviation)
@@ -62,7 +62,7 @@ def _model(spec: str, space: CompressedSpace, genome: Genome) -> Model:
 
 
 @torch.no_grad()
-def _result(space: CompressedSpace, genome: Genome) -> dict[str, dict[str, Any]]:
+def _result(space: CompressedSpace, genome: Genome, network: Network) -> dict[str, dict[str, Any]]:
     """Return the result of a variant on all test and validation images of its data; a part without images is left out.
 
     The test part comes first: a search has not chosen the variant by it.
@@ -78,7 +78,7 @@ def _result(space: CompressedSpace, genome: Genome) -> dict[str, dict[str, Any]]
         found = Result(float(cross_entropy(outputs, expected)), share, None, number, accuracy_error(share, number))
         results[part] = asdict(found)
         if isinstance(run, ExitEvaluator):
-            results[part] |= _expected_macs(space.network(genome), run.exits(genome))
+            results[part] |= _expected_macs(network, run.exits(genome))
     return results
 
 

@@ -5,7 +5,7 @@ from itertools import accumulate
 import numpy as np
 import pytest
 import torch
-from export.trained_file import write_trained
+from compression.exit_networks import exits_spec
 
 from nasctl import registry
 from nasctl.api import Builder, Conv, Flatten, Linear
@@ -20,15 +20,12 @@ from nasctl.networks.node import attribute_name
 from nasctl.problem.sampling import unseen
 from nasctl.training.folder import CURRENT_STORE
 
-CLASSES = tuple("0123456789")
-
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory):
-    path = tmp_path_factory.mktemp("trained") / "digits.safetensors"
-    token = CURRENT_STORE.set(str(path.with_name("store.db")))
-    write_trained(path, steps=20, class_names=CLASSES)
-    yield registry.create("spaces", f"exits:of={path},kind=channels,stages=3,epochs=1,thresholds=0.9,0.3")
+    folder = tmp_path_factory.mktemp("trained")
+    token = CURRENT_STORE.set(str(folder / "store.db"))
+    yield registry.create("spaces", exits_spec(folder, "kind=channels,stages=3,epochs=1,thresholds=0.9,0.3"))
     CURRENT_STORE.reset(token)
 
 

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from export.trained_file import write_trained
+from compression.exit_networks import exits_spec, exits_table
 
 from nasctl import registry
 from nasctl.api import Builder, Classifier, Conv
@@ -18,8 +18,6 @@ from nasctl.compression.labelled_data import labelled_data
 from nasctl.compression.variant_accuracy import validation_batches
 from nasctl.data import source
 from nasctl.errors import NasctlError
-from nasctl.hardware.table import LatencyTable
-from nasctl.hardware.tables_schema import Row
 from nasctl.networks import python_source
 from nasctl.networks.early_exit import EarlyExit, ExitHead, exit_stages, running_costs
 from nasctl.search.default_objectives import default_objectives
@@ -29,15 +27,12 @@ from nasctl.store.store import Store
 from nasctl.training.folder import CURRENT_STORE
 from nasctl.training.trainable import trainable
 
-CLASSES = tuple("0123456789")
-
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
-    path = tmp_path_factory.mktemp("trained") / "digits.safetensors"
-    token = CURRENT_STORE.set(str(path.with_name("store.db")))
-    write_trained(path, steps=20, class_names=CLASSES)
-    yield f"exits:of={path},places=3,hidden=0,epochs=1,thresholds=0.9,0.5,0.2"
+    folder = tmp_path_factory.mktemp("trained")
+    token = CURRENT_STORE.set(str(folder / "store.db"))
+    yield exits_spec(folder)
     CURRENT_STORE.reset(token)
 
 
@@ -181,13 +176,12 @@ def test_expected_macs_are_the_mean_over_the_images_of_accuracy(space, spec, tmp
         assert one.values["expected_macs:images=60"] == pytest.approx(np.mean([costs[k] for k in exits]))
 
 
-def test_expected_latency_is_that_of_the_stages_that_run(space, tmp_path):
+def test_expected_latency_is_that_of_the_stages_that_run(space, spec, tmp_path):
     genome = (2, 0, 2)
     network = space.network(genome)
-    rows = {span.emission.key: Row(1.0 + k) for k, span in enumerate(network.spans[:-1])}
-    path = tmp_path / "table.json"
-    LatencyTable("table", "cpu", 1, rows, overhead=0.5).save(path)
+    path = exits_table(spec, tmp_path)
     metric = make_objective(f"expected_latency@{path}")[1]
+    rows = metric.table.blocks
     one = candidate(space, genome)
     shares = metric._shares(one)
     ends = [k + 1 for k, span in enumerate(network.spans) if span.name.startswith("exit")]
