@@ -19,7 +19,7 @@ class ExpectedMACs:
 
     References:
         Yuan et al., "S2DNAS: transforming static CNN model for dynamic inference via neural architecture search", ECCV
-        2020, arXiv:1911.07033, section 3.3: the average cost.
+        2020, arXiv:1911.07033: the average cost.
 
     Args:
         images: Validation images on which it is counted where images leave; give `accuracy` the same.

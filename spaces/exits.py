@@ -53,8 +53,7 @@ class Exits:
     References:
         Teerapittayanon, McDanel & Kung, "BranchyNet: fast inference via early exiting from deep neural networks", ICPR
         2016, arXiv:1709.01686, with the largest probability in place of the entropy. Yuan et al., "S2DNAS: transforming
-        static CNN model for dynamic inference via neural architecture search", ECCV 2020, arXiv:1911.07033, section
-        3.1: thresholds.
+        static CNN model for dynamic inference via neural architecture search", ECCV 2020, arXiv:1911.07033.
     """
 
     default_cost = "expected_macs"

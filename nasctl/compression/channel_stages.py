@@ -5,7 +5,7 @@ or stored.
 
 References:
     Yuan et al., "S2DNAS: transforming static CNN model for dynamic inference via neural architecture search", ECCV
-    2020, arXiv:1911.07033, section 3.2.
+    2020, arXiv:1911.07033.
 """
 
 from __future__ import annotations

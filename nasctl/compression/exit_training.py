@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from nasctl.candidates.determinism import deterministic_torch
+from nasctl.candidates.determinism import deterministic_torch, seeded_globals
 from nasctl.compression.trained_base import TrainedBase
 from nasctl.errors import NasctlError
 from nasctl.system.file_lock import Wait, locked
@@ -87,7 +87,7 @@ def train(module: nn.Module, run: Step, base: TrainedBase, data: TrainingData, t
     learning = ClassLearning(recipe, augmentation, base.network.out_shape[0], seed=training.seed)
     made, table = optimiser(module, recipe), rates(recipe, steps, per_epoch)
     batches = islice(train_batches(data, recipe.batch, training.seed, 0, 0), steps)
-    with deterministic_torch(1), torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with deterministic_torch(1), seeded_globals(training.seed), torch.enable_grad():
         for step, (pixels, labels) in enumerate(counted(batches, steps, "training steps")):
             prepared = learning.training(pixels, labels, step)
             losses = [learning.loss(one, prepared.targets) for one in run(prepared.inputs[0], step)]

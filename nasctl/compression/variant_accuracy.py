@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BATCH = 100  # images that are evaluated at once
 
-# Raise it whenever the same choices of bits and levels give other weights, ranges or biases, or other exits are learned.
+# Raise it whenever the same choices give other weights, ranges or biases of quantised layers, or other exits.
 QUANTIZER_VERSION = 2
 
 
