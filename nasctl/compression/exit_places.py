@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from nasctl.errors import NasctlError
@@ -13,6 +14,8 @@ from nasctl.networks.node import Shape
 LAST = "early_exit"  # name of the layer that chooses among the exits
 
 MOST = 0.95  # share of the MACs behind which an exit saves too little to pay for its classifier
+
+FEW = 2  # places of a kind that are enough not to look for worse ones
 
 
 class ExitPlace(NamedTuple):
@@ -34,8 +37,7 @@ class Exit(NamedTuple):
 def exit_places(network: Network, number: int) -> list[ExitPlace]:
     """Return places for exits that divide the MACs of a network as evenly as its blocks allow, from its input on.
 
-    An exit reads a map, or a sequence of vectors. Places where a single value is all that later blocks read come first,
-    as between the blocks of a residual network.
+    An exit reads a map, or a sequence of vectors. Places between the blocks of a network are preferred.
 
     Args:
         network: The network.
@@ -44,7 +46,7 @@ def exit_places(network: Network, number: int) -> list[ExitPlace]:
     Raises:
         NasctlError: The network has no place for an exit.
     """
-    found = _candidates(network)
+    found = _candidates(network, number)
     if not found:
         raise NasctlError(
             "Cannot add exits to this network: it has no map and no sequence of vectors between its layers. Give"
@@ -91,11 +93,15 @@ def with_exits(network: Network, exits: Sequence[Exit]) -> Network:
     return Network(network.input_shapes, tuple(spans), size, ends, shared)
 
 
-def _candidates(network: Network) -> list[ExitPlace]:
-    """Return all places for exits in the order of the blocks, without those that nothing can be saved at."""
+def _candidates(network: Network, number: int) -> list[ExitPlace]:
+    """Return places for exits in the order of their MACs: of the best kind that has a few.
+
+    Behind the best places, a single value is all that later blocks read. Behind the second best, all earlier blocks
+    have run, as behind the cells of DARTS, which read the outputs of two cells.
+    """
     ends = [span.start + span.emission.output if span.emission.output >= 0 else -1 for span in network.spans]
-    total = max(1, network.macs)
-    needed = _needed_macs(network, ends)
+    sums = list(accumulate(span.emission.macs for span in network.spans))
+    needed, total = _needed_macs(network, ends), max(1, network.macs)
     found = []
     for place, span in enumerate(network.spans):
         share = needed[place] / total
@@ -106,7 +112,10 @@ def _candidates(network: Network) -> list[ExitPlace]:
         readers |= dict.fromkeys(node.inputs, k)
     readers[network.output] = len(network.nodes)
     single = [one for one in found if _single(network, one.span, ends[one.span], readers)]
-    return sorted(single or found, key=lambda one: (one.share, one.span))
+    complete = [one for one in found if needed[one.span] == sums[one.span]]
+    enough = min(number, FEW)
+    chosen = max((single, complete, found), key=lambda some: min(enough, len({one.share for one in some})))
+    return sorted(chosen, key=lambda one: (one.share, one.span))
 
 
 def _readable(shape: Shape) -> bool:

@@ -23,7 +23,6 @@ FORMATS: Mapping[str, Format] = {
     "torch": Format(".pt", write_torch, load_torch, same_kernels=True),
     "pt2": Format(".pt2", write_pt2, load_pt2),
     "onnx": Format(".onnx", write_onnx, load_onnx),
-    STAGES: Format(".stages", write_onnx_stages, load_onnx_stages, folder=True, marker=MARKER),
     "json": Format(".json", write_json, load_json, same_kernels=True),
     "openvino": Format(".xml", write_openvino, load_openvino, ("openvino",), "openvino", beside=".bin"),
     "tflite": Format(".tflite", write_tflite, load_tflite, ("litert_torch", "ai_edge_litert"), "tflite"),
@@ -39,4 +38,5 @@ FORMATS: Mapping[str, Format] = {
         folder=True,
         unrun="Core ML runs on macOS alone, so only the shapes of input and output were checked here",
     ),
+    STAGES: Format(".stages", write_onnx_stages, load_onnx_stages, folder=True, marker=MARKER),
 }

@@ -8,7 +8,7 @@ import torch
 from compression.exit_networks import exits_spec, exits_table
 
 from nasctl import registry
-from nasctl.api import Builder, Classifier, Conv
+from nasctl.api import Add, Builder, Classifier, Conv
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
 from nasctl.compression import depth_exits
@@ -95,6 +95,18 @@ def test_places_divide_the_macs_and_lie_between_blocks(space):
     spans = {network.spans[one.span].name for one in places}
     assert spans == {span.name for span in network.spans} & spans
     assert exit_places(network, 50) == sorted(set(exit_places(network, 50)))
+
+
+def test_exits_lie_where_a_later_block_reads_an_earlier_value_too():
+    net = Builder((2, 4, 4))
+    first = net.add(Conv(3), *net.inputs, name="first")
+    second = net.add(Conv(3), first, name="second")
+    third = net.add(Conv(3), second, name="third")
+    base = net.build(net.add(Classifier(4), net.add(Add(), first, third, name="sum"), name="head"))
+    places = exit_places(base, 2)
+    assert [base.spans[one.span].name for one in places] == ["first", "second"]
+    stages = exit_stages(with_exits(base, [Exit("exit1", places[1].span, ExitHead(4), 0.7)]))
+    assert len(stages[0].outputs) == len(stages[1].inputs) == 2
 
 
 def test_without_exits_the_given_network_answers(space):
