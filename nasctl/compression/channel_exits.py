@@ -6,6 +6,7 @@ The paper trains the network that it has found instead.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -22,6 +23,7 @@ from nasctl.compression.channel_stages import DividedNetwork
 from nasctl.compression.compressed_space import Given
 from nasctl.compression.exit_outputs import ExitOutputs
 from nasctl.compression.exit_training import ExitTraining, kept, train, training_images
+from nasctl.compression.memoised_outputs import KEPT_BYTES
 from nasctl.networks.node import attribute_name
 from nasctl.networks.stage_module import StageModule
 from nasctl.problem.space import Gene, Genome
@@ -74,33 +76,45 @@ class ChannelExits:
         groups = len(self.genes) - exits
         return {one: (*[k + 1] * exits, *[middle] * groups) for k, one in enumerate(self.thresholds)}
 
+    def canonical(self, genome: Genome) -> Genome:
+        """Return the genome with the first of equal divisions of each group, such as one of too few channels."""
+        exits, found = self.stages - 1, list(genome)
+        for place, group in enumerate(_groups(self.given).groups, exits):
+            counts = [divided(group, one) for one in self.divisions]
+            found[place] = counts.index(counts[genome[place]])
+        return tuple(found)
+
     def network(self, genome: Genome) -> Network:
         """Return the network of a genome."""
         return self._divided(self._thresholds(genome), self._division(genome)).network
 
     def module(self, genome: Genome) -> nn.Module:
         """Return a new module of a genome's network with its weights, in evaluation mode."""
-        return self._module(self._divided(self._thresholds(genome), self._division(genome)), self._division(genome))
+        return self._module(self._divided(self._thresholds(genome), self._division(genome)))
 
     def evaluator(self, batches: Sequence[Tensor]) -> ExitOutputs:
         """Return a function that computes the outputs of many variants for the same images.
 
-        Logits of all exits are computed once for each division of the channels.
+        Logits of all exits are computed once for each division of the channels, and those used last are kept.
 
         Args:
             batches: Normalised images, (B, C, H, W) each.
         """
-        known: dict[Division, list[tuple[Tensor, ...]]] = {}
+        known: OrderedDict[Division, list[tuple[Tensor, ...]]] = OrderedDict()
 
         @torch.no_grad()
         def logits(genome: Genome) -> list[tuple[Tensor, ...]]:
             division = self._division(genome)
             if division not in known:
                 whole = self._divided([1.0] * (self.stages - 1), division)
-                network, module = whole.network, self._module(whole, division)
+                network, module = whole.network, self._module(whole)
                 exits = network.nodes[network.output].inputs
                 run = StageModule(network, module, range(len(network.nodes) - 1), [-1], exits).eval()
                 known[division] = [*zip(*[run(one) for one in batches], strict=True)]
+                size = sum(one.nbytes for each in known[division] for one in each)
+                while len(known) > 1 and size * len(known) > KEPT_BYTES:
+                    known.popitem(last=False)
+            known.move_to_end(division)
             chosen = (*self._thresholds(genome), 1.0)
             return [one for one, threshold in zip(known[division], chosen, strict=True) if threshold]
 
@@ -118,8 +132,8 @@ class ChannelExits:
         counts = [divided(one, self.divisions[k]) for one, k in zip(groups.groups, division, strict=True)]
         return DividedNetwork(self.given.base.network, groups, _orders(self.given), counts, thresholds)
 
-    def _module(self, made: DividedNetwork, division: Division) -> nn.Module:
-        """Return a module with its slices of the weights, and the statistics of norms of a division."""
+    def _module(self, made: DividedNetwork) -> nn.Module:
+        """Return a module with its slices of the weights, and statistics of norms of its own."""
         with torch.random.fork_rng(devices=[]):  # the constructors draw weights first
             module = made.network.module()
         state = made.state(_weights(self), module.state_dict())

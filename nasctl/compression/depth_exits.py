@@ -63,6 +63,10 @@ class DepthExits:
         """Return the genomes with one threshold at all places, by this threshold."""
         return {one: (k + 1,) * len(self.genes) for k, one in enumerate(self.thresholds)}
 
+    def canonical(self, genome: Genome) -> Genome:
+        """Return the genome: each exit and each threshold changes where images leave."""
+        return genome
+
     def chosen(self, genome: Genome) -> tuple[float, ...]:
         """Return the thresholds of a genome's exits."""
         return tuple(self.thresholds[choice - 1] for choice in genome if choice)

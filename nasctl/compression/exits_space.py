@@ -28,6 +28,10 @@ class ExitVariants(Protocol):
         """Return genomes with one threshold at all exits, by this threshold."""
         ...
 
+    def canonical(self, genome: Genome) -> Genome:
+        """Return the genome that stands for all genomes of the same network."""
+        ...
+
     def network(self, genome: Genome) -> Network:
         """Return the network of a genome."""
         ...

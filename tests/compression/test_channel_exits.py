@@ -1,5 +1,6 @@
 """Networks whose channels are divided over stages: block-triangular weights, their slices, and what is refused."""
 
+from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -93,6 +94,16 @@ def test_the_costs_of_a_division_follow_from_its_channels(space):
     steps = zip((first / 4, first / 4, first / 2), (rest / 16, rest / 8, rest / 2), heads, strict=True)
     assert costs == list(accumulate(map(sum, steps)))
     assert network.macs == costs[-1]
+
+
+def test_channels_that_are_too_few_are_divided_in_one_way(space):
+    narrow = replace(space.exits, shares=(0.6, 0.7, 0.8))  # of 4 channels, 0.7 and 0.8 are 3, and 0.6 is 2
+    exits, groups = [1, 1], ChannelGroups(space.base.network).groups
+    assert [len(narrow.divisions), groups[0].width] == [3, 4]
+    genome = narrow.canonical((*exits, *[2] * len(groups)))
+    assert genome[:3] == (1, 1, 2)  # 0.7 and 0.8 give one stage all channels
+    assert narrow.canonical((*exits, *[1] * len(groups)))[2] == 0  # 0.6 and 0.8 are 0.6 and 0.7
+    assert narrow.canonical(genome) == genome
 
 
 def test_searches_and_modules_agree(space):
