@@ -12,13 +12,26 @@ from collections.abc import Iterable, Mapping
 from math import exp, log
 from typing import Any, NamedTuple
 
-from nasctl.api import Add, BatchNorm, Conv, Emission, FlattenMap, Linear, Node, UnflattenMap, WeightedSum, Zero
+from nasctl.api import (
+    Add,
+    BatchNorm,
+    Conv,
+    EarlyExit,
+    Emission,
+    FlattenMap,
+    Linear,
+    Node,
+    UnflattenMap,
+    WeightedSum,
+    Zero,
+)
 from nasctl.hardware.operator_model import features, node_features, predict_latency
 from nasctl.hardware.tables_schema import Row
 from nasctl.networks.graph import emission_of
 from nasctl.registry import load, trusted
 
-FREE = (Zero, FlattenMap, UnflattenMap)  # constants and other views of the same memory; `features` skips Flatten
+# Constants, other views of the same memory, and the choice among a few logits; `features` skips Flatten.
+FREE = (Zero, FlattenMap, UnflattenMap, EarlyExit)
 FREE_KINDS = tuple(one.__name__.lower() for one in FREE)  # their kinds in names of features
 NEAR = 4.0  # largest ratio between a feature of a block and of a row that counts as nearby
 SMALLEST_DISTANCE = 1e-12  # lower bound of a squared distance, so that no weight is infinite

@@ -51,6 +51,7 @@ from nasctl.networks.blocks import (
     make_divisible,
 )
 from nasctl.networks.custom_calls import calls_functions
+from nasctl.networks.early_exit import EarlyExit, running_costs, thresholds_of
 from nasctl.networks.graph import Block, Builder, Emission, Network, Span, emission_of
 from nasctl.networks.layer_kinds import (
     LayerKind,
@@ -146,6 +147,7 @@ from nasctl.problem.space import (
     Gene,
     Genome,
     HasDeclaredForm,
+    HasDefaultCost,
     HasFamily,
     HasLevels,
     HasMissingReferences,

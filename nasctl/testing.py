@@ -34,7 +34,7 @@ from nasctl.networks.products import count_products
 from nasctl.networks.python_source import source
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Evaluation, Problem, Searcher
-from nasctl.problem.space import Gene, Genome, Input, SearchSpace
+from nasctl.problem.space import Gene, Genome, HasTrainedWeights, Input, SearchSpace
 from nasctl.search.loop import search
 from nasctl.search.run import Run
 from nasctl.store.store import Store
@@ -324,7 +324,9 @@ def _killed(run: Run, path: Path, after: int) -> None:
 def _surroundings(candidate: Candidate) -> list[object]:
     """Return the state that an objective must not change: later weights, random generators and global switches."""
     generators = [torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate()]  # noqa: NPY002
-    weights = [hash(tensor.numpy().tobytes()) for tensor in candidate.module().state_dict().values()]
+    space = candidate.space
+    module = space.module(candidate.genome) if isinstance(space, HasTrainedWeights) else candidate.module()
+    weights = [hash(tensor.numpy().tobytes()) for tensor in module.state_dict().values()]
     return [weights, generators, torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()]
 
 

@@ -1,6 +1,7 @@
 """What every plug-in promises, asked of every plug-in there is: a new file in its folder needs no change here."""
 
 import pytest
+from compression.exit_networks import exits_spec, exits_table
 from prediction.small_predictors import small_predictor
 from supernets.trained import SPACE as SUPERNET_SPACE
 from supernets.trained import supernet
@@ -51,9 +52,17 @@ class TestObjectives(ObjectiveContract):
             path = tmp_path_factory.mktemp("fit") / "small.json"
             small_predictor(path.parent, metrics=("params", "snip"), setting=Setting(seed=0)).predictor.save(path)
             objective = f"accuracy:file={path}"
+        if (
+            request.param.startswith("expected_") and request.param != "expected_synflow"
+        ):  # of networks with early exits
+            folder = tmp_path_factory.mktemp("exits")
+            request.getfixturevalue("monkeypatch").chdir(folder)  # trained exits lie beside the store
+            space = exits_spec(folder)
+            latency = request.param == "expected_latency"
+            objective = f"expected_latency:device={exits_table(space, folder)}" if latency else request.param
         data = (
             source("digits")
-            if request.param == "trained"
+            if request.param == "trained" or space.startswith("exits")
             else default_source(registry.create("spaces", space).input.kind)
         )
         return Run(space, (objective,), "random:batch=2", seed=1, setting=Setting(data=data))

@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     "formats",
     multiple=True,
     metavar="FORMAT",
-    help="python: source that needs torch (and Pillow, if trained); torch: state dict; pt2: torch.export; onnx; json: "
-    "a description; tflite, openvino, executorch, coreml: need the extra of nasctl of that name. May be repeated or "
-    "separated by commas.  [default: the format of the suffix of -o, else python]",
+    help="python: source that needs torch (and Pillow, if trained); torch: state dict; pt2: torch.export; onnx (a file "
+    "for each stage, if there are early exits); json: a description; tflite, openvino, executorch, coreml: need the "
+    "extra of nasctl of that name. May be repeated or separated by commas.  [default: the format of the suffix of -o, "
+    "else python]",
 )
 @click.option(
     "-o",

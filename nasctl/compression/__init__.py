@@ -1,1 +1,1 @@
-"""Trained networks as search spaces: the given network, its quantisation and pruning, and accuracies of variants."""
+"""Trained networks as search spaces: the given network, its quantisation, pruning and early exits, and accuracies."""

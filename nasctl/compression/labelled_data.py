@@ -96,7 +96,7 @@ def _named(base: TrainedBase, name: str, split: str, seed: int) -> TrainingData:
         if Path(name).exists() or registry.available("data").get(name.replace("-", "_")):
             raise
         raise NasctlError(
-            f"Cannot find the images {name!r} of the training of {base.name}, which calibrate its variants."
+            f"Cannot find the images {name!r} of the training of {base.name}, which its variants need."
             " Give their path with data=PATH in the space."
         ) from error
 

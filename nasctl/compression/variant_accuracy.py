@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 BATCH = 100  # images that are evaluated at once
 
-QUANTIZER_VERSION = 3  # raise it whenever the same choices of bits and levels give other weights, ranges or biases
+# Raise it whenever the same choices give other weights, ranges or biases of quantised layers, or other exits.
+QUANTIZER_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,17 @@ class VariantAccuracy:
         Raises:
             NasctlError: The data is not at hand, has no labels or other classes, or a file has changed.
         """
+        run, labels = self.evaluator(candidate)
+        return 100 * _share(run(candidate.genome), labels)
+
+    def evaluator(self, candidate: Candidate) -> tuple[Evaluator, list[Tensor]]:
+        """Return the function that evaluates the variants of a candidate's space, and the labels of the images.
+
+        Objectives with equal options share it.
+
+        Raises:
+            NasctlError: The data is not at hand, has no labels or other classes, or a file has changed.
+        """
         from nasctl.compression.compressed_space import CompressedSpace
 
         space, data = candidate.space, candidate.setting.data
@@ -109,8 +121,7 @@ class VariantAccuracy:
             raise NasctlError(f"Cannot measure accuracy: {self.wrong_space(space)}.")
         if isinstance(data, RecordedData):
             raise NasctlError(f"Cannot read images of {data}: a record holds only the name. Give it with --data.")
-        run, labels = _evaluator(space, _Named(data), self)
-        return 100 * _share(run(candidate.genome), labels)
+        return _evaluator(space, _Named(data), self)
 
 
 def _share(outputs: Sequence[Tensor], labels: Sequence[Tensor]) -> float:

@@ -235,7 +235,7 @@ def _check_free(name: str, path: Path, force: bool) -> None:
     """Raise an error if the file of a format must not be written at this path."""
     if name != INT8 and FORMATS[name].beside:
         _check_path_free(path.with_suffix(FORMATS[name].beside), force)
-    if name != INT8 and FORMATS[name].folder and path.is_dir() and (path / "Manifest.json").is_file():
+    if name != INT8 and FORMATS[name].folder and path.is_dir() and (path / FORMATS[name].marker).is_file():
         if not force:
             raise NasctlError(f"{str(path)!r} {EXISTS} or give another name with -o")
         return

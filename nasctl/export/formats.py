@@ -9,11 +9,14 @@ from nasctl.export.executorch import load_executorch, write_executorch
 from nasctl.export.layers_json import load_json, write_json
 from nasctl.export.model import Format
 from nasctl.export.onnx_file import load_onnx, write_onnx
+from nasctl.export.onnx_stages import MARKER, load_onnx_stages, write_onnx_stages
 from nasctl.export.openvino import load_openvino, write_openvino
 from nasctl.export.pt2 import load_pt2, write_pt2
 from nasctl.export.python import load_python, write_python
 from nasctl.export.tflite import load_tflite, write_tflite
 from nasctl.export.torch_weights import load_torch, write_torch
+
+STAGES = "onnx_stages"  # the format that stands for "onnx" where a network has early exits
 
 FORMATS: Mapping[str, Format] = {
     "python": Format(".py", write_python, load_python, same_kernels=True),
@@ -35,4 +38,5 @@ FORMATS: Mapping[str, Format] = {
         folder=True,
         unrun="Core ML runs on macOS alone, so only the shapes of input and output were checked here",
     ),
+    STAGES: Format(".stages", write_onnx_stages, load_onnx_stages, folder=True, marker=MARKER),
 }

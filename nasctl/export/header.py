@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from nasctl.architectures.architecture import Architecture
+from nasctl.networks.early_exit import thresholds_of
+from nasctl.networks.graph import Network
 from nasctl.registry.version import __version__
 from nasctl.system.wording import plural
 from nasctl.training.trained_weights import Facts
@@ -37,10 +39,20 @@ def header(architecture: Architecture, trained: Facts | None, predicts: bool, we
         f"Parameters  {facts['params']:,}",
         f"MACs        {facts['macs']:,} for one example: multiply-accumulates of convolutions and matrix products",
     ]
+    lines += _exits(architecture.network)
     lines += _untrained(architecture) if trained is None else [*_trained(trained), *_use(trained, predicts)]
     if trained is not None:
         lines += ["", f"The weights are in {weights_name}, a state dict of `Net`, beside this file."]
     return "\n".join([*lines, ""])
+
+
+def _exits(network: Network) -> Iterator[str]:
+    """Yield the thresholds of early exits, and how they were chosen."""
+    if thresholds := thresholds_of(network):
+        listed = ", ".join(f"{one:g}" for one in thresholds)
+        yield f"Exits       at probabilities above {listed}; the last exit has no threshold"
+        yield "            An image leaves at the first exit whose largest probability is above its threshold. Later"
+        yield "            stages do not run for it. A search chooses thresholds on validation images."
 
 
 def result_sentences(result: dict[str, Any]) -> Iterator[str]:
@@ -48,7 +60,10 @@ def result_sentences(result: dict[str, Any]) -> Iterator[str]:
     for part, found in result.items():
         examples = plural(found["examples"], f"{part} example") if "examples" in found else ""
         if found.get("accuracy") is not None:
-            yield f"accuracy {found['accuracy']:.4f} ± {found['error']:.4f} on {examples}"
+            macs = ""
+            if "expected_macs" in found:
+                macs = f", {found['expected_macs']:,.0f} ± {found['macs_error']:,.0f} expected MACs"
+            yield f"accuracy {found['accuracy']:.4f} ± {found['error']:.4f} on {examples}{macs}"
         elif found.get("perplexity") is not None:
             yield f"perplexity {found['perplexity']:.4g} on {examples}"
 

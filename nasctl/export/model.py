@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nasctl.architectures.architecture import Architecture
 from nasctl.errors import NasctlError
 from nasctl.export.header import header
+from nasctl.networks.early_exit import thresholds_of
 from nasctl.networks.onnx import silenced_exporter
 from nasctl.networks.python_source import source
 from nasctl.training.labelled import TrainingData
@@ -128,6 +129,8 @@ class Model:
     def facts(self) -> dict[str, Any]:
         """Return the facts that every file holds: those of the architecture, and of the training if there is one."""
         facts = self.architecture.facts()
+        if thresholds := thresholds_of(self.architecture.network):
+            facts = {**facts, "thresholds": list(thresholds)}
         if self.trained is None:
             return facts
         shape = list(self.architecture.input.shape)
@@ -156,6 +159,7 @@ class Format:
         extra: Extra of nasctl that installs them; "" if there are none.
         beside: Suffix of a second file that `write` writes beside the file; "" if there is none.
         folder: Whether `write` makes a folder in place of a file.
+        marker: Name of a file by which such a folder is known.
         same_kernels: Whether `load` runs the same modules of torch, so that sums have the order of the model's.
         unrun: Sentence for a file that cannot be run on this system: what was checked instead.
     """
@@ -167,6 +171,7 @@ class Format:
     extra: str = ""
     beside: str = ""
     folder: bool = False
+    marker: str = "Manifest.json"
     same_kernels: bool = False
     unrun: str = ""
 

@@ -14,9 +14,11 @@ from nasctl.errors import NasctlError
 from nasctl.export.accuracy import data_of_training
 from nasctl.export.compressed import compressed_model
 from nasctl.export.export import Exported, destinations, export, model
+from nasctl.export.formats import FORMATS, STAGES
 from nasctl.export.inherited import inherited_model
 from nasctl.export.model import Model
 from nasctl.export.trained import trained_model, weights_file
+from nasctl.networks.early_exit import thresholds_of
 from nasctl.problem.space import Genome
 from nasctl.store.store import Store
 from nasctl.supernets.named import supernet_named
@@ -62,7 +64,8 @@ class ExportRequest:
                 or does not compute what the module computes.
         """
         exported, stem = self._without_weights(say) if self.weights is None else self._trained(self.weights, say)
-        paths = self._destinations(stem, exported.trained is not None)
+        asked = self._by_stages(say) if thresholds_of(exported.architecture.network) else self
+        paths = asked._destinations(stem, exported.trained is not None)
         if exported.trained is None:
             return exported, export(exported, paths, self.force)
         exported = replace(exported, weights_name=paths["torch"].name if "torch" in paths else "")
@@ -79,8 +82,8 @@ class ExportRequest:
         if isinstance(space, CompressedSpace):
             if self.int8:
                 raise NasctlError(
-                    f"Cannot use --int8 for {stem}: its layers are quantised already. Leave it out, or give --weights"
-                    " of the given network."
+                    f"Cannot use --int8 for {stem}: it is a variant of a trained network. Leave it out, or give"
+                    " --weights of the given network."
                 )
             exported = compressed_model(spec, space, genome)
             if exported.trained is not None and "validation" in exported.trained.result:
@@ -111,6 +114,22 @@ class ExportRequest:
         exported = trained_model(path, None if self.arch is None else self._resolve(self.arch))
         assert exported.trained is not None
         return exported, exported.trained.training
+
+    def _by_stages(self, say: Callable[[str], None]) -> ExportRequest:
+        """Return the request with an ONNX file for each stage of a network with early exits in place of a single one.
+
+        Args:
+            say: Takes sentences about formats that run all stages.
+        """
+        formats, output = registry.split(self.formats), self.output
+        if not formats and output is not None and output.suffix == FORMATS["onnx"].suffix:
+            formats = ["onnx"]
+        if "onnx" in formats and output is not None and output.suffix == FORMATS["onnx"].suffix:
+            output = output.with_suffix(FORMATS[STAGES].suffix)
+        formats = [STAGES if one == "onnx" else one for one in formats]
+        if whole := [one for one in formats if one in FORMATS and one not in ("python", "torch", STAGES)]:
+            say(f"{', '.join(whole)}: all stages run for every image; files of python and onnx leave early")
+        return replace(self, formats=tuple(formats), output=output)
 
     def _resolve(self, arch: str) -> tuple[str, Genome]:
         return ids.resolve(arch, Store.reading(self.store), self.space)

@@ -17,6 +17,7 @@ from nasctl.networks.torch_modules import (
     ConcatFeatures,
     Cosine,
     DynamicConv,
+    EarlyExit,
     FirstToken,
     FlattenMap,
     Fourier,
@@ -60,6 +61,7 @@ NASCTL_MODULES: dict[str, type[nn.Module]] = {
         RelativeScores,
         QuantizedWeights,
         SparseWeights,
+        EarlyExit,
     )
 }
 

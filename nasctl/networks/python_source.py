@@ -13,9 +13,11 @@ from math import isinf
 from torch import nn
 
 from nasctl.errors import NasctlError
+from nasctl.networks.early_exit import exit_stages, thresholds_of
 from nasctl.networks.executable import module_class
 from nasctl.networks.graph import Network, Span
 from nasctl.networks.node import Call, Node, Shape, attribute_name
+from nasctl.networks.staged_net import StagedNet
 
 HEADER = "A network that nasctl described; it needs torch and nothing else."
 WIDTH = 120  # characters in a line
@@ -74,15 +76,17 @@ def source(
         NasctlError: The name of a layer, or the module class of a plug-in, cannot be written as Python.
     """
     calls = {python_attribute(node): node.layer.module(*node.in_shapes) for node in network.nodes}
-    classes = _own_classes(call for call in calls.values() if not _expression(call))
-    body = [*_init(network), "", *_forward(network)]
+    classes = _own_classes(call for call in calls.values() if not _expression(call) and call.factory != "EarlyExit")
+    if exit_stages(network):
+        classes.append(getsource(StagedNet))
+    body = [*_exits(network), *_init(network), "", *_forward(network)]
     shapes = f"{', '.join(map(_shape, network.input_shapes))} -> {_shape(_out_shape(network))}"
     imports = "import torch\nfrom torch import Tensor, nn\n" if application is None else application.imports
     constants = f"\n{application.constants}" if application else ""
     parts = [
         f'"""{_escaped(header)}"""\n\n{imports}{constants}',
         *classes,
-        "\n".join([f"class {name}(nn.Module):", f'    """{shapes}; B is the batch."""', "", *body, ""]),
+        "\n".join([f"class {name}({_base_class(network)}):", f'    """{shapes}; B is the batch."""', "", *body, ""]),
         *(application.functions if application else []),
         _main(network, f"{name}().eval()" if application is None else "load()", vocabulary)
         if application is None or not application.main
@@ -100,7 +104,7 @@ def _init(network: Network) -> Iterator[str]:
             yield _comment(span, span.emission.key.partition(" @ ")[0])
         for node in network.nodes_of(span):
             call = node.layer.module(*node.in_shapes)
-            if not _expression(call) and not node.module_of:
+            if not _expression(call) and not node.module_of and call.factory != "EarlyExit":
                 yield from _assignment(f"        self.{python_attribute(node)} = ", call)
             for own, layer, other, _ in node.shared:
                 yield f"        {_member(python_attribute(node), own)} = {_member(attribute_name(layer), other)}"
@@ -153,20 +157,47 @@ def literal(value: object) -> str:
 
 
 def _forward(network: Network) -> Iterator[str]:
-    """Yield the lines of the forward method.
+    """Yield the lines of the forward method, or of a method for each stage of a network with early exits."""
+    inputs = [-1 - k for k in range(len(network.input_shapes))]
+    stages = exit_stages(network)
+    if not stages:
+        yield from _method("forward", network, range(len(network.nodes)), inputs, [network.output])
+    for number, stage in enumerate(stages):
+        if number:
+            yield ""
+        yield from _method(f"stage{number + 1}", network, stage.nodes, stage.inputs, [stage.logits, *stage.outputs])
+
+
+def _method(
+    name: str, network: Network, places: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
+) -> Iterator[str]:
+    """Yield the lines of a method that runs some layers.
 
     Variables are assigned by linear-scan register allocation: a chain needs one variable, a residual a second one. A
     variable is reused or deleted as soon as no later node needs its value, so that memory is freed.
+
+    Args:
+        name: Name of the method.
+        network: The network.
+        places: Positions of the layers, in an order in which they can run.
+        inputs: Positions of the values that the method takes.
+        outputs: Positions of the values that it returns; several make it return a tuple.
     """
-    names = {-1 - k: _variable(k) for k in range(len(network.input_shapes))}  # variables of values still needed
-    last = {source: k for k, node in enumerate(network.nodes) for source in node.inputs}
-    last[network.output] = len(network.nodes)
-    yield f"    def forward(self, {', '.join(f'{names[-1 - k]}: Tensor' for k in range(len(names)))}) -> Tensor:"
-    position = 0
+    names = {value: _variable(k) for k, value in enumerate(inputs)}  # variables of values that are still needed
+    last = {source: k for k in places for source in network.nodes[k].inputs} | dict.fromkeys(
+        outputs, len(network.nodes)
+    )
+    result = "Tensor" if name == "forward" else "tuple[Tensor, ...]"
+    yield f"    def {name}(self, {', '.join(f'{names[value]}: Tensor' for value in inputs)}) -> {result}:"
+    chosen, final = set(places), places[-1] if places else -1
     for span in network.spans:
-        if len(span.emission.nodes) > 1:
+        own = range(span.start, span.start + len(span.emission.nodes))
+        if len(span.emission.nodes) > 1 and not chosen.isdisjoint(own):
             yield _comment(span, " x ".join(map(_shape, span.emission.in_shapes)), _shape(span.emission.out_shape))
-        for node in network.nodes_of(span):
+        for position in own:
+            if position not in chosen:
+                continue
+            node = network.nodes[position]
             value = _value(node, [names[source] for source in node.inputs])
             spent = [names.pop(source) for source in dict.fromkeys(node.inputs) if last[source] == position]
             if position not in last:  # a layer without a reader still runs, as in the module
@@ -177,10 +208,36 @@ def _forward(network: Network) -> Iterator[str]:
                 names[position] = min(spent, key=_order) if spent else next(free)
                 yield f"        {names[position]} = {value}"
             left = sorted(set(spent) - set(names.values()), key=_order)
-            if left and position + 1 < len(network.nodes):
+            if left and position != final:
                 yield f"        del {', '.join(left)}"
-            position += 1
-    yield f"        return {names[network.output]}"
+    found = ", ".join(names[value] for value in outputs)
+    yield f"        return {found}" if name == "forward" else f"        return ({found}{',' * (len(outputs) == 1)})"
+
+
+def _base_class(network: Network) -> str:
+    return StagedNet.__name__ if exit_stages(network) else "nn.Module"
+
+
+def _exits(network: Network) -> Iterator[str]:
+    """Yield the constants of the class of a network with early exits, and an empty line behind them."""
+    stages = exit_stages(network)
+    if not stages:
+        return
+    names = {-1: "input"} | {k: python_attribute(node) for k, node in enumerate(network.nodes)}
+    tables: Mapping[str, tuple[object, ...]] = {
+        "THRESHOLDS": thresholds_of(network),
+        "STAGES": tuple(tuple(names[value] for value in stage.inputs) for stage in stages),
+        "VALUES": tuple(tuple(names[value] for value in stage.outputs) for stage in stages),
+    }
+    for name, value in tables.items():
+        line = f"    {name} = {literal(value)}"
+        if len(line) <= WIDTH:
+            yield line
+        else:
+            yield f"    {name} = ("
+            yield from _bracketed(value, [literal(one) for one in value], " " * 8)
+            yield "    )"
+    yield ""
 
 
 def _main(network: Network, made: str, vocabulary: int) -> str:

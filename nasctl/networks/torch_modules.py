@@ -54,6 +54,20 @@ class Zero(nn.Module):
         return x * 0.0
 
 
+class EarlyExit(nn.Module):
+    """The logits of the first exit whose largest probability exceeds its threshold, else those of the last exit."""
+
+    def __init__(self, *thresholds: float) -> None:
+        super().__init__()
+        self.thresholds = thresholds
+
+    def forward(self, *logits: Tensor) -> Tensor:
+        found = logits[-1]
+        for threshold, one in reversed([*zip(self.thresholds, logits[:-1], strict=True)]):
+            found = torch.where(one.softmax(-1).amax(-1, keepdim=True) > threshold, one, found)
+        return found
+
+
 class PositionEmbedding(nn.Module):
     """The sum of (B, T, D) and a learned vector for each position."""
 

@@ -39,7 +39,8 @@ class SearchSpace(Protocol):
     """A finite set of networks, addressed by genomes.
 
     A space may also implement `HasLevels`, `HasPastLevels`, `HasFamily`, `HasReferences`, `HasMissingReferences`,
-    `HasShare`, `Notation`, `HasNASLibTuples`, `MixableSpace`, `HasDeclaredForm` and `HasTrainedWeights`.
+    `HasShare`, `Notation`, `HasNASLibTuples`, `MixableSpace`, `HasDeclaredForm`, `HasTrainedWeights` and
+    `HasDefaultCost`.
     """
 
     input: Input
@@ -180,6 +181,13 @@ class HasTrainedWeights(Protocol):
             NasctlError: The file of the trained network has changed or is gone.
         """
         ...
+
+
+@runtime_checkable
+class HasDefaultCost(Protocol):
+    """A space whose networks have another cost than those of its kind, for a search that names no objectives."""
+
+    default_cost: str  # spec of an objective
 
 
 @runtime_checkable

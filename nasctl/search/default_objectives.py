@@ -13,7 +13,7 @@ from nasctl.correlations.table import shipped
 from nasctl.errors import UnknownName
 from nasctl.evaluation import ranges
 from nasctl.problem.defaults import DEFAULT_COST, DEFAULT_COUNT, DEFAULT_OBJECTIVES, TASKS
-from nasctl.problem.space import HasTrainedWeights, SearchSpace
+from nasctl.problem.space import HasDefaultCost, HasTrainedWeights, SearchSpace
 from nasctl.search.applicability import first_applicable
 
 TRAINED_COST = "size"  # default cost of variants of a trained network, which fewer bits lower
@@ -62,7 +62,8 @@ def default_objectives(spec: str, space: SearchSpace, task: str, with_device: bo
         UnknownName: There is no such task.
     """
     if isinstance(space, HasTrainedWeights):
-        cost = () if with_device else (TRAINED_COST,)
+        usual = space.default_cost if isinstance(space, HasDefaultCost) else TRAINED_COST
+        cost = () if with_device else (usual,)
         return DefaultObjectives(("accuracy", *cost), "the networks are trained, so their accuracy is measured")
     asked = space_kind(spec, space, task)
     choice = defaults.default_choice(asked)

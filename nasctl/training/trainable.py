@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nasctl.errors import NasctlError
+from nasctl.networks.early_exit import thresholds_of
 from nasctl.networks.executable import Executable
 from nasctl.networks.graph import Network
 from nasctl.networks.node import attribute_name
@@ -101,6 +102,11 @@ def check_task(network: Network, wanted: Input, task: TrainingTask, classes: int
         raise NasctlError("Cannot train quantised layers: their weights are integers. Train the given network.")
     if any(isinstance(node.layer, SparseLayer) for node in network.nodes):
         raise NasctlError("Cannot train layers with pruned weights: their weights are fixed. Train the given network.")
+    if thresholds_of(network):
+        raise NasctlError(
+            "Cannot train a network with early exits: its output is that of one exit. Train the given network; the"
+            " search trains its exits."
+        )
     out = network.out_shape
     kind = "images" if task == "classes" else "tokens"
     if wanted.kind != kind:

@@ -19,12 +19,12 @@ from nasctl.api import NasctlError
 from nasctl.cli import cli
 from nasctl.export import int8
 from nasctl.export.accuracy import data_of_training
-from nasctl.export.formats import FORMATS
+from nasctl.export.formats import FORMATS, STAGES
 from nasctl.export.trained import trained_model, weights_file
 from nasctl.training import trained_weights
 from nasctl.training.labelled import training_data
 
-BUILT_IN = [name for name, one in FORMATS.items() if not one.extra]
+BUILT_IN = [name for name, one in FORMATS.items() if not one.extra and name != STAGES]
 
 
 @pytest.fixture(scope="module")
