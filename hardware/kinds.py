@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from nasctl.hardware.distinct_blocks import random_genomes
 from nasctl.hardware.precision import integer_bits
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import KINDS
-from nasctl.registry import create, trusted
+from nasctl.registry import create, normal, trusted
 from nasctl.system.processor import host_processor
 
 TRIAL_NETWORKS = 3  # random networks of the space that a table must be able to price
@@ -76,6 +77,36 @@ def best_device(kind: str, space: str) -> str:
 def best_table(kind: str, space: str) -> LatencyTable:
     """Return the table of `best_device`."""
     return LatencyTable.load(best_device(kind, space))
+
+
+def compared_with_timings(table: LatencyTable, space: str | None = None) -> bool:
+    """Return whether a table was compared with timed networks or blocks, on a space if its spec is given."""
+    spec = None if space is None else normal("spaces", space)
+    return any(one.against != "sums" and (spec is None or spec in one.spaces) for one in table.validation)
+
+
+def where_validated(table: LatencyTable, space: str) -> str:
+    """Return where a table that was not validated on a space sends its user: a sentence without a full stop.
+
+    Args:
+        table: The table.
+        space: Spec of the space.
+    """
+    adapt = f"`nasctl device adapt {table.device}` corrects this one by five networks that you time"
+    kinds = _kinds_validated(space, tuple(trusted("devices")))
+    if not kinds:
+        return f"no table was compared with timed networks of that space; {adapt}"
+    listing = f"`nasctl device list --space {space} --validated` lists tables"
+    if table.kind in kinds:
+        return f"{listing} that were, and {adapt}"
+    return f"{listing} that were, of another kind of device ({', '.join(kinds)}), and {adapt}"
+
+
+@lru_cache(maxsize=8)  # reading all tables takes a quarter of a second
+def _kinds_validated(space: str, devices: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the kinds of those devices whose tables were compared with timings on a space, each once."""
+    tables = map(LatencyTable.load, devices)
+    return tuple(dict.fromkeys(table.kind for table in tables if compared_with_timings(table, space)))
 
 
 def whose_processor(kind: str, table: LatencyTable) -> str:

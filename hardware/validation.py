@@ -120,7 +120,11 @@ class TableComparison:
         order = "rank-safe" if self.rank_safe else "NOT rank-safe"
         first = f"{order}: the Spearman correlation is {correlation}, and {RANK_SAFE} is asked of it"
         if self.constraint_safe:
-            return first, f"constraint-safe: a limit is kept to within {self.margin:.1f}%"
+            kept = int((self.errors >= -self.margin).sum())
+            return first, (
+                f"constraint-safe: a limit is kept to within {self.margin:.1f}% by {kept} of {len(self.errors)}"
+                " networks (a prediction that is too high breaks no limit)"
+            )
         return first, f"NOT constraint-safe: latencies may be off by {self.margin:.0f}%, so leave that much to a limit"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, Input, MissingBlock, Network, SearchSpace, Transform
-from nasctl.hardware.kinds import example_networks, load_table, whose_processor
+from nasctl.hardware.kinds import example_networks, load_table, where_validated, whose_processor
 from nasctl.hardware.masked_layers import has_masked_layers
 from nasctl.hardware.precision import integer_bits
 from nasctl.hardware.quantized_blocks import (
@@ -71,9 +71,7 @@ class Latency:
         lines += filter(None, [whose_processor(self.called, table)])
         if error is None:
             lines.append(
-                f"NOT VALIDATED for {space}: latencies are rough estimates; `nasctl device list --space {space}"
-                f" --validated` lists tables that were, and `nasctl device adapt {table.device}` corrects this one by"
-                " five networks that you time"
+                f"NOT VALIDATED for {space}: latencies are rough estimates; {where_validated(table, space)}"
             )
         elif weakness := rank_weakness(error):
             lines.append(f"NOT BETTER THAN CHANCE: {weakness}")

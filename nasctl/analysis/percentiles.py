@@ -42,7 +42,7 @@ class Rank:
         better: Number of the others with a better value.
         total: Number of the others.
         among: The others in words: `RANDOM` or `CANDIDATES`.
-        word: Comparative of a better value: "better", or "smaller" for a cost.
+        word: Comparative of a better value: "better", "smaller" for a cost, or "larger" for a size that is a score.
     """
 
     worse: int
@@ -130,7 +130,19 @@ class Percentiles:
                 return None
             rows[name] = orient(np.append(values, own), direction)
         *others, mine = score.of(rows).tolist()
-        return _standing(np.array(others), np.array(mine), RANDOM, "better")
+        return _standing(np.array(others), np.array(mine), RANDOM, "larger" if self.is_size(score) else "better")
+
+    def is_size(self, score: Score) -> bool:
+        """Return whether a score is made of costs alone, such as MACs, of which larger values count as better.
+
+        Such a score contradicts the objectives of a run that minimises the cost, so sentences say what is larger.
+        """
+
+        def is_cost(name: str) -> bool:
+            column = self.record.columns.get(name)
+            return column is None or (column.cost == "network" and self._direction(name) != "max")
+
+        return all(map(is_cost, score.metrics))
 
     def random_values(self, name: str) -> np.ndarray | None:
         """Return the values of random networks, (N,), NaN where the metric failed; None if they are not known.

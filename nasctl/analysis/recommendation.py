@@ -26,16 +26,18 @@ from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 from nasctl.system.terminal import quantity
-from nasctl.system.wording import listed
+from nasctl.system.wording import listed, plural
 
 MOST = 0.5  # share of random networks from which on it is said that they cost more
 
 MEDIAN = 0.5  # share of networks below which a sentence says why the quality of the recommended one is no better
 
 ONLY = "the only network on the front"
-BEST_OF_ALL = "best in every objective"
+BEST_IN = "best in"
+BEST_OF_ALL = f"{BEST_IN} every objective"
 CLOSEST = "closest to the best of every objective"
 BEST = "the best"
+LARGEST = "the largest"  # for the score of a run that is a size
 
 
 @dataclass(frozen=True)
@@ -111,16 +113,20 @@ def recommend(
         return None
     bounds = " and ".join(map(record.bound_text, _tightest(constraints)))
     rows = feasible_losses(pool or visited, goals, constraints)
-    several = int((~np.isnan(rows).any(axis=1)).sum()) > 1
+    several = int((~np.isnan(rows).any(axis=1)).sum())
     bounded = {constraint.name for constraint in constraints if constraint.upper}
-    chosen, why = _choose(found, goals, quality, bounded, several)
+    chosen, why = _choose(found, goals, quality, bounded, several > 1)
     why += f" within {bounds}" if bounds else ""
+    if pool or why.startswith(BEST_IN):
+        why += f", of {len(pool)} trained networks" if pool else f", of {plural(several, 'candidate')}"
     percentiles = Percentiles(record, visited)
+    if quality and quality.score and why.startswith(BEST) and percentiles.is_size(quality.score):
+        why = f"{LARGEST}{why.removeprefix(BEST)}"
     space = registry.create("spaces", record.space)
     return Recommendation(
         _visited(chosen, visited) if pool else chosen,
         len(found),
-        f"{why}, of {len(pool)} trained networks" if pool else why,
+        why,
         _standing(percentiles, quality, chosen, why),
         _costs(record, chosen, constraints),
         ids.encode(record.space, space.genes, chosen.genome),
@@ -156,7 +162,7 @@ def _choose(
     place = closest_to_ideal(rows)
     if (rows[place] > rows.min(axis=0)).any():
         return found[place], CLOSEST
-    return found[place], (BEST_OF_ALL if len(goals) > 1 else f"best in {goals[0].name}") if several else ONLY
+    return found[place], (BEST_OF_ALL if len(goals) > 1 else f"{BEST_IN} {goals[0].name}") if several else ONLY
 
 
 def _tightest(constraints: Sequence[Constraint]) -> list[Constraint]:
@@ -185,8 +191,10 @@ def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluat
     among_candidates = Rank(int((values < own).sum()), int((values > own).sum()), len(values) - 1, CANDIDATES)
     found = percentiles.score_standing(quality.score, chosen) or among_candidates
     said = f"{found}{_dearer(percentiles, chosen)}" if found.among == RANDOM else str(found)
-    if why.startswith(BEST):
+    if why.startswith((BEST, LARGEST)):
         return said
+    if percentiles.is_size(quality.score):
+        return f"its {quality.name}, of which more counts as better, is {said}"
     # The network closest to the best of every objective may be a cheap one of little quality.
     costs = [one.name for one in percentiles.record.goals if one.cost == "network"]
     is_traded = why.startswith(CLOSEST) and costs and found.share < MEDIAN

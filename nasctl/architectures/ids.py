@@ -61,8 +61,36 @@ def resolve(text: str, store: Store, spec: str | None = None) -> tuple[str, Geno
         spec: The space; needed if `text` does not name it.
 
     Raises:
-        NasctlError: The text names no architecture, or more than one.
+        NasctlError: The text names no architecture, or more than one. If it names a training or a run of the store, the
+            message says so.
     """
+    try:
+        return _resolve(text, store, spec)
+    except NasctlError as error:
+        if said := _other_meaning(text, store):
+            raise NasctlError(f"Cannot take {text!r} as a network: {said}") from error
+        raise
+
+
+def _other_meaning(text: str, store: Store) -> str:
+    """Return what a name of the store means that names no architecture, with a remedy; "" if the store lacks it."""
+    for row in store.trainings():
+        if row.name == text:
+            try:
+                network = encode(row.space, registry.create("spaces", row.space).genes, row.genome)
+            except NasctlError:  # the plug-in of its space is not installed any more
+                network = "a network"
+            return (
+                f"it is the name of a training of {network}. Give the id, or export the training with `nasctl export"
+                f" --weights {text}`."
+            )
+    if any(one.name == text for one in store.runs()):
+        return f"it is the name of a run. Give the id of a network, as `nasctl pareto show --run {text}` lists them."
+    return ""
+
+
+def _resolve(text: str, store: Store, spec: str | None) -> tuple[str, Genome]:
+    """Return the spec of the space and the genome of an architecture; see `resolve`."""
     if spec is not None and (genome := spelled(text, registry.create("spaces", spec))) is not None:
         return spec, genome
     writer, colon, rest = text.partition(":")

@@ -173,7 +173,7 @@ def train_chosen(
     else:
         click.echo(watch.json(recommended))
     say(*watch.closing(records.machines(run.name), recommended))
-    return 0
+    return watch.exit_status
 
 
 def _metrics_of(workers: WorkerOptions, opened: ExitStack) -> Callable[[Task], AbstractContextManager[Executor]]:

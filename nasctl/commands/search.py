@@ -230,4 +230,4 @@ def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, sto
     if as_json:
         click.echo(watch.json(recommended))
     say(*watch.closing(opened.machines(run.name), recommended))
-    return 0
+    return watch.exit_status

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 
+from nasctl.candidates.arithmetic_candidate import ArithmeticCandidate
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.objective import ARITHMETIC, Objective, closed_form
 from nasctl.errors import NasctlError
@@ -99,6 +100,8 @@ def score(objective: Objective, candidate: Candidate) -> Measurement:
     Raises:
         NasctlError: The objective raised it, because the user has to mend something.
     """
+    if closed_form(objective):
+        candidate = ArithmeticCandidate(candidate, objective.needs)
     start = time.perf_counter()
     value, error = None, None
     try:

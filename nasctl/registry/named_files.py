@@ -93,6 +93,10 @@ def load(name: str) -> Any:
         classes = [
             key for key, one in vars(module).items() if isinstance(one, type) and one.__module__ == module.__name__
         ]
+        if not classes:
+            raise NasctlError(
+                f"Cannot find {attribute} in {file}: the file defines no class. Write one, or name another file."
+            )
         raise NasctlError(str(UnknownName(f"class of {file}", attribute, classes)))
     return found
 

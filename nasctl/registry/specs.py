@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from nasctl.errors import BadOption, NasctlError, UnknownName
 from nasctl.registry import named_files
 from nasctl.registry.aliases import alias_of
+from nasctl.registry.members import check_members
 from nasctl.registry.old_names import current_option, current_plugin
 from nasctl.registry.plugins import TRUST, Plugin, available, installed
 
@@ -141,10 +142,14 @@ def create(kind: str, spec: str, *args: Any) -> Any:
 
     Raises:
         UnknownName: No plug-in of that kind has that name.
-        BadOption: The plug-in does not take an option or a value, or an option without a default is missing.
+        BadOption: The plug-in does not take an option or a value, an option without a default is missing, or the class
+            of a file or another distribution lacks members of its kind.
     """
     name, options = _parsed(kind, spec)
-    return load(kind, name)(*args, **options)
+    made = load(kind, name)(*args, **options)
+    if named_files.is_file(name) or not type(made).__module__.startswith("nasctl."):
+        check_members(kind, name, made)
+    return made
 
 
 def optional(kind: str, name: str) -> bool:

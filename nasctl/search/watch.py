@@ -21,6 +21,7 @@ from nasctl.pareto.archive import Archive, closest_to_ideal
 from nasctl.pareto.losses import front, losses, violations
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome, SearchSpace
+from nasctl.search.empty_front import all_failed, empty_front_sentence
 from nasctl.search.loop import Visit
 from nasctl.search.reference_verdict import sentence, verdicts
 from nasctl.search.run import Run
@@ -174,6 +175,11 @@ class Watch:
         """The evaluations of the run's candidates so far, in order."""
         return self._found
 
+    @property
+    def exit_status(self) -> int:
+        """1 if no candidate has a score because metrics failed or have values without a loss; 0 otherwise."""
+        return int(bool(self._found) and all_failed(self._found, self._task.objectives))
+
     def closing(
         self, machines: Mapping[str, int] = MappingProxyType({}), recommended: Recommended | None = None
     ) -> list[str]:
@@ -209,8 +215,9 @@ class Watch:
         if not self._found:
             return [*lines, "the time was over before the first candidate; give a larger --time"]
         if not size:
-            relax = "relax a constraint, or " if self._task.constraints else ""
-            return [*lines, f"the front is empty: {relax}give a larger --budget"]
+            retry = f"nasctl runs retry {self._run.name}{self._options}"
+            why = empty_front_sentence(self._found, self._task.objectives, bool(self._task.constraints), retry)
+            return [*lines, *wrap(why, LINE, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)]
         said = sentence(
             verdicts(self._task.space, self._found, self._task.objectives, self._task.constraints), self._called
         )

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -59,18 +60,20 @@ def test_a_bound_decides_what_is_recommended(under, expected, why):
 def test_a_network_that_beats_all_others_is_best_in_every_objective(monkeypatch):
     best = Evaluation((1, 1, *(0,) * 6), {"swap": 99.0, "latency@phone": 1.0, "params": 1e6})
     one = recommend(EMPTY, "mine", RECORD, [*VISITED, best])
-    assert (one.chosen, one.front, one.why) == (best, 1, "best in every objective")
+    assert (one.chosen, one.front, one.why) == (best, 1, "best in every objective, of 6 candidates")
     # So are two networks with equal values, which are both on the front.
     twin = Evaluation((2, 2, *(0,) * 6), dict(best.values))
-    assert recommend(EMPTY, "mine", RECORD, [*VISITED, best, twin]).why == "best in every objective"
+    assert recommend(EMPTY, "mine", RECORD, [*VISITED, best, twin]).why == "best in every objective, of 7 candidates"
     bounded = [Constraint("swap", upper=False, bound=60.0)]
-    assert recommend(EMPTY, "mine", RECORD, [*VISITED, best], under=bounded).why.endswith("objective within swap>=60")
+    assert recommend(EMPTY, "mine", RECORD, [*VISITED, best], under=bounded).why.endswith(
+        "objective within swap>=60, of 5 candidates"
+    )
     # Nothing else satisfies the bound.
     bounded = [Constraint("swap", upper=False, bound=95.0)]
     why = recommend(EMPTY, "mine", RECORD, [*VISITED, best], under=bounded).why
     assert why == "the only network on the front within swap>=95"
     alone = RunRecord(SPEC, {"swap": SWAP})
-    assert recommend(EMPTY, "mine", alone, [*VISITED, best]).why == "best in swap"
+    assert recommend(EMPTY, "mine", alone, [*VISITED, best]).why == "best in swap, of 6 candidates"
     accuracy = Quality("validation accuracy", {GENOMES[0]: 70.0, GENOMES[1]: 70.0}, unit="%")
     monkeypatch.setattr(recommendation, "trained_quality", lambda *given: accuracy)
     assert chosen() == (1, "best in every objective, of 2 trained networks")
@@ -152,6 +155,18 @@ def test_the_sentence_has_the_reason_the_standing_and_the_costs(monkeypatch):
         "its swap score is better than 40% of 25 random networks of the space, because it trades quality for"
         " latency@phone"
     )
+
+
+def test_a_score_that_is_a_size_is_larger_not_better(monkeypatch):
+    random = {"latency@phone": np.array([5.0, 15.0, 200.0])}
+    monkeypatch.setattr(percentiles.Percentiles, "random_values", lambda self, name: random.get(name))
+    found = recommend(EMPTY, "mine", RECORD, VISITED, "log_rank:latency@phone")
+    assert found.reason == (
+        "closest to the best of every objective; its latency@phone score, of which more counts as better, is larger"
+        " than 66% of 3 random networks of the space, costs 20 ms"
+    )
+    within = recommend(EMPTY, "mine", RECORD, VISITED, "log_rank:latency@phone", [upper("latency@phone", 50)])
+    assert within.reason.startswith("the largest latency@phone score within latency@phone<=50; larger than 66% of 3")
 
 
 def test_the_same_network_is_recommended_everywhere(tmp_path):

@@ -14,6 +14,7 @@ from nasctl.cli import cli
 from nasctl.problem.ids import ALPHABET, decode
 from nasctl.search.run import Run
 from nasctl.store.store import Store
+from nasctl.store.training_table import TrainingRecord
 from nasctl.testing import drawn
 
 SMALL = "nb201:channels=4,cells=1"
@@ -156,3 +157,22 @@ def test_a_file_of_genomes_says_whose_they_are(tmp_path, monkeypatch):
 )
 def test_a_key_that_stands_twice_is_no_architecture(space, text):
     assert registry.create("spaces", space).parse(text) is None
+
+
+def test_the_name_of_a_training_or_a_run_is_no_mistyped_id(tmp_path):
+    store, genome = Store(tmp_path / "store"), (0,) * 8
+    store.file_training(TrainingRecord("nbmacro-8e7d775e", "nbmacro", genome, {"space": "nbmacro"}))
+    store.journal("nbmacro-1234abcd", Run("nbmacro", ("params",)).task.record("nbmacro"))
+    network = ids.encode("nbmacro", registry.create("spaces", "nbmacro").genes, genome)
+    with pytest.raises(NasctlError) as refused:
+        ids.resolve("nbmacro-8e7d775e", store)
+    assert str(refused.value) == (
+        f"Cannot take 'nbmacro-8e7d775e' as a network: it is the name of a training of {network}. Give the id, or"
+        " export the training with `nasctl export --weights nbmacro-8e7d775e`."
+    )
+    with pytest.raises(
+        NasctlError, match=r"it is the name of a run\. .* as `nasctl pareto show --run nbmacro-1234abcd`"
+    ):
+        ids.resolve("nbmacro-1234abcd", store)
+    with pytest.raises(InvalidGenome, match="look for a letter that is mistyped"):
+        ids.resolve("nbmacro-8e7d775f", store)

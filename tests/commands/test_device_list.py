@@ -23,3 +23,11 @@ def test_devices_are_listed_and_shown():
     foreign = json.loads(CliRunner().invoke(cli, ["device", "show", "v100-b64", "--space", "nb201", "--json"]).stdout)
     assert {"missing", "modelled", "free"} == {block["origin"] for block in foreign["blocks"]}
     assert foreign["covers"] == {"nb201": False}
+
+
+def test_a_list_without_a_device_says_so_and_what_to_do():
+    done = CliRunner().invoke(cli, ["device", "list", "--space", "mbconv:resolution=160,width=0.75", "--validated"])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr.startswith("no table was compared with timed networks on mbconv:resolution=160,width=0.75; ")
+    done = CliRunner().invoke(cli, ["device", "list", "--space", "nb101", "--kind", "mobile", "--json"])
+    assert json.loads(done.stdout) == []

@@ -13,6 +13,7 @@ from nasctl.cli import cli
 from nasctl.errors import NasctlError
 from nasctl.hardware import validation
 from nasctl.hardware.distinct_blocks import distinct_blocks
+from nasctl.hardware.kinds import where_validated
 from nasctl.hardware.profiling import profile
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row, Validation
@@ -67,7 +68,12 @@ def test_figures_are_what_their_names_say():
 @pytest.mark.parametrize(
     ("predicted", "rank", "constraint", "words"),
     [
-        ([10.1, 20.2, 30.6], True, True, ("rank-safe: the Spearman correlation is 1.0000", "kept to within 1.3%")),
+        (
+            [10.1, 20.2, 30.6],
+            True,
+            True,
+            ("rank-safe: the Spearman correlation is 1.0000", "kept to within 1.3% by 3 of 3 networks"),
+        ),
         ([12.0, 24.0, 36.0], True, False, ("rank-safe", "may be off by 20%")),  # all bias
         (
             [20.0, 10.0, 30.0],
@@ -230,7 +236,22 @@ def test_what_a_latency_is_not_for_is_said_loudly(tmp_path):
     assert all(line.startswith(start) for line, start in zip(said[1:], starts, strict=True))
     table().save(path)
     said = registry.create("objectives", f"latency:device={path}").remarks(TINY, network)
+    assert said[1] == (
+        f"NOT VALIDATED for {TINY}: latencies are rough estimates; no table was compared with timed networks"
+        " of that space; `nasctl device adapt toy` corrects this one by five networks that you time"
+    )
     assert len([line for line in said if line.startswith("NOT ")]) == 1
+
+
+def test_only_tables_that_exist_are_pointed_to():
+    mobile, gpu = LatencyTable.load("pixel4"), LatencyTable.load("v100-b64")
+    pointer = "`nasctl device list --space mbconv --validated` lists tables that were"
+    assert where_validated(gpu, "mbconv").startswith(f"{pointer}, and `nasctl device adapt v100-b64`")
+    assert where_validated(mobile, "mbconv").startswith(pointer)
+    assert where_validated(mobile, TINY).startswith(
+        "no table was compared with timed networks of that space; `nasctl device adapt pixel4`"
+    )
+    assert "that were, of another kind of device (" in where_validated(mobile, "nbmacro")
 
 
 def test_one_device_is_not_searched_twice(tmp_path):

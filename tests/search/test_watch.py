@@ -241,16 +241,36 @@ def test_the_end_tells_failures_and_why_it_came_early(watched):
     ]
     one, _, _ = watched(visits)
     one.follow(None)
-    assert one.closing() == [
+    assert one.closing()[:4] == [
         "run mine: 2 candidates in 0 s, 2 failed, 0 on the front",
         "the search ended early: the space, or the searcher's way through it, is used up",
         "1 of them breaks a constraint by its cost alone and went unscored",
         "the last failure was: last",
-        "the front is empty: give a larger --budget",
     ]
+    assert " ".join(" ".join(one.closing()[4:]).split()) == (
+        "no candidate has a score: metric failed for 1 of 2 candidates and cost failed for all 2 candidates. Mend the"
+        " cause; `nasctl runs retry mine` then measures what failed again."
+    )
+    assert one.exit_status == 1
     one, _, _ = watched(visits, limit=5.0)  # then the limit may have ended it
     one.follow(None)
     assert "ended early" not in " ".join(one.closing())
+
+
+def test_values_without_a_logarithm_are_named_as_the_reason_of_an_empty_front(watched):
+    metric = Metric("max")
+    metric.transform = "log10"
+    task = Task(Chain(6), {"metric": metric, "cost": Metric("min")})
+    one, _, _ = watched([visit(k, {"metric": 0.0 - k, "cost": 1.0}) for k in range(2)], budget=2, task=task)
+    one.follow(None)
+    assert " ".join(" ".join(one.closing()[1:]).split()) == (
+        "no candidate has a score: metric is -1 to 0 for all 2 candidates, where its transform log10 is not defined."
+        " Mend the values, or change `transform` and `version` of the metric."
+    )
+    assert one.exit_status == 1
+    scored, _, _ = watched([visit(0, {"metric": 0.0, "cost": 1.0}), visit(1, PAIR[0])], budget=2, task=task)
+    scored.follow(None)
+    assert scored.exit_status == 0
 
 
 def test_an_empty_front_under_constraints_asks_to_relax_them(watched):
@@ -259,12 +279,14 @@ def test_an_empty_front_under_constraints_asks_to_relax_them(watched):
     one, _, _ = watched([visit(0, PAIR[0])], budget=1, task=task)
     one.follow(None)
     assert one.closing()[-1] == "the front is empty: relax a constraint, or give a larger --budget"
+    assert one.exit_status == 0
 
 
 def test_a_time_limit_before_the_first_candidate_says_so(watched):
     one, states, _ = watched(limit=1.0)
     one.follow(None)
     assert states == []
+    assert one.exit_status == 0
     assert one.closing() == [
         "run mine: 0 candidates in 0 s, 0 failed, 0 on the front",
         "the time was over before the first candidate; give a larger --time",

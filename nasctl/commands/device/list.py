@@ -19,7 +19,9 @@ COLUMNS = ("kind", "processor", "runtime", "batch", "precision", "method")  # fi
 
 @click.command("list")
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only devices of that kind; repeatable.")
-@click.option("--space", metavar="SPEC", help="Only tables validated on that space, the best of each kind first.")
+@click.option(
+    "--space", metavar="SPEC", help="Only tables compared with networks of that space, the best of each kind first."
+)
 @click.option(
     "--validated",
     is_flag=True,
@@ -39,8 +41,9 @@ def command(kinds: tuple[str, ...], space: str | None, validated: bool, as_csv: 
     from msgspec.structs import asdict
 
     from nasctl import registry
-    from nasctl.hardware.kinds import table_rank
+    from nasctl.hardware.kinds import compared_with_timings, table_rank
     from nasctl.hardware.table import LatencyTable
+    from nasctl.system.terminal import say
 
     found = {name: LatencyTable.load(name) for name in registry.trusted("devices")}
     # Plug-ins that are not trusted are not loaded, so their kinds and validations are unknown.
@@ -51,7 +54,7 @@ def command(kinds: tuple[str, ...], space: str | None, validated: bool, as_csv: 
     if kinds:
         found = {name: one for name, one in found.items() if one.kind in kinds}
     if validated:
-        found = {name: one for name, one in found.items() if _is_timed(one, space)}
+        found = {name: one for name, one in found.items() if compared_with_timings(one, space)}
     if as_json:
         facts: list[dict[str, object]] = [
             {"name": name, **{column: getattr(one, column) for column in COLUMNS}, "validation": list(one.validation)}
@@ -60,15 +63,21 @@ def command(kinds: tuple[str, ...], space: str | None, validated: bool, as_csv: 
         facts += [{"name": name, **dict.fromkeys(COLUMNS), "said": said} for name, said in others.items()]
         click.echo(json.dumps(facts, default=asdict))
         return
+    if not found and not others and not as_csv:
+        say(_nothing_listed(kinds, space, validated))
+        return
     _print(found, others, space, as_csv)
 
 
-def _is_timed(table: LatencyTable, space: str | None) -> bool:
-    """Return whether a table was compared with timed networks or blocks, on a space if one is given."""
-    from nasctl.registry import normal
-
-    spec = None if space is None else normal("spaces", space)
-    return any(one.against != "sums" and (spec is None or spec in one.spaces) for one in table.validation)
+def _nothing_listed(kinds: tuple[str, ...], space: str | None, validated: bool) -> str:
+    """Return the sentence for a list without a device."""
+    kind = f" of the kind {' or '.join(kinds)}" if kinds else ""
+    where = f" on {space}" if space is not None else ""
+    compared = f" was compared with {'timed networks' if validated else 'networks'}{where}"
+    return (
+        f"no table{kind}{compared}; `nasctl device profile` makes one of this machine, and `nasctl device adapt`"
+        " corrects one by five networks that you time"
+    )
 
 
 def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: str | None, as_csv: bool) -> None:
@@ -82,6 +91,7 @@ def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: 
     """
     import sys
 
+    from nasctl.hardware.kinds import compared_with_timings
     from nasctl.system.terminal import TableColumn, say, table
 
     if not as_csv and not sys.stdout.isatty():
@@ -110,7 +120,7 @@ def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: 
     lines = [_row(name, one, space) for name, one in shown]
     lines += [[name, *[None] * (len(columns) - 2), said] for name, said in others.items()]
     table(columns, lines, as_csv=as_csv)
-    if not as_csv and any(_first(one, space) and not _is_timed(one, space) for one in found.values()):
+    if not as_csv and any(_first(one, space) and not compared_with_timings(one, space) for one in found.values()):
         say("sums: compared with sums of the source's own figures, which nobody timed; --validated leaves them out")
 
 
