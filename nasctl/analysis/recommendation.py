@@ -33,7 +33,7 @@ MOST = 0.5  # share of random networks from which on it is said that they cost m
 MEDIAN = 0.5  # share of networks below which a sentence says why the quality of the recommended one is no better
 
 ONLY = "the only network on the front"
-BEST_OF_ALL = "best in every objective"
+BEST_OF_ALL = "no other candidate is better in any objective"
 CLOSEST = "closest to the best of every objective"
 BEST = "the best"
 

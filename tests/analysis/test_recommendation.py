@@ -59,12 +59,16 @@ def test_a_bound_decides_what_is_recommended(under, expected, why):
 def test_a_network_that_beats_all_others_is_best_in_every_objective(monkeypatch):
     best = Evaluation((1, 1, *(0,) * 6), {"swap": 99.0, "latency@phone": 1.0, "params": 1e6})
     one = recommend(EMPTY, "mine", RECORD, [*VISITED, best])
-    assert (one.chosen, one.front, one.why) == (best, 1, "best in every objective")
+    assert (one.chosen, one.front, one.why) == (best, 1, "no other candidate is better in any objective")
     # So are two networks with equal values, which are both on the front.
     twin = Evaluation((2, 2, *(0,) * 6), dict(best.values))
-    assert recommend(EMPTY, "mine", RECORD, [*VISITED, best, twin]).why == "best in every objective"
+    assert (
+        recommend(EMPTY, "mine", RECORD, [*VISITED, best, twin]).why == "no other candidate is better in any objective"
+    )
     bounded = [Constraint("swap", upper=False, bound=60.0)]
-    assert recommend(EMPTY, "mine", RECORD, [*VISITED, best], under=bounded).why.endswith("objective within swap>=60")
+    assert recommend(EMPTY, "mine", RECORD, [*VISITED, best], under=bounded).why.endswith(
+        "any objective within swap>=60"
+    )
     # Nothing else satisfies the bound.
     bounded = [Constraint("swap", upper=False, bound=95.0)]
     why = recommend(EMPTY, "mine", RECORD, [*VISITED, best], under=bounded).why
@@ -73,7 +77,7 @@ def test_a_network_that_beats_all_others_is_best_in_every_objective(monkeypatch)
     assert recommend(EMPTY, "mine", alone, [*VISITED, best]).why == "best in swap"
     accuracy = Quality("validation accuracy", {GENOMES[0]: 70.0, GENOMES[1]: 70.0}, unit="%")
     monkeypatch.setattr(recommendation, "trained_quality", lambda *given: accuracy)
-    assert chosen() == (1, "best in every objective, of 2 trained networks")
+    assert chosen() == (1, "no other candidate is better in any objective, of 2 trained networks")
 
 
 def test_a_bound_of_the_run_counts_like_one_that_is_given_later():
