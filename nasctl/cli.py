@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -18,7 +18,7 @@ from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.registry.named_files import named_only
 from nasctl.registry.version import __version__
 from nasctl.system.signals import exit_code, stoppable
-from nasctl.system.terminal import printable
+from nasctl.system.terminal import fitting, printable
 
 # numpy reads this when it is imported. Its small linear systems gain nothing from more threads, and lose much beside
 # busy processes. With more threads the last digits of their solutions, and so the path of a search, would depend on the
@@ -29,13 +29,21 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
-class _Failure(click.ClickException):
+class _Error(click.ClickException):
+    """An error that is shown as one paragraph."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the error on stderr, broken at spaces on a terminal."""
+        click.echo(fitting(f"Error: {self.format_message()}"), file=file, err=file is None)
+
+
+class _Failure(_Error):
     """An error that the user can act on."""
 
     exit_code = 2
 
 
-class _Unexpected(click.ClickException):
+class _Unexpected(_Error):
     """An error that nasctl did not foresee."""
 
     exit_code = 1
@@ -88,7 +96,7 @@ def _show_warning(
         more: More of `place`.
     """
     if issubclass(category, RenamedWarning):
-        click.echo(printable(f"warning: {message}"), err=True)
+        click.echo(fitting(printable(f"warning: {message}")), err=True)
     else:
         usual(message, category, *place, **more)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from nasctl.trained_search.trained_run import TrainedRun
     from nasctl.training.candidate_training import CandidateTraining
     from nasctl.workers import WorkerOptions
+
+GOES_ON = "nasctl.goes_on"  # key of a context's `meta`: True if another command goes on, so that no next one is named
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ def train_chosen(
         as_json: Whether the result is printed as JSON.
     """
     from nasctl.analysis.recommendation import recommend
+    from nasctl.search.run_lock import in_use
     from nasctl.store.store import Store
     from nasctl.system.signals import exit_code
     from nasctl.system.terminal import say, table
@@ -160,7 +164,8 @@ def train_chosen(
         run = replace(run, open_metrics=_metrics_of(workers, opened))
         run.file_under(store)
         watch = TrainedWatch(run, store, limit, options)
-        say("", *watch.opening())
+        others = opened.enter_context(in_use(store, run.name))
+        say("", *watch.opening(), *others)
         executor, records = opened.enter_context(open_executor(without_limits, run.task)), Store(store)
         try:
             watch.follow(records, executor)
@@ -172,8 +177,18 @@ def train_chosen(
         table(*watch.table(), title="front of trained networks")
     else:
         click.echo(watch.json(recommended))
-    say(*watch.closing(records.machines(run.name), recommended))
+    say(*closing_lines(watch.closing(records.machines(run.name), recommended)))
     return watch.exit_status
+
+
+def closing_lines(lines: Sequence[str]) -> list[str]:
+    """Return the last lines of a search, without the next commands if the command that called it goes on.
+
+    Args:
+        lines: The lines, the next commands last.
+    """
+    goes_on = click.get_current_context().meta.get(GOES_ON, False)
+    return list(takewhile(lambda line: not (goes_on and line.startswith("next: ")), lines))
 
 
 def _metrics_of(workers: WorkerOptions, opened: ExitStack) -> Callable[[Task], AbstractContextManager[Executor]]:

@@ -17,6 +17,7 @@ from nasctl.commands import device_option, json_option, search, store_option
 from nasctl.commands import export as export_command
 from nasctl.commands._complete import complete
 from nasctl.commands._groups import GroupedCommand, OptionGroup
+from nasctl.commands._trainings import GOES_ON
 from nasctl.commands._types import Count, OutputPath
 from nasctl.errors import NasctlError
 
@@ -174,6 +175,7 @@ def command(
         ("space", "fit", choice.base, *option_words(choice.question)),
         ("search", choice.fit.spec, *option_words(choice.question), *_effort_words(effort), *at),
     ]
+    ctx.meta[GOES_ON] = True  # the network is exported here
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         if code := _call(ctx, search.command, "search", steps[1][1:]):
             ctx.exit(code)

@@ -23,7 +23,7 @@ from nasctl.commands._setting import (
     torch_device_option,
     weights_seed_option,
 )
-from nasctl.commands._trainings import SearchTrainings, train_chosen, trained_run, trainings_group
+from nasctl.commands._trainings import SearchTrainings, closing_lines, train_chosen, trained_run, trainings_group
 from nasctl.commands._types import Count
 from nasctl.commands._workers import WorkerChoice, duration, worker_group
 from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_COST, DEFAULT_SEARCHER, TASKS
@@ -210,15 +210,16 @@ def command(
 
 def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, store: str, as_json: bool) -> int:
     """Run the search, show its progress and its result, and return the exit code."""
+    from nasctl.search.run_lock import in_use
     from nasctl.store.store import Store
     from nasctl.system.signals import exit_code
     from nasctl.system.terminal import say
     from nasctl.workers import open_executor
 
     run.file_under(store)
-    with open_executor(workers, run.task) as executor:
+    with open_executor(workers, run.task) as executor, in_use(store, run.name) as others:
         opened = Store(store)
-        say(*watch.opening(), *said)
+        say(*watch.opening(), *said, *others)
         try:
             watch.follow(opened, executor)
         except KeyboardInterrupt as stop:
@@ -229,5 +230,5 @@ def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, sto
     recommended = recommend(opened, *opened.run(run.name), watch.found) if watch.found else None
     if as_json:
         click.echo(watch.json(recommended))
-    say(*watch.closing(opened.machines(run.name), recommended))
+    say(*closing_lines(watch.closing(opened.machines(run.name), recommended)))
     return watch.exit_status

@@ -25,17 +25,22 @@ def image_side(data: Data) -> int | None:
 
 
 def _shrunk(spec: str, data: Data) -> list[str]:
-    """Return the warning that the networks of a space take much smaller images than those of data; none otherwise.
+    """Return the sentence that images of data are scaled down to those of a space; none if they are not.
 
     Args:
         spec: Spec of the space.
         data: The data; drawn data and text have no sizes.
     """
     given, side = registry.create("spaces", spec).input, image_side(data)
-    if side is None or given.kind != "images" or side <= SHRUNK * given.shape[-1]:
+    if side is None or given.kind != "images" or side <= given.shape[-1]:
         return []
     size = given.shape[-1]
-    return [f"Warning: networks of {spec} take images of {size}x{size} pixels, and those of the data have {side}."]
+    if side > SHRUNK * size:
+        return [f"Warning: networks of {spec} take images of {size}x{size} pixels, and those of the data have {side}."]
+    whole = max(STEP, -(-side // STEP) * STEP)
+    can_grow = isinstance(registry.option_defaults("spaces", spec).get("resolution"), int)
+    remedy = f"; resolution={whole} of the space keeps their size, at a higher cost" if can_grow else ""
+    return [f"images of {side} pixels are scaled down to {size}x{size}, the input of the networks{remedy}"]
 
 
 def following_options(spec: str, data: Data) -> dict[str, int]:
@@ -102,9 +107,15 @@ def fitted_request(
     if not options:
         return finish(request), [*spare, *_shrunk(request.space, data)]
     words = " and ".join(f"{key}={value}" for key, value in options.items())
-    if (earlier := finish(request)) and _is_recorded(earlier, setting, store):
-        return earlier, [f"goes on with the run's own space; the same words now mean {words}, another run"]
-    fitted = finish(replace(request, space=with_options(request.space, options)))
+    fitted, earlier = finish(replace(request, space=with_options(request.space, options))), finish(request)
+    # `finish` may set the same options, as trainings set the classes.
+    differs = registry.spelled_out("spaces", earlier.space) != registry.spelled_out("spaces", fitted.space)
+    if differs and _is_recorded(earlier, setting, store):
+        other = f"--space {fitted.space} with another --run" if request.name else f"--space {fitted.space}"
+        return earlier, [
+            f"goes on with the run in the store, whose space was chosen without {words} of the data; {other} begins a"
+            " new run"
+        ]
     said = f"{words} of the space {'follows' if len(options) == 1 else 'follow'} from {setting.data}"
     return fitted, [said, *spare, *_shrunk(fitted.space, data)]
 

@@ -127,7 +127,7 @@ class Watch:
         """
         deadline = math.inf if self._limit is None else self._start + self._limit
         generation = 0
-        with progress.Progress(self._budget) as shown:
+        with self._display() as shown:
             for visit in self._run.search(store, self._budget, deadline, executor):
                 if visit.generation > generation:
                     generation = visit.generation
@@ -138,6 +138,10 @@ class Watch:
             self._update_hypervolume()
             if self._found:
                 shown.update(self._state(generation))
+
+    def _display(self) -> progress.Progress:
+        """Return the display of the search."""
+        return progress.Progress(self._budget)
 
     def _update_hypervolume(self) -> None:
         """Compute the hypervolume. With four objectives, its time grows with the square of the size of the front."""
@@ -202,7 +206,8 @@ class Watch:
             broken = terminal.plural(
                 self._unscored, "of them breaks a constraint by its cost", "of them break a constraint by their cost"
             )
-            lines.append(f"{broken} alone and went unscored")
+            scored = len(self._found) - self._unscored
+            lines.append(f"{broken} alone and went unscored" + f"; ranks are among the other {scored:,}" * (scored > 0))
         if self._failed:
             errors = [error for found in self._found for error in found.errors.values()]
             lines.append(f"the last failure was: {errors[-1]}")

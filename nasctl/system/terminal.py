@@ -20,7 +20,7 @@ from nasctl.system.table_layout import (
     pipe_text,
     plain_columns,
 )
-from nasctl.system.wording import UNITS, cells, duration, plural, printable, quantity, wrapped
+from nasctl.system.wording import BOUND, UNITS, cells, duration, plural, printable, quantity, wrapped
 
 __all__ = [
     "UNITS",
@@ -29,6 +29,7 @@ __all__ = [
     "counted",
     "definitions",
     "duration",
+    "fitting",
     "measured",
     "paragraphs",
     "plural",
@@ -44,6 +45,9 @@ Item = TypeVar("Item")
 DEFAULT_WIDTH = 80  # cells: width of a terminal that does not say how wide it is
 ITEM = re.compile(r"\s*(?:[-*] |\w+: )")  # beginning of an item of a list, such as an argument in a docstring
 FULL_LINE = 100  # characters: a line of a docstring that is not shorter goes on in the next line
+COMMAND = re.compile(r"\s*(?:next: +)?nasctl ")  # beginning of a line that is copied into a shell as it is
+LAST_COMMAND = re.compile(r"(.*:) (nasctl .*)")  # sentence that ends in a command, such as "wrote x; next: nasctl ..."
+QUOTED = re.compile(r"`[^`]*`")  # command inside of a sentence
 LEAST_WIDTH = 20  # cells: a terminal that says it is narrower is taken to be so wide
 
 
@@ -118,15 +122,35 @@ def paragraphs(text: str) -> None:
 
 
 def say(*lines: str) -> None:
-    """Print lines for people, on stderr.
-
-    A terminal gets them broken at spaces, except those with a command, which are copied as one line.
-    """
+    """Print lines for people, on stderr. A terminal gets them as `fitting` breaks them."""
     for line in lines:
-        text = printable(line, "\n")
-        if sys.stderr.isatty() and "nasctl " not in text:
-            text = "\n".join(wrapped(text, terminal_width(sys.stderr)))
-        print(text, file=sys.stderr, flush=True)
+        print(fitting(printable(line, "\n")), file=sys.stderr, flush=True)
+
+
+def fitting(text: str) -> str:
+    """Return text for stderr: broken at spaces on a terminal, as it is elsewhere.
+
+    A line that is a command is not broken, because it is copied as one line. A command at the end of a sentence gets a
+    line of its own.
+
+    Args:
+        text: Text without control characters other than line breaks.
+    """
+    if not sys.stderr.isatty():
+        return text
+    width = terminal_width(sys.stderr)
+    return "\n".join(part for line in text.split("\n") for part in _fitting_lines(line, width))
+
+
+def _fitting_lines(line: str, width: int) -> list[str]:
+    """Return the parts of a line that is broken for a terminal."""
+    if cells(line) <= width or COMMAND.match(line):
+        return [line]
+    if found := LAST_COMMAND.fullmatch(line):
+        return [*wrapped(found[1], width), f"  {found[2]}"]
+    # A quoted command stays on one line if it fits.
+    bound = QUOTED.sub(lambda one: one[0].replace(" ", BOUND) if cells(one[0]) <= width else one[0], line)
+    return wrapped(bound, width)
 
 
 def counted(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:

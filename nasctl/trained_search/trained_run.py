@@ -107,7 +107,7 @@ class TrainedRun(Run):
         return {
             **own,
             "searcher": SEARCHER,
-            "recipe": self.how.recipe_for(self._data.task).digest,  # the file of a recipe may change
+            "recipe": self.how.recipe_for(self.data.task).digest,  # the file of a recipe may change
             "trainings": self.trainings,
             "measurements": self.measurements,
             "first": first,
@@ -124,7 +124,7 @@ class TrainedRun(Run):
             store: The store, which may hold the run from an earlier version of nasctl.
         """
         asked = {one.name: one.record.asked for one in store.runs()}
-        how = self.how.for_examples(self._data.task, self._data.size("train"))
+        how = self.how.for_examples(self.data.task, self.data.size("train"))
         today = self
         if how != self.how:
             fitted = type(self).after(self.first, how, self.trainings, self.measurements)
@@ -156,19 +156,19 @@ class TrainedRun(Run):
                 space cannot be trained on it.
         """
         space = self.task.space
-        check_trainable(self._training(space.canonical((0,) * len(space.genes))), self._data)
+        check_trainable(self._training(space.canonical((0,) * len(space.genes))), self.data)
         return []
 
     @property
     def recipe_notes(self) -> list[str]:
         """Sentences for a user on what the recipe does to the data."""
-        recipe = self.how.recipe_for(self._data.task)
-        few = few_examples_note(recipe, self._data.task, self._data.size("train"))
-        return [*filter(None, [few]), *flip_notes(self._data, recipe.flip, "A --recipe with the line 'flip = false'")]
+        recipe = self.how.recipe_for(self.data.task)
+        few = few_examples_note(recipe, self.data.task, self.data.size("train"))
+        return [*filter(None, [few]), *flip_notes(self.data, recipe.flip, "A --recipe with the line 'flip = false'")]
 
     def guessing_note(self, record: TrainingRecord) -> str:
         """Return a clause if a training is no better than guessing on the validation part; "" otherwise."""
-        result, counts = record.result.get("validation"), self._data.class_counts("validation")
+        result, counts = record.result.get("validation"), self.data.class_counts("validation")
         if result is None or counts is None or result.get("accuracy") is None:
             return ""
         return guessing_note("validation", result["accuracy"], result["error"], counts)
@@ -183,10 +183,13 @@ class TrainedRun(Run):
         """The sentence on the networks that the training-free search leaves to the choice of trainings, if any."""
         if (later := self.measurements - self.plan.searched) <= 0:
             return []
-        between = f"up to {later:,} more between trainings, as their results suggest"
+        measured = f"this search measures {self.plan.searched:,} of the {self.measurements:,} networks of --budget"
         if self.trainings <= self.plan.first:
-            between = f"the other {later:,} are for later rounds, which --trainings {self.trainings} does not reach"
-        return [f"of the budget of {self.measurements:,}, this search measures {self.plan.searched:,}; {between}"]
+            return [
+                f"{measured}. The other {later:,} are for rounds after the first {self.plan.first:,} trainings, and"
+                f" --trainings {self.trainings} ends before"
+            ]
+        return [f"{measured}. Up to {later:,} more are measured between trainings, as their results suggest"]
 
     def _make_searcher(self, store: Store) -> Searcher:
         name, record = store.run(self.first.name)
@@ -231,10 +234,11 @@ class TrainedRun(Run):
         return self._training(genome).name
 
     def _training(self, genome: Genome) -> Training:
-        return self.how.training(self.asked["space"], genome, self._data, self.task.setting)
+        return self.how.training(self.asked["space"], genome, self.data, self.task.setting)
 
     @cached_property
-    def _data(self) -> TrainingData:
+    def data(self) -> TrainingData:
+        """The data that networks are trained on."""
         space = self.task.space
         network = space.network(space.canonical((0,) * len(space.genes)))
         return self.how.data(self.task.setting, network, space.input)

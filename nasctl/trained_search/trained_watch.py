@@ -8,22 +8,63 @@ from typing import Any
 
 from nasctl import registry
 from nasctl.candidates.reversed_objective import measured_name
+from nasctl.evaluation.executor import Executor
+from nasctl.evaluation.measure import LocalExecutor
 from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import front, losses
 from nasctl.prediction.training_choice import VERSION
 from nasctl.problem.searcher import Evaluation
 from nasctl.problem.space import Genome
+from nasctl.search.loop import Visit
 from nasctl.search.run import Run
 from nasctl.search.watch import Recommended, Watch
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
+from nasctl.system import progress
 from nasctl.system.wording import plural
 from nasctl.trained_search.trained_run import TrainedRun
+from nasctl.trained_search.training_progress import FollowedTrainings, Plan
 from nasctl.training.candidate_training import CandidateTraining
+from nasctl.training.labelled import TrainingData
+from nasctl.training.recipe import epoch_steps
 from nasctl.training.rows import accuracy_text
 
 
-class CandidatesTrainedWatch(Watch):
+class _TrainingsWatch(Watch):
+    """Follows a search that trains, and shows how far each training is."""
+
+    def follow(self, store: Store, executor: Executor | None = None) -> None:
+        """Run the search to its end, with a progress line for each training.
+
+        Args:
+            store: Records the run.
+            executor: Where networks are trained; this process by default.
+        """
+        self._followed = FollowedTrainings(executor or LocalExecutor(self._task), self._plan(), store.path)
+        super().follow(store, self._followed)
+
+    def interrupted(self, command: str) -> list[str]:
+        """Return the lines for an interrupted search; the same command resumes it.
+
+        Finished trainings count, even if the search waits for an earlier one before it takes them.
+        """
+        done, more = len(self._found) + self._followed.finished(), len(self._followed.begun)
+        part = f" and a part of {plural(more, 'further one')}" if more else ""
+        return ["", f"stopped after {plural(done, 'training')}{part}; this goes on:", f"  {command}"]
+
+    def _plan(self) -> Plan:
+        """Return the trainings of the search."""
+        raise NotImplementedError
+
+    def _display(self) -> progress.Progress:
+        return progress.Progress(self._budget, "training", lambda: self._followed.work(len(self._found)))
+
+    def _note(self, visit: Visit) -> None:
+        super()._note(visit)
+        self._followed.given(visit.evaluation.genome)
+
+
+class CandidatesTrainedWatch(_TrainingsWatch):
     """Follows a search with the objective `trained`, and names the training of the network that it exports.
 
     Args:
@@ -43,17 +84,38 @@ class CandidatesTrainedWatch(Watch):
 
         The recipe is part of the objective that the user typed, so that no other one takes its place.
         """
-        return [*super().opening(), *filter(None, map(self._few_steps, self._run.objectives))]
+        plan, few = self._plan(), filter(None, map(self._few_steps, self._trained_objectives))
+        return [*super().opening(), *effort_lines(plan), *few]
 
-    def _few_steps(self, objective: str) -> str:
-        """Return a warning if an objective trains few images by the usual recipe; "" otherwise."""
-        if registry.plugin_of(measured_name(objective)) != "trained":
-            return ""
+    @property
+    def _trained_objectives(self) -> list[str]:
+        """The objectives that train."""
+        return [one for one in self._run.objectives if registry.plugin_of(measured_name(one)) == "trained"]
+
+    def _training(self, objective: str) -> tuple[CandidateTraining, TrainingData, str]:
+        """Return how an objective trains, the data, and what the objective measures of the trained network."""
         options = registry.options("objectives", measured_name(objective))
         measure = options.pop("measure", "accuracy")
         how, space = CandidateTraining(**options), self._run.task.space
         network = space.network(space.canonical((0,) * len(space.genes)))
-        data = how.data(self._run.task.setting, network, space.input)
+        return how, how.data(self._run.task.setting, network, space.input), measure
+
+    def _plan(self) -> Plan:
+        if not self._trained_objectives:  # another plug-in trains, whose trainings are not known
+            return Plan(self._budget, 1, 1, lambda genome: ())
+        how, data, _ = self._training(self._trained_objectives[0])
+        epochs, steps = effort(how, data)
+        space, drawn = self._run.asked["space"], list(self._run.task.setting.draws())
+        return Plan(
+            self._budget * len(drawn),
+            steps,
+            epochs,
+            lambda genome: [how.training(space, genome, data, one).name for one in drawn],
+        )
+
+    def _few_steps(self, objective: str) -> str:
+        """Return a warning if an objective trains few images by the usual recipe; "" otherwise."""
+        how, data, measure = self._training(objective)
         images = data.size("train")
         better = how.for_examples(data.task, images)
         if better == how:
@@ -72,13 +134,34 @@ class CandidatesTrainedWatch(Watch):
         return ""
 
 
+def effort(how: CandidateTraining, data: TrainingData) -> tuple[int, int]:
+    """Return the epochs and the steps of a training.
+
+    Args:
+        how: How networks are trained.
+        data: The data.
+    """
+    recipe = how.recipe_for(data.task)
+    return recipe.epochs, recipe.epochs * epoch_steps(data.size("train"), recipe.batch)
+
+
+def effort_lines(plan: Plan) -> list[str]:
+    """Return the line that says how much is trained; none if the trainings are not known."""
+    if plan.steps <= 1:
+        return []
+    each = f"{plural(plan.number, 'training')} of {plural(plan.epochs, 'epoch')}, {plural(plan.steps, 'step')}"
+    return [
+        f"{each} each: {plural(plan.number * plan.steps, 'step')} in all. The time left is shown after the first steps"
+    ]
+
+
 def _figures(result: Mapping[str, Any]) -> set[float]:
     """Return the values that the objective `trained` may have for a result: accuracy in per cent, and loss."""
     accuracy = result.get("accuracy")
     return {value for value in (None if accuracy is None else 100 * accuracy, result.get("loss")) if value is not None}
 
 
-class TrainedWatch(Watch):
+class TrainedWatch(_TrainingsWatch):
     """Follows the trainings of a search and reports them to the user.
 
     Args:
@@ -102,12 +185,18 @@ class TrainedWatch(Watch):
         return [
             f"run {run.name}: {plural(run.trainings, 'training')}, chosen among {among}",
             f"objectives: {objectives}",
+            *effort_lines(self._plan()),
             *(
                 ["goes on with the run's own choice of trainings; another run would choose anew"]
                 * (run.choice < VERSION)
             ),
             *run.recipe_notes,
         ]
+
+    def _plan(self) -> Plan:
+        run = self._trained_run
+        epochs, steps = effort(run.how, run.data)
+        return Plan(run.trainings, steps, epochs, lambda genome: [run.training_name(genome)])
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         """Return the heads and the rows of a table of the trained networks on the front, the best label first."""

@@ -45,8 +45,7 @@ def default_recipe(task: TrainingTask, examples: int) -> Recipe:
 def few_examples_note(recipe: Recipe, task: TrainingTask, examples: int) -> str:
     """Return a sentence on the steps of a recipe for few examples; "" if there is nothing to say.
 
-    That is so if its batch and epochs are those of `default_recipe`, or if it has another batch and the usual epochs,
-    which are then too few steps.
+    That is so if its batch and epochs are those of `default_recipe`, or if it has fewer than `ENOUGH_STEPS` steps.
 
     Args:
         recipe: The recipe of a training.
@@ -56,17 +55,19 @@ def few_examples_note(recipe: Recipe, task: TrainingTask, examples: int) -> str:
     chosen, fixed = default_recipe(task, examples), usual(task)
     if chosen == fixed:
         return ""
-    most, before, own = (one.epochs * epoch_steps(examples, one.batch) for one in (chosen, fixed, recipe))
+    most, own = (one.epochs * epoch_steps(examples, one.batch) for one in (chosen, recipe))
     images, asked = plural(examples, "training image"), (recipe.batch, recipe.epochs)
     if asked == (chosen.batch, chosen.epochs):
+        per_epoch = plural(epoch_steps(examples, fixed.batch), "step")
+        half = f"'epochs = {-(-chosen.epochs // 2)}' and 'batch = {chosen.batch}'"
         return (
-            f"{images}: {chosen.epochs} epochs of batch {chosen.batch} are {plural(most, 'step')};"
-            f" --epochs {fixed.epochs} of batch {fixed.batch}, the recipe for more images, are {before:,}"
+            f"{images}: {chosen.epochs} epochs of batch {chosen.batch} are {plural(most, 'step')}. A --recipe with the"
+            f" lines {half} halves them. --epochs has batches of {fixed.batch}, and so {per_epoch} an epoch"
         )
-    if recipe.epochs == fixed.epochs and recipe.batch != fixed.batch and own < ENOUGH_STEPS:
+    if own < min(most, ENOUGH_STEPS):
         return (
-            f"{images}: {recipe.epochs} epochs of batch {recipe.batch} are only {plural(own, 'step')}; the"
-            f" default recipe has {most:,}, so give more --epochs, or leave the batch out"
+            f"Warning: {images}: {plural(recipe.epochs, 'epoch')} of batch {recipe.batch} are only"
+            f" {plural(own, 'step')}. The default recipe, without --epochs, batch and --recipe, has {most:,}"
         )
     return ""
 

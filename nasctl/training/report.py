@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nasctl.architectures.architecture import architecture
 from nasctl.system.terminal import duration, plural, quantity
+from nasctl.training.batches import steps_per_epoch
 from nasctl.training.display import result_text
 from nasctl.training.labelled import TrainingData
 from nasctl.training.progress_report import ProgressReport
 from nasctl.training.rows import accuracy_text
 from nasctl.training.training import Trained, Training
+
+
+def effort_lines(asked: Sequence[tuple[Training, TrainingData]]) -> list[str]:
+    """Return the line that says how much several trainings are together; none for one training.
+
+    Args:
+        asked: The trainings with their data.
+    """
+    if len(asked) == 1:
+        return []
+    steps = [one.recipe.epochs * steps_per_epoch(data, one.recipe.batch) for one, data in asked]
+    each = f" of {plural(steps[0], 'step')}" if len(set(steps)) == 1 else ""
+    return [f"{plural(len(asked), 'training')}{each}, one after another: {plural(sum(steps), 'step')} in all"]
 
 
 class Report(ProgressReport):

@@ -192,7 +192,10 @@ def test_what_breaks_a_constraint_is_not_on_the_front(watched):
     one, states, _ = watched([visit(0, {"cost": 9.0}), visit(1, PAIR[0])], task=task, budget=2)
     one.follow(None)
     assert [s.front for s in states] == [0, 1, 1]
-    assert one.closing()[1] == "1 of them breaks a constraint by its cost alone and went unscored"
+    assert (
+        one.closing()[1]
+        == "1 of them breaks a constraint by its cost alone and went unscored; ranks are among the other 1"
+    )
     assert json.loads(one.json())["front"] == [named(1)]
 
 
@@ -244,7 +247,7 @@ def test_the_end_tells_failures_and_why_it_came_early(watched):
     assert one.closing()[:4] == [
         "run mine: 2 candidates in 0 s, 2 failed, 0 on the front",
         "the search ended early: the space, or the searcher's way through it, is used up",
-        "1 of them breaks a constraint by its cost alone and went unscored",
+        "1 of them breaks a constraint by its cost alone and went unscored; ranks are among the other 1",
         "the last failure was: last",
     ]
     assert " ".join(" ".join(one.closing()[4:]).split()) == (

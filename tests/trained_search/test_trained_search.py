@@ -63,7 +63,7 @@ def test_a_recommended_network_that_is_no_better_than_guessing_is_said_to_be_so(
     result = row.result["validation"]
     counts = np.array([19] + 9 * [18])  # of the 181 validation images
     guessed = replace(row, result={"validation": {**result, "accuracy": 0.11, "error": 0.02}})
-    monkeypatch.setattr(type(run._data), "class_counts", lambda data, part: counts)
+    monkeypatch.setattr(type(run.data), "class_counts", lambda data, part: counts)
     monkeypatch.setattr(TrainedRun, "records", lambda run, store, genomes: dict.fromkeys(genomes, guessed))
     watch = TrainedWatch(run, store.path, None)
     watch.follow(store, LocalExecutor(run.task))
@@ -170,13 +170,14 @@ def test_failed_metrics_and_unknown_errors_are_no_obstacle(first, tmp_path):
 def test_it_is_said_what_the_budget_is_spent_on(first):
     few = TrainedRun.after(first, HOW, 2, 12)
     assert few.budget_sentences == [
-        "of the budget of 12, this search measures 8; the other 4 are for later rounds, which --trainings 2 does not"
-        " reach"
+        "this search measures 8 of the 12 networks of --budget. The other 4 are for rounds after the first 2 trainings,"
+        " and --trainings 2 ends before"
     ]
     assert f"2 trainings, chosen among the 8 networks of {first.name}" in TrainedWatch(few, "a.db", None).opening()[0]
     many = TrainedRun.after(first, HOW, 12, 2000)
     assert many.budget_sentences == [
-        "of the budget of 2,000, this search measures 1,400; up to 600 more between trainings, as their results suggest"
+        "this search measures 1,400 of the 2,000 networks of --budget. Up to 600 more are measured between trainings,"
+        " as their results suggest"
     ]
     assert "chosen among up to 2,000 networks of" in TrainedWatch(many, "a.db", None).opening()[0]
     assert TrainedRun.after(first, HOW, 1, 1).budget_sentences == []

@@ -45,11 +45,15 @@ def test_what_was_chosen_is_said():
     recipe = default_recipe("classes", 160)
     assert (recipe.epochs, recipe.batch) == (100, 16)
     assert few_examples_note(recipe, "classes", 160) == (
-        "160 training images: 100 epochs of batch 16 are 1,000 steps; --epochs 30 of batch 64, the recipe for more"
-        " images, are 60"
+        "160 training images: 100 epochs of batch 16 are 1,000 steps. A --recipe with the lines 'epochs = 50' and"
+        " 'batch = 16' halves them. --epochs has batches of 64, and so 2 steps an epoch"
     )
-    assert few_examples_note(usual("classes"), "classes", 160) == ""
-    assert "30 epochs of batch 32 are only 150 steps; the default recipe has 1,000" in few_examples_note(
+    assert few_examples_note(RecipeOptions(epochs=3).recipe("classes", 160), "classes", 160) == (
+        "Warning: 160 training images: 3 epochs of batch 64 are only 6 steps. The default recipe, without --epochs,"
+        " batch and --recipe, has 1,000"
+    )
+    assert few_examples_note(replace(usual("classes"), epochs=300), "classes", 160) == ""
+    assert "30 epochs of batch 32 are only 150 steps. The default recipe" in few_examples_note(
         RecipeOptions(fields=("batch=32",)).recipe("classes", 160), "classes", 160
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,8 @@ QUIET = (
     "if it was busier when it began, begin again with --force",
     "--wait 60 waits until it is quiet, and --accept-noise makes the table all the same",
 )
-BUSY = (
-    "The machine was not quiet: {} while the blocks were timed, so all latencies may be too high. --force --wait 60"
-    " measures all of it again on a quiet machine."
-)
+BUSY = "The machine was not quiet: {} while the blocks were timed, so all latencies may be too high."
+QUIET_WAIT = 60.0  # minutes to wait for a quiet machine that the command for a second measurement names
 
 
 @click.command("profile")
@@ -76,7 +75,8 @@ BUSY = (
 @click.option(
     "--accept-noise",
     is_flag=True,
-    help="Make the table even if the machine is not quiet; the table says how noisy it is.",
+    help="Make the table even if timings of a block disagree too much to be believed, or --wait ends before the machine"
+    " is quiet; the table says how noisy it is. Other noise is warned of without this option.",
 )
 @click.option("-o", "--out", type=OutputPath(), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing table, and discard earlier measurements.")
@@ -140,7 +140,14 @@ def command(
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
     say(*table.inferred, *accuracy_warnings(table))
-    say(f"next: nasctl device show {path}")
+    if meter.remark:
+        own = [] if seconds == Host(name).seconds else ["--seconds", f"{seconds:g}"]
+        own += [] if out is None else ["-o", str(path)]
+        minutes = max(QUIET_WAIT, wait or 0.0)
+        again = f"{_command_line(host, spaces, False)} {shlex.join([*own, '--force', '--wait', f'{minutes:g}'])}"
+        say(f"This measures all of it again once the machine is quiet: {again}")
+    say(f"next: nasctl device show {shlex.quote(str(path))}")
+    say(*(f"      nasctl search {shlex.quote(spec)} --device {shlex.quote(str(path))}" for spec in spaces))
 
 
 def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:

@@ -211,7 +211,7 @@ def _train(
     from nasctl.system.terminal import say
     from nasctl.training.distributed import Job
     from nasctl.training.events import TrainingDiverged
-    from nasctl.training.report import Report
+    from nasctl.training.report import Report, effort_lines
     from nasctl.training.training import check_trainable, planned_row
 
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
@@ -223,7 +223,7 @@ def _train(
     for (training, data), start in zip(asked, starts, strict=True):  # before the first one is trained
         check_trainable(training, data, start)
     rows, failures = [], []
-    say(*start_doubts(request, asked[0][1]))
+    say(*start_doubts(request, asked[0][1]), *effort_lines(asked))
     for number, (training, data) in enumerate(asked):
         report = Report(training, data, options)
         say(*report.opening(number == 0, dry_run))
