@@ -141,13 +141,23 @@ def command(
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
     say(*table.inferred, *accuracy_warnings(table))
     if meter.remark:
-        own = [] if seconds == Host(name).seconds else ["--seconds", f"{seconds:g}"]
-        own += [] if out is None else ["-o", str(path)]
-        minutes = max(QUIET_WAIT, wait or 0.0)
-        again = f"{_command_line(host, spaces, False)} {shlex.join([*own, '--force', '--wait', f'{minutes:g}'])}"
-        say(f"This measures all of it again once the machine is quiet: {again}")
+        again = _quiet_words(seconds != Host(name).seconds and seconds, out, wait)
+        say(f"This measures all of it again once the machine is quiet: {_command_line(host, spaces, False)} {again}")
     say(f"next: nasctl device show {shlex.quote(str(path))}")
     say(*(f"      nasctl search {shlex.quote(spec)} --device {shlex.quote(str(path))}" for spec in spaces))
+
+
+def _quiet_words(seconds: float, out: Path | None, minutes: float | None) -> str:
+    """Return the options that measure all of a table again on a quiet machine.
+
+    Args:
+        seconds: Seconds of each block; 0 for the usual ones.
+        out: Path of the table as typed, or None.
+        minutes: Minutes to wait as typed.
+    """
+    words = ["--seconds", f"{seconds:g}"] if seconds else []
+    words += ["-o", str(out)] if out is not None else []
+    return shlex.join([*words, "--force", "--wait", f"{max(QUIET_WAIT, minutes or 0.0):g}"])
 
 
 def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:
