@@ -5,10 +5,9 @@ from __future__ import annotations
 from nasctl.api import Candidate, Direction, Network, SearchSpace, Setting, Span, Transform, running_costs
 from nasctl.compression.exit_shares import ExitShares, expected
 from nasctl.hardware.kinds import load_table, whose_processor
+from nasctl.supernets.inherited_quality import DEFAULT_IMAGES
 
 __all__ = ["ExpectedLatency"]
-
-IMAGES = 500  # default number of validation images, as of accuracy
 
 
 class ExpectedLatency:
@@ -31,7 +30,7 @@ class ExpectedLatency:
     needs = frozenset({"network", "trained_weights"})
 
     def __init__(
-        self, device: str, called: str = "", images: int = IMAGES, split: str = "", split_seed: int = -1
+        self, device: str, called: str = "", images: int = DEFAULT_IMAGES, split: str = "", split_seed: int = -1
     ) -> None:
         self.table, self.called = load_table(device), called
         self._shares = ExitShares(images, split, split_seed)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from nasctl.api import Candidate, Direction, Network, SearchSpace, Setting, Transform, running_costs
 from nasctl.compression.exit_shares import ExitShares, expected
+from nasctl.supernets.inherited_quality import DEFAULT_IMAGES
 
 __all__ = ["ExpectedMACs"]
-
-IMAGES = 500  # default number of validation images, as of accuracy
 
 
 class ExpectedMACs:
@@ -32,7 +31,7 @@ class ExpectedMACs:
     transform: Transform = "identity"
     needs = frozenset({"network", "trained_weights"})
 
-    def __init__(self, images: int = IMAGES, split: str = "", split_seed: int = -1) -> None:
+    def __init__(self, images: int = DEFAULT_IMAGES, split: str = "", split_seed: int = -1) -> None:
         self._shares = ExitShares(images, split, split_seed)
         self.version = self._shares.version
 

@@ -33,8 +33,8 @@ class Exits:
     An image leaves at an exit when the largest probability exceeds the exit's threshold, and later layers do not run
     for it. There are two kinds of exits. By depth, exits are classifiers between the blocks of the network, whose own
     layers are unchanged. By channels, the channels of each layer are divided over stages, as in S2DNAS: a stage reads
-    the channels of earlier stages and never those of later ones, and a classifier follows each stage. What is new
-    learns from the training images once for all candidates.
+    the channels of earlier stages and never those of later ones, and a classifier follows each stage. The classifiers,
+    and by channels all weights, learn from the training images once for all candidates.
 
     Args:
         of: A training of nasctl by its name, or the path of its weights or of an export with weights; or FILE.py:NAME
