@@ -5,7 +5,8 @@ in float32 and in int8 with `nasctl device profile`, and exports the network wit
 with the same folder repeats neither the training nor the profiles. It prints, for both precisions,
 
 1. the accuracy of the file on validation images, with its standard error, and its size;
-2. the latency of the file for one image on one thread, in alternating runs, and the latency that the table predicts;
+2. the latency of the file for one image on one thread, in alternating rounds, and the latency that the table
+   predicts;
 3. the table's error on 40 whole networks of the space that took no part in its fits.
 
 Files take pixels and normalise them, which the networks of a table do not. Nothing else should run on the machine.
@@ -37,7 +38,7 @@ from nasctl.hardware.table import LatencyTable
 NETWORKS = {**QUANTIZED_NETWORKS, "mbconv": ("mbconv:width=0.5,resolution=64,classes=10", "")}
 PRECISIONS = ("float32", "int8")
 ROUNDS = 6  # of timing; the median counts
-SECONDS = 1.0  # time of each round for all runs of both files
+SECONDS = 0.5  # time of each round of a file
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ def table(name: str, precision: str, given: argparse.Namespace) -> LatencyTable:
 
 
 def latencies(files: Sequence[DeployedFile], runtime: str) -> list[float]:
-    """Return the median latency of each file in ms for one image on one thread; runs of the files alternate."""
+    """Return the median latency of each file in ms for one image on one thread; rounds of the files alternate."""
     calls = [load_runtime(runtime).call(file, "cpu", 1) for file in files]
-    rounds = [time_in_turn(calls, 1, SECONDS) for _ in range(ROUNDS)]
+    rounds = [[time_in_turn([call], 1, SECONDS)[0] for call in calls] for _ in range(ROUNDS)]
     return [median(column) for column in zip(*rounds, strict=True)]
 
 

@@ -33,7 +33,7 @@ VALIDATION_NETWORKS = 40  # further networks of each space, with which predictio
 # How layers become integers; latency does not depend on the values of weights and inputs.
 QUANTISATION = (
     "ONNX Runtime's static quantiser (QDQ), as `nasctl export --int8`: int8 weights, uint8 activations with ranges "
-    "from random inputs; a block takes and returns the integers between it and its neighbours"
+    "from random inputs; a block takes and returns the integers between it and its neighbours, channels last"
 )
 SETTING = ("device", "kind", "processor", "runtime", "threads", "precision", "batch", "method")  # fields of a table
 

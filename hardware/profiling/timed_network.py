@@ -70,7 +70,7 @@ class TimedNetwork:
 
     @cached_property
     def feed(self) -> dict[str, np.ndarray]:
-        """Random inputs of the ONNX file by name, (B, ...) each, in its order."""
+        """Random inputs of the ONNX file by name, in its order: (B, ...) each, images of integers (B, H, W, C)."""
         import onnx
 
         graph = onnx.load_from_string(self.onnx_content).graph
@@ -78,7 +78,7 @@ class TimedNetwork:
         feed = {}
         for value, floats in zip(graph.input, random_inputs(self.network, self.batch, SEED), strict=True):
             integers = value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-            shape = tuple(floats.shape)
+            shape = [size.dim_value for size in value.type.tensor_type.shape.dim]
             feed[value.name] = random.integers(256, size=shape, dtype=np.uint8) if integers else floats.numpy()
         return feed
 

@@ -25,6 +25,8 @@ INT8_SUFFIX = ".int8.onnx"
 
 TIMED_SECONDS = 2.0  # time for all runs of both files together
 
+ROUNDS = 6  # of each file; the median counts
+
 
 @dataclass(frozen=True)
 class QuantisedFile:
@@ -70,7 +72,7 @@ class QuantisedFile:
         how = f"{float_ms / ms:.2f} times as fast" if ms <= float_ms else f"SLOWER, by a factor of {ms / float_ms:.2f}"
         yield (
             f"int8: {ms:.3g} ms for one image, float32 {float_ms:.3g} ms, on one thread of this machine (median of "
-            f"alternating runs): {how}"
+            f"alternating rounds): {how}"
         )
         yield (
             f"int8: {self.size[1]:,} bytes, float32 {self.size[0]:,} bytes; ranges of activations from "
@@ -123,8 +125,14 @@ def _compared(
 
 
 def _latencies(source: Path, target: Path, image: np.ndarray) -> tuple[float, float]:
-    """Return the median latency of each file for one image in ms; runs of the two alternate."""
+    """Return the median latency of each file for one image in ms.
+
+    Rounds of the two alternate, so that both have the same noise. Alternate runs would find the other's weights in the
+    caches.
+    """
     sessions = [onnx_session(path) for path in (source, target)]
     calls = [lambda session=session: session.run(None, {"input": image}) for session in sessions]
-    first, second = time_in_turn(calls, 1, TIMED_SECONDS)
+    seconds = TIMED_SECONDS / ROUNDS / len(calls)
+    rounds = [[time_in_turn([call], 1, seconds)[0] for call in calls] for _ in range(ROUNDS)]
+    first, second = np.median(rounds, axis=0).tolist()
     return first, second

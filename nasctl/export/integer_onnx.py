@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 INTEGER_BITS = 8
 
 # Least sum of the bits of weights and inputs with which a layer keeps its bias. ONNX Runtime rounds the bias of a layer
-# to multiples of the least product of a weight and an input, which is coarse where these have few bits: in a small
-# network of 2 bits, that moved the outputs by 6%.
+# to multiples of the least product of a weight and an input, which is coarse where these have few bits.
 BIAS_BITS = 11
 
 ROUNDING = ("Mul", "Clip", "Round", "Div")  # operators that round the input of a layer, the last one first

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NEIGHBOUR = "neighbour"  # beginning of the names of the nodes that stand for the neighbours of a block
 BEFORE, BEHIND = f"{NEIGHBOUR}.before.", f"{NEIGHBOUR}.behind."  # of these nodes, with the number of the value
 SUMMAND = f"{NEIGHBOUR}.summand"  # name of the number that these nodes add
+CHANNELS_LAST, CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)  # order of the axes of an image, and the way back
 LITTLE = np.float32(1e-3)  # that number: the ranges of a block's values stay what they are
 
 
@@ -33,7 +34,8 @@ def quantised_onnx(content: bytes, batches: Iterable[Mapping[str, np.ndarray]], 
         content: The float32 file.
         batches: Inputs by name, from which the ranges of activations are taken.
         block: Whether the file is a block of a network, between layers that are quantised too. Its inputs and outputs
-            of floating-point numbers are then the integers that pass from block to block, with type uint8.
+            of floating-point numbers are then the integers that pass from block to block, with type uint8; images are
+            (B, H, W, C).
 
     References:
         Jacob et al., "Quantization and training of neural networks", CVPR 2018, arXiv:1712.05877.
@@ -128,23 +130,42 @@ def _cut_out(graph: onnx.GraphProto) -> None:
     for node in list(graph.node):
         if node.name.startswith(BEFORE):
             step = steps.get(node.output[0])
-            _rename(graph.input[int(node.name.removeprefix(BEFORE))], node.output[0], step)
+            _replace(graph, graph.input[int(node.name.removeprefix(BEFORE))], node.output[0], step)
             graph.node.remove(node if step is None else step)
         elif node.name.startswith(BEHIND):
             step = makers.get(node.input[0])
             found = step is not None and step.op_type == "DequantizeLinear"
-            _rename(graph.output[int(node.name.removeprefix(BEHIND))], node.input[0], step if found else None)
+            _replace(graph, graph.output[int(node.name.removeprefix(BEHIND))], node.input[0], step if found else None)
     drop_unused(graph)
 
 
-def _rename(value: onnx.ValueInfoProto, name: str, step: onnx.NodeProto | None) -> None:
-    """Give an input or output of a graph the name of a value, or that of its integers if there is a step to them."""
+def _replace(graph: onnx.GraphProto, value: onnx.ValueInfoProto, name: str, step: onnx.NodeProto | None) -> None:
+    """Make a value an input or output of a graph, or the integers of it if there is a step to them.
+
+    Integers of images have the channels behind, as runtimes have them between the layers of a network. With any other
+    order, a block would begin and end with a change of order that the network does not have.
+    """
     import onnx
 
     value.name = name
-    if step is not None:
-        value.name = step.output[0] if step.op_type == "QuantizeLinear" else step.input[0]
-        value.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    if step is None:
+        return
+    taken = step.op_type == "QuantizeLinear"
+    value.name = integers = step.output[0] if taken else step.input[0]
+    value.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    sizes = [size.dim_value for size in value.type.tensor_type.shape.dim]
+    if len(sizes) != 4:
+        return
+    value.name = f"{integers}.channels_last"
+    for size, number in zip(value.type.tensor_type.shape.dim, (sizes[k] for k in CHANNELS_LAST), strict=True):
+        size.dim_value = number
+    pair, order = (value.name, integers), CHANNELS_FIRST
+    if not taken:
+        pair, order = (integers, value.name), CHANNELS_LAST
+    made = onnx.helper.make_node("Transpose", pair[:1], pair[1:], f"{value.name}.order", perm=order)
+    nodes = [made, *graph.node] if taken else [*graph.node, made]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 @contextmanager
