@@ -4,10 +4,11 @@ The script trains the small network of perf/quantized.py on the images of NASCTL
 second call skips. It prints
 
 1. masks: the accuracy on test images of masks by magnitude, SNIP, SynFlow and chance, with the same sparsity in all
-   layers and with the weights of largest score overall, with norms recalibrated and not; and whole channels;
-2. jackpots: at 90% sparsity, masks that are searched for some epochs with the published and the shipped schedule, for
+   layers and with the weights of largest score overall, and with norms that are not recalibrated;
+2. channels: the accuracy with fewer channels by the same scores, without training;
+3. jackpots: at 90% sparsity, masks that are searched for some epochs with the published and the shipped schedule, for
    several seeds, beside masks by magnitude;
-3. nodes: random masks of the channels of an untrained wide network, the first one and the best of many by its initial
+4. nodes: random masks of the channels of an untrained wide network, the first one and the best of many by its initial
    loss, and the accuracy after training with each, for several seeds.
 """
 
@@ -31,7 +32,11 @@ from nasctl.training.batches import steps_per_epoch, train_batches
 from nasctl.training.evaluation import accuracy_error
 from nasctl.training.folder import CURRENT_STORE
 
+PARTS = ("masks", "channels", "jackpots", "nodes")
+
 SHARES = (0.5, 0.7, 0.8, 0.9, 0.95)  # sparsities of the first table
+
+CHANNELS = (0.125, 0.25, 0.375, 0.5)  # shares of channels that are removed
 
 SEARCHED = 0.9  # sparsity of searched masks
 
@@ -56,7 +61,7 @@ def net():
 def masks(of: str, data: str) -> None:
     """Print the accuracies of masks by several methods."""
     print("sparsity " + " ".join(f"{share:>6.0%}" for share in SHARES))
-    for options in ("", "recalibrate=off", "mask=snip", "mask=synflow", "mask=random", "structured=yes"):
+    for options in ("", "recalibrate=off", "mask=snip", "mask=synflow", "mask=random"):
         judge = Judge(f"sparse:of={of},data={data}{f',{options}' if options else ''}", data)
         for kind in ("uniform", "overall"):
             found = judge.space.references
@@ -64,6 +69,17 @@ def masks(of: str, data: str) -> None:
                 points = [judge.point(found[f"{kind}-{share:g}"].genome) for share in SHARES]
                 print(f"{options or 'magnitude'}, {kind}: " + " ".join(f"{accuracy:.1f}%" for accuracy, _ in points))
                 print("    " + " ".join(f"{size / 1000:.1f} kB" for _, size in points), flush=True)
+
+
+def channels(of: str, data: str) -> None:
+    """Print the accuracies of networks with fewer channels by several methods, without training."""
+    print("channels removed " + " ".join(f"{share:.1%}" for share in CHANNELS))
+    for method in ("magnitude", "snip", "synflow", "random"):
+        options = f"structured=yes,mask={method},sparsities={','.join(map(str, CHANNELS))}"
+        judge = Judge(f"sparse:of={of},data={data},{options}", data)
+        points = [judge.point(one.genome) for one in judge.space.references.values()]
+        print(f"{method}: " + " ".join(f"{accuracy:.1f}%" for accuracy, _ in points))
+        print("    " + " ".join(f"{size / 1000:.1f} kB" for _, size in points), flush=True)
 
 
 def jackpots(of: str, data: str, seeds: int, epochs: int) -> None:
@@ -129,14 +145,14 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=16)
-    parser.add_argument("--part", choices=("masks", "jackpots", "nodes"), action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--epochs", type=int, default=8, help="of the training of the given network")
     parser.add_argument("--search-epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--store", default="sparse.db", help="store of the training [default: sparse.db]")
     given = parser.parse_args()
     data = str(Path(os.environ["NASCTL_DATA"]) / "images" / "cifar10_train_12000.zip")
-    name, parts = training_name(given.resolution), given.part or ("masks", "jackpots", "nodes")
+    name, parts = training_name(given.resolution), given.part or PARTS
     NETWORKS[name] = f"nats_size:resolution={given.resolution}", NETWORKS["nats"][1]
     trained(name, data, given.epochs, given.store)
     CURRENT_STORE.set(given.store)
@@ -148,6 +164,8 @@ def main() -> None:
         print(f"{name}: {exact:.1f}% ± {error:.1f} on {len(judge.labels):,} test images, {size:.1f} kB", flush=True)
         if "masks" in parts:
             masks(name, data)
+        if "channels" in parts:
+            channels(name, data)
         if "jackpots" in parts:
             jackpots(name, data, given.seeds, given.search_epochs)
         if "nodes" in parts:
