@@ -8,7 +8,7 @@ from typing import Any
 
 from nasctl.architectures.architecture import Architecture
 from nasctl.registry.version import __version__
-from nasctl.system.wording import plural
+from nasctl.system.wording import plural, share_text
 from nasctl.training.trained_weights import Facts
 
 CALIBRATION = "calibration data"  # in the recipe of a variant of a trained network: the identity of the data
@@ -48,7 +48,7 @@ def result_sentences(result: dict[str, Any]) -> Iterator[str]:
     for part, found in result.items():
         examples = plural(found["examples"], f"{part} example") if "examples" in found else ""
         if found.get("accuracy") is not None:
-            yield f"accuracy {found['accuracy']:.4f} ± {found['error']:.4f} on {examples}"
+            yield f"accuracy {share_text(found['accuracy'], found['error'], percent=False)} on {examples}"
         elif found.get("perplexity") is not None:
             yield f"perplexity {found['perplexity']:.4g} on {examples}"
 

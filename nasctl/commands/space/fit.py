@@ -62,7 +62,7 @@ def command(
     columns = [name if not fits else _headed(name, fits[0].units[name]) for name in names]
     table(
         ["space", *columns, "within"],
-        [[fit.spec, *(_range(fit, name) for name in names), _within(fit)] for fit in fits],
+        [[_named(fit.spec, bool(spaces)), *(_range(fit, name) for name in names), _within(fit)] for fit in fits],
     )
     if unknown := [spec for spec, fit in found.items() if fit is None]:
         say(f"not listed: {len(unknown)} whose blocks a latency table lacks: {', '.join(unknown)}")
@@ -73,6 +73,18 @@ def command(
             f"NOT VALIDATED on {where}: latencies there are rough estimates; `nasctl device adapt` corrects a table by"
             " five networks that you time"
         )
+
+
+def _named(spec: str, variants: bool) -> str:
+    """Return the spec of a space; where variants are compared, with its width and resolution also at their defaults."""
+    from nasctl import registry
+
+    if not variants:
+        return spec
+    name, given = registry.plugin_of(spec), registry.options("spaces", spec)
+    defaults = registry.option_defaults("spaces", spec)
+    told = {key: defaults[key] for key in ("width", "resolution") if key in defaults and "resolutions" not in given}
+    return f"{name}:{','.join(f'{key}={value}' for key, value in sorted({**told, **given}.items()))}".removesuffix(":")
 
 
 def _headed(name: str, unit: str) -> str:
