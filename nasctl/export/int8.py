@@ -62,10 +62,10 @@ class QuantisedFile:
 
     def sentences(self) -> Iterator[str]:
         """Yield what was lost and gained."""
+        ours, theirs = (share_text(one.accuracy, one.error, percent=False) for one in (self.int8, self.float32))
         yield (
-            f"int8: accuracy {share_text(self.int8.accuracy, self.int8.error, percent=False)}, float32"
-            f" {share_text(self.float32.accuracy, self.float32.error, percent=False)}, on {self.int8.total:,} validation images;"
-            f" lost {self.accuracy_lost:.4f} ± {self.accuracy_lost_error:.4f}"
+            f"int8: accuracy {ours}, float32 {theirs}, on {self.int8.total:,} validation images; lost"
+            f" {self.accuracy_lost:.4f} ± {self.accuracy_lost_error:.4f}"
         )
         float_ms, ms = self.ms
         how = f"{float_ms / ms:.2f} times as fast" if ms <= float_ms else f"SLOWER, by a factor of {ms / float_ms:.2f}"

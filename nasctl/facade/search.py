@@ -10,8 +10,11 @@ from pathlib import Path
 
 from nasctl.facade.result import SearchResult
 from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
+from nasctl.problem.searcher import Evaluation
 from nasctl.search.data_options import fitted_request
+from nasctl.search.empty_front import all_failed, empty_front_sentence
 from nasctl.search.request import SearchRequest, SettingOptions
+from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.supernets.folder import CURRENT_STORE
 from nasctl.system.argument_types import check_arguments, check_least
@@ -88,7 +91,18 @@ def search(
         opened = Store(store)
         for _ in asked.search(opened, budget, deadline, executor):
             pass
-    return SearchResult(asked, opened, tuple(opened.evaluations(asked.name)))
+    found = tuple(opened.evaluations(asked.name))
+    for sentence in _failures(asked, found):
+        warnings.warn(sentence, stacklevel=2)
+    return SearchResult(asked, opened, found)
+
+
+def _failures(run: Run, found: Sequence[Evaluation]) -> list[str]:
+    """Return a sentence if no candidate of a run has a score."""
+    goals = run.task.objectives
+    if not found or not all_failed(found, goals):
+        return []
+    return [empty_front_sentence(found, goals, False, f"nasctl runs retry {run.name}")]
 
 
 def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
