@@ -91,18 +91,15 @@ def search(
         opened = Store(store)
         for _ in asked.search(opened, budget, deadline, executor):
             pass
-    found = tuple(opened.evaluations(asked.name))
-    for sentence in _failures(asked, found):
-        warnings.warn(sentence, stacklevel=2)
-    return SearchResult(asked, opened, found)
+    return SearchResult(asked, opened, _visited(asked, opened))
 
 
-def _failures(run: Run, found: Sequence[Evaluation]) -> list[str]:
-    """Return a sentence if no candidate of a run has a score."""
-    goals = run.task.objectives
-    if not found or not all_failed(found, goals):
-        return []
-    return [empty_front_sentence(found, goals, False, f"nasctl runs retry {run.name}")]
+def _visited(run: Run, store: Store) -> tuple[Evaluation, ...]:
+    """Return the candidates of a run, and warn the caller of `search` if none of them has a score."""
+    found, goals = tuple(store.evaluations(run.name)), run.task.objectives
+    if found and all_failed(found, goals):
+        warnings.warn(empty_front_sentence(found, goals, False, f"nasctl runs retry {run.name}"), stacklevel=3)
+    return found
 
 
 def _texts(given: str | Sequence[str]) -> tuple[str, ...]:
