@@ -81,10 +81,10 @@ def _named(spec: str, variants: bool) -> str:
 
     if not variants:
         return spec
-    name, given = registry.plugin_of(spec), registry.options("spaces", spec)
-    defaults = registry.option_defaults("spaces", spec)
-    told = {key: defaults[key] for key in ("width", "resolution") if key in defaults and "resolutions" not in given}
-    return f"{name}:{','.join(f'{key}={value}' for key, value in sorted({**told, **given}.items()))}".removesuffix(":")
+    given, defaults = registry.options("spaces", spec), registry.option_defaults("spaces", spec)
+    keys = [key for key in ("width", "resolution") if key in defaults and not given.keys() & {key, f"{key}s"}]
+    told = ",".join(f"{key}={defaults[key]}" for key in keys)
+    return f"{spec}{',' if given else ':'}{told}" if told else spec
 
 
 def _headed(name: str, unit: str) -> str:
