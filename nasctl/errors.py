@@ -29,7 +29,8 @@ class UnknownName(NasctlError):
 
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
         close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there is: {', '.join(known) or 'none'}"
+        listed = f"there is: {', '.join(known)}" if known else "there is none"
+        hint = f"did you mean {close[0]!r}?" if close else listed
         super().__init__(f"no {kind} is called {name!r}; {hint}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from nasctl import registry
 from nasctl.architectures import ids
 from nasctl.networks.graph import Network
-from nasctl.problem.space import Genome, Input, Notation, SearchSpace
+from nasctl.problem.space import Genome, Input, Notation, SearchSpace, choice_value
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,11 @@ class Architecture:
     def facts(self) -> dict[str, Any]:
         """Return the facts with which `nasctl show` and every export begin; memory is `Network.memory`, in bytes."""
         native = {} if self.native is None else {"native": self.native}
+        genes = {name: choice_value(choice) for name, choice in self.genes.items()}
         inactive = {"inactive": [name for name in self.genes if name in self.inactive]}
         totals = {"params": self.network.params, "macs": self.network.macs, "memory": self.network.memory}
         identity = {"id": self.id, "space": self.space, "genome": list(self.genome)}
-        return {**identity, **native, "genes": dict(self.genes), **inactive, "input": list(self.input.shape), **totals}
+        return {**identity, **native, "genes": genes, **inactive, "input": list(self.input.shape), **totals}
 
 
 def architecture(spec: str, genome: Genome) -> Architecture:

@@ -119,10 +119,13 @@ def _sentences(model: Model, exported: Exported) -> Iterator[str]:
 
 def _accuracy(model: Model, file: ExportedFile) -> str:
     """Return the accuracy of a file on the validation part beside that of the module."""
+    from nasctl.system.wording import share_text
+
     found = file.accuracy
     assert found is not None
     what = "images" if model.architecture.input.kind == "images" else "words"
-    share = f"{found.right:,} of {found.total:,} validation {what} right ({found.accuracy:.4f} ± {found.error:.4f})"
+    accuracy = share_text(found.accuracy, found.error, percent=False)
+    share = f"{found.right:,} of {found.total:,} validation {what} right ({accuracy})"
     if not found.changed:
         return f"{share}, as the module"
     why = "values that are rounded to another step" if model.rounds_inputs else "ties within rounding errors"

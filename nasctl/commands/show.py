@@ -191,11 +191,13 @@ def print_blocks(network: Network, price: Mapping[str, NetworkLatency], as_csv: 
 
 def _choices(genes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield the choices of genes in few lines: one line for all genes with the same name up to their first dot."""
+    from nasctl.problem.space import choice_text
+
     groups: dict[str, dict[str, list[str]]] = {}
     for name, choice in genes.items():
         head, _, rest = name.rpartition(".")
         group, _, place = head.partition(".")
-        groups.setdefault(group, {}).setdefault(place, []).append(f"{rest} {choice}")
+        groups.setdefault(group, {}).setdefault(place, []).append(f"{rest} {choice_text(choice)}")
     for group, places in groups.items():
         yield group or "genes", "; ".join(f"{place} {', '.join(leaves)}".strip() for place, leaves in places.items())
 

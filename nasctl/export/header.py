@@ -10,7 +10,7 @@ from nasctl.architectures.architecture import Architecture
 from nasctl.networks.early_exit import thresholds_of
 from nasctl.networks.graph import Network
 from nasctl.registry.version import __version__
-from nasctl.system.wording import plural
+from nasctl.system.wording import plural, share_text
 from nasctl.training.trained_weights import Facts
 
 CALIBRATION = "calibration data"  # in the recipe of a variant of a trained network: the identity of the data
@@ -63,7 +63,8 @@ def result_sentences(result: dict[str, Any]) -> Iterator[str]:
             macs = ""
             if "expected_macs" in found:
                 macs = f", {found['expected_macs']:,.0f} ± {found['macs_error']:,.0f} expected MACs"
-            yield f"accuracy {found['accuracy']:.4f} ± {found['error']:.4f} on {examples}{macs}"
+            share = share_text(found["accuracy"], found["error"], percent=False)
+            yield f"accuracy {share} on {examples}{macs}"
         elif found.get("perplexity") is not None:
             yield f"perplexity {found['perplexity']:.4g} on {examples}"
 

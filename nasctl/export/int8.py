@@ -17,6 +17,7 @@ from nasctl.export.model import Model
 from nasctl.export.onnx_file import load_onnx, onnx_session
 from nasctl.hardware.profiling.timing import time_in_turn
 from nasctl.networks.onnx_int8 import quantised_onnx
+from nasctl.system.wording import share_text
 from nasctl.training.labelled import TrainingData
 
 INT8 = "int8"  # name of the int8 file among the formats
@@ -63,10 +64,10 @@ class QuantisedFile:
 
     def sentences(self) -> Iterator[str]:
         """Yield what was lost and gained."""
+        ours, theirs = (share_text(one.accuracy, one.error, percent=False) for one in (self.int8, self.float32))
         yield (
-            f"int8: accuracy {self.int8.accuracy:.4f} ± {self.int8.error:.4f}, float32 {self.float32.accuracy:.4f} ± "
-            f"{self.float32.error:.4f}, on {self.int8.total:,} validation images; lost "
-            f"{self.accuracy_lost:.4f} ± {self.accuracy_lost_error:.4f}"
+            f"int8: accuracy {ours}, float32 {theirs}, on {self.int8.total:,} validation images; lost"
+            f" {self.accuracy_lost:.4f} ± {self.accuracy_lost_error:.4f}"
         )
         float_ms, ms = self.ms
         how = f"{float_ms / ms:.2f} times as fast" if ms <= float_ms else f"SLOWER, by a factor of {ms / float_ms:.2f}"

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from nasctl.facade.result import SearchResult
 from nasctl.problem.defaults import DEFAULT_BUDGET, DEFAULT_SEARCHER, DEFAULT_STORE
+from nasctl.problem.searcher import Evaluation
 from nasctl.search.data_options import fitted_request
+from nasctl.search.empty_front import all_failed, empty_front_sentence
 from nasctl.search.request import SearchRequest, SettingOptions
+from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.supernets.folder import CURRENT_STORE
 from nasctl.system.argument_types import check_arguments, check_least
@@ -88,7 +91,15 @@ def search(
         opened = Store(store)
         for _ in asked.search(opened, budget, deadline, executor):
             pass
-    return SearchResult(asked, opened, tuple(opened.evaluations(asked.name)))
+    return SearchResult(asked, opened, _visited(asked, opened))
+
+
+def _visited(run: Run, store: Store) -> tuple[Evaluation, ...]:
+    """Return the candidates of a run, and warn the caller of `search` if none of them has a score."""
+    found, goals = tuple(store.evaluations(run.name)), run.task.objectives
+    if found and all_failed(found, goals):
+        warnings.warn(empty_front_sentence(found, goals, False, f"nasctl runs retry {run.name}"), stacklevel=3)
+    return found
 
 
 def _texts(given: str | Sequence[str]) -> tuple[str, ...]:

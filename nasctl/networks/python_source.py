@@ -21,6 +21,10 @@ from nasctl.networks.staged_net import StagedNet
 
 HEADER = "A network that nasctl described; it needs torch and nothing else."
 WIDTH = 120  # characters in a line
+# The message of a file that classifies nothing, for a user who gives it a photo.
+REFUSED = (
+    "Cannot read {sys.argv[1]}: this file runs the network on a random example. Export a trained network of images."
+)
 LETTERS = "xyzwvu"  # names of variables, in the order in which they are taken
 
 # Expressions that replace modules of nasctl in the source: they are shorter, and these modules have no weights.
@@ -241,12 +245,19 @@ def _exits(network: Network) -> Iterator[str]:
 
 
 def _main(network: Network, made: str, vocabulary: int) -> str:
-    """Return the code that runs the network, which an expression makes, on an example when the file is run."""
+    """Return the code that runs the network, which an expression makes, on an example when the file is run.
+
+    The file refuses arguments, because a user may take it for one of a trained network, which classifies photos.
+    """
     sizes = [f"({', '.join(map(str, (1, *shape)))})" for shape in network.input_shapes]
     drawn = [f"torch.randint({vocabulary}, {size})" if vocabulary else f"torch.randn{size}" for size in sizes]
     return "\n".join(
         [
             'if __name__ == "__main__":',
+            "    import sys",
+            "",
+            "    if len(sys.argv) > 1:",
+            f'        sys.exit(f"{REFUSED}")',
             f"    net = {made}",
             "    with torch.no_grad():",
             f"        out = net({', '.join(drawn)})",

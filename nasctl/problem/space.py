@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from nasctl.errors import InvalidGenome
@@ -24,6 +25,18 @@ class Gene:
     name: str
     choices: tuple[object, ...]
     ordered: bool = False  # a promise that a later choice makes no layer of the network smaller and removes none
+
+
+def choice_value(choice: object) -> object:
+    """Return a choice of a gene as JSON can hold it: classes and functions become their names, such as "ReLU"."""
+    if isinstance(choice, (type, FunctionType, BuiltinFunctionType)):
+        return choice.__name__
+    return tuple(map(choice_value, choice)) if type(choice) is tuple else choice
+
+
+def choice_text(choice: object) -> str:
+    """Return a choice of a gene in words, such as "5", "(3, 5)", or "ReLU" for a class."""
+    return str(choice_value(choice))
 
 
 @dataclass(frozen=True, slots=True)

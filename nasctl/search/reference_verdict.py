@@ -77,13 +77,20 @@ def sentence(given: Sequence[Verdict], label: Callable[[Genome], str]) -> str:
         given: The verdicts.
         label: Returns what a network is called: its name if it is a reference network, else its id.
     """
-    beaten = [f"{one.name} by {label(one.dominated_by)}" for one in given if one.dominated_by is not None]
+    beaten = [(one.name, label(one.dominated_by)) for one in given if one.dominated_by is not None]
     front = [one.name for one in given if one.feasible and one.dominated_by is None]
     broken = [one.name for one in given if one.broken]
     failed = [one.name for one in given if not one.feasible and not one.broken]
-    parts = [f"{', '.join(beaten)} (no objective worse, one or more better)"] if beaten else []
+    counted = len(beaten) + len(front) > 1  # of a single network, its verdict says it
+    by = "by" if counted else "is dominated by"
+    better = ", ".join(f"{name} {by} {other}" for name, other in beaten)
+    parts = [f"{better} (no objective worse, one or more better)"] if beaten else []
     parts += [f"{listed(front)} {'is' if len(front) == 1 else 'are'} on the front"] if front else []
     parts += [f"{listed(broken)} {'breaks' if len(broken) == 1 else 'break'} a constraint"] if broken else []
     parts += [f"{listed(failed)} failed"] if failed else []
-    counted = f", {len(beaten) or 'none'} of {len(beaten) + len(front)} dominated" if beaten or front else ""
-    return f"reference networks{counted}: {'; '.join(parts)}" if given else ""
+    if not given:
+        return ""
+    if len(given) == 1:
+        return f"the reference network {parts[0]}"
+    total = f", {len(beaten) or 'none'} of {len(beaten) + len(front)} dominated" if counted else ""
+    return f"reference networks{total}: {'; '.join(parts)}"

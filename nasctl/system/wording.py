@@ -68,6 +68,41 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def share_text(share: float, error: float, percent: bool = True) -> str:
+    """Return a share with its standard error: "71.3% ± 1.2%", or "100.0% (87.5% to 100.0%)" at an end of the range.
+
+    Where the share plus or minus the error would leave the range, Wilson's interval is written, of which the error is
+    half the width.
+
+    Args:
+        share: The share, 0 to 1.
+        error: Its standard error.
+        percent: Whether it is written in per cent; else as "0.7130 ± 0.0120".
+    """
+
+    def text(value: float) -> str:
+        return f"{100 * value:.1f}%" if percent else f"{value:.4f}"
+
+    if (share - error >= 0 and share + error <= 1) or not math.isfinite(error):
+        return f"{text(share)} \N{PLUS-MINUS SIGN} {text(error)}"
+    middle = _wilson_middle(share, error)
+    least, most = max(0.0, middle - error), min(1.0, middle + error)
+    return f"{text(share)} ({text(least)} to {text(most)})"
+
+
+def _wilson_middle(share: float, error: float) -> float:
+    """Return the middle of Wilson's interval of one standard error, given half its width.
+
+    With u = 1 / n of n examples, half the width h follows from h² (1 + u)² = p (1 - p) u + u² / 4, and the middle is
+    (p + u / 2) / (1 + u).
+    """
+    a, b, c = error**2 - 0.25, 2 * error**2 - share * (1 - share), error**2
+    if a >= 0:  # no interval is so wide
+        return share
+    u = (-b - math.sqrt(b**2 - 4 * a * c)) / (2 * a)
+    return (share + u / 2) / (1 + u)
+
+
 def wrapped(text: str, width: int) -> list[str]:
     """Break text into lines at spaces; at least one line is returned.
 

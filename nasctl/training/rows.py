@@ -10,7 +10,7 @@ from nasctl import registry
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.store.training_table import TrainingRecord
-from nasctl.system.wording import plural
+from nasctl.system.wording import plural, share_text
 from nasctl.training.folder import TrainingFolder, trainings_folder
 from nasctl.training.recipe import usual
 
@@ -66,7 +66,7 @@ def accuracy_text(result: Mapping[str, Any] | None) -> str:
     if result is None:
         return ""
     if result.get("accuracy") is not None:
-        return f"{100 * result['accuracy']:.1f}% \N{PLUS-MINUS SIGN} {100 * result['error']:.1f}%"
+        return share_text(result["accuracy"], result["error"])
     if result.get("perplexity") is not None:
         return f"perplexity {result['perplexity']:.4g}"
     return f"loss {result['loss']:.4g}"

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from nasctl.cli import cli
 from nasctl.commands import find
+from nasctl.commands.space.fit import _named
 from nasctl.errors import NasctlError
 from nasctl.store.store import Store
 
@@ -106,3 +107,17 @@ def test_files_that_the_same_command_has_just_written_are_no_obstacle(tmp_path, 
     monkeypatch.setattr(find, "_call", refuse)
     with pytest.raises(NasctlError, match="the disk is full"):
         find._export(None, found, tmp_path / "other", False, ())
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("mbconv", "mbconv:width=1.2,resolution=224"),
+        ("mbconv:width=1.0", "mbconv:width=1.0,resolution=224"),
+        ("mbconv:resolutions=160,192", "mbconv:resolutions=160,192,width=1.2"),
+        ("nb101", "nb101:resolution=32"),
+    ],
+)
+def test_a_row_of_variants_names_its_width_and_resolution(spec, named):
+    assert _named(spec, variants=True) == named
+    assert _named(spec, variants=False) == spec

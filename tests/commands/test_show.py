@@ -4,10 +4,13 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from torch import nn
 
 from nasctl.cli import cli
+from nasctl.commands.show import _choices
 from nasctl.errors import MissingBlock
 from nasctl.hardware.table import BlockLatency
+from nasctl.problem.space import choice_text, choice_value
 
 
 def typed(*words):
@@ -103,3 +106,10 @@ def test_show_asks_the_usual_devices_and_makes_no_store(tmp_path, monkeypatch):
     content = json.loads(typed("show", "3,1,2,1,4,3", "--space", "nb201", "--json").stdout)
     assert set(content["latency"]) == {"gpu", "cpu"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_choices_that_are_classes_have_their_names():
+    choices = (nn.ReLU, (nn.GELU, 2), max, 3)
+    assert [choice_text(choice) for choice in choices] == ["ReLU", "('GELU', 2)", "max", "3"]
+    assert json.dumps(list(map(choice_value, choices))) == '["ReLU", ["GELU", 2], "max", 3]'
+    assert dict(_choices({"stem.act": nn.ReLU})) == {"stem": "act ReLU"}

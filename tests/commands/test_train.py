@@ -13,6 +13,7 @@ from training.examples import save_photos
 
 from nasctl.cli import cli
 from nasctl.store.store import Store
+from nasctl.system.wording import share_text
 from nasctl.training import trained_weights
 from nasctl.training.recipe import Recipe
 
@@ -42,7 +43,7 @@ def test_a_network_is_trained_listed_shown_drawn_and_deleted(nasctl):
     assert "3 classes, images by class in the training part: " in done.stderr
     (name,) = [one.name for one in Store.reading("nasctl.db").trainings()]
     result = Store.reading("nasctl.db").training(name).result["test"]
-    expected = f"test accuracy {100 * result['accuracy']:.1f}% ± {100 * result['error']:.1f}% on "
+    expected = f"test accuracy {share_text(result['accuracy'], result['error'])} on "
     assert f"{expected}{result['examples']} test images" in done.stderr
     assert f"--weights {name} --format python,onnx" in done.stderr
     (row,) = json.loads(nasctl("train", "list", "--json").stdout)

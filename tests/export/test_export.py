@@ -45,7 +45,8 @@ import torch
 torch.set_num_threads(1)
 """
 LOADED = """
-for folder in sys.argv[1:]:
+folders, sys.argv[1:] = sys.argv[1:], []
+for folder in folders:
     x = torch.load(f"{folder}/x")
     net = runpy.run_path(f"{folder}/net.py")["Net"]()
     net.load_state_dict(torch.load(f"{folder}/net.pt", weights_only=True))

@@ -218,7 +218,7 @@ def test_a_space_as_it_was_searched_gets_the_classes_of_the_data(tmp_path):
     assert trained_model(tmp_path / "w").classes == ("a", "b", "c")
 
 
-def test_a_network_of_words_is_exported_with_its_weights(tmp_path, capsys):
+def test_a_network_of_words_is_exported_with_its_weights(tmp_path, capsys, monkeypatch):
     spec = "rnn:vocabulary=50,length=8,width=8,hidden=8"
     space = registry.create("spaces", spec)
     genome = space.canonical(tuple(0 for _ in space.genes))
@@ -232,6 +232,7 @@ def test_a_network_of_words_is_exported_with_its_weights(tmp_path, capsys):
     assert "Perplexity  148.4 on 100 test examples" in text
     assert "there is no function that predicts text" in text
     assert "Pillow" not in text
+    monkeypatch.setattr(sys, "argv", ["words.py"])
     runpy.run_path(paths["python"], run_name="__main__")
     assert "(1, 8, 50), " in capsys.readouterr().out
     with pytest.raises(NasctlError, match="it learned next words, and --int8 is for networks that classify images"):

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from nasctl.candidates.setting import Setting
+from nasctl.cli import cli
 from nasctl.data import source
 from nasctl.facade import search as from_python
 from nasctl.facade.result import SearchResult, Solution
@@ -43,6 +45,7 @@ def spied(monkeypatch):
     monkeypatch.setattr(Run, "check", lambda self, here: calls.checked.append(here) or calls.doubts)
     monkeypatch.setattr(Run, "search", run_search)
     monkeypatch.setattr(Store, "evaluations", lambda self, name: [name])
+    monkeypatch.setattr(from_python, "all_failed", lambda found, goals: False)
     return calls
 
 
@@ -136,3 +139,24 @@ def test_the_front_is_what_nothing_dominates_the_best_in_the_first_objective_fir
         ((0, 0), 5.0),
     ]
     assert found.front[-1] == Solution("nbmacro-0000", (0,) * 8, {"params": 5.0, "macs": 1.0})
+
+
+FAILING = """
+class Fails:
+    unit, direction, transform, version, needs = "m", "max", "identity", "1", frozenset({"network"})
+
+    def __call__(self, candidate):
+        return 1 / 0
+"""
+
+
+def test_a_search_without_any_score_warns_and_ends_the_command_with_status_1(tmp_path):
+    (path := tmp_path / "own.py").write_text(FAILING)
+    objectives, space = (f"{path}:Fails", "params"), "nb201:channels=4,cells=1"
+    with pytest.warns(UserWarning, match="no candidate has a score: .*own.py:Fails failed for all 3 candidates"):
+        assert search(space, objectives=objectives, budget=3, store=tmp_path / "a.db").front == []
+    words = ["search", space, "-o", ",".join(objectives), "--budget", "3", "--store", str(tmp_path / "b.db")]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 1
+    assert "no candidate has a score" in done.stderr
+    assert "budget" not in done.stderr

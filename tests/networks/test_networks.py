@@ -1,5 +1,7 @@
 """Known answers about layers, blocks and networks."""
 
+import runpy
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -35,6 +37,7 @@ from nasctl.api import (
     make_divisible,
 )
 from nasctl.errors import NasctlError
+from nasctl.networks.python_source import source
 from nasctl.testing import drawn
 
 MOBILENETV2 = [
@@ -275,3 +278,15 @@ def test_channels_are_rounded_as_in_the_reference():
         112,
         136,
     ]
+
+
+def test_the_file_of_an_untrained_network_refuses_a_photo(tmp_path, monkeypatch):
+    net = Builder((3, 8, 8))
+    (x,) = net.inputs
+    text = source(net.build(net.add(Conv(channels=2), x, name="conv")))
+    (path := tmp_path / "net.py").write_text(text)
+    monkeypatch.setattr(sys, "argv", [str(path), "photo.png"])
+    with pytest.raises(SystemExit, match=r"Cannot read photo\.png: this file runs the network on a random example"):
+        runpy.run_path(str(path), run_name="__main__")
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    runpy.run_path(str(path), run_name="__main__")

@@ -210,10 +210,19 @@ def test_equal_values_dominate_nothing_and_references_may_dominate_each_other(sp
 def test_networks_that_break_a_constraint_or_failed_are_named_apart(space, named):
     found, said = judged(space, named, {A0: (5, 10), A1: (9, 500), A2: (None, 10), "x": (4, 9)})
     assert found == {"a0": None}
-    assert said == (
-        f"reference networks, none of 1 dominated: {A0} is on the front; {A1} breaks a constraint; {A2} failed"
+    assert said == f"reference networks: {A0} is on the front; {A1} breaks a constraint; {A2} failed"
+    assert judged(space, named, {A1: (9, 500), "x": (4, 9)})[1] == f"the reference network {A1} breaks a constraint"
+
+
+def test_a_single_reference_network_is_not_counted(space, named):
+    assert judged(space, named, {A0: (5, 10), "x": (4, 9)})[1] == f"the reference network {A0} is on the front"
+    assert judged(space, named, {A0: (5, 10), "x": (6, 9)})[1] == (
+        f"the reference network {A0} is dominated by x (no objective worse, one or more better)"
     )
-    assert judged(space, named, {A1: (9, 500), "x": (4, 9)})[1] == f"reference networks: {A1} breaks a constraint"
+    said = judged(space, named, {A0: (5, 10), A1: (5, 500), "x": (6, 9)})[1]
+    assert said == (
+        f"reference networks: {A0} is dominated by x (no objective worse, one or more better); {A1} breaks a constraint"
+    )
     assert judged(space, named, {"x": (4, 9)}) == ({}, "")
 
 

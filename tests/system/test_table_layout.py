@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import random
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from nasctl.system import terminal
 from nasctl.system.table_layout import TableCell, TableColumn, cells, lay_out_table, plain_columns
 from nasctl.system.terminal import table
-from nasctl.system.wording import plural, wrapped
+from nasctl.system.wording import _wilson_middle, plural, share_text, wrapped
 
 COLUMNS = [
     TableColumn("id"),
@@ -160,3 +161,15 @@ def test_one_is_singular():
     assert plural(0, "epoch") == "0 epochs"
     assert plural(2000, "class", "classes") == "2,000 classes"
     assert plural(1, "is enlarged", "are enlarged") == "1 is enlarged"
+
+
+def test_a_share_never_leaves_its_range():
+    assert share_text(0.713, 0.012) == "71.3% ± 1.2%"
+    assert share_text(0.713, 0.012, percent=False) == "0.7130 ± 0.0120"
+    assert share_text(1.0, 0.0625) == "100.0% (87.5% to 100.0%)"  # Wilson's interval of 7 of 7: 1 / (1 + 1 / 7)
+    assert share_text(0.0, 0.0625) == "0.0% (0.0% to 12.5%)"
+    n, p = 10, 0.9
+    middle, half = (p + 1 / (2 * n)) / (1 + 1 / n), math.sqrt(p * (1 - p) / n + 1 / (4 * n * n)) / (1 + 1 / n)
+    assert share_text(0.97, 0.06, percent=False).startswith("0.9700 (0.")
+    assert _wilson_middle(p, half) == pytest.approx(middle)
+    assert share_text(1.0, 0.0) == "100.0% ± 0.0%"

@@ -44,7 +44,7 @@ def test_a_network_that_is_no_better_than_guessing_is_named(right, said):
 
 
 def test_all_right_answers_of_seven_images_have_an_error():
-    assert "test accuracy 100.0% ± 6.2% on 7 test images" in closing(7, 7)
+    assert "test accuracy 100.0% (87.5% to 100.0%) on 7 test images" in closing(7, 7)
 
 
 def test_the_rate_of_the_batch_is_said_beside_the_rate():

@@ -62,7 +62,7 @@ def command(
     columns = [name if not fits else _headed(name, fits[0].units[name]) for name in names]
     table(
         ["space", *columns, "within"],
-        [[fit.spec, *(_range(fit, name) for name in names), _within(fit)] for fit in fits],
+        [[_named(fit.spec, bool(spaces)), *(_range(fit, name) for name in names), _within(fit)] for fit in fits],
     )
     if unknown := [spec for spec, fit in found.items() if fit is None]:
         say(f"not listed: {len(unknown)} whose blocks a latency table lacks: {', '.join(unknown)}")
@@ -73,6 +73,18 @@ def command(
             f"NOT VALIDATED on {where}: latencies there are rough estimates; `nasctl device adapt` corrects a table by"
             " five networks that you time"
         )
+
+
+def _named(spec: str, variants: bool) -> str:
+    """Return the spec of a space; where variants are compared, with its width and resolution also at their defaults."""
+    from nasctl import registry
+
+    if not variants:
+        return spec
+    given, defaults = registry.options("spaces", spec), registry.option_defaults("spaces", spec)
+    keys = [key for key in ("width", "resolution") if key in defaults and not given.keys() & {key, f"{key}s"}]
+    told = ",".join(f"{key}={defaults[key]}" for key in keys)
+    return f"{spec}{',' if given else ':'}{told}" if told else spec
 
 
 def _headed(name: str, unit: str) -> str:

@@ -38,7 +38,7 @@ def command(space: str, plot: Path | None, force: bool, as_csv: bool, as_json: b
 
     from nasctl import registry
     from nasctl.commands.show import picture
-    from nasctl.problem.space import default_fidelity, levels
+    from nasctl.problem.space import choice_value, default_fidelity, levels
     from nasctl.system.terminal import TableColumn, measured, paragraphs, table
 
     made = registry.create("spaces", space)
@@ -52,7 +52,7 @@ def command(space: str, plot: Path | None, force: bool, as_csv: bool, as_json: b
         "input": list(made.input.shape),
         "fidelity": {name: str(level) for name, level in levels(made).items()},
         "networks": {**rows, "proven": proven},
-        "genes": {gene.name: list(gene.choices) for gene in made.genes},
+        "genes": {gene.name: list(map(choice_value, gene.choices)) for gene in made.genes},
     }
     if as_json:
         click.echo(json.dumps(described))
@@ -81,14 +81,15 @@ def _print_genes(genes: Sequence[Gene], as_csv: bool) -> None:
     """Print a line for each gene; on a terminal, one for all genes of a large space that end alike and choose alike."""
     import sys
 
+    from nasctl.problem.space import choice_text
     from nasctl.system.terminal import TableColumn, table
 
     groups: dict[tuple[str, str], list[str]] = {}
     for gene in genes:
-        choices = " ".join(str(choice).replace(" ", "") for choice in gene.choices)
+        choices = " ".join(choice_text(choice).replace(" ", "") for choice in gene.choices)
         groups.setdefault((gene.name.rpartition(".")[2], choices), []).append(gene.name)
     if as_csv or not sys.stdout.isatty() or len(genes) <= MANY or len(groups) > MANY:
-        rows = [[gene.name, " ".join(map(str, gene.choices))] for gene in genes]
+        rows = [[gene.name, " ".join(map(choice_text, gene.choices))] for gene in genes]
         table([TableColumn("gene"), TableColumn("choices", prose=True)], rows, as_csv=as_csv)
         return
     lines = [[_range_text(names), len(names), choices] for (_, choices), names in groups.items()]
