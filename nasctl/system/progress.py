@@ -95,8 +95,8 @@ class Progress:
         """Show the progress of the search."""
         with self._lock:
             if self._live:
-                found = {"count": self._count(state.done), "found": _found(state)}
-                self._bar.update(self._main, completed=state.done, total=state.budget, **found)
+                words: dict[str, Any] = {"count": self._count(state.done), "found": _found(state)}
+                self._bar.update(self._main, completed=state.done, total=state.budget, **words)
             elif self._last is not None and state.generation > self._last.generation:
                 say(_line(self._last, self._unit))
             self._last = state
@@ -121,16 +121,16 @@ class Progress:
         """Draw the work in progress: a share of the whole bar, and a row for each candidate."""
         share = sum(one.done / max(1, one.total) for one in work.tasks)
         found = "" if self._last is None else _found(self._last._replace(left=None))
-        words = ", ".join(filter(None, [found, "" if work.left is None else f"about {_rounded(work.left)} left"]))
-        self._bar.update(self._main, completed=work.finished + share, count=self._count(work.finished), found=words)
+        said = ", ".join(filter(None, [found, "" if work.left is None else f"about {_rounded(work.left)} left"]))
+        self._bar.update(self._main, completed=work.finished + share, count=self._count(work.finished), found=said)
         for name in self._rows.keys() - {one.name for one in work.tasks}:
             self._bar.remove_task(self._rows.pop(name))
         for one in work.tasks:
-            fields = {"completed": one.done, "count": f"{one.done:,}/{one.total:,} steps", "found": _row(one)}
+            words: dict[str, Any] = {"count": f"{one.done:,}/{one.total:,} steps", "found": _row(one)}
             if one.name in self._rows:
-                self._bar.update(self._rows[one.name], **fields)
+                self._bar.update(self._rows[one.name], completed=one.done, **words)
             else:
-                self._rows[one.name] = self._bar.add_task("", total=one.total, **fields)
+                self._rows[one.name] = self._bar.add_task("", total=one.total, completed=one.done, **words)
 
 
 def _row(task: Task) -> str:

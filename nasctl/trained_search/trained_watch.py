@@ -185,11 +185,11 @@ class TrainedWatch(_TrainingsWatch):
         return [
             f"run {run.name}: {plural(run.trainings, 'training')}, chosen among {among}",
             f"objectives: {objectives}",
-            *effort_lines(self._plan()),
             *(
                 ["goes on with the run's own choice of trainings; another run would choose anew"]
                 * (run.choice < VERSION)
             ),
+            *effort_lines(self._plan()),
             *run.recipe_notes,
         ]
 
