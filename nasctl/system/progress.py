@@ -29,7 +29,7 @@ class State(NamedTuple):
     generation: int
 
 
-class Task(NamedTuple):
+class CandidateProgress(NamedTuple):
     """A candidate in progress that takes long, such as a training."""
 
     name: str  # its name
@@ -38,11 +38,11 @@ class Task(NamedTuple):
     text: str  # further words, such as "epoch 3/30"
 
 
-class Work(NamedTuple):
+class WorkInProgress(NamedTuple):
     """The candidates in progress."""
 
     finished: int  # candidates that are done, including those whose turn in the search has not come
-    tasks: Sequence[Task]  # candidates in progress
+    tasks: Sequence[CandidateProgress]  # candidates in progress
     left: float | None  # seconds until the budget is spent; None before it can be told
 
 
@@ -55,7 +55,7 @@ class Progress:
         work: Returns the candidates in progress; None if they are too short to be shown. It is called from a thread.
     """
 
-    def __init__(self, budget: int, unit: str = "candidate", work: Callable[[], Work] | None = None) -> None:
+    def __init__(self, budget: int, unit: str = "candidate", work: Callable[[], WorkInProgress] | None = None) -> None:
         self._budget, self._unit, self._work = budget, unit, work
         self._live = sys.stderr.isatty()
         self._last: State | None = None
@@ -117,7 +117,7 @@ class Progress:
                     say(_work_line(work, self._count(work.finished)))
                     waited, told = 0.0, work.left is not None
 
-    def _draw(self, work: Work) -> None:
+    def _draw(self, work: WorkInProgress) -> None:
         """Draw the work in progress: a share of the whole bar, and a row for each candidate."""
         share = sum(one.done / max(1, one.total) for one in work.tasks)
         found = "" if self._last is None else _found(self._last._replace(left=None))
@@ -133,12 +133,12 @@ class Progress:
                 self._rows[one.name] = self._bar.add_task("", total=one.total, completed=one.done, **words)
 
 
-def _row(task: Task) -> str:
+def _row(task: CandidateProgress) -> str:
     """Return the words on a candidate in progress."""
     return f"{task.name}, {task.text}"
 
 
-def _work_line(work: Work, count: str) -> str:
+def _work_line(work: WorkInProgress, count: str) -> str:
     """Return the work in progress as one line."""
     left = "" if work.left is None else f", about {_rounded(work.left)} left"
     tasks = "; ".join(f"{_row(one)} ({one.done:,} of {plural(one.total, 'step')})" for one in work.tasks)
