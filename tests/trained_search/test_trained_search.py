@@ -270,7 +270,7 @@ def test_each_candidate_may_be_a_training(tmp_path):
     words = ["search", "--space", "nbmacro:resolution=8,classes=10", "-o", "trained:epochs=1,split=0.1-0.1,macs"]
     done = nasctl(tmp_path, *words, "--data", "digits", "--trainings", "2", "--searcher", "random")
     assert done.returncode == 0, done.stderr
-    assert "2/2 candidates" in done.stderr
+    assert "2/2 trainings" in done.stderr
     trainings = {row.name for row in Store(tmp_path / "nasctl.db").trainings()}
     assert done.stderr.partition(" --weights ")[2].split()[0] in trainings
 
