@@ -66,10 +66,12 @@ class Progress:
         if self._live:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
+            from rich.table import Column
 
-            columns = (
-                BarColumn(bar_width=max(10, shutil.get_terminal_size().columns - 86)),
-                TextColumn("{task.fields[count]}"),
+            bar, count = max(10, shutil.get_terminal_size().columns - 86), len(self._count(self._budget))
+            columns = (  # on a narrow terminal, the last column is cut
+                BarColumn(bar_width=bar, table_column=Column(min_width=10)),
+                TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True, min_width=count)),
                 TextColumn("{task.fields[found]}"),
             )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=False)
