@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
@@ -28,7 +29,7 @@ from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.system import progress, terminal
 
-LINE = 80  # characters of a line
+LINE = 80  # most characters of a line
 
 HYPERVOLUME_SHARE = 0.03  # share of a search's time above which no further hypervolume is computed for display
 
@@ -226,13 +227,13 @@ class Watch:
         said = sentence(
             verdicts(self._task.space, self._found, self._task.objectives, self._task.constraints), self._called
         )
-        lines += wrap(said, LINE, subsequent_indent="  ", break_on_hyphens=False)
+        lines += _hanging(said)
         if not self._last:
             return lines
         best = self._archive.genomes[closest_to_ideal(self._archive.losses)]
         if recommended:
             best = recommended.chosen.genome
-            lines += wrap(recommended.sentence, LINE, subsequent_indent="  ", break_long_words=False)
+            lines += _hanging(recommended.sentence)
         export = f"nasctl export --arch {self._id(best)}{self._weights(best)}"
         then = f"nasctl pareto plot{self._options}", f"{export}{self._options}"
         return [*lines, f"next: {then[0]}", f"      {then[1]}"]
@@ -284,6 +285,12 @@ class Watch:
     def _id(self, genome: Genome) -> str:
         """Return the id of a candidate."""
         return ids.encode(self._run.space, self._task.space.genes, genome)
+
+
+def _hanging(sentence: str) -> list[str]:
+    """Return a sentence in lines that fit on the terminal, the first one without an indent. Ids are not broken."""
+    width = min(LINE, terminal.terminal_width(sys.stderr))
+    return wrap(sentence, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _sizes(space: SearchSpace) -> str:

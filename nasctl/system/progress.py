@@ -29,7 +29,7 @@ class State(NamedTuple):
     generation: int
 
 
-class Task(NamedTuple):
+class CandidateProgress(NamedTuple):
     """A candidate in progress that takes long, such as a training."""
 
     name: str  # its name
@@ -38,11 +38,11 @@ class Task(NamedTuple):
     text: str  # further words, such as "epoch 3/30"
 
 
-class Work(NamedTuple):
+class WorkInProgress(NamedTuple):
     """The candidates in progress."""
 
     finished: int  # candidates that are done, including those whose turn in the search has not come
-    tasks: Sequence[Task]  # candidates in progress
+    tasks: Sequence[CandidateProgress]  # candidates in progress
     left: float | None  # seconds until the budget is spent; None before it can be told
 
 
@@ -55,7 +55,7 @@ class Progress:
         work: Returns the candidates in progress; None if they are too short to be shown. It is called from a thread.
     """
 
-    def __init__(self, budget: int, unit: str = "candidate", work: Callable[[], Work] | None = None) -> None:
+    def __init__(self, budget: int, unit: str = "candidate", work: Callable[[], WorkInProgress] | None = None) -> None:
         self._budget, self._unit, self._work = budget, unit, work
         self._live = sys.stderr.isatty()
         self._last: State | None = None
@@ -66,10 +66,12 @@ class Progress:
         if self._live:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
+            from rich.table import Column
 
-            columns = (
-                BarColumn(bar_width=max(10, shutil.get_terminal_size().columns - 86)),
-                TextColumn("{task.fields[count]}"),
+            bar, count = max(10, shutil.get_terminal_size().columns - 86), len(self._count(self._budget))
+            columns = (  # on a narrow terminal, the last column is cut
+                BarColumn(bar_width=bar, table_column=Column(min_width=10)),
+                TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True, min_width=count)),
                 TextColumn("{task.fields[found]}"),
             )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=False)
@@ -95,8 +97,8 @@ class Progress:
         """Show the progress of the search."""
         with self._lock:
             if self._live:
-                found = {"count": self._count(state.done), "found": _found(state)}
-                self._bar.update(self._main, completed=state.done, total=state.budget, **found)
+                words: dict[str, Any] = {"count": self._count(state.done), "found": _found(state)}
+                self._bar.update(self._main, completed=state.done, total=state.budget, **words)
             elif self._last is not None and state.generation > self._last.generation:
                 say(_line(self._last, self._unit))
             self._last = state
@@ -117,28 +119,28 @@ class Progress:
                     say(_work_line(work, self._count(work.finished)))
                     waited, told = 0.0, work.left is not None
 
-    def _draw(self, work: Work) -> None:
+    def _draw(self, work: WorkInProgress) -> None:
         """Draw the work in progress: a share of the whole bar, and a row for each candidate."""
         share = sum(one.done / max(1, one.total) for one in work.tasks)
         found = "" if self._last is None else _found(self._last._replace(left=None))
-        words = ", ".join(filter(None, [found, "" if work.left is None else f"about {_rounded(work.left)} left"]))
-        self._bar.update(self._main, completed=work.finished + share, count=self._count(work.finished), found=words)
+        said = ", ".join(filter(None, [found, "" if work.left is None else f"about {_rounded(work.left)} left"]))
+        self._bar.update(self._main, completed=work.finished + share, count=self._count(work.finished), found=said)
         for name in self._rows.keys() - {one.name for one in work.tasks}:
             self._bar.remove_task(self._rows.pop(name))
         for one in work.tasks:
-            fields = {"completed": one.done, "count": f"{one.done:,}/{one.total:,} steps", "found": _row(one)}
+            words: dict[str, Any] = {"count": f"{one.done:,}/{one.total:,} steps", "found": _row(one)}
             if one.name in self._rows:
-                self._bar.update(self._rows[one.name], **fields)
+                self._bar.update(self._rows[one.name], completed=one.done, **words)
             else:
-                self._rows[one.name] = self._bar.add_task("", total=one.total, **fields)
+                self._rows[one.name] = self._bar.add_task("", total=one.total, completed=one.done, **words)
 
 
-def _row(task: Task) -> str:
+def _row(task: CandidateProgress) -> str:
     """Return the words on a candidate in progress."""
     return f"{task.name}, {task.text}"
 
 
-def _work_line(work: Work, count: str) -> str:
+def _work_line(work: WorkInProgress, count: str) -> str:
     """Return the work in progress as one line."""
     left = "" if work.left is None else f", about {_rounded(work.left)} left"
     tasks = "; ".join(f"{_row(one)} ({one.done:,} of {plural(one.total, 'step')})" for one in work.tasks)

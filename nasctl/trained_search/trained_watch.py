@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +24,7 @@ from nasctl.store.training_table import TrainingRecord
 from nasctl.system import progress
 from nasctl.system.wording import plural
 from nasctl.trained_search.trained_run import TrainedRun
-from nasctl.trained_search.training_progress import FollowedTrainings, Plan
+from nasctl.trained_search.training_progress import FollowedTrainings, TrainingEffort
 from nasctl.training.candidate_training import CandidateTraining
 from nasctl.training.labelled import TrainingData
 from nasctl.training.recipe import epoch_steps
@@ -32,6 +33,8 @@ from nasctl.training.rows import accuracy_text
 
 class _TrainingsWatch(Watch):
     """Follows a search that trains, and shows how far each training is."""
+
+    _followed: FollowedTrainings | None = None  # None before the search begins
 
     def follow(self, store: Store, executor: Executor | None = None) -> None:
         """Run the search to its end, with a progress line for each training.
@@ -48,20 +51,31 @@ class _TrainingsWatch(Watch):
 
         Finished trainings count, even if the search waits for an earlier one before it takes them.
         """
-        done, more = len(self._found) + self._followed.finished(), len(self._followed.begun)
+        followed = self._followed
+        done = len(self._found) + (followed.finished() if followed else 0)
+        more = len(followed.begun) if followed else 0
         part = f" and a part of {plural(more, 'further one')}" if more else ""
         return ["", f"stopped after {plural(done, 'training')}{part}; this goes on:", f"  {command}"]
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> TrainingEffort:
         """Return the trainings of the search."""
         raise NotImplementedError
 
     def _display(self) -> progress.Progress:
-        return progress.Progress(self._budget, "training", lambda: self._followed.work(len(self._found)))
+        return progress.Progress(self._budget, "training", self._work)
+
+    def _work(self) -> progress.WorkInProgress:
+        """Return the trainings in progress. With a time limit, no more time is left than up to it."""
+        assert self._followed is not None
+        work = self._followed.work(len(self._found))
+        if self._limit is None or work.left is None:
+            return work
+        return work._replace(left=min(work.left, max(0.0, self._limit - (time.monotonic() - self._start))))
 
     def _note(self, visit: Visit) -> None:
         super()._note(visit)
-        self._followed.given(visit.evaluation.genome)
+        if self._followed is not None:
+            self._followed.given(visit.evaluation.genome)
 
 
 class CandidatesTrainedWatch(_TrainingsWatch):
@@ -100,17 +114,18 @@ class CandidatesTrainedWatch(_TrainingsWatch):
         network = space.network(space.canonical((0,) * len(space.genes)))
         return how, how.data(self._run.task.setting, network, space.input), measure
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> TrainingEffort:
         if not self._trained_objectives:  # another plug-in trains, whose trainings are not known
-            return Plan(self._budget, 1, 1, lambda genome: ())
+            return TrainingEffort(self._budget, 1, 1, lambda genome: ())
         how, data, _ = self._training(self._trained_objectives[0])
         epochs, steps = effort(how, data)
         space, drawn = self._run.asked["space"], list(self._run.task.setting.draws())
-        return Plan(
-            self._budget * len(drawn),
+        return TrainingEffort(
+            self._budget,
             steps,
             epochs,
             lambda genome: [how.training(space, genome, data, one).name for one in drawn],
+            len(drawn),
         )
 
     def _few_steps(self, objective: str) -> str:
@@ -145,14 +160,13 @@ def effort(how: CandidateTraining, data: TrainingData) -> tuple[int, int]:
     return recipe.epochs, recipe.epochs * epoch_steps(data.size("train"), recipe.batch)
 
 
-def effort_lines(plan: Plan) -> list[str]:
+def effort_lines(plan: TrainingEffort) -> list[str]:
     """Return the line that says how much is trained; none if the trainings are not known."""
     if plan.steps <= 1:
         return []
-    each = f"{plural(plan.number, 'training')} of {plural(plan.epochs, 'epoch')}, {plural(plan.steps, 'step')}"
-    return [
-        f"{each} each: {plural(plan.number * plan.steps, 'step')} in all. The time left is shown after the first steps"
-    ]
+    number = plan.candidates * plan.draws
+    each = f"{plural(number, 'training')} of {plural(plan.epochs, 'epoch')}, {plural(plan.steps, 'step')}"
+    return [f"{each} each: {plural(number * plan.steps, 'step')} in all. The time left is shown after the first steps"]
 
 
 def _figures(result: Mapping[str, Any]) -> set[float]:
@@ -185,18 +199,18 @@ class TrainedWatch(_TrainingsWatch):
         return [
             f"run {run.name}: {plural(run.trainings, 'training')}, chosen among {among}",
             f"objectives: {objectives}",
-            *effort_lines(self._plan()),
             *(
                 ["goes on with the run's own choice of trainings; another run would choose anew"]
                 * (run.choice < VERSION)
             ),
+            *effort_lines(self._plan()),
             *run.recipe_notes,
         ]
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> TrainingEffort:
         run = self._trained_run
         epochs, steps = effort(run.how, run.data)
-        return Plan(run.trainings, steps, epochs, lambda genome: [run.training_name(genome)])
+        return TrainingEffort(run.trainings, steps, epochs, lambda genome: [run.training_name(genome)])
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
         """Return the heads and the rows of a table of the trained networks on the front, the best label first."""

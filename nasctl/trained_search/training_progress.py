@@ -12,27 +12,29 @@ from typing import NamedTuple
 from nasctl.evaluation.executor import Executor
 from nasctl.problem.space import Genome
 from nasctl.store.measurements import Measurement
-from nasctl.system.progress import Task, Work
+from nasctl.system.progress import CandidateProgress, WorkInProgress
 from nasctl.training.folder import TrainingFolder, trainings_folder
 
 TAIL = 4096  # bytes at the end of a log that are read; an entry has about 150
 LEAST_SECONDS = 5.0  # seconds of a training before its speed counts: the first steps are slower than the others
 
 
-class Plan(NamedTuple):
+class TrainingEffort(NamedTuple):
     """The trainings of a search.
 
     Attributes:
-        number: Number of trainings.
-        steps: Steps of each.
-        epochs: Epochs of each.
+        candidates: Number of candidates.
+        steps: Steps of each training.
+        epochs: Epochs of each training.
         names: Returns the names of the trainings of a candidate: one for each draw of weights.
+        draws: Trainings of each candidate.
     """
 
-    number: int
+    candidates: int
     steps: int
     epochs: int
     names: Callable[[Genome], Sequence[str]]
+    draws: int = 1
 
 
 class FollowedTrainings:
@@ -44,7 +46,7 @@ class FollowedTrainings:
         store: Path of the store, beside which the trainings have their folders.
     """
 
-    def __init__(self, executor: Executor, plan: Plan, store: str) -> None:
+    def __init__(self, executor: Executor, plan: TrainingEffort, store: str) -> None:
         self._executor, self._plan, self._folder = executor, plan, trainings_folder(store)
         self._lock = Lock()  # the display asks from a thread of its own
         self._begun: dict[Genome, tuple[float, Sequence[str]]] = {}  # when it was handed in, and its trainings
@@ -94,7 +96,7 @@ class FollowedTrainings:
             begun, early = list(self._begun.values()), len(self._early)
         return early + sum(all(self._of(name).weights.exists() for name in names) for _, names in begun)
 
-    def work(self, given: int) -> Work:
+    def work(self, given: int) -> WorkInProgress:
         """Return the trainings in progress, and the time until the last one is finished.
 
         Args:
@@ -102,7 +104,7 @@ class FollowedTrainings:
         """
         with self._lock:
             begun, early = list(self._begun.values()), len(self._early)
-        tasks, speeds, now = list[Task](), list[float](), time.monotonic()
+        tasks, speeds, now = list[CandidateProgress](), list[float](), time.monotonic()
         for since, names in begun:
             for name in names:
                 if (step := last_step(self._of(name).log, since)) is None:
@@ -111,12 +113,14 @@ class FollowedTrainings:
                 if now - first >= LEAST_SECONDS:
                     speeds.append(max(0, step - before) / (now - first))
                 epoch = min(self._plan.epochs, step * self._plan.epochs // self._plan.steps + 1)
-                tasks.append(Task(name, step, self._plan.steps, f"epoch {epoch}/{self._plan.epochs}"))
+                tasks.append(CandidateProgress(name, step, self._plan.steps, f"epoch {epoch}/{self._plan.epochs}"))
         if any(speeds):  # a training that has just begun will be as fast as the others
             self._speed = sum(speeds) / len(speeds) * len(tasks)
         finished = given + early
-        steps = (self._plan.number - finished) * self._plan.steps - sum(one.done for one in tasks)
-        return Work(finished, tasks, max(0, steps) / self._speed if self._speed else None)
+        steps = (self._plan.candidates - finished) * self._plan.draws * self._plan.steps - sum(
+            one.done for one in tasks
+        )
+        return WorkInProgress(finished, tasks, max(0, steps) / self._speed if self._speed else None)
 
     def _of(self, name: str) -> TrainingFolder:
         return TrainingFolder(self._folder / name)
@@ -147,4 +151,4 @@ def last_step(log: Path, since: float) -> int | None:
     return None
 
 
-__all__ = ["FollowedTrainings", "Plan"]
+__all__ = ["FollowedTrainings", "TrainingEffort"]

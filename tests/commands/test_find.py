@@ -45,6 +45,7 @@ def test_the_printed_commands_do_the_same(tmp_path, monkeypatch):
     assert (tmp_path / file).read_bytes() == before
     resumed = nasctl(*words, "-o", "new dir/")  # the same command
     assert "its files are there already" in resumed.stderr
+    assert "next: " not in resumed.stderr  # the command exports the network itself
     assert "its networks take images of 32x32 pixels" in resumed.stderr
     assert resumed.stdout == f"{file}\n"
 

@@ -187,5 +187,9 @@ def test_a_table_of_a_busy_machine_comes_with_a_warning(monkeypatch, tmp_path):
     assert done.exit_code == 0
     (said,) = LatencyTable.load(str(tmp_path / "here.json")).inferred
     assert said.startswith("The machine was not quiet: other processes kept ")
-    assert said.endswith("--force --wait 60 measures all of it again on a quiet machine.")
     assert said in done.stderr
+    path = tmp_path / "here.json"
+    spec = registry.normal("spaces", TINY)
+    again = f"nasctl device profile --name here --space {spec} -o {path} --force --wait 60"
+    assert f"This measures all of it again once the machine is quiet: {again}\n" in done.stderr
+    assert f"      nasctl search {spec} --device {path}\n" in done.stderr

@@ -1,5 +1,6 @@
 """Options of a space that follow from data."""
 
+from dataclasses import replace
 from shutil import copy
 
 import numpy as np
@@ -14,6 +15,7 @@ from nasctl.search import data_options
 from nasctl.search.data_options import fitted_request, following_options, with_options
 from nasctl.search.request import SearchRequest, SettingOptions
 from nasctl.store.store import Store
+from nasctl.training.request import trained_space
 
 
 @pytest.fixture
@@ -84,15 +86,33 @@ def test_images_that_shrink_more_than_three_times_are_warned_of(photos):
     said = search("nb201:channels=4,cells=1,resolution=16", "--data", "photos")
     (warning,) = [line for line in said.splitlines() if line.startswith("Warning: networks of nb201:")]
     assert warning.endswith(" take images of 16x16 pixels, and those of the data have 60.")
-    assert "Warning" not in search("nb201:channels=4,cells=1,resolution=24", "--data", "photos")
+    said = search("nb201:channels=4,cells=1,resolution=24", "--data", "photos")
+    assert "Warning" not in said
+    assert "images of 60 pixels are scaled down to 24x24, the input of the networks; resolution=64 of the space" in said
+    assert "scaled down" not in search("nb201:channels=4,cells=1,resolution=64", "--data", "photos")
 
 
 def test_a_run_that_was_begun_before_is_resumed(photos):
     earlier = search("nb201:channels=4,cells=1,classes=10", "--data", "photos", "--run", "before")
     assert "follow" not in earlier
     said = search("nb201:channels=4,cells=1", "--data", "photos", "--run", "before")
-    assert "goes on with the run's own space; the same words now mean classes=5, another run" in said
+    assert "goes on with the run in the store, whose space was chosen without classes=5 of the data" in said
+    assert "--space nb201:cells=1,channels=4,classes=5 with another --run begins a new run" in said
     assert len(Store.reading("nasctl.db").runs()) == 1
+
+
+def test_options_that_trainings_set_too_are_no_other_run(photos):
+    asked = SearchRequest("nbmacro", objectives=("params", "macs")), SettingOptions(data=str(photos))
+
+    def finish(request):  # as trainings do
+        return replace(request, space=trained_space(request.space, 5))
+
+    first, said = fitted_request(*asked, Store.reading("nasctl.db"), finish)
+    list(first.run(asked[1]).search(store := Store("nasctl.db"), 1))
+    again, said_again = fitted_request(*asked, store, finish)
+    assert again == first
+    assert said_again == said
+    assert said[0] == f"classes=5 of the space follows from {photos}"
 
 
 def test_a_resolution_that_a_table_does_not_know_does_not_follow(photos, monkeypatch):

@@ -169,6 +169,8 @@ def test_failed_metrics_and_unknown_errors_are_no_obstacle(first, tmp_path):
 
 def test_it_is_said_what_the_budget_is_spent_on(first):
     few = TrainedRun.after(first, HOW, 2, 12)
+    said = "2 trainings of 1 epoch, 2 steps each: 4 steps in all. The time left is shown after the first steps"
+    assert said in TrainedWatch(few, "a.db", None).opening()
     assert few.budget_sentences == [
         "this search measures 8 of the 12 networks of --budget. The other 4 are for rounds after the first 2 trainings,"
         " and --trainings 2 ends before"
@@ -268,7 +270,7 @@ def test_each_candidate_may_be_a_training(tmp_path):
     words = ["search", "--space", "nbmacro:resolution=8,classes=10", "-o", "trained:epochs=1,split=0.1-0.1,macs"]
     done = nasctl(tmp_path, *words, "--data", "digits", "--trainings", "2", "--searcher", "random")
     assert done.returncode == 0, done.stderr
-    assert "2/2 candidates" in done.stderr
+    assert "2/2 trainings" in done.stderr
     trainings = {row.name for row in Store(tmp_path / "nasctl.db").trainings()}
     assert done.stderr.partition(" --weights ")[2].split()[0] in trainings
 

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from nasctl.system import progress
-from nasctl.system.progress import Progress, State, Task, Work
+from nasctl.system.progress import CandidateProgress, Progress, State, WorkInProgress
 from nasctl.trained_search import training_progress
-from nasctl.trained_search.training_progress import FollowedTrainings, Plan, last_step
+from nasctl.trained_search.training_progress import FollowedTrainings, TrainingEffort, last_step
 
 
 class Done:
@@ -62,12 +62,14 @@ def test_the_last_step_is_read(tmp_path):
 
 def test_steps_of_all_trainings_give_the_time_left(tmp_path, clock):
     store, executor = tmp_path / "s.db", Done()
-    followed = FollowedTrainings(executor, Plan(3, 100, 10, lambda genome: [f"t{genome[0]}"]), str(store))
+    followed = FollowedTrainings(executor, TrainingEffort(3, 100, 10, lambda genome: [f"t{genome[0]}"]), str(store))
     followed.submit((0,), {})
     followed.submit((1,), {})
-    assert followed.work(0) == Work(0, [], None)
+    assert followed.work(0) == WorkInProgress(0, [], None)
     log(store, "t0", step(5)), log(store, "t1", step(10))
-    assert followed.work(0) == Work(0, [Task("t0", 5, 100, "epoch 1/10"), Task("t1", 10, 100, "epoch 2/10")], None)
+    assert followed.work(0) == WorkInProgress(
+        0, [CandidateProgress("t0", 5, 100, "epoch 1/10"), CandidateProgress("t1", 10, 100, "epoch 2/10")], None
+    )
     clock[0] += 10
     log(store, "t0", step(25)), log(store, "t1", step(50))  # 2 and 4 steps a second
     assert followed.work(0).left == pytest.approx((300 - 75) / 6)
@@ -82,7 +84,7 @@ def test_steps_of_all_trainings_give_the_time_left(tmp_path, clock):
 
 def test_a_stopped_search_counts_finished_trainings(tmp_path):
     store = tmp_path / "s.db"
-    followed = FollowedTrainings(Done(), Plan(3, 100, 10, lambda genome: [f"t{genome[0]}"]), str(store))
+    followed = FollowedTrainings(Done(), TrainingEffort(3, 100, 10, lambda genome: [f"t{genome[0]}"]), str(store))
     for number in range(3):
         followed.submit((number,), {})
     log(store, "t0", step(100)).with_name("weights.safetensors").touch()
@@ -95,7 +97,7 @@ def test_lines_tell_of_work_in_progress(monkeypatch):
     monkeypatch.setattr(progress, "POLL", 0.01)
     said = io.StringIO()
     monkeypatch.setattr("sys.stderr", said)
-    work = Work(1, [Task("t1", 12, 1002, "epoch 2/167")], 2880.0)
+    work = WorkInProgress(1, [CandidateProgress("t1", 12, 1002, "epoch 2/167")], 2880.0)
     with Progress(4, "training", lambda: work) as shown:
         end = time.monotonic() + 5
         while not said.getvalue() and time.monotonic() < end:

@@ -141,23 +141,25 @@ def command(
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
     say(*table.inferred, *accuracy_warnings(table))
     if meter.remark:
-        again = _quiet_words(seconds != Host(name).seconds and seconds, out, wait)
-        say(f"This measures all of it again once the machine is quiet: {_command_line(host, spaces, False)} {again}")
+        again = _quiet_command(_command_line(host, spaces, False), host, out and path, wait)
+        say(f"This measures all of it again once the machine is quiet: {again}")
     say(f"next: nasctl device show {shlex.quote(str(path))}")
     say(*(f"      nasctl search {shlex.quote(spec)} --device {shlex.quote(str(path))}" for spec in spaces))
 
 
-def _quiet_words(seconds: float, out: Path | None, minutes: float | None) -> str:
-    """Return the options that measure all of a table again on a quiet machine.
+def _quiet_command(line: str, host: Host, path: Path | None, wait: float | None) -> str:
+    """Return the command that measures a table again on a quiet machine.
 
     Args:
-        seconds: Seconds of each block; 0 for the usual ones.
-        out: Path of the table as typed, or None.
-        minutes: Minutes to wait as typed.
+        line: Command line of the table.
+        host: The device.
+        path: Table file; None for the default one.
+        wait: Minutes that the user has waited for a quiet machine; None for no wait.
     """
-    words = ["--seconds", f"{seconds:g}"] if seconds else []
-    words += ["-o", str(out)] if out is not None else []
-    return shlex.join([*words, "--force", "--wait", f"{max(QUIET_WAIT, minutes or 0.0):g}"])
+    seconds = [] if host.seconds == type(host)(host.name).seconds else ["--seconds", f"{host.seconds:g}"]
+    file = [] if path is None else ["-o", str(path)]
+    minutes = f"{max(QUIET_WAIT, wait or 0.0):g}"
+    return f"{line} {shlex.join([*seconds, *file, '--force', '--wait', minutes])}"
 
 
 def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:
