@@ -117,10 +117,9 @@ class FollowedTrainings:
         if any(speeds):  # a training that has just begun will be as fast as the others
             self._speed = sum(speeds) / len(speeds) * len(tasks)
         finished = given + early
-        steps = (self._plan.candidates - finished) * self._plan.draws * self._plan.steps - sum(
-            one.done for one in tasks
-        )
-        return WorkInProgress(finished, tasks, max(0, steps) / self._speed if self._speed else None)
+        whole = (self._plan.candidates - finished) * self._plan.draws * self._plan.steps
+        steps = max(0, whole - sum(one.done for one in tasks))
+        return WorkInProgress(finished, tasks, steps / self._speed if self._speed else None)
 
     def _of(self, name: str) -> TrainingFolder:
         return TrainingFolder(self._folder / name)

@@ -96,7 +96,8 @@ def test_candidates_of_a_run_are_trained_rung_by_rung_and_shown(nasctl):
 
 
 def test_without_halving_all_are_trained_to_the_end(nasctl):
-    nasctl("train", "--run=r", "--data=photos.npz", "--top=2", *QUICK, "--epochs=1")
+    said = nasctl("train", "--run=r", "--data=photos.npz", "--top=2", *QUICK, "--epochs=1").stderr
+    assert "2 trainings of " in said
     assert [state for _, state, _ in rows().values()] == ["finished"] * 2
     assert all("rungs" not in result for _, _, result in rows().values())
 

@@ -196,7 +196,7 @@ class ShortlistTraining:
 
     def opening(self) -> Iterator[str]:
         """Yield the lines that say what is about to be trained."""
-        from nasctl.training.report import Report
+        from nasctl.training.report import Report, effort_lines
 
         found, number = self._shortlist, len(self.trainings)
         by = f", chosen by {found.score}" if found.score and number != found.front else ""
@@ -207,6 +207,8 @@ class ShortlistTraining:
         yield from first[:-2]
         yield from self._doubts
         yield first[-1]
+        if len(self._ladder) == 1:
+            yield from effort_lines(self.trainings)
         left, eta = number, self._options.halving or 1
         for rung in self._ladder:
             if len(self._ladder) > 1:
