@@ -184,11 +184,10 @@ class _MaskedNetwork(nn.Module):
         last = base.network.nodes[base.network.output]
         self._last, (self._features,) = attribute_name(last.name), last.inputs
         head = self.trunk.get_submodule(self._last)
+        classes, features = head.get_parameter("weight").shape
         self.exits = nn.ModuleList()
         for _ in range(variants.stages - 1):
-            made = nn.Linear(
-                *reversed(head.get_parameter("weight").shape), bias=head._parameters.get("bias") is not None
-            )
+            made = nn.Linear(features, classes, bias=head._parameters.get("bias") is not None)
             made.load_state_dict(head.state_dict())
             self.exits.append(made)
 

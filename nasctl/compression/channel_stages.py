@@ -20,8 +20,8 @@ from torch import Tensor
 from nasctl.compression.divided_groups import DividedGroups
 from nasctl.networks.early_exit import EarlyExit
 from nasctl.networks.graph import Builder, Network
-from nasctl.networks.layers import Concat, Conv, Layer, Linear
-from nasctl.networks.node import Node, attribute_name
+from nasctl.networks.layers import Concat, Conv, Linear
+from nasctl.networks.node import Layer, Node, attribute_name
 
 
 class WeightSlice(NamedTuple):

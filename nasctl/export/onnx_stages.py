@@ -123,6 +123,9 @@ class _NormalisedStage(nn.Module):
         pixels: The module with the mean and the deviation.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, stage: nn.Module, place: int, pixels: NormalisedPixels) -> None:
         super().__init__()
         self.stage, self._place = stage, place
