@@ -65,9 +65,7 @@ class Latency:
         ]
         lines += filter(None, [whose_processor(self.called, table)])
         if error is None:
-            lines.append(
-                f"NOT VALIDATED for {space}: latencies are rough estimates; {where_validated(table, space)}"
-            )
+            lines.append(f"NOT VALIDATED for {space}: latencies are rough estimates; {where_validated(table, space)}")
         elif weakness := rank_weakness(error):
             lines.append(f"NOT BETTER THAN CHANCE: {weakness}")
         if table.idle == "count":
