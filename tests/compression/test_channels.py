@@ -175,8 +175,8 @@ def test_each_layer_keeps_a_channel(own):
 def test_a_network_without_such_channels_is_refused(tmp_path):
     path = tmp_path / "flat.py"
     path.write_text(
-        "from torch import nn\n\nSIZE, MEAN, DEVIATION = (8, 8), (77.0,), (95.0,)\n\n\n"
-        "def net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
+        "import torch\nfrom torch import nn\n\nSIZE, MEAN, DEVIATION = (8, 8), (77.0,), (95.0,)\n\n\n"
+        "def net():\n    torch.manual_seed(0)\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n"
     )
     with pytest.raises(NasctlError, match="Cannot remove channels"):
         registry.create("spaces", f"sparse:of={path}:net,data=digits,structured=yes")

@@ -40,7 +40,7 @@ def test_the_use_of_processors_during_a_block_is_counted(monkeypatch):
     with BusyMeter() as meter:
         pass
     assert meter.processors == pytest.approx(1.5)
-    assert meter.remark == "other processes kept 1.5 of 4 processors busy meanwhile"
+    assert meter.remark == "other processes kept 1.5 of 4 processors busy"
 
 
 def test_a_system_that_does_not_count_is_not_called_busy(monkeypatch):
