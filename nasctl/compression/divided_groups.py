@@ -8,47 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nasctl.compression.channel_groups import ChannelRole, channel_map
 from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
-from nasctl.networks.layers import (
-    Add,
-    AvgPool,
-    BatchNorm,
-    Conv,
-    Flatten,
-    GlobalAvgPool,
-    HSigmoid,
-    HSwish,
-    Linear,
-    MaxPool,
-    Multiply,
-    ReLU,
-    ReLU6,
-    Shift,
-    Sigmoid,
-    Swish,
-)
+from nasctl.networks.layers import BatchNorm, Conv, Linear
 from nasctl.networks.node import Node, attribute_name
-from nasctl.networks.sequences import GELU, Tanh
-
-# Layers that compute each channel from the same channel of their inputs.
-CHANNELWISE = (
-    Add,
-    AvgPool,
-    BatchNorm,
-    GELU,
-    GlobalAvgPool,
-    HSigmoid,
-    HSwish,
-    MaxPool,
-    Multiply,
-    ReLU,
-    ReLU6,
-    Shift,
-    Sigmoid,
-    Swish,
-    Tanh,
-)
 
 
 @dataclass(frozen=True)
@@ -84,26 +48,24 @@ class DividedGroups:
     """
 
     def __init__(self, network: Network) -> None:
-        self._nodes, self._output = network.nodes, network.output
-        self._above = dict[int, int]()  # parents of a forest with a tree for each group
+        self._nodes = network.nodes
         last = self._nodes[network.output] if network.output >= 0 else None
         if last is None or not isinstance(last.layer, Linear) or len(last.in_shapes[0]) != 1:
             raise _refused("its last layer is no linear layer of single features")
-        for k, node in enumerate(self._nodes):
-            self._add(k, node)
-        trees: dict[int, list[int]] = {}
-        for k in range(-1, len(self._nodes)):
-            if k != self._output:
-                trees.setdefault(self._root(k), []).append(k)
-        self.groups, self.of = list[DividedGroup](), dict[int, int | None]({-1: None, self._output: None})
-        for members in trees.values():
-            producers = tuple(k for k in members if k >= 0 and self.mixes(k))
-            divided = -1 not in members and producers
-            self.of |= dict.fromkeys(members, len(self.groups) if divided else None)
-            if divided:
-                node = self._nodes[producers[0]]
-                norms = tuple(k for k in members if isinstance(self._nodes[k].layer, BatchNorm))
-                self.groups.append(DividedGroup(node.name, node.out_shape[0], producers, norms))
+        found = channel_map(network)
+        for k, (node, role) in enumerate(zip(self._nodes, found.roles, strict=True)):
+            if k != network.output:
+                _check(node, role)
+        self.groups, self.of = list[DividedGroup](), dict[int, int | None]({-1: None, network.output: None})
+        owners: dict[int, int] = {}
+        for number, group in enumerate(found.groups):
+            owners |= dict.fromkeys(group.labels.tolist(), number)
+        for k in range(len(self._nodes)):
+            self.of.setdefault(k, owners.get(int(found.labels[k][0])))
+        for number, group in enumerate(found.groups):
+            members = [k for k, one in self.of.items() if one == number]
+            norms = tuple(k for k in members if isinstance(self._nodes[k].layer, BatchNorm))
+            self.groups.append(DividedGroup(group.name, len(group.labels), group.producers, norms))
 
     def mixes(self, k: int) -> bool:
         """Return whether a layer computes each of its channels from all channels of its input."""
@@ -127,28 +89,14 @@ class DividedGroups:
             found = [one.abs().double().flatten(1).sum(1) for one in weights]
         return torch.stack(found).sum(0).argsort(descending=True, stable=True)
 
-    def _add(self, k: int, node: Node) -> None:
-        """Note what a layer couples."""
-        if node.module_of or node.shared or node.layer.rows is not None:
-            raise _refused(f"several places run the layer {node.name!r} or share its weights")
-        self._above[k] = k
-        if k == self._output or self.mixes(k):
-            if len(node.in_shapes[0]) == 2:
-                raise _refused(f"{node.name!r} reads a sequence")
-            return
-        depthwise = isinstance(node.layer, Conv) and node.layer.groups == node.in_shapes[0][0] == node.layer.channels
-        flat = isinstance(node.layer, Flatten) and node.in_shapes[0][1:] == (1, 1)
-        widths = {shape[0] for shape in (*node.in_shapes, node.out_shape)}
-        if not (depthwise or flat or type(node.layer) in CHANNELWISE) or len(widths) > 1:
-            raise _refused(f"it has no rule for the layer {node.name!r}, {node.layer}")
-        for source in node.inputs:
-            self._above.setdefault(source, source)
-            self._above[self._root(k)] = self._root(source)
 
-    def _root(self, k: int) -> int:
-        while (above := self._above.get(k, k)) != k:
-            k = above
-        return k
+def _check(node: Node, role: ChannelRole) -> None:
+    """Raise an error if the channels of a layer cannot be divided."""
+    known = {"mixes": (Conv, Linear), "scales": (Conv, BatchNorm)}
+    on_maps = len(node.in_shapes[0]) != 2 if node.in_shapes else False
+    flat = role != "flattens" or node.in_shapes[0][1:] == (1, 1)
+    if role in ("fixes", "joins") or not (on_maps and flat and isinstance(node.layer, known.get(role, object))):
+        raise _refused(f"it has no rule for the layer {node.name!r}, {node.layer}")
 
 
 def divided(group: DividedGroup, shares: Sequence[float]) -> tuple[int, ...]:
