@@ -25,6 +25,7 @@ class ExpectedLatency:
         split_seed: Seed of the split; -1 for that of the network's training.
     """
 
+    unit = "ms"
     direction: Direction = "min"
     transform: Transform = "identity"
     needs = frozenset({"network", "trained_weights"})

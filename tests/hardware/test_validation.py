@@ -136,6 +136,7 @@ def test_networks_are_measured_here_that_no_profile_has_used(tmp_path, monkeypat
     assert LatencyTable.load(str(tmp_path / "copy.json")).validation[0].number == 11
 
 
+@pytest.mark.slow
 def test_a_result_of_a_machine_that_was_busy_is_stored_only_on_request(tmp_path, monkeypatch):
     ever = count()
     monkeypatch.setattr(profile, "network_call", lambda network, *setting: network)

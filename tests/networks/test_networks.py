@@ -286,7 +286,7 @@ def test_the_file_of_an_untrained_network_refuses_a_photo(tmp_path, monkeypatch)
     text = source(net.build(net.add(Conv(channels=2), x, name="conv")))
     (path := tmp_path / "net.py").write_text(text)
     monkeypatch.setattr(sys, "argv", [str(path), "photo.png"])
-    with pytest.raises(SystemExit, match=r"Cannot read photo\.png: this file runs the network on a random example"):
+    with pytest.raises(SystemExit, match=r"Cannot read photo\.png: the network is not one trained on images"):
         runpy.run_path(str(path), run_name="__main__")
     monkeypatch.setattr(sys, "argv", [str(path)])
     runpy.run_path(str(path), run_name="__main__")

@@ -11,6 +11,7 @@ from nasctl.searchers._pymoo import tournament
 from nasctl.testing import found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("searcher", ["nsga3", "sms_emoa"])
 def test_one_seed_is_one_path_where_all_break_a_bound_alike(searcher, tmp_path):
     # The bound is the largest number of parameters of the space, so that nearly all candidates break it.
