@@ -176,7 +176,7 @@ def _tightest(constraints: Sequence[Constraint]) -> list[Constraint]:
 
 
 def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluation, why: str) -> str:
-    """Return the standing of a network's score in words; "" for true accuracies, and for a network without a score.
+    """Return the standing of a network's score in words; "" for true accuracies, sizes, and networks without a score.
 
     Args:
         percentiles: The standings of the run.
@@ -193,8 +193,8 @@ def _standing(percentiles: Percentiles, quality: Quality | None, chosen: Evaluat
     said = f"{found}{_dearer(percentiles, chosen)}" if found.among == RANDOM else str(found)
     if why.startswith((BEST, LARGEST)):
         return said
-    if percentiles.is_size(quality.score):
-        return f"its {quality.name}, of which more counts as better, is {said}"
+    if percentiles.is_size(quality.score):  # the costs are named anyway, and more of them is no standing
+        return ""
     # The network closest to the best of every objective may be a cheap one of little quality.
     costs = [one.name for one in percentiles.record.goals if one.cost == "network"]
     is_traded = why.startswith(CLOSEST) and costs and found.share < MEDIAN

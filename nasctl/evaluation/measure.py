@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from pathlib import Path
+from traceback import walk_tb
 
 from nasctl.candidates.arithmetic_candidate import ArithmeticCandidate
 from nasctl.candidates.candidate import Candidate
@@ -15,6 +17,7 @@ from nasctl.errors import NasctlError
 from nasctl.evaluation.machine import arithmetic_machine, module_machine
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
+from nasctl.registry import named_files
 from nasctl.store.measurements import Measurement
 
 
@@ -112,5 +115,14 @@ def score(objective: Objective, candidate: Candidate) -> Measurement:
     except NasctlError:
         raise
     except (Exception, SystemExit) as failure:  # one broken candidate must not end the run
-        value, error = None, f"{type(failure).__name__}: {failure}"
+        value, error = None, f"{type(failure).__name__}: {failure}{_place(failure)}"
     return Measurement(value, error, time.perf_counter() - start)
+
+
+def _place(failure: BaseException) -> str:
+    """Return the last line of a file of the user's that an exception has passed, such as " (metric.py, line 12)"."""
+    found = ""
+    for frame, line in walk_tb(failure.__traceback__):
+        if str(frame.f_globals.get("__name__", "")).startswith(f"{named_files.__name__}."):
+            found = f" ({Path(frame.f_code.co_filename).name}, line {line})"
+    return found

@@ -108,6 +108,11 @@ def main(paths: list[str]) -> int:
     if not paths:
         print(f"usage: python {Path(__file__).name} IMAGE ...", file=sys.stderr)
         return 2
+    try:
+        load()
+    except OSError as error:
+        print(f"Cannot read the weights, which belong beside this file: {error}", file=sys.stderr)
+        return 2
     failed = False
     for path in paths:
         try:

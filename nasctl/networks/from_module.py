@@ -55,13 +55,24 @@ def _checked(module: nn.Module, shape: Shape, build: Build[N]) -> tuple[N, Trace
     """Return the network of a module and its trace; see `traced_network`."""
     if not isinstance(module, nn.Module):
         raise NasctlError(f"cannot make a network of a {type(module).__name__}: it is no torch.nn.Module")
-    with _generators_kept(), warnings.catch_warnings():
+    with _generators_kept(), _one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of the module, which its own use shows
         try:
             return _traced(module, shape, build)
         except Exception as error:  # the module may raise anything when it runs without values
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise NasctlError(f"{type(module).__name__} cannot be made a network: {reason.rstrip('.')}") from error
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread: modules run on one or two examples, and more threads wait for busy processors."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _traced(module: nn.Module, shape: Shape, build: Build[N]) -> tuple[N, TracedModule]:

@@ -19,6 +19,11 @@ MEMBERS: Mapping[str, tuple[str, ...]] = {
     "searchers": ("ask", "tell"),
 }  # names of required members, by kind of plug-in
 
+HINTS = {
+    "canonical": "canonical (a method that may return its genome)",
+    "reduced": "reduced (a method that may return self)",
+}  # members of the least content, by name
+
 PAGES = {
     "spaces": "docs/spaces.md, 'A space of your own'",
     "objectives": "docs/metrics.md, 'A metric of your own'",
@@ -61,7 +66,7 @@ def check_members(kind: str, name: str, made: Any) -> None:
         BadOption: Members are missing or wrong. The message names all of them.
     """
     missing = [member for member in MEMBERS.get(kind, ()) if not _has(made, member)]
-    faults = [f"it has no {', '.join(missing)}"] if missing else []
+    faults = [f"it has no {', '.join(HINTS.get(one, one) for one in missing)}"] if missing else []
     if kind == "objectives":
         faults += [fault for member in MEMBERS[kind] if member not in missing for fault in _faults(member, made)]
     if faults:

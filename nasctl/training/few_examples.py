@@ -62,7 +62,8 @@ def few_examples_note(recipe: Recipe, task: TrainingTask, examples: int) -> str:
         half = f"'epochs = {-(-chosen.epochs // 2)}' and 'batch = {chosen.batch}'"
         return (
             f"{images}: {chosen.epochs} epochs of batch {chosen.batch} are {plural(most, 'step')}. A --recipe with the"
-            f" lines {half} halves them. --epochs has batches of {fixed.batch}, and so {per_epoch} an epoch"
+            f" lines {half} halves them. With --epochs, a batch has {fixed.batch} images, so that an epoch is"
+            f" {per_epoch}"
         )
     if own < min(most, ENOUGH_STEPS):
         return (

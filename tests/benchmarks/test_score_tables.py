@@ -46,6 +46,7 @@ def test_every_architecture_is_there_once(name):
         assert registry.create("objectives", metric).version == facts["version"], "score the whole space again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIZES)
 def test_the_measured_value_has_the_place_of_the_table(name, data):
     """Sums of single precision differ between processors, so a metric's place among all architectures is compared."""

@@ -103,3 +103,15 @@ def test_the_main_program_prints_the_most_probable_classes(tmp_path, monkeypatch
     assert shown.out.startswith(f"{tmp_path / 'a.png'}\t0.8438\tdog\n")
     assert shown.err.startswith(f"{tmp_path / 'b.png'}: cannot identify image file")
     assert prediction.main([]) == 2
+
+
+def test_missing_weights_are_not_the_fault_of_an_image(tmp_path, monkeypatch, capsys):
+    def load():
+        return torch.load(tmp_path / "net.pt")
+
+    monkeypatch.setattr(prediction, "load", load)
+    assert prediction.main([str(tmp_path / "a.png")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Cannot read the weights, which belong beside this file: ")
+    assert "net.pt" in said
+    assert "a.png" not in said

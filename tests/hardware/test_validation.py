@@ -112,6 +112,7 @@ def test_a_file_of_latencies_is_compared_drawn_and_saved(tmp_path):
     assert "exists; give another name" in typed(*given, "--plot", tmp_path / "v.png").stderr
 
 
+@pytest.mark.slow
 def test_networks_are_measured_here_that_no_profile_has_used(tmp_path, monkeypatch):
     measured = []
 

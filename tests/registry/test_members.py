@@ -31,7 +31,10 @@ def test_one_message_names_all_missing_members_and_the_page():
         "Cannot use own.py:Own as an objective: it has no unit, direction, transform, needs, version. Write the class"
         " as in docs/metrics.md, 'A metric of your own'."
     )
-    assert "as a space: it has no input, genes, canonical, network, reduced." in message("spaces", object())
+    assert (
+        "as a space: it has no input, genes, canonical (a method that may return its genome), network, reduced (a"
+        " method that may return self)."
+    ) in message("spaces", object())
     assert "as a searcher: it has no ask, tell." in message("searchers", object())
 
 

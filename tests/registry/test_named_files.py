@@ -89,6 +89,18 @@ def test_a_search_its_ids_and_its_export(folder):
     assert json.loads((folder / "new dir" / f"{row['id']}.json").read_text())["genome"] == [0, 0, 0, 0]
 
 
+def test_a_failure_and_a_run_of_a_store_with_several_are_named(folder):
+    (folder / "own.py").write_text(SPACE.replace("len(candidate.network.spans)", "1 / 0"))
+    line = 1 + SPACE[: SPACE.index("len(candidate")].count("\n")
+    done = nasctl("search", "own.py:Plain", "-o", "own.py:Spans,params", "--budget", "2", "--no-references", code=1)
+    assert f"ZeroDivisionError: division by zero (own.py, line {line})" in done.stderr
+    nasctl("search", "own.py:Plain", "-o", "params", "--budget", "2")
+    refused = nasctl("pareto", "pick", "--under", "macs<=2M", code=2).stderr
+    (newest, *_) = Store.reading("nasctl.db").runs()
+    assert "the constraint 'macs<=2M' is about 'macs'; there is: params. That is of" in refused
+    assert f"{newest.name}, the run that began last; --run names another." in refused
+
+
 def test_two_classes_or_options_have_two_ids_and_the_path_has_none(folder):
     (folder / "sub").mkdir()
     (folder / "sub" / "own.py").write_text(SPACE + "\n\nclass Other(Plain):\n    pass\n")

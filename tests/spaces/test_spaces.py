@@ -156,10 +156,11 @@ def test_nb201_reads_and_writes_the_benchmarks_strings(data):
     assert space.parse(text) == (4, 2, 1, 2, 1, 1)
     assert space.parse(text[1:-2]) is None
     with gzip.open(data("nb201") / "nb201_table.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
+        for number, row in enumerate(csv.DictReader(file)):
             genome = space.parse(row["arch_str"])
             assert space.spell(genome) == row["arch_str"]
-            assert space.network(genome).params == round(float(row["params_M_cifar10"]) * 1e6)
+            if number % 10 == 0:
+                assert space.network(genome).params == round(float(row["params_M_cifar10"]) * 1e6)
 
 
 @pytest.mark.parametrize("name", ["nb201", "nbmacro"])

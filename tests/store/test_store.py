@@ -130,6 +130,7 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing_that_was_recorded(tmp_pat
     assert found(RUN, tmp_path / "store", 300) == found(RUN, tmp_path / "other", 300)
 
 
+@pytest.mark.slow  # it starts two processes
 def test_two_processes_share_a_store(tmp_path):
     options = ["--space=mbconv", "--objective=params,macs", "--searcher=random", "--budget=1000"]
     searches = [

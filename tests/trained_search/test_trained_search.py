@@ -266,6 +266,7 @@ def test_the_recorded_command_and_configuration_repeat_the_search(tmp_path):
     assert scale["normalisation"].startswith("as in the search")
 
 
+@pytest.mark.slow
 def test_each_candidate_may_be_a_training(tmp_path):
     words = ["search", "--space", "nbmacro:resolution=8,classes=10", "-o", "trained:epochs=1,split=0.1-0.1,macs"]
     done = nasctl(tmp_path, *words, "--data", "digits", "--trainings", "2", "--searcher", "random")

@@ -46,7 +46,7 @@ def test_what_was_chosen_is_said():
     assert (recipe.epochs, recipe.batch) == (100, 16)
     assert few_examples_note(recipe, "classes", 160) == (
         "160 training images: 100 epochs of batch 16 are 1,000 steps. A --recipe with the lines 'epochs = 50' and"
-        " 'batch = 16' halves them. --epochs has batches of 64, and so 2 steps an epoch"
+        " 'batch = 16' halves them. With --epochs, a batch has 64 images, so that an epoch is 2 steps"
     )
     assert few_examples_note(RecipeOptions(epochs=3).recipe("classes", 160), "classes", 160) == (
         "Warning: 160 training images: 3 epochs of batch 64 are only 6 steps. The default recipe, without --epochs,"

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from nasctl.commands import json_option, run_option, store_option
+from nasctl.commands.pareto import newest_named
 
 if TYPE_CHECKING:
     from nasctl.analysis.percentiles import Rank
@@ -102,7 +103,8 @@ def command(
     visited = opened.evaluations(name)
     trained = trained_networks(opened, record.space, (one.genome for one in visited))
     word = asked_word([*under, *near, *order, best or ""], record)
-    found = _picked(opened, name, visited, rule, under, trained, word)
+    with newest_named(opened, name, run):
+        found = _picked(opened, name, visited, rule, under, trained, word)
     chosen = found.chosen
     standings = Percentiles(record, visited).standings(chosen)
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
