@@ -1,6 +1,6 @@
 """Figures of early exits: python perf/exits.py [--network nats] [--options kind=channels] [--budget 300] [--seeds 3].
 
-The script trains the network of perf/quantized.py on the images of NASCTL_DATA, which a second call skips. For each
+The script trains a network of perf/quantized.py on the images of NASCTL_DATA, which a second call skips. For each
 seed of the exits' training and of the search it prints
 
 1. the network that the search finds with the fewest expected MACs of those that are no less accurate than the given
@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from quantized import NETWORKS, trained
+from quantized import USUAL_EPOCHS, given_network
 from torch import Tensor
 
 from nasctl import registry
@@ -117,8 +117,8 @@ def figures(spec: str, data: str, budget: int, seed: int, images: int) -> None:
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", choices=NETWORKS, default="nats")
-    parser.add_argument("--epochs", type=int, default=8, help="epochs of the given network [default: 8]")
+    parser.add_argument("--network", choices=USUAL_EPOCHS, default="nats")
+    parser.add_argument("--epochs", type=int, help="epochs of the given network [default: 4, or 8 for nats]")
     parser.add_argument("--options", default="", help="options of the space, such as kind=channels")
     parser.add_argument("--budget", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
@@ -126,12 +126,12 @@ def main() -> None:
     parser.add_argument("--store", default="quantized.db", help="store of the training [default: quantized.db]")
     given = parser.parse_args()
     data = str(Path(os.environ["NASCTL_DATA"]) / "images" / "cifar10_train_12000.zip")
-    trained(given.network, data, given.epochs, given.store)
     CURRENT_STORE.set(given.store)
+    of = given_network(given.network, data, given.epochs, given.store)
     with deterministic_torch(1):
         for seed in range(given.seeds):
             options = f",{given.options}" if given.options else ""
-            spec = f"exits:of={given.network},seed={seed},data={data}{options}"
+            spec = f"exits:of={of},seed={seed},data={data}{options}"
             if not seed:
                 space: Any = registry.create("spaces", spec)
                 test = TestImages(space, data)

@@ -5,12 +5,15 @@ The script trains a small network on the images of NASCTL_DATA, which a second c
 
 1. the accuracy on test images with uniform and with power levels, rounded to the nearest level and by learned
    rounding, at 4, 3 and 2 bits, and the processor seconds;
-2. the hypervolume of networks with the same bits in all layers beside that of the fronts that guided and random
+2. the accuracy with uniform and with power levels of the inputs of layers, at 4, 3 and 2 bits, behind weights of 8
+   bits;
+3. the hypervolume of networks with the same bits in all layers beside that of the fronts that guided and random
    searches of several seeds find, all judged on the test images;
-3. the processor seconds that the candidates of the first search take one after another, and as separate modules.
+4. the processor seconds that the candidates of the first search take one after another, and as separate modules.
 
-Inputs of layers have 8 bits. Searches see validation images alone, and begin with the same bits in all layers. The box
-of hypervolumes reaches from the accuracy of guessing to 100%, and from 0 bytes to the size in float32.
+Inputs of layers have 8 uniform bits otherwise. `--seeds 0` leaves the searches out. These see validation images alone,
+and begin with the same bits in all layers. The box of hypervolumes reaches from the accuracy of guessing to 100%, and
+from 0 bytes to the size in float32.
 """
 
 from __future__ import annotations
@@ -56,6 +59,8 @@ NETWORKS = {  # space and architecture of trainings of nasctl
 USUAL_EPOCHS = {"nats": 8, "mbconv": 4, "resnet": 4}
 
 OPTIONS = "activations=8"
+
+INPUT_OPTIONS = "weights=8,levels=uniform,activations=2,3,4,8,input_levels=both"
 
 TIMED = 5  # candidates that are evaluated as separate modules
 
@@ -131,7 +136,7 @@ class Judge:
 
     def uniform(self, bits: int, levels: str = "uniform") -> tuple[int, ...]:
         """Return the genome with the same choices in all layers."""
-        picks = {"weights": bits, "levels": levels}
+        picks = {"weights": bits, "levels": levels, "inputs": bits, "input_levels": levels}
         genome = (gene.choices.index(picks[gene.name.rpartition(".")[2]]) for gene in self.space.genes)
         found: tuple[int, ...] = self.space.canonical(tuple(genome))
         return found
@@ -143,6 +148,16 @@ def trained(name: str, data: str, epochs: int, store: str) -> None:
     words = ["--space", space, "--arch", arch, "--data", data, "--epochs", str(epochs), "--name", name]
     command = [sys.executable, "-m", "nasctl", "train", *words, "--threads", "1", "--store", store]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def given_network(name: str, data: str, epochs: int | None, store: str) -> str:
+    """Train a network of `USUAL_EPOCHS` that is not trained yet, and return it as the option `of` takes it."""
+    epochs = epochs or USUAL_EPOCHS[name]
+    if name in NETWORKS:
+        trained(name, data, epochs, store)
+        return name
+    with deterministic_torch(1):
+        return own_resnet(data, epochs, Path(store).absolute().parent)
 
 
 def own_resnet(path: str, epochs: int, folder: Path) -> str:
@@ -202,6 +217,14 @@ def level_figures(spec: str, data: str) -> None:
             )
             print(f"{bits} bits, rounding {'learned' if learned == 'on' else 'to nearest'}: {shown}", flush=True)
         print(f"  {time.process_time() - start:.0f} processor seconds with calibration and test images")
+
+
+def input_figures(spec: str, data: str) -> None:
+    """Print the accuracies of levels of inputs at few bits."""
+    judge = Judge(spec, data)
+    for bits in (8, 4, 3, 2):
+        found = [judge.point(judge.uniform(bits, levels))[0] for levels in ("uniform", "power")]
+        print(f"inputs of {bits} bits: uniform levels {found[0]:.1f}%, power levels {found[1]:.1f}%", flush=True)
 
 
 def search_figures(judge: Judge, spec: str, data: str, budget: int, seeds: int, size: float) -> None:
@@ -285,13 +308,8 @@ def main() -> None:
     if "NASCTL_DATA" not in os.environ:
         parser.error("NASCTL_DATA is not set; it names the folder with images/cifar10_train_12000.zip")
     data = str(Path(os.environ["NASCTL_DATA"]) / "images" / "cifar10_train_12000.zip")
-    epochs, of = given.epochs or USUAL_EPOCHS[given.network], given.network
     CURRENT_STORE.set(given.store)
-    if given.network in NETWORKS:
-        trained(given.network, data, epochs, given.store)
-    else:
-        with deterministic_torch(1):
-            of = own_resnet(data, epochs, Path(given.store).absolute().parent)
+    of = given_network(given.network, data, given.epochs, given.store)
     spec = f"quantized:of={of},{OPTIONS},data={data}{',learned' if given.learned else ''}"
     with deterministic_torch(1):
         judge = Judge(spec, data)
@@ -302,6 +320,7 @@ def main() -> None:
         print(f"{given.network}, float32: {exact:.1f}% ± {error:.1f} on {number:,} test images, {size / 1000:.1f} kB")
         if not given.learned:
             level_figures(spec, data)
+            input_figures(f"quantized:of={of},{INPUT_OPTIONS},data={data}", data)
         search_figures(judge, spec, data, given.budget, given.seeds, size)
 
 

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
-from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Network, Reference, thresholds_of, validate
+from nasctl.api import BadOption, Reference, thresholds_of
 from nasctl.compression.channel_exits import ChannelExits
 from nasctl.compression.compressed_space import Given, with_digest
 from nasctl.compression.depth_exits import DepthExits
 from nasctl.compression.exit_training import ExitTraining
 from nasctl.compression.exits_space import ExitVariants, exits_folder
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from nasctl.compression.compressed_space import Evaluator, TrainingData
-    from nasctl.compression.trained_base import TrainedBase
+from nasctl.compression.variant_space import VariantSpace
 
 __all__ = ["Exits"]
 
@@ -27,14 +21,15 @@ RATES = {"depth": 3e-3, "channels": 1e-3}  # peak learning rates of AdamW by kin
 SHARES = (0.25, 0.5, 0.75)
 
 
-class Exits:
+class Exits(VariantSpace[ExitVariants]):
     """A trained network whose images leave at the first exit that is sure enough.
 
     An image leaves at an exit when the largest probability exceeds the exit's threshold, and later layers do not run
     for it. There are two kinds of exits. By depth, exits are classifiers between the blocks of the network, whose own
     layers are unchanged. By channels, the channels of each layer are divided over stages, as in S2DNAS: a stage reads
     the channels of earlier stages and never those of later ones, and a classifier follows each stage. The classifiers,
-    and by channels all weights, learn from the training images once for all candidates.
+    and by channels all weights, learn from the training images once for all candidates. A candidate's module runs all
+    stages, and chooses the logits of the exit at which each image leaves.
 
     Args:
         of: A training of nasctl by its name, or the path of its weights or of an export with weights; or FILE.py:NAME
@@ -94,60 +89,24 @@ class Exits:
         if thresholds_of(given.base.network):
             raise BadOption(f"Cannot add exits to {of}: it has early exits already. Give the network without them.")
         training = ExitTraining(epochs, seed, RATES[kind])
-        self._given = given
-        self.exits: ExitVariants
         if kind == "depth":
-            self.exits = DepthExits(given, places, tuple(thresholds), hidden, training, exits_folder())
+            super().__init__(DepthExits(given, places, tuple(thresholds), hidden, training, exits_folder()))
         else:
-            self.exits = ChannelExits(given, stages, tuple(shares), tuple(thresholds), training, exits_folder())
-        self.input: Input = given.base.input
-        self.genes: Sequence[Gene] = self.exits.genes
+            options = tuple(shares), tuple(thresholds), training, exits_folder()
+            super().__init__(ChannelExits(given, stages, *options))
 
-    @classmethod
-    def completed(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """Return options with the digest of the files that they name, which is part of the space's identity."""
-        return with_digest(options)
+    @property
+    def exits(self) -> ExitVariants:
+        """The networks with early exits, as `HasExits` has them."""
+        return self.variants
 
     @property
     def references(self) -> Mapping[str, Reference]:
         """The networks with one threshold at all exits, such as "all-0.9", which searches begin with."""
         return {
             f"all-{threshold:g}": Reference(genome, f"exits everywhere, each with the threshold {threshold:g}")
-            for threshold, genome in self.exits.uniform().items()
+            for threshold, genome in self.variants.uniform().items()
         }
-
-    @property
-    def base(self) -> TrainedBase:
-        """The trained network."""
-        return self._given.base
-
-    @property
-    def calibration(self) -> TrainingData:
-        """The labelled data from whose training part the classifiers learn."""
-        return self._given.calibration
-
-    def canonical(self, genome: Genome) -> Genome:
-        """Return the genome with the first of equal divisions of channels."""
-        validate(self.genes, genome)
-        return self.exits.canonical(genome)
-
-    def network(self, genome: Genome) -> Network:
-        return self.exits.network(genome)
-
-    def reduced(self, fidelity: Fidelity) -> Exits:
-        """Return the space itself: a trained network has one size."""
-        return self
-
-    def module(self, genome: Genome) -> nn.Module:
-        """Return a new module of a genome's network with its weights, in evaluation mode.
-
-        It runs all stages, and chooses the logits of the exit at which each image leaves.
-        """
-        return self.exits.module(genome)
-
-    def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
-        """Return a function that computes the outputs of many variants for the same images; see `CompressedSpace`."""
-        return self.exits.evaluator(batches)
 
 
 def _check(name: str, values: Sequence[float]) -> None:

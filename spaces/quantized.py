@@ -1,19 +1,13 @@
-"""Quantised variants of a trained network: bits and levels of the weights of each layer, and bits of its input."""
+"""Quantised variants of a trained network: bits and levels of the weights and of the input of each layer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
-from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Levels, Network, Reference, validate
+from nasctl.api import BadOption, Levels, Reference
 from nasctl.compression.compressed_space import Given, with_digest
 from nasctl.compression.quantized_space import QuantizedVariants
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from nasctl.compression.compressed_space import Evaluator, TrainingData
-    from nasctl.compression.trained_base import TrainedBase
+from nasctl.compression.variant_space import VariantSpace
 
 __all__ = ["Quantized"]
 
@@ -22,25 +16,27 @@ BITS = (2, 3, 4, 6, 8, 16)
 LEVELS: Mapping[str, tuple[Levels, ...]] = {"uniform": ("uniform",), "power": ("power",), "both": ("uniform", "power")}
 
 
-class Quantized:
+class Quantized(VariantSpace[QuantizedVariants]):
     """A trained network with other numbers of bits in each layer.
 
     Batch norms are folded into the layers before them. Each convolution and linear layer has the bits of its weights,
-    their levels, and the bits of its input as genes. Levels are uniform, or powers: scale * |q / n|^(1 / a) with an
-    exponent a for each layer, by search of the least error of the weights. Weights of 2 and 16 bits are uniform. Biases
-    are corrected for the shift of mean outputs. All other layers, biases and scales stay float32.
+    their levels, the bits of its input, and perhaps its levels as genes. Levels are uniform, or powers: scale *
+    |q / n|^(1 / a) with an exponent a for the weights and one for the input of each layer, by search of their least
+    error. Weights of 2 and 16 bits and inputs of 16 bits are uniform. Biases are corrected for the shift of mean
+    outputs. All other layers, biases and scales stay float32.
 
     Args:
         of: A training of nasctl by its name, or the path of its weights or of an export with weights; or FILE.py:NAME
             for a module of your own, which is trained.
         weights: Choices of the bits of weights, ascending.
         activations: Choices of the bits of inputs of layers, ascending.
-        levels: "uniform", "power", or "both" for a gene.
+        levels: Levels of weights: "uniform", "power", or "both" for a gene.
         per_tensor: Whether all channels of a layer share one scale; each has its own otherwise.
         data: Labelled images, of which 256 of the training part calibrate; those of the training by default.
         digest: Digest of network and data, which nasctl adds. A changed file is another space.
         learned: Whether weights of at most 6 bits are rounded up or down, and exponents chosen, for the least error of
             the layer's outputs on the calibration images, by gradients; to the nearest level otherwise.
+        input_levels: Levels of inputs, in the same words.
 
     References:
         Yvinec et al., "PowerQuant: automorphism search for non-uniform quantization", ICLR 2023, arXiv:2301.09858.
@@ -49,7 +45,7 @@ class Quantized:
         Nagel et al., "Up or down? Adaptive rounding for post-training quantization", ICML 2020, arXiv:2004.10568.
     """
 
-    later_options = frozenset({"learned"})
+    later_options = frozenset({"learned", "input_levels"})
 
     def __init__(
         self,
@@ -61,6 +57,7 @@ class Quantized:
         data: str = "",
         digest: str = "",
         learned: bool = False,
+        input_levels: str = "uniform",
     ) -> None:
         for name, bits in (("weights", weights), ("activations", activations)):
             if not bits or list(bits) != sorted(set(bits)) or not 2 <= bits[0] <= bits[-1] <= 16:
@@ -68,18 +65,12 @@ class Quantized:
                     f"Cannot quantise to {name}={','.join(map(str, bits))}: bits are from 2 to 16, ascending. Give for"
                     f" example {name}=4,8."
                 )
-        if levels not in LEVELS:
-            raise BadOption(f"Cannot use levels={levels}. Give levels=uniform, levels=power or levels=both.")
+        for name, value in (("levels", levels), ("input_levels", input_levels)):
+            if value not in LEVELS:
+                raise BadOption(f"Cannot use {name}={value}. Give {name}=uniform, {name}=power or {name}=both.")
         given = Given.of(of, data, digest or with_digest({"of": of, "data": data})["digest"])
-        choices = tuple(weights), tuple(activations), LEVELS[levels]
-        self.variants = QuantizedVariants(given, *choices, per_tensor, learned)
-        self.input: Input = given.base.input
-        self.genes: Sequence[Gene] = self.variants.genes
-
-    @classmethod
-    def completed(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """Return options with the digest of the files that they name, which is part of the space's identity."""
-        return with_digest(options)
+        choices = tuple(weights), tuple(activations), LEVELS[levels], LEVELS[input_levels]
+        super().__init__(QuantizedVariants(given, *choices, per_tensor, learned))
 
     @property
     def references(self) -> Mapping[str, Reference]:
@@ -88,33 +79,3 @@ class Quantized:
             f"uniform-{bits}": Reference(genome, f"{bits}-bit weights with uniform levels in all layers")
             for bits, genome in self.variants.uniform().items()
         }
-
-    @property
-    def base(self) -> TrainedBase:
-        """The trained network."""
-        return self.variants.given.base
-
-    @property
-    def calibration(self) -> TrainingData:
-        """The labelled data whose training part calibrates layers."""
-        return self.variants.given.calibration
-
-    def canonical(self, genome: Genome) -> Genome:
-        """Return the genome with uniform levels of all weights of 2 and 16 bits, which have no others."""
-        validate(self.genes, genome)
-        return self.variants.canonical(genome)
-
-    def network(self, genome: Genome) -> Network:
-        return self.variants.network(genome)
-
-    def reduced(self, fidelity: Fidelity) -> Quantized:
-        """Return the space itself: a trained network has one size."""
-        return self
-
-    def module(self, genome: Genome) -> nn.Module:
-        """Return a new module of a genome's network with its quantised weights, in evaluation mode."""
-        return self.variants.module(genome)
-
-    def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
-        """Return a function that computes the outputs of many variants for the same images; see `CompressedSpace`."""
-        return self.variants.evaluator(batches)

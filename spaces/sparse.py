@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
-from nasctl.api import BadOption, Fidelity, Gene, Genome, Input, Network, Reference, validate
+from nasctl.api import BadOption, Reference
 from nasctl.compression.channel_space import ChannelVariants
 from nasctl.compression.compressed_space import Given, with_digest
 from nasctl.compression.mask_options import METHODS, MaskMethod, MaskOptions
 from nasctl.compression.mask_search import SCHEDULES, MaskSearch
 from nasctl.compression.sparse_space import SparseVariants
 from nasctl.compression.stored_masks import CURRENT_STORE, masks_folder
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from nasctl.compression.compressed_space import Evaluator, TrainingData
-    from nasctl.compression.trained_base import TrainedBase
+from nasctl.compression.variant_space import VariantSpace
 
 __all__ = ["Sparse"]
 
@@ -30,7 +25,7 @@ Known = TypeVar("Known", bound=str)
 LEAST, MOST = 0.05, 0.999  # sparsities between which packed weights are smaller, and layers keep some
 
 
-class Sparse:
+class Sparse(VariantSpace[SparseVariants | ChannelVariants]):
     """A trained network with pruned layers.
 
     Each convolution and linear layer has its sparsity as a gene. The weights of the largest scores are kept, with their
@@ -87,14 +82,7 @@ class Sparse:
         folder = str(masks_folder(CURRENT_STORE.get()).absolute())
         options = MaskOptions(method, seed, recalibrate, draws, search, folder if method == "jackpot" else "")
         variants = ChannelVariants if structured else SparseVariants
-        self.variants = variants(given, tuple(sorted(map(float, sparsities), reverse=True)), options)
-        self.input: Input = given.base.input
-        self.genes: Sequence[Gene] = self.variants.genes
-
-    @classmethod
-    def completed(cls, options: dict[str, Any]) -> dict[str, Any]:
-        """Return options with the digest of the files that they name, which is part of the space's identity."""
-        return with_digest(options)
+        super().__init__(variants(given, tuple(sorted(map(float, sparsities), reverse=True)), options))
 
     @property
     def references(self) -> Mapping[str, Reference]:
@@ -114,36 +102,6 @@ class Sparse:
     def preparation(self) -> str:
         """A sentence on the masks that are searched before the first candidates are measured; "" if none are."""
         return self.variants.preparation
-
-    @property
-    def base(self) -> TrainedBase:
-        """The trained network."""
-        return self.variants.given.base
-
-    @property
-    def calibration(self) -> TrainingData:
-        """The labelled data whose training part calibrates norms and scores weights."""
-        return self.variants.given.calibration
-
-    def canonical(self, genome: Genome) -> Genome:
-        """Return the genome with the first of the choices that keep the same number of weights of a layer."""
-        validate(self.genes, genome)
-        return self.variants.canonical(genome)
-
-    def network(self, genome: Genome) -> Network:
-        return self.variants.network(genome)
-
-    def reduced(self, fidelity: Fidelity) -> Sparse:
-        """Return the space itself: a trained network has one size."""
-        return self
-
-    def module(self, genome: Genome) -> nn.Module:
-        """Return a new module of a genome's network with its kept weights, in evaluation mode."""
-        return self.variants.module(genome)
-
-    def evaluator(self, batches: Sequence[Tensor]) -> Evaluator:
-        """Return a function that computes the outputs of many variants for the same images; see `CompressedSpace`."""
-        return self.variants.evaluator(batches)
 
 
 def _one_of(option: str, value: str, known: Sequence[Known]) -> Known:

@@ -6,38 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from nasctl.networks.graph import Network
-from nasctl.problem.space import Gene, Genome
+from nasctl.compression.variant_space import Variants
+from nasctl.problem.space import Genome
 from nasctl.training.folder import CURRENT_STORE
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from nasctl.compression.exit_outputs import ExitEvaluator
 
 
-class ExitVariants(Protocol):
+class ExitVariants(Variants, Protocol):
     """The networks with early exits that a kind of exits makes of a trained network; a genome names one."""
-
-    @property
-    def genes(self) -> Sequence[Gene]:
-        """The genes."""
-        ...
 
     def uniform(self) -> Mapping[float, Genome]:
         """Return genomes with one threshold at all exits, by this threshold."""
-        ...
-
-    def canonical(self, genome: Genome) -> Genome:
-        """Return the genome that stands for all genomes of the same network."""
-        ...
-
-    def network(self, genome: Genome) -> Network:
-        """Return the network of a genome."""
-        ...
-
-    def module(self, genome: Genome) -> nn.Module:
-        """Return a new module of a genome's network with its weights, in evaluation mode."""
         ...
 
     def evaluator(self, batches: Sequence[Tensor]) -> ExitEvaluator:
@@ -49,7 +32,10 @@ class ExitVariants(Protocol):
 class HasExits(Protocol):
     """A space whose networks have early exits. It implements `CompressedSpace` too."""
 
-    exits: ExitVariants
+    @property
+    def exits(self) -> ExitVariants:
+        """The networks with early exits."""
+        ...
 
 
 def exits_folder() -> str:

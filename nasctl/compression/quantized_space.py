@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import product
 from typing import TYPE_CHECKING
 
 from nasctl.compression.compressed_space import Evaluator, Given
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 USUAL_BITS = 8  # bits of inputs where a network has the same bits in all layers
 
-# Bits of weights whose levels are always uniform: with 2 bits power levels are the same, and with 16 no better.
-UNIFORM_BITS = (2, 16)
+# Bits whose levels are always uniform. Power levels of 2-bit weights are the same, and those of 16 bits no better.
+UNIFORM_BITS: Mapping[str, tuple[int, ...]] = {"weights": (2, 16), "inputs": (16,)}
+
+BITS_OF = {"levels": "weights", "input_levels": "inputs"}  # the gene of bits by that of its levels
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class QuantizedVariants:
         given: The network and its calibration data.
         weights: Choices of the bits of weights.
         inputs: Choices of the bits of inputs.
-        levels: Choices of levels.
+        levels: Choices of levels of weights.
+        input_levels: Choices of levels of inputs.
         per_tensor: Whether all channels of a layer share one scale.
         learned: Whether rounding and exponents are learned.
 
@@ -46,12 +50,13 @@ class QuantizedVariants:
     weights: tuple[int, ...]
     inputs: tuple[int, ...]
     levels: tuple[Levels, ...]
+    input_levels: tuple[Levels, ...]
     per_tensor: bool
     learned: bool = False
 
     @cached_property
     def genes(self) -> tuple[Gene, ...]:
-        """Bits of weights, levels and bits of inputs of each layer; a gene with one choice is left out."""
+        """Bits and levels of the weights and of the inputs of each layer; a gene with one choice is left out."""
         nodes, places = _folded(self.given).nodes, list(_folded(self.given).folded)
         if not places:
             raise NasctlError(
@@ -65,6 +70,7 @@ class QuantizedVariants:
                 Gene(f"{nodes[place].name}.weights", self.weights, ordered=True),
                 Gene(f"{nodes[place].name}.levels", self.levels),
                 Gene(f"{nodes[place].name}.inputs", self.inputs, ordered=True),
+                Gene(f"{nodes[place].name}.input_levels", self.input_levels),
             )
             if len(gene.choices) > 1
         ]
@@ -77,27 +83,27 @@ class QuantizedVariants:
         found = {}
         for place in _folded(self.given).folded:
             name = _folded(self.given).nodes[place].name
-            weights = picked.get(f"{name}.weights", self.weights[0])
-            levels = picked.get(f"{name}.levels", self.levels[0])
-            inputs = picked.get(f"{name}.inputs", self.inputs[0])
-            assert isinstance(weights, int)
-            assert isinstance(inputs, int)
-            uniform = weights in UNIFORM_BITS or levels == "uniform"
-            found[place] = LayerChoice(weights, inputs, "uniform" if uniform else "power")
+            weights, inputs = (_bits(picked, name, kind, choices) for kind, choices in self._bits.items())
+            levels = _levels(picked.get(f"{name}.levels", self.levels[0]), "weights", weights)
+            input_levels = _levels(picked.get(f"{name}.input_levels", self.input_levels[0]), "inputs", inputs)
+            found[place] = LayerChoice(weights, inputs, levels, input_levels)
         return found
 
     def canonical(self, genome: Genome) -> Genome:
-        """Return the genome with the first choice of the levels of all weights whose levels are always uniform."""
-        alike = {
-            gene.name.removesuffix("weights")
-            for gene, choice in zip(self.genes, genome, strict=True)
-            if gene.name.endswith(".weights") and gene.choices[choice] in UNIFORM_BITS
-        }
-        always = len(self.weights) == 1 and self.weights[0] in UNIFORM_BITS
-        return tuple(
-            0 if gene.name.endswith(".levels") and (always or gene.name.removesuffix("levels") in alike) else choice
-            for gene, choice in zip(self.genes, genome, strict=True)
-        )
+        """Return the genome with the first choice of all levels that are always uniform, by their bits."""
+        picked = {gene.name: gene.choices[choice] for gene, choice in zip(self.genes, genome, strict=True)}
+
+        def idle(gene: Gene) -> bool:
+            layer, _, kind = gene.name.rpartition(".")
+            bits = BITS_OF.get(kind)
+            return bits is not None and _bits(picked, layer, bits, self._bits[bits]) in UNIFORM_BITS[bits]
+
+        return tuple(0 if idle(gene) else choice for gene, choice in zip(self.genes, genome, strict=True))
+
+    @property
+    def _bits(self) -> dict[str, tuple[int, ...]]:
+        """The choices of bits by the last name of their gene."""
+        return {"weights": self.weights, "inputs": self.inputs}
 
     def uniform(self) -> dict[int, Genome]:
         """Return the genomes with the same bits of weights in all layers, by these bits.
@@ -107,7 +113,8 @@ class QuantizedVariants:
         inputs = max((bits for bits in self.inputs if bits <= USUAL_BITS), default=self.inputs[0])
         found = {}
         for bits in self.weights:
-            picks: dict[str, object] = {"weights": bits, "levels": self.levels[0], "inputs": inputs}
+            levels = {"levels": self.levels[0], "input_levels": self.input_levels[0]}
+            picks: dict[str, object] = {"weights": bits, "inputs": inputs, **levels}
             genome = (gene.choices.index(picks[gene.name.rpartition(".")[2]]) for gene in self.genes)
             found[bits] = self.canonical(tuple(genome))
         return found
@@ -163,4 +170,18 @@ def new_quantizer(variants: QuantizedVariants) -> Quantizer:
     """Return a quantiser that has not quantised anything yet."""
     given = variants.given
     pixels = calibration_pixels(given.calibration)
-    return Quantizer(given.base, _folded(given), pixels, variants.inputs, variants.per_tensor, variants.learned)
+    pairs = product(variants.inputs, variants.input_levels)
+    inputs = list(dict.fromkeys((bits, _levels(levels, "inputs", bits)) for bits, levels in pairs))
+    return Quantizer(given.base, _folded(given), pixels, inputs, variants.per_tensor, variants.learned)
+
+
+def _bits(picked: Mapping[str, object], layer: str, kind: str, choices: Sequence[int]) -> int:
+    """Return the bits that a genome picks for the weights or the inputs of a layer."""
+    found = picked.get(f"{layer}.{kind}", choices[0])
+    assert isinstance(found, int)
+    return found
+
+
+def _levels(levels: object, kind: str, bits: int) -> Levels:
+    """Return levels of weights or inputs, which are always uniform with some bits."""
+    return "power" if levels == "power" and bits not in UNIFORM_BITS[kind] else "uniform"

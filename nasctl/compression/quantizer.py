@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nasctl.candidates.determinism import deterministic_torch
-from nasctl.compression.calibration import InputStatistics, batches, input_statistics
+from nasctl.compression.calibration import InputChoice, InputStatistics, batches, input_statistics
 from nasctl.compression.folded_norms import FoldedNetwork
 from nasctl.compression.input_moments import InputMoments, input_moments
 from nasctl.compression.learned_rounding import LEARNED_BITS, learned_tensor
@@ -26,11 +26,17 @@ KEPT_BYTES = 256 << 20  # of quantised layers that are kept in memory
 
 
 class LayerChoice(NamedTuple):
-    """How a layer is quantised: bits of its weights, bits of its input, and the levels of its weights."""
+    """How a layer is quantised: bits of its weights, bits of its input, and the levels of both."""
 
     weights: int
     inputs: int
     levels: Levels = "uniform"
+    input_levels: Levels = "uniform"
+
+    @property
+    def input_choice(self) -> InputChoice:
+        """Bits and levels of the input."""
+        return self.inputs, self.input_levels
 
 
 class Quantizer:
@@ -44,7 +50,7 @@ class Quantizer:
         base: The trained network.
         folded: The network with its norms folded.
         pixels: Calibration images with values from 0 to 255, (N, C, H, W).
-        input_bits: Numbers of bits that inputs may have.
+        inputs: Bits and levels that inputs may have.
         per_tensor: Whether all channels of a layer share one scale.
         learned: Whether rounding and exponents are learned; see `learned_tensor`.
 
@@ -58,12 +64,12 @@ class Quantizer:
         base: TrainedBase,
         folded: FoldedNetwork,
         pixels: Tensor,
-        input_bits: Sequence[int],
+        inputs: Sequence[InputChoice],
         per_tensor: bool,
         learned: bool = False,
     ) -> None:
         self.folded, self._per_tensor, self._learned = folded, per_tensor, learned
-        self._base, self._pixels, self._input_bits = base, pixels, input_bits
+        self._base, self._pixels, self._inputs = base, pixels, inputs
         self._kept: OrderedDict[tuple[int, LayerChoice], QuantizedWeights] = OrderedDict()
         self._bytes = 0
         self._tensors: dict[tuple[int, int, Levels], QuantizedTensor] = {}  # learned ones, of any bits of inputs
@@ -114,9 +120,11 @@ class Quantizer:
             made = construct(self.layer(place, choice).module(*node.in_shapes)).eval()
         assert isinstance(made, QuantizedWeights)
         found, given = self._tensor(place, choice), self._statistics[place]
-        range_ = given.ranges[choice.inputs]
+        range_ = given.ranges[choice.input_choice]
+        own = {"input_exponent": torch.tensor(range_.exponent)} if choice.input_levels == "power" else {}
         made.load_state_dict(
             {
+                **own,
                 "packed": found.packed,
                 "scale": found.scale,
                 "exponent": torch.tensor(found.exponent),
@@ -126,7 +134,7 @@ class Quantizer:
                 "layer.bias": bias,
             }
         )
-        made.layer.bias.copy_(bias + _shift(weight, made.layer.weight, given, choice.inputs))
+        made.layer.bias.copy_(bias + _shift(weight, made.layer.weight, given, choice.input_choice))
         return made
 
     def _tensor(self, place: int, choice: LayerChoice) -> QuantizedTensor:
@@ -144,7 +152,7 @@ class Quantizer:
     @cached_property
     def _statistics(self) -> dict[int, InputStatistics]:
         module = self._base.module()
-        return input_statistics(module, self._parts(module), self._pixels, self._base.normalised, self._input_bits)
+        return input_statistics(module, self._parts(module), self._pixels, self._base.normalised, self._inputs)
 
     @cached_property
     def _moments(self) -> dict[int, InputMoments]:
@@ -173,10 +181,10 @@ class Quantizer:
 
 def quantized_layer(node: Node, choice: LayerChoice, per_tensor: bool) -> QuantizedLayer:
     """Return a layer with a choice, as data."""
-    return QuantizedLayer(node.layer, choice.weights, choice.inputs, choice.levels, per_tensor)
+    return QuantizedLayer(node.layer, choice.weights, choice.inputs, choice.levels, per_tensor, choice.input_levels)
 
 
-def _shift(weight: Tensor, rounded: Tensor, given: InputStatistics, bits: int) -> Tensor:
+def _shift(weight: Tensor, rounded: Tensor, given: InputStatistics, choice: InputChoice) -> Tensor:
     """Return the mean output in float32 minus the mean quantised output for each channel, (outputs,) float32."""
 
     def mean_output(weights: Tensor, columns: Tensor) -> Tensor:
@@ -184,7 +192,7 @@ def _shift(weight: Tensor, rounded: Tensor, given: InputStatistics, bits: int) -
         return (weights.double().view(groups, -1, length) @ columns.unsqueeze(2)).flatten()
 
     # The mean output is the output for the mean column, because the layer is linear.
-    return (mean_output(weight, given.mean) - mean_output(rounded, given.rounded_mean[bits])).float()
+    return (mean_output(weight, given.mean) - mean_output(rounded, given.rounded_mean[choice])).float()
 
 
 def _size(part: nn.Module) -> int:

@@ -36,7 +36,9 @@ def integer_layers(module: nn.Module) -> dict[str, QuantizedWeights]:
     return {
         name: part
         for name, part in found.items()
-        if float(part.exponent) == 1.0 and max(part.weight_bits, part.input_bits) <= INTEGER_BITS
+        if float(part.exponent) == 1.0
+        and not part.power_inputs
+        and max(part.weight_bits, part.input_bits) <= INTEGER_BITS
     }
 
 

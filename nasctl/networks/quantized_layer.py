@@ -7,7 +7,7 @@ from typing import Literal
 
 from nasctl.networks.node import Call, Layer, Node, Shape
 
-Levels = Literal["uniform", "power"]  # the spacing of the values that a weight can have
+Levels = Literal["uniform", "power"]  # the spacing of the values that a weight or an input can have
 
 SCALE_BITS = 32  # of a bias, a scale, an exponent and a zero point: these stay float32
 
@@ -26,6 +26,7 @@ class QuantizedLayer(Layer):
         inputs: Bits of each value of the input.
         levels: Spacing of the values of a weight.
         per_tensor: Whether all output channels share one scale.
+        input_levels: Spacing of the values of the input.
     """
 
     layer: Layer
@@ -33,6 +34,7 @@ class QuantizedLayer(Layer):
     inputs: int
     levels: Levels = "uniform"
     per_tensor: bool = False
+    input_levels: Levels = "uniform"
 
     def out(self, *inputs: Shape) -> Shape:
         return self.layer.out(*inputs)
@@ -48,6 +50,8 @@ class QuantizedLayer(Layer):
         assert isinstance(call.factory, str)
         options = {key: value for key, value in call.options.items() if key != "bias"}
         own = {"weight_bits": self.weights, "input_bits": self.inputs, "scales": self.scales(*inputs)}
+        if self.input_levels == "power":
+            own["power_inputs"] = True
         return Call("QuantizedWeights", call.factory.removeprefix("nn."), *call.args, **options, **own)
 
     @property
@@ -68,12 +72,11 @@ class QuantizedLayer(Layer):
     def stored_bits(self, *inputs: Shape) -> int:
         """Return the bits of storage: packed weights in whole bytes, and biases, scales and the rest in float32.
 
-        The rest are the exponent of the weights' levels, which 16-bit weights lack, and the least and the greatest
-        value of the input.
+        The rest are the exponents of power levels, and the least and the greatest value of the input.
         """
         packed = -(-self.weight_number(*inputs) * self.weights // 8) * 8
-        exponent = self.levels == "power"
-        return packed + SCALE_BITS * (self._outputs(*inputs) + self.scales(*inputs) + exponent + 2)
+        exponents = (self.levels, self.input_levels).count("power")
+        return packed + SCALE_BITS * (self._outputs(*inputs) + self.scales(*inputs) + exponents + 2)
 
     def bit_operations(self, *inputs: Shape) -> int:
         """Return the multiply-accumulates for one example, times the bits of the weights, times those of the inputs."""

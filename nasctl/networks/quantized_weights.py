@@ -11,7 +11,9 @@ class QuantizedWeights(nn.Module):
 
     A weight of b bits is one of 2n + 1 values, n = 2^(b-1) - 1: scale * sign(q) * |q / n|^(1 / exponent) for an integer
     q from -n to n. Exponent 1 makes the values uniform. An input is rounded to a multiple of `input_scale`, and clipped
-    to the range from `input_low` to `input_high` multiples.
+    to the range from `input_low` to `input_high` multiples. With `power_inputs` its values are m * input_scale *
+    sign(q) * |q / m|^(1 / input_exponent) for an integer q of that range, of which m is the largest magnitude, and q is
+    rounded.
 
     Args:
         layer: Name of the class in torch.nn, such as "Conv2d".
@@ -19,6 +21,7 @@ class QuantizedWeights(nn.Module):
         weight_bits: Bits of a weight, 2 to 16.
         input_bits: Bits of a value of the input.
         scales: Number of scales: one for each output channel, or 1.
+        power_inputs: Whether the values of the input have an exponent.
         **options: Keyword arguments of the constructor.
     """
 
@@ -28,12 +31,20 @@ class QuantizedWeights(nn.Module):
     input_scale: Tensor
     input_low: Tensor
     input_high: Tensor
+    input_exponent: Tensor
 
     def __init__(
-        self, layer: str, *args: object, weight_bits: int, input_bits: int, scales: int = 1, **options: object
+        self,
+        layer: str,
+        *args: object,
+        weight_bits: int,
+        input_bits: int,
+        scales: int = 1,
+        power_inputs: bool = False,
+        **options: object,
     ) -> None:
         super().__init__()
-        self.weight_bits, self.input_bits = weight_bits, input_bits
+        self.weight_bits, self.input_bits, self.power_inputs = weight_bits, input_bits, power_inputs
         self.layer = getattr(nn, layer)(*args, **options, bias=True)
         weight = self.layer.weight
         del self.layer.weight
@@ -45,11 +56,22 @@ class QuantizedWeights(nn.Module):
         self.register_buffer("input_scale", torch.ones(()))
         self.register_buffer("input_low", torch.zeros(()))
         self.register_buffer("input_high", torch.full((), 2.0**input_bits - 1))
+        if power_inputs:
+            self.register_buffer("input_exponent", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = (x / self.input_scale).round().clamp(self.input_low, self.input_high) * self.input_scale
-        found: Tensor = self.layer(x)
+        found: Tensor = self.layer(self.rounded(x))
         return found
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """Return the input with its values rounded."""
+        if not self.power_inputs:
+            return (x / self.input_scale).round().clamp(self.input_low, self.input_high) * self.input_scale
+        most = torch.maximum(self.input_high, -self.input_low)
+        shares = x / (self.input_scale * most)
+        whole = (shares.sign() * shares.abs() ** self.input_exponent * most).round()
+        levels = whole.clamp(self.input_low, self.input_high) / most
+        return levels.sign() * levels.abs() ** (1 / self.input_exponent) * (self.input_scale * most)
 
     def unpacked(self) -> Tensor:
         """Return the weights, as float32, of the packed integers."""

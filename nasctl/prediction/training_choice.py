@@ -22,8 +22,8 @@ BREEDING_ROUNDS = 5  # rounds of breeding, after which fewer new children have t
 SURROGATE_TREES = 30  # trees of the model that selects children before they are measured
 RANDOM_SHARE = 2  # 1 of this many trainings of the first round is drawn at random, in place of the best score
 # Version of the choice, of which a run is resumed by its own: 1 trusted the training-free score in the whole first
-# round, and the metrics in every fit.
-VERSION = 2
+# round, and the metrics in every fit; 1 and 2 kept measurements for later rounds even if there were none.
+VERSION = 3
 
 Costs = Callable[[Sequence[Genome]], np.ndarray]  # canonical genomes, N -> costs to minimise, (N, D)
 
@@ -58,7 +58,12 @@ class TrainingPlan:
 
     @property
     def searched(self) -> int:
-        """Return the number of networks that the training-free search measures before the first training."""
+        """Return the number of networks that the training-free search measures before the first training.
+
+        Without later rounds, which measure the rest, these are all.
+        """
+        if self.version > 2 and self.trainings <= self.first:
+            return self.measurements
         return max(1, round(SEARCH_SHARE * self.measurements))
 
     @property

@@ -184,11 +184,6 @@ class TrainedRun(Run):
         if (later := self.measurements - self.plan.searched) <= 0:
             return []
         measured = f"this search measures {self.plan.searched:,} of the {self.measurements:,} networks of --budget"
-        if self.trainings <= self.plan.first:
-            return [
-                f"{measured}. The other {later:,} are for rounds after the first {self.plan.first:,} trainings, and"
-                f" --trainings {self.trainings} ends before"
-            ]
         return [f"{measured}. Up to {later:,} more are measured between trainings, as their results suggest"]
 
     def _make_searcher(self, store: Store) -> Searcher:

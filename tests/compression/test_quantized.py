@@ -317,3 +317,35 @@ def test_one_choice_needs_no_gene(weights):
         for node in space.network((0,) * len(space.genes)).nodes
         if isinstance(layer := node.layer, QuantizedLayer)
     } == {"power"}
+
+
+def test_levels_of_inputs_are_a_gene_where_both_are_choices(weights):
+    space = registry.create("spaces", f"quantized:of={weights},weights=4,levels=uniform,input_levels=both")
+    picks = [every(space, inputs=bits, input_levels=one) for bits in (2, 16) for one in ("uniform", "power")]
+    assert picks[0] != picks[1]
+    assert picks[2] == picks[3]  # 16 bits are uniform
+    batches, _ = images(space)
+    run = space.evaluator(batches)
+    for genome in picks[:2]:
+        module = space.module(genome)
+        with torch.no_grad():
+            assert all(torch.equal(a, module(b)) for a, b in zip(run(genome), batches, strict=True))
+    sizes = [
+        registry.create("objectives", "size")(Candidate(space, one, Setting(), frozenset({"network"}))) for one in picks
+    ]
+    layers = len(space.genes) // 2
+    assert sizes[1] - sizes[0] == 4 * layers  # an exponent
+    alone = registry.create("spaces", f"quantized:of={weights},weights=4,levels=uniform,input_levels=power")
+    assert [gene.name.rpartition(".")[2] for gene in alone.genes] == ["inputs"] * layers
+    for bits, genome in ((2, picks[1]), (16, picks[2])):
+        state = space.module(genome).state_dict()
+        assert all(
+            torch.equal(one, state[key]) for key, one in alone.module(every(alone, inputs=bits)).state_dict().items()
+        )
+
+
+def test_the_option_of_input_levels_left_earlier_spaces_as_they_were(weights):
+    spec = f"quantized:of={weights}"
+    assert registry.spelled_out("spaces", f"{spec},input_levels=uniform") == registry.spelled_out("spaces", spec)
+    with pytest.raises(NasctlError, match=r"Cannot use input_levels=cubic\. Give input_levels=uniform, "):
+        registry.create("spaces", f"{spec},input_levels=cubic")

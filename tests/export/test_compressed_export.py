@@ -33,10 +33,11 @@ def net():
 """
 
 
-def model(tmp_path, weights, inputs, levels):
+def model(tmp_path, weights, inputs, levels, input_levels="uniform"):
     path = tmp_path / "own.py"
     path.write_text(OWN)
     spec = f"quantized:of={path}:net,data=digits,weights={weights},activations={inputs},levels={levels}"
+    spec += f",input_levels={input_levels}"
     space = registry.create("spaces", spec)
     assert isinstance(space, CompressedSpace)
     return compressed_model(spec, space, (0,) * len(space.genes))
@@ -90,6 +91,14 @@ def net():
 
 
 @pytest.mark.slow  # torch's exporter takes seconds
+def test_power_levels_of_inputs_stay_float32_in_onnx_files(tmp_path):
+    made = model(tmp_path, 8, 4, "uniform", "power")
+    assert not integer_layers(made.module)
+    found = export(made, destinations("net", ("onnx",), tmp_path, trained=True)).files["onnx"].difference
+    assert found.median < 1e-5
+
+
+@pytest.mark.slow  # torch's exporter takes seconds
 def test_linear_layers_on_sequences_become_integers_too(tmp_path, monkeypatch):
     import onnx
 
@@ -106,7 +115,7 @@ def test_linear_layers_on_sequences_become_integers_too(tmp_path, monkeypatch):
 
 
 def test_a_python_file_reads_packed_weights(tmp_path, monkeypatch):
-    made = model(tmp_path, 3, 4, "power")
+    made = model(tmp_path, 3, 4, "power", "power")
     paths = destinations("net", ("python",), tmp_path, trained=True)
     made = replace(made, weights_name=paths["torch"].name)
     found = export(made, paths)

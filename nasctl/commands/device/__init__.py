@@ -110,7 +110,7 @@ def with_progress(steps: Iterator[ProfileProgress]) -> Iterator[ProfileProgress]
         share = (step.total - step.done) / max(1, step.done - first)
         noisy = f"{step.noisy} too noisy{' so far' if step.done < step.total else ''}"
         text = f"{step.done} of {step.total} visits, {noisy}"
-        text += f", {duration((time.monotonic() - start) * share)} left" if step.done > first else ""
+        text += f", {duration((time.monotonic() - start) * share)} left" if first < step.done < step.total else ""
         if live:
             click.echo(f"\r{text:70}", err=True, nl=False)
         elif (tenths := 10 * step.done // step.total) > shown:
