@@ -5,12 +5,13 @@ in float32 and in int8 with `nasctl device profile`, and exports the network wit
 with the same folder repeats neither the training nor the profiles. It prints, for both precisions,
 
 1. the accuracy of the file on validation images, with its standard error, and its size;
-2. the latency of the file for one image on one thread, as the median of 20 processes with its quartiles, and the
-   latency that the table predicts;
+2. the latency of the file for one image on one thread, as the median of 20 processes with its quartiles, half of them
+   before the profile of that precision and half after it, and the latency that the table predicts;
 3. the table's error on 40 whole networks of the space that took no part in its fits.
 
 Files take pixels and normalise them, which the networks of a table do not. Nothing else should run on the machine. On a
-virtual machine whose host others use, one process may take 1.5 times as long as the next, hence the many processes.
+virtual machine whose host others use, one process may take 1.5 times as long as the next, hence the many processes at
+both ends of the profile.
 """
 
 from __future__ import annotations
@@ -37,10 +38,14 @@ from nasctl.hardware.runtimes import load_runtime
 from nasctl.hardware.table import LatencyTable
 
 # Space and genome by the name of the training; an empty genome is that of all first choices.
-NETWORKS = {**QUANTIZED_NETWORKS, "mbconv": ("mbconv:width=0.5,resolution=64,classes=10", "")}
+NETWORKS = {
+    **QUANTIZED_NETWORKS,
+    "mbconv": ("mbconv:width=0.5,resolution=64,classes=10", ""),
+    "nbmacro": ("nbmacro:resolution=16", "1,1,1,1,1,1,1,1"),
+}
 PRECISIONS = ("float32", "int8")
 QUARTILES = (0.25, 0.5, 0.75)
-PROCESSES = 20  # that time the files one after another; their medians count
+PROCESSES = 10  # that time the files one after another, before and after a profile
 ROUNDS = 4  # of timing in a process
 SECONDS = 0.3  # time of each round of a file
 
@@ -83,20 +88,27 @@ def exported(name: str, given: argparse.Namespace) -> dict[str, dict]:
     return {"float32": files["onnx"], "int8": files["int8"]}
 
 
-def table(name: str, precision: str, given: argparse.Namespace) -> LatencyTable:
-    """Return the table of a space on this machine, and profile it if there is none."""
+def profiled(
+    name: str, precision: str, files: Sequence[DeployedFile], given: argparse.Namespace
+) -> tuple[LatencyTable, np.ndarray]:
+    """Return the table of a space, which is profiled if there is none, and the latencies of files before and after."""
     path = given.folder / f"{name}-{given.runtime}-{precision}.json"
-    if not path.exists():
+    timed = path.with_suffix(".files.json")
+    if not path.exists() or not timed.exists():
+        before = latencies(files, given.runtime)
         words = ["--space", NETWORKS[name][0], "--name", path.stem, "--runtime", given.runtime, "-o", str(path)]
         noise = ["--accept-noise"] if given.accept_noise else []
-        command("device", "profile", *words, "--precision", precision, "--seconds", str(given.seconds), *noise)
-    return LatencyTable.load(str(path))
+        command(
+            "device", "profile", *words, "--precision", precision, "--seconds", str(given.seconds), "--force", *noise
+        )
+        timed.write_text(json.dumps([*before, *latencies(files, given.runtime)]))
+    return LatencyTable.load(str(path)), np.array(json.loads(timed.read_text()))
 
 
-def latencies(files: Sequence[DeployedFile], runtime: str) -> np.ndarray:
-    """Return the latency of each file in each process in ms, for one image on one thread, (PROCESSES, files)."""
+def latencies(files: Sequence[DeployedFile], runtime: str) -> list[list[float]]:
+    """Return the latency of each file in each process in ms, for one image on one thread, `PROCESSES` rows."""
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        return np.array(pool.starmap(in_turn, [(files, runtime)] * PROCESSES, chunksize=1))
+        return pool.starmap(in_turn, [(files, runtime)] * PROCESSES, chunksize=1)
 
 
 def in_turn(files: Sequence[DeployedFile], runtime: str) -> list[float]:
@@ -123,12 +135,14 @@ def main() -> None:
     network = made.network(tuple(map(int, genome.split(","))) if genome else (0,) * len(made.genes))
     found = facts["int8"]
     paths = [Path(facts[precision]["path"]) for precision in PRECISIONS]
-    measured = latencies([DeployedFile(path, made.input.shape) for path in paths], given.runtime)
-    for precision, path, quartiles in zip(PRECISIONS, paths, np.quantile(measured, QUARTILES, axis=0).T, strict=True):
-        low, ms, high = map(float, quartiles)
+    files = [DeployedFile(path, made.input.shape) for path in paths]
+    measured = []
+    for place, (precision, path) in enumerate(zip(PRECISIONS, paths, strict=True)):
+        known, rows = profiled(name, precision, files, given)
+        measured.append(rows)
+        low, ms, high = map(float, np.quantile(rows[:, place], QUARTILES))
         right, total = found[precision]["right"], found[precision]["total"]
         error = sqrt(right * (total - right) / total**3)
-        known = table(name, precision, given)
         predicted, held_out = known.latency(network), known.validated(space)
         print(
             f"{precision}: {100 * right / total:.1f}% ± {100 * error:.1f} of {total:,} validation images,"
@@ -138,7 +152,8 @@ def main() -> None:
             f" {held_out.spearman}",
             flush=True,
         )
-    low, ratio, high = np.quantile(measured[:, 0] / measured[:, 1], QUARTILES)
+    every = np.concatenate(measured)
+    low, ratio, high = np.quantile(every[:, 0] / every[:, 1], QUARTILES)
     print(f"{given.runtime}: int8 is {ratio:.2f} times as fast as float32 (quartiles {low:.2f} and {high:.2f})")
 
 
