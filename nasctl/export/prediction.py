@@ -105,7 +105,7 @@ def turned(image: Image.Image) -> Image.Image:
 
 def main(paths: list[str]) -> int:
     """Print the five most probable classes of each image with their probabilities, and return the exit status."""
-    if not paths:
+    if not paths or paths[0] in ("-h", "--help"):
         print(f"usage: python {Path(__file__).name} IMAGE ...", file=sys.stderr)
         return 2
     try:

@@ -22,7 +22,7 @@ from nasctl.networks.staged_net import StagedNet
 HEADER = "A network that nasctl described; it needs torch and nothing else."
 WIDTH = 120  # characters in a line
 # The message of a file that classifies nothing, for a user who gives it a photo.
-REFUSED = "Cannot read {sys.argv[1]}: the network is not one trained on images. It runs on a random example."
+REFUSED = "Cannot read {sys.argv[1]}: the network is not one trained on images. Leave the argument out."
 LETTERS = "xyzwvu"  # names of variables, in the order in which they are taken
 
 # Expressions that replace modules of nasctl in the source: they are shorter, and these modules have no weights.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Genome = tuple[int, ...]  # (G,): the index of the choice at each gene; it identifies a candidate
 
+EXAMPLE_GENES = 8  # largest number of genes of which a message shows a whole genome
+
 
 @dataclass(frozen=True, slots=True)
 class Gene:
@@ -272,7 +274,11 @@ def validate(genes: Sequence[Gene], genome: Genome) -> None:
         InvalidGenome: It has not. The message names the gene.
     """
     if len(genome) != len(genes):
-        raise InvalidGenome(f"a genome of this space has {len(genes)} genes, not {len(genome)}")
+        example = ",".join("0" * len(genes)) if len(genes) <= EXAMPLE_GENES else "0,0,0,..."
+        raise InvalidGenome(
+            f"a genome of this space has {len(genes)} genes, not {len(genome)}; separate its choices by commas, as in"
+            f" {example}"
+        )
     for gene, choice in zip(genes, genome, strict=True):
         if not 0 <= choice < len(gene.choices):
             raise InvalidGenome(f"gene {gene.name!r} is 0 to {len(gene.choices) - 1}, not {choice}")

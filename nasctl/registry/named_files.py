@@ -177,7 +177,10 @@ def _check_named(name: str, file: str, path: Path, content: bytes) -> None:
     mentions = (os.path.normpath(os.path.expanduser(one)) for word in _words[-1] for one in MENTION.findall(word))
     if any(Path(one).absolute() == path for one in mentions):
         if changed:
-            said = f"Warning: {file} has changed; values that a store has of its networks are those of the code before."
+            said = (
+                f"Warning: {file} has changed since it was last used; if a store has values of its networks, they are"
+                " those of the code before."
+            )
             print(said, file=sys.stderr)
         if line not in remembered:
             with suppress(OSError):  # a home that cannot be written: the file has to be named each time

@@ -35,10 +35,16 @@ def _shrunk(spec: str, data: Data) -> list[str]:
     if side is None or given.kind != "images" or side <= given.shape[-1]:
         return []
     size = given.shape[-1]
-    if side > SHRUNK * size:
-        return [f"Warning: networks of {spec} take images of {size}x{size} pixels, and those of the data have {side}."]
-    whole = max(STEP, -(-side // STEP) * STEP)
     can_grow = isinstance(registry.option_defaults("spaces", spec).get("resolution"), int)
+    if side > SHRUNK * size:
+        larger = -(-side // (SHRUNK * STEP)) * STEP
+        cost = f"{(larger / size) ** 2:.0f} times the MACs"
+        remedy = f" Give the space resolution={larger}, at about {cost}." if can_grow else ""
+        return [
+            f"Warning: images of {side} pixels are scaled down to {size}x{size}, {side / size:.0f} times per side, so"
+            f" that networks of {spec} see coarse shapes only.{remedy}"
+        ]
+    whole = max(STEP, -(-side // STEP) * STEP)
     remedy = f"; resolution={whole} of the space keeps their size, at a higher cost" if can_grow else ""
     return [f"images of {side} pixels are scaled down to {size}x{size}, the input of the networks{remedy}"]
 

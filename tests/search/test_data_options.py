@@ -84,8 +84,9 @@ def test_every_command_with_data_says_more_outputs_than_classes(photos, command)
 
 def test_images_that_shrink_more_than_three_times_are_warned_of(photos):
     said = search("nb201:channels=4,cells=1,resolution=16", "--data", "photos")
-    (warning,) = [line for line in said.splitlines() if line.startswith("Warning: networks of nb201:")]
-    assert warning.endswith(" take images of 16x16 pixels, and those of the data have 60.")
+    (warning,) = [line for line in said.splitlines() if line.startswith("Warning: images of 60 pixels are scaled")]
+    assert " down to 16x16, 4 times per side, so that networks of nb201:" in warning
+    assert warning.endswith(" see coarse shapes only. Give the space resolution=32, at about 4 times the MACs.")
     said = search("nb201:channels=4,cells=1,resolution=24", "--data", "photos")
     assert "Warning" not in said
     assert "images of 60 pixels are scaled down to 24x24, the input of the networks; resolution=64 of the space" in said
