@@ -11,6 +11,7 @@ import click
 from nasctl.commands import csv_option, json_option, store_option
 from nasctl.commands._groups import GroupedCommand
 from nasctl.commands._training_options import recipe_group
+from nasctl.commands._types import OutputPath, file_in
 from nasctl.commands.bench._strategies import StrategyOptions, strategy_group
 from nasctl.commands.bench._tables import mean_and_deviation, print_tests, say_unbeaten
 from nasctl.errors import NasctlError
@@ -62,7 +63,7 @@ SEEDS = 30  # runs of each searcher by default
     help="Compare policies that choose N networks to train, in place of searchers of the objectives. With --data: the"
     " networks that random search trains.  [default with --data: as many as cost the same]",
 )
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the convergence to write.")
+@click.option("--plot", type=OutputPath(), metavar="FILE", help="Picture of the convergence to write.")
 @strategy_group
 @recipe_group
 @store_option
@@ -118,7 +119,7 @@ def command(
 
         if trainings:
             raise NasctlError("Cannot draw a convergence of trainings: --plot is for searches. Leave it out.")
-        check_free(plot)
+        check_free(plot := file_in(plot, f"{Path(name.partition(':')[0]).stem}.png"))
     benchmark = registry.create("benchmarks", name)
     wanted = registry.split(objectives) or default_objectives(type(benchmark))
     evaluations = evaluations or benchmark.evaluations
