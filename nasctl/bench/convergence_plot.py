@@ -17,7 +17,7 @@ from nasctl.pareto.hypervolume import REFERENCE
 if TYPE_CHECKING:
     import matplotlib.axes
 
-SHOWN = {"hv": f"HV, reference {REFERENCE}", "igd_plus": "IGD+"}  # drawn indicators and their axis labels
+SHOWN = {"hv": f"HV at reference {REFERENCE}", "igd_plus": "IGD+"}  # drawn indicators and their axis labels
 DASHES = ("-", "--", ":")  # dashes from the eighth searcher on, when the colours begin again
 
 

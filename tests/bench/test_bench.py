@@ -262,7 +262,7 @@ def test_the_commands(tables, tmp_path):
     assert done.exit_code == 0, done.output
     assert "nsga2 does not beat random beyond noise on cifar10" in done.stderr
     assert "true front" in done.stdout
-    assert HV == f"HV, reference {REFERENCE}" in done.stdout
+    assert HV == f"HV at reference {REFERENCE}" in done.stdout
     assert f"at most {REFERENCE**2:.4f}; no share of an ideal box" in done.stderr
     assert (tmp_path / "new dir" / "nbmacro.png").read_bytes().startswith(b"\x89PNG")
     figures = json.loads(typed(*given, "--json").stdout)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from nasctl.bench.compare import PairTest
 
 # Heading of hypervolumes. Published comparisons have their own scale, unlike the shares that other commands print.
-HV = "HV, reference 1.05"
+HV = "HV at reference 1.05"
 HV_SCALE = (
     "HV: the area between the scaled (test error, complexity) of the networks and the reference point (1.05, 1.05), at"
     " most 1.1025; no share of an ideal box, which other commands print"

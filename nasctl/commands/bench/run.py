@@ -185,7 +185,7 @@ def _print(comparison: SearcherComparison) -> None:
         TableColumn("IGD+", priority=1),
         TableColumn(HV),
         TableColumn("best", priority=3),
-        TableColumn(f"{HV}, of {SUBSET_SIZE}", priority=4),
+        TableColumn(f"{HV} of {SUBSET_SIZE}", priority=4),
         TableColumn("largest term of IGD", priority=7),
     ]
     for scene, about in comparison.scenes.items():
@@ -214,7 +214,7 @@ def _print_csv(comparison: SearcherComparison) -> None:
         *map(TableColumn, ("scene", "searcher", "seed", "evaluations", "different", "archive")),
         TableColumn("simulated time", "s"),
         *map(TableColumn, ("IGD", "IGD+", HV, "best", "largest term of IGD")),
-        TableColumn(f"{HV}, of {SUBSET_SIZE}"),
+        TableColumn(f"{HV} of {SUBSET_SIZE}"),
     ]
     rows: list[list[object]] = []
     for scene, by_searcher in comparison.final.items():
