@@ -16,6 +16,7 @@ import click
 from nasctl.commands import WORDS, Commands
 from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.registry.named_files import named_only
+from nasctl.registry.own_spaces import broken_text
 from nasctl.registry.version import __version__
 from nasctl.system.signals import exit_code, stoppable
 from nasctl.system.terminal import fitting, printable
@@ -79,6 +80,8 @@ class _Root(Commands):
                 raise
             if (reason := _file_error(error)) is not None:
                 raise _Failure(printable(f"{reason}; name another file")) from error
+            if said := broken_text(error):
+                raise _Failure(printable(said)) from error
             reason = printable(" ".join(str(error).split())[:200]) or "no reason given"
             raise _Unexpected(f"{type(error).__name__}: {reason} (unexpected; nasctl --debug shows where)") from error
 

@@ -91,6 +91,9 @@ class RenamedWarning(FutureWarning):
 def without_traceback(failure: Exception) -> Exception:
     """Return a copy of an error without its traceback, which keeps the local variables of every frame alive."""
     try:
-        return type(failure)(str(failure))
+        copied = type(failure)(str(failure))
     except TypeError:  # the class takes more than a message
-        return RuntimeError(str(failure))
+        copied = RuntimeError(str(failure))
+    for note in getattr(failure, "__notes__", ()):
+        copied.add_note(note)
+    return copied

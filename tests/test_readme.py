@@ -6,7 +6,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from paths import ROOT
@@ -24,6 +26,20 @@ def run(command, folder):
     environment = {**os.environ, "PATH": path, "NASCTL_BUDGET": BUDGET, "NASCTL_SECONDS": "0.05"}
     options = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
     return subprocess.run(["/bin/bash", "-c", command], **options)
+
+
+def test_the_badges_agree_with_the_facts_of_the_distribution():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "README.md").read_text()
+    badges = {alt: unquote(url) for alt, url in re.findall(r"!\[(.*?)\]\(https://img\.shields\.io/badge/(.*?)\)", text)}
+    oldest = project["requires-python"].removeprefix(">=")
+    assert badges == {
+        f"Python {oldest} or newer": f"python-{oldest} or newer-3776ab",
+        "Linux": "system-Linux-555",  # the one system that the tests were run on
+        project["license"]: f"licence-{project['license'].replace('-', '--')}-2e7d32",
+    }
+    assert f"nasctl runs on Linux with Python {oldest} or newer. macOS: should work, not tested." in text
+    assert f"nasctl is licensed under {project['license']}." in text
 
 
 @pytest.mark.slow  # it measures this machine, for one thing

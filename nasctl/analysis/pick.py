@@ -97,18 +97,11 @@ def by_knee(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
     return row, "the knee: it gains most over an even trade of one objective for another, each scaled to its range"
 
 
-def by_best(name: str | None, under: Sequence[str]) -> Rule:
-    """Return the rule that chooses the best network in one objective.
-
-    Args:
-        name: The objective; by default the first optimised objective that none of the constraints is about.
-        under: The constraints.
-    """
+def by_best(name: str) -> Rule:
+    """Return the rule that chooses the best network in the objective of a name."""
 
     def rule(record: RunRecord, found: Sequence[Evaluation]) -> tuple[int, str]:
-        bounded = {_constraint(text, record).name for given in under for text in given.split(",")}
-        free = [goal.name for goal in record.goals if goal.name not in bounded]
-        goal = _goal(name or (free or [record.goals[0].name])[0], record)
+        goal = _goal(name, record)
         return int(_column(found, goal).argmin()), f"best in {goal.name}"
 
     return rule

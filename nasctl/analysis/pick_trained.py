@@ -1,4 +1,7 @@
-"""A run as it is picked from by true accuracy: its trained candidates, with their accuracy as one more objective."""
+"""The choice of one network of a stored run, also by true accuracy.
+
+For a choice by true accuracy, the run is its trained candidates, with their accuracy as one more objective.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,46 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from nasctl.analysis.pick import columns_called
+from nasctl.analysis.pick import Pick, Rule, columns_called, pick, recommended
 from nasctl.errors import NasctlError
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.store.run_record import Column, RunRecord
+from nasctl.store.store import Store
 from nasctl.training.accuracies import TrainedNetworks
 
 WORDS = ("trained", "accuracy")  # names of the objective
+
+
+def choose(
+    store: Store,
+    run: str,
+    visited: Sequence[Evaluation],
+    rule: Rule | None,
+    under: Sequence[str],
+    trained: TrainedNetworks | None,
+    word: str | None,
+) -> Pick:
+    """Return the network of a run that a rule chooses, or the recommended one without a rule.
+
+    Args:
+        store: The store of the run.
+        run: Name of the run.
+        visited: Evaluations of the run's candidates.
+        rule: A rule of `nasctl.analysis.pick`; None for the recommended network within the constraints.
+        under: Further constraints.
+        trained: Trained networks of the run.
+        word: Name under which the rule or the constraints ask for true accuracy; None if they do not.
+
+    Raises:
+        NasctlError: A constraint or the rule does not fit the run, no candidate is left, or `word` is given and no
+            candidate is trained.
+    """
+    _, record = store.run(run)
+    if word is not None:
+        record, visited = with_accuracy(record, visited, trained, word)
+    if rule is None:
+        return recommended(store, run, record, visited, under)
+    return pick(record, visited, rule, under)
 
 
 def asked_word(texts: Iterable[str], record: RunRecord) -> str | None:
@@ -63,4 +99,4 @@ def with_accuracy(
     return replace(record, columns={**record.columns, word: column}, asked={}), found
 
 
-__all__ = ["WORDS", "asked_word", "with_accuracy"]
+__all__ = ["WORDS", "asked_word", "choose", "with_accuracy"]

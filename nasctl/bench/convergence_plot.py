@@ -12,11 +12,12 @@ from nasctl.bench.compare import BASELINE, SearcherComparison
 from nasctl.drawing import palette
 from nasctl.drawing.canvas import HEIGHTS, TITLE, WIDTH, canvas
 from nasctl.drawing.palette import SERIES
+from nasctl.pareto.hypervolume import REFERENCE
 
 if TYPE_CHECKING:
     import matplotlib.axes
 
-SHOWN = {"hv": "hypervolume", "igd_plus": "IGD+"}  # drawn indicators and their axis labels
+SHOWN = {"hv": f"HV at reference {REFERENCE}", "igd_plus": "IGD+"}  # drawn indicators and their axis labels
 DASHES = ("-", "--", ":")  # dashes from the eighth searcher on, when the colours begin again
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.setting import Setting
-from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.sampling import unseen
 from nasctl.problem.searcher import Direction, Transform
@@ -155,15 +154,18 @@ def version_on(objective: Objective, space: SearchSpace) -> str:
     """Return the version of an objective's values on a space: one that any of a few networks has beside `version`."""
     if not isinstance(objective, VersionedByNetwork):
         return objective.version
-    for place, raw in enumerate(unseen(space, np.random.default_rng(0), EXAMPLES)):
+    failures, built = list[Exception](), 0
+    for raw in unseen(space, np.random.default_rng(0), EXAMPLES):
         try:
             example = _network(space, space.canonical(raw))
-        except NasctlError:  # such as a module that cannot be traced: the search reports these candidates
-            if place == 0:
-                raise
+        except Exception as failure:  # the code of a user may raise anything, and the search reports these candidates
+            failures.append(failure)
             continue
+        built += 1
         if (found := objective.version_on(space.input, example)) != objective.version:
             return found
+    if failures and not built:
+        raise failures[0]
     return objective.version
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import click
 
 from nasctl.commands._complete import complete
 from nasctl.commands._examples import epilog
+from nasctl.commands._types import OutputPath
 from nasctl.errors import NasctlError, UnknownName
 from nasctl.problem.defaults import DEFAULT_STORE
 
@@ -105,8 +105,8 @@ csv_option = click.option(
 plot_option = click.option(
     "--plot",
     metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Draw an architecture: its blocks, and its cells as graphs. FILE is a .png, .svg or .pdf.",
+    type=OutputPath(),
+    help="Draw an architecture: its blocks, and its cells as graphs. FILE is a .png, .svg or .pdf, or a folder.",
 )
 
 force_option = click.option("--force", is_flag=True, help="Overwrite an existing picture.")

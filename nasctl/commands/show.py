@@ -10,6 +10,7 @@ import click
 
 from nasctl.commands import csv_option, force_option, json_option, plot_option, store_option
 from nasctl.commands._complete import complete
+from nasctl.commands._types import file_in
 from nasctl.hardware.pricing import NetworkLatency, held_out_error, latency_facts, load_tables, price
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def picture(path: Path, shown: Architecture, force: bool) -> None:
     """Draw an architecture.
 
     Args:
-        path: Path of the picture; its suffix is the format.
+        path: Path of the picture, whose suffix is the format, or a folder.
         shown: The architecture.
         force: Whether an existing file may be replaced.
 
@@ -95,7 +96,7 @@ def picture(path: Path, shown: Architecture, force: bool) -> None:
     from nasctl.drawing.network import draw
     from nasctl.system.terminal import quantity, say
 
-    check_free(path, force)
+    check_free(path := file_in(path, f"{shown.id}.png"), force)
     network = shown.network
     totals = f"{quantity(network.params, 'parameters')} parameters, {quantity(network.macs, 'MACs')} MACs"
     draw(path, network, shown.id, f"{shown.space}: {totals} for one example of {_shape(shown.input.shape)}")

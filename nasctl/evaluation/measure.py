@@ -7,8 +7,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from pathlib import Path
-from traceback import walk_tb
 
 from nasctl.candidates.arithmetic_candidate import ArithmeticCandidate
 from nasctl.candidates.candidate import Candidate
@@ -17,7 +15,7 @@ from nasctl.errors import NasctlError
 from nasctl.evaluation.machine import arithmetic_machine, module_machine
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
-from nasctl.registry import named_files
+from nasctl.registry.own_spaces import candidate_of, place_of
 from nasctl.store.measurements import Measurement
 
 
@@ -120,9 +118,5 @@ def score(objective: Objective, candidate: Candidate) -> Measurement:
 
 
 def _place(failure: BaseException) -> str:
-    """Return the last line of a file of the user's that an exception has passed, such as " (metric.py, line 12)"."""
-    found = ""
-    for frame, line in walk_tb(failure.__traceback__):
-        if str(frame.f_globals.get("__name__", "")).startswith(f"{named_files.__name__}."):
-            found = f" ({Path(frame.f_code.co_filename).name}, line {line})"
-    return found
+    """Return the line of a user's file, such as " (metric.py, line 12)", and the candidate whose network failed."""
+    return f"; {note}" if (note := candidate_of(failure)) else f" ({place})" if (place := place_of(failure)) else ""

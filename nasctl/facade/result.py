@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nasctl.analysis import pick, pick_trained
-from nasctl.analysis.recommendation import recommend
 from nasctl.architectures import ids
 from nasctl.errors import NasctlError
 from nasctl.facade.notebook import definitions_html, table_html
@@ -47,7 +46,7 @@ class RecommendedNetwork(Solution):
     """The network of a front that a rule chooses.
 
     Args:
-        why: The rule in words.
+        why: The reason in words: the rule, and for the recommended network its standing and its costs.
         front: Number of networks that the rule chose from.
     """
 
@@ -138,15 +137,15 @@ class SearchResult:
     ) -> RecommendedNetwork:
         """Return one network of the front, with the reason.
 
-        Without arguments it is the network that the search recommends: in a run with a bound the best quality within
-        it, in any other the network closest to the best of every objective. Arguments ask for another rule, as the
-        options of `nasctl pareto pick` do; give at most one of `closest`, `knee`, `best`, `near` and `order`.
+        Without a rule it is the recommended network. Within an upper bound, of the run or of `under`, this is the
+        network with the best quality. Without one, it is the network closest to the best of every objective. Arguments
+        ask for another rule, as the options of `nasctl pareto pick` do; give at most one of `closest`, `knee`, `best`,
+        `near` and `order`.
 
         Args:
             closest: The network nearest to the best of every objective, each scaled to its range on the front.
             knee: The knee of the front.
-            under: Further bounds, such as "latency@gpu<=30". Without a rule, the best network within them in the first
-                objective that has no bound.
+            under: Further bounds, such as "latency@gpu<=30". Without a rule, the recommended network within them.
             best: An objective, in which the network is the best. In this and the other rules, "trained" (or "accuracy")
                 means the validation accuracy of the trained candidates.
             near: Wished values, such as "latency@gpu=20", to which the network is the nearest.
@@ -161,23 +160,17 @@ class SearchResult:
         asked = {key: value for key, value in locals().items() if key != "self"}
         check_arguments("recommend a network", SearchResult.recommend, asked)
         texts = {key: _texts(asked[key]) for key in ("under", "near", "order")}
-        rule = _rule(closest, knee, best, texts["under"], texts["near"], texts["order"], tolerance)
-        name, record = self.store.run(self.name)
-        if rule is None:
-            found = recommend(self.store, name, record, self.evaluations)
-            if found is None:
-                raise NasctlError(
-                    f"Cannot recommend a network: the front of run {name} is empty. Search with a larger budget, or"
-                    " relax its constraints."
-                )
-            chosen: pick.Pick | Any = found
-        else:
-            words = [text for given in texts.values() for text in given] + [best or ""]
-            word, visited = pick_trained.asked_word(words, record), list(self.evaluations)
-            if word is not None:
-                trained = trained_networks(self.store, record.space, (one.genome for one in visited))
-                record, visited = pick_trained.with_accuracy(record, visited, trained, word)
-            chosen = pick.pick(record, visited, rule, texts["under"])
+        rule = _rule(closest, knee, best, texts["near"], texts["order"], tolerance)
+        if not self.front:
+            raise NasctlError(
+                f"Cannot recommend a network: the front of run {self.name} is empty. Search with a larger budget, or"
+                " relax its constraints."
+            )
+        words = [text for given in texts.values() for text in given] + [best or ""]
+        record, visited, trained = self.store.run(self.name)[1], self.evaluations, None
+        if (word := pick_trained.asked_word(words, record)) is not None:
+            trained = trained_networks(self.store, record.space, (one.genome for one in visited))
+        chosen = pick_trained.choose(self.store, self.name, visited, rule, texts["under"], trained, word)
         one = self._solution(chosen.chosen)
         return RecommendedNetwork(one.id, one.genome, one.values, chosen.why, chosen.front)
 
@@ -233,7 +226,6 @@ def _rule(
     closest: bool,
     knee: bool,
     best: str | None,
-    under: Sequence[str],
     near: Sequence[str],
     order: Sequence[str],
     tolerance: str,
@@ -253,8 +245,8 @@ def _rule(
         return pick.by_wish(near)
     if order:
         return pick.by_order(order, tolerance)
-    if best is not None or (under and not asked):
-        return pick.by_best(best, under)
+    if best is not None:
+        return pick.by_best(best)
     return {"knee": pick.by_knee, "closest": pick.by_closest}[asked[0]] if asked else None
 
 

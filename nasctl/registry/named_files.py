@@ -18,13 +18,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from nasctl.errors import NasctlError, UnknownName
+from nasctl.registry.own_spaces import keep_networks
 
 __path__: list[str] = []  # makes this module a package, whose submodules `_Finder` finds
 
@@ -226,7 +227,19 @@ class _Finder(MetaPathFinder):
         code, *rest = fullname.removeprefix(f"{__name__}.f").split(".")
         if not rest:
             return ModuleSpec(fullname, _EmptyPackage(), is_package=True)
-        return spec_from_file_location(fullname, os.fsdecode(bytes.fromhex(code))) if len(rest) == 1 else None
+        if len(rest) != 1:
+            return None
+        file = os.fsdecode(bytes.fromhex(code))
+        return spec_from_file_location(fullname, file, loader=_NamedLoader(fullname, file))
+
+
+class _NamedLoader(SourceFileLoader):
+    """Imports the module of a file, also in a worker process, and lets its search spaces keep their networks."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the file."""
+        super().exec_module(module)
+        keep_networks(module)
 
 
 class _EmptyPackage(Loader):

@@ -144,6 +144,8 @@ def test_a_single_objective_is_drawn_too(nasctl, tmp_path):
     _searched(nasctl, "-oparams", budget=20)
     nasctl("runs", "compare", "nsga2", "random", "--plot", "one.svg")
     assert "evaluations" in (tmp_path / "one.svg").read_text()
+    nasctl("runs", "compare", "nsga2", "random", "--plot", "new dir/")
+    assert (tmp_path / "new dir" / "comparison.png").exists()
 
 
 def test_the_order_of_objectives_is_no_difference_that_matters(nasctl):

@@ -39,12 +39,12 @@ def chosen(rule, under=(), record=RECORD, visited=VISITED):
     [
         (by_closest, [], 2),  # (0.25, 0.11) of the ranges from the best; 1 is at (0.05, 0.33)
         (by_knee, [], 2),  # the least sum of those
-        (by_best("acc", []), [], 0),
-        (by_best("latency", []), [], 3),
-        (by_best(None, ["latency<=50"]), ["latency<=50"], 1),
-        (by_best(None, ["acc>=60"]), ["acc>=60"], 2),  # of the other objective
-        (by_best("params", []), [], 3),
-        (by_best(None, ["params<=3M"]), ["params<=3M"], 4),  # on the front of those that hold it
+        (by_best("acc"), [], 0),
+        (by_best("latency"), [], 3),
+        (by_best("acc"), ["latency<=50"], 1),
+        (by_best("latency"), ["acc>=60"], 2),
+        (by_best("params"), [], 3),
+        (by_best("acc"), ["params<=3M"], 4),  # on the front of those that hold it
         (by_closest, ["acc>=80"], 1),
         (by_knee, ["acc>=80"], 1),
         (by_wish(["latency=45"]), [], 1),
@@ -66,7 +66,7 @@ def test_it_says_why():
     assert chosen(by_order(["acc,latency"], "5%"))[1] == (
         "best in acc (2 left), then latency@phone (1 left), each to within 5% of its range on the front"
     )
-    why = chosen(by_best(None, ["latency<=50,params<=5M"]), ["latency<=50,params<=5M"])[1]
+    why = chosen(by_best("acc"), ["latency<=50,params<=5M"])[1]
     assert why == "best in acc, among those with latency@phone<=50 and params<=5M"
     assert chosen(by_wish(["latency=49"]))[1] == (
         "nearest to latency=49: 0.1 away, each scaled to its range on the front"  # 9 of 90
@@ -109,10 +109,10 @@ def test_without_tolerance_the_order_is_that_of_words(rows):
 def test_what_failed_is_chosen_last():
     failed = [Evaluation(e.genome, {k: v for k, v in e.values.items() if k != "params"}) for e in VISITED]
     some = [VISITED[1], *failed[2:]]
-    assert chosen(by_best("params", []), visited=some)[0] == 1
+    assert chosen(by_best("params"), visited=some)[0] == 1
     assert chosen(by_order(["params,acc"], "50%"), visited=some)[0] == 1
     assert chosen(by_wish(["params=1M"]), visited=some)[0] == 1
-    for rule in (by_best("params", []), by_order(["params"], "0%"), by_wish(["params=1M"])):
+    for rule in (by_best("params"), by_order(["params"], "0%"), by_wish(["params=1M"])):
         with pytest.raises(NasctlError, match="no network of the front has a value of params; choose by something"):
             chosen(rule, visited=failed)
 

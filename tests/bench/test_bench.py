@@ -23,9 +23,10 @@ from nasctl.bench.listed import Listed
 from nasctl.bench.problem import BenchmarkProblem
 from nasctl.bench.replay import Replay, exhaustive_front, indicators, replay
 from nasctl.cli import cli
+from nasctl.commands.bench._tables import HV
 from nasctl.errors import NasctlError, RenamedWarning
 from nasctl.pareto.crowding import spread
-from nasctl.pareto.hypervolume import hypervolume, pareto
+from nasctl.pareto.hypervolume import REFERENCE, hypervolume, pareto
 from nasctl.problem.sampling import starting_genomes
 from nasctl.problem.searcher import Goal
 
@@ -257,11 +258,13 @@ def test_the_commands(tables, tmp_path):
     assert {"nb201", "nbmacro"} <= {one["name"] for one in listed}
     assert "NAS-Bench-201" in typed("list").stdout
     given = ("run", "nbmacro", "--searcher", "nsga2", "-o", "synflow,macs", "--seeds", 2, "--evaluations", 60)
-    done = typed(*given, "--plot", tmp_path / "c.png")
+    done = typed(*given, "--plot", f"{tmp_path}/new dir/")
     assert done.exit_code == 0, done.output
     assert "nsga2 does not beat random beyond noise on cifar10" in done.stderr
     assert "true front" in done.stdout
-    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert HV == f"HV at reference {REFERENCE}" in done.stdout
+    assert f"at most {REFERENCE**2:.4f}; no share of an ideal box" in done.stderr
+    assert (tmp_path / "new dir" / "nbmacro.png").read_bytes().startswith(b"\x89PNG")
     figures = json.loads(typed(*given, "--json").stdout)
     assert {len(runs) for runs in figures["runs"].values()} == {2}
     assert figures["scenes"]["cifar10"]["true_front"]["hv"] == pytest.approx(0.9839, abs=1e-4)

@@ -12,6 +12,7 @@ from nasctl.bench.benchmark import HasTrainings
 from nasctl.bench.compare_trainings import compare_trainings, replay_trainings
 from nasctl.bench.replay_trainings import FITTED, TRAINING_FREE, TrainingReplayer, trained_indicators
 from nasctl.cli import cli
+from nasctl.commands.bench._tables import HV
 
 POLICIES = (FITTED, TRAINING_FREE, "random", "regularized_evolution", "predictor")
 
@@ -108,7 +109,7 @@ def test_the_command(tables):
     words = ["nbmacro", "--trainings", 6, "--evaluations", 40, "--seeds", 2, "--searcher", "random"]
     shown = typed(*words)
     assert shown.exit_code == 0, shown.output
-    for word in (FITTED, TRAINING_FREE, "test of the chosen", "better, p, d", "mean of the two other trainings"):
+    for word in (FITTED, TRAINING_FREE, "test of the chosen", "better, p, d", "mean of the two other trainings", HV):
         assert word in shown.output
     found = json.loads(typed(*words, "--json").stdout)
     assert (found["trainings"], found["evaluations"]) == (6, 40)

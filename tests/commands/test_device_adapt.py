@@ -51,9 +51,9 @@ def test_a_factor_of_one_table_is_found(folder):
 def test_all_listed_tables_are_mixed_by_default(folder):
     tables = [LatencyTable.load(name) for name in ("note10", "x86-torch")]
     written(folder / "five.csv", lambda network: tables[0].latency(network) + 0.5 * tables[1].latency(network))
-    found = run("--csv", "five.csv", "--name", "mine", "-o", "other.json")
+    found = run("--csv", "five.csv", "--name", "mine", "-o", "new dir/")
     assert found.exit_code == 0, found.output
-    table = LatencyTable.load("other.json")
+    table = LatencyTable.load("new dir/mine.json")
     unseen = SPACE.network(GENOMES[5])
     assert table.latency(unseen) == pytest.approx(
         sum(w * t.latency(unseen) for w, t in zip((1, 0.5), tables, strict=True)), rel=0.05

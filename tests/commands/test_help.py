@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from nasctl.cli import cli
 from nasctl.commands._examples import EXAMPLES
+from nasctl.commands._types import OutputPath
 from nasctl.registry.version import __version__
 
 
@@ -57,6 +58,13 @@ def test_summaries_are_whole_at_80_columns(words):
     listed = said.partition("Commands:\n")[2]
     assert not any(line.endswith("...") for line in listed.splitlines())
     assert max(map(len, listed.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_output_may_be_a_new_folder(name):
+    outputs = [one for one in COMMANDS[name].params if {"-o", "--output", "--out", "--plot", "--table"} & set(one.opts)]
+    paths = [one for one in outputs if isinstance(one.type, click.Path)]
+    assert all(isinstance(one.type, OutputPath) or one.metavar == "DIR" for one in paths)
 
 
 def test_help_is_a_command():

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -10,9 +11,13 @@ from click.testing import CliRunner
 from nasctl import registry
 from nasctl.architectures.references import visited_references
 from nasctl.cli import cli
+from nasctl.commands.pareto.show import _Front
+from nasctl.problem.searcher import Goal
 from nasctl.problem.space import Reference
+from nasctl.store.run_record import Column, RunRecord
 from nasctl.store.store import Store
 from nasctl.system import terminal
+from nasctl.system.table_layout import lay_out_table
 
 SPACE = "nbmacro:resolution=8"
 
@@ -169,3 +174,20 @@ def test_networks_with_equal_objectives_and_other_records_keep_their_rows(tmp_pa
     monkeypatch.setattr("nasctl.commands.pareto.show.marks_shown", lambda as_csv: True)
     nasctl("pareto", "show")
     assert len([one for one in drawn[0] if "not on the front" not in one[-1].terminal]) == different
+
+
+def test_objectives_are_the_last_columns_to_go_and_costs_go_after_further_metrics():
+    def column(name, direction, cost, unit=""):
+        return Column(name, unit, cost, Goal(name, direction, "identity", cost))
+
+    found = [column("swap", "max", "module", "patterns"), column("grad_norm", "max", "module", "nats")]
+    found += [column("macs", "min", "network", "MACs"), Column("zico", "log", "module", None)]
+    record = RunRecord("nbmacro", {one.label: one for one in found})
+    columns = _Front(
+        record, [], [], "log_rank(swap)", {}, SimpleNamespace(head="test accuracy (%)"), {}, None
+    )._columns()
+    row = ["nbmacro.gs9-6af6", "9.4 ± 2.2", 22782, 112.5, 6_160_000, 1.5, 0.0]
+    left_out = list(dict.fromkeys(lay_out_table(columns, [row], width).left_out for width in range(120, 55, -1)))
+    gone = [[name.split(" ")[0] for name in names] for names in left_out]
+    assert gone[:4] == [[], ["zico"], ["zico", "score:"], ["grad_norm", "zico", "score:"]]
+    assert all("macs" not in names for names in gone[:4])

@@ -161,8 +161,8 @@ def test_an_unfinished_supernet_is_listed_with_its_progress_and_drawn(nasctl):
     assert (row["state"], row["step"], row["steps"], row["weights"]) == ("unfinished", 9, 12, None)
     assert list(row["results"]) == ["validation"]
     assert "unfinished, step 9 of 12 (75%)" in nasctl("supernet", "list").stdout
-    nasctl("supernet", "show", supernet.name, "--plot", "s.svg")
-    assert Path("s.svg").exists()
+    nasctl("supernet", "show", supernet.name, "--plot", "new dir/")
+    assert Path(f"new dir/{supernet.name}.png").exists()
     done = nasctl(*TRAIN, "--epochs=2", "--json")
     assert "goes on after step 9" in done.stderr
     assert json.loads(done.stdout)["supernet"] == supernet.name

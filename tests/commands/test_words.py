@@ -58,6 +58,11 @@ def test_a_report_and_a_plot_make_a_folder(tmp_path):
     assert (tmp_path / "pictures" / f"{run}.png").exists()
 
 
+def test_plugins_may_be_followed_by_list():
+    assert nasctl("plugins", "list", "--json").stdout == nasctl("plugins", "--json").stdout
+    assert "'lists' is not 'list'" in nasctl("plugins", "lists", code=2).stderr
+
+
 def test_an_output_in_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(click.BadParameter, match="cannot be made"):

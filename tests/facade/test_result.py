@@ -13,6 +13,8 @@ from nasctl.cli import cli
 from nasctl.facade.result import Front, SearchResult, Solution
 from nasctl.problem.searcher import Evaluation
 from nasctl.search.run import Run
+from nasctl.store.store import Store
+from nasctl.store.training_table import TrainingRecord
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_without_arguments_it_is_the_recommendation_of_the_run(result):
     assert (found.genome, found.values, found.why) == (
         expected.chosen.genome,
         expected.chosen.values,
-        expected.why,
+        expected.reason,
     )
     assert found.front == len(result.front)
     assert found.id in {one.id for one in result.front}
@@ -90,6 +92,39 @@ def test_without_arguments_it_is_the_recommendation_of_the_run(result):
 )
 def test_a_rule_chooses_what_pareto_pick_chooses(options, words, result):
     assert result.recommend(**options).id == picked(result, *words)["id"]
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """A search whose score, synflow, is not its first objective."""
+    options = {"objectives": ["depth", "synflow", "macs"], "searcher": "random", "budget": 20}
+    setting = nasctl.SettingOptions(fidelity="size=8,batch=4")
+    return nasctl.search("nbmacro", **options, setting=setting, store=tmp_path / "s.db")
+
+
+def test_a_bound_recommends_the_best_quality_as_pareto_pick_does(scored):
+    bound = "macs<=60M"
+    found, there = scored.recommend(under=bound), picked(scored, "--under", bound)
+    assert (found.id, found.why) == (there["id"], there["why"])
+    assert found.why.startswith("the best synflow score within macs<=60M; rank ")
+    assert found.id == scored.recommend(under=bound, best="synflow").id
+    assert found.id != scored.recommend(under=bound, best="depth").id
+
+
+def test_a_bound_on_trained_networks_recommends_the_most_accurate_as_pareto_pick_does(scored):
+    store, space = Store(scored.store.path), scored.store.run(scored.name)[1].space
+    light = sorted(scored.front, key=lambda one: one.values["macs"])[:4]
+    for place, (one, accuracy) in enumerate(zip(light, (0.5, 0.8, 0.7, 0.6), strict=True)):
+        spec = {"data": "photos", "recipe": {"epochs": 30}, "seed": 0}
+        parts = {part: {"accuracy": accuracy, "error": 0.01, "examples": 9} for part in ("validation", "test")}
+        store.file_training(TrainingRecord(f"t{place}", space, one.genome, spec, "finished", parts))
+    for bounds in (["trained>=0.6", "macs<=60M"], ["accuracy>=0.6,macs<=60M"], ["macs<=60M"]):
+        found, there = scored.recommend(under=bounds), picked(scored, *(f"--under={bound}" for bound in bounds))
+        assert (found.id, found.why) == (there["id"], there["why"])
+        assert found.id == light[1].id != light[0].id  # the latter is the best in depth, the first objective
+        assert found.why.startswith("the best validation accuracy (80%) within ")
+    with pytest.raises(nasctl.NasctlError, match=r"no candidate holds trained>=0\.9"):
+        scored.recommend(under="trained>=0.9")
 
 
 def test_rules_that_do_not_fit_get_a_sentence(result):

@@ -96,20 +96,20 @@ def test_a_file_of_latencies_is_compared_drawn_and_saved(tmp_path):
     )
     genomes = latencies(tmp_path / "ms.csv", 2.0)
     given = (path, "--space", TINY, "--csv", tmp_path / "ms.csv", "--column", "ms")
-    done = typed(*given, "--plot", tmp_path / "v.png", "--save", "--json")
+    done = typed(*given, "--plot", f"{tmp_path}/new dir/", "--save", "--json")
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout)
     assert (figures["mape"], figures["bias"], figures["spearman"]) == (50, -50, 1)
     assert (figures["networks"], len(figures["worst"])) == (len(genomes), validation.WORST)
     assert (figures["rank_safe"], figures["constraint_safe"], figures["margin"]) == (True, False, 50)
-    assert (tmp_path / "v.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "new dir" / "toy.png").read_bytes().startswith(b"\x89PNG")
     again = typed(*given, "--save")
     assert "may be off by 50%" in again.stdout
     kept = LatencyTable.load(str(path))
     assert [one.number for one in kept.validation] == [len(genomes), 5]  # the newest first, and once
     assert kept.accuracy(TINY) == f"50.0%, Spearman 1.0000, {len(genomes)} networks in ms.csv, column 'ms'"
     assert kept.digest == table().digest
-    assert "exists; give another name" in typed(*given, "--plot", tmp_path / "v.png").stderr
+    assert "exists; give another name" in typed(*given, "--plot", tmp_path / "new dir").stderr
 
 
 @pytest.mark.slow

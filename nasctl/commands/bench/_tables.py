@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nasctl.bench.compare import PairTest
 
+# Heading of hypervolumes. Published comparisons have their own scale, unlike the shares that other commands print.
+HV = "HV at reference 1.05"
+HV_SCALE = (
+    "HV: the area between the scaled (test error, complexity) of the networks and the reference point (1.05, 1.05), at"
+    " most 1.1025; no share of an ideal box, which other commands print"
+)
+
 
 def mean_and_deviation(values: Sequence[float], digits: int) -> str:
     """Return the mean and the standard deviation over seeds, or the one value."""

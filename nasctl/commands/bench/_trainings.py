@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nasctl.commands.bench._tables import mean_and_deviation, print_tests, say_unbeaten
+from nasctl.commands.bench._tables import HV, HV_SCALE, mean_and_deviation, print_tests, say_unbeaten
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def compare(
     sizes = f"{plural(seeds, 'seed')} of {trainings} trainings; metrics of at most {measurements} architectures"
     say(f"{name}: {sizes}; training-free search of {', '.join(objectives)}")
     say(*dict.fromkeys(table.about for table in tables.values()))
+    say(HV_SCALE)
     (_print_csv if as_csv else _print)(comparison)
 
 
@@ -84,7 +85,7 @@ def _print(comparison: TrainingComparison) -> None:
         TableColumn("trainings took", priority=6),
         TableColumn("best test", priority=1),
         TableColumn("test of the chosen"),
-        TableColumn("hypervolume", priority=2),
+        TableColumn(HV, priority=2),
     ]
     rows = [
         [
@@ -114,7 +115,7 @@ def _print_csv(comparison: TrainingComparison) -> None:
     for scene, about in comparison.figures()["scenes"].items():
         for policy, runs in about["policies"].items():
             rows += [[scene, policy, seed, *run.values()] for seed, run in enumerate(runs)]
-    heads = ["best test", "test of the chosen", "hypervolume", "trainings", "measured", "metrics (s)", "trainings (s)"]
+    heads = ["best test", "test of the chosen", HV, "trainings", "measured", "metrics (s)", "trainings (s)"]
     table(["scene", "policy", "seed", *heads], rows, as_csv=True)
 
 

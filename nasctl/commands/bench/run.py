@@ -11,8 +11,9 @@ import click
 from nasctl.commands import csv_option, json_option, store_option
 from nasctl.commands._groups import GroupedCommand
 from nasctl.commands._training_options import recipe_group
+from nasctl.commands._types import OutputPath, file_in
 from nasctl.commands.bench._strategies import StrategyOptions, strategy_group
-from nasctl.commands.bench._tables import mean_and_deviation, print_tests, say_unbeaten
+from nasctl.commands.bench._tables import HV, HV_SCALE, mean_and_deviation, print_tests, say_unbeaten
 from nasctl.errors import NasctlError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ SEEDS = 30  # runs of each searcher by default
     help="Compare policies that choose N networks to train, in place of searchers of the objectives. With --data: the"
     " networks that random search trains.  [default with --data: as many as cost the same]",
 )
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Picture of the convergence to write.")
+@click.option("--plot", type=OutputPath(), metavar="FILE", help="Picture of the convergence to write.")
 @strategy_group
 @recipe_group
 @store_option
@@ -99,6 +100,9 @@ def command(
     Beside them stand random networks with the same weights, random search among trained networks at the same cost, one
     random network, and the best network by metrics.
 
+    HV is the hypervolume in test error and complexity, each scaled to 0 to 1, with the reference point (1.05, 1.05), as
+    in published comparisons. It is at most 1.1025. Other commands print hypervolumes as shares of an ideal box.
+
     --csv prints a row for each run: its scene, searcher and seed, its size, and its indicators.
     """
     from nasctl import registry
@@ -118,7 +122,7 @@ def command(
 
         if trainings:
             raise NasctlError("Cannot draw a convergence of trainings: --plot is for searches. Leave it out.")
-        check_free(plot)
+        check_free(plot := file_in(plot, f"{Path(name.partition(':')[0]).stem}.png"))
     benchmark = registry.create("benchmarks", name)
     wanted = registry.split(objectives) or default_objectives(type(benchmark))
     evaluations = evaluations or benchmark.evaluations
@@ -156,6 +160,7 @@ def _compare(
     else:
         runs = f"{plural(seeds, 'seed')} of {plural(evaluations, 'evaluation')}"
         say(f"{name}: {benchmark.source}; objectives {', '.join(wanted)}; {runs}")
+        say(HV_SCALE)
         (_print_csv if as_csv else _print)(comparison)
     if plot is not None:
         from nasctl.bench.convergence_plot import draw
@@ -178,9 +183,9 @@ def _print(comparison: SearcherComparison) -> None:
         TableColumn("simulated time", priority=9),
         TableColumn("IGD", priority=2),
         TableColumn("IGD+", priority=1),
-        TableColumn("hypervolume"),
+        TableColumn(HV),
         TableColumn("best", priority=3),
-        TableColumn(f"hypervolume of {SUBSET_SIZE}", priority=4),
+        TableColumn(f"{HV} of {SUBSET_SIZE}", priority=4),
         TableColumn("largest term of IGD", priority=7),
     ]
     for scene, about in comparison.scenes.items():
@@ -208,8 +213,8 @@ def _print_csv(comparison: SearcherComparison) -> None:
     columns = [
         *map(TableColumn, ("scene", "searcher", "seed", "evaluations", "different", "archive")),
         TableColumn("simulated time", "s"),
-        *map(TableColumn, ("IGD", "IGD+", "hypervolume", "best", "largest term of IGD")),
-        TableColumn(f"hypervolume of {SUBSET_SIZE}"),
+        *map(TableColumn, ("IGD", "IGD+", HV, "best", "largest term of IGD")),
+        TableColumn(f"{HV} of {SUBSET_SIZE}"),
     ]
     rows: list[list[object]] = []
     for scene, by_searcher in comparison.final.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nasctl.commands import json_option, store_option
+from nasctl.commands._types import OutputPath
 from nasctl.commands.device import command_line, precision_option, table_file
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ FEW = 5  # networks from which on the error by leaving one out means something
 @click.option("--runtime", default="", help="Runtime that was timed, with its version.")
 @precision_option
 @click.option("--threads", type=click.IntRange(1), help="Threads of the runtime.")
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Table file.  [default: NAME.json]")
+@click.option("-o", "--out", type=OutputPath(), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @store_option
 @json_option

@@ -48,7 +48,7 @@ SEED = 2  # default seed of the random networks; differs from those of `nasctl d
 )
 @wait_option
 @click.option("--accept-noise", is_flag=True, help="Store the result even if the machine was not quiet meanwhile.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw predictions against measurements.")
+@click.option("--plot", type=OutputPath(), metavar="FILE", help="Draw predictions against measurements.")
 @click.option("--save", is_flag=True, help="Store the result in the table.")
 @click.option("-o", "--out", type=OutputPath(), help="Store it in a copy of the table.")
 @click.option("--force", is_flag=True, help="Measure on a machine other than the table's; overwrite a picture or copy.")
@@ -95,7 +95,7 @@ def command(
     target = _target(name, save, out, force)
     meter = BusyMeter()
     if plot is not None:
-        check_free(plot, force)
+        check_free(plot := file_in(plot, f"{table.device}.png"), force)
     if csv is None:
         host = validation.matching_host(table, torch_device, seconds)
         with quiet_machine_lock(wait, accept_noise):

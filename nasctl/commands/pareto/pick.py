@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -14,11 +14,9 @@ from nasctl.commands.pareto import newest_named
 
 if TYPE_CHECKING:
     from nasctl.analysis.percentiles import Rank
-    from nasctl.analysis.pick import Pick, Rule
+    from nasctl.analysis.pick import Rule
     from nasctl.problem.searcher import Evaluation
     from nasctl.store.run_record import RunRecord
-    from nasctl.store.store import Store
-    from nasctl.training.accuracies import TrainedNetworks
 
 
 @click.command("pick")
@@ -37,8 +35,8 @@ if TYPE_CHECKING:
     "--under",
     multiple=True,
     metavar="BOUND",
-    help='Only networks within a bound, such as "latency@gpu<=30". Of these the one with the best quality, unless'
-    " another rule is given too; repeatable.",
+    help='Only networks within a bound, such as "latency@gpu<=30". Without a rule, the recommended one of these: within'
+    " an upper bound, the one with the best quality. Repeatable.",
 )
 @click.option(
     "--best",
@@ -92,7 +90,7 @@ def command(
 
     from nasctl import registry
     from nasctl.analysis.percentiles import Percentiles
-    from nasctl.analysis.pick_trained import asked_word
+    from nasctl.analysis.pick_trained import asked_word, choose
     from nasctl.architectures import ids
     from nasctl.store.store import Store
     from nasctl.system.terminal import definitions, say
@@ -104,7 +102,7 @@ def command(
     trained = trained_networks(opened, record.space, (one.genome for one in visited))
     word = asked_word([*under, *near, *order, best or ""], record)
     with newest_named(opened, name, run):
-        found = _picked(opened, name, visited, rule, under, trained, word)
+        found = choose(opened, name, visited, rule, under, trained, word)
     chosen = found.chosen
     standings = Percentiles(record, visited).standings(chosen)
     arch = ids.encode(record.space, registry.create("spaces", record.space).genes, chosen.genome)
@@ -126,38 +124,6 @@ def command(
     among = f"{found.front} on the front" if word is None else f"{found.front} trained and non-dominated candidates"
     why = f"{found.why}; of {among} of run {name}" if rule or word else f"{found.why}; of run {name}"
     definitions({"id": arch, **values, **_compared(standings), "why": why, "export": export})
-
-
-def _picked(
-    store: Store,
-    run: str,
-    visited: Sequence[Evaluation],
-    rule: Rule | None,
-    under: Sequence[str],
-    trained: TrainedNetworks | None,
-    word: str | None,
-) -> Pick:
-    """Return the network that a rule chooses, or the recommended one without a rule.
-
-    Args:
-        store: The store.
-        run: Name of the run.
-        visited: Evaluations of the run's candidates.
-        rule: The rule.
-        under: Further constraints.
-        trained: Trained networks of the run.
-        word: Name under which the options ask for true accuracy; None if they do not.
-    """
-    from nasctl.analysis import pick as rules
-    from nasctl.analysis.pick_trained import with_accuracy
-
-    _, record = store.run(run)
-    if word is not None:
-        record, found = with_accuracy(record, visited, trained, word)
-        return rules.pick(record, found, rule or rules.by_best(None, under), under)
-    if rule is None:
-        return rules.recommended(store, run, record, visited, under)
-    return rules.pick(record, visited, rule, under)
 
 
 def _values(record: RunRecord, chosen: Evaluation, standings: Mapping[str, Rank]) -> dict[str, str]:
@@ -208,7 +174,7 @@ def _rule(
     if order:
         return rules.by_order(order, tolerance)
     if best is not None:
-        return rules.by_best(best, ())
+        return rules.by_best(best)
     if knee:
         return rules.by_knee
     return rules.by_closest if closest else None

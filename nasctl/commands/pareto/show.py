@@ -290,10 +290,13 @@ class _Front:
         if self.trained:
             columns.append(TableColumn(self.trained.head, priority=1))
         bounded = {constraint.name for constraint in self.record.constraints}
-        first = next(iter(self.record.goals)).name
+        goals = self.record.goals
+        # A front is read as a trade of quality for costs, so further metrics are left out before the costs.
+        last = {goals[0].name} | {goal.name for goal in goals if goal.cost == "network"}
+        last |= {next((goal.name for goal in goals if goal.cost != "network"), goals[0].name)}
         for name, column in self.record.columns.items():
-            # What a user has bounded stays, and the first objective is the last to go.
-            priority = 0 if name in bounded else 1 if name == first else 2 if column.goal else 4
+            # What a user has bounded stays, and objectives are the last to go.
+            priority = 0 if name in bounded else 1 if name in last else 2 if column.goal else 4
             columns.append(TableColumn(name, column.unit, priority=priority))
         return [*columns, *([TableColumn(f"score: {self.head}", priority=3)] if self.head else [])]
 

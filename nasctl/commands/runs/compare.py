@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from nasctl.commands import csv_option, json_option, store_option
+from nasctl.commands._types import OutputPath, file_in
 
 
 @click.command()
 @click.argument("names", metavar="RUN RUN ...", nargs=-1, required=True)
 @click.option(
     "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputPath(),
     metavar="FILE",
     help="Draw the fronts in one panel, the first metric against the first cost, and the hypervolumes over the"
     " evaluations in another: .png, .svg or .pdf.",
@@ -38,7 +39,7 @@ def command(names: tuple[str, ...], plot: Path | None, force: bool, store: str, 
     from nasctl.system.terminal import TableColumn, say, table
 
     if plot is not None:
-        check_free(plot, force)
+        check_free(plot := file_in(plot, "comparison.png"), force)
     found = compare_runs(Store.reading(store), names)
     say(*(f"Warning: {sentence}" for sentence in found.warnings()))
     if plot is not None:

@@ -10,6 +10,7 @@ import click
 
 from nasctl.commands import csv_option, force_option, json_option, store_option
 from nasctl.commands._complete import complete
+from nasctl.commands._types import OutputPath, file_in
 from nasctl.problem.defaults import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 @click.option(
     "--plot",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="Draw learning curves, accuracy over MACs, and visits of the slots. FILE is a .png, .svg or .pdf.",
 )
 @click.option(
     "--table",
     metavar="FILE.csv",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OutputPath(),
     help="Write the block table, a loss of every choice of every gene, for --searcher additive_front:table=FILE.csv.",
 )
 @click.option(
@@ -63,15 +64,15 @@ def command(
     from nasctl.supernets.rows import find_supernet, supernet_facts, supernet_row, visits_of
     from nasctl.system.terminal import definitions, say
 
+    if networks is not None and table is None:
+        raise NasctlError("Cannot use --networks without --table: it counts the networks of a table. Add --table.")
+    folder = find_supernet(name, store)
     if plot is not None:
         from nasctl.drawing.canvas import check_free
 
-        check_free(plot, force)
-    if networks is not None and table is None:
-        raise NasctlError("Cannot use --networks without --table: it counts the networks of a table. Add --table.")
+        check_free(plot := file_in(plot, f"{folder.path.name}.png"), force)
     if table is not None:
-        _check_table(table, force)
-    folder = find_supernet(name, store)
+        _check_table(table := file_in(table, f"{folder.path.name}.csv"), force)
     row, visits = supernet_row(folder), visits_of(folder)
     choices = row["choices"]
     if as_csv and not as_json and not choices:
