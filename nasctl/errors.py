@@ -49,7 +49,7 @@ class UnknownDevice(UnknownName):
         alike = get_close_matches(name.lower(), lower, n=OFFERED)
         near = [repr(lower[one]) for one in dict.fromkeys([*alike, *begun])][:OFFERED]
         last = " or ".join([", ".join(near[:-1])] * (len(near) > 1) + near[-1:])
-        hint = f"did you mean {last}?" if near else "`nasctl device list` names all."
+        hint = f"did you mean {last}?" if near else "`nasctl device list --all` names all."
         NasctlError.__init__(self, f"no device is called {name!r}; {hint} {MAKE_TABLE}")
 
 

@@ -3,9 +3,9 @@
 For each reference network and each seed, the script runs the default search with the constraint that a candidate is no
 slower than the reference network on the device. It then compares the recommended network with the reference network by
 the score that recommends it, a rank among the candidates of the run, and by latency. The last column says whether the
-recommended network is at least as good in both. `--without` gives the searches that do not begin with the published
-networks, whose reference network is scored among the candidates all the same. Searches share a store, and a call with
-the same store goes on with them.
+recommended network is at least as good in both. `--reference` chooses reference networks. `--without` gives the
+searches that do not begin with the published networks, whose reference network is scored among the candidates all the
+same. Searches share a store, and a call with the same store goes on with them.
 """
 
 from __future__ import annotations
@@ -38,11 +38,13 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=150)
     parser.add_argument("--fidelity", default="")
     parser.add_argument("--without", action="store_true", help="search without the published networks")
+    parser.add_argument("--reference", action="append", help="a reference network, repeatable; default: all")
     parser.add_argument("--store", default="references.db")
     args = parser.parse_args()
     heads = ("bound", "seed", "recommended", "score", "ms", "score of the reference", "its ms", "no worse in both")
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}", flush=True)
-    for name, reference in references(registry.create("spaces", args.space)).items():
+    named = references(registry.create("spaces", args.space))
+    for name in args.reference or named:
         for seed in range(args.seeds):
             request = SearchRequest(
                 args.space,
@@ -55,7 +57,7 @@ def main() -> None:
             store = Store(args.store)
             for _ in run.search(store, args.budget):
                 pass
-            print(f"| {name} | {seed} | {row(run, store, reference.genome)} |", flush=True)
+            print(f"| {name} | {seed} | {row(run, store, named[name].genome)} |", flush=True)
 
 
 def row(run: Run, store: Store, genome: Genome) -> str:

@@ -210,6 +210,14 @@ PUBLISHED = {
         OFA_SOURCE,
         "",
     ),
+    "ofa-note8-31ms": (
+        ("53 33", "54 53", "34 34 54", "34 53 74", "36 33 53 53"),
+        1.0,
+        152,
+        0.728,
+        f"{OFA_SOURCE}; configs/nas/mmcls/onceforall of github.com/open-mmlab/mmrazor",
+        "",
+    ),
 }
 
 

@@ -2,8 +2,9 @@
 
 The scale of a training-free metric means nothing to a reader. Its percentile does: the share of random networks of the
 space that have a worse value. Values of random networks are those that nasctl ships, if they were measured in the
-setting of the run on a space with the same options. Costs are computed for random networks on the spot. Where neither
-is possible, the standing is the rank among the candidates of the run.
+setting of the run on a space with the same options, except that a resolution does not count if the setting reduces it.
+Costs are computed for random networks on the spot. Where neither is possible, the standing is the rank among the
+candidates of the run.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from nasctl import registry
 from nasctl.analysis.aggregate import Score, orient
 from nasctl.candidates.objective import closed_form
 from nasctl.candidates.reversed_objective import measured_name
-from nasctl.candidates.setting import DEFAULT_SETTING
-from nasctl.correlations.random_networks import RandomNetworks, random_networks
+from nasctl.candidates.setting import DEFAULT_SETTING, Setting
+from nasctl.correlations.random_networks import RandomNetworks, random_networks, shipped_random_networks
 from nasctl.errors import NasctlError
 from nasctl.evaluation.measure import measure
 from nasctl.evaluation.ranges import sample
@@ -129,6 +130,8 @@ class Percentiles:
             if values is None or own is None or direction is None:
                 return None
             rows[name] = orient(np.append(values, own), direction)
+        if len({len(values) for values in rows.values()}) > 1:  # of other networks: shipped metrics, and costs of today
+            return None
         *others, mine = score.of(rows).tolist()
         return _standing(np.array(others), np.array(mine), RANDOM, "larger" if self.is_size(score) else "better")
 
@@ -177,7 +180,39 @@ class Percentiles:
             return None
         if column is None or column.cost == "network":
             return self._costs_of_random(name, column.label if column else None)
-        return self._shipped.values(measured_name(name), column.label) if self._shipped else None
+        return self._metric_of_random(measured_name(name), column.label)
+
+    def _metric_of_random(self, name: str, label: str) -> np.ndarray | None:
+        """Return the shipped values of a metric; None if they are of other networks, or measured in another way.
+
+        Args:
+            name: Name of the metric.
+            label: Label of the run's values.
+        """
+        shipped = shipped_random_networks(self.record.space.partition(":")[0])
+        values = shipped.values(name, label) if shipped else None
+        if shipped is None or values is None or shipped.space == self.record.space:
+            return values
+        return values if self._is_reduced_alike(shipped.space, Setting.parse(label.rpartition(" @ ")[2])) else None
+
+    def _is_reduced_alike(self, spec: str, setting: Setting) -> bool:
+        """Return whether the space of the run and another one differ only in a resolution that the fidelity reduces.
+
+        Args:
+            spec: Spec of the other space.
+            setting: Setting of the measurements.
+        """
+        kept = [
+            {key: value for key, value in registry.options("spaces", one).items() if key != "resolution"}
+            for one in (spec, self.record.space)
+        ]
+        if kept[0] != kept[1]:
+            return False
+        other: SearchSpace = registry.create("spaces", spec)
+        (genome,) = sample(other, 1)
+        assert self._space is not None
+        one, two = (space.reduced(setting.fidelity).network(genome) for space in (self._space, other))
+        return one == two
 
     def _costs_of_random(self, name: str, label: str | None) -> np.ndarray | None:
         """Return the values of a cost; None if it is not installed in the version of the run.

@@ -64,21 +64,29 @@ class RandomNetworks:
         return np.array(found.values, dtype=float)
 
 
-@cache
 def random_networks(space: str) -> RandomNetworks | None:
     """Return the random networks of a space that nasctl ships; None if it ships none with these options.
 
     Args:
         space: Spec of the space, with every option written out.
     """
+    found = shipped_random_networks(space.partition(":")[0])
+    return found if found and found.space == space else None
+
+
+@cache
+def shipped_random_networks(name: str) -> RandomNetworks | None:
+    """Return the random networks of a space that nasctl ships, whose spec has its options; None if it ships none.
+
+    Args:
+        name: Name of the space without options.
+    """
     import msgspec
 
-    name = f"{space.partition(':')[0]}.json.gz"
-    file = files("nasctl").joinpath("correlations", "random_networks", name)
+    file = files("nasctl").joinpath("correlations", "random_networks", f"{name}.json.gz")
     if not file.is_file():
         return None
-    found = msgspec.json.decode(gzip.decompress(file.read_bytes()), type=RandomNetworks)
-    return found if found.space == space else None
+    return msgspec.json.decode(gzip.decompress(file.read_bytes()), type=RandomNetworks)
 
 
 def _comparable(label: str) -> str:

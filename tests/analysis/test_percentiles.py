@@ -61,6 +61,8 @@ def test_a_metric_is_counted_among_shipped_values_and_a_cost_the_other_way_round
     ("spec", "fidelity", "data", "seed"),
     [
         ("mbconv:width=1.0", "", None, 0),  # another space
+        ("mbconv:classes=10,resolution=160", "", None, 0),
+        ("mbconv:resolution=48", "", None, 0),  # smaller than the 64 pixels of the measurements
         ("mbconv", "size=32,batch=4", None, 0),
         ("mbconv", "", "noise", 0),
         ("mbconv", "", None, 1),
@@ -71,6 +73,21 @@ def test_values_of_another_setting_are_not_compared(spec, fidelity, data, seed):
     visited = [Evaluation((k,), {"l2_norm": 100.0 * k}) for k in range(5)]
     found = Percentiles(there, visited).standing("l2_norm", visited[3])
     assert (str(found), found.share) == ("rank 2 of 5 candidates of this run", 3 / 4)
+
+
+def test_a_resolution_that_is_reduced_for_the_metric_does_not_count():
+    spec = "mbconv:resolution=160"
+    there, genome = record(spec), sample(registry.create("spaces", "mbconv"), 1)[0]
+    space = registry.create("spaces", spec)
+    task = Task(space, dict([make_objective("l2_norm", spec)]), make_setting(space, "", None, 0))
+    own = measure(task, genome, {"l2_norm": "l2_norm"})["l2_norm"].value
+    assert random_networks(SPEC).metrics["l2_norm"].values[0] == pytest.approx(own, rel=1e-3)
+    given, one = Percentiles(there, []), Evaluation(genome, {"l2_norm": own, "macs": 1e9})
+    found = given.standings(one)
+    assert (found["l2_norm"].total, found["l2_norm"].among) == (random_networks(SPEC).networks, RANDOM)
+    assert (found["macs"].total, found["macs"].worse) == (200, 0)  # of the space itself
+    assert given.score_standing(Score("log_rank", ("l2_norm",)), one).worse == found["l2_norm"].worse
+    assert given.score_standing(Score("log_rank", ("l2_norm", "macs")), one) is None
 
 
 def test_threads_and_devices_change_last_digits_only():

@@ -27,6 +27,8 @@ IMAGENET_CELLS = "darts:stem=imagenet,channels=48,cells=14,classes=1000,resoluti
         ("mbconv:width=1.0", "mobilenetv3-large", 5_508_048, 221_624_608),
         ("mbconv", "ofa-note10-30ms", 7_465_896, 339_352_816),  # README of Once-for-All: 7.5 M and 339 M
         ("mbconv:width=1.0,resolution=152", "ofa-pixel1-20ms", 4_304_592, 76_664_384),
+        # README of MMRazor: 4.6 M and 105.4 M, which counts 4.9 M for norms, activations and pools, too.
+        ("mbconv:width=1.0,resolution=152", "ofa-note8-31ms", 4_595_536, 100_520_248),
         ("mnasnet", "mobilenetv2", 3_504_872, 300_774_272),  # torchvision's count
         ("mnasnet:reference=mnasnet_a1", "mnasnet-a1", 3_887_038, 311_579_072),  # table 1: 3.9 M and 312 M
         ("proxyless:widths=24,32,64,96,160,320", "mobilenetv2", 3_504_872, 300_774_272),
@@ -99,7 +101,7 @@ def test_resolutions_that_are_genes_hold_the_nearest_to_the_published_one():
     space = registry.create("spaces", "mbconv:width=1.0,resolutions=128,160,224")
     named = references(space)
     sizes = {name: space.network(one.genome).input_shapes[0][1] for name, one in named.items()}
-    assert sizes == {"mobilenetv3-large": 224, "ofa-pixel1-20ms": 160}
+    assert sizes == {"mobilenetv3-large": 224, "ofa-pixel1-20ms": 160, "ofa-note8-31ms": 160}
 
 
 def test_networks_of_other_widths_are_not_named():
@@ -122,7 +124,7 @@ def test_visited_references_are_found_by_genome():
             "mbconv:width=0.75,resolution=160",
             ["mobilenetv3-large has width=0.75 (published with 1.0), resolution=160 (published with 224) here"],
         ),
-        ("mbconv:width=1.0", ["ofa-pixel1-20ms has resolution=224 (published with 152) here"]),
+        ("mbconv:width=1.0", ["ofa-pixel1-20ms and ofa-note8-31ms have resolution=224 (published with 152) here"]),
         (
             "attentivenas",
             [

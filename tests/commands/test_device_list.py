@@ -3,6 +3,7 @@
 import json
 
 from click.testing import CliRunner
+from commands.pseudo_terminal import in_terminal
 
 from nasctl import registry
 from nasctl.cli import cli
@@ -23,6 +24,21 @@ def test_devices_are_listed_and_shown():
     foreign = json.loads(CliRunner().invoke(cli, ["device", "show", "v100-b64", "--space", "nb201", "--json"]).stdout)
     assert {"missing", "modelled", "free"} == {block["origin"] for block in foreign["blocks"]}
     assert foreign["covers"] == {"nb201": False}
+
+
+def lines_on_a_terminal(monkeypatch, *words):
+    return in_terminal(["device", "list", *words], 80, monkeypatch)
+
+
+def test_the_list_fits_two_screens_and_says_how_to_see_all(monkeypatch):
+    lines = lines_on_a_terminal(monkeypatch)
+    assert len(lines) <= 2 * 24 - 1  # the prompt takes a line
+    shown = [line.split()[0] for line in lines if line[:1].isalnum()]
+    assert "titan-rtx-b64" in shown  # the table that "gpu" stands for on mbconv
+    assert "titan-rtx-b32" not in shown
+    assert set(registry.names("devices")) <= {line.split(" ")[0] for line in lines_on_a_terminal(monkeypatch, "--all")}
+    gpus = {line.split(" ")[0] for line in lines_on_a_terminal(monkeypatch, "--kind", "gpu")}
+    assert {"titan-rtx-b32", "v100-b1"} <= gpus
 
 
 def test_a_list_without_a_device_says_so_and_what_to_do():

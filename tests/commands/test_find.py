@@ -4,8 +4,10 @@ import json
 import shlex
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from nasctl.cli import cli
 from nasctl.commands import find
@@ -48,6 +50,26 @@ def test_the_printed_commands_do_the_same(tmp_path, monkeypatch):
     assert "next: " not in resumed.stderr  # the command exports the network itself
     assert "its networks take images of 32x32 pixels" in resumed.stderr
     assert resumed.stdout == f"{file}\n"
+
+
+@pytest.mark.slow  # prices 200 networks, and measures two
+def test_photos_in_folders_give_the_classes_and_the_network_fits_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(find, "FORMATS", ("json",))  # of which a test needs no converter
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog", "fish"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k in range(12):  # a batch has 32 images
+            pixels = random.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{k}.png")
+    words = ["--params", "2M", "--data", "photos/", "--space", "nbmacro", "--budget", "2", "--json"]
+    done = nasctl("find", *words)
+    found = json.loads(done.stdout)
+    assert "classes=3" in found["space"].partition(":")[2].split(",")
+    (file,) = found["files"]
+    exported = json.loads((tmp_path / file).read_text())
+    assert exported["space"] == found["space"]
+    assert found["values"]["params"] <= 2e6
+    assert "3 classes" in done.stderr
 
 
 def test_what_the_data_says_is_said():

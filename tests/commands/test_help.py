@@ -52,10 +52,18 @@ def test_there_are_no_examples_of_commands_that_do_not_exist():
     assert EXAMPLES.keys() <= COMMANDS.keys()
 
 
-@pytest.mark.parametrize("words", [["--help"], ["space", "--help"], ["device", "--help"], ["train", "--help"]])
-def test_summaries_are_whole_at_80_columns(words):
-    said = CliRunner().invoke(cli, words, terminal_width=80).stdout
+GROUPS = ["", *sorted({name.rpartition(" ")[0] for name in COMMANDS if " " in name})]
+
+
+def test_every_group_is_tried():
+    assert {"bench", "data", "device", "objective", "pareto", "runs", "supernet", "train"} <= set(GROUPS)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_summaries_are_whole_at_80_columns(group):
+    said = CliRunner().invoke(cli, [*group.split(), "--help"], terminal_width=80).stdout
     listed = said.partition("Commands:\n")[2]
+    assert listed
     assert not any(line.endswith("...") for line in listed.splitlines())
     assert max(map(len, listed.splitlines())) <= 80
 

@@ -1,18 +1,12 @@
 """Tables fit terminals of 60 and 80 columns: no line is longer, and no number or id is broken."""
 
 import csv
-import fcntl
 import io
 import json
-import os
-import pty
-import re
-import struct
-import termios
-import threading
 
 import pytest
 from click.testing import CliRunner
+from commands.pseudo_terminal import in_terminal
 from paths import DATA
 from supernets.trained import SPACE as SUPERNET
 from supernets.trained import supernet
@@ -25,7 +19,6 @@ from nasctl.system import table_layout, terminal
 
 SPACE = "nbmacro:resolution=8"
 SEARCH = ("search", "--space", SPACE, "-o", "swap,macs", "--fidelity", "size=8,batch=4,repeats=1", "--budget", "12")
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 WIDE = 10_000  # columns of a terminal that leaves no column out and breaks no line
 
 
@@ -128,33 +121,6 @@ def commands():
     here = not (DATA / "nb-macro").is_dir()
     skip = pytest.mark.skipif(here, reason=f"needs the tables of NAS-Bench-Macro in {DATA}")
     yield pytest.param(("bench", "run", "nbmacro", "--seeds", "2", "--evaluations", "20"), marks=[skip, slow])
-
-
-def in_terminal(words, width, patch):
-    """Run a command with a terminal of some columns on stdout; returns its lines."""
-    main, side = pty.openpty()
-    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
-    parts = []
-
-    def read():
-        try:
-            while part := os.read(main, 65536):
-                parts.append(part)
-        except OSError:  # Linux says so at the end of a terminal
-            pass
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        with os.fdopen(side, "w", encoding="utf-8") as stdout, patch.context() as here:
-            here.delenv("COLUMNS", raising=False)
-            here.setattr("sys.stdout", stdout)
-            cli.main(list(words), standalone_mode=False)
-            stdout.flush()
-    finally:
-        reader.join(10)
-        os.close(main)
-    return ESCAPES.sub("", b"".join(parts).decode()).replace("\r\n", "\n").splitlines()
 
 
 @pytest.mark.parametrize("width", [60, 80])

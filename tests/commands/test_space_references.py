@@ -22,12 +22,13 @@ def run(tmp_path, monkeypatch):
 
 def test_the_list_has_costs_accuracy_and_source(run):
     result = run("space", "references", "mbconv:width=1.0", "--device", "mobile")
-    head, first, second = (line.split("\t") for line in result.stdout.splitlines())
+    head, first, second, third = (line.split("\t") for line in result.stdout.splitlines())
     assert head == ["network", "params", "macs", "latency@mobile (ms, batch 1)", "published accuracy", "source"]
     assert first == [
         "mobilenetv3-large", "5.508 M", "221.6 M", "21.71", "75.20%", "Howard et al., ICCV 2019, tables 1 and 3"
     ]  # fmt: skip
     assert second[:5] == ["ofa-pixel1-20ms", "4.305 M", "153.1 M", "15.74", "-"]
+    assert third[:5] == ["ofa-note8-31ms", "4.596 M", "200.4 M", "20.23", "-"]
     assert "ofa-pixel1-20ms: resolution=224 (published with 152)" in result.stderr
     said = " ".join(result.stderr.split())
     assert "not in mbconv:width=1.0: mobilenetv3-small (its stages have other channels" in said

@@ -28,6 +28,8 @@ from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import Row, Validation
 from nasctl.networks.graph import emission_of
 from nasctl.objectives.latency import Latency
+from nasctl.search.request import SearchRequest, SettingOptions
+from nasctl.store.store import Store
 
 IMAGE = ((16, 32, 32),)
 CONV = {f"pointwise.{name}": 0.0 for name in ("read", "written", "weights")} | {"count": 1.0, "pointwise.macs": 1e-6}
@@ -140,3 +142,16 @@ def test_every_table_prices_the_spaces_that_it_is_listed_for(device):
         for genome in islice(random_genomes(space, seed=0), 200):
             assert not table.unpriced_keys(space.network(genome))
         assert prices_space(table, spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["titan-rtx-b64", "x86-torch", "note10", "raspi4-fbnet", "pixel1", "fpga-nb201"])
+def test_a_search_reaches_its_end_on_each_space_that_a_table_is_listed_for(device, tmp_path):
+    by_name = {spec.partition(":")[0]: spec for spec in reversed(LatencyTable.load(device).spaces)}
+    for spec in by_name.values():  # the plain spec of each space, if the table has it
+        run = SearchRequest(spec, (device,), ("params", "latency")).run(SettingOptions())
+        store = Store(tmp_path / "store")
+        visited = [visit.evaluation for visit in run.search(store, 60)]
+        assert len(visited) == 60
+        assert not any(one.errors for one in visited)
+        assert all(one.values[f"latency@{device}"] >= 0 for one in visited)

@@ -92,7 +92,7 @@ def test_a_search_says_whose_processor_cpu_is(here):
         ("raspi5", "did you mean 'raspi4-fbnet' or 'raspi4-nb201'?"),
         ("V100-B64", "did you mean 'v100-b64'"),
         ("gpuu", "did you mean 'gpu'?"),
-        ("jetson", "`nasctl device list` names all."),
+        ("jetson", "`nasctl device list --all` names all."),
     ],
 )
 def test_an_unknown_device_names_the_nearest_and_how_to_make_a_table(name, said):

@@ -1,6 +1,7 @@
 """A kit for devices elsewhere: what is written, how it goes on, and the table that comes of the times."""
 
 import json
+from collections import deque
 from itertools import islice
 
 import numpy as np
@@ -339,3 +340,25 @@ def test_the_script_has_as_many_blocks_in_turn_as_a_network_has(folder):
     space = registry.create("spaces", NORMAL)
     lengths = [len(space.network(m.genome).spans) for m in kit.Kit.read(folder).models.values() if m.genome is not None]
     assert f"\nTURN = {round(np.median(lengths))} " in text
+
+
+@pytest.mark.slow  # exports a large network
+def test_a_kit_of_mbconv_has_less_than_100_mb(tmp_path):
+    """All networks are taken to be as large as the largest, and all blocks, too."""
+    spec = registry.normal("spaces", "mbconv")
+    wanted = kit.kit_models([spec], 40, 0)
+    networks = kit.kit_networks(wanted.values())
+    number = {False: 0, True: 0}
+    for model in wanted.values():
+        number[model.genome is None] += 1
+    assert number == {True: 96, False: 40}
+    largest = {
+        alone: max((f for f, one in wanted.items() if (one.genome is None) == alone), key=lambda f: networks[f].params)
+        for alone in number
+    }
+    chosen = {file: wanted[file] for file in largest.values()}
+    deque(kit.write_models(tmp_path / "kit", kit.open_kit(tmp_path / "kit", [spec], 1, 0), chosen), maxlen=0)
+    size = {path.name: path.stat().st_size for path in (tmp_path / "kit").iterdir()}
+    weights = sum(bytes for name, bytes in size.items() if name.startswith("weights-"))
+    assert 5e6 < weights < 50e6
+    assert weights + sum(number[alone] * size[file] for alone, file in largest.items()) < 100e6

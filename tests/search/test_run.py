@@ -6,6 +6,7 @@ from subprocess import run as start
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from nasctl import registry
@@ -76,6 +77,11 @@ def test_search_then_pareto(tmp_path):
         (["search", "--space", "nb201", "-o", "macs", "-c", "macs<=1"], "no candidate can meet macs<=1"),
         (["search", "--space", "mbconv", "-o", "params", "-c", "params<=1M"], "no candidate can meet params<=1M"),
         (["search", "--space", "nb201", "--torch-device", "cuda:99"], "torch cannot use 'cuda:99' here"),
+        pytest.param(
+            ["search", "--space", "nb201", "--torch-device", "cuda"],
+            "torch cannot use 'cuda' here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="torch can use CUDA here"),
+        ),
         (["search", "--space", "nb201", "--torch-device", "gpu"], "torch cannot use 'gpu' here"),
         (["search", "--space", "nb201", "--device", "note10"], "nothing that its operators could be estimated from"),
         (["search", "--space", "proxyless", "--device", "gpu"], "no table of the kind 'gpu' knows the blocks of"),

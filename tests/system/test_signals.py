@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and SIGKILL: the first two end a search where it can go on, and the third costs nothing either."""
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
+import nasctl
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.system.signals import SIGNALS, Stopped, stop_asked, stoppable, uninterrupted
@@ -175,3 +177,33 @@ def test_ctrl_c_while_the_command_line_is_imported_leaves_no_traceback():
     )
     done = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_the_package_imports_little_before_the_command_line_guards_against_ctrl_c():
+    """Until then, Ctrl-C leaves a traceback."""
+    code = "import sys, nasctl; print(*(name for name in sys.modules if name.startswith('nasctl.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {"nasctl.system", "nasctl.system.lazy_names", "nasctl.system.old_modules"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5])
+def test_ctrl_c_in_the_first_half_second_leaves_no_traceback(seconds, tmp_path):
+    words = ["search", "nbmacro", "-o", "params,macs", "--budget", "90000", "--store", str(tmp_path / "store")]
+    search = subprocess.Popen(
+        [*NASCTL, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    time.sleep(seconds)
+    search.send_signal(signal.SIGINT)
+    out, said = search.communicate()
+    if "Traceback" in said or "Fatal" in said:  # of Python itself, which has not come to the command line yet
+        package = os.path.dirname(nasctl.__file__)
+        files = {file for file in re.findall(r'File "([^"]+)"', said) if file.startswith(package)}
+        assert files <= {nasctl.__file__}  # where a few modules are imported
+    else:
+        assert search.returncode in (-signal.SIGINT, 130)  # a shell calls both 130
+        assert out == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 import click
@@ -28,9 +29,17 @@ COLUMNS = ("kind", "processor", "runtime", "batch", "precision", "method")  # fi
     help="Only tables whose error was measured on timed networks or blocks, with --space on those of that space. Other"
     " tables were never validated, or compared with sums of the source's own figures.",
 )
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="All tables on a terminal, which shows those that differ only in the batch size as one, with the least error.",
+)
 @csv_option
 @json_option
-def command(kinds: tuple[str, ...], space: str | None, validated: bool, as_csv: bool, as_json: bool) -> None:
+def command(
+    kinds: tuple[str, ...], space: str | None, validated: bool, everything: bool, as_csv: bool, as_json: bool
+) -> None:
     """List the devices that `--device` accepts, with the held-out error of each table.
 
     Each of gpu, cpu, mobile and accelerator stands for the table of its kind with the least error on the space. An
@@ -66,7 +75,7 @@ def command(kinds: tuple[str, ...], space: str | None, validated: bool, as_csv: 
     if not found and not others and not as_csv:
         say(_nothing_listed(kinds, space, validated))
         return
-    _print(found, others, space, as_csv)
+    _print(found, others, space, as_csv, brief=not (everything or as_csv or kinds or validated or space is not None))
 
 
 def _nothing_listed(kinds: tuple[str, ...], space: str | None, validated: bool) -> str:
@@ -80,7 +89,33 @@ def _nothing_listed(kinds: tuple[str, ...], space: str | None, validated: bool) 
     )
 
 
-def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: str | None, as_csv: bool) -> None:
+def _best_of_batches(found: Mapping[str, LatencyTable]) -> dict[str, LatencyTable]:
+    """Return the tables of least error among those that differ only in the batch size, by name.
+
+    Args:
+        found: Tables by name.
+    """
+
+    def error(name: str) -> tuple[bool, float, str]:
+        first = _first(found[name], None)
+        return first is None or first.against == "sums", first.mape if first else inf, name
+
+    series: dict[tuple[str, ...], list[str]] = {}
+    for name, one in found.items():
+        facts = (one.kind, one.processor, one.runtime, one.precision)
+        series.setdefault((*facts, *_space_names(one)), []).append(name)
+    best = {min(names, key=error) for names in series.values()}
+    return {name: one for name, one in found.items() if name in best}
+
+
+def _space_names(table: LatencyTable) -> list[str]:
+    """Return the names of the spaces that a table was compared on, without options."""
+    return list(dict.fromkeys(spec.partition(":")[0] for spec in table.spaces))
+
+
+def _print(
+    found: Mapping[str, LatencyTable], others: Mapping[str, str], space: str | None, as_csv: bool, brief: bool
+) -> None:
     """Print the tables.
 
     Args:
@@ -88,11 +123,13 @@ def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: 
         others: What is said of plug-ins that are not loaded, by name.
         space: Spec of the space whose validations are shown; None for the first validation of each table.
         as_csv: Whether the table is printed as CSV.
+        brief: Whether a terminal shows one of several tables that differ only in the batch size.
     """
     import sys
 
     from nasctl.hardware.kinds import compared_with_timings
     from nasctl.system.terminal import TableColumn, say, table
+    from nasctl.system.wording import plural
 
     if not as_csv and not sys.stdout.isatty():
         rows = [[name, *(getattr(one, key) for key in COLUMNS), one.accuracy(space)] for name, one in found.items()]
@@ -102,19 +139,19 @@ def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: 
     columns = [
         TableColumn("name"),
         TableColumn("kind", priority=2),
-        TableColumn("processor", priority=4, prose=True),
+        TableColumn("processor", priority=3, prose=True, room=24),
         TableColumn("runtime", priority=8, prose=True),
         TableColumn("batch", "examples", priority=1, short="batch"),
         TableColumn("precision", priority=9),
         TableColumn("method", priority=7),
         TableColumn("error", "%", short="error"),
-        TableColumn("Spearman", priority=3),
+        TableColumn("Spearman", priority=4),
         TableColumn("compared with", priority=11, prose=True),
         TableColumn("against", priority=11),
         TableColumn("spaces", priority=10, prose=True),
         TableColumn("note", priority=0 if others else 12, prose=True),
     ]
-    shown = list(found.items())
+    shown = list((_best_of_batches(found) if brief else found).items())
     if space is None and not as_csv:  # a reader looks for a kind of device first
         shown.sort(key=lambda pair: KINDS.index(pair[1].kind))
     lines = [_row(name, one, space) for name, one in shown]
@@ -122,6 +159,8 @@ def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: 
     table(columns, lines, as_csv=as_csv)
     if not as_csv and any(_first(one, space) and not compared_with_timings(one, space) for one in found.values()):
         say("sums: compared with sums of the source's own figures, which nobody timed; --validated leaves them out")
+    if left_out := len(found) - len(shown):
+        say(f"{plural(left_out, 'table')} of the same devices for other batch sizes: --all")
 
 
 def _first(table: LatencyTable, space: str | None) -> Validation | None:
@@ -141,6 +180,5 @@ def _row(name: str, one: LatencyTable, space: str | None) -> list[object]:
     error = TableCell(first.mape, terminal=f"{first.mape:.1f}%{sums}")
     rank = first.spearman if first.spearman is None else TableCell(first.spearman, terminal=f"{first.spearman:.4f}")
     compared = f"{first.number} {first.held_out}"
-    names = dict.fromkeys(spec.partition(":")[0] for spec in one.spaces)
-    spaces = TableCell(" ".join(one.spaces), terminal=" ".join(names))
+    spaces = TableCell(" ".join(one.spaces), terminal=" ".join(_space_names(one)))
     return [*facts, error, rank, compared, first.against, spaces, None]
