@@ -1,15 +1,19 @@
 """The scripts that measure supernets: short trainings that are not repeated, the test of a claim, and their tables."""
 
 import sys
+from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from paths import ROOT
+from supernets.stack import Stack
 
 from nasctl.training.recipe import Recipe
 
 sys.path.append(str(ROOT / "perf"))  # scripts import each other as they do on the command line
 
+import supernet_ceilings
 import supernet_claims
 import supernet_ranking
 import supernet_trainings
@@ -70,7 +74,48 @@ def test_the_table_of_sizes_compares_strategies_of_one_seed():
         for name, more in (("sandwich", 0), ("attentive", 1 + seed / 10))
     ]
     alone = [{"seed": k, "largest": True, "inherited": 50 + k / 10, "alone": 50} for k in (0, 1, 2)]
+    alone += [{"seed": k, "largest": False, "inherited": 40 + m, "alone": 45 + m} for k in (0, 1, 2) for m in range(3)]
+    alone = [{"strategy": "sandwich", **one} for one in alone]
     text = "\n".join(supernet_claims.sizes_lines({"rows": rows, "alone": alone}))
     assert "at most 1 points worse than alone | 0.1 ± 0.1 points | holds" in text
+    assert "9 random networks of `sandwich` at most 1.5 points worse than alone | -5.0 ± 0.0 points | does not" in text
+    assert "| networks of `sandwich` in the order of networks alone, tau | 1.000 ± .000 | |" in text
     assert "| `attentive` above `sandwich`: hypervolume | .011 ± .001 | holds |" in text
     assert "| `attentive` above `sandwich`: smallest | 0.0 ± 0.0 |" in text
+
+
+def test_sums_over_choices_are_found_where_accuracies_are_sums():
+    genes, rng = Stack.genes, np.random.default_rng(0)
+    effects = [rng.random(len(gene.choices)) for gene in genes]
+    genomes = list(product(*(range(len(gene.choices)) for gene in genes)))
+    right = np.array([sum(own[choice] for own, choice in zip(effects, one, strict=True)) for one in genomes])
+    some = rng.permutation(len(genomes))[:30]
+    found = supernet_ceilings.additive(genes, [genomes[k] for k in some], right[some], genomes)
+    assert found == pytest.approx(right)
+    noisy = -right + rng.normal(0, 0.3, len(right))
+    taus = supernet_ceilings.halves(genes, genomes, noisy, right)
+    assert taus["sums"] > taus["direct"] > 0.3
+    lines = supernet_claims.blocks_lines({"rows": [], "ranked": [{"networks": 48, **taus}]})
+    assert lines[0] == "| half of 48 networks judged by | tau |"
+    assert lines[-1].endswith("one seed")
+
+
+@pytest.mark.slow
+def test_ceilings_are_scores_that_know_accuracies():
+    space, rng = Stack(), np.random.default_rng(0)
+    genomes = [one for one in product(range(4), range(2), range(2), range(3)) if space.canonical(one) == one]
+    accuracies = np.array([sum(one) for one in genomes]) + rng.normal(0, 0.1, len(genomes))
+    column = SimpleNamespace(values=accuracies + rng.normal(0, 0.5, len(genomes)))
+    table = SimpleNamespace(labels=accuracies, test=SimpleNamespace(accuracy=accuracies))
+    benchmark = SimpleNamespace(genomes=genomes, names=["metric"], column=lambda name: column, trainings={"a": table})
+    rows = supernet_ceilings.Ceilings(benchmark, space, accuracies).rows(genomes[::3], labels=(12,))
+    taus = {name: np.mean(one) for name, one in rows.items()}
+    assert list(taus) == [
+        "random",
+        "fit to metrics, 12 labels",
+        "ceiling of sums over choices",
+        "one training beside the benchmark's results",
+    ]
+    assert taus["ceiling of sums over choices"] > 0.8
+    assert taus["one training beside the benchmark's results"] == 1
+    assert taus["fit to metrics, 12 labels"] > 0.4
