@@ -12,6 +12,8 @@
 - `fit`: the loss with shared weights as one more column of a predictor of accuracy, on NAS-Bench-Macro. The supernet is
   one that perf/supernet_ranking.py has trained; --judged names the file judged-*.json in its folder.
 - `elastic`: InstaTune. Parts of a trained vision transformer with 60% of its multiply-accumulates stay as good as it.
+- `distil`: AutoDistil. Students with half of a teacher's parameters, from a supernet that learns its attention, are
+  better than the same students that are trained alone for the same steps. The encoders read rows of 16 words.
 
 Claims are tested by the t-test over seeds (`fit`: over draws of labels), one-sided at 95%: a claim holds, does not
 hold, or the trainings are too small to tell. Networks are judged on the same held-out photos, so differences are
@@ -32,6 +34,8 @@ import numpy as np
 from scipy.stats import kendalltau
 from supernet_ceilings import halves, tau
 from supernet_ranking import PASSES, Truth
+from supernet_students import SPACE as STUDENTS
+from supernet_students import distil, distil_lines
 from supernet_trainings import (
     Examples,
     Setup,
@@ -286,6 +290,7 @@ CLAIMS: dict[str, tuple[Callable[[argparse.Namespace], dict[str, Any]], Callable
     "blocks": (blocks, blocks_lines),
     "fit": (fit, fit_lines),
     "elastic": (elastic, elastic_lines),
+    "distil": (distil, distil_lines),
 }
 
 # Space, photos, epochs, seeds: sizes that the tables of docs/supernets.md have.
@@ -294,6 +299,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "blocks": {"space": "nbmacro:resolution=8", "images": 0, "epochs": 2},
     "fit": {"space": "nbmacro:resolution=16"},
     "elastic": {"space": "vit:resolution=32,classes=10", "images": 2000, "epochs": 4, "networks": 5},
+    "distil": {"space": STUDENTS, "epochs": 8, "networks": 3},
 }
 
 
@@ -328,6 +334,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         if name == "fit":
             add("--judged", dest="judged_file", type=Path, required=True, help="a file judged-*.json")
             add("--draws", type=int, default=5, help="draws of labels")
+        if name == "distil":
+            add("--lines", type=int, default=1000, help="lines of the text that are read")
+            add("--batch", type=int, default=32, help="rows of a step")
+            add("--drawn", type=int, default=60, help="random encoders that students are taken from")
         if name == "elastic":
             add("--tuning", type=int, default=2, help="epochs of the elastic training")
             add("--tuning-rate", type=float, default=RATE, help="its learning rate")

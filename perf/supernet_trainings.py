@@ -38,7 +38,7 @@ from nasctl.training.events import Event, LearningProblem, Ranks, StepDone
 from nasctl.training.labelled import Part, TrainingData, training_data
 from nasctl.training.learner import Learner, Learns
 from nasctl.training.loop import train
-from nasctl.training.recipe import Recipe
+from nasctl.training.recipe import Recipe, TrainingTask
 
 ARCHIVES = ("cifar10_train_12000.zip", "cifar10_test_2000.zip")
 
@@ -92,6 +92,7 @@ class Setup:
         recipe: The recipe, but for its epochs.
         work: Folder of the trainings.
         split: Shares of training, validation and test data.
+        task: Task of the data; None for the usual one.
     """
 
     space: str
@@ -99,6 +100,7 @@ class Setup:
     recipe: Recipe
     work: Path
     split: str = "0.9,0.1,0"
+    task: TrainingTask | None = None
 
     @property
     def _of_data(self) -> str:
@@ -113,7 +115,7 @@ class Setup:
 
     def data(self) -> TrainingData:
         """Return the data at the resolution of the space."""
-        return training_data(self.source, self.searched().input, None, self.split, 0)
+        return training_data(self.source, self.searched().input, None, self.split, 0, self.task)
 
     def supernet(
         self, strategy: str, seed: int, epochs: int, share: str = "", **more: Any

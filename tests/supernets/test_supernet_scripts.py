@@ -9,6 +9,7 @@ import pytest
 from paths import ROOT
 from supernets.stack import Stack
 
+from nasctl import registry
 from nasctl.training.recipe import Recipe
 
 sys.path.append(str(ROOT / "perf"))  # scripts import each other as they do on the command line
@@ -16,6 +17,7 @@ sys.path.append(str(ROOT / "perf"))  # scripts import each other as they do on t
 import supernet_ceilings
 import supernet_claims
 import supernet_ranking
+import supernet_students
 import supernet_trainings
 
 sys.path.pop()
@@ -119,3 +121,27 @@ def test_ceilings_are_scores_that_know_accuracies():
     assert taus["ceiling of sums over choices"] > 0.8
     assert taus["one training beside the benchmark's results"] == 1
     assert taus["fit to metrics, 12 labels"] > 0.4
+
+
+def test_students_have_attention_and_are_small_ones_of_the_teacher():
+    space = supernet_students.AttentionEncoders(length=8, vocabulary=100)
+    largest = space.canonical(tuple(len(gene.choices) - 1 for gene in space.genes))
+    assert {gene.name.rpartition(".")[2] for gene in space.genes} == {"hidden", "layers", "heads", "units"}
+    for genome in supernet_trainings.random_genomes(space, 5, 0):
+        assert space.canonical(genome) == genome
+        names = [node.name for node in space.network(genome).nodes]
+        assert sum(name.endswith("query") for name in names) == space.genes[1].choices[genome[1]]
+        assert space.network(genome).params <= space.network(largest).params
+    assert registry.create("spaces", f"{supernet_students.SPACE}:length=8").input.shape == (8,)
+
+
+def test_the_table_of_students_compares_losses_of_one_seed():
+    rows = [
+        {"seed": seed, "steps": 9, "teacher": 5.0, "teacher seconds": 2, "supernet seconds": 4}
+        | {"pairs": [{"inherited": 5.5 + seed / 10, "alone": 6.0 + seed / 9, "seconds": 1}]}
+        for seed in (0, 1, 2)
+    ]
+    lines = supernet_claims.distil_lines({"rows": rows})
+    assert lines[3] == "| 1 students of the supernet | 5.600 ± .100 | 271.3 ± 27.1 |"
+    assert "students of the supernet better than alone: .511 ± .011 nats, holds" in lines[-2]
+    assert lines[-1] == "9 steps; seconds: teacher 2 ± 0, supernet 4 ± 0, a student 1 ± 0"
