@@ -14,6 +14,8 @@
 - `elastic`: InstaTune. Parts of a trained vision transformer with 60% of its multiply-accumulates stay as good as it.
 - `distil`: AutoDistil. Students with half of a teacher's parameters, from a supernet that learns its attention, are
   better than the same students that are trained alone for the same steps. The encoders read rows of 16 words.
+- `tangle`: TangleNAS. The network that `tangle` chooses is better, trained alone, than the best of random networks by
+  the weights of `single_path`, and than a random network of its cost.
 
 Claims are tested by the t-test over seeds (`fit`: over draws of labels), one-sided at 95%: a claim holds, does not
 hold, or the trainings are too small to tell. Networks are judged on the same held-out photos, so differences are
@@ -33,6 +35,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import kendalltau
 from supernet_ceilings import halves, tau
+from supernet_entangled import STRATEGY, tangle, tangle_lines
 from supernet_ranking import PASSES, Truth
 from supernet_students import SPACE as STUDENTS
 from supernet_students import distil, distil_lines
@@ -42,8 +45,8 @@ from supernet_trainings import (
     inherited,
     judged,
     own_quality,
-    photos,
     random_genomes,
+    small_setup,
     spread,
     verdict,
 )
@@ -54,7 +57,6 @@ from nasctl.prediction.features import FeatureBuilder
 from nasctl.prediction.predictor import AccuracyPredictor
 from nasctl.problem.space import Genome
 from nasctl.supernets.problem import SupernetProblem
-from nasctl.training.recipe import Recipe
 
 COMPARED_ALONE = ("sandwich", "single_path")  # strategies whose networks are compared with networks trained alone
 
@@ -73,13 +75,6 @@ RATE = 1e-3  # learning rate of vision transformers
 FEWEST_ORDERED = 4  # networks of a seed whose order is compared with that of networks alone
 
 LABELS = (32, 128)  # of the predictors that `fit` compares
-
-
-def small_setup(given: argparse.Namespace, **recipe: Any) -> Setup:
-    """Return the setup of a claim on few photos."""
-    source, split = (given.data, "0.8,0.1,0.1") if given.data else (str(photos(given.images, given.work)), "0.9,0.1,0")
-    chosen = Recipe(**{"evaluate": 0, "cutout": 0.0, "checkpoint": 2.0, "warmup": 0.5, **recipe})
-    return Setup(given.space, source, chosen, given.work, split)
 
 
 def sizes(given: argparse.Namespace) -> dict[str, Any]:
@@ -291,7 +286,10 @@ CLAIMS: dict[str, tuple[Callable[[argparse.Namespace], dict[str, Any]], Callable
     "fit": (fit, fit_lines),
     "elastic": (elastic, elastic_lines),
     "distil": (distil, distil_lines),
+    "tangle": (tangle, tangle_lines),
 }
+
+MBCONV = "mbconv:resolution=32,width=0.5,classes=10"
 
 # Space, photos, epochs, seeds: sizes that the tables of docs/supernets.md have.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -300,6 +298,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "fit": {"space": "nbmacro:resolution=16"},
     "elastic": {"space": "vit:resolution=32,classes=10", "images": 2000, "epochs": 4, "networks": 5},
     "distil": {"space": STUDENTS, "epochs": 8, "networks": 3},
+    "tangle": {"space": MBCONV, "images": 2000, "epochs": 12, "networks": 100},
 }
 
 
@@ -318,9 +317,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         add("--data", help="data in place of the photos")
         add("--work", type=Path, default=Path("supernet-claims"))
         add("--json", type=Path)
+        if name in ("sizes", "tangle"):
+            add("--judged", type=int, default=300, help="held-out photos that random networks are judged on")
+        if name == "tangle":
+            add("--strategy", default=STRATEGY)
         if name == "sizes":
             add("--strategies", nargs="+", default=list(STRATEGIES))
-            add("--judged", type=int, default=300, help="held-out photos that random networks are judged on")
             add("--alone", type=int, default=1, help="random networks that are trained alone, for each seed")
         if name == "blocks":
             add(

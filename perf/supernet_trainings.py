@@ -6,6 +6,7 @@ can be given again. Seconds are those of the processor, which other work on the 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -152,6 +153,13 @@ class Setup:
         learner, seconds = trained(problem, self.work / f"alone-{key}-{epochs}-{seed}", Learner)
         assert isinstance(learner, Learner)
         return learner, seconds
+
+
+def small_setup(given: argparse.Namespace, **recipe: Any) -> Setup:
+    """Return the setup of a claim on few photos."""
+    source, split = (given.data, "0.8,0.1,0.1") if given.data else (str(photos(given.images, given.work)), "0.9,0.1,0")
+    chosen = Recipe(**{"evaluate": 0, "cutout": 0.0, "checkpoint": 2.0, "warmup": 0.5, **recipe})
+    return Setup(given.space, source, chosen, given.work, split)
 
 
 def trained(problem: LearningProblem, folder: Path, kind: Callable[[Any, Ranks], Learns]) -> tuple[Learns, float]:

@@ -16,6 +16,7 @@ sys.path.append(str(ROOT / "perf"))  # scripts import each other as they do on t
 
 import supernet_ceilings
 import supernet_claims
+import supernet_entangled
 import supernet_ranking
 import supernet_students
 import supernet_trainings
@@ -145,3 +146,25 @@ def test_the_table_of_students_compares_losses_of_one_seed():
     assert lines[3] == "| 1 students of the supernet | 5.600 ± .100 | 271.3 ± 27.1 |"
     assert "students of the supernet better than alone: .511 ± .011 nats, holds" in lines[-2]
     assert lines[-1] == "9 steps; seconds: teacher 2 ± 0, supernet 4 ± 0, a student 1 ± 0"
+
+
+def test_a_random_network_has_the_cost_of_the_learned_one():
+    space, learned = registry.create("spaces", "nats_size:resolution=8"), (3, 4, 2, 5, 1)
+    found = supernet_entangled.of_equal_cost(space, learned, 0)
+    assert found != learned
+    assert space.network(found).macs == pytest.approx(space.network(learned).macs, rel=0.05)
+
+
+def test_the_table_of_learned_networks_compares_networks_of_one_seed():
+    rows = [
+        {"seed": seed, "steps": 9, "judged": 99, "seconds": {"learned": 20, "searched": 10}}
+        | {name: {"accuracy": 50.0 + more + seed / 10, "macs": 2e6} for name, more in values.items()}
+        for seed, values in enumerate(
+            [{"learned": 3, "searched": 2, "random": 1}, {"learned": 4, "searched": 3, "random": 3}]
+        )
+    ]
+    lines = supernet_claims.tangle_lines({"rows": rows})
+    assert lines[2] == "| learned by `tangle` | 53.5 ± 0.8 | 2.0 ± 0.0 | 20 ± 0 |"
+    assert lines[4].endswith("| 2.0 ± 0.0 |  |")
+    assert lines[-2].endswith("lowest loss by `single_path`: 1.0 ± 0.0 points, holds")
+    assert lines[-1].endswith("1.5 ± 0.7 points, too small to tell")
