@@ -4,10 +4,18 @@
   same network trained alone on the same photos, and other networks with inherited weights are as good as trained alone.
   AttentiveNAS, AlphaNet and ShiftNAS: the hypervolume of error and multiply-accumulates over random networks is larger
   than that of `sandwich`, whose steps train as many networks.
-- `blocks`: BossNAS. The effects of choices that `blockwise` fits without labels rank networks of NAS-Bench-Macro.
+  With `single_path` among the strategies, its networks are compared with networks alone too. It trains four times as
+  many epochs, since its steps train one network.
+- `blocks`: BossNAS. The effects of choices that `blockwise` fits without labels rank networks of NAS-Bench-Macro. With
+  --judged, files that perf/supernet_ranking.py has written, the losses of a supernet rank networks beside sums over
+  choices that are fitted to the losses of other networks. `--seeds` without a number trains nothing.
 - `fit`: the loss with shared weights as one more column of a predictor of accuracy, on NAS-Bench-Macro. The supernet is
   one that perf/supernet_ranking.py has trained; --judged names the file judged-*.json in its folder.
 - `elastic`: InstaTune. Parts of a trained vision transformer with 60% of its multiply-accumulates stay as good as it.
+- `distil`: AutoDistil. Students with half of a teacher's parameters, from a supernet that learns its attention, are
+  better than the same students that are trained alone for the same steps. The encoders read rows of 16 words.
+- `tangle`: TangleNAS. The network that `tangle` chooses is better, trained alone, than the best of random networks by
+  the weights of `single_path`, and than a random network of its cost.
 
 Claims are tested by the t-test over seeds (`fit`: over draws of labels), one-sided at 95%: a claim holds, does not
 hold, or the trainings are too small to tell. Networks are judged on the same held-out photos, so differences are
@@ -20,20 +28,25 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
-from supernet_ranking import Truth
+from supernet_ceilings import halves, tau
+from supernet_entangled import STRATEGY, tangle, tangle_lines
+from supernet_ranking import PASSES, Truth
+from supernet_students import SPACE as STUDENTS
+from supernet_students import distil, distil_lines
 from supernet_trainings import (
     Examples,
     Setup,
     inherited,
     judged,
     own_quality,
-    photos,
     random_genomes,
+    small_setup,
     spread,
     verdict,
 )
@@ -44,7 +57,8 @@ from nasctl.prediction.features import FeatureBuilder
 from nasctl.prediction.predictor import AccuracyPredictor
 from nasctl.problem.space import Genome
 from nasctl.supernets.problem import SupernetProblem
-from nasctl.training.recipe import Recipe
+
+COMPARED_ALONE = ("sandwich", "single_path")  # strategies whose networks are compared with networks trained alone
 
 STRATEGIES = ("sandwich", "sandwich:distance=alpha", "attentive", "shift:sandwich,random=2")
 
@@ -56,14 +70,11 @@ NEAR = 0.03  # share by which the cost of a part may differ from that
 
 ELASTIC_MARGIN = -1.0  # points
 
+RATE = 1e-3  # learning rate of vision transformers
+
+FEWEST_ORDERED = 4  # networks of a seed whose order is compared with that of networks alone
+
 LABELS = (32, 128)  # of the predictors that `fit` compares
-
-
-def small_setup(given: argparse.Namespace, **recipe: Any) -> Setup:
-    """Return the setup of a claim on few photos."""
-    source, split = (given.data, "0.8,0.1,0.1") if given.data else (str(photos(given.images, given.work)), "0.9,0.1,0")
-    chosen = Recipe(**{"evaluate": 0, "cutout": 0.0, "checkpoint": 2.0, "warmup": 0.5, **recipe})
-    return Setup(given.space, source, chosen, given.work, split)
 
 
 def sizes(given: argparse.Namespace) -> dict[str, Any]:
@@ -75,7 +86,8 @@ def sizes(given: argparse.Namespace) -> dict[str, Any]:
     rows, alone = [], []
     for seed in given.seeds:
         for strategy in given.strategies:
-            learner, seconds = setup.supernet(strategy, seed, given.epochs)
+            epochs = given.epochs * (PASSES["sandwich"] if strategy == "single_path" else 1)
+            learner, seconds = setup.supernet(strategy, seed, epochs)
             largest, smallest, macs = learner.context.largest, learner.context.smallest, learner.context.macs
             ends = [inherited(learner, one, held_out) for one in (largest, smallest)]
             found = judged(learner, [largest, smallest, *genomes], few)
@@ -85,9 +97,10 @@ def sizes(given: argparse.Namespace) -> dict[str, Any]:
             row |= {"largest": ends[0][0], "smallest": ends[1][0], "mean": 100 * float(shares.mean())}
             rows.append(row | {"hypervolume": hypervolume(np.column_stack([1 - shares, costs]))})
             print(f"  {row}", flush=True)
-            if strategy == "sandwich":
+            if strategy in COMPARED_ALONE:
                 some = [largest, *random_genomes(setup.searched(), given.alone, 1000 + seed)]
-                alone += [_beside(setup, learner, one, seed, given.epochs, held_out) for one in some]
+                beside = (_beside(setup, learner, one, seed, given.epochs, held_out) for one in some)
+                alone += [{"strategy": strategy, **one} for one in beside]
     return {"rows": rows, "alone": alone}
 
 
@@ -113,14 +126,8 @@ def sizes_lines(found: dict[str, Any]) -> list[str]:
         cells = [spread((row[one] for row in own), digits.get(one, 1)) for one in columns]
         lines.append("| " + " | ".join([f"`{name}`", *cells]) + " |")
     lines += ["", "| claim | difference | test |", "| --- | --- | --- |"]
-    for largest, margin in ((True, LARGEST_MARGIN), (False, SUBNET_MARGIN)):
-        own = [one for one in found["alone"] if one["largest"] == largest]
-        seeds = {one["seed"] for one in own}
-        means = [np.mean([e["inherited"] - e["alone"] for e in own if e["seed"] == seed]) for seed in sorted(seeds)]
-        if means:
-            which = "the largest network" if largest else f"{len(own)} random networks"
-            claim = f"BigNAS: {which} of `sandwich` at most {-margin:g} points worse than alone"
-            lines.append(f"| {claim} | {spread(means, 1)} points | {verdict(means, margin)} |")
+    for name in dict.fromkeys(one["strategy"] for one in found["alone"]):
+        lines += _alone_lines(name, [one for one in found["alone"] if one["strategy"] == name])
     base = {row["seed"]: row for row in by.get("sandwich", [])}
     for name, own in by.items():
         for column in ("hypervolume", "largest", "smallest"):
@@ -131,28 +138,61 @@ def sizes_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _alone_lines(strategy: str, alone: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the rows on networks of a strategy beside the same networks alone: accuracy, and order of the networks."""
+    lines = []
+    for largest, margin in ((True, LARGEST_MARGIN), (False, SUBNET_MARGIN)):
+        own = [one for one in alone if one["largest"] == largest]
+        seeds = sorted({one["seed"] for one in own})
+        means = [np.mean([e["inherited"] - e["alone"] for e in own if e["seed"] == seed]) for seed in seeds]
+        if means:
+            which = "the largest network" if largest else f"{len(own)} random networks"
+            claim = f"BigNAS: {which} of `{strategy}` at most {-margin:g} points worse than alone"
+            lines.append(f"| {claim} | {spread(means, 1)} points | {verdict(means, margin)} |")
+    taus = []
+    for seed in sorted({one["seed"] for one in alone}):
+        own = [one for one in alone if one["seed"] == seed]
+        if len(own) >= FEWEST_ORDERED:
+            taus.append(tau((one["inherited"] for one in own), np.array([one["alone"] for one in own])))
+    if taus:
+        lines.append(f"| networks of `{strategy}` in the order of networks alone, tau | {spread(taus)} | |")
+    return lines
+
+
 def blocks(given: argparse.Namespace) -> dict[str, Any]:
     """Measure the claim of BossNAS."""
-    setup, truth, rows = small_setup(given), Truth(given.space), []
-    macs = truth.baselines(truth.genomes)["macs"]
+    truth, rows, ranked = Truth(given.space), [], []
+    macs = float(kendalltau(truth.baselines(truth.genomes)["macs"], truth.accuracies).statistic)
     for seed in given.seeds:
-        learner, seconds = setup.supernet("blockwise", seed, given.epochs)
+        learner, seconds = small_setup(given).supernet("blockwise", seed, given.epochs)
         scores = np.array([-learner.strategy.score(genome) for genome in truth.genomes])  # type: ignore[attr-defined]
         row = {"seed": seed, "seconds": seconds, "steps": learner.context.steps}
-        row |= {"tau": float(kendalltau(scores, truth.accuracies).statistic)}
-        rows.append(row | {"macs": float(kendalltau(macs, truth.accuracies).statistic)})
+        rows.append(row | {"tau": float(kendalltau(scores, truth.accuracies).statistic), "macs": macs})
         print(f"  {rows[-1]}", flush=True)
-    return {"rows": rows}
+    for file in given.judged_files:
+        known = {tuple(one["genome"]): one["loss"] for one in json.loads(file.read_text())}
+        genomes = [one for one in truth.genomes if one in known]
+        losses = np.array([known[one] for one in genomes])
+        ranked.append({"networks": len(genomes), **halves(truth.genes, genomes, losses, truth.of(genomes))})
+    return {"rows": rows, "ranked": ranked}
 
 
 def blocks_lines(found: dict[str, Any]) -> list[str]:
     """Return the Markdown of `blocks`."""
-    rows = found["rows"]
-    taus, macs = [row["tau"] for row in rows], rows[0]["macs"]
-    lines = ["| all networks judged by | tau | seconds |", "| --- | --- | --- |"]
-    lines.append(f"| block tables | {spread(taus)} | {spread((row['seconds'] for row in rows), 0)} |")
-    lines.append(f"| macs | {spread([macs])} | |")
-    return [*lines, "", f"BossNAS: block tables above macs: {verdict(one - macs for one in taus)}"]
+    rows, ranked, lines = found["rows"], found["ranked"], list[str]()
+    if rows:
+        taus, macs = [row["tau"] for row in rows], rows[0]["macs"]
+        lines = ["| all networks judged by | tau | seconds |", "| --- | --- | --- |"]
+        lines.append(f"| block tables | {spread(taus)} | {spread((row['seconds'] for row in rows), 0)} |")
+        lines.append(f"| macs | {spread([macs])} | |")
+        lines += ["", f"BossNAS: block tables above macs: {verdict(one - macs for one in taus)}", ""]
+    if ranked:
+        lines += [f"| half of {ranked[0]['networks']} networks judged by | tau |", "| --- | --- |"]
+        lines.append(f"| their losses with shared weights | {spread(row['direct'] for row in ranked)} |")
+        lines.append(f"| sums over choices, fitted to losses of others | {spread(row['sums'] for row in ranked)} |")
+        differences = [row["sums"] - row["direct"] for row in ranked]
+        lines += ["", f"sums above losses: {spread(differences)}, {verdict(differences)}"]
+    return lines
 
 
 def fit(given: argparse.Namespace) -> dict[str, Any]:
@@ -201,7 +241,7 @@ def fit_lines(found: dict[str, Any]) -> list[str]:
 
 def elastic(given: argparse.Namespace) -> dict[str, Any]:
     """Measure the claim of InstaTune."""
-    setup = small_setup(given, optimiser="adamw", rate=1e-3, weight_decay=0.05)
+    setup = small_setup(given, optimiser="adamw", rate=RATE, weight_decay=0.05)
     space, held_out, rows = setup.searched(), Examples.held_out(setup.data(), 0), []
     largest = tuple(len(gene.choices) - 1 for gene in space.genes)
     whole = space.network(largest).macs
@@ -213,7 +253,10 @@ def elastic(given: argparse.Namespace) -> dict[str, Any]:
         def start(module: Any, state: Any = state) -> object:
             return module.load_state_dict(state)
 
-        learner, more = setup.supernet("elastic", seed, given.tuning, start=start)
+        # A training is known by its folder and its epochs; this one also depends on what it starts from and its rate.
+        tuned = replace(setup, work=given.work / f"from-{given.epochs}-epochs-at-{given.tuning_rate:g}")
+        tuned = replace(tuned, recipe=replace(setup.recipe, rate=given.tuning_rate))
+        learner, more = tuned.supernet("elastic", seed, given.tuning, start=start)
         assert isinstance(learner._problem, SupernetProblem)
         row = {"seed": seed, "seconds": seconds + more, "given": own_quality(own, setup.data(), held_out)[0]}
         row["largest"] = inherited(learner, learner.context.largest, held_out)[0]
@@ -242,7 +285,11 @@ CLAIMS: dict[str, tuple[Callable[[argparse.Namespace], dict[str, Any]], Callable
     "blocks": (blocks, blocks_lines),
     "fit": (fit, fit_lines),
     "elastic": (elastic, elastic_lines),
+    "distil": (distil, distil_lines),
+    "tangle": (tangle, tangle_lines),
 }
+
+MBCONV = "mbconv:resolution=32,width=0.5,classes=10"
 
 # Space, photos, epochs, seeds: sizes that the tables of docs/supernets.md have.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -250,6 +297,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "blocks": {"space": "nbmacro:resolution=8", "images": 0, "epochs": 2},
     "fit": {"space": "nbmacro:resolution=16"},
     "elastic": {"space": "vit:resolution=32,classes=10", "images": 2000, "epochs": 4, "networks": 5},
+    "distil": {"space": STUDENTS, "epochs": 8, "networks": 3},
+    "tangle": {"space": MBCONV, "images": 2000, "epochs": 12, "networks": 100},
 }
 
 
@@ -263,20 +312,37 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         add("--space", default=defaults["space"])
         add("--images", type=int, default=defaults.get("images", 0), help="training photos; 0: all 12,000")
         add("--epochs", type=int, default=defaults.get("epochs", 1))
-        add("--seeds", nargs="+", type=int, default=[0, 1, 2])
+        add("--seeds", nargs="*" if name == "blocks" else "+", type=int, default=[0, 1, 2])
         add("--networks", type=int, default=defaults.get("networks", 0), help="random networks to judge")
         add("--data", help="data in place of the photos")
         add("--work", type=Path, default=Path("supernet-claims"))
         add("--json", type=Path)
+        if name in ("sizes", "tangle"):
+            add("--judged", type=int, default=300, help="held-out photos that random networks are judged on")
+        if name == "tangle":
+            add("--strategy", default=STRATEGY)
         if name == "sizes":
             add("--strategies", nargs="+", default=list(STRATEGIES))
-            add("--judged", type=int, default=300, help="held-out photos that random networks are judged on")
             add("--alone", type=int, default=1, help="random networks that are trained alone, for each seed")
+        if name == "blocks":
+            add(
+                "--judged",
+                dest="judged_files",
+                type=Path,
+                nargs="*",
+                default=[],
+                help="files judged-*.json, one a seed",
+            )
         if name == "fit":
             add("--judged", dest="judged_file", type=Path, required=True, help="a file judged-*.json")
             add("--draws", type=int, default=5, help="draws of labels")
+        if name == "distil":
+            add("--lines", type=int, default=1000, help="lines of the text that are read")
+            add("--batch", type=int, default=32, help="rows of a step")
+            add("--drawn", type=int, default=60, help="random encoders that students are taken from")
         if name == "elastic":
             add("--tuning", type=int, default=2, help="epochs of the elastic training")
+            add("--tuning-rate", type=float, default=RATE, help="its learning rate")
     return parser.parse_args(words)
 
 

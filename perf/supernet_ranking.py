@@ -11,8 +11,10 @@ stands beside that of metrics on the same networks. There are two sets of networ
 "top" is the share of the best tenth that is in the best tenth by the loss. "seeds agree" is Kendall's tau between the
 losses of two seeds, the mean over pairs. --epochs is the number of passes over the photos of a strategy which trains
 one network a step; others have fewer epochs, so that all train equally often. With --statistics, the ways to judge are
-compared. With --choices, the number of each choice in a network is compared with loss and accuracy. What is judged is
-kept in the folder --work; the tables are made from there.
+compared. With --choices, the number of each choice in a network is compared with loss and accuracy. With --ceilings,
+the table also has random scores, predictors of accuracy that are fitted to labels of other networks, sums over choices
+that are fitted to all accuracies, and one training of each network against its other trainings. What is judged is kept
+in the folder --work; the tables are made from there.
 
 The data are `cifar10_train_12000.zip` and `cifar10_test_2000.zip` in the folder `images` of NASCTL_DATA, and the
 accuracies are those of nasctl's benchmarks, whose tables lie in NASCTL_DATA too.
@@ -29,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau
+from supernet_ceilings import Ceilings, tau
 from supernet_trainings import Examples, Setup, inherited, judged, photos, spread, verdict
 
 from nasctl import registry
@@ -63,6 +65,10 @@ class Truth:
     def of(self, genomes: Iterable[Genome]) -> np.ndarray:
         """Return the accuracies of networks."""
         return self.accuracies[[self._place[genome] for genome in genomes]]
+
+    def ceilings(self, genomes: Sequence[Genome]) -> dict[str, list[float]]:
+        """Return Kendall's tau of scores that need accuracies of the benchmark, on some networks."""
+        return Ceilings(self._benchmark, self._full, self.accuracies).rows(genomes)
 
     def random(self, number: int) -> list[Genome]:
         """Return random networks."""
@@ -98,12 +104,6 @@ def precision(scores: np.ndarray, truth: np.ndarray) -> float:
     number = max(1, round(BEST * len(truth)))
     scores = np.nan_to_num(scores, nan=-np.inf)
     return len({*np.argsort(-scores)[:number]} & {*np.argsort(-truth)[:number]}) / number
-
-
-def tau(scores: Iterable[float], truth: np.ndarray) -> float:
-    """Return Kendall's tau of scores with the truth; a network without a score is the worst."""
-    known = np.nan_to_num(np.array([*scores], dtype=float), nan=-np.inf)
-    return float(kendalltau(known, truth).statistic)
 
 
 def epochs_of(strategy: str, epochs: int, space: str) -> int:
@@ -183,7 +183,7 @@ class Judgement:
         return ", ".join(found)
 
 
-def summary(rows: Sequence[dict[str, Any]], truth: Truth, name: str) -> list[str]:
+def summary(rows: Sequence[dict[str, Any]], truth: Truth, name: str, ceilings: bool = False) -> list[str]:
     """Return the Markdown table of one set of networks, and each strategy's difference from the first."""
     used = [row for row in rows if name in row]
     common = sorted(set.intersection(*({tuple(one["genome"]) for one in row[name]} for row in used)))
@@ -198,6 +198,8 @@ def summary(rows: Sequence[dict[str, Any]], truth: Truth, name: str) -> list[str
         lines.append("| " + " | ".join([f"`{strategy}`, {share}, {epochs} epochs", *found.cells()]) + " |")
     for metric, scores in truth.baselines(common).items():
         lines.append(f"| {metric} | {spread([tau(scores, right)])} | | {precision(scores, right):.2f} | | | |")
+    for score, taus in (truth.ceilings(common) if ceilings else {}).items():
+        lines.append(f"| {score} | {spread(taus)} | | | | | |")
     first, *others = by
     return [*lines, "", *(f"`{key[0]}` above `{first[0]}`: {by[key].against(by[first])}" for key in others)]
 
@@ -229,6 +231,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--intervals", type=int, default=0, help="of accuracies, with one network each; 0: none")
     parser.add_argument("--images", type=int, default=500, help="held-out photos that networks are judged on")
     parser.add_argument("--statistics", action="store_true", help="also judge with the statistics of batches")
+    parser.add_argument("--ceilings", action="store_true", help="also show what labels of the benchmark reach")
     parser.add_argument("--choices", action="store_true", help="also say which choices lower the loss")
     parser.add_argument("--data", help="data in place of the photos")
     parser.add_argument("--work", type=Path, default=Path("supernet-ranking"))
@@ -249,7 +252,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(f"{given.space}, judged on {given.images} held-out photos")
     for name in ("random", "spread"):
         if any(name in row for row in rows):
-            print("", *summary(rows, truth, name), sep="\n")
+            print("", *summary(rows, truth, name, given.ceilings), sep="\n")
     if given.choices:
         for strategy in given.strategies:
             print("", *preferences(rows, truth, strategy), sep="\n")

@@ -6,6 +6,7 @@ can be given again. Seconds are those of the processor, which other work on the 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -38,7 +39,7 @@ from nasctl.training.events import Event, LearningProblem, Ranks, StepDone
 from nasctl.training.labelled import Part, TrainingData, training_data
 from nasctl.training.learner import Learner, Learns
 from nasctl.training.loop import train
-from nasctl.training.recipe import Recipe
+from nasctl.training.recipe import Recipe, TrainingTask
 
 ARCHIVES = ("cifar10_train_12000.zip", "cifar10_test_2000.zip")
 
@@ -92,6 +93,7 @@ class Setup:
         recipe: The recipe, but for its epochs.
         work: Folder of the trainings.
         split: Shares of training, validation and test data.
+        task: Task of the data; None for the usual one.
     """
 
     space: str
@@ -99,6 +101,7 @@ class Setup:
     recipe: Recipe
     work: Path
     split: str = "0.9,0.1,0"
+    task: TrainingTask | None = None
 
     @property
     def _of_data(self) -> str:
@@ -113,7 +116,7 @@ class Setup:
 
     def data(self) -> TrainingData:
         """Return the data at the resolution of the space."""
-        return training_data(self.source, self.searched().input, None, self.split, 0)
+        return training_data(self.source, self.searched().input, None, self.split, 0, self.task)
 
     def supernet(
         self, strategy: str, seed: int, epochs: int, share: str = "", **more: Any
@@ -150,6 +153,13 @@ class Setup:
         learner, seconds = trained(problem, self.work / f"alone-{key}-{epochs}-{seed}", Learner)
         assert isinstance(learner, Learner)
         return learner, seconds
+
+
+def small_setup(given: argparse.Namespace, **recipe: Any) -> Setup:
+    """Return the setup of a claim on few photos."""
+    source, split = (given.data, "0.8,0.1,0.1") if given.data else (str(photos(given.images, given.work)), "0.9,0.1,0")
+    chosen = Recipe(**{"evaluate": 0, "cutout": 0.0, "checkpoint": 2.0, "warmup": 0.5, **recipe})
+    return Setup(given.space, source, chosen, given.work, split)
 
 
 def trained(problem: LearningProblem, folder: Path, kind: Callable[[Any, Ranks], Learns]) -> tuple[Learns, float]:

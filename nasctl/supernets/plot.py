@@ -23,6 +23,8 @@ NAMED = 6  # curves of a panel of choices that have a name; the others are one c
 
 COLOURS = {"largest": BLUE, "smallest": VERMILLION}  # of a sampled network: GREEN
 
+MOST_BARS = 20  # networks that are drawn with bars of their standard errors
+
 
 def draw_supernet(
     path: Path,
@@ -197,10 +199,15 @@ def _draw_costs(area: matplotlib.axes.Axes, row: Mapping[str, Any]) -> None:
     front = pareto(np.stack([costs, sign * values], axis=1))
     front = front[np.argsort(front[:, 0], kind="stable")]
     area.step(front[:, 0], sign * front[:, 1], where="post", color=ORANGE, linewidth=0.9, zorder=1)
+    many = len(known) > MOST_BARS
     for name, cost, value, error in zip(known, costs, values, errors, strict=True):
-        colour = COLOURS.get(name, GREEN)
-        area.errorbar(cost, value, error, color=colour, marker="o", markersize=3, linewidth=0.7, capsize=1.5, zorder=2)
-    area.set_title("line: front; bars: \N{PLUS-MINUS SIGN} one standard error", fontsize=6, loc="right")
+        size, order = (1.8 if many else 3, 2) if name not in COLOURS else (3, 3)
+        area.errorbar(
+            cost, value, None if many else error, color=COLOURS.get(name, GREEN), marker="o", markersize=size,
+            linewidth=0.7, capsize=1.5, zorder=order,
+        )  # fmt: skip
+    bars = f"standard errors at most {errors.max():.2g}" if many else "bars: \N{PLUS-MINUS SIGN} one standard error"
+    area.set_title(f"line: front; {bars}", fontsize=6, loc="right")
 
 
 def _draw_visits(area: matplotlib.axes.Axes, visits: np.ndarray) -> None:

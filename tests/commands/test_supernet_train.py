@@ -72,6 +72,12 @@ def test_a_supernet_is_trained_listed_shown_drawn_and_deleted(nasctl):
     assert max(shown["visits"]["each"][0]) == 4 * 12  # the passes of all steps
     assert Path("s.png").stat().st_size > 10_000
     assert "s.png exists" in nasctl("supernet", "show", name, "--plot", "s.png", code=2).stderr
+    sampled = nasctl("supernet", "show", name, "--plot", "n.svg", "--sample", "7").stderr
+    assert "evaluated: 9/9" in sampled
+    text = Path("n.svg").read_text()
+    assert "validation accuracy (%)" in text
+    assert "the space is not installed" not in text
+    assert "--sample without --plot" in nasctl("supernet", "show", name, "--sample", "7", code=2).stderr
     assert "never" not in nasctl("supernet", "show", name).stdout
     refusal = nasctl("supernet", "delete", name, code=2).stderr  # the test's stdin is no terminal
     assert f"Cannot ask whether to delete supernet {name}: stdin is no terminal. Give --yes." in refusal
@@ -163,6 +169,10 @@ def test_an_unfinished_supernet_is_listed_with_its_progress_and_drawn(nasctl):
     assert "unfinished, step 9 of 12 (75%)" in nasctl("supernet", "list").stdout
     nasctl("supernet", "show", supernet.name, "--plot", "new dir/")
     assert Path(f"new dir/{supernet.name}.png").exists()
+    nasctl("supernet", "show", supernet.name, "--plot", "s.svg")
+    assert Path("s.svg").exists()
+    early = nasctl("supernet", "show", supernet.name, "--plot", "n.svg", "--sample", "2", code=2).stderr
+    assert "its training has not ended. Let it run to its end, or leave out --sample." in early
     done = nasctl(*TRAIN, "--epochs=2", "--json")
     assert "goes on after step 9" in done.stderr
     assert json.loads(done.stdout)["supernet"] == supernet.name

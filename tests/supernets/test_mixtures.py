@@ -10,8 +10,6 @@ from training.examples import QUICK, colour, images
 
 from nasctl import registry
 from nasctl.networks.layers import WeightedSum
-from nasctl.networks.python_source import source
-from nasctl.networks.weights import initialised
 from nasctl.supernets.hull import random_genome
 from nasctl.supernets.learner import SupernetLearner
 from nasctl.supernets.problem import SupernetProblem, default_share
@@ -151,18 +149,3 @@ def test_genes_need_a_factor_for_each_choice():
         networks.mixed(everything(space), {}, inputs)
     with pytest.raises(ValueError, match="gene 0 has 5 allowed choices, and factors"):
         networks.mixed(everything(space), dict.fromkeys(range(6), torch.ones(4)), inputs)
-
-
-def test_the_source_of_a_mixture_computes_what_the_mixture_computes():
-    space = registry.create("spaces", SPEC)
-    network = space.supernet(everything(space))
-    names: dict = {"__name__": "mixture"}
-    exec(source(network), names)
-    net, module = names["Net"](), initialised(network, 0)
-    with torch.no_grad():
-        for name, buffer in module.named_buffers():
-            if name.endswith("factors"):
-                buffer.uniform_(-1, 1)
-        net.load_state_dict(module.state_dict())
-        given = torch.randn(2, 3, 8, 8)
-        assert torch.equal(net.eval()(given), module.eval()(given))

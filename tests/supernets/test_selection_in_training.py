@@ -103,7 +103,14 @@ def test_equal_factors_and_removals_avoid_a_choice_that_sees_nothing():
     assert np.allclose(learner.strategy.arrays["history"][100], np.concatenate(learner.strategy.probabilities()))
 
 
-@pytest.mark.parametrize("strategy", [BLANK, pytest.param("drnas:select=perturbation", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        BLANK,
+        pytest.param("drnas:select=perturbation", marks=pytest.mark.slow),
+        pytest.param("gdas:select=perturbation", marks=pytest.mark.slow),
+    ],
+)
 def test_a_paused_selection_ends_in_the_same_bits(strategy, tmp_path):
     whole = trained(problem(strategy), tmp_path / "a")
     for pause in (5, 7):
@@ -112,7 +119,25 @@ def test_a_paused_selection_ends_in_the_same_bits(strategy, tmp_path):
     assert (whole.state["strategy/decided"] >= 0).all()
 
 
-@pytest.mark.parametrize("spec", ["darts:select=best", "darts:fixed", "drnas:select=best"])
+def test_drawn_paths_end_in_mixtures_that_decide_genes():
+    strategy = "gdas:rate=0.05,select=perturbation"
+    learner = SupernetLearner(problem(strategy, recipe=replace(PLAIN, epochs=5)), Ranks())
+    steps = learner.context.steps
+    for number in range(steps):
+        assert learner.strategy.arrays["alpha_updates"] == min(number, round(steps * 2 / 3))
+        step_of(learner, number)
+    way, _ = learner.strategy.chosen()
+    assert way != 0  # the choice that sees nothing adds nothing to a mixture
+    assert (learner.strategy.arrays["decided"] >= 0).all()
+    assert learner.strategy.probabilities()[0].tolist() == np.eye(3)[way].tolist()
+
+
+def test_a_training_by_gdas_is_known_as_before_it_could_select():
+    assert registry.spelled_out("strategies", "gdas") == "gdas:decay=0.001,rate=0.0003"
+    assert registry.spelled_out("strategies", "gdas:select=perturbation").endswith("select=perturbation")
+
+
+@pytest.mark.parametrize("spec", ["darts:select=best", "darts:fixed", "drnas:select=best", "gdas:select=best"])
 def test_selections_without_sense_are_refused(spec):
     with pytest.raises(BadOption, match=r"^Cannot (select|use)"):
         registry.create("strategies", spec, strategy_context(Toy(), steps=10))

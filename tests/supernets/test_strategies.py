@@ -44,6 +44,7 @@ SPECS = (
     "drnas:kl=0.01",
     "elastic:teacher=given,random=2",
     "few_shot:sandwich,after=0,listed=200",
+    "gdas:select=perturbation",
     "shift:sandwich,random=2,every=3,after=0.2,listed=200",
     "single_path:sampling=gradient,calr",
 )

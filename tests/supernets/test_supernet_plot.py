@@ -33,6 +33,13 @@ def test_the_perplexity_of_words_is_drawn(tmp_path):
     assert "the space is not installed" in (tmp_path / "t.svg").read_text()
 
 
+def test_many_networks_have_one_bound_of_their_errors_in_place_of_bars(tmp_path):
+    results = {f"sample {k}": {"loss": 2.0, "accuracy": 0.4, "error": 0.01 + k / 1000} for k in range(30)}
+    row = {"supernet": "many", "results": {"validation": results}, "judged": {name: {"macs": 1e6} for name in results}}
+    draw_supernet(tmp_path / "s.svg", row, list(entries()), np.array([[1, 2]]))
+    assert "line: front; standard errors at most 3.9" in (tmp_path / "s.svg").read_text()
+
+
 def test_a_supernet_without_an_evaluation_is_refused(tmp_path):
     with pytest.raises(NasctlError, match="none of its networks has been evaluated yet"):
         draw_supernet(tmp_path / "s.svg", {"supernet": "new", "results": {}, "judged": {}}, [], np.zeros((1, 3)))

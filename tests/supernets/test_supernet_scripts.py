@@ -1,17 +1,24 @@
 """The scripts that measure supernets: short trainings that are not repeated, the test of a claim, and their tables."""
 
 import sys
+from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from paths import ROOT
+from supernets.stack import Stack
 
+from nasctl import registry
 from nasctl.training.recipe import Recipe
 
 sys.path.append(str(ROOT / "perf"))  # scripts import each other as they do on the command line
 
+import supernet_ceilings
 import supernet_claims
+import supernet_entangled
 import supernet_ranking
+import supernet_students
 import supernet_trainings
 
 sys.path.pop()
@@ -70,7 +77,94 @@ def test_the_table_of_sizes_compares_strategies_of_one_seed():
         for name, more in (("sandwich", 0), ("attentive", 1 + seed / 10))
     ]
     alone = [{"seed": k, "largest": True, "inherited": 50 + k / 10, "alone": 50} for k in (0, 1, 2)]
+    alone += [{"seed": k, "largest": False, "inherited": 40 + m, "alone": 45 + m} for k in (0, 1, 2) for m in range(3)]
+    alone = [{"strategy": "sandwich", **one} for one in alone]
     text = "\n".join(supernet_claims.sizes_lines({"rows": rows, "alone": alone}))
     assert "at most 1 points worse than alone | 0.1 ± 0.1 points | holds" in text
+    assert "9 random networks of `sandwich` at most 1.5 points worse than alone | -5.0 ± 0.0 points | does not" in text
+    assert "| networks of `sandwich` in the order of networks alone, tau | 1.000 ± .000 | |" in text
     assert "| `attentive` above `sandwich`: hypervolume | .011 ± .001 | holds |" in text
     assert "| `attentive` above `sandwich`: smallest | 0.0 ± 0.0 |" in text
+
+
+def test_sums_over_choices_are_found_where_accuracies_are_sums():
+    genes, rng = Stack.genes, np.random.default_rng(0)
+    effects = [rng.random(len(gene.choices)) for gene in genes]
+    genomes = list(product(*(range(len(gene.choices)) for gene in genes)))
+    right = np.array([sum(own[choice] for own, choice in zip(effects, one, strict=True)) for one in genomes])
+    some = rng.permutation(len(genomes))[:30]
+    found = supernet_ceilings.additive(genes, [genomes[k] for k in some], right[some], genomes)
+    assert found == pytest.approx(right)
+    noisy = -right + rng.normal(0, 0.3, len(right))
+    taus = supernet_ceilings.halves(genes, genomes, noisy, right)
+    assert taus["sums"] > taus["direct"] > 0.3
+    lines = supernet_claims.blocks_lines({"rows": [], "ranked": [{"networks": 48, **taus}]})
+    assert lines[0] == "| half of 48 networks judged by | tau |"
+    assert lines[-1].endswith("one seed")
+
+
+@pytest.mark.slow
+def test_ceilings_are_scores_that_know_accuracies():
+    space, rng = Stack(), np.random.default_rng(0)
+    genomes = [one for one in product(range(4), range(2), range(2), range(3)) if space.canonical(one) == one]
+    accuracies = np.array([sum(one) for one in genomes]) + rng.normal(0, 0.1, len(genomes))
+    column = SimpleNamespace(values=accuracies + rng.normal(0, 0.5, len(genomes)))
+    table = SimpleNamespace(labels=accuracies, test=SimpleNamespace(accuracy=accuracies))
+    benchmark = SimpleNamespace(genomes=genomes, names=["metric"], column=lambda name: column, trainings={"a": table})
+    rows = supernet_ceilings.Ceilings(benchmark, space, accuracies).rows(genomes[::3], labels=(12,))
+    taus = {name: np.mean(one) for name, one in rows.items()}
+    assert list(taus) == [
+        "random",
+        "fit to metrics, 12 labels",
+        "ceiling of sums over choices",
+        "one training beside the benchmark's results",
+    ]
+    assert taus["ceiling of sums over choices"] > 0.8
+    assert taus["one training beside the benchmark's results"] == 1
+    assert taus["fit to metrics, 12 labels"] > 0.4
+
+
+def test_students_have_attention_and_are_small_ones_of_the_teacher():
+    space = supernet_students.AttentionEncoders(length=8, vocabulary=100)
+    largest = space.canonical(tuple(len(gene.choices) - 1 for gene in space.genes))
+    assert {gene.name.rpartition(".")[2] for gene in space.genes} == {"hidden", "layers", "heads", "units"}
+    for genome in supernet_trainings.random_genomes(space, 5, 0):
+        assert space.canonical(genome) == genome
+        names = [node.name for node in space.network(genome).nodes]
+        assert sum(name.endswith("query") for name in names) == space.genes[1].choices[genome[1]]
+        assert space.network(genome).params <= space.network(largest).params
+    assert registry.create("spaces", f"{supernet_students.SPACE}:length=8").input.shape == (8,)
+
+
+def test_the_table_of_students_compares_losses_of_one_seed():
+    rows = [
+        {"seed": seed, "steps": 9, "teacher": 5.0, "teacher seconds": 2, "supernet seconds": 4}
+        | {"pairs": [{"inherited": 5.5 + seed / 10, "alone": 6.0 + seed / 9, "seconds": 1}]}
+        for seed in (0, 1, 2)
+    ]
+    lines = supernet_claims.distil_lines({"rows": rows})
+    assert lines[3] == "| 1 students of the supernet | 5.600 ± .100 | 271.3 ± 27.1 |"
+    assert "students of the supernet better than alone: .511 ± .011 nats, holds" in lines[-2]
+    assert lines[-1] == "9 steps; seconds: teacher 2 ± 0, supernet 4 ± 0, a student 1 ± 0"
+
+
+def test_a_random_network_has_the_cost_of_the_learned_one():
+    space, learned = registry.create("spaces", "nats_size:resolution=8"), (3, 4, 2, 5, 1)
+    found = supernet_entangled.of_equal_cost(space, learned, 0)
+    assert found != learned
+    assert space.network(found).macs == pytest.approx(space.network(learned).macs, rel=0.05)
+
+
+def test_the_table_of_learned_networks_compares_networks_of_one_seed():
+    rows = [
+        {"seed": seed, "steps": 9, "judged": 99, "seconds": {"learned": 20, "searched": 10}}
+        | {name: {"accuracy": 50.0 + more + seed / 10, "macs": 2e6} for name, more in values.items()}
+        for seed, values in enumerate(
+            [{"learned": 3, "searched": 2, "random": 1}, {"learned": 4, "searched": 3, "random": 3}]
+        )
+    ]
+    lines = supernet_claims.tangle_lines({"rows": rows})
+    assert lines[2] == "| learned by `tangle` | 53.5 ± 0.8 | 2.0 ± 0.0 | 20 ± 0 |"
+    assert lines[4].endswith("| 2.0 ± 0.0 |  |")
+    assert lines[-2].endswith("lowest loss by `single_path`: 1.0 ± 0.0 points, holds")
+    assert lines[-1].endswith("1.5 ± 0.7 points, too small to tell")

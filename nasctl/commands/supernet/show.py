@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from nasctl.training.folder import TrainingFolder
 
+IMAGES = 500  # validation images that the networks of --sample are evaluated on
+
 
 @click.command()
 @click.argument("name", shell_complete=complete("supernets"))
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     type=OutputPath(),
     help="Draw learning curves, accuracy over MACs, and visits of the slots. FILE is a .png, .svg or .pdf.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="Evaluate N random networks on 500 validation images for the panel of --plot with accuracy over MACs.",
 )
 @click.option(
     "--table",
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
 def command(
     name: str,
     plot: Path | None,
+    sample: int | None,
     table: Path | None,
     networks: int | None,
     force: bool,
@@ -56,7 +65,8 @@ def command(
     """Show the supernet NAME: what was trained, how far it is, its results, the visits of its slots, and its files.
 
     For a strategy that learns choices, a table has the most probable choice of each gene, and --plot the probabilities
-    over the training. --csv prints the probabilities of all choices alone.
+    over the training. --csv prints the probabilities of all choices alone. --sample judges networks as `nasctl
+    supernet evaluate NAME --sample N --images 500` does.
     """
     import json
 
@@ -71,6 +81,10 @@ def command(
         from nasctl.drawing.canvas import check_free
 
         check_free(plot := file_in(plot, f"{folder.path.name}.png"), force)
+    if sample is not None and plot is None:
+        raise NasctlError("Cannot use --sample without --plot: it counts the networks of a picture. Add --plot.")
+    if networks is not None and table is None:
+        raise NasctlError("Cannot use --networks without --table: it counts the networks of a table. Add --table.")
     if table is not None:
         _check_table(table := file_in(table, f"{folder.path.name}.csv"), force)
     row, visits = supernet_row(folder), visits_of(folder)
@@ -81,7 +95,7 @@ def command(
             " out --csv, or give --json."
         )
     if plot is not None:
-        _draw(folder, row, visits, plot)
+        _draw(folder, row if sample is None else {**row, **_sampled(folder, sample)}, visits, plot)
         say(f"the picture of the supernet is in {plot}")
     if table is not None:
         say(*_write_table(folder, table, networks, store))
@@ -107,6 +121,37 @@ def _draw(folder: TrainingFolder, row: dict[str, Any], visits: np.ndarray | None
             f"Cannot draw the supernet {row['supernet']}: it has no checkpoint yet. Let its training run."
         )
     draw_supernet(plot, row, read_log(folder.log), visits, history_of(folder))
+
+
+def _sampled(folder: TrainingFolder, number: int) -> dict[str, Any]:
+    """Return the fields of a supernet's row that have results and costs, for the extremes and random networks.
+
+    Raises:
+        NasctlError: The training has not ended, or none of these networks has a result.
+    """
+    from nasctl.candidates.determinism import deterministic_torch
+    from nasctl.errors import NasctlError
+    from nasctl.supernets.subnet_rows import extremes_and_sample, subnet_rows
+    from nasctl.supernets.trained_supernet import TrainedSupernet
+    from nasctl.supernets.validation import stored_batches
+    from nasctl.system.terminal import counted, say
+
+    if not folder.weights.exists():
+        raise NasctlError(
+            f"Cannot evaluate networks of the supernet {folder.path.name}: its training has not ended. Let it run to"
+            " its end, or leave out --sample."
+        )
+    supernet = TrainedSupernet(folder.weights)
+    chosen = extremes_and_sample(supernet, number, seed=0)
+    with deterministic_torch(1):
+        rows = list(counted(subnet_rows(supernet, chosen, stored_batches(supernet, IMAGES)), len(chosen), "evaluated"))
+    known = {one.name: one for one in rows if one.result is not None}
+    if not known:
+        raise NasctlError(f"Cannot draw a sample of networks: {rows[0].failure}. Leave out --sample.")
+    if len(known) < len(rows):
+        say(f"{len(rows) - len(known)} of {len(rows)} networks are left out: training has not reached their weights")
+    results = {name: one.result.asdict() for name, one in known.items() if one.result is not None}
+    return {"results": {"validation": results}, "judged": {name: {"macs": one.macs} for name, one in known.items()}}
 
 
 def _check_table(path: Path, force: bool) -> None:
