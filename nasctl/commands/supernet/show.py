@@ -76,15 +76,13 @@ def command(
 
     if networks is not None and table is None:
         raise NasctlError("Cannot use --networks without --table: it counts the networks of a table. Add --table.")
+    if sample is not None and plot is None:
+        raise NasctlError("Cannot use --sample without --plot: it counts the networks of a picture. Add --plot.")
     folder = find_supernet(name, store)
     if plot is not None:
         from nasctl.drawing.canvas import check_free
 
         check_free(plot := file_in(plot, f"{folder.path.name}.png"), force)
-    if sample is not None and plot is None:
-        raise NasctlError("Cannot use --sample without --plot: it counts the networks of a picture. Add --plot.")
-    if networks is not None and table is None:
-        raise NasctlError("Cannot use --networks without --table: it counts the networks of a table. Add --table.")
     if table is not None:
         _check_table(table := file_in(table, f"{folder.path.name}.csv"), force)
     row, visits = supernet_row(folder), visits_of(folder)
