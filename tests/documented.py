@@ -78,6 +78,7 @@ def exemption(line):
 
 def shorter(line):
     """A line with options that take seconds."""
+    line = re.sub(" +# .*", "", line)
     for long, short in SHORTER:
         line = re.sub(long, short, line)
     trains = re.match(r"nasctl (supernet )?train --|nasctl search .*--trainings", line)
@@ -154,11 +155,18 @@ SETUPS = {
     ),
     "export": Page(
         (
-            "nasctl search --space nbmacro:resolution=8 --objective params,macs",
-            "nasctl train --space nbmacro:resolution=8 --arch 11111111 --data digits --epochs 1",
-            f"nasctl supernet train --space nbmacro:resolution=8 {SUPERNET} shared",
+            f"nasctl search --space {SMALL} --objective params,macs",
+            f"nasctl train --space {SMALL} --arch 11111111 --data few --epochs 1",
+            f"nasctl supernet train --space {SMALL} {SUPERNET} shared",
         ),
-        {"ARCH": newest_front, "TRAINING": newest_training, "SUPERNET": "shared", r"nbmacro_\w+\.py": exported},
+        {
+            "ARCH": newest_front,
+            "TRAINING": newest_training,
+            "SUPERNET": "shared",
+            r"nbmacro_\w+\.py": exported,
+            "nbmacro-35746a43": newest_training,
+        },
+        {"nasctl export --arch ARCH --weights": "-o supernet/"},
     ),
     "metrics": Page(
         values={"FILE": "accuracies.csv", "TABLE": "table.csv", "SPACE": "nb201", "DATA": "photos"}, more=FEW_METRICS
