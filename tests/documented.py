@@ -48,6 +48,7 @@ EXEMPT = {
     "nasctl device import i7-8700K_lut.yaml.gz": PUBLISHED,
     "nasctl search --space mbconv --device note10-ofa.json": PUBLISHED,
     "nasctl bench run": PUBLISHED,
+    "nasctl objective correlate --space nb201 --truth naslib:": PUBLISHED,
     "nasctl objective correlate --space tnb101_micro": PUBLISHED,
     "nasctl objective correlate --space darts:pool_norms=true": PUBLISHED,
     "nasctl objective correlate --space rnn": PUBLISHED,
