@@ -16,11 +16,9 @@ import argparse
 import ast
 import csv
 import gzip
-import os
 from collections.abc import Sequence
 from importlib.resources import files
 from itertools import chain, combinations
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,6 +27,7 @@ from scipy.stats import kendalltau
 from nasctl import registry
 from nasctl.analysis import score
 from nasctl.analysis.aggregate import log_rank, orient
+from nasctl.bench.published import published_path
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.evaluation.task import Task
@@ -36,7 +35,6 @@ from nasctl.problem.space import Genome, SearchSpace, default_fidelity
 from nasctl.store.store import Store
 from nasctl.system.terminal import counted
 
-DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SIZES = ("params", "macs", "depth", "memory")
 # lga trains. expected_synflow replaces synflow as a filter and has a different form for each space.
 LEFT_OUT = ("lga", "expected_synflow")
@@ -71,10 +69,10 @@ def networks(store: str, names: Sequence[str]) -> tuple[Values, np.ndarray]:
     """Return the metrics of random networks of Once-for-All, and their accuracies in %, (N,)."""
     space, accuracies = registry.create("spaces", MOBILE), dict[Genome, float]()
     for run in RUNS:
-        with open(DATA / "ofa-latency" / f"dynast_mbnv3w10_{run}.csv", encoding="utf-8", newline="") as file:
+        with open(published_path(f"ofa-latency/dynast_mbnv3w10_{run}.csv"), encoding="utf-8", newline="") as file:
             for row in list(csv.DictReader(file))[:50]:
                 accuracies[genome(ast.literal_eval(row["Sub-network"]), space)] = float(row["Top-1 Acc (%)"])
-    setting = Setting(source(str(DATA / "images" / "cifar10_train_12000.zip")), default_fidelity(space))
+    setting = Setting(source(str(published_path("images/cifar10_train_12000.zip"))), default_fidelity(space))
     task = Task(space, score.make_metrics(names, MOBILE), setting)
     rows = counted(score.score_genomes(task, MOBILE, list(accuracies), Store(store)), len(accuracies), "scored")
     found = [row.evaluation.values for row in rows]
@@ -113,7 +111,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=400, help="number of cells to select by")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with gzip.open(DATA / "nb201" / "nb201_table.csv.gz", "rt", encoding="utf-8", newline="") as file:
+    with gzip.open(published_path("nb201/nb201_table.csv.gz"), "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     drawn = np.random.default_rng(0).permutation(len(rows))
     some, others = ([rows[k] for k in part] for part in (drawn[: options.sample], drawn[options.sample :]))

@@ -2,18 +2,16 @@
 
 python perf/correlate.py --space nb201 --store scores.db
 
-The tables of accuracies are read from $NASCTL_DATA, or from ../shared/data, as in the tests. Values in the store are
+The tables of accuracies are read from the folder that NASCTL_DATA names. Values in the store are
 not computed again, so an interrupted run can be resumed.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -21,6 +19,7 @@ import torch
 from nasctl import registry
 from nasctl.analysis import score
 from nasctl.analysis.correlate import MetricResult, correlate_metrics, parse_scores, sample_known_values
+from nasctl.bench.published import published_path
 from nasctl.candidates.setting import Setting
 from nasctl.data import source
 from nasctl.evaluation.measure import measure
@@ -30,17 +29,16 @@ from nasctl.problem.space import Genome, default_fidelity, levels
 from nasctl.store.store import Store
 from nasctl.system.terminal import counted
 
-DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
-IMAGES = DATA / "images" / "cifar10_train_12000.zip"
+IMAGES = "images/cifar10_train_12000.zip"  # path in the folder of published files
 TIMED = 5  # architectures on which the time of a metric by itself is measured
 TASKS = ("class_scene", "jigsaw", "autoencoder", "normal", "class_object", "segmentsemantic", "room_layout")
 TRUTH = {
     "nb201": (
-        DATA / "nb201" / "nb201_table.csv.gz",
+        "nb201/nb201_table.csv.gz",
         ("test_acc_200_cifar10", "test_acc_200_cifar100", "test_acc_200_ImageNet16-120"),
     ),
-    "nbmacro": (DATA / "nb-macro" / "nas-bench-macro_cifar10.json.gz", ("mean_acc",)),
-    "tnb101_micro": (DATA / "tnb101" / "tnb101_micro.csv.gz", tuple(f"val_{task}" for task in TASKS)),
+    "nbmacro": ("nb-macro/nas-bench-macro_cifar10.json.gz", ("mean_acc",)),
+    "tnb101_micro": ("tnb101/tnb101_micro.csv.gz", tuple(f"val_{task}" for task in TASKS)),
 }
 # lga trains, and takes as long as all other metrics together. size orders networks as params does.
 LEFT_OUT = ("lga", "size")
@@ -105,10 +103,10 @@ def compared(space: str, objectives: Sequence[str], data: str, fidelity: str, st
     names = score.expand_specs(objectives or ["all"])
     if not objectives:
         names = [name for name in names if name not in LEFT_OUT]
-    task = Task(made, score.make_metrics(names, space), Setting(source(data), level))
+    task = Task(made, score.make_metrics(names, space), Setting(source(data or str(published_path(IMAGES))), level))
     path, columns = TRUTH[space]
     combined = parse_scores(task, [text for text in COMBINED if set(text.partition(":")[2].split("+")) <= set(names)])
-    known = sample_known_values(path, space, columns, sample, seed=0)
+    known = sample_known_values(published_path(path), space, columns, sample, seed=0)
     genomes = list(dict.fromkeys(map(made.canonical, known.genomes)))
     rows = counted(score.score_genomes(task, space, genomes, Store(store)), len(genomes), "scored")
     found = correlate_metrics(task, combined, known, {row.evaluation.genome: row for row in rows}, False, seed=0)
@@ -162,7 +160,7 @@ def main() -> None:
     parser.add_argument(
         "--objective", action="append", default=[], help="metrics, as for nasctl; default: all but lga and size"
     )
-    parser.add_argument("--data", default=str(IMAGES), help="input data, as for nasctl; default: CIFAR-10 images")
+    parser.add_argument("--data", default="", help="input data, as for nasctl; default: CIFAR-10 images")
     parser.add_argument("--fidelity", default="", help="fidelity, as for nasctl; default: balanced")
     parser.add_argument("--store", default="nasctl.db")
     parser.add_argument("--sample", type=int, default=1000)

@@ -4,7 +4,7 @@ python perf/evidence.py --store evidence.db [--networks 40] [--seeds 12]
 
 The script measures every metric on random networks of each space whose results are published, compares the values with
 the results, and writes nasctl/correlations/measured.json. It prints the tables of docs/metrics.md. Published files are
-read from $NASCTL_DATA, or from ../shared/data, as in the tests. Values in the store are not computed again, so a
+read from the folder that NASCTL_DATA names. Values in the store are not computed again, so a
 stopped script goes on where it was. Values of NAS-Bench-201 and NAS-Bench-Macro are those that nasctl ships.
 """
 
@@ -30,6 +30,7 @@ from nasctl.analysis import score
 from nasctl.analysis.correlate import is_size, oriented_values
 from nasctl.analysis.rank_correlation import agreement, spearman
 from nasctl.bench.listed import shipped_scores
+from nasctl.bench.published import published_path
 from nasctl.candidates.objective import Objective
 from nasctl.candidates.setting import Setting
 from nasctl.correlations.families import family_of
@@ -70,7 +71,7 @@ def space_task(known: KnownSpace, seed: int) -> Task:
     metrics = score.make_metrics([one for one in score.expand_specs(["all"]) if one not in left_out], known.spec)
     inapplicable = inapplicable_reasons(space, metrics)
     metrics = {name: metric for name, metric in metrics.items() if name not in inapplicable}
-    data = source(str(IMAGES) if space.input.kind == "images" else "tokens")
+    data = source(str(published_path(IMAGES)) if space.input.kind == "images" else "tokens")
     return Task(space, metrics, Setting(data, default_fidelity(space), seed))
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import ast
 import csv
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from combine import genome
 
 from nasctl import registry
 from nasctl.architectures.known_values import read_columns
+from nasctl.bench.published import published_path
 from nasctl.problem.space import Genome
 
-DATA = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data"))
-IMAGES = DATA / "images" / "cifar10_train_12000.zip"
+IMAGES = "images/cifar10_train_12000.zip"  # path in the folder of published files
 # Published runs of searches on Once-for-All. The first 50 networks of each are random, and several runs share them.
 OFA_RUNS = ("evounsga3_acc_macs_params", "linasnsga2_acc_macs", "evoga_acc", "linasga_acc", "evonsga2_acc_macs")
 OFA_RANDOM = 50
@@ -167,7 +165,7 @@ def known_results(known: KnownSpace) -> dict[str, dict[Genome, float]]:
     found = {}
     for result in known.results:
         file = known.file.format(result.column.rpartition(".")[2].replace("-", "").lower())
-        (truth,) = read_columns(DATA / file, known.spec, [result.column])
+        (truth,) = read_columns(published_path(file), known.spec, [result.column])
         found[result.column] = dict(truth.values)
     return found
 
@@ -176,7 +174,7 @@ def _random_subnets(spec: str) -> dict[Genome, float]:
     """Return the ImageNet accuracies in % of the random networks of Once-for-All, means over repeated evaluations."""
     space, found, random = registry.create("spaces", spec), dict[Genome, list[float]](), set[Genome]()
     for run in OFA_RUNS:
-        with open(DATA / "ofa-latency" / f"dynast_mbnv3w10_{run}.csv", encoding="utf-8", newline="") as file:
+        with open(published_path(f"ofa-latency/dynast_mbnv3w10_{run}.csv"), encoding="utf-8", newline="") as file:
             for k, row in enumerate(csv.DictReader(file)):
                 one = genome(ast.literal_eval(row["Sub-network"]), space)
                 found.setdefault(one, []).append(float(row["Top-1 Acc (%)"]))

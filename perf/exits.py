@@ -12,7 +12,6 @@ seed of the exits' training and of the search it prints
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from nasctl import registry
 from nasctl.architectures.references import reference_names
+from nasctl.bench.published import published_path
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.candidates.setting import Setting
 from nasctl.compression.exit_shares import expected, expected_error
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1200, help="validation images [default: 1200, all]")
     parser.add_argument("--store", default="quantized.db", help="store of the training [default: quantized.db]")
     given = parser.parse_args()
-    data = str(Path(os.environ["NASCTL_DATA"]) / "images" / "cifar10_train_12000.zip")
+    data = str(published_path("images/cifar10_train_12000.zip"))
     CURRENT_STORE.set(given.store)
     of = given_network(given.network, data, given.epochs, given.store)
     with deterministic_torch(1):

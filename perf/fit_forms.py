@@ -5,7 +5,7 @@ python -m perf.fit_forms [--space nb201|fbnet|mbconv] [--device COLUMN ...] [--n
 Tables are fitted to some hundred random networks of NAS-Bench-201 in the data of HELP, and predict other networks. No
 network of the test computes the same function as a network of the fit. On the chains of blocks of the other spaces,
 which have no idle operations, only rows per place are compared, with 3,500 networks in each fit. The data is read from
-$NASCTL_DATA, or from ../shared/data, as in the tests.
+the folder that NASCTL_DATA names.
 """
 
 from __future__ import annotations

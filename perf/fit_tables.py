@@ -6,7 +6,6 @@ import argparse
 import csv
 import gzip
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -18,6 +17,7 @@ from msgspec import structs
 
 from nasctl import registry
 from nasctl.api import Genome, Network, SearchSpace, declared_network
+from nasctl.bench.published import published_path
 from nasctl.hardware.fitting.additive import MeasuredNetworks, fit, split_networks, validate_fit
 from nasctl.hardware.fitting.operators import evaluate_predictions
 from nasctl.hardware.table import LatencyTable
@@ -287,8 +287,7 @@ def fbnet_networks(by_place: bool = False) -> MeasuredNetworks:
 @cache
 def _rows(file: str) -> Sequence[Mapping[str, str]]:
     """Return the rows of a file in the folder of public measurements."""
-    folder = Path(os.environ.get("NASCTL_DATA", ROOT.parent / "shared" / "data"))
-    with gzip.open(folder / file, "rt") as text:
+    with gzip.open(published_path(file), "rt") as text:
         return list(csv.DictReader(text))
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ import numpy as np
 from quantized import NETWORKS as QUANTIZED_NETWORKS
 
 from nasctl import registry
+from nasctl.bench.published import published_path
 from nasctl.hardware.profiling.timing import time_in_turn
 from nasctl.hardware.runtimes import load_runtime
 from nasctl.hardware.table import LatencyTable
@@ -78,7 +78,7 @@ def command(*words: str) -> str:
 def exported(name: str, given: argparse.Namespace) -> dict[str, dict]:
     """Train a network, or go on with its training, and return the facts of its float32 and its int8 file."""
     space, genome = NETWORKS[name]
-    data = str(Path(os.environ["NASCTL_DATA"]) / "images" / "cifar10_train_12000.zip")
+    data = str(published_path("images/cifar10_train_12000.zip"))
     genome = genome or ",".join("0" * len(registry.create("spaces", space).genes))
     store = ["--store", str(given.folder / "trainings.db")]
     words = ["--space", space, "--arch", genome, "--data", data, "--epochs", str(given.epochs), "--name", name]

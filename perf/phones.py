@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,6 +15,7 @@ from msgspec import structs
 
 from nasctl import registry
 from nasctl.api import Genome, SearchSpace
+from nasctl.bench.published import published_path
 from nasctl.hardware.distinct_blocks import random_genomes
 from nasctl.hardware.fitting.operators import FOLDS, cross_val_predict, evaluate_predictions, fit_operators
 from nasctl.hardware.importers import Entry, dialect, read_source
@@ -171,7 +171,7 @@ DEVICES = {
 
 def data() -> Path:
     """Return the folder of the public measurements."""
-    return Path(os.environ.get("NASCTL_DATA", ROOT.parent / "shared" / "data")) / "mobile-lut"
+    return published_path("mobile-lut")
 
 
 def table(name: str) -> LatencyTable:

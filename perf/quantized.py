@@ -19,7 +19,6 @@ from 0 bytes to the size in float32.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -36,6 +35,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from nasctl import registry
 from nasctl.architectures.references import reference_names
+from nasctl.bench.published import published_path
 from nasctl.candidates.candidate import Candidate
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.candidates.setting import Setting
@@ -305,9 +305,7 @@ def main() -> None:
     parser.add_argument("--learned", action="store_true", help="search with learned rounding; leave part 1 out")
     parser.add_argument("--store", default="quantized.db", help="store of the training [default: quantized.db]")
     given = parser.parse_args()
-    if "NASCTL_DATA" not in os.environ:
-        parser.error("NASCTL_DATA is not set; it names the folder with images/cifar10_train_12000.zip")
-    data = str(Path(os.environ["NASCTL_DATA"]) / "images" / "cifar10_train_12000.zip")
+    data = str(published_path("images/cifar10_train_12000.zip"))
     CURRENT_STORE.set(given.store)
     of = given_network(given.network, data, given.epochs, given.store)
     spec = f"quantized:of={of},{OPTIONS},data={data}{',learned' if given.learned else ''}"

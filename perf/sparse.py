@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +26,7 @@ from quantized import NETWORKS, Judge, trained
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from nasctl.bench.published import published_path
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.training.batches import steps_per_epoch, train_batches
 from nasctl.training.evaluation import accuracy_error
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--store", default="sparse.db", help="store of the training [default: sparse.db]")
     given = parser.parse_args()
-    data = str(Path(os.environ["NASCTL_DATA"]) / "images" / "cifar10_train_12000.zip")
+    data = str(published_path("images/cifar10_train_12000.zip"))
     name, parts = training_name(given.resolution), given.part or PARTS
     NETWORKS[name] = f"nats_size:resolution={given.resolution}", NETWORKS["nats"][1]
     trained(name, data, given.epochs, given.store)

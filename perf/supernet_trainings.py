@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import time
 import zipfile
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from nasctl import registry
+from nasctl.bench.published import published_path
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.supernets.calibration import BATCH as CALIBRATION_BATCH
@@ -59,13 +59,12 @@ def photos(images: int, work: Path) -> Path:
         images: Training photos, an equal number of each class; 0 for all.
         work: The folder to write to.
     """
-    archives = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data")) / "images"
     path = work / (f"cifar10-{images}.zip" if images else ALL_PHOTOS)
     if not path.exists():
         draft = path.with_suffix(".draft")
         with zipfile.ZipFile(draft, "w") as both:
             for name in ARCHIVES:
-                with zipfile.ZipFile(archives / name) as one:
+                with zipfile.ZipFile(published_path(f"images/{name}")) as one:
                     for entry in _chosen(one.infolist(), images if name == ARCHIVES[0] else 0):
                         both.writestr(zipfile.ZipInfo(entry.filename), one.read(entry))
         draft.replace(path)

@@ -11,6 +11,7 @@ from nasctl.cli import cli
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROSE = re.compile(r"`(nasctl [^`]*)`")
+SCRIPT = re.compile(r"python (?:perf/|-m perf\.)(\w+)((?:\.py)?(?:\s+[^\s`]+)*)")  # its name, and the words behind it
 
 
 def commands(text):
@@ -49,6 +50,14 @@ def unknown(command):
 def test_every_command_of_a_page_exists(page):
     found = list(commands(page.read_text()))
     assert [(command, unknown(command)) for command in found if unknown(command)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_every_script_of_a_page_has_the_options_that_the_page_names(page):
+    for part in re.split(r"`|\n\n|(?<=\w)\n    ", page.read_text()):
+        for name, words in SCRIPT.findall(part):
+            source = (ROOT / "perf" / f"{name}.py").read_text()
+            assert [word for word in re.findall(r"--[a-z][a-z-]*", words) if f'"{word}"' not in source] == [], name
 
 
 def test_a_wrong_command_is_noticed():

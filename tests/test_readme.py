@@ -23,7 +23,8 @@ def blocks():
 
 def run(command, folder):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "NASCTL_BUDGET": BUDGET, "NASCTL_SECONDS": "0.05"}
+    environment = {name: value for name, value in os.environ.items() if name != "NASCTL_DATA"}  # no published tables
+    environment |= {"PATH": path, "NASCTL_BUDGET": BUDGET, "NASCTL_SECONDS": "0.05"}
     options = {"cwd": folder, "env": environment, "capture_output": True, "text": True}
     return subprocess.run(["/bin/bash", "-c", command], **options)
 

@@ -20,6 +20,21 @@ def data_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "nasctl"
 
 
+def published_path(file: str) -> Path:
+    """Return the path of a published file that scripts read.
+
+    Args:
+        file: Path of the file within `data_folder()`.
+
+    Raises:
+        NasctlError: The file does not exist.
+    """
+    path = data_folder() / file
+    if not path.exists():
+        raise NasctlError(f"Cannot find {path}. Set NASCTL_DATA to a folder that holds {file}.")
+    return path
+
+
 def published(folder: str, file: str, name: str) -> str:
     """Return the text of a published file, which is compressed with gzip.
 

@@ -6,17 +6,20 @@ import io
 import json
 import os
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
-from paths import DATA
+from paths import DATA, ROOT
 
 from nasctl import registry
 from nasctl.bench.public_conversion import NASLIB_OPERATIONS, NB201_DATA, NB201_ORDER
+from nasctl.bench.published import published_path
 from nasctl.cli import cli
+from nasctl.errors import NasctlError
 
 
 @pytest.fixture
@@ -132,7 +135,24 @@ def test_other_files_are_refused_in_a_sentence(typed, tmp_path, monkeypatch, wor
     assert not Path("ran").exists()
 
 
+def test_scripts_say_which_file_they_lack(monkeypatch, tmp_path):
+    monkeypatch.setenv("NASCTL_DATA", str(tmp_path))
+    with pytest.raises(NasctlError, match=r"Cannot find .*photos\.zip\. Set NASCTL_DATA to a folder that holds"):
+        published_path("images/photos.zip")
+    (tmp_path / "images").mkdir()
+    assert published_path("images") == tmp_path / "images"
+    guessed = [path.name for path in (ROOT / "perf").glob("*.py") if re.search(r"shared\W+data", path.read_text())]
+    assert guessed == []
+
+
 def test_the_list_says_where_to_download_what(typed):
     said = typed("list").stdout
+    line = "  sha256 1899b30ed5de2c00a6a760032ae5efa88d75b3d5fc4f31c1e9d017f03eaa66c3"
+    assert line in said.splitlines()
+    assert len(line) < 80
     assert "tnb101_micro: results of the 4,096 cells" in said
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(typed("list", "--csv").stdout, newline=""))}
+    assert {name: (row["sha256"], row["addresses"].split()) for name, row in rows.items()} == {
+        one["name"]: (one["sha256"], one["addresses"]) for one in json.loads(typed("list", "--json").stdout)
+    }
     assert "download https://github.com/xiusu/NAS-Bench-Macro/raw/61a2bfc2ca0dce04d0997e6cf498047c27d6acf2/" in said

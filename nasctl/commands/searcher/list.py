@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from nasctl.commands import json_option
+from nasctl.commands import csv_option, json_option
 
 
 @click.command("list")
+@csv_option
 @json_option
-def command(as_json: bool) -> None:
+def command(as_csv: bool, as_json: bool) -> None:
     """List the search algorithms that `--searcher` accepts, with their options and defaults.
 
     NAME:key=value,... changes options: `--searcher nsga2:population=50`.
@@ -38,4 +39,4 @@ def command(as_json: bool) -> None:
         lines.append(
             [row["name"], f"{'[default] ' if row['default'] else ''}{row['summary']}", spec.replace(",", ", ")]
         )
-    table(["searcher", "what it is", "options"], lines)
+    table(["searcher", "what it is", "options"], lines, as_csv=as_csv)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nasctl.commands import device_option, json_option
+from nasctl.commands import csv_option, device_option, json_option
 from nasctl.commands._complete import complete
 
 if TYPE_CHECKING:
@@ -30,9 +31,15 @@ if TYPE_CHECKING:
     help="Data, from which classes and the size of images follow.",
     shell_complete=complete("data"),
 )
+@csv_option
 @json_option
 def command(
-    spaces: tuple[str, ...], devices: tuple[str, ...], constraints: tuple[str, ...], data: str | None, as_json: bool
+    spaces: tuple[str, ...],
+    devices: tuple[str, ...],
+    constraints: tuple[str, ...],
+    data: str | None,
+    as_csv: bool,
+    as_json: bool,
 ) -> None:
     """List the search spaces that have networks within bounds on a device.
 
@@ -44,7 +51,7 @@ def command(
     from nasctl.analysis.space_fit import BoundsQuestion, space_fit, specs_for, suitability, variants
     from nasctl.data import Summarized
     from nasctl.search.data_options import image_side
-    from nasctl.system.terminal import say, table
+    from nasctl.system.terminal import say
 
     question = BoundsQuestion(devices, constraints, data)
     side = image_side(question.examples) if isinstance(question.examples, Summarized) else None
@@ -58,12 +65,7 @@ def command(
     if as_json:
         click.echo(json.dumps([_facts(fit) for fit in fits]))
         return
-    names = list(dict.fromkeys(name for fit in fits for name in fit.units))
-    columns = [name if not fits else _headed(name, fits[0].units[name]) for name in names]
-    table(
-        ["space", *columns, "within"],
-        [[_named(fit.spec, bool(spaces)), *(_range(fit, name) for name in names), _within(fit)] for fit in fits],
-    )
+    _print(fits, bool(spaces), as_csv)
     if unknown := [spec for spec, fit in found.items() if fit is None]:
         say(f"not listed: {len(unknown)} whose blocks a latency table lacks: {', '.join(unknown)}")
     if unproven := [fit.spec for fit in fits if fit.tables and not fit.validated]:
@@ -73,6 +75,33 @@ def command(
             f"NOT VALIDATED on {where}: latencies there are rough estimates; `nasctl device adapt` corrects a table by"
             " five networks that you time"
         )
+
+
+def _print(fits: Sequence[SpaceFit], variants: bool, as_csv: bool) -> None:
+    """Print the table of spaces: ranges of costs, and the share of networks within the bounds.
+
+    Args:
+        fits: The spaces.
+        variants: Whether these are variants of a few spaces.
+        as_csv: Whether each range is two columns of exact values.
+    """
+    from nasctl.system.terminal import table
+
+    units = {name: unit for fit in fits for name, unit in fit.units.items()}
+    if as_csv:
+        heads = [f"{end} {name} ({unit})" for name, unit in units.items() for end in ("least", "most")]
+        rows = [
+            [
+                _named(fit.spec, variants),
+                *(value for name in units for value in (fit.reach[name].least, fit.reach[name].most)),
+                fit.share if fit.constraints else None,
+            ]
+            for fit in fits
+        ]
+    else:
+        heads = [_headed(name, unit) for name, unit in units.items()]
+        rows = [[_named(fit.spec, variants), *(_range(fit, name) for name in units), _within(fit)] for fit in fits]
+    table(["space", *heads, "within"], rows, as_csv=as_csv)
 
 
 def _named(spec: str, variants: bool) -> str:

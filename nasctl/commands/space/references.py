@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nasctl.commands import device_option, json_option
+from nasctl.commands import csv_option, device_option, json_option
 
 if TYPE_CHECKING:
     from nasctl.candidates.objective import Objective
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 @click.command("references")
 @click.argument("space")
 @device_option
+@csv_option
 @json_option
-def command(space: str, devices: tuple[str, ...], as_json: bool) -> None:
+def command(space: str, devices: tuple[str, ...], as_csv: bool, as_json: bool) -> None:
     """List the published networks of SPACE, which searches begin with: costs, published accuracy and source.
 
     A name of the list stands for its network wherever a command takes ARCH, and for its own value in a constraint:
@@ -29,7 +30,7 @@ def command(space: str, devices: tuple[str, ...], as_json: bool) -> None:
 
     from nasctl import registry
     from nasctl.architectures.references import references
-    from nasctl.system.terminal import quantity, say, table
+    from nasctl.system.terminal import TableCell, quantity, say, table
 
     made = registry.create("spaces", space)
     found = references(made)
@@ -38,22 +39,22 @@ def command(space: str, devices: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_described(space, made, name, one) | costs[name] for name, one in found.items()]))
         return
-    if not found:
+    if not found and not as_csv:
         say(f"{space} has no reference networks: it can express none of the published networks that nasctl knows")
         say(*_missing(space, made))
         return
     units = {name: one.unit if name in ("params", "macs") else "" for name, one in objectives.items()}
-    heads = [name if units[name] else f"{name} ({objectives[name].unit})" for name in objectives]
+    heads = [name if units[name] and not as_csv else f"{name} ({one.unit})" for name, one in objectives.items()]
     rows = [
         [
             name,
-            *(quantity(value, units[cost]) for cost, value in costs[name].items()),
-            "-" if one.accuracy is None else f"{100 * one.accuracy:.2f}%",
+            *(TableCell(value, text := quantity(value, units[cost]), text) for cost, value in costs[name].items()),
+            TableCell(one.accuracy, text := "-" if one.accuracy is None else f"{100 * one.accuracy:.2f}%", text),
             one.source,
         ]
         for name, one in found.items()
     ]
-    table(["network", *heads, "published accuracy", "source"], rows)
+    table(["network", *heads, "published accuracy", "source"], rows, as_csv=as_csv)
     say(*(f"{name}: {one.remark}" for name, one in found.items() if one.remark), *_missing(space, made))
 
 
