@@ -15,7 +15,7 @@ from nasctl.hardware.profiling.timing import time_in_turn
 from nasctl.hardware.profiling.timings import VISITS
 from nasctl.hardware.table import LatencyTable
 from nasctl.system import quiet_machine
-from nasctl.system.machine_lock import exclusive_machine
+from nasctl.system.machine_lock import exclusive_machine, shared_machine
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 TINY = "nb201:channels=4,cells=1,resolution=8"
@@ -193,3 +193,27 @@ def test_a_table_of_a_busy_machine_comes_with_a_warning(monkeypatch, tmp_path):
     again = f"nasctl device profile --name here --space {spec} -o {path} --force --wait 60"
     assert f"This measures all of it again once the machine is quiet: {again}\n" in done.stderr
     assert f"      nasctl search {spec} --device {path}\n" in done.stderr
+
+
+def test_noise_may_be_accepted_beside_a_search(monkeypatch, tmp_path):
+    path = tmp_path / "here.json"
+    with shared_machine():
+        refused = run_profile(monkeypatch, path, Recorder())
+        assert (refused.exit_code, path.exists()) == (2, False)
+        assert "a search is running on this machine" in refused.stderr
+        done = run_profile(monkeypatch, path, Recorder(), "--accept-noise")
+    assert done.exit_code == 0, done.output
+    assert "measuring beside it, because of --accept-noise" in done.stderr
+    remark = "The machine was not quiet: another nasctl was running while the blocks were timed"
+    assert LatencyTable.load(str(path)).inferred[-1].startswith(remark)
+
+
+def test_a_profile_that_waits_for_a_quiet_machine_admits_searches(monkeypatch, tmp_path):
+    def searched(seconds, report):
+        with shared_machine():
+            report(1.0, seconds)
+        return True
+
+    monkeypatch.setattr("nasctl.system.quiet_machine.wait_until_quiet", searched)
+    done = run_profile(monkeypatch, tmp_path / "here.json", Recorder(stop=1), "--wait", "1")
+    assert done.exit_code == 130, done.output

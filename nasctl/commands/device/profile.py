@@ -75,8 +75,9 @@ QUIET_WAIT = 60.0  # minutes to wait for a quiet machine that the command for a 
 @click.option(
     "--accept-noise",
     is_flag=True,
-    help="Make the table even if timings of a block disagree too much to be believed, or --wait ends before the machine"
-    " is quiet; the table says how noisy it is. Other noise is warned of without this option.",
+    help="Make the table even if timings of a block disagree too much to be believed, a search is running on the"
+    " machine, or --wait ends before it is quiet; the table says how noisy it is. Other noise is warned of without this"
+    " option. Two commands never measure at once.",
 )
 @click.option("-o", "--out", type=OutputPath(), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing table, and discard earlier measurements.")
@@ -119,7 +120,7 @@ def command(
     host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
     table = host.table(_command_line(host, spaces, accept_noise))
     folder = path.with_name(f"{path.name}.part")
-    with quiet_machine_lock(wait, accept_noise):
+    with quiet_machine_lock(wait, accept_noise) as beside:
         timings = _open_timings(folder, table, force)
         profile = Profile(spaces)
         try:
@@ -134,13 +135,13 @@ def command(
             say("too noisy to be believed, so there is no table yet:", *(f"  {key}" for key in noisy), *QUIET)
             ctx.exit(1)
         table = profile.table(timings, table, accept_noise)
-        if meter.remark:
-            table = replace(table, inferred=(*table.inferred, BUSY.format(meter.remark)))
+        if noise := " and ".join(filter(None, (beside, meter.remark))):
+            table = replace(table, inferred=(*table.inferred, BUSY.format(noise)))
         table.save(path)
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
     say(*table.inferred, *accuracy_warnings(table))
-    if meter.remark:
+    if noise:
         again = _quiet_command(_command_line(host, spaces, False), host, out and path, wait)
         say(f"This measures all of it again once the machine is quiet: {again}")
     say(f"next: nasctl device show {shlex.quote(str(path))}")
