@@ -125,30 +125,47 @@ class LatencyTable:
         """
         return self.method == "modelled"
 
-    def accuracy(self, space: str | None = None) -> str:
+    def accuracy(self, space: str | None = None, timed: bool = False) -> str:
         """Return the held-out error for users: "0.8%, Spearman 0.9994, 1500 whole networks at 128 to 224 px".
 
         Args:
             space: Spec of the space whose validation is preferred; without one there, the first validation is used.
+            timed: Use the validation of `shown_validation` that was made on timings.
         """
-        first = (self.validated(space) if space else None) or next(iter(self.validation), None)
+        first = self.shown_validation(space, timed)
         if first is None:
             return "never validated"
         rank = "" if first.spearman is None else f", Spearman {first.spearman:.4f}"
         held_out = first.held_out.partition(";")[0]
-        sums = ""
+        note = ", single blocks" if first.against == "blocks" and "blocks" not in held_out else ""
         if first.against == "sums":
-            sums = ", which nobody timed" if "sums" in held_out else ", which are sums and were not timed"
-        return f"{first.mape:.1f}%{rank}, {first.number} {held_out}{sums}"
+            note = ", which nobody timed" if "sums" in held_out else ", which are sums and were not timed"
+        return f"{first.mape:.1f}%{rank}, {first.number} {held_out}{note}"
+
+    def shown_validation(self, space: str | None = None, timed: bool = False) -> Validation | None:
+        """Return the validation that users are shown, or None if there is none.
+
+        Args:
+            space: Spec of the space whose validation is preferred; without one there, the first validation is used.
+            timed: Return only a validation on timings, of the space if one is given; whole networks before blocks.
+        """
+        if not timed:
+            return (self.validated(space) if space else None) or next(iter(self.validation), None)
+        found = self.validation if space is None else self._validations(space)
+        return next((one for kind in ("networks", "blocks") for one in found if one.against == kind), None)
 
     def validated(self, space: str) -> Validation | None:
         """Return the first validation on a space, given by its spec, or None if there is none.
 
         The number of classes does not matter: it changes one layer, whose share of the latency is small.
         """
+        return next(iter(self._validations(space)), None)
+
+    def _validations(self, space: str) -> list[Validation]:
+        """Return the validations on a space, given by its spec, for any number of classes."""
         spec = normal("spaces", space)
         specs = {spec, re.sub(r"classes=\d+,?", "", spec).rstrip(",:")}
-        return next((one for one in self.validation if specs & set(one.spaces)), None)
+        return [one for one in self.validation if specs & set(one.spaces)]
 
     @property
     def spaces(self) -> list[str]:

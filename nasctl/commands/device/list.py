@@ -25,8 +25,8 @@ COLUMNS = ("kind", "processor", "runtime", "batch", "precision", "method")  # fi
 @click.option(
     "--validated",
     is_flag=True,
-    help="Only tables whose error was measured on timed networks or blocks, with --space on those of that space. Other"
-    " tables were never validated, or compared with sums of the source's own figures.",
+    help="Only tables whose error was measured on timed networks or blocks, with --space on those of that space, and"
+    " this error. Other tables were never validated, or compared with sums of the source's own figures.",
 )
 @csv_option
 @json_option
@@ -66,7 +66,7 @@ def command(kinds: tuple[str, ...], space: str | None, validated: bool, as_csv: 
     if not found and not others and not as_csv:
         say(_nothing_listed(kinds, space, validated))
         return
-    _print(found, others, space, as_csv)
+    _print(found, others, space, validated, as_csv)
 
 
 def _nothing_listed(kinds: tuple[str, ...], space: str | None, validated: bool) -> str:
@@ -80,22 +80,26 @@ def _nothing_listed(kinds: tuple[str, ...], space: str | None, validated: bool) 
     )
 
 
-def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: str | None, as_csv: bool) -> None:
+def _print(
+    found: Mapping[str, LatencyTable], others: Mapping[str, str], space: str | None, timed: bool, as_csv: bool
+) -> None:
     """Print the tables.
 
     Args:
         found: Tables by name.
         others: What is said of plug-ins that are not loaded, by name.
         space: Spec of the space whose validations are shown; None for the first validation of each table.
+        timed: Whether validations on timings are shown.
         as_csv: Whether the table is printed as CSV.
     """
     import sys
 
-    from nasctl.hardware.kinds import compared_with_timings
     from nasctl.system.terminal import TableColumn, say, table
 
     if not as_csv and not sys.stdout.isatty():
-        rows = [[name, *(getattr(one, key) for key in COLUMNS), one.accuracy(space)] for name, one in found.items()]
+        rows = [
+            [name, *(getattr(one, key) for key in COLUMNS), one.accuracy(space, timed)] for name, one in found.items()
+        ]
         rows += [[name, *[None] * len(COLUMNS), said] for name, said in others.items()]
         table(["name", *COLUMNS, "error, held out"], rows)
         return
@@ -117,28 +121,25 @@ def _print(found: Mapping[str, LatencyTable], others: Mapping[str, str], space: 
     shown = list(found.items())
     if space is None and not as_csv:  # a reader looks for a kind of device first
         shown.sort(key=lambda pair: KINDS.index(pair[1].kind))
-    lines = [_row(name, one, space) for name, one in shown]
+    lines = [_row(name, one.shown_validation(space, timed), one) for name, one in shown]
     lines += [[name, *[None] * (len(columns) - 2), said] for name, said in others.items()]
     table(columns, lines, as_csv=as_csv)
-    if not as_csv and any(_first(one, space) and not compared_with_timings(one, space) for one in found.values()):
+    against = {first.against for one in found.values() if (first := one.shown_validation(space, timed))}
+    if not as_csv and "blocks" in against:
+        say("blocks: compared with single blocks, not with whole networks")
+    if not as_csv and "sums" in against:
         say("sums: compared with sums of the source's own figures, which nobody timed; --validated leaves them out")
 
 
-def _first(table: LatencyTable, space: str | None) -> Validation | None:
-    """Return the validation that is shown of a table."""
-    return (table.validated(space) if space else None) or next(iter(table.validation), None)
-
-
-def _row(name: str, one: LatencyTable, space: str | None) -> list[object]:
-    """Return the cells of a table."""
+def _row(name: str, first: Validation | None, one: LatencyTable) -> list[object]:
+    """Return the cells of a table, of which one validation is shown."""
     from nasctl.system.terminal import TableCell
 
     facts = [name, *(getattr(one, key) for key in COLUMNS)]
-    first = _first(one, space)
     if first is None:
         return [*facts, TableCell(None, terminal="never validated"), *[None] * 5]
-    sums = " sums" if first.against == "sums" else ""
-    error = TableCell(first.mape, terminal=f"{first.mape:.1f}%{sums}")
+    against = "" if first.against == "networks" else f" {first.against}"
+    error = TableCell(first.mape, terminal=f"{first.mape:.1f}%{against}")
     rank = first.spearman if first.spearman is None else TableCell(first.spearman, terminal=f"{first.spearman:.4f}")
     compared = f"{first.number} {first.held_out}"
     names = dict.fromkeys(spec.partition(":")[0] for spec in one.spaces)
