@@ -27,6 +27,7 @@ from nasctl.system.files import read, write
 FLOAT_BITS = 32
 
 NOT_STATED = "not stated"  # the runtime of a table whose source does not state it
+NOISE = "The machine was not quiet"  # how a remark in `inferred` on noise during the measurement begins
 LIMIT = 1 << 26  # bytes of a file: 64 MiB
 
 
@@ -116,6 +117,16 @@ class LatencyTable:
         """Return the runtime, or "runtime not stated"."""
         text = self.runtime.strip()
         return "runtime not stated" if text in ("", NOT_STATED) else text
+
+    @property
+    def noise(self) -> list[str]:
+        """Return the sentences of `inferred` on noise during the measurement; none if the machine was quiet."""
+        return [sentence for sentence in self.inferred if sentence.startswith(NOISE)]
+
+    @property
+    def noise_note(self) -> str:
+        """Return a clause on noise during the measurement, to stand behind an error; "" if the machine was quiet."""
+        return f"; {NOISE.lower()}, so latencies may be too high" if self.noise else ""
 
     @property
     def monotone(self) -> bool:

@@ -85,6 +85,17 @@ def test_a_search_says_whose_processor_cpu_is(here):
     assert whose_processor("gpu", measured("x", "y")) == ""
 
 
+def test_a_search_says_that_a_table_is_of_a_machine_that_was_not_quiet(here):
+    remark = "The machine was not quiet, and noise was accepted: the errors of 1 of 5 blocks are above 5%."
+    measured("laptop", "My CPU (AVX2)", inferred=("Float32 is taken.", remark)).save(here / "laptop.json")
+    network = registry.create("spaces", TINY).network((1,) * 6)
+    for device in ("cpu", "laptop.json"):
+        first = make_objective(f"latency@{device}", TINY)[1].remarks(TINY, network)[0]
+        assert "held-out error: 9.0%, Spearman 0.9000, 20 x; the machine was not quiet, so latencies may be" in first
+    measured("laptop", "My CPU (AVX2)").save(here / "laptop.json")
+    assert not any("not quiet" in line for line in make_objective("latency@cpu", TINY)[1].remarks(TINY, network))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -25,7 +25,7 @@ QUIET = (
     "if it was busier when it began, begin again with --force",
     "--wait 60 waits until it is quiet, and --accept-noise makes the table all the same",
 )
-BUSY = "The machine was not quiet: {} while the blocks were timed, so all latencies may be too high."
+BUSY = "{}: {} while the blocks were timed, so all latencies may be too high."  # begins with the `NOISE` of tables
 QUIET_WAIT = 60.0  # minutes to wait for a quiet machine that the command for a second measurement names
 
 
@@ -112,6 +112,7 @@ def command(
 
     from nasctl import registry
     from nasctl.hardware.profiling.profile import Host, Profile
+    from nasctl.hardware.table import NOISE
     from nasctl.system.quiet_machine import BusyMeter
     from nasctl.system.terminal import say
 
@@ -136,7 +137,7 @@ def command(
             ctx.exit(1)
         table = profile.table(timings, table, accept_noise)
         if noise := " and ".join(filter(None, (beside, meter.remark))):
-            table = replace(table, inferred=(*table.inferred, BUSY.format(noise)))
+            table = replace(table, inferred=(*table.inferred, BUSY.format(NOISE, noise)))
         table.save(path)
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
