@@ -153,7 +153,8 @@ def chain(length):
 def test_noise_may_be_accepted_and_is_said(monkeypatch, tmp_path):
     path, blocks = tmp_path / "here.json", distinct_blocks(registry.create("spaces", TINY))
     key = next(key for key in blocks if "Conv" in key)
-    done = run_profile(monkeypatch, path, Recorder(noisy=blocks[key].alone()), "--accept-noise")
+    words = ("--accept-noise", "--seconds", "0.05")
+    done = run_profile(monkeypatch, path, Recorder(noisy=blocks[key].alone()), *words)
     assert done.exit_code == 0, done.output
     table = LatencyTable.load(str(path))
     (remark,) = table.inferred
@@ -161,7 +162,10 @@ def test_noise_may_be_accepted_and_is_said(monkeypatch, tmp_path):
     assert remark.endswith(f"% of {key}.")
     assert remark in done.stderr
     assert set(table.blocks) == set(blocks)
-    assert table.command.endswith(" --accept-noise")
+    assert table.command.endswith(" --seconds 0.05 --accept-noise")
+    shown = CliRunner().invoke(cli, ["device", "show", str(path)]).stdout
+    assert "noise: The machine was not quiet, and noise was accepted" in shown
+    assert "inferred: The machine" not in shown
 
 
 def test_a_busy_machine_is_waited_for(monkeypatch, tmp_path):

@@ -143,25 +143,23 @@ def command(
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
     say(*table.inferred, *accuracy_warnings(table))
     if noise:
-        again = _quiet_command(_command_line(host, spaces, False), host, out and path, wait)
+        again = _quiet_command(_command_line(host, spaces, False), out and path, wait)
         say(f"This measures all of it again once the machine is quiet: {again}")
     say(f"next: nasctl device show {shlex.quote(str(path))}")
     say(*(f"      nasctl search {shlex.quote(spec)} --device {shlex.quote(str(path))}" for spec in spaces))
 
 
-def _quiet_command(line: str, host: Host, path: Path | None, wait: float | None) -> str:
+def _quiet_command(line: str, path: Path | None, wait: float | None) -> str:
     """Return the command that measures a table again on a quiet machine.
 
     Args:
         line: Command line of the table.
-        host: The device.
         path: Table file; None for the default one.
         wait: Minutes that the user has waited for a quiet machine; None for no wait.
     """
-    seconds = [] if host.seconds == type(host)(host.name).seconds else ["--seconds", f"{host.seconds:g}"]
     file = [] if path is None else ["-o", str(path)]
     minutes = f"{max(QUIET_WAIT, wait or 0.0):g}"
-    return f"{line} {shlex.join([*seconds, *file, '--force', '--wait', minutes])}"
+    return f"{line} {shlex.join([*file, '--force', '--wait', minutes])}"
 
 
 def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:
@@ -173,6 +171,7 @@ def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:
         ("--threads", host.threads, default.threads),
         ("--batch", host.batch, default.batch),
         ("--precision", host.precision, default.precision),
+        ("--seconds", host.seconds, default.seconds),
     )
     flags = [f"{option} {value}" for option, value, usual in options if value != usual]
     words = ["nasctl device profile --name", host.name, *(f"--space {spec}" for spec in spaces), *flags]
