@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -80,7 +81,8 @@ class LatencyTable:
         try:
             path = device_file(device)
         except UnknownName:
-            raise UnknownDevice(device, [*KINDS, *names("devices")]) from None
+            files = [file] if os.path.isfile(file := f"{device}.json") else []
+            raise UnknownDevice(device, [*KINDS, *names("devices"), *files]) from None
         try:
             return cls(**parse(read(path, LIMIT).decode()))
         except OSError as error:

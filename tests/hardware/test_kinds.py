@@ -113,3 +113,11 @@ def test_an_unknown_device_names_the_nearest_and_how_to_make_a_table(name, said)
     assert f"no device is called {name!r}; {said}" in text
     assert all(f"`nasctl device {command}`" in text for command in ("profile", "kit", "adapt"))
     assert len(text) < 350
+
+
+def test_a_device_without_its_ending_names_the_file(here):
+    measured("a", "My CPU (AVX2)").save(here / "a.json")
+    with pytest.raises(UnknownDevice, match=r"no device is called 'a'; did you mean 'a.json'\? To make"):
+        LatencyTable.load("a")
+    with pytest.raises(UnknownDevice, match="no device is called 'b'; `nasctl device list`"):
+        LatencyTable.load("b")
