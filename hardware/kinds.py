@@ -13,7 +13,7 @@ from nasctl.hardware.distinct_blocks import random_genomes
 from nasctl.hardware.precision import integer_bits
 from nasctl.hardware.table import LatencyTable
 from nasctl.hardware.tables_schema import KINDS
-from nasctl.registry import create, normal, trusted
+from nasctl.registry import create, trusted
 from nasctl.system.processor import host_processor
 
 TRIAL_NETWORKS = 3  # random networks of the space that a table must be able to price
@@ -81,8 +81,7 @@ def best_table(kind: str, space: str) -> LatencyTable:
 
 def compared_with_timings(table: LatencyTable, space: str | None = None) -> bool:
     """Return whether a table was compared with timed networks or blocks, on a space if its spec is given."""
-    spec = None if space is None else normal("spaces", space)
-    return any(one.against != "sums" and (spec is None or spec in one.spaces) for one in table.validation)
+    return table.shown_validation(space, timed=True) is not None
 
 
 def where_validated(table: LatencyTable, space: str) -> str:

@@ -62,7 +62,7 @@ def held_out_error(table: LatencyTable, space: str | None) -> str:
         table: The table.
         space: Spec of the search space; None for a network that belongs to none.
     """
-    shown: str = table.accuracy(space)
+    shown = f"{table.accuracy(space)}{table.noise_note}"
     known = space is None or not table.validation or table.validated(space)
     return shown if known else f"NOT VALIDATED for {space}; elsewhere {shown}"
 

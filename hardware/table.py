@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -27,6 +28,7 @@ from nasctl.system.files import read, write
 FLOAT_BITS = 32
 
 NOT_STATED = "not stated"  # the runtime of a table whose source does not state it
+NOISE = "The machine was not quiet"  # how a remark in `inferred` on noise during the measurement begins
 LIMIT = 1 << 26  # bytes of a file: 64 MiB
 
 
@@ -79,7 +81,8 @@ class LatencyTable:
         try:
             path = device_file(device)
         except UnknownName:
-            raise UnknownDevice(device, [*KINDS, *names("devices")]) from None
+            files = [file] if os.path.isfile(file := f"{device}.json") else []
+            raise UnknownDevice(device, [*KINDS, *names("devices"), *files]) from None
         try:
             return cls(**parse(read(path, LIMIT).decode()))
         except OSError as error:
@@ -118,6 +121,16 @@ class LatencyTable:
         return "runtime not stated" if text in ("", NOT_STATED) else text
 
     @property
+    def noise(self) -> list[str]:
+        """Return the sentences of `inferred` on noise during the measurement; none if the machine was quiet."""
+        return [sentence for sentence in self.inferred if sentence.startswith(NOISE)]
+
+    @property
+    def noise_note(self) -> str:
+        """Return a clause on noise during the measurement, to stand behind an error; "" if the machine was quiet."""
+        return f"; {NOISE.lower()}, so latencies may be too high" if self.noise else ""
+
+    @property
     def monotone(self) -> bool:
         """Return whether a network with no smaller and no fewer layers than another is never faster.
 
@@ -125,30 +138,47 @@ class LatencyTable:
         """
         return self.method == "modelled"
 
-    def accuracy(self, space: str | None = None) -> str:
+    def accuracy(self, space: str | None = None, timed: bool = False) -> str:
         """Return the held-out error for users: "0.8%, Spearman 0.9994, 1500 whole networks at 128 to 224 px".
 
         Args:
             space: Spec of the space whose validation is preferred; without one there, the first validation is used.
+            timed: Use the validation of `shown_validation` that was made on timings.
         """
-        first = (self.validated(space) if space else None) or next(iter(self.validation), None)
+        first = self.shown_validation(space, timed)
         if first is None:
             return "never validated"
         rank = "" if first.spearman is None else f", Spearman {first.spearman:.4f}"
         held_out = first.held_out.partition(";")[0]
-        sums = ""
+        note = ", single blocks" if first.against == "blocks" and "blocks" not in held_out else ""
         if first.against == "sums":
-            sums = ", which nobody timed" if "sums" in held_out else ", which are sums and were not timed"
-        return f"{first.mape:.1f}%{rank}, {first.number} {held_out}{sums}"
+            note = ", which nobody timed" if "sums" in held_out else ", which are sums and were not timed"
+        return f"{first.mape:.1f}%{rank}, {first.number} {held_out}{note}"
+
+    def shown_validation(self, space: str | None = None, timed: bool = False) -> Validation | None:
+        """Return the validation that users are shown, or None if there is none.
+
+        Args:
+            space: Spec of the space whose validation is preferred; without one there, the first validation is used.
+            timed: Return only a validation on timings, of the space if one is given; whole networks before blocks.
+        """
+        if not timed:
+            return (self.validated(space) if space else None) or next(iter(self.validation), None)
+        found = self.validation if space is None else self._validations(space)
+        return next((one for kind in ("networks", "blocks") for one in found if one.against == kind), None)
 
     def validated(self, space: str) -> Validation | None:
         """Return the first validation on a space, given by its spec, or None if there is none.
 
         The number of classes does not matter: it changes one layer, whose share of the latency is small.
         """
+        return next(iter(self._validations(space)), None)
+
+    def _validations(self, space: str) -> list[Validation]:
+        """Return the validations on a space, given by its spec, for any number of classes."""
         spec = normal("spaces", space)
         specs = {spec, re.sub(r"classes=\d+,?", "", spec).rstrip(",:")}
-        return next((one for one in self.validation if specs & set(one.spaces)), None)
+        return [one for one in self.validation if specs & set(one.spaces)]
 
     @property
     def spaces(self) -> list[str]:

@@ -39,7 +39,7 @@ class UnknownDevice(UnknownName):
 
     Args:
         name: The unknown name.
-        known: Names of devices that exist; the nearest are offered.
+        known: Names of devices that exist; the nearest are offered, or the file of the name with ".json" alone.
     """
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
@@ -48,6 +48,8 @@ class UnknownDevice(UnknownName):
         begun = [one for one in lower if len(stem) >= STEM and one.startswith(stem)]
         alike = get_close_matches(name.lower(), lower, n=OFFERED)
         near = [repr(lower[one]) for one in dict.fromkeys([*alike, *begun])][:OFFERED]
+        if (file := f"{name}.json") in known:
+            near = [repr(file)]
         last = " or ".join([", ".join(near[:-1])] * (len(near) > 1) + near[-1:])
         hint = f"did you mean {last}?" if near else "`nasctl device list --all` names all."
         NasctlError.__init__(self, f"no device is called {name!r}; {hint} {MAKE_TABLE}")

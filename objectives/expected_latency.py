@@ -54,7 +54,7 @@ class ExpectedLatency:
         lines = [
             f"{table.device}: {table.processor.strip() or 'processor not stated'}, {table.runtime_text}, batch"
             f" {table.batch}, {table.precision}, {table.method}; held-out error on other networks:"
-            f" {table.accuracy(space)}"
+            f" {table.accuracy(space)}{table.noise_note}"
         ]
         lines += filter(None, [whose_processor(self.called, table)])
         lines.append(

@@ -66,7 +66,7 @@ class Latency:
         lines = [
             f"{table.device}: {table.processor.strip() or 'processor not stated'}, "
             f"{table.runtime_text}, batch {table.batch}, "
-            f"{table.precision}, {table.method}; held-out error{where}: {table.accuracy(space)}"
+            f"{table.precision}, {table.method}; held-out error{where}: {table.accuracy(space)}{table.noise_note}"
         ]
         lines += filter(None, [whose_processor(self.called, table)])
         if error is None:

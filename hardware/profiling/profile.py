@@ -22,7 +22,7 @@ from nasctl.hardware.profiling.network_call import network_call
 from nasctl.hardware.profiling.timing import MEMORY, keep_memory, time_in_turn
 from nasctl.hardware.profiling.timings import MAX_RELATIVE_ERROR, VISITS, Timings
 from nasctl.hardware.runtimes import NetworkCall, load_runtime, runtime_version, runtimes_of
-from nasctl.hardware.table import LatencyTable
+from nasctl.hardware.table import NOISE, LatencyTable
 from nasctl.system.processor import host_processor
 
 MAX_VISITS = 3 * VISITS  # visits after which a block or network counts as too noisy
@@ -176,7 +176,7 @@ class Profile:
         worst = max([*blocks, *networks], key=timings.relative_error)
         number = len({key for one in self.blocks.values() for key in one}), sum(map(len, self.networks.values()))
         return (
-            f"The machine was not quiet, and noise was accepted: the errors of {len(blocks)} of {number[0]} blocks and "
+            f"{NOISE}, and noise was accepted: the errors of {len(blocks)} of {number[0]} blocks and "
             f"of {len(networks)} of {number[1]} whole networks are above {100 * MAX_RELATIVE_ERROR:g}%, up to "
             f"{100 * timings.relative_error(worst):.0f}% of {worst}."
         )

@@ -25,6 +25,10 @@ class Wait(NamedTuple):
     begun: Callable[[], object] = lambda: None
 
 
+class LockHeld(NasctlError):
+    """Another process holds a lock."""
+
+
 @contextmanager
 def locked(path: Path, conflict: str, remedy: str, shared: bool = False, wait: Wait | None = None) -> Iterator[None]:
     """Hold a lock on a file inside the block. The file is created if it does not exist, and stays.
@@ -37,7 +41,8 @@ def locked(path: Path, conflict: str, remedy: str, shared: bool = False, wait: W
         wait: How long to wait for the lock; None not to wait.
 
     Raises:
-        NasctlError: Another process holds the lock, the file cannot be opened, or the system has no such locks.
+        LockHeld: Another process holds the lock.
+        NasctlError: The file cannot be opened, or the system has no such locks.
     """
     try:
         import fcntl  # POSIX alone has it
@@ -63,6 +68,6 @@ def locked(path: Path, conflict: str, remedy: str, shared: bool = False, wait: W
                     end = time.monotonic() + wait.seconds
                     wait.begun()
                 if end is None or time.monotonic() >= end:
-                    raise NasctlError(conflict) from None
+                    raise LockHeld(conflict) from None
                 time.sleep(POLL)  # a blocking flock has no limit of time
         yield

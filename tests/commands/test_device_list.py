@@ -47,3 +47,19 @@ def test_a_list_without_a_device_says_so_and_what_to_do():
     assert done.stderr.startswith("no table was compared with timed networks on mbconv:resolution=160,width=0.75; ")
     done = CliRunner().invoke(cli, ["device", "list", "--space", "nb101", "--kind", "mobile", "--json"])
     assert json.loads(done.stdout) == []
+
+
+def test_validated_tables_are_listed_with_their_error_on_timings():
+    words = ["device", "list", "--space", "mbconv"]
+    every = CliRunner().invoke(cli, words).stdout
+    timed = CliRunner().invoke(cli, [*words, "--validated"]).stdout
+    assert "which nobody timed" in every
+    assert "sums" not in timed
+    (row,) = (line for line in timed.splitlines() if line.startswith("note10"))
+    assert row.endswith("3.3%, Spearman 0.9968, 1547 inverted residuals, single blocks")
+    assert "40 whole random networks of mbconv" in timed
+    ten = CliRunner().invoke(cli, ["device", "list", "--space", "mbconv:classes=10", "--validated", "--csv"]).stdout
+    assert "x86-torch" in ten
+    assert {line.split(",")[0] for line in ten.splitlines()[1:]} == {
+        line.split("\t")[0] for line in timed.splitlines()[1:]
+    }

@@ -85,6 +85,17 @@ def test_a_search_says_whose_processor_cpu_is(here):
     assert whose_processor("gpu", measured("x", "y")) == ""
 
 
+def test_a_search_says_that_a_table_is_of_a_machine_that_was_not_quiet(here):
+    remark = "The machine was not quiet, and noise was accepted: the errors of 1 of 5 blocks are above 5%."
+    measured("laptop", "My CPU (AVX2)", inferred=("Float32 is taken.", remark)).save(here / "laptop.json")
+    network = registry.create("spaces", TINY).network((1,) * 6)
+    for device in ("cpu", "laptop.json"):
+        first = make_objective(f"latency@{device}", TINY)[1].remarks(TINY, network)[0]
+        assert "held-out error: 9.0%, Spearman 0.9000, 20 x; the machine was not quiet, so latencies may be" in first
+    measured("laptop", "My CPU (AVX2)").save(here / "laptop.json")
+    assert not any("not quiet" in line for line in make_objective("latency@cpu", TINY)[1].remarks(TINY, network))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -102,3 +113,11 @@ def test_an_unknown_device_names_the_nearest_and_how_to_make_a_table(name, said)
     assert f"no device is called {name!r}; {said}" in text
     assert all(f"`nasctl device {command}`" in text for command in ("profile", "kit", "adapt"))
     assert len(text) < 350
+
+
+def test_a_device_without_its_ending_names_the_file(here):
+    measured("a", "My CPU (AVX2)").save(here / "a.json")
+    with pytest.raises(UnknownDevice, match=r"no device is called 'a'; did you mean 'a.json'\? To make"):
+        LatencyTable.load("a")
+    with pytest.raises(UnknownDevice, match="no device is called 'b'; `nasctl device list`"):
+        LatencyTable.load("b")

@@ -15,7 +15,7 @@ from nasctl.hardware.profiling.timing import time_in_turn
 from nasctl.hardware.profiling.timings import VISITS
 from nasctl.hardware.table import LatencyTable
 from nasctl.system import quiet_machine
-from nasctl.system.machine_lock import exclusive_machine
+from nasctl.system.machine_lock import exclusive_machine, shared_machine
 
 pytestmark = pytest.mark.usefixtures("own_lock")
 TINY = "nb201:channels=4,cells=1,resolution=8"
@@ -153,7 +153,8 @@ def chain(length):
 def test_noise_may_be_accepted_and_is_said(monkeypatch, tmp_path):
     path, blocks = tmp_path / "here.json", distinct_blocks(registry.create("spaces", TINY))
     key = next(key for key in blocks if "Conv" in key)
-    done = run_profile(monkeypatch, path, Recorder(noisy=blocks[key].alone()), "--accept-noise")
+    words = ("--accept-noise", "--seconds", "0.05")
+    done = run_profile(monkeypatch, path, Recorder(noisy=blocks[key].alone()), *words)
     assert done.exit_code == 0, done.output
     table = LatencyTable.load(str(path))
     (remark,) = table.inferred
@@ -161,7 +162,10 @@ def test_noise_may_be_accepted_and_is_said(monkeypatch, tmp_path):
     assert remark.endswith(f"% of {key}.")
     assert remark in done.stderr
     assert set(table.blocks) == set(blocks)
-    assert table.command.endswith(" --accept-noise")
+    assert table.command.endswith(" --seconds 0.05 --accept-noise")
+    shown = CliRunner().invoke(cli, ["device", "show", str(path)]).stdout
+    assert "noise: The machine was not quiet, and noise was accepted" in shown
+    assert "inferred: The machine" not in shown
 
 
 def test_a_busy_machine_is_waited_for(monkeypatch, tmp_path):
@@ -193,3 +197,27 @@ def test_a_table_of_a_busy_machine_comes_with_a_warning(monkeypatch, tmp_path):
     again = f"nasctl device profile --name here --space {spec} -o {path} --force --wait 60"
     assert f"This measures all of it again once the machine is quiet: {again}\n" in done.stderr
     assert f"      nasctl search {spec} --device {path}\n" in done.stderr
+
+
+def test_noise_may_be_accepted_beside_a_search(monkeypatch, tmp_path):
+    path = tmp_path / "here.json"
+    with shared_machine():
+        refused = run_profile(monkeypatch, path, Recorder())
+        assert (refused.exit_code, path.exists()) == (2, False)
+        assert "a search is running on this machine" in refused.stderr
+        done = run_profile(monkeypatch, path, Recorder(), "--accept-noise")
+    assert done.exit_code == 0, done.output
+    assert "measuring beside it, because of --accept-noise" in done.stderr
+    remark = "The machine was not quiet: another nasctl was running while the blocks were timed"
+    assert LatencyTable.load(str(path)).inferred[-1].startswith(remark)
+
+
+def test_a_profile_that_waits_for_a_quiet_machine_admits_searches(monkeypatch, tmp_path):
+    def searched(seconds, report):
+        with shared_machine():
+            report(1.0, seconds)
+        return True
+
+    monkeypatch.setattr("nasctl.system.quiet_machine.wait_until_quiet", searched)
+    done = run_profile(monkeypatch, tmp_path / "here.json", Recorder(stop=1), "--wait", "1")
+    assert done.exit_code == 130, done.output

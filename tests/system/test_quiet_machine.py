@@ -1,12 +1,17 @@
 """Waiting for a quiet machine."""
 
+import os
+import re
+import subprocess
+import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from nasctl.errors import NasctlError
-from nasctl.system import quiet_machine
-from nasctl.system.machine_lock import exclusive_machine, shared_machine
+from nasctl.system import lock_holders, quiet_machine
+from nasctl.system.machine_lock import exclusive_machine, machine_users, shared_machine
 from nasctl.system.quiet_machine import BusyMeter, busy_processors, wait_until_quiet
 
 
@@ -58,7 +63,7 @@ def test_the_lock_of_the_machine_is_waited_for(tmp_path, monkeypatch):
     said = []
     with ExitStack() as held:
         held.enter_context(shared_machine())
-        with pytest.raises(NasctlError, match="another `nasctl device profile`, or a search"), exclusive_machine(0.01):
+        with pytest.raises(NasctlError, match="a search is running"), exclusive_machine(0.01):
             pass
 
         def ends():
@@ -69,3 +74,41 @@ def test_the_lock_of_the_machine_is_waited_for(tmp_path, monkeypatch):
             pass
     with exclusive_machine(60, ends):  # free at once
         assert said == ["waits"]
+
+
+SEARCH = """
+import sys
+from nasctl.system.machine_lock import shared_machine
+with shared_machine():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux lists locks")
+def test_the_processes_that_hold_the_lock_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    command = [sys.executable, "-c", SEARCH, "/bin/nasctl", "search", "nb201"]
+    given = {"env": {**os.environ, "TMPDIR": str(tmp_path)}, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **given) as search:
+        assert search.stdout.readline() == b"held\n"
+        who = f"process {search.pid} (nasctl search nb201)"
+        assert machine_users() == who
+        refused = pytest.raises(NasctlError, match=f"a search is running on this machine: {re.escape(who)}. Type the")
+        with refused, exclusive_machine():
+            pass
+        with exclusive_machine(beside=True) as searched, shared_machine():  # further searches begin beside it
+            assert searched
+            refused = pytest.raises(NasctlError, match=f"measuring on this machine: process {os.getpid()} ")
+            with refused, exclusive_machine(beside=True):
+                pass
+        search.stdin.close()
+    assert machine_users() == ""
+    with exclusive_machine(beside=True) as searched:
+        assert not searched
+
+
+def test_processes_are_counted_and_long_commands_cut(monkeypatch):
+    monkeypatch.setattr(lock_holders, "_command", lambda pid: "")
+    assert lock_holders.processes_text([1, 2, 3, 4, 5]) == "process 1, process 2, process 3, 2 more"
+    assert lock_holders.processes_text([]) == ""

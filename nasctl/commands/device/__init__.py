@@ -28,8 +28,8 @@ wait_option = click.option(
     "--wait",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
-    help="Wait until no other nasctl works on the machine and it is quiet, at most so long; after that the command"
-    " stops.",
+    help="Wait until the machine is quiet and no other nasctl works on it, at most so long; after that the command"
+    " stops. Searches may begin during the wait.",
 )
 
 
@@ -132,32 +132,39 @@ def accuracy_warnings(table: LatencyTable) -> list[str]:
 
 
 @contextmanager
-def quiet_machine_lock(minutes: float | None, accept_noise: bool) -> Iterator[None]:
+def quiet_machine_lock(minutes: float | None, accept_noise: bool) -> Iterator[str]:
     """Keep other measurements and searches of nasctl off this machine inside the block, which begins when it is quiet.
+
+    Searches may run until then.
 
     Args:
         minutes: Longest wait for others to end and for the machine to be quiet; None to wait for neither.
-        accept_noise: Whether a machine that is not quiet is measured all the same.
+        accept_noise: Measure all the same if the machine is not quiet, also beside searches.
+
+    Yields:
+        A remark on searches that run beside the block, "" if there are none.
 
     Raises:
-        NasctlError: Another nasctl has not ended in time, or the machine was not quiet in time and noise is not
-            accepted.
+        NasctlError: Another nasctl has not ended in time, or the machine was not quiet in time, and noise is not
+            accepted, or the other nasctl measures.
     """
-    from nasctl.system.machine_lock import exclusive_machine
+    from nasctl.system.machine_lock import exclusive_machine, machine_users
     from nasctl.system.terminal import duration, say
 
-    seconds = 60 * (minutes or 0.0)
-    begun: list[float] = []  # when the wait for another nasctl began, if there is one
+    end = time.monotonic() + 60 * (minutes or 0.0)
+    if minutes is not None:
+        wait_until_quiet(60 * minutes, accept_noise)
+    left = max(end - time.monotonic(), 0.0) if minutes is not None else 0.0
 
     def waiting() -> None:
-        begun.append(time.monotonic())
-        say(f"waiting for another nasctl on this machine to end, at most {duration(seconds)}")
+        users = machine_users() or "another nasctl on this machine"
+        say(f"waiting for {users} to end, at most {duration(left)}")
 
-    with exclusive_machine(seconds, waiting):
-        if minutes is not None:
-            waited = time.monotonic() - begun[0] if begun else 0.0
-            wait_until_quiet(max(seconds - waited, 0.0), accept_noise)
-        yield
+    with exclusive_machine(left, waiting, accept_noise) as searched:
+        if searched:
+            users = machine_users() or "a search"
+            say(f"Warning: {users} is running; measuring beside it, because of --accept-noise")
+        yield "another nasctl was running" if searched else ""
 
 
 def wait_until_quiet(seconds: float, accept_noise: bool) -> None:
@@ -171,18 +178,25 @@ def wait_until_quiet(seconds: float, accept_noise: bool) -> None:
         NasctlError: It was not quiet in time, and noise is not accepted.
     """
     from nasctl.system import quiet_machine
+    from nasctl.system.machine_lock import machine_users
     from nasctl.system.terminal import duration, say
 
     said = [float("inf")]
 
     def report(used: float, left: float) -> None:
         if said[-1] - left > REPORT_SECONDS:
-            say(f"waiting: others keep {used:.1f} processors busy; {duration(left)} left")
+            users = machine_users()
+            say(
+                f"waiting: others keep {used:.1f} processors busy{f', {users} among them' if users else ''};"
+                f" {duration(left)} left"
+            )
             said.append(left)
 
     if quiet_machine.wait_until_quiet(seconds, report=report):
         return
     text = f"the machine was not quiet within {duration(seconds)}"
     if not accept_noise:
-        raise NasctlError(f"Cannot measure: {text}. Stop what runs beside, wait longer, or add --accept-noise.")
+        users = machine_users()
+        beside = f"what runs beside ({users})" if users else "what runs beside"
+        raise NasctlError(f"Cannot measure: {text}. Stop {beside}, wait longer, or add --accept-noise.")
     say(f"{text}; measuring all the same, because of --accept-noise")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from math import inf
 from typing import TYPE_CHECKING
@@ -26,8 +27,8 @@ COLUMNS = ("kind", "processor", "runtime", "batch", "precision", "method")  # fi
 @click.option(
     "--validated",
     is_flag=True,
-    help="Only tables whose error was measured on timed networks or blocks, with --space on those of that space. Other"
-    " tables were never validated, or compared with sums of the source's own figures.",
+    help="Only tables whose error was measured on timed networks or blocks, with --space on those of that space, and"
+    " this error. Other tables were never validated, or compared with sums of the source's own figures.",
 )
 @click.option(
     "--all",
@@ -75,7 +76,8 @@ def command(
     if not found and not others and not as_csv:
         say(_nothing_listed(kinds, space, validated))
         return
-    _print(found, others, space, as_csv, brief=not (everything or as_csv or kinds or validated or space is not None))
+    brief = sys.stdout.isatty() and not (everything or as_csv or kinds or validated or space is not None)
+    _print(_best_of_batches(found) if brief else found, others, space, validated, as_csv, len(found))
 
 
 def _nothing_listed(kinds: tuple[str, ...], space: str | None, validated: bool) -> str:
@@ -97,7 +99,7 @@ def _best_of_batches(found: Mapping[str, LatencyTable]) -> dict[str, LatencyTabl
     """
 
     def error(name: str) -> tuple[bool, float, str]:
-        first = _first(found[name], None)
+        first = found[name].shown_validation()
         return first is None or first.against == "sums", first.mape if first else inf, name
 
     series: dict[tuple[str, ...], list[str]] = {}
@@ -114,7 +116,12 @@ def _space_names(table: LatencyTable) -> list[str]:
 
 
 def _print(
-    found: Mapping[str, LatencyTable], others: Mapping[str, str], space: str | None, as_csv: bool, brief: bool
+    found: Mapping[str, LatencyTable],
+    others: Mapping[str, str],
+    space: str | None,
+    timed: bool,
+    as_csv: bool,
+    listed: int,
 ) -> None:
     """Print the tables.
 
@@ -122,17 +129,17 @@ def _print(
         found: Tables by name.
         others: What is said of plug-ins that are not loaded, by name.
         space: Spec of the space whose validations are shown; None for the first validation of each table.
+        timed: Whether validations on timings are shown.
         as_csv: Whether the table is printed as CSV.
-        brief: Whether a terminal shows one of several tables that differ only in the batch size.
+        listed: Number of tables, of which `found` may leave out other batch sizes of the same devices on a terminal.
     """
-    import sys
-
-    from nasctl.hardware.kinds import compared_with_timings
     from nasctl.system.terminal import TableColumn, say, table
     from nasctl.system.wording import plural
 
     if not as_csv and not sys.stdout.isatty():
-        rows = [[name, *(getattr(one, key) for key in COLUMNS), one.accuracy(space)] for name, one in found.items()]
+        rows = [
+            [name, *(getattr(one, key) for key in COLUMNS), one.accuracy(space, timed)] for name, one in found.items()
+        ]
         rows += [[name, *[None] * len(COLUMNS), said] for name, said in others.items()]
         table(["name", *COLUMNS, "error, held out"], rows)
         return
@@ -151,33 +158,30 @@ def _print(
         TableColumn("spaces", priority=10, prose=True),
         TableColumn("note", priority=0 if others else 12, prose=True),
     ]
-    shown = list((_best_of_batches(found) if brief else found).items())
+    shown = list(found.items())
     if space is None and not as_csv:  # a reader looks for a kind of device first
         shown.sort(key=lambda pair: KINDS.index(pair[1].kind))
-    lines = [_row(name, one, space) for name, one in shown]
+    lines = [_row(name, one.shown_validation(space, timed), one) for name, one in shown]
     lines += [[name, *[None] * (len(columns) - 2), said] for name, said in others.items()]
     table(columns, lines, as_csv=as_csv)
-    if not as_csv and any(_first(one, space) and not compared_with_timings(one, space) for one in found.values()):
+    against = {first.against for one in found.values() if (first := one.shown_validation(space, timed))}
+    if not as_csv and "blocks" in against:
+        say("blocks: compared with single blocks, not with whole networks")
+    if not as_csv and "sums" in against:
         say("sums: compared with sums of the source's own figures, which nobody timed; --validated leaves them out")
-    if left_out := len(found) - len(shown):
+    if left_out := listed - len(found):
         say(f"{plural(left_out, 'table')} of the same devices for other batch sizes: --all")
 
 
-def _first(table: LatencyTable, space: str | None) -> Validation | None:
-    """Return the validation that is shown of a table."""
-    return (table.validated(space) if space else None) or next(iter(table.validation), None)
-
-
-def _row(name: str, one: LatencyTable, space: str | None) -> list[object]:
-    """Return the cells of a table."""
+def _row(name: str, first: Validation | None, one: LatencyTable) -> list[object]:
+    """Return the cells of a table, of which one validation is shown."""
     from nasctl.system.terminal import TableCell
 
     facts = [name, *(getattr(one, key) for key in COLUMNS)]
-    first = _first(one, space)
     if first is None:
         return [*facts, TableCell(None, terminal="never validated"), *[None] * 5]
-    sums = " sums" if first.against == "sums" else ""
-    error = TableCell(first.mape, terminal=f"{first.mape:.1f}%{sums}")
+    against = "" if first.against == "networks" else f" {first.against}"
+    error = TableCell(first.mape, terminal=f"{first.mape:.1f}%{against}")
     rank = first.spearman if first.spearman is None else TableCell(first.spearman, terminal=f"{first.spearman:.4f}")
     compared = f"{first.number} {first.held_out}"
     spaces = TableCell(" ".join(one.spaces), terminal=" ".join(_space_names(one)))

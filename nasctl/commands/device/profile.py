@@ -25,7 +25,7 @@ QUIET = (
     "if it was busier when it began, begin again with --force",
     "--wait 60 waits until it is quiet, and --accept-noise makes the table all the same",
 )
-BUSY = "The machine was not quiet: {} while the blocks were timed, so all latencies may be too high."
+BUSY = "{}: {} while the blocks were timed, so all latencies may be too high."  # begins with the `NOISE` of tables
 QUIET_WAIT = 60.0  # minutes to wait for a quiet machine that the command for a second measurement names
 
 
@@ -75,8 +75,9 @@ QUIET_WAIT = 60.0  # minutes to wait for a quiet machine that the command for a 
 @click.option(
     "--accept-noise",
     is_flag=True,
-    help="Make the table even if timings of a block disagree too much to be believed, or --wait ends before the machine"
-    " is quiet; the table says how noisy it is. Other noise is warned of without this option.",
+    help="Make the table even if timings of a block disagree too much to be believed, a search is running on the"
+    " machine, or --wait ends before it is quiet; the table says how noisy it is. Other noise is warned of without this"
+    " option. Two commands never measure at once.",
 )
 @click.option("-o", "--out", type=OutputPath(), help="Table file.  [default: NAME.json]")
 @click.option("--force", is_flag=True, help="Overwrite an existing table, and discard earlier measurements.")
@@ -111,6 +112,7 @@ def command(
 
     from nasctl import registry
     from nasctl.hardware.profiling.profile import Host, Profile
+    from nasctl.hardware.table import NOISE
     from nasctl.system.quiet_machine import BusyMeter
     from nasctl.system.terminal import say
 
@@ -119,7 +121,7 @@ def command(
     host = Host(name, runtime, torch_device, threads, batch, precision, seconds)
     table = host.table(_command_line(host, spaces, accept_noise))
     folder = path.with_name(f"{path.name}.part")
-    with quiet_machine_lock(wait, accept_noise):
+    with quiet_machine_lock(wait, accept_noise) as beside:
         timings = _open_timings(folder, table, force)
         profile = Profile(spaces)
         try:
@@ -134,32 +136,30 @@ def command(
             say("too noisy to be believed, so there is no table yet:", *(f"  {key}" for key in noisy), *QUIET)
             ctx.exit(1)
         table = profile.table(timings, table, accept_noise)
-        if meter.remark:
-            table = replace(table, inferred=(*table.inferred, BUSY.format(meter.remark)))
+        if noise := " and ".join(filter(None, (beside, meter.remark))):
+            table = replace(table, inferred=(*table.inferred, BUSY.format(NOISE, noise)))
         table.save(path)
         shutil.rmtree(folder, ignore_errors=True)
     say(f"{len(table.blocks)} blocks in {path}: {table.accuracy()}")
     say(*table.inferred, *accuracy_warnings(table))
-    if meter.remark:
-        again = _quiet_command(_command_line(host, spaces, False), host, out and path, wait)
+    if noise:
+        again = _quiet_command(_command_line(host, spaces, False), out and path, wait)
         say(f"This measures all of it again once the machine is quiet: {again}")
     say(f"next: nasctl device show {shlex.quote(str(path))}")
     say(*(f"      nasctl search {shlex.quote(spec)} --device {shlex.quote(str(path))}" for spec in spaces))
 
 
-def _quiet_command(line: str, host: Host, path: Path | None, wait: float | None) -> str:
+def _quiet_command(line: str, path: Path | None, wait: float | None) -> str:
     """Return the command that measures a table again on a quiet machine.
 
     Args:
         line: Command line of the table.
-        host: The device.
         path: Table file; None for the default one.
         wait: Minutes that the user has waited for a quiet machine; None for no wait.
     """
-    seconds = [] if host.seconds == type(host)(host.name).seconds else ["--seconds", f"{host.seconds:g}"]
     file = [] if path is None else ["-o", str(path)]
     minutes = f"{max(QUIET_WAIT, wait or 0.0):g}"
-    return f"{line} {shlex.join([*seconds, *file, '--force', '--wait', minutes])}"
+    return f"{line} {shlex.join([*file, '--force', '--wait', minutes])}"
 
 
 def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:
@@ -171,6 +171,7 @@ def _command_line(host: Host, spaces: Iterable[str], accept_noise: bool) -> str:
         ("--threads", host.threads, default.threads),
         ("--batch", host.batch, default.batch),
         ("--precision", host.precision, default.precision),
+        ("--seconds", host.seconds, default.seconds),
     )
     flags = [f"{option} {value}" for option, value, usual in options if value != usual]
     words = ["nasctl device profile --name", host.name, *(f"--space {spec}" for spec in spaces), *flags]

@@ -51,7 +51,7 @@ def command(name: str, space: str | None, as_csv: bool, as_json: bool) -> None:
     facts = {name: _written(fact) if isinstance(fact, dict) else fact for name, fact in facts.items()}
     definitions({**facts, "digest": shown.digest, **shown.source, "validated for": "; ".join(shown.spaces)})
     for sentence in shown.inferred:
-        paragraphs(f"inferred: {sentence}")
+        paragraphs(f"{'noise' if sentence in shown.noise else 'inferred'}: {sentence}")
     columns = [
         TableColumn("number"),
         TableColumn("MAPE %"),

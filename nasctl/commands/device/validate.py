@@ -47,7 +47,11 @@ SEED = 2  # default seed of the random networks; differs from those of `nasctl d
     help="Total time of the repetitions of each network, in seconds.",
 )
 @wait_option
-@click.option("--accept-noise", is_flag=True, help="Store the result even if the machine was not quiet meanwhile.")
+@click.option(
+    "--accept-noise",
+    is_flag=True,
+    help="Measure beside a search too, and store the result even if the machine was not quiet meanwhile.",
+)
 @click.option("--plot", type=OutputPath(), metavar="FILE", help="Draw predictions against measurements.")
 @click.option("--save", is_flag=True, help="Store the result in the table.")
 @click.option("-o", "--out", type=OutputPath(), help="Store it in a copy of the table.")
