@@ -119,5 +119,5 @@ def test_a_device_without_its_ending_names_the_file(here):
     measured("a", "My CPU (AVX2)").save(here / "a.json")
     with pytest.raises(UnknownDevice, match=r"no device is called 'a'; did you mean 'a.json'\? To make"):
         LatencyTable.load("a")
-    with pytest.raises(UnknownDevice, match="no device is called 'b'; `nasctl device list`"):
+    with pytest.raises(UnknownDevice, match="no device is called 'b'; `nasctl device list --all`"):
         LatencyTable.load("b")
