@@ -166,9 +166,10 @@ def train_chosen(
         watch = TrainedWatch(run, store, limit, options)
         others = opened.enter_context(in_use(store, run.name))
         say("", *watch.opening(), *others)
-        executor, records = opened.enter_context(open_executor(without_limits, run.task)), Store(store)
+        records = Store(store)
         try:
-            watch.follow(records, executor)
+            with open_executor(without_limits, run.task) as executor:
+                watch.follow(records, executor)
         except KeyboardInterrupt as stop:
             say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)

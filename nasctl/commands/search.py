@@ -217,14 +217,14 @@ def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, sto
     from nasctl.workers import open_executor
 
     run.file_under(store)
-    with open_executor(workers, run.task) as executor, in_use(store, run.name) as others:
-        opened = Store(store)
-        say(*watch.opening(), *said, *others)
-        try:
+    try:
+        with open_executor(workers, run.task) as executor, in_use(store, run.name) as others:
+            opened = Store(store)
+            say(*watch.opening(), *said, *others)
             watch.follow(opened, executor)
-        except KeyboardInterrupt as stop:
-            say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
-            return exit_code(stop)
+    except KeyboardInterrupt as stop:  # workers have written their checkpoints
+        say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
+        return exit_code(stop)
     from nasctl.analysis.recommendation import recommend
 
     recommended = recommend(opened, *opened.run(run.name), watch.found) if watch.found else None
