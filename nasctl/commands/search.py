@@ -197,7 +197,7 @@ def command(
     if trainings.are_candidates(request):
         from nasctl.trained_search.trained_watch import CandidatesTrainedWatch
 
-        watch = CandidatesTrainedWatch(run, first, seconds, also, store)
+        watch = CandidatesTrainedWatch(run, first, seconds, also, store, setting.data or "")
     shares = then.budget_sentences if then else ()
     said = [*shares, *followed, *fewer, *([] if as_json else request.remarks(run, setting))]
     said += [f"Warning: {sentence}" for sentence in warnings]
@@ -205,7 +205,7 @@ def command(
     if code or then is None:
         ctx.exit(code)
     left = None if seconds is None else max(0.0, seconds - (time.monotonic() - begun))
-    ctx.exit(train_chosen(then, worker_options, store, left, also, as_json))
+    ctx.exit(train_chosen(then, worker_options, store, left, also, as_json, setting.data or ""))
 
 
 def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, store: str, as_json: bool) -> int:

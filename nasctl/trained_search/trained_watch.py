@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import Any
 
 from nasctl import registry
 from nasctl.candidates.reversed_objective import measured_name
+from nasctl.data import is_path
 from nasctl.evaluation.executor import Executor
 from nasctl.evaluation.measure import LocalExecutor
 from nasctl.pareto.archive import closest_to_ideal
@@ -32,9 +34,22 @@ from nasctl.training.rows import accuracy_text
 
 
 class _TrainingsWatch(Watch):
-    """Follows a search that trains, and shows how far each training is."""
+    """Follows a search that trains, and shows how far each training is.
+
+    Args:
+        run: The search.
+        budget: Number of candidates.
+        limit: Time limit in seconds; None for no limit.
+        options: Options that commands on the same store need, such as " --store FILE".
+        store: The store, which holds the trainings.
+        data: The data as the user named it; "" if it is not known.
+    """
 
     _followed: FollowedTrainings | None = None  # None before the search begins
+
+    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str, data: str) -> None:
+        super().__init__(run, budget, limit, options)
+        self._store, self._data = store, data
 
     def follow(self, store: Store, executor: Executor | None = None) -> None:
         """Run the search to its end, with a progress line for each training.
@@ -60,6 +75,11 @@ class _TrainingsWatch(Watch):
     def _plan(self) -> TrainingEffort:
         """Return the trainings of the search."""
         raise NotImplementedError
+
+    def _export_options(self, training: str) -> str:
+        """Return the options that export a training, with the path of its data, on which files are compared."""
+        data = f" --data {shlex.quote(self._data)}" if self._data and is_path(self._data) else ""
+        return f" --weights {training} --format python,onnx{data}"
 
     def _display(self) -> progress.Progress:
         return progress.Progress(self._budget, "training", self._work)
@@ -87,11 +107,11 @@ class CandidatesTrainedWatch(_TrainingsWatch):
         limit: Time limit in seconds; None for no limit.
         options: Options that commands on the same store need, such as " --store FILE".
         store: The store, which holds the trainings.
+        data: The data as the user named it; "" if it is not known.
     """
 
-    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str) -> None:
-        super().__init__(run, budget, limit, options)
-        self._store = store
+    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str, data: str = "") -> None:
+        super().__init__(run, budget, limit, options, store, data)
 
     def opening(self) -> list[str]:
         """Return the lines that say what is about to be searched, with a warning if trainings have few steps.
@@ -145,7 +165,7 @@ class CandidatesTrainedWatch(_TrainingsWatch):
             result = row.result.get("validation", {})
             # Several recipes may have trained the network: the training of this search has its value.
             if row.state == "finished" and row.genome == genome and _figures(result) & set(values):
-                return f" --weights {row.name} --format python,onnx"
+                return self._export_options(row.name)
         return ""
 
 
@@ -183,11 +203,12 @@ class TrainedWatch(_TrainingsWatch):
         store: The store, from which results of trainings are read.
         limit: Time limit in seconds; None for no limit.
         options: Options that commands on the same store need, such as " --store FILE".
+        data: The data as the user named it; "" if it is not known.
     """
 
-    def __init__(self, run: TrainedRun, store: str, limit: float | None, options: str = "") -> None:
-        super().__init__(run, run.trainings, limit, options)
-        self._trained_run, self._store = run, store
+    def __init__(self, run: TrainedRun, store: str, limit: float | None, options: str = "", data: str = "") -> None:
+        super().__init__(run, run.trainings, limit, options, store, data)
+        self._trained_run = run
 
     def opening(self) -> list[str]:
         """Return the lines that say what is about to be trained. Remarks on costs were made by the search before."""
@@ -243,13 +264,13 @@ class TrainedWatch(_TrainingsWatch):
         best = (recommended.chosen if recommended else closest).genome
         if best not in records:
             return lines
-        weights = f" --weights {records[best].name}"
+        options = self._export_options(records[best].name)
         note = self._trained_run.guessing_note(records[best])
         return [
             *lines[:-2],
             *([f"Warning: {note}. Train for more --epochs, or on more data."] * bool(note)),
             lines[-2],
-            f"      nasctl export --arch {self._id(best)}{weights} --format python,onnx{self._options}",
+            f"      nasctl export --arch {self._id(best)}{options}{self._options}",
         ]
 
     def json_values(self) -> dict[str, Any]:

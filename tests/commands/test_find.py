@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -80,6 +81,12 @@ def test_a_trained_network_is_exported_with_its_weights(tmp_path):
     found = json.loads(nasctl(*words, "--trainings", "2", "--epochs", "1", "-o", "net/", "--json").stdout)
     assert found["training"] in Store.reading("nasctl.db").training(found["training"]).name
     assert {path.suffix for path in (tmp_path / "net").iterdir()} == {".py", ".pt", ".onnx"}
+
+
+def test_files_of_a_trained_network_are_compared_on_the_data_that_was_typed():
+    found = find.Found("run", None, None, "nbmacro-1", "nbmacro-2", "../my photos/")
+    assert found.words == ("nbmacro-1", "--weights", "nbmacro-2", "--data", "../my photos/")
+    assert replace(found, data="").words == ("nbmacro-1", "--weights", "nbmacro-2")
 
 
 def test_files_that_the_same_command_has_just_written_are_no_obstacle(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.trained_search.feature_metrics import feature_metrics
 from nasctl.trained_search.trained_run import TrainedRun
-from nasctl.trained_search.trained_watch import TrainedWatch
+from nasctl.trained_search.trained_watch import CandidatesTrainedWatch, TrainedWatch
 from nasctl.training.candidate_training import CandidateTraining, labelled_classes
 from nasctl.training.evaluation import accuracy_error
 
@@ -181,6 +181,16 @@ def test_it_is_said_what_the_budget_is_spent_on(first):
     ]
     assert "chosen among up to 2,000 networks of" in TrainedWatch(many, "a.db", None).opening()[0]
     assert TrainedRun.after(first, HOW, 1, 1).budget_sentences == []
+
+
+@pytest.mark.parametrize(("data", "also"), [("my photos", " --data 'my photos'"), ("digits", ""), ("", "")])
+def test_the_export_command_names_the_path_of_the_data(data, also, first, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my photos").mkdir()
+    run = TrainedRun.after(first, HOW, 2, 6)
+    watches = [TrainedWatch(run, "a.db", None, data=data), CandidatesTrainedWatch(run, 2, None, "", "a.db", data)]
+    for one in watches:
+        assert one._export_options("nbmacro-1") == f" --weights nbmacro-1 --format python,onnx{also}"
 
 
 def test_a_run_without_costs_is_refused(first):
