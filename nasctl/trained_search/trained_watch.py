@@ -24,6 +24,7 @@ from nasctl.search.watch import Recommended, Watch
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.system import progress
+from nasctl.system.table_layout import TableColumn
 from nasctl.system.wording import plural
 from nasctl.trained_search.trained_run import TrainedRun
 from nasctl.trained_search.training_progress import FollowedTrainings, TrainingEffort
@@ -180,6 +181,14 @@ def effort(how: CandidateTraining, data: TrainingData) -> tuple[int, int]:
     return recipe.epochs, recipe.epochs * epoch_steps(data.size("train"), recipe.batch)
 
 
+def _example_counts(data: TrainingData) -> list[str]:
+    """Return the sentence that says on how many examples trained networks were judged."""
+    word, results = ("image", "accuracies are") if data.task == "classes" else ("row", "results are")
+    counts = {part: data.size(part) for part in ("validation", "test")}
+    judged = [plural(number, f"{part} {word}") for part, number in counts.items() if number]
+    return [f"{results} on {' and '.join(judged)}"]
+
+
 def effort_lines(plan: TrainingEffort) -> list[str]:
     """Return the line that says how much is trained; none if the trainings are not known."""
     if plan.steps <= 1:
@@ -233,11 +242,12 @@ class TrainedWatch(_TrainingsWatch):
         epochs, steps = effort(run.how, run.data)
         return TrainingEffort(run.trainings, steps, epochs, lambda genome: [run.training_name(genome)])
 
-    def table(self) -> tuple[list[str], list[list[Any]]]:
-        """Return the heads and the rows of a table of the trained networks on the front, the best label first."""
+    def table(self) -> tuple[list[TableColumn], list[list[Any]]]:
+        """Return the columns and the rows of a table of the trained networks on the front, the best label first."""
         found, records = self._front()
         goals = self._task.objectives
-        heads = ["id", "training", "validation", "test", *(goal.name for goal in goals[1:])]
+        columns = [TableColumn("id"), *(TableColumn(name, priority=1) for name in ("training", "validation", "test"))]
+        columns += [TableColumn(goal.name, self._task.metrics[goal.name].unit, priority=1) for goal in goals[1:]]
         rows = []
         for one in found:
             record = records.get(one.genome)
@@ -245,7 +255,7 @@ class TrainedWatch(_TrainingsWatch):
             parts = [accuracy_text(result.get(part)) for part in ("validation", "test")]
             name = record.name if record else "-"
             rows.append([self._id(one.genome), name, *parts, *(one.values.get(goal.name) for goal in goals[1:])])
-        return heads, rows
+        return columns, rows
 
     def closing(
         self, machines: Mapping[str, int] = MappingProxyType({}), recommended: Recommended | None = None
@@ -264,10 +274,12 @@ class TrainedWatch(_TrainingsWatch):
         best = (recommended.chosen if recommended else closest).genome
         if best not in records:
             return lines
-        options = self._export_options(records[best].name)
+        options, data = self._export_options(records[best].name), self._trained_run.data
         note = self._trained_run.guessing_note(records[best])
         return [
-            *lines[:-2],
+            lines[0],
+            *_example_counts(data),
+            *lines[1:-2],
             *([f"Warning: {note}. Train for more --epochs, or on more data."] * bool(note)),
             lines[-2],
             f"      nasctl export --arch {self._id(best)}{options}{self._options}",

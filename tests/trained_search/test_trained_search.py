@@ -67,7 +67,11 @@ def test_a_recommended_network_that_is_no_better_than_guessing_is_said_to_be_so(
     monkeypatch.setattr(TrainedRun, "records", lambda run, store, genomes: dict.fromkeys(genomes, guessed))
     watch = TrainedWatch(run, store.path, None)
     watch.follow(store, LocalExecutor(run.task))
-    *_, warning, plot, export = watch.closing()
+    ended, judged, *_, warning, plot, export = watch.closing()
+    assert ended.startswith(f"run {run.name}: 1 candidate in ")
+    assert judged == "accuracies are on 178 validation images and 179 test images"
+    (*_, macs), ((*_, value),) = watch.table()
+    assert (macs.name, macs.unit, value > 1000) == ("macs", "MACs", True)  # a terminal shows "53.46 M"
     assert warning == (
         "Warning: validation accuracy is within two standard errors of guessing: always answering the most frequent"
         " class has 10.5%. Train for more --epochs, or on more data."
