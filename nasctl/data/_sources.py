@@ -9,6 +9,7 @@ from typing import Any
 from nasctl import registry
 from nasctl.data._protocols import Data, DataFormat, DataPlugin, Kind, TokenData
 from nasctl.data.dead_leaves import DeadLeaves
+from nasctl.data.text_folder import TextFolder
 from nasctl.data.tokens import DrawnTokens
 from nasctl.errors import NasctlError, UnknownName
 
@@ -58,6 +59,11 @@ def check(data: Data, kind: Kind) -> None:
     Raises:
         NasctlError: The data is of the other kind.
     """
+    if isinstance(data, TextFolder) and kind == "images":
+        raise NasctlError(
+            f"Cannot use {data.name!r}: there are no images in it, only texts, and this space takes images. Give a"
+            f" folder with a folder of images for each class, such as {data.name}/cat/1.jpg and {data.name}/dog/2.jpg."
+        )
     if isinstance(data, TokenData) != (kind == "tokens"):
         other = "words" if isinstance(data, TokenData) else "images"
         raise NasctlError(f"{data} is data of {other}, and this space takes {kind}; give {_choices(kind)} with --data")
