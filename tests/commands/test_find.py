@@ -62,6 +62,14 @@ def test_what_the_data_says_is_said():
         ([], "say what must hold: --latency 20ms with --device NAME, --params 5M"),
         (["--latency", "10"], "Cannot hold --latency: it depends on the device. Name one with --device"),
         (["--params", "5ms"], "params is in parameters. Write a bound such as 5M."),
+        (
+            ["--latency", "-3", "--device", "pixel4"],
+            "'latency<=-3': a bound on latency must be positive. Write a bound such",
+        ),
+        (
+            ["--params", "5", "--space", "nbmacro"],
+            "Relax a bound to that. The bound is 5 parameters; 5M means 5 million.",
+        ),
         (["--params", "much"], "'params<=much' is no constraint"),
         (["--params", "5M", "--device", "pixell4"], "did you mean 'pixel4'"),
         (["--device", "nope"], "no device is called 'nope'"),  # before that nothing is bounded
