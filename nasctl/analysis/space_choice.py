@@ -21,6 +21,7 @@ from nasctl.analysis.space_fit import (
 from nasctl.errors import NasctlError
 from nasctl.hardware.kinds import best_table
 from nasctl.hardware.tables_schema import KINDS
+from nasctl.problem.constraints import prefix_hint
 from nasctl.search.data_options import image_side
 from nasctl.system.terminal import quantity
 
@@ -167,8 +168,10 @@ def _rare(tried: Sequence[_Tried]) -> _Tried:
     texts = " and ".join(tried[0].question.texts)
     units = {name: unit.partition(",")[0] for name, unit in fit.units.items()}
     reached = " and ".join(f"{name} {quantity(value, units[name])}" for name, value in values.items())
+    hints = "".join(prefix_hint(one, units[one.name], values[one.name]) for one in fit.constraints)
     raise NasctlError(
         f"Cannot hold {texts}: the nearest network that is known, of {fit.spec}, has {reached}. Relax a bound to that."
+        f"{hints}"
     )
 
 

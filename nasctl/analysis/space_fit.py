@@ -295,7 +295,10 @@ def _constraints(question: BoundsQuestion, made: Mapping[str, Objective], space:
     def most(name: str) -> float:
         return ranges.bounds(space, made[name], exhaust=False).most
 
-    return tuple(bounds.parse(text, list(made), most, units) for text in question.texts)
+    found = tuple(bounds.parse(text, list(made), most, units) for text in question.texts)
+    for text, one in zip(question.texts, found, strict=True):
+        bounds.check_positive(text, one, units[one.name])
+    return found
 
 
 def _values(

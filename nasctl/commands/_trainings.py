@@ -139,7 +139,13 @@ trainings_group = OptionGroup(
 
 
 def train_chosen(
-    run: TrainedRun, workers: WorkerOptions, store: str, limit: float | None, options: str, as_json: bool
+    run: TrainedRun,
+    workers: WorkerOptions,
+    store: str,
+    limit: float | None,
+    options: str,
+    as_json: bool,
+    data: str,
 ) -> int:
     """Train the networks of a run, show the progress and the trained front, and return the exit code.
 
@@ -150,6 +156,7 @@ def train_chosen(
         limit: Time limit in seconds; None for no limit.
         options: Options that commands on the same store need.
         as_json: Whether the result is printed as JSON.
+        data: The data as the user named it.
     """
     from nasctl.analysis.recommendation import recommend
     from nasctl.search.run_lock import in_use
@@ -163,12 +170,13 @@ def train_chosen(
     with ExitStack() as opened:
         run = replace(run, open_metrics=_metrics_of(workers, opened))
         run.file_under(store)
-        watch = TrainedWatch(run, store, limit, options)
+        watch = TrainedWatch(run, store, limit, options, data)
         others = opened.enter_context(in_use(store, run.name))
         say("", *watch.opening(), *others)
-        executor, records = opened.enter_context(open_executor(without_limits, run.task)), Store(store)
+        records = Store(store)
         try:
-            watch.follow(records, executor)
+            with open_executor(without_limits, run.task) as executor:
+                watch.follow(records, executor)
         except KeyboardInterrupt as stop:
             say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
             return exit_code(stop)

@@ -179,7 +179,7 @@ def command(
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         if code := _call(ctx, search.command, "search", steps[1][1:]):
             ctx.exit(code)
-    found = _recommended(store, ctx.meta[search.RUN])
+    found = _recommended(store, ctx.meta[search.RUN], data or "")
     say("", *found.sentences())
     steps.append(("pareto", "pick", "--run", found.run, *at))
     steps.append(("export", *found.words, "--format", ",".join(FORMATS), *_folder(output), *at))
@@ -203,6 +203,7 @@ class Found:
         recommended: The recommended network.
         arch: Its id.
         training: Name of its training; "" for an untrained network.
+        data: Path of the data of the training as the user typed it; "" if it has a name.
     """
 
     run: str
@@ -210,11 +211,13 @@ class Found:
     recommended: Recommendation
     arch: str
     training: str = ""
+    data: str = ""
 
     @property
     def words(self) -> tuple[str, ...]:
         """The words that name the network to `nasctl export`."""
-        return (self.arch, *(("--weights", self.training) if self.training else ()))
+        data = ("--data", self.data) if self.data else ()
+        return (self.arch, *(("--weights", self.training, *data) if self.training else ()))
 
     def sentences(self) -> Iterator[str]:
         """Yield the line with the values of the network, which the search has recommended with its reason."""
@@ -278,8 +281,8 @@ def _effort_words(effort: dict[str, Any]) -> Iterator[str]:
             yield from (f"--{name}", str(value))
 
 
-def _recommended(store: str, name: str) -> Found:
-    """Return the recommended network of a run.
+def _recommended(store: str, name: str, data: str) -> Found:
+    """Return the recommended network of a run on data that the user named.
 
     Raises:
         NasctlError: No network of the run holds the bounds.
@@ -287,6 +290,7 @@ def _recommended(store: str, name: str) -> Found:
     from nasctl import registry
     from nasctl.analysis.recommendation import recommend
     from nasctl.architectures import ids
+    from nasctl.data import is_path
     from nasctl.store.store import Store
     from nasctl.training.accuracies import trained_networks
 
@@ -301,7 +305,8 @@ def _recommended(store: str, name: str) -> Found:
     if any(one.startswith("trained") for one in record.columns):
         trained = trained_networks(opened, record.space, (one.genome for one in visited))
         training = trained.finished[found.chosen.genome].name if trained else ""
-    return Found(run, record, found, ids.encode(record.space, genes, found.chosen.genome), training)
+    arch, path = ids.encode(record.space, genes, found.chosen.genome), data if data and is_path(data) else ""
+    return Found(run, record, found, arch, training, path)
 
 
 def _export(

@@ -197,7 +197,7 @@ def command(
     if trainings.are_candidates(request):
         from nasctl.trained_search.trained_watch import CandidatesTrainedWatch
 
-        watch = CandidatesTrainedWatch(run, first, seconds, also, store)
+        watch = CandidatesTrainedWatch(run, first, seconds, also, store, setting.data or "")
     shares = then.budget_sentences if then else ()
     said = [*shares, *followed, *fewer, *([] if as_json else request.remarks(run, setting))]
     said += [f"Warning: {sentence}" for sentence in warnings]
@@ -205,7 +205,7 @@ def command(
     if code or then is None:
         ctx.exit(code)
     left = None if seconds is None else max(0.0, seconds - (time.monotonic() - begun))
-    ctx.exit(train_chosen(then, worker_options, store, left, also, as_json))
+    ctx.exit(train_chosen(then, worker_options, store, left, also, as_json, setting.data or ""))
 
 
 def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, store: str, as_json: bool) -> int:
@@ -217,14 +217,14 @@ def _search(run: Run, watch: Watch, said: list[str], workers: WorkerOptions, sto
     from nasctl.workers import open_executor
 
     run.file_under(store)
-    with open_executor(workers, run.task) as executor, in_use(store, run.name) as others:
-        opened = Store(store)
-        say(*watch.opening(), *said, *others)
-        try:
+    try:
+        with open_executor(workers, run.task) as executor, in_use(store, run.name) as others:
+            opened = Store(store)
+            say(*watch.opening(), *said, *others)
             watch.follow(opened, executor)
-        except KeyboardInterrupt as stop:
-            say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
-            return exit_code(stop)
+    except KeyboardInterrupt as stop:  # workers have written their checkpoints
+        say(*watch.interrupted(shlex.join(["nasctl", *sys.argv[1:]])))
+        return exit_code(stop)
     from nasctl.analysis.recommendation import recommend
 
     recommended = recommend(opened, *opened.run(run.name), watch.found) if watch.found else None

@@ -18,7 +18,7 @@ from nasctl.data._protocols import (
     Part,
     TokenData,
 )
-from nasctl.data._sources import check, default_source, source
+from nasctl.data._sources import check, default_source, is_path, source
 from nasctl.data._stored_images import StoredImages
 from nasctl.data._summary import ClassCount, DataSummary, ImageSizes, Summarized
 
@@ -46,6 +46,7 @@ __all__ = [
     "check",
     "default_source",
     "fitted",
+    "is_path",
     "pixel_range",
     "sentences",
     "source",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from nasctl import registry
 from nasctl.data._protocols import Data, DataFormat, DataPlugin, Kind, TokenData
 from nasctl.data.dead_leaves import DeadLeaves
+from nasctl.data.text_folder import TextFolder
 from nasctl.data.tokens import DrawnTokens
 from nasctl.errors import NasctlError, UnknownName
 
@@ -23,11 +25,8 @@ def source(name: str) -> Data:
     Raises:
         NasctlError: No data has that name, or the path holds nothing that can be read.
     """
-    plugin = registry.available("data").get(name.replace("-", "_"))
-    own = plugin.load() if plugin is not None and plugin.point is None else None
-    if own is not None and not isinstance(own, DataFormat):
-        made: Data = own()
-        return made
+    if (own := _own(name)) is not None:
+        return own()
     path = Path(name).expanduser()
     if path.exists():
         return _read(path)
@@ -37,6 +36,16 @@ def source(name: str) -> Data:
             f"no data is called {name!r}; give {_choices('images')}; or, for a space of text, {_choices('tokens')}"
         )
     return found
+
+
+def is_path(name: str) -> bool:
+    """Return whether a user names data by the path of a file or folder, also as FORMAT:PATH."""
+    head, _, rest = name.partition(":")
+    if _own(name) is not None:
+        return False
+    if Path(name).expanduser().exists():
+        return True
+    return bool(rest) and head in registry.available("data") and isinstance(registry.load("data", head), DataFormat)
 
 
 def default_source(kind: Kind) -> Data:
@@ -50,9 +59,21 @@ def check(data: Data, kind: Kind) -> None:
     Raises:
         NasctlError: The data is of the other kind.
     """
+    if isinstance(data, TextFolder) and kind == "images":
+        raise NasctlError(
+            f"Cannot use {data.name!r}: there are no images in it, only texts, and this space takes images. Give a"
+            f" folder with a folder of images for each class, such as {data.name}/cat/1.jpg and {data.name}/dog/2.jpg."
+        )
     if isinstance(data, TokenData) != (kind == "tokens"):
         other = "words" if isinstance(data, TokenData) else "images"
         raise NasctlError(f"{data} is data of {other}, and this space takes {kind}; give {_choices(kind)} with --data")
+
+
+def _own(name: str) -> Callable[[], Data] | None:
+    """Return nasctl's own plug-in of a name; None if there is none, or if it reads files."""
+    plugin = registry.available("data").get(name.replace("-", "_"))
+    own: Any = plugin.load() if plugin is not None and plugin.point is None else None
+    return None if isinstance(own, DataFormat) else own
 
 
 def _named(spec: str) -> Data | None:

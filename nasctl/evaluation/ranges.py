@@ -15,7 +15,7 @@ from nasctl.candidates.objective import MaybeMonotone, Objective
 from nasctl.candidates.setting import DEFAULT_SETTING, Setting
 from nasctl.errors import NasctlError
 from nasctl.evaluation.measure import score
-from nasctl.problem.constraints import Constraint
+from nasctl.problem.constraints import Constraint, prefix_hint
 from nasctl.problem.sampling import ENUMERABLE, every, unseen
 from nasctl.problem.space import Genome, SearchSpace
 
@@ -99,7 +99,8 @@ def doubt(space: SearchSpace, objective: Objective, constraint: Constraint, sett
     bound = constraint.text(objective.unit)
     said = f"{constraint.name} of this space is {nearest:.6g} {objective.unit} at {word}"
     if found.proven:
-        raise NasctlError(f"no candidate can meet {bound}: {said}; give a bound beyond that")
+        hint = prefix_hint(constraint, objective.unit, nearest)
+        raise NasctlError(f"no candidate can meet {bound}: {said}; give a bound beyond that{hint and f'.{hint}'}")
     return f"perhaps no candidate can meet {bound}: {said}, as far as a quick look can tell"
 
 

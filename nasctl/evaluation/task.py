@@ -50,6 +50,11 @@ class Task:
             if name not in self.recorded
         )
 
+    @property
+    def trains(self) -> bool:
+        """Whether a metric trains the candidates, which takes much longer than the other metrics do."""
+        return any("training" in metric.needs for metric in self.metrics.values())
+
     @cached_property
     def measurable(self) -> dict[str, Objective]:
         """All metrics, those that are only filed included, by name."""

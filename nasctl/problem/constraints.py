@@ -17,6 +17,7 @@ FORM = re.compile(
     r"\s*([\w.@/:=-]+?)\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([a-z\u00b5\u03bc%]*)\s*", re.IGNORECASE
 )
 
+PREFIXES = (("k", "thousand"), ("M", "million"))
 FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
 # Units that a bound may be written in by the unit of its objective, in lower case, each in the objective's unit.
@@ -109,6 +110,41 @@ def subject(text: str) -> str:
     if not match:
         raise NasctlError(f"{text!r} is no constraint; write one such as latency<=20, params<=5M or macs<=60%")
     return real_name(match[1])
+
+
+def check_positive(text: str, constraint: Constraint, unit: str) -> None:
+    """Check that an upper bound on a cost is positive.
+
+    Args:
+        text: The text that the user typed.
+        constraint: The constraint.
+        unit: Unit of the cost, such as "ms, batch 1".
+
+    Raises:
+        NasctlError: The bound is 0 or less, which no network can hold.
+    """
+    if constraint.upper and constraint.bound <= 0:
+        written = EXAMPLES.get(unit.partition(",")[0], "5")
+        raise NasctlError(
+            f"Cannot hold {text!r}: a bound on {constraint.name.partition('@')[0]} must be positive. Write a bound such"
+            f" as {written}."
+        )
+
+
+def prefix_hint(constraint: Constraint, unit: str, least: float) -> str:
+    """Return a sentence on the prefix that is probably missing in an upper bound, with a space before; "" for none.
+
+    Args:
+        constraint: The constraint.
+        unit: Unit of the cost, such as "parameters".
+        least: The least value of the cost that is known.
+    """
+    kind, bound = unit.partition(",")[0], constraint.bound
+    if kind not in PREFIXED or not constraint.upper or not 0 < bound < min(1000.0, least):
+        return ""
+    prefix, word = next(((one, word) for one, word in PREFIXES if bound * FACTORS[one.lower()] >= least), ("", ""))
+    written = unit_text(2 if prefix == "M" else 1, kind)
+    return prefix and f" The bound is {bound:g} {kind}; {bound:g}{written} means {bound:g} {word}."
 
 
 def real_name(name: str) -> str:

@@ -76,6 +76,7 @@ class Watch:
         self._hypervolume_seconds = 0.0  # time spent on hypervolumes
         self._tracker = HypervolumeTracker(self._task)
         self._start = time.monotonic()
+        self._late = False  # whether the time limit was over at the end
 
     def opening(self) -> list[str]:
         """Return the lines that say what is about to be searched, a line each for run, objectives and remarks."""
@@ -136,6 +137,7 @@ class Watch:
                         self._update_hypervolume()
                 self._note(visit)
                 shown.update(self._state(visit.generation))
+            self._late = time.monotonic() >= deadline
             self._update_hypervolume()
             if self._found:
                 shown.update(self._state(generation))
@@ -201,8 +203,7 @@ class Watch:
         if size and self._volume is not None:
             line += f", hypervolume {self._volume:.1%} of the ideal box"
         lines = [f"run {self._run.name}: {line}"]
-        if len(self._found) < self._budget and self._limit is None:
-            lines.append("the search ended early: the space, or the searcher's way through it, is used up")
+        lines += self._early_end()
         if self._unscored:
             broken = terminal.plural(
                 self._unscored, "of them breaks a constraint by its cost", "of them break a constraint by their cost"
@@ -237,6 +238,16 @@ class Watch:
         export = f"nasctl export --arch {self._id(best)}{self._weights(best)}"
         then = f"nasctl pareto plot{self._options}", f"{export}{self._options}"
         return [*lines, f"next: {then[0]}", f"      {then[1]}"]
+
+    def _early_end(self) -> list[str]:
+        """Return the sentence on why the search visited fewer candidates than its budget; none if it did not."""
+        number, limited = len(self._found), self._limit is not None
+        if number >= self._budget or (limited and not number):
+            return []
+        if not self._late:
+            return ["the search ended early: the space, or the searcher's way through it, is used up"]
+        done = f"{number:,} of {terminal.plural(self._budget, 'candidate')}"
+        return [f"--time ended the search after {done}; the same command goes on"]
 
     def _weights(self, genome: Genome) -> str:
         """Return the further options of `nasctl export` for a network that has weights, as those of a supernet."""

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -39,8 +39,11 @@ def exit_code(stop: KeyboardInterrupt) -> int:
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(*, ends_at_second: bool = True) -> Iterator[None]:
     """Raise `Stopped` in the block at the first signal, after the write in progress; end the process at the second.
+
+    Args:
+        ends_at_second: Whether the second signal ends the process. False for a process that its parent ends.
 
     Outside the main thread, to which no signals come, and on systems other than POSIX this does nothing: Python then
     raises `KeyboardInterrupt` itself.
@@ -50,20 +53,14 @@ def stoppable() -> Iterator[None]:
         yield
         return
     _asked, _waiting = False, 0
-    read, write = os.pipe()
-    os.set_blocking(write, False)
     before = [signal.signal(number, _stop_at_the_first) for number in SIGNALS]
-    wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    # Python runs its handlers in the main thread once a call of torch or SQLite returns. This thread does not wait.
-    threading.Thread(target=_exit_at_the_second, args=(read,), daemon=True).start()
     try:
-        yield
+        with _ended_by_the_second() if ends_at_second else nullcontext():
+            yield
     finally:
-        signal.set_wakeup_fd(wakeup)
         for number, handler in zip(SIGNALS, before, strict=True):
             # After a stop request, only interpreter shutdown is left, which another signal may cut short.
             signal.signal(number, signal.SIG_DFL if _asked else handler)
-        os.close(write)
 
 
 @contextmanager
@@ -105,6 +102,21 @@ def _stop_at_the_first(number: int, frame: FrameType | None) -> None:
     if not _writes:
         raise Stopped(number)
     _waiting = number
+
+
+@contextmanager
+def _ended_by_the_second() -> Iterator[None]:
+    """End the process at the second signal in the block."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    # Python runs its handlers in the main thread once a call of torch or SQLite returns. This thread does not wait.
+    threading.Thread(target=_exit_at_the_second, args=(read,), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        os.close(write)
 
 
 def _exit_at_the_second(read: int) -> None:

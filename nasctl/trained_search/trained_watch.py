@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import Any
 
 from nasctl import registry
 from nasctl.candidates.reversed_objective import measured_name
+from nasctl.data import is_path
 from nasctl.evaluation.executor import Executor
 from nasctl.evaluation.measure import LocalExecutor
 from nasctl.pareto.archive import closest_to_ideal
@@ -22,6 +24,7 @@ from nasctl.search.watch import Recommended, Watch
 from nasctl.store.store import Store
 from nasctl.store.training_table import TrainingRecord
 from nasctl.system import progress
+from nasctl.system.table_layout import TableColumn
 from nasctl.system.wording import plural
 from nasctl.trained_search.trained_run import TrainedRun
 from nasctl.trained_search.training_progress import FollowedTrainings, TrainingEffort
@@ -32,9 +35,22 @@ from nasctl.training.rows import accuracy_text
 
 
 class _TrainingsWatch(Watch):
-    """Follows a search that trains, and shows how far each training is."""
+    """Follows a search that trains, and shows how far each training is.
+
+    Args:
+        run: The search.
+        budget: Number of candidates.
+        limit: Time limit in seconds; None for no limit.
+        options: Options that commands on the same store need, such as " --store FILE".
+        store: The store, which holds the trainings.
+        data: The data as the user named it; "" if it is not known.
+    """
 
     _followed: FollowedTrainings | None = None  # None before the search begins
+
+    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str, data: str) -> None:
+        super().__init__(run, budget, limit, options)
+        self._store, self._data = store, data
 
     def follow(self, store: Store, executor: Executor | None = None) -> None:
         """Run the search to its end, with a progress line for each training.
@@ -60,6 +76,11 @@ class _TrainingsWatch(Watch):
     def _plan(self) -> TrainingEffort:
         """Return the trainings of the search."""
         raise NotImplementedError
+
+    def _export_options(self, training: str) -> str:
+        """Return the options that export a training, with the path of its data, on which files are compared."""
+        data = f" --data {shlex.quote(self._data)}" if self._data and is_path(self._data) else ""
+        return f" --weights {training} --format python,onnx{data}"
 
     def _display(self) -> progress.Progress:
         return progress.Progress(self._budget, "training", self._work)
@@ -87,11 +108,11 @@ class CandidatesTrainedWatch(_TrainingsWatch):
         limit: Time limit in seconds; None for no limit.
         options: Options that commands on the same store need, such as " --store FILE".
         store: The store, which holds the trainings.
+        data: The data as the user named it; "" if it is not known.
     """
 
-    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str) -> None:
-        super().__init__(run, budget, limit, options)
-        self._store = store
+    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str, data: str = "") -> None:
+        super().__init__(run, budget, limit, options, store, data)
 
     def opening(self) -> list[str]:
         """Return the lines that say what is about to be searched, with a warning if trainings have few steps.
@@ -145,7 +166,7 @@ class CandidatesTrainedWatch(_TrainingsWatch):
             result = row.result.get("validation", {})
             # Several recipes may have trained the network: the training of this search has its value.
             if row.state == "finished" and row.genome == genome and _figures(result) & set(values):
-                return f" --weights {row.name} --format python,onnx"
+                return self._export_options(row.name)
         return ""
 
 
@@ -158,6 +179,14 @@ def effort(how: CandidateTraining, data: TrainingData) -> tuple[int, int]:
     """
     recipe = how.recipe_for(data.task)
     return recipe.epochs, recipe.epochs * epoch_steps(data.size("train"), recipe.batch)
+
+
+def _example_counts(data: TrainingData) -> list[str]:
+    """Return the sentence that says on how many examples trained networks were judged."""
+    word, results = ("image", "accuracies are") if data.task == "classes" else ("row", "results are")
+    counts = {part: data.size(part) for part in ("validation", "test")}
+    judged = [plural(number, f"{part} {word}") for part, number in counts.items() if number]
+    return [f"{results} on {' and '.join(judged)}"]
 
 
 def effort_lines(plan: TrainingEffort) -> list[str]:
@@ -183,11 +212,12 @@ class TrainedWatch(_TrainingsWatch):
         store: The store, from which results of trainings are read.
         limit: Time limit in seconds; None for no limit.
         options: Options that commands on the same store need, such as " --store FILE".
+        data: The data as the user named it; "" if it is not known.
     """
 
-    def __init__(self, run: TrainedRun, store: str, limit: float | None, options: str = "") -> None:
-        super().__init__(run, run.trainings, limit, options)
-        self._trained_run, self._store = run, store
+    def __init__(self, run: TrainedRun, store: str, limit: float | None, options: str = "", data: str = "") -> None:
+        super().__init__(run, run.trainings, limit, options, store, data)
+        self._trained_run = run
 
     def opening(self) -> list[str]:
         """Return the lines that say what is about to be trained. Remarks on costs were made by the search before."""
@@ -212,11 +242,12 @@ class TrainedWatch(_TrainingsWatch):
         epochs, steps = effort(run.how, run.data)
         return TrainingEffort(run.trainings, steps, epochs, lambda genome: [run.training_name(genome)])
 
-    def table(self) -> tuple[list[str], list[list[Any]]]:
-        """Return the heads and the rows of a table of the trained networks on the front, the best label first."""
+    def table(self) -> tuple[list[TableColumn], list[list[Any]]]:
+        """Return the columns and the rows of a table of the trained networks on the front, the best label first."""
         found, records = self._front()
         goals = self._task.objectives
-        heads = ["id", "training", "validation", "test", *(goal.name for goal in goals[1:])]
+        columns = [TableColumn("id"), *(TableColumn(name, priority=1) for name in ("training", "validation", "test"))]
+        columns += [TableColumn(goal.name, self._task.metrics[goal.name].unit, priority=1) for goal in goals[1:]]
         rows = []
         for one in found:
             record = records.get(one.genome)
@@ -224,7 +255,7 @@ class TrainedWatch(_TrainingsWatch):
             parts = [accuracy_text(result.get(part)) for part in ("validation", "test")]
             name = record.name if record else "-"
             rows.append([self._id(one.genome), name, *parts, *(one.values.get(goal.name) for goal in goals[1:])])
-        return heads, rows
+        return columns, rows
 
     def closing(
         self, machines: Mapping[str, int] = MappingProxyType({}), recommended: Recommended | None = None
@@ -243,13 +274,15 @@ class TrainedWatch(_TrainingsWatch):
         best = (recommended.chosen if recommended else closest).genome
         if best not in records:
             return lines
-        weights = f" --weights {records[best].name}"
+        options, data = self._export_options(records[best].name), self._trained_run.data
         note = self._trained_run.guessing_note(records[best])
         return [
-            *lines[:-2],
+            lines[0],
+            *_example_counts(data),
+            *lines[1:-2],
             *([f"Warning: {note}. Train for more --epochs, or on more data."] * bool(note)),
             lines[-2],
-            f"      nasctl export --arch {self._id(best)}{weights} --format python,onnx{self._options}",
+            f"      nasctl export --arch {self._id(best)}{options}{self._options}",
         ]
 
     def json_values(self) -> dict[str, Any]:

@@ -14,10 +14,14 @@ from nasctl.errors import NasctlError
 from nasctl.evaluation.task import Task
 from nasctl.problem.space import Genome
 from nasctl.store.measurements import Measurement
+from nasctl.system.terminal import say
+from nasctl.system.wording import plural
 from nasctl.workers.worker import OUT_OF_MEMORY, Answer, Backend, Message, WorkerHandle
 
 TRIES = 2  # workers that may die while they measure a candidate; one death may be an accident, two are its fault
 MAX_EARLY_DEATHS = 5  # workers that die before they are ready, in a row, after which the pool gives up
+STOP_SECONDS = 10.0  # longest wait in seconds for the checkpoints of trainings when a pool is closed
+SILENT_SECONDS = 1.0  # seconds of that wait after which a message says so
 POLL_SECONDS = 1.0  # longest wait for an answer in seconds where candidates have a time limit
 
 # Errors of a worker whose memory was short. An import that failed then leaves a module half initialised.
@@ -126,10 +130,26 @@ class Pool:
         return self._done.popleft()
 
     def close(self) -> None:
-        """Kill all workers; they hold nothing that could be lost."""
-        for slot in self._slots:
-            slot.worker.kill()
-        self._backend.close()
+        """End all workers: trainings after a checkpoint, if it is written within `STOP_SECONDS`, and others at once."""
+        try:
+            if self._task.trains:
+                self._stop_trainings()
+        finally:  # also after another Ctrl-C
+            for slot in self._slots:
+                slot.worker.kill()
+            self._backend.close()
+
+    def _stop_trainings(self) -> None:
+        """Ask workers that train to write a checkpoint, and wait until they have ended or the time is over."""
+        left = {id(slot.worker): slot.worker for slot in self._slots if slot.job and slot.worker.stop()}
+        begun = time.monotonic()
+        for limit in (SILENT_SECONDS, STOP_SECONDS):
+            while left and (seconds := begun + limit - time.monotonic()) > 0:
+                for worker, _ in self._backend.wait(list(left.values()), seconds):
+                    del left[id(worker)]
+            if left and limit < STOP_SECONDS:
+                number = plural(len(left), "checkpoint")
+                say("", f"waiting up to {STOP_SECONDS - limit:g} s for {number}; another Ctrl-C ends at once")
 
     def _wait(self, workers: list[WorkerHandle], seconds: float | None) -> list[tuple[WorkerHandle, Answer | EOFError]]:
         """Wait for answers. A pause of all processes, as by Ctrl-Z, does not count as a candidate's time."""

@@ -6,10 +6,11 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 
 from nasctl.errors import NasctlError
+from nasctl.system.signals import stoppable
 from nasctl.workers.worker import Answer, Message, Worker, WorkerHandle
 
 CONTEXT = get_context("spawn")  # a forked process would inherit the threads of torch in an undefined state
@@ -70,6 +71,11 @@ class _Process:
         with suppress(OSError):  # the worker is dead, which the next wait reports
             self.pipe.send(message)
 
+    def stop(self) -> bool:
+        with suppress(ValueError):  # the process was killed before
+            self._process.terminate()
+        return True
+
     def kill(self) -> None:
         with suppress(ValueError):  # the process was killed before
             self._process.kill()
@@ -88,7 +94,10 @@ def _received(pipe: connection.Connection) -> Answer | EOFError:
 
 
 def _run_worker(pipe: connection.Connection, gpu: str, memory: int | None) -> None:
-    """Answer messages until the pipe is closed. This is the main function of a worker process."""
+    """Answer messages until the pipe is closed. This is the main function of a worker process.
+
+    SIGTERM ends a training after its checkpoint, and any other work at once.
+    """
     os.dup2(2, 1)  # standard output belongs to the searching process
     if gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -103,7 +112,11 @@ def _run_worker(pipe: connection.Connection, gpu: str, memory: int | None) -> No
             said = f"a worker cannot make what is to be measured ({type(error).__name__}: {error})"
             pipe.send(NasctlError(f"{said}; define it in a module that can be imported, or leave --workers out"))
             continue
-        pipe.send(worker.answer(message))
+        try:
+            with stoppable(ends_at_second=False) if worker.trains else nullcontext():
+                pipe.send(worker.answer(message))
+        except KeyboardInterrupt:
+            return
 
 
 def _exit_with_parent() -> None:

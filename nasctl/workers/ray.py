@@ -93,5 +93,8 @@ class _Actor:
     def send(self, message: Message) -> None:
         self.answer = self._actor.answer.remote(message)
 
+    def stop(self) -> bool:
+        return False  # Ray interrupts no method of an actor, so a training goes on from its last regular checkpoint
+
     def kill(self) -> None:
         self._ray.kill(self._actor)

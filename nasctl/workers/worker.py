@@ -35,6 +35,14 @@ class WorkerHandle(Protocol):
         """Send a message. The worker answers every message."""
         ...
 
+    def stop(self) -> bool:
+        """Ask a worker that trains to write a checkpoint and to end.
+
+        Returns:
+            Whether the worker was asked. It then answers or dies soon.
+        """
+        ...
+
     def kill(self) -> None:
         """End the worker at once."""
         ...
@@ -79,6 +87,7 @@ class Worker:
         self._memory = memory
         # Keeps latency profiles off the worker's machine, which may be another one than the searching process has.
         self._machine: ExitStack | None = None
+        self.trains = False  # whether the candidates of the present task are trained
 
     def answer(self, message: Message) -> Answer:
         """Return the answer to a message. Errors lose their class, which the receiver may not be able to import."""
@@ -101,7 +110,7 @@ class Worker:
             machine.enter_context(shared_machine())
             self._machine = machine
         usable_device(task.setting.device)
-        self._task = task
+        self._task, self.trains = task, task.trains
 
     def _measured(self, genome: Genome, labels: Mapping[str, str]) -> dict[str, Measurement]:
         """Return the measurements of a genome by label, within the memory limit."""

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -83,6 +84,14 @@ def test_what_the_data_says_is_said():
         ([], "say what must hold: --latency 20ms with --device NAME, --params 5M"),
         (["--latency", "10"], "Cannot hold --latency: it depends on the device. Name one with --device"),
         (["--params", "5ms"], "params is in parameters. Write a bound such as 5M."),
+        (
+            ["--latency", "-3", "--device", "pixel4"],
+            "'latency<=-3': a bound on latency must be positive. Write a bound such",
+        ),
+        (
+            ["--params", "5", "--space", "nbmacro"],
+            "Relax a bound to that. The bound is 5 parameters; 5M means 5 million.",
+        ),
         (["--params", "much"], "'params<=much' is no constraint"),
         (["--params", "5M", "--device", "pixell4"], "did you mean 'pixel4'"),
         (["--device", "nope"], "no device is called 'nope'"),  # before that nothing is bounded
@@ -102,6 +111,12 @@ def test_a_trained_network_is_exported_with_its_weights(tmp_path):
     found = json.loads(nasctl(*words, "--trainings", "2", "--epochs", "1", "-o", "net/", "--json").stdout)
     assert found["training"] in Store.reading("nasctl.db").training(found["training"]).name
     assert {path.suffix for path in (tmp_path / "net").iterdir()} == {".py", ".pt", ".onnx"}
+
+
+def test_files_of_a_trained_network_are_compared_on_the_data_that_was_typed():
+    found = find.Found("run", None, None, "nbmacro-1", "nbmacro-2", "../my photos/")
+    assert found.words == ("nbmacro-1", "--weights", "nbmacro-2", "--data", "../my photos/")
+    assert replace(found, data="").words == ("nbmacro-1", "--weights", "nbmacro-2")
 
 
 def test_files_that_the_same_command_has_just_written_are_no_obstacle(tmp_path, monkeypatch):

@@ -180,6 +180,14 @@ def test_a_drawn_source_comes_before_a_path(files, tmp_path, monkeypatch):
     assert str(source("./noise")).startswith("noise#")
 
 
+def test_names_and_paths_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("my photos", "digits"):
+        (tmp_path / name).mkdir()
+    names = ["my photos", "./digits", "pictures:my photos", "digits", "dead-leaves", "photos", "stripes:width=2"]
+    assert [examples.is_path(name) for name in names] == [True] * 3 + [False] * 4
+
+
 def test_identities_are_as_in_the_first_version(files, tmp_path):
     (tmp_path / "b.txt").write_text("a b\n")
     assert str(source(str(tmp_path / "b.txt"))) == "b.txt#01186fcf"

@@ -170,12 +170,20 @@ def test_a_candidate_of_tokens_takes_no_images(name):
         (SMALL, "pictures.npz", "is data of images, and this space takes tokens"),
         ("nb201", "tokens", "tokens is data of words, and this space takes images; give dead-leaves, digits, noise"),
         ("nb201", "a.txt", "is data of words, and this space takes images"),
+        (
+            "nb201",
+            "texts/",
+            "Cannot use 'texts': there are no images in it, only texts, and this space takes images. Give a folder with"
+            " a folder of images for each class, such as texts/cat/1.jpg and texts/dog/2.jpg.",
+        ),
         (SMALL, "empty.txt", "has 1 words, too few for a row of"),
     ],
 )
 @pytest.mark.parametrize("command", [["search", "--budget=3"], ["objective", "score", "--sample=3"]])
 def test_data_that_does_not_suit_is_refused_at_once(nasctl, tmp_path, command, space, data, why):
     (tmp_path / "a.txt").write_text(LINES)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "readme.txt").write_text(LINES)
     (tmp_path / "empty.txt").touch()
     np.savez(tmp_path / "pictures.npz", images=np.zeros((2, 4, 4), np.uint8))
     done = nasctl(*command, f"--space={space}", "--objective=snip", f"--data={data}")

@@ -79,3 +79,28 @@ def test_the_unit_of_another_quantity_is_refused(text, message):
 def test_people_read_a_bound_with_its_prefix(bound, unit, text):
     assert constraints.Constraint("cost", True, bound).text(unit) == text
     assert constraints.Constraint("cost", False, bound).text(unit) == text.replace("<=", ">=")
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "hint"),
+    [
+        ("params<=5", 1.2e6, " The bound is 5 parameters; 5M means 5 million."),
+        ("params<=500", 4e5, " The bound is 500 parameters; 500k means 500 thousand."),
+        ("size<=4", 1e6, " The bound is 4 bytes; 4MB means 4 million."),
+        ("macs<=300", 1e7, " The bound is 300 MACs; 300M means 300 million."),
+        ("params<=5k", 1e6, ""),  # the prefix was written
+        ("params<=5", 3.0, ""),  # there are such networks
+        ("params<=5", 1e9, ""),  # no prefix would help
+        ("latency<=5", 1e4, ""),
+    ],
+)
+def test_a_prefix_that_is_probably_missing_is_named(text, least, hint):
+    one = parsed(text)
+    assert constraints.prefix_hint(one, UNITS[one.name], least) == hint
+
+
+@pytest.mark.parametrize("text", ["params<=0", "params<=-5M"])
+def test_a_bound_on_a_cost_is_positive(text):
+    with pytest.raises(NasctlError, match=r"a bound on params must be positive\. Write a bound such as 5M\.$"):
+        constraints.check_positive(text, parsed(text), "parameters")
+    constraints.check_positive("params>=0", parsed("params>=0"), "parameters")

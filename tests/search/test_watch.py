@@ -255,9 +255,21 @@ def test_the_end_tells_failures_and_why_it_came_early(watched):
         " cause; `nasctl runs retry mine` then measures what failed again."
     )
     assert one.exit_status == 1
-    one, _, _ = watched(visits, limit=5.0)  # then the limit may have ended it
+    one, _, _ = watched(visits, limit=5.0)
     one.follow(None)
-    assert "ended early" not in " ".join(one.closing())
+    assert "ended early" in one.closing()[1]
+
+
+def test_the_end_says_that_the_time_ended_it_and_how_to_go_on(watched):
+    def move(clock):
+        clock.now += 3.0
+
+    one, _, _ = watched([visit(0, PAIR[0]), visit(1, PAIR[1])], limit=5.0, move=move)
+    one.follow(None)
+    assert one.closing()[1] == "--time ended the search after 2 of 8 candidates; the same command goes on"
+    one, _, _ = watched([visit(0, PAIR[0]), visit(1, PAIR[1])], budget=2, limit=5.0, move=move)
+    one.follow(None)
+    assert "--time" not in " ".join(one.closing())
 
 
 def test_values_without_a_logarithm_are_named_as_the_reason_of_an_empty_front(watched):

@@ -22,7 +22,7 @@ from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.trained_search.feature_metrics import feature_metrics
 from nasctl.trained_search.trained_run import TrainedRun
-from nasctl.trained_search.trained_watch import TrainedWatch
+from nasctl.trained_search.trained_watch import CandidatesTrainedWatch, TrainedWatch
 from nasctl.training.candidate_training import CandidateTraining, labelled_classes
 from nasctl.training.evaluation import accuracy_error
 
@@ -67,7 +67,11 @@ def test_a_recommended_network_that_is_no_better_than_guessing_is_said_to_be_so(
     monkeypatch.setattr(TrainedRun, "records", lambda run, store, genomes: dict.fromkeys(genomes, guessed))
     watch = TrainedWatch(run, store.path, None)
     watch.follow(store, LocalExecutor(run.task))
-    *_, warning, plot, export = watch.closing()
+    ended, judged, *_, warning, plot, export = watch.closing()
+    assert ended.startswith(f"run {run.name}: 1 candidate in ")
+    assert judged == "accuracies are on 178 validation images and 179 test images"
+    (*_, macs), ((*_, value),) = watch.table()
+    assert (macs.name, macs.unit, value > 1000) == ("macs", "MACs", True)  # a terminal shows "53.46 M"
     assert warning == (
         "Warning: validation accuracy is within two standard errors of guessing: always answering the most frequent"
         " class has 10.5%. Train for more --epochs, or on more data."
@@ -181,6 +185,16 @@ def test_it_is_said_what_the_budget_is_spent_on(first):
     ]
     assert "chosen among up to 2,000 networks of" in TrainedWatch(many, "a.db", None).opening()[0]
     assert TrainedRun.after(first, HOW, 1, 1).budget_sentences == []
+
+
+@pytest.mark.parametrize(("data", "also"), [("my photos", " --data 'my photos'"), ("digits", ""), ("", "")])
+def test_the_export_command_names_the_path_of_the_data(data, also, first, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my photos").mkdir()
+    run = TrainedRun.after(first, HOW, 2, 6)
+    watches = [TrainedWatch(run, "a.db", None, data=data), CandidatesTrainedWatch(run, 2, None, "", "a.db", data)]
+    for one in watches:
+        assert one._export_options("nbmacro-1") == f" --weights nbmacro-1 --format python,onnx{also}"
 
 
 def test_a_run_without_costs_is_refused(first):
