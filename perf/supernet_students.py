@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from supernet_trainings import Setup, random_genomes, spread, verdict
 
 from nasctl import registry
+from nasctl.bench.published import published_path
 from nasctl.networks.graph import Network
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.space import Genome
@@ -72,7 +72,7 @@ class AttentionEncoders:
 
 def text(lines: int, work: Path) -> Path:
     """Write the first lines of the text into a file, and return its path."""
-    archive = Path(os.environ.get("NASCTL_DATA", Path(__file__).parents[2] / "shared" / "data")) / "text" / TEXT
+    archive = published_path(f"text/{TEXT}")
     path = work / f"wikitext2-{lines}.txt"
     if not path.exists():
         whole = gzip.decompress(archive.read_bytes()).decode().splitlines(keepends=True)

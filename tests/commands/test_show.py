@@ -20,7 +20,7 @@ def typed(*words):
 class FakeTable:
     """Every block costs its MACs in millions; those with a kernel of 5 are modelled; "mobile" knows none."""
 
-    overhead, batch, validation = 0.5, 64, ()
+    overhead, batch, validation, noise_note = 0.5, 64, (), ""
 
     def __init__(self, device, space=None):
         self.device = device

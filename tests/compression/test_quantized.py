@@ -319,6 +319,7 @@ def test_one_choice_needs_no_gene(weights):
     } == {"power"}
 
 
+@pytest.mark.slow
 def test_levels_of_inputs_are_a_gene_where_both_are_choices(weights):
     space = registry.create("spaces", f"quantized:of={weights},weights=4,levels=uniform,input_levels=both")
     picks = [every(space, inputs=bits, input_levels=one) for bits in (2, 16) for one in ("uniform", "power")]

@@ -52,6 +52,7 @@ def test_an_unknown_name_is_an_attribute_error():
         nasctl.serach  # noqa: B018
 
 
+@pytest.mark.slow  # a process for each, which imports torch
 @pytest.mark.parametrize(
     "before",
     [
