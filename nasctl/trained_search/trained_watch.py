@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -34,7 +35,7 @@ from nasctl.training.recipe import epoch_steps
 from nasctl.training.rows import accuracy_text
 
 
-class _TrainingsWatch(Watch):
+class _TrainingsWatch(Watch, ABC):
     """Follows a search that trains, and shows how far each training is.
 
     Args:
@@ -48,7 +49,7 @@ class _TrainingsWatch(Watch):
 
     _followed: FollowedTrainings | None = None  # None before the search begins
 
-    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str, data: str) -> None:
+    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str, data: str = "") -> None:
         super().__init__(run, budget, limit, options)
         self._store, self._data = store, data
 
@@ -73,9 +74,9 @@ class _TrainingsWatch(Watch):
         part = f" and a part of {plural(more, 'further one')}" if more else ""
         return ["", f"stopped after {plural(done, 'training')}{part}; this goes on:", f"  {command}"]
 
+    @abstractmethod
     def _plan(self) -> TrainingEffort:
         """Return the trainings of the search."""
-        raise NotImplementedError
 
     def _export_options(self, training: str) -> str:
         """Return the options that export a training, with the path of its data, on which files are compared."""
@@ -100,19 +101,7 @@ class _TrainingsWatch(Watch):
 
 
 class CandidatesTrainedWatch(_TrainingsWatch):
-    """Follows a search with the objective `trained`, and names the training of the network that it exports.
-
-    Args:
-        run: The search.
-        budget: Number of candidates.
-        limit: Time limit in seconds; None for no limit.
-        options: Options that commands on the same store need, such as " --store FILE".
-        store: The store, which holds the trainings.
-        data: The data as the user named it; "" if it is not known.
-    """
-
-    def __init__(self, run: Run, budget: int, limit: float | None, options: str, store: str, data: str = "") -> None:
-        super().__init__(run, budget, limit, options, store, data)
+    """Follows a search with the objective `trained`, and names the training of the network that it exports."""
 
     def opening(self) -> list[str]:
         """Return the lines that say what is about to be searched, with a warning if trainings have few steps.
