@@ -180,6 +180,7 @@ from nasctl.problem.strategy import (
     ScoresGenomes,
     SplitsExamples,
     StartsAtZero,
+    StartsFromSupernet,
     StartsFromWeights,
     Strategy,
     StrategyContext,

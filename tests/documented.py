@@ -142,6 +142,7 @@ SETUPS = {
             "nb201:resolution=32": CELLS,
             "mbconv:resolution=32": "mbconv:width=0.5,resolution=32",
             r"--epochs 1(?= .*--name plain)": "--epochs 60",
+            r"--epochs 1(?= .*--from plain)": "--epochs 12",
         }
     ),
     "compression": Page(values={"ID": newest_front, "python,onnx": "python"}),

@@ -19,7 +19,7 @@ from nasctl.analysis.space_fit import (
     variants,
 )
 from nasctl.errors import NasctlError
-from nasctl.hardware.kinds import best_table
+from nasctl.hardware.kinds import best_device
 from nasctl.hardware.tables_schema import KINDS
 from nasctl.problem.constraints import prefix_hint
 from nasctl.search.data_options import image_side
@@ -131,7 +131,7 @@ def _with_devices(question: BoundsQuestion, spec: str) -> BoundsQuestion | None:
     A kind could stand for another device at each width and resolution, whose latencies could not be compared.
     """
     try:
-        devices = [best_table(one, spec).device if one in KINDS else one for one in registry.listed(question.devices)]
+        devices = [best_device(one, spec) if one in KINDS else one for one in registry.listed(question.devices)]
     except NasctlError:
         return None
     return replace(question, devices=tuple(devices))

@@ -244,6 +244,7 @@ class Found:
 def _choice_sentences(choice: SpaceChoice, question: BoundsQuestion) -> Iterator[str]:
     """Yield sentences on the chosen space, and on what follows from the data."""
     from nasctl import registry
+    from nasctl.hardware.kinds import load_table, whose_processor
 
     spec, bounds = choice.fit.spec, " and ".join(question.texts)
     share = f"{100 * choice.fit.share:.3g}%" if choice.fit.within.any() else "none"
@@ -261,7 +262,8 @@ def _choice_sentences(choice: SpaceChoice, question: BoundsQuestion) -> Iterator
         )
     for asked, meant in zip(question.devices, choice.question.devices, strict=True):
         if asked != meant:
-            yield f"  {asked} stands for {meant}, whose table is the best of its kind for this space"
+            whose = whose_processor(asked, load_table(meant))
+            yield f"  {whose or f'{asked} stands for {meant}, whose table is the best of its kind for this space'}"
     classes = registry.options("spaces", spec).get("classes")
     if question.data is not None and classes is not None:
         yield f"  classes={classes} follows from {question.data}"

@@ -96,7 +96,7 @@ class Strategy(Protocol):
     """A way to train a supernet.
 
     A strategy may also implement `HasCopies`, `StartsAtZero`, `ChoosesDistance`, `ScalesRate`, `ReadsNorms`,
-    `ReadsTeacher` and `StartsFromWeights`.
+    `ReadsTeacher`, `StartsFromSupernet` and `StartsFromWeights`.
     One with weights or losses of its own implements `HasModules`, `MixesCopies`, `HasMeanTeacher`, `GivesLosses` or
     `ScoresGenomes`; one that learns choices implements `LearnsChoices` and `SplitsExamples`. Its first argument is a
     `StrategyContext`; its other arguments are options of its spec.
@@ -171,6 +171,21 @@ class StartsFromWeights(Protocol):
     """A strategy that trains on from the weights of a trained network, and cannot begin without them."""
 
     start_teaches: bool  # whether the given network, which stays as it is, teaches until a pass of the step does
+
+
+@runtime_checkable
+class StartsFromSupernet(Protocol):
+    """A strategy that trains on from the weights of a trained supernet, and cannot begin without them."""
+
+    def begin_with(self, probabilities: Sequence[np.ndarray], chosen: Genome | None, mixes_slices: bool) -> None:
+        """Receive what the strategy of the given supernet has learned, before the first step.
+
+        Args:
+            probabilities: Those of the choices of each gene, (genes,) arrays of (choices,); () if it learns no choices.
+            chosen: The genome that it chooses; None likewise.
+            mixes_slices: Whether it `MixesSlices`.
+        """
+        ...
 
 
 @runtime_checkable
@@ -291,6 +306,7 @@ __all__ = [
     "ScoresGenomes",
     "SplitsExamples",
     "StartsAtZero",
+    "StartsFromSupernet",
     "StartsFromWeights",
     "Strategy",
     "StrategyContext",

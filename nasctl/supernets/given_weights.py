@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nasctl.errors import NasctlError
 from nasctl.problem.space import Genome
-from nasctl.problem.strategy import MixesCopies, StartsFromWeights, Strategy
+from nasctl.problem.strategy import MixesCopies, StartsFromSupernet, StartsFromWeights, Strategy
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.hull import Cut
 from nasctl.supernets.problem import SupernetProblem
@@ -39,16 +39,22 @@ def begin(
         norms, if the strategy learns from its outputs; None otherwise.
 
     Raises:
-        NasctlError: The strategy needs given weights, and the problem has none or lacks those of a layer.
+        NasctlError: The strategy needs given weights, and the problem has none or lacks those of a layer; or it cannot
+            begin with those of the given supernet.
         DoesNotFit: The supernet has no place for the weights.
     """
-    wants = isinstance(strategy, StartsFromWeights)
-    if problem.start is None:
-        if wants:
+    name = problem.strategy.partition(":")[0]
+    if problem.start_supernet is not None:
+        problem.start_supernet(strategy, weights)
+        return None
+    for kind, what in ((StartsFromWeights, "network"), (StartsFromSupernet, "supernet")):
+        if isinstance(strategy, kind) and (problem.start is None or kind is StartsFromSupernet):
+            given = "from drawn weights" if problem.start is None else "from the weights of one network"
             raise NasctlError(
-                f"Cannot train a supernet by {problem.strategy.partition(':')[0]} from drawn weights: it trains a"
-                " trained network further. Give the weights of one, or choose another strategy."
+                f"Cannot train a supernet by {name} {given}: it trains a trained {what} further. Give the weights of"
+                " one, or choose another strategy."
             )
+    if problem.start is None:
         return None
     genome = largest if problem.start_genome is None else problem.start_genome
     _check_start(problem, strategy, genome, largest)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nasctl.problem.space import Genome, HasShare, SearchSpace
+from nasctl.problem.strategy import Strategy
+from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.slots import Share
 from nasctl.training.events import LearningProblem
 
@@ -21,12 +24,14 @@ class SupernetProblem(LearningProblem):
         share: What candidates share.
         strategy: Spec of the strategy.
         start_genome: Canonical genome of the network that `start` has weights of; the largest one if None.
+        start_supernet: Replaces all shared weights by those of another supernet, in place of `start`.
     """
 
     space: SearchSpace | None = None
     share: Share = "entangled"
     strategy: str = "single_path"
     start_genome: Genome | None = None
+    start_supernet: Callable[[Strategy, SharedWeights], object] | None = None
 
 
 def default_share(space: SearchSpace) -> Share:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -13,8 +15,12 @@ from nasctl import registry
 from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
 from nasctl.problem.space import Genome, SearchSpace
+from nasctl.problem.strategy import Strategy
 from nasctl.supernets.problem import SupernetProblem
+from nasctl.supernets.shared_weights import SharedWeights
 from nasctl.supernets.slots import Share
+from nasctl.supernets.starting_supernet import begin_with_supernet
+from nasctl.supernets.trained_supernet import holds_supernet
 from nasctl.training.folder import check_name
 from nasctl.training.labelled import TrainingData
 from nasctl.training.recipe import Recipe, TrainingTask
@@ -117,14 +123,8 @@ class Supernet:
             data: The data.
             work: How the training is carried out, with the file of the weights of `start`.
         """
-        work, start = work or Work(workers=0), None
-        if self.start:
-            path, note = work.start, work.note
-            assert path is not None
-
-            def start(module: nn.Module) -> None:
-                note(load_start(module, path, self.start))
-
+        work = work or Work(workers=0)
+        start, start_supernet = self._starts(work.start, work.note) if self.start else (None, None)
         space: SearchSpace = registry.create("spaces", self.space)
         network = widest(space)
         return SupernetProblem(
@@ -142,7 +142,27 @@ class Supernet:
             share=self.share,
             strategy=self.strategy,
             start_genome=self.start_genome,
+            start_supernet=start_supernet,
         )
+
+    def _starts(
+        self, path: Path | None, note: Callable[[str], object]
+    ) -> tuple[Callable[[nn.Module], None] | None, Callable[[Strategy, SharedWeights], None] | None]:
+        """Return what loads the weights of `start` into a module, or into all shared weights; the other one is None.
+
+        Args:
+            path: Their file.
+            note: Receives a sentence on them.
+        """
+        assert path is not None
+
+        def network(module: nn.Module) -> None:
+            note(load_start(module, path, self.start))
+
+        def supernet(strategy: Strategy, weights: SharedWeights) -> None:
+            note(begin_with_supernet(path, self.start, strategy, weights))
+
+        return (None, supernet) if holds_supernet(path) else (network, None)
 
 
 def widest(space: SearchSpace) -> Network:

@@ -16,6 +16,7 @@ from nasctl.supernets.problem import default_share
 from nasctl.supernets.question import Supernet, widest
 from nasctl.supernets.slots import Share
 from nasctl.supernets.starting_slices import split_doubts
+from nasctl.supernets.trained_supernet import TrainedSupernet, holds_supernet
 from nasctl.training import trained_weights
 from nasctl.training.labelled import TrainingData, training_data
 from nasctl.training.recipe import TrainingTask
@@ -42,7 +43,7 @@ class SupernetRequest:
         torch_device: The torch device, such as "cpu" or "cuda:0".
         world: Processes that train together.
         name: A name for the supernet, in place of the default one.
-        start: File of the weights of a network to begin with; None for drawn weights.
+        start: File of the weights to begin with, of a network or of a supernet; None for drawn weights.
     """
 
     space: str
@@ -102,12 +103,13 @@ class SupernetRequest:
         Args:
             data: The data of the supernet.
         """
-        given = {"the network of --from": self.start, "the teacher": self._teacher()}
+        given = {"what --from names": self.start, "the teacher": self._teacher()}
         found = []
         for what, path in given.items():
             with suppress(NasctlError):  # weights that nasctl did not train name no data
                 if path is not None:
-                    found += split_doubts(what, trained_weights.read(path)[1].data, data)
+                    learned = TrainedSupernet(path).facts if holds_supernet(path) else trained_weights.read(path)[1]
+                    found += split_doubts(what, learned.data, data)
         return found
 
     def _teacher(self) -> Path | None:

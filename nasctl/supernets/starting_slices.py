@@ -19,7 +19,7 @@ from nasctl.supernets.subnets import check_space, subnet_state
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.system.files import replacement
 from nasctl.training.labelled import TrainingData
-from nasctl.training.request import TrainRequest
+from nasctl.training.request import TrainRequest, weights_file
 
 FOLDER = "slices"  # beside the weights of a supernet
 
@@ -86,8 +86,23 @@ def located(request: TrainRequest, store: Store) -> TrainRequest:
         return request
     if (supernet := supernet_named(str(request.start), store.path)) is not None:
         return replace(request, start=None, slices=StartingSlices(supernet))
+    return replace(request, start=starting_file(request.start, store))
+
+
+def starting_file(start: Path, store: Store) -> Path:
+    """Return the file of the weights that a user names: a file, a training of the store, or a supernet.
+
+    Args:
+        start: The path or the name.
+        store: The store.
+
+    Raises:
+        NasctlError: There are no such weights, or they are not there yet.
+    """
+    if (supernet := supernet_named(str(start), store.path)) is not None:
+        return supernet.path
     try:
-        return request.located(store)
+        return weights_file(start, store)
     except NasctlError as error:
         names = ", ".join(supernet_names(store.path))
         raise NasctlError(f"{error}; supernets: {names}" if names else str(error)) from None
@@ -123,4 +138,4 @@ def split_doubts(what: str, learned_data: str, data: TrainingData) -> list[str]:
     ]
 
 
-__all__ = ["StartingSlices", "located", "split_doubts", "start_doubts"]
+__all__ = ["StartingSlices", "located", "split_doubts", "start_doubts", "starting_file"]

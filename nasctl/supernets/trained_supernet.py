@@ -255,4 +255,13 @@ class TrainedSupernet:
         return np.asarray(self.facts.mean), np.maximum(np.asarray(self.facts.deviation), 1e-6)
 
 
-__all__ = ["SupernetFacts", "TrainedSupernet", "write"]
+def holds_supernet(path: Path) -> bool:
+    """Return whether a file is that of a supernet; False if it is no safetensors file."""
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return KEY in (opened.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
+__all__ = ["SupernetFacts", "TrainedSupernet", "holds_supernet", "write"]

@@ -113,14 +113,6 @@ class TrainRequest:
         """
         return self.start if self.slices is None else self.slices(space, genome)
 
-    def located(self, store: Store) -> TrainRequest:
-        """Return the request with `start` as a file where it names a training of the store, or begins its name.
-
-        Raises:
-            NasctlError: There is neither such a file nor such a training, or the training has no weights yet.
-        """
-        return self if self.start is None else replace(self, start=weights_file(self.start, store))
-
     def trainings(self, store: Store) -> list[tuple[Training, TrainingData]]:
         """Return the trainings with their data.
 

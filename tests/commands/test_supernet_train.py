@@ -118,7 +118,7 @@ def test_a_trained_network_becomes_elastic(nasctl):
     experts = [one.replace("elastic", "experts") for one in words]
     assert "equal copies stay equal" in nasctl(*experts, f"--from={smaller['training']}", code=2).stderr
     split = nasctl(*words, f"--from={trained['training']}", "--split-seed=1", "--set=rate=0")
-    assert "Warning: the network of --from was trained on another split of this data" in split.stderr
+    assert "Warning: what --from names was trained on another split of this data" in split.stderr
 
 
 def test_a_strategy_that_scores_networks_says_scores(nasctl):

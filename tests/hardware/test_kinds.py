@@ -3,6 +3,8 @@
 import pytest
 
 from nasctl import registry
+from nasctl.analysis.space_choice import _with_devices
+from nasctl.analysis.space_fit import BoundsQuestion
 from nasctl.api import NasctlError, UnknownDevice
 from nasctl.hardware import kinds
 from nasctl.hardware.distinct_blocks import distinct_blocks
@@ -69,6 +71,12 @@ def test_cpu_is_this_machine_if_it_has_a_table(here):
     assert best_device("cpu", TINY) == "laptop.json"
     assert load_table("cpu", TINY).device == "laptop"
     assert best_device("gpu", "nb201") == "2080ti-b256-nb201"  # other kinds are never files
+
+
+def test_bounds_on_cpu_hold_for_the_table_of_the_current_folder(here):
+    measured("laptop", "My CPU (AVX2)").save(here / "mine.json")
+    meant = _with_devices(BoundsQuestion(("cpu",), ("latency<=1s",)), TINY)
+    assert meant.devices == ("mine.json",)  # a name that a search finds; "laptop" is none
 
 
 def test_a_search_says_whose_processor_cpu_is(here):

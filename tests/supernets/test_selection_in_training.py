@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from supernets.stack import trained
+from supernets.stack import Stack, trained
+from supernets.stack import problem as stacked
 from supernets.test_mixed_choices import PLAIN, Toy, problem, step_of
 from training.examples import equal
 
@@ -29,6 +30,22 @@ class Batch:
 
     def loss(self, outputs):
         return outputs.sum()
+
+
+class Masked:
+    """Networks that return the factors that they are given."""
+
+    def entangled(self, factors, inputs, frozen):
+        return factors
+
+
+def test_masked_mixtures_have_zeros_for_choices_that_are_gone_and_one_for_a_decided_choice():
+    removal = ChoiceRemoval(strategy_context(Stack(), steps=60), lambda: (0, 1, 2, 3), part=1.0)
+    removal.arrays["decided"][1] = 0
+    shares = {gene: torch.full((len(one.choices),), 1 / len(one.choices)) for gene, one in enumerate(Stack.genes)}
+    factors = removal.masked(Masked(), shares)([[0, 2], [0], [0, 1], [0, 1, 2]], ())
+    assert [one.tolist() for one in factors.values()][:3] == [[0.25, 0, 0.25, 0], [1, 0], [0.5, 0.5]]
+    assert removal.begun(0)
 
 
 class Networks:
@@ -58,7 +75,7 @@ def test_each_gene_has_its_steps_and_keeps_the_choice_whose_removal_hurts_most()
     decided = []
     for step in range(60):
         assert removal.begun(step) == (step >= 40)
-        removal.measure(step, factors, Batch(), networks)
+        removal.measure(step, removal.summed(networks, factors, frozen=True), Batch(), networks)
         removal.told(step, shares)
         decided.append(removal.arrays["decided"].tolist())
     assert decided[48].count(-1) == 2
@@ -69,7 +86,8 @@ def test_each_gene_has_its_steps_and_keeps_the_choice_whose_removal_hurts_most()
     allowed, own = networks.asked[0]
     (tried,) = [gene for gene, choices in enumerate(allowed) if len(choices) < len(shares[gene])]
     assert own[tried].tolist() == pytest.approx(factors[tried][allowed[tried]].tolist())
-    assert removal.restricted(factors) == {}
+    removal.summed(networks, factors, frozen=True)([[1], [0]], ())
+    assert networks.asked[-1][1] == {}  # decided genes have no factors
     assert [one.tolist() for one in removal.distribution(shares)] == [[0, 1, 0], [1, 0]]
 
 
@@ -119,6 +137,17 @@ def test_a_paused_selection_ends_in_the_same_bits(strategy, tmp_path):
     assert (whole.state["strategy/decided"] >= 0).all()
 
 
+def test_a_selection_by_masked_weights_resumes_in_the_same_bits_and_decides_all_genes(tmp_path):
+    given = stacked("tangle:rate=0.05,select=perturbation")
+    whole = trained(given, tmp_path / "a")
+    trained(given, tmp_path / "b", until=9)
+    assert equal(whole.state, trained(given, tmp_path / "b").state)
+    assert (whole.state["strategy/decided"] >= 0).all()
+    assert int(whole.state["strategy/alpha_updates"]) == 8  # fixed in the last third of 12 steps
+    row = whole.state["strategy/history"][100].tolist()
+    assert sorted(row) == [0] * 7 + [1] * 4
+
+
 def test_drawn_paths_end_in_mixtures_that_decide_genes():
     strategy = "gdas:rate=0.05,select=perturbation"
     learner = SupernetLearner(problem(strategy, recipe=replace(PLAIN, epochs=5)), Ranks())
@@ -132,12 +161,15 @@ def test_drawn_paths_end_in_mixtures_that_decide_genes():
     assert learner.strategy.probabilities()[0].tolist() == np.eye(3)[way].tolist()
 
 
-def test_a_training_by_gdas_is_known_as_before_it_could_select():
+def test_trainings_are_known_as_before_their_strategies_could_select():
     assert registry.spelled_out("strategies", "gdas") == "gdas:decay=0.001,rate=0.0003"
+    assert "select" not in registry.spelled_out("strategies", "tangle")
     assert registry.spelled_out("strategies", "gdas:select=perturbation").endswith("select=perturbation")
 
 
-@pytest.mark.parametrize("spec", ["darts:select=best", "darts:fixed", "drnas:select=best", "gdas:select=best"])
+@pytest.mark.parametrize(
+    "spec", ["darts:select=best", "darts:fixed", "drnas:select=best", "gdas:select=best", "tangle:select=best"]
+)
 def test_selections_without_sense_are_refused(spec):
     with pytest.raises(BadOption, match=r"^Cannot (select|use)"):
         registry.create("strategies", spec, strategy_context(Toy(), steps=10))

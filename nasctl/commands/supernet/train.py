@@ -57,9 +57,10 @@ request_group = OptionGroup(
             "start",
             metavar="FILE|NAME",
             type=click.Path(path_type=Path),
-            shell_complete=complete("trainings"),
+            shell_complete=complete("weights"),
             help="Begin with the weights of one network: a training of the store, or a state dict of the largest"
-            " network, .pt or .safetensors. The strategy elastic needs it.  [default: drawn from the seed]",
+            " network, .pt or .safetensors; or with those of a supernet. The strategy elastic needs a network, and"
+            " perturbation a supernet.  [default: drawn from the seed]",
         ),
         name_option,
     ),
@@ -104,10 +105,10 @@ def command(
         raise NasctlError("say what to train on: --data digits, or a folder of images by class")
     from nasctl.store.store import Store
     from nasctl.supernets.request import SupernetRequest
-    from nasctl.training.request import weights_file
+    from nasctl.supernets.starting_slices import starting_file
 
     if request["start"] is not None:
-        request["start"] = weights_file(request["start"], Store.reading(store))
+        request["start"] = starting_file(request["start"], Store.reading(store))
     asked = SupernetRequest(**request, **machine, recipe=recipe, torch_device=devices.trained_on, world=devices.world)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""

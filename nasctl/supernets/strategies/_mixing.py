@@ -110,5 +110,5 @@ class MixedChoices:
         factors = {place: one for place, one in enumerate(expected) if len(one) > 1}
         if removal is None:
             return self.mixed(networks, factors, own)
-        removal.measure(step, factors, other, networks)
-        return own.loss(networks.mixed(removal.allowed, removal.restricted(factors), own.inputs()))
+        removal.measure(step, removal.summed(networks, factors, frozen=True), other, networks)
+        return own.loss(removal.summed(networks, factors)(removal.allowed, own.inputs()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,12 +11,10 @@ from torch import Tensor
 from nasctl.api import BadOption, Genome, Pass, StepBatch, StepNetworks, StrategyContext
 from nasctl.supernets.strategies._alphas import Alphas, gradients
 from nasctl.supernets.strategies._choices import ChoiceHistory, loss_of_chance, most_probable_genome
+from nasctl.supernets.strategies._kinds import StoredKinds
+from nasctl.supernets.strategies._selection import ChoiceRemoval, removal_of
 
 __all__ = ["Tangle"]
-
-KINDS = ("sliced", "mixed", "free", "other")  # codes of kinds of genes, in `Tangle.arrays`
-
-UNKNOWN = -1
 
 
 class Tangle:
@@ -31,6 +29,9 @@ class Tangle:
 
     Genes whose choices change no weights, such as resolutions, are drawn uniformly in each step and not learned.
 
+    With `select=perturbation`, genes are decided one by one in the last third of the steps, by the loss of the masked
+    network without each choice (DARTS-PT). The learned parameters are fixed then.
+
     Args:
         method: How factors follow from the learned parameters: "darts", "drnas" or "gdas".
         rate: Learning rate of the parameters of choices.
@@ -38,6 +39,7 @@ class Tangle:
         warmup: Share of the training before the choices begin to learn.
         others: What becomes of genes whose choices are neither slices of the largest network's weights nor mixable:
             "refuse", or "keep" for the choice of the largest network.
+        select: "argmax" or "perturbation".
 
     References:
         Sukthanker et al., "Weight-entanglement meets gradient-based neural architecture search", AutoML 2024,
@@ -46,6 +48,7 @@ class Tangle:
 
     splits_examples = True
     mixes_slices = True
+    later_options = frozenset({"select"})  # trainings from before it was an option keep their names
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Tangle:
         decay: float = 1e-3,
         warmup: float = 0.0,
         others: str = "refuse",
+        select: str = "argmax",
     ) -> None:
         if not 0 <= warmup < 1:
             raise BadOption(f"Cannot begin to learn choices at warmup={warmup:g}. Give 0 or more and less than 1.")
@@ -62,13 +66,15 @@ class Tangle:
             raise BadOption(f"Cannot use tangle with others={others}. Give others=refuse or keep.")
         self._context, self._begins = context, warmup * context.steps
         self._alphas = Alphas(context, method, rate, decay)
-        # Stored, since it takes seconds to find the kinds out, and weights are used without a training too.
-        self._codes, self._others = np.full(len(context.space.genes), UNKNOWN), others
+        self._kinds, self._others = StoredKinds(context), others
+        self._removal = removal_of(context, select, self._kinds.mixed)
         self.chance = loss_of_chance(context)
         self._history = ChoiceHistory(self._alphas.counts, context.steps)
 
     def passes(self, step: int) -> Sequence[Pass]:
-        self._kinds()  # refuses a space before its first step
+        _check_genes(self._context, self._kinds(), self._others)
+        if self._removal is not None:
+            self._removal.check()
         return (Pass((self._context.largest,)),)
 
     def losses(self, step: int, passes: Sequence[Pass], batch: StepBatch, networks: StepNetworks) -> Iterator[Tensor]:
@@ -76,6 +82,9 @@ class Tangle:
         fixed = self._drawn(rng)
         if step == 0:
             self._history.note(-1, self.probabilities)
+        if self._removal is not None and self._removal.begun(step):
+            yield self._deciding(self._removal, step, fixed, first, second, networks)
+            return
         if step >= self._begins:
             leaves, inputs = self._alphas.leaves(), second.inputs()
             outputs = networks.entangled(self._factors(leaves, step, rng, fixed, inputs), inputs, frozen=True)
@@ -87,13 +96,41 @@ class Tangle:
             factors = self._factors(leaves, step, rng, fixed, inputs)
         yield first.loss(networks.entangled(factors, inputs))
 
+    def _deciding(
+        self,
+        removal: ChoiceRemoval,
+        step: int,
+        fixed: Mapping[int, int],
+        first: StepBatch,
+        second: StepBatch,
+        networks: StepNetworks,
+    ) -> Tensor:
+        """Return the loss of the weights in a step that decides genes. Factors are the expected ones.
+
+        Args:
+            removal: The decisions.
+            step: The step.
+            fixed: Choices of the genes that are drawn in each step.
+            first: The examples that the weights learn from.
+            second: The examples that genes are decided by.
+            networks: The networks of the step.
+        """
+        inputs = first.inputs()
+        expected = [torch.tensor(one, dtype=torch.float32) for one in self._alphas.probabilities()]
+        factors = self._mixable({gene: one for gene, one in enumerate(expected) if len(one) > 1}, fixed, inputs)
+        removal.measure(step, removal.masked(networks, factors, frozen=True), second, networks)
+        return first.loss(removal.masked(networks, factors)(removal.allowed, inputs))
+
     def told(self, step: int, losses: Sequence[float], norms: Sequence[float]) -> None:
         self._alphas.settle()
+        if self._removal is not None:
+            self._removal.told(step, self._alphas.probabilities())
         self._history.note(step, self.probabilities)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        return {**self._alphas.arrays, "history": self._history.array, "kinds": self._codes}
+        own = {} if self._removal is None else self._removal.arrays
+        return {**self._alphas.arrays, **own, "history": self._history.array, "kinds": self._kinds.array}
 
     def probabilities(self) -> list[np.ndarray]:
         """Return the probability of each choice, which is uniform for genes that are drawn."""
@@ -103,7 +140,7 @@ class Tangle:
                 own[:] = 1 / len(own)
             elif kind == "other":
                 own[:] = np.arange(len(own)) == self._context.largest[gene]
-        return found
+        return found if self._removal is None else self._removal.distribution(found)
 
     def chosen(self) -> Genome:
         """Return the genome of the most probable choices; genes that are drawn have those of the largest network."""
@@ -125,27 +162,19 @@ class Tangle:
         leaves: Sequence[Tensor],
         step: int,
         rng: np.random.Generator,
-        fixed: dict[int, int],
+        fixed: Mapping[int, int],
         inputs: Sequence[Tensor],
     ) -> dict[int, Tensor]:
         """Return the factors of the choices of all genes that have some."""
-        device = inputs[0].device
-        found = self._alphas.factors(leaves, rng, step / self._context.steps, device)
-        one_hot = {gene: torch.eye(len(leaves[gene]), device=device)[choice] for gene, choice in fixed.items()}
-        kinds = self._kinds()
-        return {gene: one_hot.get(gene, own) for gene, own in found.items() if kinds[gene] != "other"}
+        return self._mixable(self._alphas.factors(leaves, rng, step / self._context.steps), fixed, inputs)
 
-    def _kinds(self) -> list[str]:
-        """Return the kind of each gene.
-
-        Raises:
-            BadOption: There is nothing to learn, or a gene that cannot be learned.
-        """
-        if (self._codes == UNKNOWN).any():
-            found = self._context.gene_kinds()
-            _check_genes(self._context, found, self._others)
-            self._codes[:] = [KINDS.index(kind) for kind in found]
-        return [KINDS[code] for code in self._codes]
+    def _mixable(
+        self, found: Mapping[int, Tensor], fixed: Mapping[int, int], inputs: Sequence[Tensor]
+    ) -> dict[int, Tensor]:
+        """Return the factors of the genes that can have some, on the device of the inputs; drawn ones have 0 and 1."""
+        device, kinds = inputs[0].device, self._kinds()
+        one_hot = {gene: torch.eye(len(found[gene]))[choice] for gene, choice in fixed.items() if gene in found}
+        return {gene: one_hot.get(gene, own).to(device) for gene, own in found.items() if kinds[gene] != "other"}
 
 
 def _check_genes(context: StrategyContext, kinds: Sequence[str], others: str) -> None:
