@@ -193,7 +193,7 @@ def _check_named(name: str, file: str, path: Path, content: bytes) -> None:
     if line not in remembered and str(path) not in trusted:
         why = "it has changed since you named it" if changed else "only a store names it, and code may do anything"
         raise NasctlError(
-            f"Cannot run {file}: {why}. Read it; then name it, as in nasctl space show {name}, or with {TRUST}={file}."
+            f"Cannot run {file}: {why}. Read it; then name {name} in a command, or put {TRUST}={file} before this one."
         )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from nasctl import registry
 from nasctl.pareto.losses import losses
 from nasctl.problem.searcher import Evaluation, Goal
+from nasctl.registry.named_files import is_file
 from nasctl.system.wording import listed, plural
 
 
@@ -37,11 +40,21 @@ def empty_front_sentence(found: Sequence[Evaluation], goals: Sequence[Goal], con
     if not all_failed(found, goals):
         return f"the front is empty: {'relax a constraint, or ' if constrained else ''}give a larger --budget"
     clauses = [clause for goal in goals for clause in _clauses(found, goal)]
-    failed = any(_counts(found, goal)[0] for goal in goals)
-    remedies = [f"Mend the cause; `{retry}` then measures what failed again."] if failed else []
+    failed = [goal.name for goal in goals if _counts(found, goal)[0]]
+    remedies = [f"Mend the cause; `{retry_words(retry, failed)}` then measures what failed again."] if failed else []
     if any(_counts(found, goal)[1] for goal in goals):
         remedies.append("Mend the values, or change `transform` and `version` of the metric.")
     return f"no candidate has a score: {listed(clauses)}. {' '.join(remedies)}"
+
+
+def retry_words(command: str, failed: Sequence[str]) -> str:
+    """Return a command that measures failed objectives again, with those of files, which run only if they are named.
+
+    Args:
+        command: The command, such as "nasctl runs retry RUN".
+        failed: Names of the objectives that failed.
+    """
+    return " ".join([command, *(f"-o {shlex.quote(one)}" for one in failed if is_file(registry.plugin_of(one)))])
 
 
 def _counts(found: Sequence[Evaluation], goal: Goal) -> tuple[int, int]:

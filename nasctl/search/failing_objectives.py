@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from nasctl.errors import NasctlError
 from nasctl.problem.searcher import Evaluation, Goal
 from nasctl.problem.space import Genome
+from nasctl.search.empty_front import retry_words
 from nasctl.store.run_log import RunLog
 
 HOPELESS = 20  # failures in a row of an objective without any value, after which its search is stopped
@@ -49,9 +50,10 @@ class FailingObjectives:
         for name, errors in self._errors.items():
             if len(errors) >= HOPELESS and not _has_value(journal, visited, journal.record.labels[name]):
                 journal.untold(told)
+                retry = retry_words("nasctl runs retry", [name])
                 raise NasctlError(
                     f"the search stopped: {name} failed for all {len(errors)} candidates that it was measured for:"
-                    f" {errors[-1]} (when that is mended, `nasctl runs retry` measures them again)"
+                    f" {errors[-1]} (when that is mended, `{retry}` measures them again)"
                 )
 
 

@@ -91,7 +91,8 @@ class RunLog(Ledger):
             if before[0] != genes:
                 raise RunChanged(
                     f"run {self.run!r} went to {before[0]} as candidate {self._position} before and to {genes} now:"
-                    " nasctl or a library has changed; start a new run with another --seed or --run name"
+                    " nasctl, a library or a file of yours has changed; start a new run with another --seed or --run"
+                    " name"
                 )
         self._position += 1
         return self._as_then(found, before[1])

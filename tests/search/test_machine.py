@@ -103,7 +103,7 @@ def test_a_replay_that_does_not_differ_says_nothing(on, capsys):
 def test_a_path_that_differs_on_the_same_machine_is_refused(on):
     run = Run("nbmacro", ("params", "macs"), "guided")
     on(INTEL, run, 90)
-    with pytest.raises(RunChanged, match="nasctl or a library has changed"):
+    with pytest.raises(RunChanged, match="nasctl, a library or a file of yours has changed"):
         on(INTEL, run, 150, differs=True)
 
 

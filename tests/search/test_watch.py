@@ -14,6 +14,7 @@ from nasctl.problem.constraints import Constraint
 from nasctl.problem.fidelity import Fidelity
 from nasctl.problem.searcher import Evaluation
 from nasctl.search import watch
+from nasctl.search.empty_front import retry_words
 from nasctl.search.loop import Visit
 from nasctl.search.run import Run
 from nasctl.search.watch import Watch
@@ -365,3 +366,10 @@ def test_the_beginning_says_at_what_metrics_are_computed(fidelity, line):
     assert line in Watch(Run("nb201", ("naswot", "macs"), setting=setting), 4, None).opening()
     recorded = Run("nb201", ("macs",), setting=setting, record=("naswot",))
     assert not any(text.startswith("metrics on") for text in Watch(recorded, 4, None).opening())
+
+
+def test_a_retry_names_failed_objectives_of_files_which_run_only_if_they_are_named():
+    assert retry_words("nasctl runs retry r", ["macs", "my dir/own.py:Mine:k=2"]) == (
+        "nasctl runs retry r -o 'my dir/own.py:Mine:k=2'"
+    )
+    assert retry_words("nasctl runs retry r", ["swap"]) == "nasctl runs retry r"

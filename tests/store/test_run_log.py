@@ -143,7 +143,7 @@ def test_a_run_that_goes_elsewhere_is_refused_and_nothing_is_recorded(store):
     with pytest.raises(RunChanged) as raised:
         replay.visit((1, 1), {"loss v1": value(1.0)})
     assert str(raised.value) == (
-        "run 'run' went to 0,1 as candidate 1 before and to 1,1 now: nasctl or a library has changed;"
+        "run 'run' went to 0,1 as candidate 1 before and to 1,1 now: nasctl, a library or a file of yours has changed;"
         " start a new run with another --seed or --run name"
     )
     assert store.genomes("chain") == [(0, 0), (0, 1)]
