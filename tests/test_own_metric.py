@@ -18,8 +18,9 @@ from nasctl.testing import ObjectiveContract
 def page_metric(tmp_path, monkeypatch):
     """The folder with the metric of the page, as the current one."""
     page = (ROOT / "docs" / "metrics.md").read_text().partition("## A metric of your own")[2]
-    (source,) = re.findall(r"```python\n(.*?)```", page.partition("\n## ")[0], re.DOTALL)
-    (tmp_path / "spread.py").write_text(source)
+    sources = re.findall(r"```python\n(.*?)```", page.partition("\n## ")[0], re.DOTALL)
+    for name, source in zip(("spread.py", "widest.py"), sources, strict=True):
+        (tmp_path / name).write_text(source)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -31,6 +32,15 @@ def test_the_metric_of_the_page_is_measured(page_metric):
     rows = json.loads(done.stdout)
     assert [list(row["values"]) for row in rows] == 3 * [["spread.py:Spread", "params"]]
     assert len({row["values"]["spread.py:Spread"] for row in rows}) == 3
+
+
+def test_the_cost_of_the_page_is_the_most_channels(page_metric):
+    words = ["objective", "score", "--space", "mbconv:width=1.0", "-o", "widest.py:Widest", "--sample", "2", "--json"]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    assert [row["values"] for row in json.loads(done.stdout)] == 2 * [
+        {"widest.py:Widest": 1280}
+    ]  # before the classifier
 
 
 def test_a_mended_metric_is_measured_again_under_another_version(page_metric):
