@@ -17,6 +17,7 @@ import numpy as np
 from nasctl import registry
 from nasctl.analysis.percentiles import CANDIDATES, RANDOM, Percentiles, Rank
 from nasctl.analysis.quality import Quality, score_quality, trained_goal, trained_quality
+from nasctl.analysis.run_scores import scored_by_size
 from nasctl.architectures import ids
 from nasctl.architectures.references import reference_names
 from nasctl.pareto.archive import closest_to_ideal
@@ -121,7 +122,8 @@ def recommend(
         why += f", of {len(pool)} trained networks" if pool else f", of {plural(several, 'candidate')}"
     percentiles = Percentiles(record, visited)
     if quality and quality.score and why.startswith(BEST) and percentiles.is_size(quality.score):
-        why = f"{LARGEST}{why.removeprefix(BEST)}"
+        why = f"{LARGEST}{why.removeprefix(BEST).replace(' score', '', 1)}"
+        why += "" if scored or not scored_by_size(record) else ", because no metric was seen to beat size"
     space = registry.create("spaces", record.space)
     return Recommendation(
         _visited(chosen, visited) if pool else chosen,

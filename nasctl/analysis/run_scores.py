@@ -27,6 +27,8 @@ from nasctl.store.store import Store
 
 Sizes = Mapping[str, Mapping[Genome, float]]  # sizes of candidates by name and genome
 
+BY_SIZE = "the score is a size: no metrics were seen to beat it on networks or spaces that they were not chosen on"
+
 
 @dataclass(frozen=True)
 class ChosenScore:
@@ -129,9 +131,15 @@ def chosen_score(record: RunRecord) -> ChosenScore | None:
     return ChosenScore(f"log_rank:{'+'.join(metrics)}", score_doubt(asked, metrics))
 
 
+def scored_by_size(record: RunRecord) -> bool:
+    """Return whether networks of a run are scored by a size because no metrics were seen to beat it."""
+    chosen = chosen_score(record)
+    return chosen is not None and chosen.reason == BY_SIZE
+
+
 def _reason(metrics: Sequence[str]) -> str:
     if set(metrics) <= set(SIZES):
-        return "the score is a size: no metrics were seen to beat it on networks or spaces that they were not chosen on"
+        return BY_SIZE
     return ""
 
 

@@ -163,7 +163,7 @@ def test_a_score_that_is_a_size_is_larger_not_better(monkeypatch):
     found = recommend(EMPTY, "mine", RECORD, VISITED, "log_rank:latency@phone")
     assert found.reason == "closest to the best of every objective; costs 20 ms"
     within = recommend(EMPTY, "mine", RECORD, VISITED, "log_rank:latency@phone", [upper("latency@phone", 50)])
-    assert within.reason.startswith("the largest latency@phone score within latency@phone<=50; larger than 66% of 3")
+    assert within.reason.startswith("the largest latency@phone within latency@phone<=50; larger than 66% of 3")
 
 
 def test_the_same_network_is_recommended_everywhere(tmp_path):
@@ -187,3 +187,10 @@ def test_the_same_network_is_recommended_everywhere(tmp_path):
     (share,) = set(re.findall(r"hypervolume ([\d.]+%)", search.stderr))
     assert f"hypervolume  {share} of the ideal box" in call("runs", "show").stdout
     assert f"{shown['hypervolume']:.1%}" == share
+
+
+def test_the_reason_for_the_largest_network_is_said(monkeypatch):
+    monkeypatch.setattr(recommendation, "scored_by_size", lambda record: True)
+    monkeypatch.setattr(recommendation.Percentiles, "is_size", lambda self, score: True)
+    within = recommend(EMPTY, "mine", RECORD, VISITED, None, [upper("latency@phone", 50)])
+    assert ", because no metric was seen to beat size; " in within.reason
