@@ -49,8 +49,8 @@ def bounds(
 ) -> Bounds:
     """Return the range of an objective that needs no module.
 
-    The range is proven if the space is small enough to enumerate, or if all genes are ordered and the objective is
-    monotone. Otherwise coordinate descent finds it: from the best genome of a sample, each gene in turn is set to its
+    The range is proven if the space is small enough to enumerate, or if all genes are ordered, as far as changes of
+    single genes show, and the objective is monotone. Otherwise coordinate descent finds it: from the best genome of a sample, each gene in turn is set to its
     best choice until no change of one gene helps.
 
     Args:
@@ -75,7 +75,8 @@ def bounds(
     if exhaust and prod(cardinalities) <= ENUMERABLE:
         found = _values(every(space), value)
         return between(*_ends(found), proven=True) if found else Bounds(math.nan, math.nan, proven=True)
-    if isinstance(objective, MaybeMonotone) and objective.monotone and all(gene.ordered for gene in space.genes):
+    monotone = isinstance(objective, MaybeMonotone) and objective.monotone
+    if monotone and all(gene.ordered for gene in space.genes) and _is_ordered(cardinalities, value):
         return between((0,) * len(cardinalities), tuple(size - 1 for size in cardinalities), proven=True)
     drawn = _values(sample(space), value)
     if not drawn:
@@ -150,6 +151,20 @@ def _values(genomes: Iterable[Genome], value: Callable[[Genome], float]) -> dict
 def _ends(values: dict[Genome, float]) -> tuple[Genome, Genome]:
     """Return the genomes of the least and of the greatest value."""
     return min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+
+
+def _is_ordered(cardinalities: Sequence[int], value: Callable[[Genome], float]) -> bool:
+    """Return whether no gene alone leads below the network of all first choices, or above that of all last ones.
+
+    A space may promise an order that its choices do not have.
+    """
+    first, last = (0,) * len(cardinalities), tuple(size - 1 for size in cardinalities)
+    least, most = value(first), value(last)
+    ends = range(len(cardinalities))
+    return not any(
+        value((*first[:k], last[k], *first[k + 1 :])) < least or value((*last[:k], 0, *last[k + 1 :])) > most
+        for k in ends
+    )
 
 
 def _descended(genome: Genome, cardinalities: Sequence[int], loss: Callable[[Genome], float]) -> Genome:
