@@ -24,6 +24,7 @@ from nasctl.pareto.archive import closest_to_ideal
 from nasctl.pareto.losses import feasible_losses, front, losses, violations
 from nasctl.problem.constraints import Constraint
 from nasctl.problem.searcher import Evaluation, Goal
+from nasctl.problem.space import SearchSpace
 from nasctl.store.run_record import RunRecord
 from nasctl.store.store import Store
 from nasctl.system.terminal import quantity
@@ -55,6 +56,7 @@ class Recommendation:
         id: Its id.
         percentiles: Standing of each of its values, by column.
         called: Its name if it is a published network of the space; "" otherwise.
+        best_trained: The trained network of the best result, in words; "" if it is the recommended one.
     """
 
     chosen: Evaluation
@@ -65,12 +67,13 @@ class Recommendation:
     id: str = ""
     percentiles: Mapping[str, Rank] = field(default_factory=dict)
     called: str = ""
+    best_trained: str = ""
 
     @property
     def reason(self) -> str:
         """The reason, the standing and the costs: the part of `sentence` after the id."""
         facts = ", ".join(filter(None, (self.standing, self.costs)))
-        return f"{self.why}; {facts}" if facts else self.why
+        return "; ".join(filter(None, (self.why, facts, self.best_trained)))
 
     @property
     def sentence(self) -> str:
@@ -124,7 +127,7 @@ def recommend(
     if quality and quality.score and why.startswith(BEST) and percentiles.is_size(quality.score):
         why = f"{LARGEST}{why.removeprefix(BEST).replace(' score', '', 1)}"
         why += "" if scored or not scored_by_size(record) else ", because no metric was seen to beat size"
-    space = registry.create("spaces", record.space)
+    space: SearchSpace = registry.create("spaces", record.space)
     return Recommendation(
         _visited(chosen, visited) if pool else chosen,
         len(found),
@@ -134,6 +137,7 @@ def recommend(
         ids.encode(record.space, space.genes, chosen.genome),
         percentiles.standings(chosen),
         reference_names(space).get(chosen.genome, ""),
+        _best_trained(record, space, found, quality, chosen, constraints) if pool else "",
     )
 
 
@@ -165,6 +169,34 @@ def _choose(
     if (rows[place] > rows.min(axis=0)).any():
         return found[place], CLOSEST
     return found[place], (BEST_OF_ALL if len(goals) > 1 else f"{BEST_IN} {goals[0].name}") if several else ONLY
+
+
+def _best_trained(
+    record: RunRecord,
+    space: SearchSpace,
+    found: Sequence[Evaluation],
+    quality: Quality | None,
+    chosen: Evaluation,
+    constraints: Sequence[Constraint],
+) -> str:
+    """Return the trained network of the best result in words; "" if it is the chosen one.
+
+    Args:
+        record: Record of the run.
+        space: Its space.
+        found: The trained networks on their front.
+        quality: Their results.
+        chosen: The recommended network.
+        constraints: All constraints.
+    """
+    assert quality is not None
+    best = max(found, key=lambda one: quality.values[one.genome])
+    if quality.values[best.genome] == quality.values[chosen.genome]:
+        return ""
+    named = ids.encode(record.space, space.genes, best.genome)
+    own, costs = quality.text(chosen.genome), _costs(record, best, constraints)
+    result = f"the best {quality.name} has {named} ({quality.text(best.genome)}, here {own})"
+    return f"{result}, which {costs}" if costs else result
 
 
 def _tightest(constraints: Sequence[Constraint]) -> list[Constraint]:

@@ -182,7 +182,7 @@ def command(
     found = _recommended(store, ctx.meta[search.RUN], data or "")
     say("", *found.sentences())
     steps.append(("pareto", "pick", "--run", found.run, *at))
-    steps.append(("export", *found.words, "--format", ",".join(FORMATS), *_folder(output), *at))
+    steps.append(("export", *found.words, "--format", ",".join(FORMATS), "--force", *_folder(output), *at))
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         paths, code = _export(ctx, found, output, force, at)
     if code:

@@ -50,8 +50,8 @@ def bounds(
     """Return the range of an objective that needs no module.
 
     The range is proven if the space is small enough to enumerate, or if all genes are ordered, as far as changes of
-    single genes show, and the objective is monotone. Otherwise coordinate descent finds it: from the best genome of a sample, each gene in turn is set to its
-    best choice until no change of one gene helps.
+    single genes show, and the objective is monotone. Otherwise coordinate descent finds it: from the best genome of a
+    sample, each gene in turn is set to its best choice until no change of one gene helps.
 
     Args:
         space: The space.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +53,7 @@ def to_onnx(
     for node in proto.graph.node:
         del node.metadata_props[:]  # torch notes how it made each node, with names of folders of this machine
     _drop_shapes_of_initialisers(proto)
+    _name_batch(proto)
     if producer is not None:
         proto.producer_name, proto.producer_version = producer
     if properties is not None:
@@ -78,6 +80,18 @@ def _drop_shapes_of_initialisers(proto: onnx.ModelProto) -> None:
     kept = [one for one in proto.graph.value_info if one.name not in initialisers]
     del proto.graph.value_info[:]
     proto.graph.value_info.extend(kept)
+
+
+def _name_batch(proto: onnx.ModelProto) -> None:
+    """Call the first dimension of the inputs "batch" wherever it occurs, if it is not fixed; torch numbers it."""
+    first = next((one.type.tensor_type.shape.dim for one in proto.graph.input), ())
+    symbol = first[0].dim_param if len(first) else ""
+    if not symbol:
+        return
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(rf"\b{re.escape(symbol)}\b", "batch", dim.dim_param)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from nasctl.system.wording import UNITS as PREFIXED
 from nasctl.system.wording import prefix_power, unit_text
 
 FORM = re.compile(
-    r"\s*([\w.@/:=-]+?)\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([a-z\u00b5\u03bc%]*)\s*", re.IGNORECASE
+    r"\s*([\w.@/:=-]*?[\w.@/:-])\s*(<=?|>=?)\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*([a-z\u00b5\u03bc%]*)\s*", re.IGNORECASE
 )
 
 PREFIXES = (("k", "thousand"), ("M", "million"))

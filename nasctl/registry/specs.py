@@ -154,7 +154,14 @@ def create(kind: str, spec: str, *args: Any) -> Any:
 
 def optional(kind: str, name: str) -> bool:
     """Return whether a plug-in can be made without options."""
-    return all(one.default is not one.empty for one in inspect.signature(load(kind, name)).parameters.values())
+    return all(one.default is not one.empty for one in _parameters(kind, name).values())
+
+
+def _parameters(kind: str, name: str) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a plug-in's constructor by name, without `*args` and `**kwargs`."""
+    several = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    found = inspect.signature(load(kind, name)).parameters
+    return {key: one for key, one in found.items() if one.kind not in several}
 
 
 def names_without_options(kind: str) -> list[str]:
@@ -164,7 +171,7 @@ def names_without_options(kind: str) -> list[str]:
 
 def required_option(kind: str, name: str) -> str:
     """Return the first option of a plug-in that has no default; "" if every option has one."""
-    parameters = inspect.signature(load(kind, name)).parameters
+    parameters = _parameters(kind, name)
     takes = [key for key in parameters if key not in INJECTED.get(kind, ())]
     return next((key for key in takes if parameters[key].default is inspect.Parameter.empty), "")
 
@@ -195,7 +202,7 @@ def option_defaults(kind: str, spec: str) -> dict[str, Any]:
     Raises:
         UnknownName: No plug-in of that kind has that name.
     """
-    parameters = inspect.signature(load(kind, plugin_of(spec))).parameters
+    parameters = _parameters(kind, plugin_of(spec))
     return {key: one.default for key, one in parameters.items() if one.default is not one.empty}
 
 
@@ -221,7 +228,7 @@ def normal(kind: str, spec: str) -> str:
         BadOption: The plug-in does not take an option or a value.
     """
     name, options = _parsed(kind, spec)
-    parameters = inspect.signature(load(kind, name)).parameters
+    parameters = _parameters(kind, name)
     changed = {key: value for key, value in options.items() if value != parameters[key].default}
     return f"{name}:{_joined(changed)}".removesuffix(":")
 
@@ -311,7 +318,7 @@ def _parsed(kind: str, spec: str) -> tuple[str, dict[str, Any]]:
     """
     typed, text = named_files.split_spec(spec)
     name = known(kind, typed)
-    parameters = inspect.signature(load(kind, name)).parameters
+    parameters = _parameters(kind, name)
     takes = [key for key in parameters if key not in INJECTED.get(kind, ())]
     switches = [key for key in takes if parameters[key].default is False]
     pairs: list[list[str]] = []

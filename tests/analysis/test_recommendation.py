@@ -115,8 +115,14 @@ def test_true_accuracy_comes_before_the_score(monkeypatch):
         4,
         "the best validation accuracy (71.5%) within latency@phone<=50, of 2 trained networks",
     )
+    within = recommend(EMPTY, "mine", RECORD, VISITED, None, [upper("latency@phone", 50)])
+    assert not within.best_trained
     # Without a bound: accuracies and costs of trained networks are (70, 100), (71.5, 41) and (60, 10).
     assert chosen() == (4, "closest to the best of every objective, of 3 trained networks")
+    values[GENOMES[0]] = 72.0
+    assert recommend(EMPTY, "mine", RECORD, VISITED).reason.endswith(
+        "; the best validation accuracy has nbmacro-125a (72%, here 71.5%), which costs 100 ms"
+    )
     # No trained network satisfies the bound, so the score decides.
     assert chosen(upper("latency@phone", 25), visited=VISITED[:3])[1] == "the best swap score within latency@phone<=25"
     # A loss is better if it is lower.

@@ -44,7 +44,7 @@ def test_the_printed_commands_do_the_same(tmp_path, monkeypatch):
     assert len(Store.reading("nasctl.db").runs()) == 1
     assert json.loads(nasctl(*pick, "--json").stdout)["run"] == first["run"]
     before = (tmp_path / file).read_bytes()
-    nasctl(*export, "--force")
+    nasctl(*export)  # with --force, since the files are there
     assert (tmp_path / file).read_bytes() == before
     resumed = nasctl(*words, "-o", "new dir/")  # the same command
     assert "its files are there already" in resumed.stderr

@@ -138,6 +138,8 @@ def test_onnx_is_one_file_for_any_batch(name, folders):
     network, path = onnx.load(folder / "net.onnx"), folder / "net.onnx"
     onnx.checker.check_model(network, full_check=True)
     told = {one.key: json.loads(one.value) for one in network.metadata_props}
+    dims = [one.type.tensor_type.shape.dim[0].dim_param for one in (*network.graph.input, *network.graph.output)]
+    assert dims == ["batch", "batch"]
     assert told["space"] == json.loads((folder / "net.json").read_text())["space"]
     assert str(Path(torch.__file__).parent).encode() not in path.read_bytes()
 

@@ -55,6 +55,7 @@ def test_a_run_keeps_the_natural_unit_and_the_real_name():
         ("params<=5ms", "params is in parameters. Write a bound such as 5M."),
         ("size<=5s", "size is in bytes. Write a bound such as 4MB or 500KiB."),
         ("depth<=5x", "depth is in layers"),
+        ("latency=<10", "'latency=<10' is no constraint; write one such as latency<=20"),
     ],
 )
 def test_the_unit_of_another_quantity_is_refused(text, message):

@@ -43,6 +43,17 @@ class Plain:
         return self
 
 
+class Anything:
+    """The constructor takes whatever it is given, as that of torch's modules."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+
+class Bare(Anything):
+    """No space."""
+
+
 class Spans:
     """Number of blocks."""
 
@@ -125,6 +136,7 @@ def test_another_process_finds_the_file_of_an_object(folder):
         ("own.py:Plain:classes=x", "that option is a whole number"),
         ("a,b.py:Plain", "its path has ',', which ends a name"),
         ("broken.py:Plain", "Cannot import broken.py: ZeroDivisionError"),
+        ("own.py:Bare", "own.py:Bare"),  # what it lacks, not the arguments of a constructor that it inherits
     ],
 )
 def test_a_mistake_is_one_sentence(folder, spec, message):
