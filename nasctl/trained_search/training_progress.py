@@ -115,7 +115,8 @@ class FollowedTrainings:
                 epoch = min(self._plan.epochs, step * self._plan.epochs // self._plan.steps + 1)
                 tasks.append(CandidateProgress(name, step, self._plan.steps, f"epoch {epoch}/{self._plan.epochs}"))
         if any(speeds):  # a training that has just begun will be as fast as the others
-            self._speed = sum(speeds) / len(speeds) * len(tasks)
+            together = max(len(tasks), len(begun) - 1)  # one candidate at most waits for a worker
+            self._speed = sum(speeds) / len(speeds) * together
         finished = given + early
         whole = (self._plan.candidates - finished) * self._plan.draws * self._plan.steps
         steps = max(0, whole - sum(one.done for one in tasks))

@@ -82,6 +82,18 @@ def test_steps_of_all_trainings_give_the_time_left(tmp_path, clock):
     assert followed.work(2).finished == 2
 
 
+def test_a_training_that_has_not_said_a_step_yet_counts_as_one_of_several(tmp_path, clock):
+    store = tmp_path / "s.db"
+    followed = FollowedTrainings(Done(), TrainingEffort(4, 100, 10, lambda genome: [f"t{genome[0]}"]), str(store))
+    for number in range(3):  # two workers, and one candidate that waits
+        followed.submit((number,), {})
+    log(store, "t0", step(10))
+    followed.work(0)
+    clock[0] += 10
+    log(store, "t0", step(30))  # 2 steps a second, as the other will have
+    assert followed.work(0).left == pytest.approx((400 - 30) / 4)
+
+
 def test_a_stopped_search_counts_finished_trainings(tmp_path):
     store = tmp_path / "s.db"
     followed = FollowedTrainings(Done(), TrainingEffort(3, 100, 10, lambda genome: [f"t{genome[0]}"]), str(store))
