@@ -43,18 +43,14 @@ def begin(
             begin with those of the given supernet.
         DoesNotFit: The supernet has no place for the weights.
     """
-    name = problem.strategy.partition(":")[0]
     if problem.start_supernet is not None:
         problem.start_supernet(strategy, weights)
         return None
-    for kind, what in ((StartsFromWeights, "network"), (StartsFromSupernet, "supernet")):
-        if isinstance(strategy, kind) and (problem.start is None or kind is StartsFromSupernet):
-            given = "from drawn weights" if problem.start is None else "from the weights of one network"
-            raise NasctlError(
-                f"Cannot train a supernet by {name} {given}: it trains a trained {what} further. Give the weights of"
-                " one, or choose another strategy."
-            )
+    if isinstance(strategy, StartsFromSupernet):
+        raise _lacks(problem, "supernet")
     if problem.start is None:
+        if isinstance(strategy, StartsFromWeights):
+            raise _lacks(problem, "network")
         return None
     genome = largest if problem.start_genome is None else problem.start_genome
     _check_start(problem, strategy, genome, largest)
@@ -71,6 +67,20 @@ def begin(
         return found
 
     return outputs
+
+
+def _lacks(problem: SupernetProblem, wanted: str) -> NasctlError:
+    """Return the error for a strategy that has not the weights which it needs.
+
+    Args:
+        problem: The problem.
+        wanted: What the weights should be of: "network" or "supernet".
+    """
+    given = "from drawn weights" if problem.start is None else "from the weights of one network"
+    return NasctlError(
+        f"Cannot train a supernet by {problem.strategy.partition(':')[0]} {given}: it trains a trained {wanted}"
+        " further. Give the weights of one, or choose another strategy."
+    )
 
 
 def _check_start(problem: SupernetProblem, strategy: Strategy, genome: Genome, largest: Genome) -> None:
