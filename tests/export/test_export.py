@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +46,13 @@ import torch
 torch.set_num_threads(1)
 """
 LOADED = """
-folders, sys.argv[1:] = sys.argv[1:], []
-for folder in folders:
-    x = torch.load(f"{folder}/x")
-    net = runpy.run_path(f"{folder}/net.py")["Net"]()
-    net.load_state_dict(torch.load(f"{folder}/net.pt", weights_only=True))
-    with torch.no_grad():
-        torch.save([net.eval()(x), torch.export.load(f"{folder}/net.pt2").module()(x)], f"{folder}/found")
-    runpy.run_path(f"{folder}/net.py", run_name="__main__")
+folder = sys.argv.pop()
+x = torch.load(f"{folder}/x")
+net = runpy.run_path(f"{folder}/net.py")["Net"]()
+net.load_state_dict(torch.load(f"{folder}/net.pt", weights_only=True))
+with torch.no_grad():
+    torch.save([net.eval()(x), torch.export.load(f"{folder}/net.pt2").module()(x)], f"{folder}/found")
+runpy.run_path(f"{folder}/net.py", run_name="__main__")
 assert not [name for name in sys.modules if name.startswith("nasctl")]
 """
 
@@ -79,29 +79,32 @@ def flops(network):
 
 
 NETWORKS = {"nb201": SMALL, "nbmacro": MACRO, "mbconv": OFA}
+SLOW = [pytest.param(name, marks=pytest.mark.slow) if name != "nb201" else name for name in NETWORKS]
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """The folder of each network's files in all formats."""
-    found = {}
-    for name, (spec, genome) in NETWORKS.items():
-        folder = found[name] = tmp_path_factory.mktemp(name)
+def folder_of(tmp_path_factory):
+    """A function that returns the folder of a network's files in all formats."""
+
+    @cache
+    def made(name):
+        (spec, genome), folder = NETWORKS[name], tmp_path_factory.mktemp(name)
         done = exported(spec, genome, "--format", "python,torch", "--format", "pt2,json,onnx", "-o", folder / "net.py")
         assert done.exit_code == 0, done.stderr
         paths = [folder / f"net{suffix}" for suffix in (".py", ".pt", ".pt2", ".json", ".onnx")]
         assert done.stdout.splitlines() == list(map(str, paths))
         assert sorted(folder.iterdir()) == sorted(paths)
-    return found
+        return folder
+
+    return made
 
 
-@pytest.fixture(scope="module")
-def ran(folders):
-    """The line that each Python file printed in one process without nasctl, which also ran the files on examples."""
-    for name, (spec, genome) in NETWORKS.items():
-        (shape,) = registry.create("spaces", spec).network(genome).input_shapes
-        torch.save(torch.randn(5, *shape, generator=torch.Generator().manual_seed(7)), folders[name] / "x")
-    return dict(zip(folders, alone(LOADED, *folders.values()).splitlines(), strict=True))
+def ran(name, folder):
+    """The line that the Python file prints in a process without nasctl, which also runs the files on examples."""
+    spec, genome = NETWORKS[name]
+    (shape,) = registry.create("spaces", spec).network(genome).input_shapes
+    torch.save(torch.randn(5, *shape, generator=torch.Generator().manual_seed(7)), folder / "x")
+    return alone(LOADED, folder).strip()
 
 
 def loaded(spec, genome, folder):
@@ -111,9 +114,10 @@ def loaded(spec, genome, folder):
     return module
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_files_run_without_nasctl_and_compute_what_the_module_does(name, folders, ran):
-    (spec, genome), folder = NETWORKS[name], folders[name]
+@pytest.mark.parametrize("name", SLOW)
+def test_files_run_without_nasctl_and_compute_what_the_module_does(name, folder_of):
+    (spec, genome), folder = NETWORKS[name], folder_of(name)
+    line = ran(name, folder)
     network, module = registry.create("spaces", spec).network(genome), loaded(spec, genome, folder)
     with torch.no_grad():
         expected = module(torch.load(folder / "x"))
@@ -126,15 +130,15 @@ def test_files_run_without_nasctl_and_compute_what_the_module_does(name, folders
     assert params == content["params"] == sum(layer["params"] for layer in content["layers"])
     assert flops(network) == 2 * content["macs"] == 2 * sum(layer["macs"] for layer in content["layers"])
     assert registry.create("spaces", content["space"]).network(tuple(content["genome"])) == network
-    assert f"{tuple(expected[:1].shape)}, {params:,} parameters" == ran[name]
+    assert f"{tuple(expected[:1].shape)}, {params:,} parameters" == line
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_onnx_is_one_file_for_any_batch(name, folders):
+@pytest.mark.parametrize("name", SLOW)
+def test_onnx_is_one_file_for_any_batch(name, folder_of):
     import onnx
     import onnxruntime
 
-    (spec, genome), folder = NETWORKS[name], folders[name]
+    (spec, genome), folder = NETWORKS[name], folder_of(name)
     network, path = onnx.load(folder / "net.onnx"), folder / "net.onnx"
     onnx.checker.check_model(network, full_check=True)
     told = {one.key: json.loads(one.value) for one in network.metadata_props}

@@ -10,9 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from nasctl.analysis.score import score_genomes
 from nasctl.candidates.setting import Setting
+from nasctl.cli import cli
 from nasctl.data import source
 from nasctl.errors import NasctlError
 from nasctl.evaluation.measure import LocalExecutor
@@ -309,8 +311,10 @@ def test_each_candidate_may_be_a_training(tmp_path):
         (["--trainings", "3", "--data", "digits", "-o", "naswot"], "without a cost"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_the_work(tmp_path, words, said):
-    done = nasctl(tmp_path, "search", "--space", "nbmacro:resolution=8", "--budget", "4", *words)
-    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+def test_what_cannot_be_trained_is_refused_before_the_work(tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["search", "--space", "nbmacro:resolution=8", "--budget", "4", *words]
+    done = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
     assert len(done.stderr.strip().splitlines()) < 4
     assert not list(tmp_path.iterdir())  # neither a store nor a folder
