@@ -117,6 +117,8 @@ class ProfileProgress:
     done: int  # visits that were made
     total: int  # visits that are needed at least
     noisy: int  # blocks and networks that need more visits because their timings disagree
+    again: int = 0  # round in which only these are timed, from 1; 0 before
+    rounds: int = 0  # such rounds at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +250,8 @@ def time_groups(groups: Sequence[TimingGroup], host: Host, timings: Timings, fol
                 times = time_in_turn(calls, host.threads, seconds, host.torch_device.startswith("cuda"))
                 timings.add({name: round(ms, 6) for name, ms in zip(names, times, strict=True)})
                 done = sum(min(timings.number(name), VISITS) for name in every)
-                yield ProfileProgress(done, total, sum(timings.noisy(name) for name in every))
+                noisy = sum(timings.noisy(name) for name in every)
+                yield ProfileProgress(done, total, noisy, max(0, number - VISITS), MAX_VISITS - VISITS)
 
 
 def _is_due(timings: Timings, name: str, number: int) -> bool:

@@ -8,7 +8,9 @@ from click.testing import CliRunner
 
 from nasctl import registry
 from nasctl.cli import cli
+from nasctl.commands.device import with_progress
 from nasctl.errors import BadOption
+from nasctl.hardware.profiling.profile import ProfileProgress
 from nasctl.search.metrics import make_objective
 
 
@@ -58,3 +60,13 @@ def test_what_is_not_known_of_a_device_is_left_out(device):
     facts = run("device", "show", device).stdout.partition("\nblock\t")[0]
     assert facts.startswith("device")
     assert not re.search(r"^\w+ +(None|\{.*)$", facts, re.MULTILINE)
+
+
+def test_rounds_that_time_noisy_blocks_again_are_counted(capsys):
+    steps = [ProfileProgress(9, 10, 3), ProfileProgress(10, 10, 3), ProfileProgress(10, 10, 2, 1, 12)]
+    assert list(with_progress(iter(steps))) == steps
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2:] == [
+        "10 of 10 visits, 3 too noisy",
+        "10 of 10 visits, 2 too noisy, timed again: round 1 of at most 12",
+    ]

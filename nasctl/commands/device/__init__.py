@@ -104,16 +104,17 @@ def with_progress(steps: Iterator[ProfileProgress]) -> Iterator[ProfileProgress]
 
     start, live = time.monotonic(), sys.stderr.isatty()
     first: int | None = None  # visits that were made before
-    shown = 0  # tenths of the work at the last line on stderr
+    shown = 0  # tenths of the work, and rounds after it, at the last line on stderr
     for step in steps:
         first = step.done if first is None else first
         share = (step.total - step.done) / max(1, step.done - first)
         noisy = f"{step.noisy} too noisy{' so far' if step.done < step.total else ''}"
         text = f"{step.done} of {step.total} visits, {noisy}"
         text += f", {duration((time.monotonic() - start) * share)} left" if first < step.done < step.total else ""
+        text += f", timed again: round {step.again} of at most {step.rounds}" if step.again else ""
         if live:
             click.echo(f"\r{text:70}", err=True, nl=False)
-        elif (tenths := 10 * step.done // step.total) > shown:
+        elif (tenths := 10 * step.done // step.total + step.again) > shown:
             say(text)
             shown = tenths
         yield step
