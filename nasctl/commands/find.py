@@ -17,6 +17,7 @@ from nasctl.commands import device_option, json_option, search, store_option
 from nasctl.commands import export as export_command
 from nasctl.commands._complete import complete
 from nasctl.commands._groups import GroupedCommand, OptionGroup
+from nasctl.commands._setting import fidelity_option
 from nasctl.commands._trainings import GOES_ON
 from nasctl.commands._types import Count, OutputPath
 from nasctl.errors import NasctlError
@@ -102,7 +103,9 @@ effort_group = OptionGroup(
         click.option(
             "--trainings", type=Count(1), metavar="N", help="Train N networks on --data, and export a trained one."
         ),
+        click.option("--recipe", metavar="FILE", help="Recipe of the trainings; see nasctl train."),
         click.option("--epochs", type=Count(1), metavar="N", help="Epochs of a training.  [default: of the recipe]"),
+        fidelity_option,
         click.option("--workers", metavar="N", help="Worker processes that run modules, or auto.  [default: 1]"),
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the searcher."),
     ),
@@ -274,7 +277,9 @@ def _effort_words(effort: dict[str, Any]) -> Iterator[str]:
     for name, value in (
         ("budget", effort["budget"]),
         ("trainings", effort["trainings"]),
+        ("recipe", effort["recipe"]),
         ("epochs", effort["epochs"]),
+        ("fidelity", effort["fidelity"] or None),
         ("time", effort["limit"]),
         ("workers", effort["workers"]),
         ("seed", effort["seed"] or None),

@@ -153,7 +153,8 @@ class ContentImages(ABC):
         content = self._content
         if number > len(content):
             raise NasctlError(
-                f"{self} has {len(content)} images, too few for a batch of {number}; give a smaller batch"
+                f"{self} has {len(content)} images, too few for a batch of {number}; give --fidelity"
+                f" batch={len(content)} or less"
             )
         return self.examples(shape, _batch_indices(len(content), number, seed, place))
 

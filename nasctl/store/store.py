@@ -87,7 +87,8 @@ class Store:
             keys = {*before.asked, *after.asked}
             if other := sorted(key for key in keys if before.asked.get(key) != after.asked.get(key)):
                 raise NasctlError(
-                    f"run {run!r} was started with another {', '.join(other)}; give this one another name with --run"
+                    f"run {run!r} was started with other values of {', '.join(other)}; give this one another name with"
+                    " --run"
                 )
             if before.labels != after.labels:
                 changed = sorted(name for name in after.labels if before.labels.get(name) != after.labels[name])

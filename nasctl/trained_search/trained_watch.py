@@ -34,6 +34,8 @@ from nasctl.training.labelled import TrainingData
 from nasctl.training.recipe import epoch_steps
 from nasctl.training.rows import accuracy_text
 
+FEW = 100  # images of a part, of which the standard error of an accuracy is up to five points
+
 
 class _TrainingsWatch(Watch, ABC):
     """Follows a search that trains, and shows how far each training is.
@@ -175,7 +177,9 @@ def _example_counts(data: TrainingData) -> list[str]:
     word, results = ("image", "accuracies are") if data.task == "classes" else ("row", "results are")
     counts = {part: data.size(part) for part in ("validation", "test")}
     judged = [plural(number, f"{part} {word}") for part, number in counts.items() if number]
-    return [f"{results} on {' and '.join(judged)}"]
+    few = any(0 < number < FEW for number in counts.values())
+    luck = ", so few that luck decides much: another --split-seed gives other results" if few else ""
+    return [f"{results} on {' and '.join(judged)}{luck}"]
 
 
 def effort_lines(plan: TrainingEffort) -> list[str]:

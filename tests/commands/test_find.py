@@ -159,3 +159,9 @@ def test_files_that_the_same_command_has_just_written_are_no_obstacle(tmp_path, 
 def test_a_row_of_variants_names_its_width_and_resolution(spec, named):
     assert _named(spec, variants=True) == named
     assert _named(spec, variants=False) == spec
+
+
+def test_options_of_the_search_are_handed_on():
+    effort = {"budget": 3, "trainings": 2, "recipe": "r.toml", "epochs": None, "fidelity": "batch=6", "limit": None}
+    words = " ".join(find._effort_words({**effort, "workers": "2", "seed": 0}))
+    assert words == "--budget 3 --trainings 2 --recipe r.toml --fidelity batch=6 --workers 2"

@@ -110,7 +110,7 @@ def test_a_name_with_another_question_is_refused(store):
     with pytest.raises(NasctlError) as raised:
         store.journal("run", RunRecord("chain", LOSS.columns, asked=ASKED | {"seed": 1, "searcher": "nsga2"}))
     assert str(raised.value) == (
-        "run 'run' was started with another searcher, seed; give this one another name with --run"
+        "run 'run' was started with other values of searcher, seed; give this one another name with --run"
     )
     assert store.run("run") == ("run", LOSS)
 
@@ -121,8 +121,8 @@ def test_a_run_of_a_script_and_a_run_of_the_command_line_are_different_questions
     with pytest.raises(NasctlError) as raised:
         store.journal("run", RunRecord("chain", LOSS.columns, asked={} if asked else ASKED))
     assert str(raised.value) == (
-        "run 'run' was started with another constraints, objectives, record, searcher, seed, setting, space, tables;"
-        " give this one another name with --run"
+        "run 'run' was started with other values of constraints, objectives, record, searcher, seed, setting, space,"
+        " tables; give this one another name with --run"
     )
 
 

@@ -52,7 +52,7 @@ def test_a_name_stands_for_one_question(tmp_path):
     named = Run("nbmacro", ("params", "macs"), "random", called="mine")
     found(named, tmp_path / "store", 5)
     assert len(found(named, tmp_path / "store", 8)) == 8
-    with pytest.raises(NasctlError, match="was started with another seed; give this one another name"):
+    with pytest.raises(NasctlError, match="was started with other values of seed; give this one another name"):
         found(Run("nbmacro", ("params", "macs"), "random", seed=1, called="mine"), tmp_path / "store", 5)
 
 
