@@ -84,8 +84,8 @@ def _drop_shapes_of_initialisers(proto: onnx.ModelProto) -> None:
 
 def _name_batch(proto: onnx.ModelProto) -> None:
     """Call the first dimension of the inputs "batch" wherever it occurs, if it is not fixed; torch numbers it."""
-    first = next((one.type.tensor_type.shape.dim for one in proto.graph.input), ())
-    symbol = first[0].dim_param if len(first) else ""
+    dims = [dim for one in proto.graph.input[:1] for dim in one.type.tensor_type.shape.dim[:1]]
+    symbol = dims[0].dim_param if dims else ""
     if not symbol:
         return
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
