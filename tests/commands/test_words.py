@@ -132,7 +132,7 @@ def test_the_shell_completes_supernets_and_trainings():
     assert completed("search", "-o", begun="score@") == ["score@nb201-fair-1", "score@nbmacro-fair-2"]
     assert completed("export", "--weights", begun="nb2") == ["nb201-3", "nb201-fair-1", "nb2"]  # the last: files
     assert completed("train", "--from", begun="nbm") == ["nbmacro-fair-2", "nbm"]
-    assert completed("supernet", "train", "--from", begun="nb2") == ["nb201-3", "nb2"]
+    assert completed("supernet", "train", "--from", begun="nb2") == ["nb201-3", "nb201-fair-1", "nb2"]
 
 
 def test_completion_imports_no_torch(tmp_path):
