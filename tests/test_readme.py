@@ -85,6 +85,7 @@ def test_the_readme_says_what_the_project_is_asked_for():
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["search.py", "own_space.py"])
 def test_an_example(name, tmp_path):
     done = run(shlex.join([sys.executable, str(ROOT / "examples" / name)]), tmp_path)

@@ -150,6 +150,7 @@ def test_mypy_knows_what_can_be_called(tmp_path):
     assert '"str"' in found[0]
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_work(tmp_path):
     page = (ROOT / "docs" / "library.md").read_text()
     blocks = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))

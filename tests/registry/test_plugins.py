@@ -67,6 +67,7 @@ def test_the_plugins_keep_the_contracts(python):
     assert "skipped" not in said
 
 
+@pytest.mark.slow
 def test_the_plugins_are_listed_and_only_where_they_are_installed(python):
     for kind in ("space", "objective", "device"):
         listed = {row["name"]: row for row in json.loads(python("-m", "nasctl", kind, "list", "--json"))}

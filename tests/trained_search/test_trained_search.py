@@ -243,6 +243,7 @@ def nasctl(folder, *words):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_ends_in_a_front_of_trained_networks_and_the_next_command(tmp_path):
     words = ["search", "--space", "nbmacro:resolution=8", "-o", "swap,macs", "--data", "digits", "--budget", "8"]
     words += ["--trainings", "3", "--epochs", "1", "--split", "0.1,0.1,0.1", "--json"]

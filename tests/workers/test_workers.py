@@ -136,6 +136,7 @@ def replace_seconds(visit):
     return visit._replace(seconds=0.0)
 
 
+@pytest.mark.slow
 def test_what_a_plug_in_does_harms_nobody(tmp_path, capfd):
     one, two, three, four, five, six = numbered(tmp_path / "plain")[3:9]
     happens = {"printing": one, "nan": two, "raising": three, "leaving": four, "stirring": five}
