@@ -160,10 +160,9 @@ def _is_ordered(cardinalities: Sequence[int], value: Callable[[Genome], float]) 
     """
     first, last = (0,) * len(cardinalities), tuple(size - 1 for size in cardinalities)
     least, most = value(first), value(last)
-    ends = range(len(cardinalities))
     return not any(
         value((*first[:k], last[k], *first[k + 1 :])) < least or value((*last[:k], 0, *last[k + 1 :])) > most
-        for k in ends
+        for k in range(len(cardinalities))
     )
 
 

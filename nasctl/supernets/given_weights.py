@@ -79,7 +79,7 @@ def _lacks(problem: SupernetProblem, wanted: str) -> NasctlError:
     given = "from drawn weights" if problem.start is None else "from the weights of one network"
     return NasctlError(
         f"Cannot train a supernet by {problem.strategy.partition(':')[0]} {given}: it trains a trained {wanted}"
-        " further. Give the weights of one, or choose another strategy."
+        " further. Give the weights of one (--from), or choose another strategy."
     )
 
 

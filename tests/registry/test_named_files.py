@@ -136,7 +136,8 @@ def test_another_process_finds_the_file_of_an_object(folder):
         ("own.py:Plain:classes=x", "that option is a whole number"),
         ("a,b.py:Plain", "its path has ',', which ends a name"),
         ("broken.py:Plain", "Cannot import broken.py: ZeroDivisionError"),
-        ("own.py:Bare", "own.py:Bare"),  # what it lacks, not the arguments of a constructor that it inherits
+        # What it lacks, not the arguments of a constructor that it inherits.
+        ("own.py:Bare", "Cannot use own.py:Bare as a space: it has no input, genes, canonical"),
     ],
 )
 def test_a_mistake_is_one_sentence(folder, spec, message):
