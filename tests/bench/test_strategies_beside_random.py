@@ -216,3 +216,23 @@ def test_the_command_prints_a_comparison_and_reads_finished_trainings(nb201, tmp
     table = CliRunner().invoke(cli, [*words, "--csv"])
     assert len(table.stdout.splitlines()) == 1 + 3 * (5 * 2 + 2 + 1)
     assert "supernet 4 of 4" in table.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("nbmacro", "resolution=8"), ("tnb101_micro", "channels=4,cells=1,resolution=32,classes=10")],
+)
+def test_strategies_are_compared_on_other_benchmarks_with_trainings(data, monkeypatch, tmp_path, name, options):
+    monkeypatch.setenv("NASCTL_DATA", str(data("nb201").parent))
+    monkeypatch.setattr("nasctl.analysis.training_cost.STEPS", 1)
+    words = ["bench", "run", name, "--searcher", "darts:select=perturbation", "--data", "digits", "--epochs", "1"]
+    words += ["--space", f"{name}:{options}", "--seeds", "1", "--samples", "2", "--images", "20"]
+    words += ["--set", "batch=32", "--set", "flip=false", "--set", "evaluate=0", "--store", str(tmp_path / "nasctl.db")]
+    done = CliRunner().invoke(cli, [*words, "--json"])
+    assert done.exit_code == 0, done.stderr
+    learned = json.loads(done.stdout)["policies"][0]
+    benchmark = registry.create("benchmarks", name)
+    row = benchmark.genomes.index(benchmark.space.canonical(tuple(learned["genomes"][0])))
+    accuracies = {scene: found["accuracies"] for scene, found in learned["scenes"].items()}
+    assert accuracies == {scene: [table.accuracy[row]] for scene, table in benchmark.scenes.items()}
