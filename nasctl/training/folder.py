@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,9 +91,11 @@ class TrainingFolder:
             yield
 
     def clear(self) -> None:
-        """Remove the folder if it holds nothing but its question; call it inside `held`."""
+        """Remove the folder if it holds nothing but its question, and its parent if empty; call it inside `held`."""
         if {path.name for path in self.path.iterdir()} <= {"lock", "training.json"}:
             shutil.rmtree(self.path, ignore_errors=True)
+            with suppress(OSError):  # it has other folders
+                self.path.parent.rmdir()
 
     def delete(self) -> None:
         """Delete the folder with everything in it.

@@ -159,7 +159,7 @@ def test_what_cannot_be_trained_leaves_nothing_behind(photos, store, tmp_path):
     with pytest.raises(NasctlError, match="the network has 7 outputs"):
         run_training(replace(training, trained_space="nbmacro:classes=7,resolution=8"), data, store)
     assert store.trainings() == []
-    assert list((tmp_path / "s-trainings").iterdir()) == []
+    assert not (tmp_path / "s-trainings").exists()
 
 
 def test_a_further_log_holds_several_trainings(photos, store, tmp_path):
