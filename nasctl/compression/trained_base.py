@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nasctl.errors import NasctlError
 from nasctl.networks.graph import Network
+from nasctl.networks.memory_layout import channels_last
 from nasctl.problem.space import Input
 
 DIGITS = 16  # hexadecimal digits of a digest
@@ -78,7 +79,8 @@ class TrainedBase:
             pixels: Images with values from 0 to 255, (B, C, H, W).
         """
         mean, deviation = (torch.tensor(one, dtype=torch.float32) for one in (self.mean, self.deviation))
-        return (pixels.float() - mean.view(1, -1, 1, 1)) / deviation.clamp(min=LEAST_DEVIATION).view(1, -1, 1, 1)
+        images = channels_last(pixels.float())
+        return (images - mean.view(1, -1, 1, 1)) / deviation.clamp(min=LEAST_DEVIATION).view(1, -1, 1, 1)
 
 
 def check_finite(name: str, state: Mapping[str, Tensor]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from nasctl.networks.memory_layout import usual_layout
 from nasctl.networks.node import Call, Node, attribute_name, check_names
 from nasctl.networks.quantized_weights import QuantizedWeights
 from nasctl.networks.sparse_weights import SparseWeights
@@ -147,8 +148,10 @@ def share_tensor(part: nn.Module, own: str, source: nn.Module, other: str) -> No
 
 def construct(call: Call) -> nn.Module:
     """Construct the torch module that a call describes."""
-    factory = module_class(call)
-    return factory(*call.args, **call.options)
+    made = module_class(call)(*call.args, **call.options)
+    if not isinstance(call.factory, str):  # classes of plug-ins may take views of their inputs
+        made.register_forward_pre_hook(usual_layout)
+    return made
 
 
 def module_class(call: Call) -> type[nn.Module]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from nasctl.networks.memory_layout import channels_last
 from nasctl.training.augmentation import Augmentation
 from nasctl.training.recipe import Recipe
 from nasctl.training.streams import generator
@@ -98,10 +99,10 @@ class ClassLearning:
         images = self._augmentation.augmented(given, self._seed, step, self._first, self._whole)
         if self._recipe.mixup:
             images, labels = self._augmentation.mixed(images, labels, self._seed, step, self._rank)
-        return Prepared((images,), labels)
+        return Prepared((channels_last(images),), labels)
 
     def evaluation(self, given: Tensor, labels: Tensor) -> Prepared:
-        return Prepared((self._augmentation.plain(given),), labels)
+        return Prepared((channels_last(self._augmentation.plain(given)),), labels)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         smoothing = self._recipe.smoothing

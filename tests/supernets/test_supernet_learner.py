@@ -90,7 +90,7 @@ def test_a_supernet_of_one_network_trains_as_the_network_does():
     for step in range(4):
         given, labels = (torch.from_numpy(one[:16]) for one in asked.data.examples("train", list(range(48))))
         loss, _ = learner.step(given, labels, step, 0.05)
-        inputs = (given.float() - 128) / 64
+        inputs = ((given.float() - 128) / 64).contiguous(memory_format=torch.channels_last)
         right = torch.nn.functional.cross_entropy(module(inputs), labels, label_smoothing=QUICK.smoothing)
         sgd.zero_grad()
         right.backward()

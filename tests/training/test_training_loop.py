@@ -54,7 +54,8 @@ def plain_training(asked, steps):
     losses = []
     for rate in rates(asked.recipe, total, total // asked.recipe.epochs)[:steps]:
         pixels, labels = next(batches)
-        loss = cross_entropy(net((pixels.float() - mean) / deviation), labels, label_smoothing=0.1)
+        images = ((pixels.float() - mean) / deviation).contiguous(memory_format=torch.channels_last)
+        loss = cross_entropy(net(images), labels, label_smoothing=0.1)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
