@@ -148,9 +148,10 @@ def share_tensor(part: nn.Module, own: str, source: nn.Module, other: str) -> No
 
 def construct(call: Call) -> nn.Module:
     """Construct the torch module that a call describes."""
-    made = module_class(call)(*call.args, **call.options)
-    if not isinstance(call.factory, str):  # classes of plug-ins may take views of their inputs
-        made.register_forward_pre_hook(usual_layout)
+    kind = module_class(call)
+    made = kind(*call.args, **call.options)
+    if not isinstance(call.factory, str) and not kind.__module__.startswith("torch."):
+        made.register_forward_pre_hook(usual_layout)  # classes of plug-ins may take views of images
     return made
 
 

@@ -21,8 +21,8 @@ def channels_last(examples: Tensor) -> Tensor:
 
 
 def usual_layout(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the inputs of a module in torch's usual layout; a forward pre-hook for modules that may need it."""
-    return tuple(one if one.is_contiguous() else one.contiguous() for one in inputs)
+    """Return the inputs of a module, maps in torch's usual layout; a forward pre-hook for modules that may need it."""
+    return tuple(one.contiguous() if one.ndim == 4 else one for one in inputs)
 
 
 __all__ = ["channels_last", "usual_layout"]
