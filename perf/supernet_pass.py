@@ -20,6 +20,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from nasctl import registry
+from nasctl.networks.memory_layout import channels_last
 from nasctl.supernets.elastic_networks import ElasticNetworks
 from nasctl.supernets.hull import Hull, random_genome
 from nasctl.supernets.problem import default_share
@@ -41,7 +42,7 @@ def steps(spec: str, batch: int, seed: int) -> tuple[Callable[[], None], Callabl
     rng = np.random.default_rng(seed)
     genome = next(one for one in iter(lambda: random_genome(space, rng), None) if weights.hull.fits(one))
     network = space.network(genome)
-    inputs = torch.randn(batch, *network.input_shapes[0])
+    inputs = channels_last(torch.randn(batch, *network.input_shapes[0]))  # as trainings have them
     labels = torch.randint(network.out_shape[0], (batch,))
     plain = weights.module(genome).train()
     shared = list(weights.tensors.values())

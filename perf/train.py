@@ -3,7 +3,8 @@
 Two trainings of one network run in turn, step by step: nasctl's loop, and a loop as a user would write it for the
 exported Python file of the network. The script prints the median seconds of a step of each, and the ratio with its
 quartiles over pairs of neighbouring steps, with and without augmentation. Then it compares the weights of both after
-ten steps without augmentation, which must be the same bits. Nothing else should run on the machine.
+ten steps without augmentation, which must be the same bits. Both have images channels last, whose gain is measured by
+perf/layout.py. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from nasctl import registry
+from nasctl.networks.memory_layout import channels_last
 from nasctl.networks.python_source import source
 from nasctl.networks.weights import initialised
 from nasctl.training.batches import steps_per_epoch, train_batches
@@ -74,7 +76,7 @@ class PlainLoop:
     def step(self) -> float:
         """Run one step, and return its loss."""
         pixels, labels = (one.to(self.device) for one in next(self.batches))
-        images = self.augment((pixels.float() - self.mean) / self.deviation)
+        images = channels_last(self.augment((pixels.float() - self.mean) / self.deviation))
         loss = cross_entropy(self.net(images), labels, label_smoothing=self.recipe.smoothing)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
