@@ -7,6 +7,8 @@ from types import TracebackType
 from typing import Any
 
 from nasctl import registry
+from nasctl.networks.graph import Network
+from nasctl.networks.input_dependence import ignores_images
 from nasctl.supernets.learned_choices import certainty_text
 from nasctl.supernets.learner import SAMPLED
 from nasctl.supernets.question import Supernet
@@ -103,7 +105,7 @@ class SupernetReport(ProgressReport):
         if any(one.accuracy is None and one.perplexity is None for one in largest.values()):
             return [*lines, "its strategy scores networks and trains no classifier: less is better"]
         if row["choices"]:
-            lines += _choice_lines(row["choices"])
+            lines += _choice_lines(row, self._options)
         first, *others = (f"nasctl {one}{self._options}" for one in self._commands(row, space))
         return [*lines, *self.guessing_lines(largest), f"next: {first}", *(f"      {one}" for one in others)]
 
@@ -130,12 +132,30 @@ class SupernetReport(ProgressReport):
         return "accuracy" if self._supernet.task == "classes" else "loss"
 
 
-def _choice_lines(choices: Mapping[str, Any]) -> list[str]:
+def _choice_lines(row: Mapping[str, Any], options: str) -> list[str]:
     """Return the lines that say what the strategy has chosen, and how far it has decided."""
+    choices, space = row["choices"], registry.create("spaces", row["space"])
     one = choices["chosen"]
     return [
         f"chosen: {one['id']}, {quantity(one['macs'], 'MACs')} MACs",
+        *blind_lines(space.network(tuple(one["genome"])), row["supernet"], options),
         f"choices: {certainty_text(choices['probabilities'])}",
+    ]
+
+
+def blind_lines(network: Network, supernet: str, options: str = "") -> list[str]:
+    """Return a warning if a network cannot learn anything.
+
+    Args:
+        network: A network that was chosen with a supernet.
+        supernet: The supernet's name.
+        options: Options that commands on its store need, such as " --store FILE".
+    """
+    if not ignores_images(network):
+        return []
+    return [
+        "Warning: this network puts out the same for all images, because its choices let nothing through. Choose"
+        f" another: nasctl supernet select {supernet} --by perturbation{options}"
     ]
 
 
@@ -153,4 +173,4 @@ def _text(result: Result) -> str:
     return result_text(result) if result.accuracy is None else accuracy_text(result.asdict())
 
 
-__all__ = ["SupernetReport"]
+__all__ = ["SupernetReport", "blind_lines"]

@@ -103,6 +103,7 @@ def command(
     from nasctl.architectures import ids
     from nasctl.problem.strategy import ScoresGenomes
     from nasctl.supernets.folder import weights_of
+    from nasctl.supernets.report import blind_lines
     from nasctl.supernets.trained_supernet import TrainedSupernet
     from nasctl.system.terminal import say
 
@@ -121,7 +122,7 @@ def command(
     arch = ids.encode(supernet.facts.space, supernet.space.genes, found.genome)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
-    say(*found.about, *_next(arch, name, options))
+    say(*found.about, *blind_lines(supernet.space.network(found.genome), name, options), *_next(arch, name, options))
     if as_json:
         facts = {"supernet": supernet.name, "by": method, "id": arch, "genome": list(found.genome), **found.facts}
         click.echo(json.dumps(facts))
