@@ -25,6 +25,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from nasctl import registry
+from nasctl.networks.memory_layout import channels_last
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.distances import distance_loss
 from nasctl.supernets.elastic_networks import ElasticNetworks
@@ -67,7 +68,7 @@ def measured(spec: str, batch: int, alone: bool) -> dict[str, float]:
     hull = Hull.of(ElasticNetworks(space, default_share(space)))
     context = TrainingContext(hull, 0, STEPS)
     network = space.network(context.largest)
-    inputs = torch.randn(batch, *network.input_shapes[0])
+    inputs = channels_last(torch.randn(batch, *network.input_shapes[0]))
     labels = torch.randint(network.out_shape[0], (batch,))
     with Peak() as peak:
         if alone:

@@ -30,6 +30,7 @@ from torch.nn.functional import cross_entropy
 
 from nasctl import registry
 from nasctl.api import Builder, GlobalAvgPool, Network, SumTerm, WeightedSum
+from nasctl.networks.memory_layout import channels_last
 from nasctl.problem.space import SearchSpace
 from nasctl.spaces.mbconv import BLOCK_NAMES, DEPTHS, EXPANSIONS, KERNELS, MBConvSpace
 from nasctl.supernets.context import TrainingContext
@@ -130,7 +131,7 @@ def measured(spec: str, kind: str, batch: int, steps: int) -> dict[str, float]:
     run, alphas, rng = runner(networks, context, kind), Alphas(context, "drnas", 0.01), np.random.default_rng(0)
     tensors = networks.tensors()
     sgd = torch.optim.SGD(tensors.values(), 0.01, 0.9, nesterov=True)
-    inputs = (torch.randn(batch // 2, *space.input.shape),)
+    inputs = (channels_last(torch.randn(batch // 2, *space.input.shape)),)
     labels = torch.randint(space.network(context.largest).out_shape[0], (batch // 2,))
     if kind == "entangled":
         context.gene_kinds()  # is found out once, before the training
