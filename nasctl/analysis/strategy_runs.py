@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import moocore
 import numpy as np
 
 from nasctl import registry
@@ -13,11 +14,12 @@ from nasctl.analysis.aggregate import log_rank
 from nasctl.analysis.strategy_comparison import Policy, StrategyComparison, random_trainings
 from nasctl.analysis.subnet_selection import select_by_removal, select_learned, select_sample
 from nasctl.analysis.training_cost import step_operations
-from nasctl.bench.benchmark import Benchmark, HasTrainings
+from nasctl.bench.benchmark import Benchmark, HasTrainings, TrainingTable
 from nasctl.candidates.determinism import deterministic_torch
 from nasctl.correlations.defaults import default_choice, default_score
 from nasctl.errors import BadOption, NasctlError
 from nasctl.evaluation.task import Task
+from nasctl.prediction.acquisition import shortlist
 from nasctl.problem.space import Genome, SearchSpace
 from nasctl.problem.strategy import LearnsChoices, ScoresGenomes
 from nasctl.search.default_objectives import space_kind
@@ -123,7 +125,7 @@ def compare_strategies(study: StrategyStudy, train: Callable[[SupernetRequest], 
             )
     tables = benchmark.trainings
     baselines = [random_trainings(benchmark, tables, number, number, name) for number, name in counts.items()]
-    metrics = _best_by_metrics(study.benchmark, benchmark)
+    metrics = _by_metrics(study.benchmark, benchmark, tables, [number for number in counts if number > 1])
     return StrategyComparison(benchmark.scenes, [*policies, *baselines, *metrics], study.seeds, study.trainings is None)
 
 
@@ -224,11 +226,20 @@ def _single(study: StrategyStudy) -> float:
     return step_operations(supernet.problem(data), "single_path")
 
 
-def _best_by_metrics(spec: str, benchmark: Benchmark) -> list[Policy]:
-    """Return the network of the table with the best default score of its space, which trains nothing.
+def _by_metrics(
+    spec: str, benchmark: Benchmark, tables: Mapping[str, TrainingTable], counts: Iterable[int]
+) -> list[Policy]:
+    """Return the policies of the default score of the benchmark's space, which needs no training.
 
-    Default scores were chosen by correlations on tables such as this one. Metrics that the table lacks are left out;
-    there is no policy without any.
+    One is the network of the table with the best score. Each other one trains some networks of the front of score and
+    cost, spread over its costs, and takes the best by the label of the table. Default scores were chosen by
+    correlations on tables such as this one. Metrics that the table lacks are left out; there is no policy without any.
+
+    Args:
+        spec: Spec of the benchmark.
+        benchmark: The benchmark.
+        tables: Its trainings by data set or task.
+        counts: Numbers of networks of the front that are trained.
     """
     name = registry.plugin_of(spec)
     space: SearchSpace = registry.create("spaces", name)
@@ -237,10 +248,20 @@ def _best_by_metrics(spec: str, benchmark: Benchmark) -> list[Policy]:
     metrics = [one for one in (default_score(asked, choice) if choice else ()) if one in benchmark.names]
     if not metrics:
         return []
+    words = "+".join(metrics)
     score = log_rank(np.array([-benchmark.column(one).losses for one in metrics]))
-    row = np.array([int(score.argmax())])
-    genome = benchmark.genomes[int(row[0])]
-    return [Policy(f"best by {'+'.join(metrics)}", 0.0, dict.fromkeys(benchmark.scenes, row), (genome,))]
+    best = np.array([int(score.argmax())])
+    genome = benchmark.genomes[int(best[0])]
+    found = [Policy(f"best by {words}", 0.0, dict.fromkeys(benchmark.scenes, best), (genome,))]
+    for number in counts:
+        choices = {}
+        for scene, table in tables.items():
+            costs = table.test.cost
+            front = np.flatnonzero(moocore.is_nondominated(np.column_stack([-score, costs])))
+            rows = front[shortlist(score[front], costs[front], number)]
+            choices[scene] = rows[[table.labels[rows].argmax()]]
+        found.append(Policy(f"best of {number} trained on the front of {words}", number, choices))
+    return found
 
 
 __all__ = ["StrategyStudy", "compare_strategies"]

@@ -18,11 +18,14 @@ class Mixture:
     Args:
         space: The space that builds the network; it implements `MixableSpace`.
         allowed: The summed choices of each gene, G lists.
+
+    Attributes:
+        allowed: The same.
     """
 
     def __init__(self, space: SearchSpace, allowed: Sequence[Sequence[int]]) -> None:
         self.input, self.genes = space.input, space.genes
-        self._space, self._allowed = space, allowed
+        self._space, self.allowed = space, allowed
 
     def canonical(self, genome: Genome) -> Genome:
         return genome
@@ -30,7 +33,7 @@ class Mixture:
     def network(self, genome: Genome) -> Network:
         if not isinstance(self._space, MixableSpace):
             raise NasctlError("this space has no network that sums choices of its genes; choose another searcher")
-        return self._space.supernet(self._allowed)
+        return self._space.supernet(self.allowed)
 
     def reduced(self, fidelity: Fidelity) -> Mixture:
-        return Mixture(self._space.reduced(fidelity), self._allowed)
+        return Mixture(self._space.reduced(fidelity), self.allowed)

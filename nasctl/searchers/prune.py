@@ -93,11 +93,27 @@ class Prune:
         counts = [len(gene.choices) for gene in space.genes]
         allowed = effective_choices(space, counts)
         removed = [[c for c in range(count) if c not in kept] for count, kept in zip(counts, allowed, strict=True)]
-        for removals in remove_choices(allowed, evaluate):
+        tried: list[np.ndarray] = []
+
+        def measured(left: list[list[int]]) -> np.ndarray:
+            tried.append(evaluate(left))
+            return tried[-1]
+
+        for removals in remove_choices(allowed, measured):
+            self._check(tried)
             for gene, choice in removals:
                 removed[gene].insert(0, choice)
                 self._removed.append((gene, choice))
         return [[c for c in kept if c not in gone] + gone for kept, gone in zip(allowed, removed, strict=True)]
+
+    def _check(self, tried: list[np.ndarray]) -> None:
+        """Raise a `BadOption` if an objective has failed for every supernet that was measured."""
+        failed = np.isnan(np.array(tried)).all(axis=0)
+        if names := [goal.name for goal, fails in zip(self._problem.objectives, failed, strict=True) if fails]:
+            raise BadOption(
+                f"prune measures supernets, and {names[0]} has no value for any of them. Leave it out, use another"
+                " searcher, or choose with shared weights by nasctl supernet select NAME --by perturbation"
+            )
 
     def _by_recency(self, order: list[list[int]]) -> Iterator[Genome]:
         """Yield canonical genomes in ascending order of the summed positions of their choices in `order`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 from nasctl import registry
 from nasctl.errors import BadOption, NasctlError
+from nasctl.problem.mixture import Mixture
 from nasctl.problem.strategy import ScoresGenomes
 from nasctl.supernets.folder import weights_of
 
 if TYPE_CHECKING:
     from nasctl.candidates.candidate import Candidate
     from nasctl.problem.space import Genome, SearchSpace
+    from nasctl.supernets.mixture_loss import MixtureLoss
     from nasctl.supernets.trained_supernet import TrainedSupernet
     from nasctl.training.evaluation import Result
 
@@ -131,10 +134,11 @@ class InheritedQuality:
         return lines
 
     def __call__(self, candidate: Candidate) -> float:
-        """Return the quality of a candidate.
+        """Return the quality of a candidate, or the loss of a mixture, which has the statistics of each batch.
 
         Raises:
-            NasctlError: The candidate is no network of the supernet's space, or the file has changed.
+            NasctlError: The candidate is no network of the supernet's space, or the file has changed. It is a mixture,
+                and has no such quality.
             ArithmeticError: Training has not reached some of the candidate's weights.
         """
         from nasctl.supernets.hull import DoesNotFit
@@ -142,6 +146,8 @@ class InheritedQuality:
         from nasctl.supernets.subnets import same_but_classes
 
         supernet = self.supernet
+        if isinstance(candidate.space, Mixture):
+            return self._of_mixture(candidate.space.allowed)
         if not same_but_classes(supernet.space.network(candidate.genome), candidate.network):
             raise NasctlError(
                 f"Cannot evaluate with {self.label}: the supernet was trained on {supernet.facts.space}, and this space"
@@ -159,6 +165,15 @@ class InheritedQuality:
             return found.loss
         assert found.accuracy is not None
         return 100 * found.accuracy
+
+    def _of_mixture(self, allowed: Sequence[Sequence[int]]) -> float:
+        if self.measure != "loss":
+            raise NasctlError(
+                f"Cannot measure {self.label} of a network that sums choices, as prune does. Give loss@{self.name}, or"
+                " another searcher."
+            )
+        decided = [gene for gene, choices in enumerate(allowed) if len(choices) == 1]
+        return float(_mixture_loss(self.path, self.digest, self.used)(allowed, decided)[0])
 
 
 def _check_strategy(supernet: TrainedSupernet, named: str, measure: Measure) -> None:
@@ -195,6 +210,13 @@ def _opened(path: Path, digest: str) -> TrainedSupernet:
     if found.digest != digest:
         raise NasctlError(f"Cannot evaluate with the supernet {path}: its file has changed. Give the command again.")
     return found
+
+
+@lru_cache(maxsize=1)
+def _mixture_loss(path: Path, digest: str, images: int) -> MixtureLoss:
+    from nasctl.supernets.mixture_loss import MixtureLoss
+
+    return MixtureLoss(_opened(path, digest), images)
 
 
 # Accuracy and loss of a candidate come from one evaluation, and so do the draws of a fidelity with several.

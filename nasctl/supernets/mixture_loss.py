@@ -106,7 +106,7 @@ def _fixed(supernet: TrainedSupernet, largest: Genome, kinds: Sequence[GeneKind]
     if all(len(gene.choices) == 1 or place in fixed for place, gene in enumerate(genes)):
         raise NasctlError(
             f"Cannot remove choices of the supernet {supernet.name}: no choice of a gene of {supernet.facts.space} has"
-            " a slice of another one's weights. Give --by top-samples."
+            f" a slice of another one's weights. {_otherwise(supernet)}"
         )
     kept = strategy.chosen() if isinstance(strategy, LearnsChoices) else largest
     return {gene: kept[gene] for gene in fixed}
@@ -116,17 +116,21 @@ def _check(supernet: TrainedSupernet, largest: Genome) -> None:
     """Raise a `NasctlError` unless a mixture of a supernet's choices has a loss."""
     start, strategy = f"Cannot remove choices of the supernet {supernet.name}", supernet.facts.strategy
     if isinstance(supernet.strategy, ScoresGenomes):
-        raise NasctlError(f"{start}: its strategy, {strategy}, trains no classifier. Give --by top-samples.")
-    if supernet.weights.copies > 1:
+        raise NasctlError(f"{start}: its strategy, {strategy}, trains no classifier. {_otherwise(supernet)}")
+    if supernet.has_several_copies:
         raise NasctlError(
             f"{start}: its strategy, {strategy}, has several copies of the weights, so there is no one network of all"
-            " choices. Give --by top-samples."
+            f" choices. {_otherwise(supernet)}"
         )
     masked = not isinstance(supernet.space, MixableSpace)  # mixtures have slices of the largest network's weights alone
-    if not (supernet.weights.is_trained(largest, 0) if masked else supernet.weights.visits.all()):
+    if not (supernet.weights.is_trained(largest, 0) if masked else supernet.weights.visits[0].all()):
         raise NasctlError(
-            f"{start}: no step of its training has reached some weights. Train for longer, or give --by top-samples."
+            f"{start}: no step of its training has reached some weights. Train for longer. {_otherwise(supernet)}"
         )
+
+
+def _otherwise(supernet: TrainedSupernet) -> str:
+    return f"nasctl supernet select {supernet.name} --by top-samples needs no mixture."
 
 
 __all__ = ["MixtureLoss"]

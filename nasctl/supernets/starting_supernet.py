@@ -44,7 +44,7 @@ def begin_with_supernet(path: Path, expected: str, strategy: Strategy, weights: 
         raise NasctlError(
             f"{start}: equal copies stay equal, and mix nothing. Begin with drawn weights, or choose another strategy."
         )
-    if given.weights.copies > 1:
+    if given.has_several_copies:
         raise NasctlError(
             f"{start}: its strategy, {given.facts.strategy}, has several copies of them. Give a supernet with one."
         )
@@ -58,7 +58,7 @@ def begin_with_supernet(path: Path, expected: str, strategy: Strategy, weights: 
         for copy in weights.parameters:
             for name, value in copy.items():
                 value.copy_(others[name])
-    weights.visits[:] = given.weights.visits
+    weights.visits[:] = given.weights.visits[0]
     if isinstance(strategy, StartsFromSupernet):
         _hand_over(given, strategy, start)
     return f"begins with the weights of the supernet {given.name}"
@@ -68,7 +68,7 @@ def _hand_over(given: TrainedSupernet, strategy: StartsFromSupernet, start: str)
     """Tell a strategy what the strategy of the given supernet has learned."""
     context = TrainingContext(given.weights.hull, given.facts.seed, given.facts.steps)
     summed = isinstance(given.space, MixableSpace)  # and then all weights are used
-    if not (given.weights.visits.all() if summed else given.weights.is_trained(context.largest)):
+    if not (given.weights.visits[0].all() if summed else given.weights.is_trained(context.largest)):
         raise NasctlError(f"{start}: no step of its training has reached some of them. Train it for longer.")
     learned = given.strategy
     sliced = isinstance(learned, MixesSlices) and learned.mixes_slices

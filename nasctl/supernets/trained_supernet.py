@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from nasctl import registry
 from nasctl.errors import NasctlError
+from nasctl.networks.memory_layout import channels_last
 from nasctl.problem.space import Genome, SearchSpace
-from nasctl.problem.strategy import HasCopies, HasModules, MixesCopies, ScoresGenomes, Strategy
+from nasctl.problem.strategy import HasCopies, HasMeanTeacher, HasModules, MixesCopies, ScoresGenomes, Strategy
 from nasctl.supernets.calibration import calibrate, calibration_batches
 from nasctl.supernets.context import TrainingContext
 from nasctl.supernets.elastic_networks import ElasticNetworks
@@ -193,6 +194,13 @@ class TrainedSupernet:
                 value.copy_(opened.get_tensor(f"modules/{name}"))
         return found
 
+    @property
+    def has_several_copies(self) -> bool:
+        """Whether networks have different copies of the weights; a moving average of the only copy is none."""
+        strategy = self.strategy
+        averaged = isinstance(strategy, HasMeanTeacher) and strategy.mean_teacher
+        return self.weights.copies > 1 and not averaged
+
     def score(self, genome: Genome) -> float | None:
         """Return the strategy's own score of a genome, of which less is better; None if it gives none.
 
@@ -248,7 +256,7 @@ class TrainedSupernet:
             torch.tensor(one, dtype=torch.float32, device=examples.device).view(1, -1, 1, 1)
             for one in self._normalisation
         )
-        return fitted(self.weights.networks, genome, ((examples.float() - mean) / deviation,))
+        return fitted(self.weights.networks, genome, (channels_last((examples.float() - mean) / deviation),))
 
     @property
     def _normalisation(self) -> tuple[np.ndarray, np.ndarray]:

@@ -52,7 +52,9 @@ def test_what_a_strategy_chooses_stands_beside_random_search(nb201, tmp_path):
     assert notes == []
     chosen = [f"darts, {words}" for words in ("learned", "perturbation", "best of 2 draws", "best of 2 random")]
     number = round(found.policies[2].cost)
-    assert names == [*chosen, "random network", f"best of {number} trained", "best by expressivity+zen"]
+    trained, metrics = f"best of {number} trained", "expressivity+zen"
+    front = f"{trained} on the front of {metrics}"
+    assert names == [*chosen, "random network", trained, f"best by {metrics}", front]
     by_name = {one.name: one for one in found.policies}
     genome = TrainedSupernet(sessions[0].folder / "weights.safetensors").strategy.chosen()
     assert by_name["darts, learned"].genomes == (genome,)
@@ -62,6 +64,9 @@ def test_what_a_strategy_chooses_stands_beside_random_search(nb201, tmp_path):
     assert by_name["darts, best of 2 draws"].cost > by_name["darts, learned"].cost
     # The mean over the 15,625 cells as they are written.
     assert found.accuracies(by_name["random network"], "cifar10").mean() == pytest.approx(87.1, abs=1.2)
+    (row,) = by_name[front].choices["cifar10"]
+    best = nb201.trainings["cifar10"].labels[by_name[f"best by {metrics}"].choices["cifar10"][0]]
+    assert nb201.trainings["cifar10"].labels[row] >= best  # the last network of the front is the best by metrics
     again = compare_strategies(asked, train)
     assert sessions[1].session_steps == 0  # a finished training is only read
     assert again.figures() == found.figures()
@@ -214,7 +219,7 @@ def test_the_command_prints_a_comparison_and_reads_finished_trainings(nb201, tmp
     costs = {one["name"]: one["trainings"] for one in figures["policies"]}
     assert costs["darts, learned"] > 1.5 * costs["single_path, best of 3 random"]
     table = CliRunner().invoke(cli, [*words, "--csv"])
-    assert len(table.stdout.splitlines()) == 1 + 3 * (5 * 2 + 2 + 1)
+    assert len(table.stdout.splitlines()) == 1 + 3 * (5 * 2 + 2 + 2)
     assert "supernet 4 of 4" in table.stderr
 
 

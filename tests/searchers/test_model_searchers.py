@@ -351,6 +351,23 @@ def test_pruning_needs_a_supernet_and_something_that_measures_it():
         pruner(problem)
 
 
+def test_an_objective_that_fails_for_every_supernet_is_named():
+    class Failing:
+        space, objectives = Sum(), (MEASURED, PRICED)
+
+        def evaluate_mixture(self, allowed):
+            return np.array([sum(map(sum, allowed)), np.nan])
+
+        def cheap_losses(self, genomes):
+            raise AssertionError
+
+        def violation(self, genomes):
+            return np.zeros(len(genomes))
+
+    with pytest.raises(BadOption, match=f"prune measures supernets, and {PRICED.name} has no value for any of them"):
+        pruner(Failing()).ask()
+
+
 def test_the_supernet_of_one_choice_is_the_network_and_none_adds_nothing():
     space, rng = registry.create("spaces", "nb201:channels=4,cells=1"), np.random.default_rng(0)
     for genome in rng.integers(5, size=(20, 6)).tolist():

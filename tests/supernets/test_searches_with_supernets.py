@@ -5,20 +5,25 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from supernets.trained import SPACE, supernet
 
 from nasctl import registry
+from nasctl.errors import NasctlError
+from nasctl.evaluation.search_problem import SearchProblem
 from nasctl.search.run import Run
 from nasctl.store.store import Store
 from nasctl.supernets.folder import CURRENT_STORE
+from nasctl.supernets.inherited_quality import DEFAULT_IMAGES
+from nasctl.supernets.mixture_loss import MixtureLoss
 from nasctl.supernets.trained_supernet import TrainedSupernet
 from nasctl.testing import found
 
 BUDGET = 8
 
-# Searchers that read a pool of scores or a table of losses, or measure mixtures.
-OTHERS = {"additive_front", "hnas", "robot", "prune"}
+# It reads a table of losses; see tests/searchers/test_additive_front.py.
+OTHERS = {"additive_front"}
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def folder(tmp_path):
 
 
 def made(folder):
-    supernet(folder / "nasctl.db")
+    supernet(folder / "nasctl.db", steps=20)  # all slots are trained, as prune needs it
     return folder
 
 
@@ -46,6 +51,22 @@ def evaluated(folder):
     """Return genomes with their values in the order of the only run of a store."""
     store = Store(folder / "nasctl.db")
     return [(one.genome, one.values) for one in store.evaluations(store.run()[0])]
+
+
+def test_prune_measures_the_loss_of_mixtures_with_shared_weights(tmp_path):
+    path = supernet(tmp_path / "nasctl.db", steps=20)
+    found = Run(SPACE, (f"loss@{path}", "macs"), "prune", seed=0).task
+    loss = MixtureLoss(TrainedSupernet(path), DEFAULT_IMAGES)
+    allowed = [[1, 3], [2], [1, 2, 3, 4], [3, 4], [1], [4]]
+    value = SearchProblem(found).evaluate_mixture(allowed)[0]
+    assert value == pytest.approx(loss(allowed, {1, 4, 5})[0])
+    first = registry.create("searchers", "prune", SearchProblem(found), np.random.default_rng(0))
+    assert len(first.ask()) == 20
+    with pytest.raises(NasctlError, match=r"of a network that sums choices, as prune does\. Give loss@tiny"):
+        registry.create(
+            "searchers", "prune", SearchProblem(Run(SPACE, (f"accuracy@{path}",), "prune", seed=0).task),
+            np.random.default_rng(0),
+        ).ask()  # fmt: skip
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from supernets.stack import problem as stacked
 from supernets.trained import SPACE, supernet
 from training.examples import equal
 
+from nasctl.analysis.subnet_selection import select_by_removal
 from nasctl.cli import cli
 from nasctl.errors import BadOption, NasctlError
 from nasctl.store.store import Store
@@ -109,6 +110,20 @@ def test_a_supernet_that_does_not_fit_is_refused_in_one_sentence(changes, messag
     with pytest.raises(NasctlError, match=message) as caught:
         learner_of(request(path, **changes))
     assert str(caught.value).startswith("Cannot begin with the weights of the supernet tiny: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "several"), [("cross_path:queue=64", False), ("few_shot:bands=2", True)])
+def test_a_moving_average_is_no_further_copy(strategy, several, store):
+    given = supernet(store, "copied", strategy=strategy, steps=20)
+    if several:
+        with pytest.raises(NasctlError, match="has several copies of them"):
+            learner_of(request(given))
+        return
+    learner, _, _ = learner_of(request(given))
+    for name, value in TrainedSupernet(given).weights.parameters[0].items():
+        assert torch.equal(learner.weights.parameters[0][name], value)
+    assert len(select_by_removal(TrainedSupernet(given), 0, None, 60).genome) == 6
 
 
 def test_a_supernet_that_has_changed_is_refused(path):
