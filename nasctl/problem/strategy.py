@@ -145,8 +145,8 @@ class StartsAtZero(Protocol):
 class ChoosesDistance(Protocol):
     """A strategy that says how far outputs are from those of their teacher."""
 
-    # "kl", the Kullback-Leibler divergence, or "alpha", the adaptive alpha divergence of AlphaNet. Its importance
-    # ratios are limited to 10, or to the number behind the word: "alpha1000".
+    # "kl", the Kullback-Leibler divergence, or "alpha", the adaptive alpha divergence of AlphaNet. Its inverse
+    # importance ratios are limited to 5, or to the number behind the word: "alpha1000".
     distance: str
 
 

@@ -10,14 +10,12 @@ from torch import Tensor
 
 ALPHAS = (-1.0, 1.0)  # of the adaptive divergence
 
-# Largest importance ratio, and largest power of one, unless a strategy says otherwise. The paper's code has 1,000:
-# gradients of that size, which a confident teacher gives at first, would outweigh those of the step's other networks.
-CLIP = 10.0
+CLIP = 5.0  # largest inverse importance ratio unless a strategy says otherwise, as in the code of AlphaNet
 
 
 @lru_cache
 def ratio_limit(distance: str) -> float | None:
-    """Return the largest importance ratio of an alpha divergence: 10 of "alpha", 50 of "alpha50"; None for "kl".
+    """Return the largest inverse ratio of an alpha divergence: 5 of "alpha", 50 of "alpha50"; None for "kl".
 
     Raises:
         ValueError: The word is no distance.
@@ -36,9 +34,9 @@ def distance_loss(outputs: Tensor, teacher: Tensor, distance: str) -> Tensor:
         outputs: Logits of the network, (N, K).
         teacher: Logits of the teacher, (N, K); no gradient reaches them.
         distance: "kl" for cross-entropy with the teacher's probabilities, or "alpha" for the adaptive
-            alpha-divergence, whose importance ratios are limited to 10, or to the number behind the word: "alpha1000".
-            With K classes, a student that guesses and a sure teacher, the gradient of the right logit is about K
-            divided by the limit times smaller than that of "kl", where K is above the limit.
+            alpha-divergence: for each example, the larger one of the divergences of alpha 1, which is that of "kl", and
+            of alpha -1, which grows where the network is sure and the teacher is not. There the ratio of the network's
+            to the teacher's probability counts up to 5, or up to the number behind the word: "alpha1000".
 
     References:
         Hinton et al., "Distilling the knowledge in a neural network", arXiv:1503.02531. Wang et al., "AlphaNet:
@@ -56,10 +54,10 @@ def distance_loss(outputs: Tensor, teacher: Tensor, distance: str) -> Tensor:
 
 def _alpha(own: Tensor, teacher: Tensor, logarithms: Tensor, alpha: float, limit: float) -> tuple[Tensor, Tensor]:
     """Return the alpha-divergence of each example, (N,), and a loss with its gradient, (N,)."""
-    ratio = (teacher / own.clamp(min=1e-30)).clamp(max=limit)
     if alpha == 1:
-        return (own * ratio * ratio.clamp(min=1e-30).log()).sum(1), -(own * ratio * logarithms).sum(1)
-    power, base = (ratio.clamp(min=1e-30) ** alpha).clamp(max=limit), 1 / (alpha * (alpha - 1))
+        return (teacher * (teacher.clamp(min=1e-30).log() - logarithms)).sum(1), -(teacher * logarithms).sum(1)
+    ratio = teacher.clamp(min=1e-30) / own.clamp(min=1e-30)
+    power, base = (ratio**alpha).clamp(max=limit), 1 / (alpha * (alpha - 1))
     size = (own * (power * base - base)).sum(1)
     return size, -(own * (power / alpha + base) * logarithms).sum(1)
 

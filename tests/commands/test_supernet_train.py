@@ -251,14 +251,20 @@ for line in sys.stdin:
     print("ended", flush=True)
 """
 
-KILLS = 20
-
 
 @pytest.mark.slow  # it waits for other processes
-def test_a_supernet_that_is_killed_twenty_times_has_the_same_bits(nasctl):
+@pytest.mark.parametrize(
+    ("space", "strategy", "number"),
+    [
+        ("nbmacro:resolution=8", "single_path", 20),
+        ("nb201:channels=4,cells=1,resolution=8", "darts:select=perturbation", 4),
+        ("nb201:channels=4,cells=1,resolution=8", "enas:memory=on", 4),
+    ],
+)
+def test_a_supernet_that_is_killed_many_times_has_the_same_bits(space, strategy, number, nasctl):
     """Processes are forked from one that has imported torch, and are killed at random times of their training."""
     rng, kills, seed = random.Random(0), 0, 0
-    words = ["supernet", "train", "--space=nbmacro:resolution=8", "--data=digits", "--strategy=single_path"]
+    words = ["supernet", "train", f"--space={space}", "--data=digits", f"--strategy={strategy}"]
     words += ["--epochs=2", "--set=evaluate=0", "--set=recovery=10"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-c", FORKS], text=True, **pipes) as server:
@@ -279,10 +285,10 @@ def test_a_supernet_that_is_killed_twenty_times_has_the_same_bits(nasctl):
             assert server.stdout.readline() == "ended\n"
             return is_alive
 
-        while kills < KILLS:
+        while kills < number:
             asked, seed = [*words, f"--seed={seed}"], seed + 1
             whole = json.loads(nasctl(*asked, "--json", "--store=whole.db").stdout)
-            while kills < KILLS and killed(asked, Path("nasctl-supernets") / whole["supernet"]):
+            while kills < number and killed(asked, Path("nasctl-supernets") / whole["supernet"]):
                 kills += 1
             resumed = json.loads(nasctl(*asked, "--json").stdout)
             assert resumed["results"] == whole["results"]

@@ -65,7 +65,7 @@ class Group:
 
         return Ranks(rank, self.world, reduce, lambda: rank in self.stop)
 
-    def train(self, asked, folder, until=None, follow=lambda event: None):
+    def train(self, asked, folder, until=None, follow=lambda event: None, **options):
         """Train; return outcomes or errors of the ranks, and the events of each. Rank 0 alone has the folder."""
         outcomes, events = [None] * self.world, [[] for _ in range(self.world)]
 
@@ -78,7 +78,7 @@ class Group:
             place = folder if rank == 0 else folder.with_name(f"of-rank-{rank}")
             with self.turn:
                 try:
-                    outcomes[rank] = train(asked, place, note, ranks=self.ranks(rank), until=until)
+                    outcomes[rank] = train(asked, place, note, ranks=self.ranks(rank), until=until, **options)
                 except KeyboardInterrupt as error:
                     outcomes[rank] = error
                 except NasctlError as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from nasctl.commands import csv_option, json_option, store_option
+from nasctl.commands._complete import complete
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete("supernets"))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random genomes.")
 @store_option
 @csv_option

@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from nasctl.commands import json_option, store_option
+from nasctl.commands._complete import complete
 from nasctl.commands._groups import GroupedCommand
 from nasctl.commands._setting import (
     SEED_RANGE,
@@ -39,7 +40,7 @@ setting_options = setting_group(fidelity_option, data_option, torch_device_optio
 
 
 @click.command("select", cls=GroupedCommand, groups=(setting_options, worker_group))
-@click.argument("name")
+@click.argument("name", shell_complete=complete("supernets"))
 @click.option(
     "--by",
     "method",

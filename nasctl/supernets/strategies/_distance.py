@@ -12,7 +12,7 @@ def checked_distance(strategy: str, distance: str) -> str:
 
     Args:
         strategy: Name of the strategy.
-        distance: "kl", "alpha", or "alpha" with a limit of importance ratios behind it, such as "alpha1000".
+        distance: "kl", "alpha", or "alpha" with a limit of inverse importance ratios behind it, such as "alpha1000".
 
     Raises:
         BadOption: There is no such distance.
@@ -21,7 +21,7 @@ def checked_distance(strategy: str, distance: str) -> str:
     if found is None or not float(found[1] or 1) >= 1:
         raise BadOption(
             f"Cannot use {strategy} with distance={distance}. Give distance=kl, distance=alpha, or distance=alpha1000"
-            " for another limit of its ratios than 10, from 1."
+            " for another limit of its ratios than 5, from 1."
         )
     return distance
 

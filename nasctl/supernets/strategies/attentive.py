@@ -35,8 +35,7 @@ class Attentive:
         bins: Bins between the smallest and the largest network.
         listed: Random networks from which the prior and the tables of choices are counted.
         distance: Distance from the outputs of the largest network: "kl", or "alpha", the adaptive divergence of
-            AlphaNet with importance ratios of at most 10. "alpha1000" has the limit of AlphaNet's own code. With many
-            more classes than the limit, gradients of "alpha" are small at first.
+            AlphaNet with inverse importance ratios of at most 5; "alpha1000" has another limit.
 
     References:
         Wang et al., "AttentiveNAS: improving neural architecture search via attentive sampling", CVPR 2021,

@@ -26,7 +26,7 @@ class Elastic:
         random: Random networks in each step.
         teacher: "largest" for g = 0 of the paper, or "given" for g = 1.
         distance: Distance from the outputs of the teacher: "kl", or "alpha", the adaptive divergence of AlphaNet with
-            importance ratios of at most 10; "alpha1000" has another limit.
+            inverse importance ratios of at most 5; "alpha1000" has another limit.
 
     References:
         Sridhar et al., "InstaTune: instantaneous neural architecture search during fine-tuning", ICCV workshops 2023,

@@ -24,8 +24,7 @@ class Sandwich:
     Args:
         random: Random networks in each step.
         distance: Distance from the outputs of the largest network: "kl", or "alpha", the adaptive divergence of
-            AlphaNet with importance ratios of at most 10. "alpha1000" has the limit of AlphaNet's own code. With many
-            more classes than the limit, gradients of "alpha" are small at first.
+            AlphaNet with inverse importance ratios of at most 5; "alpha1000" has another limit.
 
     References:
         Yu et al., "BigNAS: scaling up neural architecture search with big single-stage models", ECCV 2020,
