@@ -112,18 +112,17 @@ class SupernetReport(ProgressReport):
     def _commands(self, row: Mapping[str, Any], space: str) -> list[str]:
         """Return the next commands to type, for the network that the strategy has chosen or else the largest one."""
         name, (data, _, digest) = row["supernet"], self._supernet.data.partition(" split=")[0].partition("#")
-        arch, learnt = row["judged"]["largest"]["id"], list[str]()
-        if row["choices"]:
+        use = [f"export --arch {row['judged']['largest']['id']} --weights {name}"]
+        if row["choices"]:  # weights learn in mixtures, or on half of the examples: they are trained before an export
             arch = row["choices"]["chosen"]["id"]
-            learnt = [
+            use = [
                 f"supernet evaluate {name} --arch {arch}",
                 f"train --arch {arch} --data {'DATA' if digest else data} --from {name}",  # a digest is of files
                 f"space sample {space} --from {name}",
             ]
         return [
             f"search --space {space} -o {self._objective}@{name},macs",
-            *learnt,
-            f"export --arch {arch} --weights {name}",
+            *use,
             f"supernet show {name} --plot {name}.png",
         ]
 

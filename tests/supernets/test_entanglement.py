@@ -83,7 +83,11 @@ OTHERS = {
     "resnet": [],
     "vit": [],
     "bignas": ["mb2.width"],  # with equal widths the shortcut is the identity, and has no weights
+    "attentivenas": ["stem.width", "mb1.width", "mb2.width", "mb3.width", "mb7.width"],
     "nats_size": ["reduction1.channels", "cell2.channels", "reduction2.channels", "cell3.channels"],
+    "tnb101_macro": [f"module{number}" for number in range(1, 7)],
+    "bert": ["hidden", "layers", *(f"layer{n}.{gene}" for n in range(4) for gene in ("operation", "depth"))],
+    "flexibert": ["layers", *(f"layer{n}.{gene}" for n in range(4) for gene in ("hidden", "heads", "operation"))],
 }
 
 

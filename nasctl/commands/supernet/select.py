@@ -123,7 +123,8 @@ def command(
     arch = ids.encode(supernet.facts.space, supernet.space.genes, found.genome)
     given = ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE
     options = f" --store {shlex.quote(store)}" if given else ""
-    say(*found.about, *blind_lines(supernet.space.network(found.genome), name, options), *_next(arch, name, options))
+    say(*found.about, *blind_lines(supernet.space.network(found.genome), name, options))
+    say(*_next(arch, supernet, name, options))
     if as_json:
         facts = {"supernet": supernet.name, "by": method, "id": arch, "genome": list(found.genome), **found.facts}
         click.echo(json.dumps(facts))
@@ -209,13 +210,14 @@ def _task(supernet: TrainedSupernet, objectives: tuple[str, ...], setting: Setti
     return objective_task(supernet.facts.space, objectives, setting, here)
 
 
-def _next(arch: str, name: str, options: str) -> list[str]:
-    """Return the next commands to type."""
-    return [
-        f"next: nasctl export --arch {arch} --weights {shlex.quote(name)}{options}",
-        f"      nasctl train --arch {arch} --data DATA{options}",
-        f"      nasctl train --arch {arch} --data DATA --from {shlex.quote(name)}{options}",
-    ]
+def _next(arch: str, supernet: TrainedSupernet, name: str, options: str) -> list[str]:
+    """Return the next commands to type. Weights that learned choices too are trained further before an export."""
+    from nasctl.problem.strategy import LearnsChoices
+
+    commands = [f"train --arch {arch} --data DATA", f"train --arch {arch} --data DATA --from {shlex.quote(name)}"]
+    if not isinstance(supernet.strategy, LearnsChoices):
+        commands.insert(0, f"export --arch {arch} --weights {shlex.quote(name)}")
+    return [f"{'      ' if place else 'next: '}nasctl {one}{options}" for place, one in enumerate(commands)]
 
 
 __all__ = ["command"]

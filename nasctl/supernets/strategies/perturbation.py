@@ -27,6 +27,8 @@ class Perturbation:
     The factor of a choice is the probability that the given supernet has learned, or an equal share if its strategy
     learns no choices. Factors do not change until their gene is decided.
 
+    The recipe decides the learning rate, with its whole schedule, where DARTS-PT trains on at a tenth of the rate.
+
     In spaces whose networks sum operations, mixtures sum the outputs of choices. In all others, and for a supernet of
     `tangle`, weights are masked. Genes whose choices are no slices then keep what the given supernet has chosen, or the
     choices of the largest network.
