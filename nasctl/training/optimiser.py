@@ -10,13 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    SequentialLR,
+)
 
 from nasctl.training.recipe import Recipe
 
 WARMUP_START = 0.01  # rate of the first step of a warm-up, as a share of the peak
 
 PEAK_SHARE = 0.3  # share of the steps after which a one-cycle schedule without warm-up has its peak, as in torch
+
+# As in BigNAS, whose rate falls to this share of the peak in 236 of 360 epochs, and stays there.
+END_SHARE, FALLING = 0.05, 2 / 3
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
@@ -72,11 +83,14 @@ def _scheduler(dummy: Optimizer, recipe: Recipe, steps: int, warmup: int) -> LRS
         total = max(4, steps)  # torch divides by 0 if a phase has no step
         share = max(2 / total, warmup / total if warmup else PEAK_SHARE)
         return OneCycleLR(dummy, recipe.peak_rate, total_steps=total, pct_start=share, cycle_momentum=False)
-    after: LRScheduler = (
-        CosineAnnealingLR(dummy, T_max=max(1, steps - warmup))
-        if recipe.schedule == "cosine"
-        else ConstantLR(dummy, factor=1.0, total_iters=0)
-    )
+    after: LRScheduler
+    if recipe.schedule == "cosine":
+        after = CosineAnnealingLR(dummy, T_max=max(1, steps - warmup))
+    elif recipe.schedule == "exponential":
+        last = FALLING * max(1, steps - warmup)
+        after = LambdaLR(dummy, lambda step: END_SHARE ** min(1.0, step / last))
+    else:
+        after = ConstantLR(dummy, factor=1.0, total_iters=0)
     if not warmup:
         return after
     rise = LinearLR(dummy, start_factor=WARMUP_START, total_iters=warmup)

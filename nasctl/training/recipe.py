@@ -19,7 +19,7 @@ from nasctl.system import files
 
 TrainingTask = Literal["classes", "next words", "masked words"]
 Optimiser = Literal["sgd", "adamw"]
-Schedule = Literal["cosine", "onecycle", "constant"]
+Schedule = Literal["cosine", "onecycle", "exponential", "constant"]
 ClassWeights = Literal["none", "balanced"]
 
 RATE_BATCH = 256  # examples of the batch that the rate of SGD is given for
@@ -46,7 +46,7 @@ ABOUT: Mapping[str, About] = {
     "beta2": About("second beta of adamw", 0.0, 0.999999),
     "weight_decay": About("weight decay; never of biases, norms and other vectors", 0.0, 10.0),
     "warmup": About("epochs in which the rate rises linearly from almost 0", 0.0, 1e6),
-    "schedule": About("rate after the warm-up: cosine (to 0), onecycle or constant"),
+    "schedule": About("rate after the warm-up: cosine (to 0), onecycle, exponential (to 5%) or constant"),
     "smoothing": About("label smoothing", 0.0, 0.999),
     "class_weights": About("weights of classes in the loss: none or balanced (rare classes count more)"),
     "crop": About("padding of a random crop, as a share of the image's side; 0: none", 0, 1),
@@ -75,6 +75,7 @@ class Recipe:
     References:
         Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677: the rate in proportion to the batch, warm-up.
         Loshchilov & Hutter, "Decoupled weight decay regularization", ICLR 2019, arXiv:1711.05101: AdamW.
+        Yu et al., "BigNAS", arXiv:2003.11142: the exponential schedule with a constant end.
         Smith & Topin, "Super-convergence", arXiv:1708.07120: the one-cycle schedule.
         Szegedy et al., CVPR 2016, arXiv:1512.00567: label smoothing.
         DeVries & Taylor, arXiv:1708.04552: cutout. Zhang et al., ICLR 2018, arXiv:1710.09412: mixup.

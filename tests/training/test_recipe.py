@@ -99,12 +99,15 @@ def test_rates_rise_linearly_and_fall_as_a_cosine():
     expected = 0.025 * (1 + np.cos(math.pi * np.arange(80) / 80)) / 2
     assert found[20:] == pytest.approx(expected)
     assert rates(replace(recipe, schedule="constant"), 100, 10)[20:] == pytest.approx(0.025)
+    falling = rates(replace(recipe, schedule="exponential"), 110, 10)[20:]
+    assert falling[:61] == pytest.approx(0.025 * 0.05 ** (np.arange(61) / 60))
+    assert falling[60:] == pytest.approx(0.025 * 0.05)
     cycle = rates(replace(recipe, schedule="onecycle"), 100, 10)
     assert cycle.argmax() in (19, 20)
     assert cycle.max() == pytest.approx(0.025, rel=0.01)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "onecycle", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle", "exponential", "constant"])
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_the_shortest_trainings_have_rates(schedule, steps):
     found = rates(Recipe(epochs=1, schedule=schedule), steps, steps)

@@ -19,7 +19,7 @@ class Sandwich:
     network.
 
     Differences from the paper: it also uses dropout and drop connections in the largest network alone, which no space
-    has, and a learning rate that falls exponentially to a constant, where the recipe's schedule is a cosine by default.
+    has, and a learning rate that falls exponentially to a constant, which the recipe has as schedule=exponential.
 
     Args:
         random: Random networks in each step.
