@@ -203,6 +203,22 @@ def test_mixtures_give_networks_of_single_choices_and_gradients():
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ["nbmacro", "tnb101_micro", "darts", "fbnet", "bossnas"])
+@torch.no_grad()
+def test_mixtures_of_other_spaces_give_networks_of_single_choices(spec):
+    weights = shared(spec)
+    networks, found = networks_of(weights)
+    space, rng = weights.networks.space, np.random.default_rng(3)
+    assert set(found.kinds) == {"mixed"}
+    for _ in range(3):
+        genome = random_genome(space, rng)
+        inputs = inputs_of(weights, genome, 4)
+        expected = networks.outputs(genome, inputs)
+        mixed = networks.entangled(one_hot(space, genome, range(len(genome))), inputs)
+        torch.testing.assert_close(mixed, expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("spec", "option", "words"),
     [
