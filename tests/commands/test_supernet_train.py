@@ -110,6 +110,10 @@ def test_a_trained_network_becomes_elastic(nasctl):
     views = TrainedSupernet(path).weights.views((1, 1, 1, 1))
     given = load_file(trained["weights"])
     assert all(torch.equal(view, given[name]) for name, view in views.items())
+    torch.save(given, "given.pt")  # as a user's own code writes it
+    done = nasctl(*words, "--from=given.pt", "--set=rate=0", "--set=weight_decay=0", "--name=file", "--json")
+    views = TrainedSupernet(Path(json.loads(done.stdout)["weights"])).weights.views((1, 1, 1, 1))
+    assert all(torch.equal(view, given[name]) for name, view in views.items())
     again = json.loads(nasctl(*words, f"--from={trained['training']}", "--set=rate=0", "--json", "--dry-run").stdout)
     assert again["spec"]["start_genome"] == [1, 1, 1, 1]
     assert "--from nope is no file" in nasctl(*words, "--from=nope", code=2).stderr
