@@ -125,7 +125,7 @@ def compare_strategies(study: StrategyStudy, train: Callable[[SupernetRequest], 
             )
     tables = benchmark.trainings
     baselines = [random_trainings(benchmark, tables, number, number, name) for number, name in counts.items()]
-    metrics = _by_metrics(study.benchmark, benchmark, tables, [number for number in counts if number > 1])
+    metrics = _metric_policies(study.benchmark, benchmark, tables, [number for number in counts if number > 1])
     return StrategyComparison(benchmark.scenes, [*policies, *baselines, *metrics], study.seeds, study.trainings is None)
 
 
@@ -226,7 +226,7 @@ def _single(study: StrategyStudy) -> float:
     return step_operations(supernet.problem(data), "single_path")
 
 
-def _by_metrics(
+def _metric_policies(
     spec: str, benchmark: Benchmark, tables: Mapping[str, TrainingTable], counts: Iterable[int]
 ) -> list[Policy]:
     """Return the policies of the default score of the benchmark's space, which needs no training.
@@ -253,13 +253,13 @@ def _by_metrics(
     best = np.array([int(score.argmax())])
     genome = benchmark.genomes[int(best[0])]
     found = [Policy(f"best by {words}", 0.0, dict.fromkeys(benchmark.scenes, best), (genome,))]
+    fronts: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    for scene, table in tables.items():
+        front = np.flatnonzero(moocore.is_nondominated(np.column_stack([-score, table.test.cost])))
+        fronts[scene] = front, score[front], table.test.cost[front]
     for number in counts:
-        choices = {}
-        for scene, table in tables.items():
-            costs = table.test.cost
-            front = np.flatnonzero(moocore.is_nondominated(np.column_stack([-score, costs])))
-            rows = front[shortlist(score[front], costs[front], number)]
-            choices[scene] = rows[[table.labels[rows].argmax()]]
+        spread = {scene: front[shortlist(own, costs, number)] for scene, (front, own, costs) in fronts.items()}
+        choices = {scene: rows[[tables[scene].labels[rows].argmax()]] for scene, rows in spread.items()}
         found.append(Policy(f"best of {number} trained on the front of {words}", number, choices))
     return found
 

@@ -17,10 +17,7 @@ class Mixture:
 
     Args:
         space: The space that builds the network; it implements `MixableSpace`.
-        allowed: The summed choices of each gene, G lists.
-
-    Attributes:
-        allowed: The same.
+        allowed: The summed choices of each gene, G lists, which are an attribute too.
     """
 
     def __init__(self, space: SearchSpace, allowed: Sequence[Sequence[int]]) -> None:

@@ -32,6 +32,8 @@ class Prune:
     so the search continues as long as the budget does. Among these, genomes that satisfy the constraints on costs come
     first.
 
+    The objective loss@NAME measures supernets with the weights of a trained one.
+
     With the objectives ntk_cond and linear_regions, and `repeats=3` in the fidelity, the algorithm is TE-NAS.
     Differences from TE-NAS: ranks use all digits of a value, while the authors round to three. Repeats draw new
     weights, while the authors' repeats do not. Both metrics are measured on one supernet.
@@ -100,19 +102,20 @@ class Prune:
             return tried[-1]
 
         for removals in remove_choices(allowed, measured):
-            self._check(tried)
+            if not self._removed:
+                self._check(tried)
             for gene, choice in removals:
                 removed[gene].insert(0, choice)
                 self._removed.append((gene, choice))
         return [[c for c in kept if c not in gone] + gone for kept, gone in zip(allowed, removed, strict=True)]
 
     def _check(self, tried: list[np.ndarray]) -> None:
-        """Raise a `BadOption` if an objective has failed for every supernet that was measured."""
+        """Raise a `BadOption` if an objective has failed for each supernet of the first round."""
         failed = np.isnan(np.array(tried)).all(axis=0)
         if names := [goal.name for goal, fails in zip(self._problem.objectives, failed, strict=True) if fails]:
             raise BadOption(
-                f"prune measures supernets, and {names[0]} has no value for any of them. Leave it out, use another"
-                " searcher, or choose with shared weights by nasctl supernet select NAME --by perturbation"
+                f"Cannot prune by {', '.join(names)}: each of the {len(tried)} supernets without one choice failed in"
+                " it. Give other objectives with -o, or another searcher"
             )
 
     def _by_recency(self, order: list[list[int]]) -> Iterator[Genome]:

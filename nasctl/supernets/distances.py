@@ -34,9 +34,9 @@ def distance_loss(outputs: Tensor, teacher: Tensor, distance: str) -> Tensor:
         outputs: Logits of the network, (N, K).
         teacher: Logits of the teacher, (N, K); no gradient reaches them.
         distance: "kl" for cross-entropy with the teacher's probabilities, or "alpha" for the adaptive
-            alpha-divergence: for each example, the larger one of the divergences of alpha 1, which is that of "kl", and
-            of alpha -1, which grows where the network is sure and the teacher is not. There the ratio of the network's
-            to the teacher's probability counts up to 5, or up to the number behind the word: "alpha1000".
+            alpha-divergence: for each example, the larger one of two divergences. The one of alpha 1 has the gradient
+            of "kl". The one of alpha -1 grows where the network is sure and the teacher is not; the ratio of the
+            network's to the teacher's probability counts up to 5, or to the number behind the word: "alpha1000".
 
     References:
         Hinton et al., "Distilling the knowledge in a neural network", arXiv:1503.02531. Wang et al., "AlphaNet:

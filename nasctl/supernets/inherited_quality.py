@@ -146,13 +146,19 @@ class InheritedQuality:
         from nasctl.supernets.subnets import same_but_classes
 
         supernet = self.supernet
-        if isinstance(candidate.space, Mixture):
-            return self._of_mixture(candidate.space.allowed)
-        if not same_but_classes(supernet.space.network(candidate.genome), candidate.network):
+        allowed = candidate.space.allowed if isinstance(candidate.space, Mixture) else None
+        own = (
+            supernet.space.network(candidate.genome)
+            if allowed is None
+            else Mixture(supernet.space, allowed).network(())
+        )
+        if not same_but_classes(own, candidate.network):
             raise NasctlError(
                 f"Cannot evaluate with {self.label}: the supernet was trained on {supernet.facts.space}, and this space"
                 " has other networks. Search that space."
             )
+        if allowed is not None:
+            return self._of_mixture(allowed)
         if self.measure == "score":
             score = supernet.score(candidate.genome)
             assert score is not None
@@ -167,13 +173,18 @@ class InheritedQuality:
         return 100 * found.accuracy
 
     def _of_mixture(self, allowed: Sequence[Sequence[int]]) -> float:
+        """Return the loss of the mixture of allowed choices on the CPU; a gene with a single one counts as decided.
+
+        Raises:
+            NasctlError: A mixture has no such quality, or the supernet has no mixtures.
+        """
         if self.measure != "loss":
+            instead = "" if self.measure == "score" else f"Give loss@{self.name}, or use "
             raise NasctlError(
-                f"Cannot measure {self.label} of a network that sums choices, as prune does. Give loss@{self.name}, or"
-                " another searcher."
+                f"Cannot measure {self.label} of networks that sum choices, which prune measures."
+                f" {instead or 'Use '}another searcher."
             )
-        decided = [gene for gene, choices in enumerate(allowed) if len(choices) == 1]
-        return float(_mixture_loss(self.path, self.digest, self.used)(allowed, decided)[0])
+        return _mixture_loss(self.path, self.digest, self.used, tuple(map(tuple, allowed)))
 
 
 def _check_strategy(supernet: TrainedSupernet, named: str, measure: Measure) -> None:
@@ -212,11 +223,17 @@ def _opened(path: Path, digest: str) -> TrainedSupernet:
     return found
 
 
-@lru_cache(maxsize=1)
-def _mixture_loss(path: Path, digest: str, images: int) -> MixtureLoss:
+@lru_cache(maxsize=2)
+def _mixtures(path: Path, digest: str, images: int) -> MixtureLoss:
     from nasctl.supernets.mixture_loss import MixtureLoss
 
     return MixtureLoss(_opened(path, digest), images)
+
+
+@lru_cache(maxsize=4)
+def _mixture_loss(path: Path, digest: str, images: int, allowed: tuple[tuple[int, ...], ...]) -> float:
+    decided = [gene for gene, choices in enumerate(allowed) if len(choices) == 1]
+    return float(_mixtures(path, digest, images)(allowed, decided)[0])
 
 
 # Accuracy and loss of a candidate come from one evaluation, and so do the draws of a fidelity with several.

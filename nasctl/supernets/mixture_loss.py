@@ -130,7 +130,7 @@ def _check(supernet: TrainedSupernet, largest: Genome) -> None:
 
 
 def _otherwise(supernet: TrainedSupernet) -> str:
-    return f"nasctl supernet select {supernet.name} --by top-samples needs no mixture."
+    return f"Use nasctl supernet select {supernet.name} --by top-samples, which needs no mixture."
 
 
 __all__ = ["MixtureLoss"]

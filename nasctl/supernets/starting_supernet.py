@@ -12,6 +12,7 @@ from nasctl.problem.strategy import (
     LearnsChoices,
     MixesCopies,
     MixesSlices,
+    ScoresGenomes,
     StartsFromSupernet,
     StartsFromWeights,
     Strategy,
@@ -66,6 +67,10 @@ def begin_with_supernet(path: Path, expected: str, strategy: Strategy, weights: 
 
 def _hand_over(given: TrainedSupernet, strategy: StartsFromSupernet, start: str) -> None:
     """Tell a strategy what the strategy of the given supernet has learned."""
+    if isinstance(given.strategy, ScoresGenomes):
+        raise NasctlError(
+            f"{start}: its strategy, {given.facts.strategy}, trains no classifier. Give another supernet."
+        )
     context = TrainingContext(given.weights.hull, given.facts.seed, given.facts.steps)
     summed = isinstance(given.space, MixableSpace)  # and then all weights are used
     if not (given.weights.visits[0].all() if summed else given.weights.is_trained(context.largest)):

@@ -196,7 +196,7 @@ class TrainedSupernet:
 
     @property
     def has_several_copies(self) -> bool:
-        """Whether networks have different copies of the weights; a moving average of the only copy is none."""
+        """Return True if networks have different copies of the weights. The copy of a mean teacher does not count."""
         strategy = self.strategy
         averaged = isinstance(strategy, HasMeanTeacher) and strategy.mean_teacher
         return self.weights.copies > 1 and not averaged

@@ -46,7 +46,9 @@ ABOUT: Mapping[str, About] = {
     "beta2": About("second beta of adamw", 0.0, 0.999999),
     "weight_decay": About("weight decay; never of biases, norms and other vectors", 0.0, 10.0),
     "warmup": About("epochs in which the rate rises linearly from almost 0", 0.0, 1e6),
-    "schedule": About("rate after the warm-up: cosine (to 0), onecycle, exponential (to 5%) or constant"),
+    "schedule": About(
+        "rate after the warm-up: cosine (to 0), onecycle, exponential (to 5% in two thirds of the steps) or constant"
+    ),
     "smoothing": About("label smoothing", 0.0, 0.999),
     "class_weights": About("weights of classes in the loss: none or balanced (rare classes count more)"),
     "crop": About("padding of a random crop, as a share of the image's side; 0: none", 0, 1),

@@ -216,7 +216,8 @@ def test_mixtures_of_other_spaces_give_networks_of_single_choices(spec):
         inputs = inputs_of(weights, genome, 4)
         expected = networks.outputs(genome, inputs)
         mixed = networks.entangled(one_hot(space, genome, range(len(genome))), inputs)
-        torch.testing.assert_close(mixed, expected, rtol=1e-3, atol=1e-4)
+        spread = (expected - expected.mean(0)).norm()  # 0 where a network lets nothing through
+        assert (mixed - expected).norm() <= NORMED * spread + 1e-6
 
 
 @pytest.mark.parametrize(

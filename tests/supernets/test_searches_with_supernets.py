@@ -62,7 +62,7 @@ def test_prune_measures_the_loss_of_mixtures_with_shared_weights(tmp_path):
     assert value == pytest.approx(loss(allowed, {1, 4, 5})[0])
     first = registry.create("searchers", "prune", SearchProblem(found), np.random.default_rng(0))
     assert len(first.ask()) == 20
-    with pytest.raises(NasctlError, match=r"of a network that sums choices, as prune does\. Give loss@tiny"):
+    with pytest.raises(NasctlError, match=r"of networks that sum choices, which prune measures\. Give loss@tiny"):
         registry.create(
             "searchers", "prune", SearchProblem(Run(SPACE, (f"accuracy@{path}",), "prune", seed=0).task),
             np.random.default_rng(0),

@@ -12,11 +12,11 @@ from supernets.stack import problem as stacked
 from supernets.trained import SPACE, supernet
 from training.examples import equal
 
-from nasctl.analysis.subnet_selection import select_by_removal
 from nasctl.cli import cli
 from nasctl.errors import BadOption, NasctlError
 from nasctl.store.store import Store
 from nasctl.supernets.learner import SupernetLearner
+from nasctl.supernets.mixture_loss import MixtureLoss
 from nasctl.supernets.request import SupernetRequest
 from nasctl.supernets.starting_slices import starting_file
 from nasctl.supernets.strategies.perturbation import Perturbation
@@ -113,17 +113,24 @@ def test_a_supernet_that_does_not_fit_is_refused_in_one_sentence(changes, messag
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strategy", "several"), [("cross_path:queue=64", False), ("few_shot:bands=2", True)])
-def test_a_moving_average_is_no_further_copy(strategy, several, store):
-    given = supernet(store, "copied", strategy=strategy, steps=20)
-    if several:
-        with pytest.raises(NasctlError, match="has several copies of them"):
-            learner_of(request(given))
-        return
+def test_the_copy_of_a_mean_teacher_is_left_out(store):
+    given = supernet(store, "averaged", strategy="cross_path:queue=64", steps=20)
     learner, _, _ = learner_of(request(given))
     for name, value in TrainedSupernet(given).weights.parameters[0].items():
         assert torch.equal(learner.weights.parameters[0][name], value)
-    assert len(select_by_removal(TrainedSupernet(given), 0, None, 60).genome) == 6
+    loss = MixtureLoss(TrainedSupernet(given), 60)
+    assert 0 < loss([range(5)] * 6, ())[0] < 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [("few_shot:bands=2", "has several copies of them"), ("blockwise:paths=2", "trains no classifier")],
+)
+def test_a_supernet_without_one_network_of_all_choices_is_refused(strategy, message, store):
+    given = supernet(store, "copied", strategy=strategy, steps=20)
+    with pytest.raises(NasctlError, match=message):
+        learner_of(request(given))
 
 
 def test_a_supernet_that_has_changed_is_refused(path):
@@ -163,3 +170,5 @@ def test_the_command_decides_a_supernet_of_the_store(store, path, tmp_path, monk
     assert json.loads(done.stdout)["supernet"] == "decided"
     chosen = CliRunner().invoke(cli, ["supernet", "select", "decided", "--store", str(store)], catch_exceptions=False)
     assert chosen.stdout.startswith("nb201")
+    assert "nasctl train --arch" in chosen.stderr
+    assert "export" not in chosen.stderr

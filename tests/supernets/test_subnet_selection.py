@@ -167,7 +167,7 @@ def test_genes_that_cannot_be_mixed_keep_what_was_learned_and_the_rest_has_masks
     (own,) = first
     assert float(own.sum()) == pytest.approx(0.9 - shares[[one for one in range(1, 5) if not own[one]]].sum())
     monkeypatch.setattr(TrainingContext, "gene_kinds", lambda context: ("other",) * 6)
-    with pytest.raises(NasctlError, match=r"no choice of a gene .* --by top-samples needs no mixture"):
+    with pytest.raises(NasctlError, match=r"no choice of a gene .* --by top-samples, which needs no mixture"):
         select_by_removal(trained, 0, None, 60)
 
 

@@ -32,4 +32,6 @@ def test_two_ranks_have_the_same_weights_and_choices(name, tmp_path):
     outcomes, _ = Group(2).train(asked, tmp_path / "first", learner=SupernetLearner)
     first, second = ({key: one.double().nan_to_num(-1.0) for key, one in found.state.items()} for found in outcomes)
     assert equal(first, second)
+    if "perturbation" in name:
+        assert first["strategy/decided"].min() >= 0
     assert outcomes[0].results == outcomes[1].results

@@ -98,7 +98,7 @@ def command(
     With --data, each searcher is a strategy of supernets. It trains one for each seed, beside the store, and the same
     command continues where it was stopped. The networks that are chosen with its weights are looked up in the table.
     Beside them stand random networks with the same weights, random search among trained networks at the same cost, one
-    random network, and the best network by metrics.
+    random network, the best network by metrics, and trained networks of the front of metrics and cost.
 
     HV is the hypervolume in test error and complexity, each scaled to 0 to 1, with the reference point (1.05, 1.05), as
     in published comparisons. It is at most 1.1025. Other commands print hypervolumes as shares of an ideal box.
