@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import kendalltau
-from supernet_ceilings import halves, tau
+from supernet_ceilings import halves
 from supernet_entangled import STRATEGY, tangle, tangle_lines
 from supernet_ranking import PASSES, Truth
 from supernet_students import SPACE as STUDENTS
@@ -71,8 +71,6 @@ NEAR = 0.03  # share by which the cost of a part may differ from that
 ELASTIC_MARGIN = -1.0  # points
 
 RATE = 1e-3  # learning rate of vision transformers
-
-FEWEST_ORDERED = 4  # networks of a seed whose order is compared with that of networks alone
 
 LABELS = (32, 128)  # of the predictors that `fit` compares
 
@@ -139,7 +137,7 @@ def sizes_lines(found: dict[str, Any]) -> list[str]:
 
 
 def _alone_lines(strategy: str, alone: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the rows on networks of a strategy beside the same networks alone: accuracy, and order of the networks."""
+    """Return the rows on networks of a strategy beside the same networks alone."""
     lines = []
     for largest, margin in ((True, LARGEST_MARGIN), (False, SUBNET_MARGIN)):
         own = [one for one in alone if one["largest"] == largest]
@@ -149,13 +147,6 @@ def _alone_lines(strategy: str, alone: Sequence[dict[str, Any]]) -> list[str]:
             which = "the largest network" if largest else f"{len(own)} random networks"
             claim = f"BigNAS: {which} of `{strategy}` at most {-margin:g} points worse than alone"
             lines.append(f"| {claim} | {spread(means, 1)} points | {verdict(means, margin)} |")
-    taus = []
-    for seed in sorted({one["seed"] for one in alone}):
-        own = [one for one in alone if one["seed"] == seed]
-        if len(own) >= FEWEST_ORDERED:
-            taus.append(tau((one["inherited"] for one in own), np.array([one["alone"] for one in own])))
-    if taus:
-        lines.append(f"| networks of `{strategy}` in the order of networks alone, tau | {spread(taus)} | |")
     return lines
 
 

@@ -17,6 +17,7 @@ sys.path.append(str(ROOT / "perf"))  # scripts import each other as they do on t
 import supernet_ceilings
 import supernet_claims
 import supernet_entangled
+import supernet_order
 import supernet_ranking
 import supernet_students
 import supernet_trainings
@@ -82,9 +83,26 @@ def test_the_table_of_sizes_compares_strategies_of_one_seed():
     text = "\n".join(supernet_claims.sizes_lines({"rows": rows, "alone": alone}))
     assert "at most 1 points worse than alone | 0.1 ± 0.1 points | holds" in text
     assert "9 random networks of `sandwich` at most 1.5 points worse than alone | -5.0 ± 0.0 points | does not" in text
-    assert "| networks of `sandwich` in the order of networks alone, tau | 1.000 ± .000 | |" in text
     assert "| `attentive` above `sandwich`: hypervolume | .011 ± .001 | holds |" in text
     assert "| `attentive` above `sandwich`: smallest | 0.0 ± 0.0 |" in text
+
+
+def test_scores_without_training_order_networks_by_their_size():
+    setup = supernet_trainings.Setup("nats_size:resolution=8", "digits", Recipe(), ROOT)
+    found = supernet_order.untrained(setup, [(0,) * 5, (3,) * 5, (7,) * 5])
+    assert list(found) == ["macs", "params", "swap", "six metrics"]
+    assert [list(np.argsort(found[name])) for name in ("macs", "params", "swap")] == [[0, 1, 2]] * 3
+
+
+def test_the_table_of_orders_compares_judges_with_the_cost():
+    rows = [
+        {"networks": 20, "lowest": 40.0 + seed, "highest": 46.0, "taus": {"`sandwich`": 0.6 + seed / 100, "macs": 0.5}}
+        for seed in (0, 1, 2)
+    ]
+    lines = supernet_order.lines(rows)
+    assert lines[0] == "20 networks a seed, alone from 41.0 ± 1.0% to 46.0 ± 0.0%"
+    assert lines[4] == "| `sandwich` | .610 ± .010 | .110 ± .010 | holds |"
+    assert lines[5] == "| macs | .500 ± .000 |  |  |"
 
 
 def test_sums_over_choices_are_found_where_accuracies_are_sums():
