@@ -330,6 +330,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         if name == "distil":
             add("--lines", type=int, default=1000, help="lines of the text that are read")
             add("--batch", type=int, default=32, help="rows of a step")
+            add("--tuning", type=int, default=0, help="further epochs of the students; 0: none")
             add("--drawn", type=int, default=60, help="random encoders that students are taken from")
         if name == "elastic":
             add("--tuning", type=int, default=2, help="epochs of the elastic training")

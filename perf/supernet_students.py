@@ -1,8 +1,9 @@
 """AutoDistil: are students of a supernet that learns a teacher's attention better than the same students alone?
 
 The teacher is the largest encoder with scaled dot-product attention of the space `bert`, trained on a part of
-WikiText-2. Students have at most half of its parameters. All trainings have equally many steps; each step of the
-supernet trains the largest, the smallest and one random encoder.
+WikiText-2. Students have at most half of its parameters. Teacher, supernet and students alone train for equally many
+steps; each step of the supernet trains the largest, the smallest and one random encoder. With --tuning, students of the
+supernet are trained on for that many epochs, as AutoDistil does, and students alone for as many in all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,13 @@ from nasctl.training.recipe import usual
 TEXT = "wikitext2_valid.txt.gz"
 
 SHARE = 0.5  # largest share of the teacher's parameters that a student has
+
+LABELS = {
+    "inherited": "students of the supernet",
+    "tuned": "students of the supernet, trained on",
+    "alone": "students alone",
+    "alone, as long": "students alone, for as many steps in all",
+}
 
 FIXED = ("operation", "depth")  # genes of layers that keep their first choice: dot-product attention, one feed-forward
 
@@ -100,10 +109,21 @@ def distil(given: argparse.Namespace) -> dict[str, Any]:
         for one in students[: given.networks]:
             own, own_seconds = setup.alone(one, seed, given.epochs)
             pair = {"genome": one, "params": space.network(one).params, "inherited": inherited_loss(learner, one)}
-            row["pairs"].append(pair | {"alone": held_out(own), "seconds": own_seconds})
+            pair |= {"alone": held_out(own), "seconds": own_seconds}
+            if given.tuning:
+                pair["tuned"] = held_out(tuned(setup, learner, one, seed, given))
+                pair["alone, as long"] = held_out(setup.alone(one, seed, given.epochs + given.tuning)[0])
+            row["pairs"].append(pair)
         rows.append(row)
         print(f"  {row}", flush=True)
     return {"rows": rows}
+
+
+def tuned(setup: Setup, learner: SupernetLearner, genome: Genome, seed: int, given: argparse.Namespace) -> Learner:
+    """Train a student of the supernet on, and return its trained state."""
+    state = learner.weights.module(genome, learner.copy_of(genome)).state_dict()
+    further = replace(setup, work=setup.work / f"from-{given.epochs}-epochs")
+    return further.alone(genome, seed, given.tuning, start=lambda module: module.load_state_dict(state))[0]
 
 
 def write_teacher(setup: Setup, teacher: Learner, genome: Genome, path: Path) -> Path:
@@ -137,15 +157,18 @@ def distil_lines(found: dict[str, Any]) -> list[str]:
     """Return the Markdown of `distil`."""
     rows = found["rows"]
     means = {"teacher": [row["teacher"] for row in rows]}
-    for name in ("inherited", "alone"):
-        means[name] = [float(np.mean([one[name] for one in row["pairs"]])) for row in rows]
-    labels = {"inherited": f"{len(rows[0]['pairs'])} students of the supernet", "alone": "the same students alone"}
+    for name in LABELS:
+        if name in rows[0]["pairs"][0]:
+            means[name] = [float(np.mean([one[name] for one in row["pairs"]])) for row in rows]
     lines = ["| encoder | loss (nats) | perplexity |", "| --- | --- | --- |"]
     for name, losses in means.items():
         perplexities = [math.exp(one) for one in losses]
-        lines.append(f"| {labels.get(name, name)} | {spread(losses)} | {spread(perplexities, 1)} |")
-    pairs = [alone - own for alone, own in zip(means["alone"], means["inherited"], strict=True)]
-    lines += ["", f"AutoDistil: students of the supernet better than alone: {spread(pairs)} nats, {verdict(pairs)}"]
+        lines.append(f"| {LABELS.get(name, name)} | {spread(losses)} | {spread(perplexities, 1)} |")
+    for name, other in (("inherited", "alone"), ("tuned", "alone"), ("tuned", "alone, as long")):
+        if name in means and other in means:
+            pairs = [alone - own for alone, own in zip(means[other], means[name], strict=True)]
+            claim = f"{LABELS[name]} better than {LABELS[other]}"
+            lines += ["", f"AutoDistil: {claim}: {spread(pairs)} nats, {verdict(pairs)}"]
     seconds = {name: [row[f"{name} seconds"] for row in rows] for name in ("teacher", "supernet")}
     seconds["a student"] = [float(np.mean([one["seconds"] for one in row["pairs"]])) for row in rows]
     shown = ", ".join(f"{name} {spread(one, 0)}" for name, one in seconds.items())

@@ -141,13 +141,22 @@ class Setup:
         assert isinstance(learner, SupernetLearner)
         return learner, seconds
 
-    def alone(self, genome: Genome, seed: int, epochs: int) -> tuple[Learner, float]:
-        """Train one network with weights of its own, and return its trained state and the seconds that it took."""
+    def alone(
+        self, genome: Genome, seed: int, epochs: int, start: Callable[[nn.Module], object] | None = None
+    ) -> tuple[Learner, float]:
+        """Train one network with weights of its own, and return its trained state and the seconds that it took.
+
+        Args:
+            genome: The network.
+            seed: Seed of weights and batches.
+            epochs: Passes of the training part.
+            start: Replaces the drawn weights of the module. The folder `work` should name what it gives.
+        """
         space = self.searched()
         key = "".join(map(str, genome))
         problem = LearningProblem(
             space.network(genome), space.input, self.data(), replace(self.recipe, epochs=epochs), seed,
-            f"{self.space} {key} {seed} {epochs}{self._of_data}",
+            f"{self.space} {key} {seed} {epochs}{self._of_data}", start=start,
         )  # fmt: skip
         learner, seconds = trained(problem, self.work / f"alone-{key}-{epochs}-{seed}", Learner)
         assert isinstance(learner, Learner)

@@ -161,8 +161,14 @@ def test_the_table_of_students_compares_losses_of_one_seed():
         for seed in (0, 1, 2)
     ]
     lines = supernet_claims.distil_lines({"rows": rows})
-    assert lines[3] == "| 1 students of the supernet | 5.600 ± .100 | 271.3 ± 27.1 |"
-    assert "students of the supernet better than alone: .511 ± .011 nats, holds" in lines[-2]
+    assert lines[3] == "| students of the supernet | 5.600 ± .100 | 271.3 ± 27.1 |"
+    assert "students of the supernet better than students alone: .511 ± .011 nats, holds" in lines[-2]
+    for row in rows:
+        row["pairs"][0] |= {"tuned": 5.2, "alone, as long": 5.1 + row["seed"] / 9}
+    longer = supernet_claims.distil_lines({"rows": rows})
+    assert longer[4] == "| students of the supernet, trained on | 5.200 ± .000 | 181.3 ± 0.0 |"
+    assert "trained on better than students alone: .911 ± .111 nats, holds" in longer[-4]
+    assert "students alone, for as many steps in all: .011 ± .111 nats, too small" in longer[-2]
     assert lines[-1] == "9 steps; seconds: teacher 2 ± 0, supernet 4 ± 0, a student 1 ± 0"
 
 
