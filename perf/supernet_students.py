@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from supernet_trainings import Setup, random_genomes, spread, verdict
+from torch import nn
 
 from nasctl import registry
 from nasctl.bench.published import published_path
@@ -120,10 +121,14 @@ def distil(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def tuned(setup: Setup, learner: SupernetLearner, genome: Genome, seed: int, given: argparse.Namespace) -> Learner:
-    """Train a student of the supernet on, and return its trained state."""
-    state = learner.weights.module(genome, learner.copy_of(genome)).state_dict()
+    """Train the encoder of a student on, and return its trained state. The head begins anew, as in `nasctl train`."""
+    state = learner.weights.module(genome, learner.copy_of(genome)).get_submodule("body").state_dict()
     further = replace(setup, work=setup.work / f"from-{given.epochs}-epochs")
-    return further.alone(genome, seed, given.tuning, start=lambda module: module.load_state_dict(state))[0]
+
+    def start(module: nn.Module) -> None:
+        assert not module.load_state_dict(state, strict=False).unexpected_keys
+
+    return further.alone(genome, seed, given.tuning, start=start)[0]
 
 
 def write_teacher(setup: Setup, teacher: Learner, genome: Genome, path: Path) -> Path:
