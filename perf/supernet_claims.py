@@ -85,7 +85,7 @@ def sizes(given: argparse.Namespace) -> dict[str, Any]:
     for seed in given.seeds:
         for strategy in given.strategies:
             epochs = given.epochs * (PASSES["sandwich"] if strategy == "single_path" else 1)
-            learner, seconds = setup.supernet(strategy, seed, epochs)
+            learner, seconds = _shared(setup, given.rate).supernet(strategy, seed, epochs)
             largest, smallest, macs = learner.context.largest, learner.context.smallest, learner.context.macs
             ends = [inherited(learner, one, held_out) for one in (largest, smallest)]
             found = judged(learner, [largest, smallest, *genomes], few)
@@ -100,6 +100,13 @@ def sizes(given: argparse.Namespace) -> dict[str, Any]:
                 beside = (_beside(setup, learner, one, seed, given.epochs, held_out) for one in some)
                 alone += [{"strategy": strategy, **one} for one in beside]
     return {"rows": rows, "alone": alone}
+
+
+def _shared(setup: Setup, rate: float) -> Setup:
+    """Return the setup of supernets; the folder names another rate than the usual one."""
+    if not rate:
+        return setup
+    return replace(setup, work=setup.work / f"rate-{rate:g}", recipe=replace(setup.recipe, rate=rate))
 
 
 def _beside(setup: Setup, learner: Any, genome: Genome, seed: int, epochs: int, examples: Examples) -> dict[str, Any]:
@@ -314,6 +321,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
             add("--strategy", default=STRATEGY)
         if name == "sizes":
             add("--strategies", nargs="+", default=list(STRATEGIES))
+            add("--rate", type=float, default=0.0, help="learning rate of supernets; 0: as networks alone")
             add("--alone", type=int, default=1, help="random networks that are trained alone, for each seed")
         if name == "blocks":
             add(
