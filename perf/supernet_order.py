@@ -5,8 +5,7 @@ on the held-out photos are the truth. Kendall's tau with it is printed of
 
 - the losses of the networks by the shared weights of each strategy, on the same photos, and the scores of `blockwise`,
   whose networks have no classifier (BossNAS);
-- the number of multiply-accumulates, parameters, metrics without training, and random numbers;
-- the accuracy of the same networks trained alone with another seed (--again), which is the most to expect.
+- the number of multiply-accumulates, parameters, metrics without training, and random numbers.
 
 The trainings are those of `perf/supernet_claims.py sizes` with equal options, and lie in the same folder --work.
 """
@@ -40,8 +39,6 @@ STRATEGIES = ("sandwich", "single_path", "blockwise")
 
 DRAWS = 20  # of random numbers
 
-AGAIN = 100  # what is added to a seed for the second training of a network
-
 
 def untrained(setup: Setup, genomes: Sequence[Genome]) -> dict[str, np.ndarray]:
     """Return scores of networks without training, higher is better: cost, `swap`, and the six metrics together."""
@@ -71,16 +68,12 @@ def measured(given: argparse.Namespace, setup: Setup, seed: int) -> dict[str, An
     data, held_out = setup.data(), Examples.held_out(setup.data(), 0)
     genomes = random_genomes(setup.searched(), given.alone, 1000 + seed)
 
-    def alone(seed: int) -> np.ndarray:
-        return np.array([own_quality(setup.alone(one, seed, given.epochs)[0], data, held_out)[0] for one in genomes])
-
-    truth, rng = alone(seed), np.random.default_rng(seed)
+    own = [own_quality(setup.alone(one, seed, given.epochs)[0], data, held_out)[0] for one in genomes]
+    truth, rng = np.array(own), np.random.default_rng(seed)
     judges = {name: scores(setup, name, seed, given.epochs, genomes, held_out) for name in given.strategies}
     taus = {f"`{name}`": tau(values, truth) for name, values in judges.items()}
     taus |= {name: tau(values, truth) for name, values in untrained(setup, genomes).items()}
     taus["random"] = float(np.mean([tau(rng.random(len(genomes)), truth) for _ in range(DRAWS)]))
-    if given.again:
-        taus["alone, another seed"] = tau(alone(seed + AGAIN), truth)
     row = {
         "seed": seed,
         "networks": len(genomes),
@@ -115,7 +108,6 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=16, help="single_path has four times as many")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--alone", type=int, default=20, help="random networks that are trained alone, for each seed")
-    parser.add_argument("--again", action="store_true", help="also train each of them with another seed")
     parser.add_argument("--data", help="data in place of the photos")
     parser.add_argument("--work", type=Path, default=Path("supernet-claims"))
     parser.add_argument("--json", type=Path)
