@@ -67,7 +67,6 @@ def measured(given: argparse.Namespace, setup: Setup, seed: int) -> dict[str, An
     """Return Kendall's tau with the accuracies of networks alone, by what judges them."""
     data, held_out = setup.data(), Examples.held_out(setup.data(), 0)
     genomes = random_genomes(setup.searched(), given.alone, 1000 + seed)
-
     own = [own_quality(setup.alone(one, seed, given.epochs)[0], data, held_out)[0] for one in genomes]
     truth, rng = np.array(own), np.random.default_rng(seed)
     judges = {name: scores(setup, name, seed, given.epochs, genomes, held_out) for name in given.strategies}
